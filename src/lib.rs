@@ -1,6 +1,8 @@
 //! Quarterdeck: a gRPC control plane for AI-agent sessions.
 #![forbid(unsafe_code)]
 
+pub mod domain;
+
 /// The generated contract of `proto/quarterdeck/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod proto {
