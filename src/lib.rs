@@ -1,6 +1,7 @@
 //! Quarterdeck: a gRPC control plane for AI-agent sessions.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod domain;
 
 /// The generated contract of `proto/quarterdeck/v1`.

@@ -2,6 +2,13 @@
 //!
 //! Pure: no tokio, tonic, SQL or clock. Time comes in as [`Time`].
 
+pub mod event;
 pub mod ids;
+pub mod limits;
+pub mod refusal;
+pub mod session;
+pub mod turn;
 
+pub use event::{Event, EventKind};
 pub use ids::{LogId, SessionKey, Time};
+pub use refusal::Refusal;

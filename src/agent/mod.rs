@@ -1,0 +1,282 @@
+//! The agent contract: what a driver is told, and what it says.
+//!
+//! A driver opens one agent for one awake session. From then on the two sides only exchange messages: the session's
+//! actor sends [`AgentCommand`]s, the agent sends [`AgentEvent`]s, both over bounded channels. Dropping the command
+//! sender ends the agent and everything it started.
+//!
+//! What an agent promises:
+//! * After `StartTurn` it sends exactly one end: `TurnEnded`, or `Exited` where its process died.
+//! * A `TurnEnded` after `Cancel` or `Kill`, and any `Exited`, is the proof that nothing which the turn started is left.
+//!   Where it can't prove that it sends `StopFailed`, and the actor opens a fresh agent for the next turn.
+//! * Nothing of a turn comes after its end. After `Exited` the channel closes.
+//! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
+
+pub mod echo;
+
+use crate::domain::turn::{Attachment, StopReason, Usage};
+use async_trait::async_trait;
+use std::{path::PathBuf, time::Duration};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Events that an agent may be ahead of its session's actor.
+pub const EVENTS_MAX: usize = 256;
+/// Commands that may wait for an agent.
+pub const COMMANDS_MAX: usize = 16;
+
+/// What a driver can do. A caller that asks for something else gets `UNSUPPORTED_BY_AGENT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Takes steers while a turn runs.
+    pub steer: bool,
+    /// Can stop a turn without ending its process.
+    pub soft_cancel: bool,
+    /// Takes images.
+    pub images: bool,
+    /// Shows thinking and takes a thinking level.
+    pub thinking: bool,
+    /// Takes a model choice.
+    pub models: bool,
+    /// A session can be forked at a finished turn.
+    pub fork: bool,
+    /// Shortens its context and says so.
+    pub compaction: bool,
+    /// Asks for approvals.
+    pub approvals: bool,
+    /// Continues a conversation after its process ended.
+    pub resume: bool,
+}
+
+/// What an agent is opened for. All paths exist already.
+#[derive(Clone, Debug)]
+pub struct OpenRequest {
+    /// Tenant of the session; never part of a path as it stands.
+    pub tenant: String,
+    /// The caller's key; never part of a path as it stands.
+    pub session_key: String,
+    /// UUIDv7 of the generation: the agent's own conversation is stored under this name.
+    pub session_id: Uuid,
+    /// Model asked for; empty means the agent's default.
+    pub model: String,
+    /// Thinking level asked for; empty means the agent's default.
+    pub thinking_level: String,
+    /// Working directory of the agent.
+    pub working_directory: PathBuf,
+    /// Where this session's agent files live; removed with the session.
+    pub session_directory: PathBuf,
+    /// Where this tenant's agent files live (settings, credentials).
+    pub tenant_directory: PathBuf,
+}
+
+/// One start of a turn.
+#[derive(Clone, Debug)]
+pub struct TurnInput {
+    /// The turn.
+    pub turn_id: Uuid,
+    /// Which start of it, from 1.
+    pub attempt: i32,
+    /// Epoch of the owner that starts it. `(turn_id, attempt, epoch)` is never given twice.
+    pub epoch: i64,
+    /// The prompt.
+    pub text: String,
+    /// What goes with the prompt.
+    pub attachments: Vec<Attachment>,
+    /// Context from memory, to stand beside the prompt; empty where there is none.
+    pub memory_context: String,
+    /// User messages of this generation that were committed before this one, steers included.
+    pub user_messages_before: i64,
+}
+
+/// What a session's actor tells its agent.
+#[derive(Clone, Debug)]
+pub enum AgentCommand {
+    /// Run a turn. Sent only while none runs.
+    StartTurn(Box<TurnInput>),
+    /// Give text to the running turn.
+    Steer {
+        /// The steer; comes back in `SteerApplied` or `SteerReturned`.
+        steer_id: Uuid,
+        /// The text.
+        text: String,
+        /// What goes with it.
+        attachments: Vec<Attachment>,
+    },
+    /// Stop the turn the soft way.
+    Cancel,
+    /// End every process that the turn started.
+    Kill,
+}
+
+/// How a turn ended, by the agent's own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ended by itself; `Stop`, `Length` or `ToolUse`.
+    Completed(StopReason),
+    /// It reported an error.
+    Failed(String),
+    /// It was stopped.
+    Stopped,
+}
+
+/// What an agent says. Ids of messages and tools are the actor's to give.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentEvent {
+    /// The agent is up. Sent once, before anything else.
+    Ready {
+        /// The model that it will use, where it knows.
+        model: String,
+    },
+    /// An assistant message begins; the one before is complete.
+    MessageStarted,
+    /// Text of a block of the open message.
+    TextDelta {
+        /// Block of the message.
+        content_index: i32,
+        /// Text to append.
+        delta: String,
+    },
+    /// Thinking of a block of the open message.
+    ThinkingDelta {
+        /// Block of the message.
+        content_index: i32,
+        /// Text to append.
+        delta: String,
+    },
+    /// Arguments of a tool call while the model writes them.
+    ToolInputDelta {
+        /// Block of the message.
+        content_index: i32,
+        /// The agent's id of the call; may be empty while it is not known.
+        tool_call_id: String,
+        /// Name of the tool; may be empty while it is not known.
+        tool_name: String,
+        /// Text to append.
+        delta: String,
+    },
+    /// A thinking block of the open message is whole.
+    ThinkingCompleted {
+        /// Block of the message.
+        content_index: i32,
+        /// Its text; replaces what deltas built.
+        text: String,
+    },
+    /// The open message is whole.
+    MessageCompleted {
+        /// Its text blocks with their places; they replace what deltas built.
+        blocks: Vec<(i32, String)>,
+    },
+    /// A tool runs.
+    ToolStarted {
+        /// The agent's id of the call; unique in its turn.
+        tool_call_id: String,
+        /// Name of the tool.
+        tool_name: String,
+        /// Arguments as JSON text.
+        args_json: String,
+    },
+    /// Result so far of a running tool; replaces the one before.
+    ToolUpdate {
+        /// The call.
+        tool_call_id: String,
+        /// JSON text.
+        partial_result_json: String,
+    },
+    /// A tool ended.
+    ToolCompleted {
+        /// The call.
+        tool_call_id: String,
+        /// Result as JSON text.
+        result_json: String,
+        /// True where it failed.
+        is_error: bool,
+    },
+    /// The agent took a steer; what it does next knows it.
+    SteerApplied {
+        /// The steer.
+        steer_id: Uuid,
+    },
+    /// The agent did not take a steer and never will.
+    SteerReturned {
+        /// The steer.
+        steer_id: Uuid,
+    },
+    /// One model call's tokens and cost.
+    UsageRecorded {
+        /// What it used.
+        usage: Usage,
+        /// The model, as the agent names it.
+        model: String,
+    },
+    /// The agent shortens its context.
+    CompactionStarted {
+        /// `manual`, `threshold` or `overflow`.
+        reason: String,
+    },
+    /// The agent shortened its context, or failed to.
+    CompactionCompleted {
+        /// As above.
+        reason: String,
+        /// What replaces the older messages.
+        summary: String,
+        /// True where it was given up.
+        aborted: bool,
+        /// What went wrong; empty where nothing did.
+        error_message: String,
+        /// Tokens in the context before.
+        tokens_before: i64,
+    },
+    /// The agent will try a model call again.
+    RetryScheduled {
+        /// Number of the coming attempt, from 1.
+        attempt: i32,
+        /// Attempts at most.
+        max_attempts: i32,
+        /// Time until then.
+        delay: Duration,
+        /// What failed.
+        error_message: String,
+    },
+    /// The turn ended.
+    TurnEnded(Outcome),
+    /// The process ended, and with it everything that it started.
+    Exited {
+        /// Exit status and the last lines of its standard error, at most 4 KiB, secrets not included.
+        message: String,
+    },
+    /// A stop could not be proven.
+    StopFailed {
+        /// What is left, for people.
+        survivors: String,
+    },
+}
+
+/// The two ends that an actor holds of its agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Dropping it ends the agent and everything it started.
+    pub commands: mpsc::Sender<AgentCommand>,
+    /// Closed after the agent's last event.
+    pub events: mpsc::Receiver<AgentEvent>,
+}
+
+/// Why an agent did not start. For people; holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+/// A way to run turns.
+#[async_trait]
+pub trait Driver: Send + Sync + 'static {
+    /// What it can do; constant for the driver's life.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens an agent for a session. Returns once `Ready` is certain to come, or fails within the driver's own start
+    /// limit, leaving no process behind.
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    async fn open(&self, request: OpenRequest) -> Result<Agent, StartError>;
+
+    /// Ends what an earlier life of the gateway left running. Called once at start, under the data directory's lock.
+    async fn sweep_leftovers(&self) {}
+}

@@ -1,0 +1,283 @@
+//! Every "no" the product can say, with its facts. `grpc/status.rs` turns each into a status; nothing else does.
+
+use super::ids::LogId;
+use std::time::Duration;
+
+/// Where a log begins and ends; goes with every refusal of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRange {
+    /// The log.
+    pub log_id: LogId,
+    /// Oldest durable event that is kept.
+    pub first_seq: i64,
+    /// Newest durable event.
+    pub head_seq: i64,
+}
+
+/// A "no", with what the caller needs to go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Fields of the request are wrong, all of them at once.
+    #[error("invalid {}: {}", fields[0].0, fields[0].1)]
+    InvalidField {
+        /// Field and what is wrong with it; never empty.
+        fields: Vec<(String, String)>,
+    },
+    /// The bytes are no such message.
+    #[error(
+        "the request can't be decoded: {problem}; check that client and server use the same proto"
+    )]
+    MalformedRequest {
+        /// What the decoder said.
+        problem: String,
+    },
+    /// No such session.
+    #[error("session {key} does not exist; Enqueue or CreateSession creates it")]
+    SessionNotFound {
+        /// The key.
+        key: String,
+    },
+    /// The session was deleted, within the time that tombstones are kept.
+    #[error("session {key} was deleted")]
+    SessionDeleted {
+        /// The key.
+        key: String,
+    },
+    /// No such turn in that session.
+    #[error("turn {turn_id} does not exist in this session")]
+    TurnNotFound {
+        /// The id as given.
+        turn_id: String,
+    },
+    /// No such attachment in that session.
+    #[error("attachment {attachment_id} does not exist in this session")]
+    AttachmentNotFound {
+        /// The id as given.
+        attachment_id: String,
+    },
+    /// The `request_id` was used for another request.
+    #[error("request_id {request_id} was used for another request; make a new one")]
+    IdempotencyConflict {
+        /// The id.
+        request_id: String,
+    },
+    /// The key is taken.
+    #[error("session {key} exists already")]
+    SessionExists {
+        /// The key.
+        key: String,
+    },
+    /// `on_busy = REJECT`.
+    #[error("the session is busy; wait for its turn to end, or use another on_busy")]
+    SessionBusy {
+        /// The active turn; empty where turns only wait.
+        active_turn_id: String,
+    },
+    /// `expected_turn_id` is not the active turn.
+    #[error("the active turn is another one, or none is active")]
+    TurnMismatch {
+        /// The active turn; empty where none is.
+        active_turn_id: String,
+    },
+    /// The turn does not wait any more.
+    #[error("turn {turn_id} does not wait in the queue (any more)")]
+    TurnNotQueued {
+        /// The turn.
+        turn_id: String,
+    },
+    /// The primary session can't be deleted.
+    #[error(
+        "session {key} is the primary session and can't be deleted; Reset gives it a fresh conversation"
+    )]
+    PrimarySession {
+        /// The key.
+        key: String,
+    },
+    /// The cursor counts in another log.
+    #[error(
+        "the log is another one than the cursor's; read the session's state and subscribe after its seq"
+    )]
+    LogChanged(LogRange),
+    /// The events after the cursor are not kept any more.
+    #[error(
+        "events after the cursor are no longer kept; read the session's state and subscribe after its seq"
+    )]
+    CursorExpired(LogRange),
+    /// The cursor is beyond the newest event.
+    #[error("the cursor is beyond the newest event")]
+    CursorAhead(LogRange),
+    /// The session has another agent.
+    #[error("the session's agent is {agent}; leave agent empty, or UpdateSession and Reset")]
+    AgentMismatch {
+        /// The session's agent.
+        agent: String,
+    },
+    /// The agent can't do that.
+    #[error("agent {agent} can't {what}")]
+    UnsupportedByAgent {
+        /// The agent.
+        agent: String,
+        /// What it can't.
+        what: &'static str,
+    },
+    /// The session is in another generation.
+    #[error("the session is in generation {generation}; read it again before you retry")]
+    GenerationMismatch {
+        /// The present generation.
+        generation: i64,
+    },
+    /// Another owner has taken the session.
+    #[error("another owner has taken the session")]
+    Fenced,
+    /// A bound of a queue.
+    #[error("the queue is full ({current} of {limit} {unit}); retry after a turn has ended")]
+    QueueFull {
+        /// What is counted: `turns`, `bytes` or `steers`.
+        unit: &'static str,
+        /// The bound.
+        limit: i64,
+        /// How much there is.
+        current: i64,
+    },
+    /// A bound of the store.
+    #[error("there are {limit} sessions already; delete some")]
+    TooManySessions {
+        /// The bound.
+        limit: i64,
+    },
+    /// A bound of streams.
+    #[error("there are {limit} streams already; close some")]
+    TooManyStreams {
+        /// The bound.
+        limit: i64,
+    },
+    /// The message is larger than its RPC takes.
+    #[error("the message is larger than {limit} bytes")]
+    MessageTooLarge {
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// Less disk than `disk_reserve`.
+    #[error("the disk is nearly full; new work is refused until there is room")]
+    StorageFull,
+    /// The server is going to stop.
+    #[error("the server is going to stop; retry on another connection")]
+    Draining {
+        /// Newest event that the ended stream had looked at.
+        last_seq: Option<i64>,
+    },
+    /// The store does not answer.
+    #[error("the store is unavailable; nothing is known to have changed")]
+    StoreUnavailable,
+    /// `min_seq` was not reached in time.
+    #[error("this node has not reached min_seq yet")]
+    NotCaughtUp,
+    /// The session is being deleted.
+    #[error("session {key} is being deleted; retry when that is done")]
+    SessionDeleting {
+        /// The key.
+        key: String,
+    },
+    /// A watcher fell too far behind.
+    #[error("this watch fell behind; start it again")]
+    Resync,
+    /// The call's deadline passed.
+    #[error("the deadline passed; the same request_id tells what became of the call")]
+    DeadlineExceeded,
+    /// No such method.
+    #[error("this server has no such method; `grpcurl -plaintext ADDR list` shows what it has")]
+    MethodUnknown,
+    /// A bug. The cause is logged once, under the id.
+    #[error("internal error {id}")]
+    Internal {
+        /// Opaque id, also in the log.
+        id: String,
+    },
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// One wrong field.
+    pub fn field(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::InvalidField {
+            fields: vec![(name.into(), problem.into())],
+        }
+    }
+
+    /// `ErrorInfo.reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidField { .. } => "INVALID_FIELD",
+            Self::MalformedRequest { .. } => "MALFORMED_REQUEST",
+            Self::SessionNotFound { .. } => "SESSION_NOT_FOUND",
+            Self::SessionDeleted { .. } => "SESSION_DELETED",
+            Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
+            Self::AttachmentNotFound { .. } => "ATTACHMENT_NOT_FOUND",
+            Self::IdempotencyConflict { .. } => "IDEMPOTENCY_CONFLICT",
+            Self::SessionExists { .. } => "SESSION_EXISTS",
+            Self::SessionBusy { .. } => "SESSION_BUSY",
+            Self::TurnMismatch { .. } => "TURN_MISMATCH",
+            Self::TurnNotQueued { .. } => "TURN_NOT_QUEUED",
+            Self::PrimarySession { .. } => "PRIMARY_SESSION",
+            Self::LogChanged(_) => "LOG_CHANGED",
+            Self::CursorExpired(_) => "CURSOR_EXPIRED",
+            Self::CursorAhead(_) => "CURSOR_AHEAD",
+            Self::AgentMismatch { .. } => "AGENT_MISMATCH",
+            Self::UnsupportedByAgent { .. } => "UNSUPPORTED_BY_AGENT",
+            Self::GenerationMismatch { .. } => "GENERATION_MISMATCH",
+            Self::Fenced => "FENCED",
+            Self::QueueFull { .. } => "QUEUE_FULL",
+            Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::StorageFull => "STORAGE_FULL",
+            Self::Draining { .. } => "DRAINING",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::NotCaughtUp => "NOT_CAUGHT_UP",
+            Self::SessionDeleting { .. } => "SESSION_DELETING",
+            Self::Resync => "RESYNC",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::MethodUnknown => "METHOD_UNKNOWN",
+            Self::Internal { .. } => "INTERNAL",
+        }
+    }
+
+    /// When a retry makes sense; `None` where only another request can succeed.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { .. } | Self::TooManyStreams { .. } | Self::Draining { .. } => {
+                Some(Duration::from_secs(1))
+            }
+            Self::StoreUnavailable | Self::NotCaughtUp | Self::SessionDeleting { .. } => {
+                Some(Duration::from_millis(500))
+            }
+            Self::StorageFull => Some(Duration::from_secs(30)),
+            Self::Resync => Some(Duration::from_millis(100)),
+            Self::InvalidField { .. }
+            | Self::MalformedRequest { .. }
+            | Self::SessionNotFound { .. }
+            | Self::SessionDeleted { .. }
+            | Self::TurnNotFound { .. }
+            | Self::AttachmentNotFound { .. }
+            | Self::IdempotencyConflict { .. }
+            | Self::SessionExists { .. }
+            | Self::SessionBusy { .. }
+            | Self::TurnMismatch { .. }
+            | Self::TurnNotQueued { .. }
+            | Self::PrimarySession { .. }
+            | Self::LogChanged(_)
+            | Self::CursorExpired(_)
+            | Self::CursorAhead(_)
+            | Self::AgentMismatch { .. }
+            | Self::UnsupportedByAgent { .. }
+            | Self::GenerationMismatch { .. }
+            | Self::Fenced
+            | Self::TooManySessions { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::DeadlineExceeded
+            | Self::MethodUnknown
+            | Self::Internal { .. } => None,
+        }
+    }
+}

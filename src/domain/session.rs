@@ -1,0 +1,144 @@
+//! A session's row: settings, state, counters.
+
+use super::{
+    ids::{LogId, SessionKey, SessionRow, Time},
+    turn::Usage,
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What a session is doing. The numbers are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// No turn is active.
+    Idle = 1,
+    /// A turn is active.
+    Running = 2,
+    /// The active turn waits for an answer from outside.
+    WaitingInput = 3,
+    /// The active turn is being stopped.
+    Canceling = 4,
+    /// A Reset waits for the stop of the active turn.
+    Resetting = 5,
+    /// A Delete is accepted and not finished.
+    Deleting = 6,
+    /// Gone; only watchers see it.
+    Deleted = 7,
+}
+
+/// A session as of its `head`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// The store's row; never used again after a delete.
+    pub row: SessionRow,
+    /// The session's own id, made at creation; the log id is derived from it.
+    pub uid: Uuid,
+    /// Tenant that it belongs to.
+    pub tenant: String,
+    /// Subject that created it.
+    pub owner: String,
+    /// Caller-chosen key.
+    pub key: SessionKey,
+    /// Present life of its log.
+    pub log_id: LogId,
+    /// UUIDv7 of the generation.
+    pub session_id: Uuid,
+    /// Number of the conversation, from 1.
+    pub generation: i64,
+    /// Free text for people.
+    pub display_name: String,
+    /// Agent of this generation.
+    pub agent: String,
+    /// Agent from the next Reset on; empty when it is the present one.
+    pub next_agent: String,
+    /// Model asked for.
+    pub model: String,
+    /// Thinking level asked for.
+    pub thinking_level: String,
+    /// Callers' labels.
+    pub labels: BTreeMap<String, String>,
+    /// Working directory given at creation; empty means its own.
+    pub cwd: String,
+    /// Deleted after this long without a turn, in microseconds.
+    pub expire_after_idle: Option<i64>,
+    /// What it is doing.
+    pub state: SessionState,
+    /// Turn that runs or is being stopped.
+    pub active_turn: Option<Uuid>,
+    /// Turns that wait.
+    pub queue_depth: i64,
+    /// Bytes of text and attachments of the turns that wait.
+    pub queue_bytes: i64,
+    /// Messages of this generation.
+    pub message_count: i64,
+    /// User messages of this generation, steers included.
+    pub user_message_count: i64,
+    /// Beginning of the newest user or assistant text.
+    pub last_message_preview: String,
+    /// Sum over all turns.
+    pub usage: Usage,
+    /// Newest durable event.
+    pub head: i64,
+    /// Oldest durable event that is kept.
+    pub first_seq: i64,
+    /// Grows with every claim; an append with an older one is fenced.
+    pub epoch: i64,
+    /// Creation.
+    pub create_time: Time,
+    /// Newest change.
+    pub update_time: Time,
+    /// Newest admission, start or end of a turn.
+    pub last_active_time: Time,
+    /// True for the tenant's primary session.
+    pub primary: bool,
+}
+
+/// Selects sessions; all set conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionFilter {
+    /// Labels that must be present.
+    pub labels: BTreeMap<String, String>,
+    /// Agent; empty means any.
+    pub agent: String,
+    /// States; empty means any.
+    pub states: Vec<SessionState>,
+    /// Beginning of the key.
+    pub key_prefix: String,
+}
+
+// === impl SessionState ===
+
+impl SessionState {
+    /// The state with that number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [
+            Self::Idle,
+            Self::Running,
+            Self::WaitingInput,
+            Self::Canceling,
+            Self::Resetting,
+            Self::Deleting,
+            Self::Deleted,
+        ]
+        .into_iter()
+        .find(|s| *s as i64 == number)
+    }
+}
+
+// === impl SessionFilter ===
+
+impl SessionFilter {
+    /// Whether a session is selected.
+    pub fn matches(&self, session: &Session) -> bool {
+        let Self {
+            labels,
+            agent,
+            states,
+            key_prefix,
+        } = self;
+        session.key.as_str().starts_with(key_prefix.as_str())
+            && (agent.is_empty() || *agent == session.agent)
+            && (states.is_empty() || states.contains(&session.state))
+            && labels.iter().all(|(k, v)| session.labels.get(k) == Some(v))
+    }
+}
