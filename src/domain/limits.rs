@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn long_json_becomes_a_json_string_of_its_first_bytes() {
         for piece in ["ä", "\"", "\u{1}", "x"] {
-            let long = piece.repeat(TOOL_JSON_MAX_BYTES);
+            let long = piece.repeat(TOOL_JSON_MAX_BYTES + 1);
             let (text, full) = cut_json(long.clone());
             assert_eq!(full, Some(long.len()));
             assert!(text.len() <= TOOL_JSON_MAX_BYTES);
