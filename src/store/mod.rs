@@ -6,8 +6,6 @@
 //!
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
-pub mod sqlite;
-
 use crate::domain::{
     event::{BlockKind, Event, EventKind, Role},
     ids::{Principal, SessionKey, SessionRow, Time},
@@ -631,7 +629,10 @@ impl Attachment {
     /// Makes the reference of a content: its id is the content's SHA-256.
     pub fn new(name: String, media_type: String, data: Bytes) -> Self {
         use sha2::{Digest, Sha256};
-        let attachment_id = Sha256::digest(&data).iter().map(|b| format!("{b:02x}")).collect();
+        let attachment_id = Sha256::digest(&data)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let size = i64::try_from(data.len()).expect("a content fits into memory");
         Self {
             reference: AttachmentRef {
