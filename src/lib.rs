@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod client;
+pub mod clock;
+pub mod config;
 pub mod domain;
-pub mod session;
+pub mod grpc;
 pub mod store;
+pub mod telemetry;
 pub mod wire;
 
 /// The generated contract of `proto/quarterdeck/v1`.
