@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod config;
 pub mod domain;
 
 /// The generated contract of `proto/quarterdeck/v1`.
