@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod client;
 pub mod config;
 pub mod domain;
+pub mod telemetry;
 
 /// The generated contract of `proto/quarterdeck/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
