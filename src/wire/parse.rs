@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         event::EventKind,
-        ids::{LogId, SessionKey},
+        ids::SessionKey,
         limits::{
             ATTACHMENT_MAX_BYTES, ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, CWD_MAX_BYTES,
             DISPLAY_NAME_MAX_BYTES, GRACE_DEFAULT, GRACE_MAX, LABEL_VALUE_MAX_BYTES,
@@ -302,18 +302,6 @@ impl Fields {
             self.wrong("kinds", "must be at most 64");
         }
         kinds
-    }
-
-    /// A cursor's log; `None` where it is not checked.
-    pub fn log_id(&mut self, field: &str, text: &str) -> Option<LogId> {
-        if text.is_empty() {
-            return None;
-        }
-        let parsed = Uuid::parse_str(text).ok();
-        if parsed.is_none() {
-            self.wrong(field, "must be a UUID, or empty to leave it unchecked");
-        }
-        parsed.map(LogId)
     }
 
     /// A number that must not be negative.
