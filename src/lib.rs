@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod domain;
 pub mod grpc;
+pub mod listener;
 pub mod store;
 pub mod wire;
 
