@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod grpc;
+pub mod listener;
 pub mod store;
 pub mod telemetry;
 pub mod wire;
