@@ -1,0 +1,5 @@
+//! pi driver
+mod machine;
+mod protocol;
+mod steers;
+mod turn;
