@@ -388,8 +388,8 @@ impl Machine {
             self.question = None;
             match (&self.turn, state) {
                 (Some(_), Some(state)) => self.told_state(&state, now),
-                (Some(_), None) => self.question = Some(Question::AskAt(now + POLL)),
-                (None, state) => self.state = state,
+                (None, Some(state)) => self.state = Some(state),
+                (Some(_) | None, None) => self.question = Some(Question::AskAt(now + POLL)),
             }
             return;
         }
