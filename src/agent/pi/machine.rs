@@ -234,7 +234,7 @@ impl Machine {
             Incoming::AgentEnd { will_retry } => {
                 if let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) {
                     turn.phase = Phase::Ended;
-                    turn.queue_rechecked = false;
+                    turn.idle_rechecked = false;
                     let pause = if will_retry {
                         RESTART_GRACE
                     } else {
@@ -413,7 +413,6 @@ impl Machine {
                     if handled && turn.cancel.is_none() {
                         self.idle(now, false);
                     } else {
-                        // A run that comes of it is live before pi reads this question.
                         self.question = Some(Question::AskAt(now));
                     }
                 }
@@ -458,9 +457,11 @@ impl Machine {
             return;
         }
         let pending = state.pending_message_count > 0;
-        if pending && !turn.queue_rechecked && turn.cancel.is_none() {
-            // pi may be about to go on with it.
-            turn.queue_rechecked = true;
+        // The versions known begin a run before they read the question, and say in the same millisecond that they will
+        // retry; that is nothing to rely on. What is queued they go on with about 100 ms later.
+        let may_go_on = turn.cancel.is_none() && (pending || turn.has_failed());
+        if (may_go_on || turn.phase == Phase::Accepted) && !turn.idle_rechecked {
+            turn.idle_rechecked = true;
             self.question = Some(Question::AskAt(now + RESTART_GRACE));
             return;
         }

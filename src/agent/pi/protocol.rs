@@ -674,7 +674,7 @@ mod tests {
         ] {
             assert!(Incoming::parse(line.as_bytes()).is_err(), "{line}");
         }
-        assert!(Incoming::parse(b"{\"type\":\"agent_end\",\"x\":\"\xff\"}").is_err());
+        assert!(Incoming::parse(b"{\"type\":\"agent_end\",\"reason\":\"\xff\"}").is_err());
     }
 
     #[test]

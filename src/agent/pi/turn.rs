@@ -32,8 +32,8 @@ pub(super) struct Turn {
     pub(super) compacting: bool,
     /// A line of this turn could not be read, so its end may be among what was lost.
     pub(super) line_lost: bool,
-    /// Messages in pi's queues were seen after the run's end, and pi was given time to take them.
-    pub(super) queue_rechecked: bool,
+    /// pi looked idle where a run may be about to begin, and was given time for it.
+    pub(super) idle_rechecked: bool,
     message: Option<OpenMessage>,
     last_word: Option<LastWord>,
     tools: HashMap<String, usize>,
@@ -95,7 +95,7 @@ impl Turn {
             retrying: false,
             compacting: false,
             line_lost: false,
-            queue_rechecked: false,
+            idle_rechecked: false,
             message: None,
             last_word: None,
             tools: HashMap::new(),
@@ -215,6 +215,13 @@ impl Turn {
             let blocks = open.texts.into_iter().collect();
             emit(AgentEvent::MessageCompleted { blocks });
         }
+    }
+
+    /// The newest answer is an error, which pi may answer with a retry.
+    pub(super) fn has_failed(&self) -> bool {
+        self.last_word
+            .as_ref()
+            .is_some_and(|word| word.stop_reason == "error")
     }
 
     /// The id under which a tool call is told: pi's own, made unique in the turn.
