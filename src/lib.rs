@@ -3,6 +3,9 @@
 
 pub mod agent;
 pub mod domain;
+pub mod session;
+pub mod store;
+pub mod wire;
 
 /// The generated contract of `proto/quarterdeck/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

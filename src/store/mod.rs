@@ -6,8 +6,6 @@
 //!
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
-pub mod sqlite;
-
 use crate::domain::{
     event::{BlockKind, Event, EventKind, Role},
     ids::{Principal, SessionKey, SessionRow, Time},
@@ -517,6 +515,9 @@ pub trait Store: Send + Sync + 'static {
     /// Starts the next waiting turn, in one commit: expired ones end, `turn_started`, and for a first attempt
     /// `message_started{USER}` with its message row. `None` when nothing may start.
     async fn start_next(&self, fence: Fence, now: Time) -> Result<Option<Started>, Refusal>;
+    /// The active turn of a session in any state, with its accepted stop; for the owner, who looks after each nudge.
+    /// A raised stop (second Abort) is published as a session without events, so that the owner is nudged.
+    async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal>;
     /// Steers of the active turn that the agent has not got, in order of arrival.
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal>;
     /// Writes what the active turn's agent did, all in one commit and in order.
@@ -631,7 +632,10 @@ impl Attachment {
     /// Makes the reference of a content: its id is the content's SHA-256.
     pub fn new(name: String, media_type: String, data: Bytes) -> Self {
         use sha2::{Digest, Sha256};
-        let attachment_id = Sha256::digest(&data).iter().map(|b| format!("{b:02x}")).collect();
+        let attachment_id = Sha256::digest(&data)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let size = i64::try_from(data.len()).expect("a content fits into memory");
         Self {
             reference: AttachmentRef {

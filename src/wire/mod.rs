@@ -1,3 +1,7 @@
 //! Between the contract's messages and the domain: total functions, no I/O.
+//!
+//! * [`encode`]: domain → messages.
+//! * [`frames`]: events as the bytes that store, tail and readers share; a leaf that those rooms may know too.
 
+pub mod encode;
 pub mod frames;
