@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod app;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod feed;
 pub mod grpc;
 pub mod listener;
+pub mod session;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

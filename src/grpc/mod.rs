@@ -3,6 +3,7 @@
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
 //! `handover.rs` lets a handler answer with frames that are encoded already.
 
+pub mod gateway;
 pub mod handover;
 pub mod layers;
 pub mod status;
