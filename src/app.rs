@@ -7,7 +7,7 @@
 use crate::{
     agent::{
         Driver,
-        echo::EchoDriver,
+        echo::Echo,
         pi::{PiDriver, PiOptions},
         process::ProcessHost,
     },
@@ -273,7 +273,7 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
         .with_context(named)?;
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
-        lock.by_ref().take(32).read_to_string(&mut holder)?;
+        (&lock).take(32).read_to_string(&mut holder)?;
         return Err(DataDirectoryLocked {
             directory: directory.to_owned(),
             holder: holder.trim().to_owned(),
@@ -309,7 +309,7 @@ fn drivers(
     };
     let driver = |agent: &AgentConfig| -> Arc<dyn Driver> {
         match agent.driver {
-            DriverKind::Echo => Arc::new(EchoDriver),
+            DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
                 PiOptions {
                     command: agent.command.clone(),

@@ -17,7 +17,10 @@ use crate::{
     store::{Ended, Started, TurnEnd, Write},
 };
 use std::{collections::VecDeque, time::Duration};
-use tokio::{sync::mpsc::error::TrySendError, time::Instant};
+use tokio::{
+    sync::{mpsc::error::TrySendError, watch},
+    time::Instant,
+};
 use uuid::Uuid;
 
 /// Agent's events taken at one wake-up.
@@ -34,6 +37,18 @@ struct Stopping {
     kill_at: Instant,
     /// When the proof must be there; set with KILL.
     proof_by: Option<Instant>,
+}
+
+/// What a running turn wakes for.
+enum Next {
+    /// Something was asked for.
+    Nudge,
+    /// The drain's window is over.
+    Drain,
+    /// The clock.
+    Timer,
+    /// The agent said something, or is gone.
+    Said(Option<AgentEvent>),
 }
 
 /// One start of a turn.
@@ -96,34 +111,43 @@ impl<'a> Running<'a> {
         self.look().await?;
         loop {
             self.offer_commands();
-            let timer = self.next_timer();
-            let agent = &mut self
-                .actor
-                .opened
-                .as_mut()
-                .expect("open while the turn runs")
-                .agent;
-            let interrupted = self
-                .stopping
-                .as_ref()
-                .is_some_and(|s| s.own_cause == Some(Cause::Draining));
-            tokio::select! {
-                biased;
-                () = self.actor.handle.nudge.notified() => self.look().await?,
-                _ = self.actor.drain.wait_for(|d| *d == Drain::Over), if !interrupted => {
-                    self.stop(Some(Cause::Draining), AbortMode::Kill, Instant::now());
-                }
-                () = tokio::time::sleep_until(timer) => {
+            match self.next().await {
+                Next::Nudge => self.look().await?,
+                Next::Drain => self.stop(Some(Cause::Draining), AbortMode::Kill, Instant::now()),
+                Next::Timer => {
                     if let Some(ended) = self.timer().await? {
                         return Ok(ended);
                     }
                 }
-                event = agent.events.recv() => {
+                Next::Said(event) => {
                     if let Some(ended) = self.said(event).await? {
                         return Ok(ended);
                     }
                 }
             }
+        }
+    }
+
+    /// Waits for whatever comes first; a stop before all else, so that a flood from the agent can't hold it up.
+    async fn next(&mut self) -> Next {
+        let timer = self.next_timer();
+        let draining = self
+            .stopping
+            .as_ref()
+            .is_some_and(|s| s.own_cause == Some(Cause::Draining));
+        let Actor {
+            handle,
+            drain,
+            opened,
+            ..
+        } = &mut *self.actor;
+        let events = &mut opened.as_mut().expect("open while the turn runs").agent.events;
+        tokio::select! {
+            biased;
+            () = handle.nudge.notified() => Next::Nudge,
+            () = drain_over(drain), if !draining => Next::Drain,
+            () = tokio::time::sleep_until(timer) => Next::Timer,
+            event = events.recv() => Next::Said(event),
         }
     }
 
@@ -388,5 +412,13 @@ impl<'a> Running<'a> {
                 Err(TrySendError::Closed(_)) => self.commands.clear(),
             }
         }
+    }
+}
+
+/// Comes back when the drain's window is over.
+async fn drain_over(drain: &mut watch::Receiver<Drain>) {
+    if drain.wait_for(|d| *d == Drain::Over).await.is_err() {
+        // Without a registry nobody drains.
+        std::future::pending::<()>().await;
     }
 }
