@@ -6,6 +6,8 @@
 //!
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
+pub mod sqlite;
+
 use crate::domain::{
     event::{BlockKind, Event, EventKind, Role},
     ids::{Principal, SessionKey, SessionRow, Time},
