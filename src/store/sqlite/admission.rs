@@ -84,7 +84,11 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             expire_time: queue_ttl.map(|ttl| now.plus_micros(rows::micros(ttl))),
             request,
         };
-        let place = if interrupts { Place::First } else { Place::Last };
+        let place = if interrupts {
+            Place::First
+        } else {
+            Place::Last
+        };
         let (turn, ahead) = admit(unit, &mut edit, turn, place, now)?;
         if interrupts {
             let stop = control::Stop {
@@ -193,7 +197,10 @@ fn require_queue_room(unit: &Unit<'_>, edit: &SessionEdit, new: &NewSteerOrTurn)
         .into());
     }
     let text = i64::try_from(new.text.len()).expect("a text fits into memory");
-    let more = new.attachments.iter().fold(text, |sum, a| sum + a.reference.size);
+    let more = new
+        .attachments
+        .iter()
+        .fold(text, |sum, a| sum + a.reference.size);
     if bytes.saturating_add(more) > rules.queue_limit_bytes {
         return Err(Refusal::QueueFull {
             unit: "bytes",
@@ -211,7 +218,11 @@ fn steerable(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Option<Turn>> {
         return Ok(None);
     };
     let runs = matches!(turn.state, TurnState::Running | TurnState::WaitingInput);
-    let takes = unit.rules.agents.get(&turn.agent).is_some_and(|rule| rule.steer);
+    let takes = unit
+        .rules
+        .agents
+        .get(&turn.agent)
+        .is_some_and(|rule| rule.steer);
     Ok((runs && takes).then_some(turn))
 }
 

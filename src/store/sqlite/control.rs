@@ -219,11 +219,17 @@ pub(super) fn delete(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
                     let gone = requests::deleted(unit, &caller, row, uid, head);
                     Ok(Done::session(Arc::new(gone)))
                 }
-                None => Err(Refusal::SessionNotFound { key: key.to_owned() }.into()),
+                None => Err(Refusal::SessionNotFound {
+                    key: key.to_owned(),
+                }
+                .into()),
             };
         };
         if edit.session.primary {
-            return Err(Refusal::PrimarySession { key: key.to_owned() }.into());
+            return Err(Refusal::PrimarySession {
+                key: key.to_owned(),
+            }
+            .into());
         }
         let mut cleared = Vec::new();
         if edit.session.state != SessionState::Deleting {
@@ -276,9 +282,20 @@ pub(super) fn finish_delete(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Ans
 pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer<bool> {
     let edit = deleting(unit, fence)?;
     let row = edit.session.row.0;
-    for table in ["attachment", "open_block", "steer", "message", "turn", "event"] {
+    for table in [
+        "attachment",
+        "open_block",
+        "steer",
+        "message",
+        "turn",
+        "event",
+    ] {
         // Attachments are large: fewer at a time.
-        let limit = if table == "attachment" { 16 } else { PURGE_MAX_ROWS };
+        let limit = if table == "attachment" {
+            16
+        } else {
+            PURGE_MAX_ROWS
+        };
         let taken = unit
             .sql(&format!(
                 "DELETE FROM {table} WHERE row IN (SELECT row FROM {table} WHERE session = ?1 LIMIT ?2)"
@@ -300,7 +317,8 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         "INSERT INTO tombstone (session, tenant, key, uid, owner, head, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![row, tenant, key.as_str(), uid, owner, head, now.0])?;
-    unit.sql("DELETE FROM session WHERE row = ?1")?.execute([row])?;
+    unit.sql("DELETE FROM session WHERE row = ?1")?
+        .execute([row])?;
     unit.sql("UPDATE meta SET value = value - 1 WHERE name = 'sessions'")?
         .execute([])?;
     let mut session = edit.session;
@@ -319,16 +337,14 @@ fn deleting(unit: &Unit<'_>, fence: Fence) -> Answer<SessionEdit> {
     if edit.session.state == SessionState::Deleting && edit.session.active_turn.is_none() {
         Ok(edit)
     } else {
-        Err(Fault::Broken("the session is not ready to be deleted".into()))
+        Err(Fault::Broken(
+            "the session is not ready to be deleted".into(),
+        ))
     }
 }
 
 /// The newest tombstone of a key.
-fn tombstone(
-    unit: &Unit<'_>,
-    tenant: &str,
-    key: &str,
-) -> Answer<Option<(SessionRow, Uuid, i64)>> {
+fn tombstone(unit: &Unit<'_>, tenant: &str, key: &str) -> Answer<Option<(SessionRow, Uuid, i64)>> {
     let mut statement = unit.sql(
         "SELECT session, uid, head FROM tombstone WHERE tenant = ?1 AND key = ?2 ORDER BY session DESC LIMIT 1",
     )?;

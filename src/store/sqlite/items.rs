@@ -78,10 +78,16 @@ pub(super) fn follow(
             content_index,
             text,
             ..
-        } => put_block(unit, edit, item()?, BlockKind::Thinking, *content_index, text, true),
-        Event::MessageCompleted { .. } | Event::ToolCompleted { .. } => {
-            close(unit, edit, item()?)
-        }
+        } => put_block(
+            unit,
+            edit,
+            item()?,
+            BlockKind::Thinking,
+            *content_index,
+            text,
+            true,
+        ),
+        Event::MessageCompleted { .. } | Event::ToolCompleted { .. } => close(unit, edit, item()?),
         Event::MessageStarted { .. }
         | Event::SessionCreated { .. }
         | Event::SessionUpdated { .. }

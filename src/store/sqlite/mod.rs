@@ -30,8 +30,8 @@ pub use fault::OpenError;
 
 use super::{
     Abort, Caller, Committed, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, MessagesPage,
-    NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store, StoreRules,
-    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store,
+    StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
 };
 use crate::domain::{
     Refusal,
@@ -177,6 +177,13 @@ impl Store for SqliteStore {
         self.writer
             .call(move |unit| turns::start_next(unit, fence, now))
             .await
+    }
+
+    async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal> {
+        self.read(move |connection, generation| {
+            queries::active_turn(connection, generation, session)
+        })
+        .await
     }
 
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal> {

@@ -3,7 +3,7 @@
 use super::{
     edit,
     fault::Answer,
-    rows,
+    rows::{self, Hidden},
 };
 use crate::{
     domain::{
@@ -50,6 +50,24 @@ pub(super) fn session_by_row(
 ) -> Answer<Option<Arc<Session>>> {
     let found = edit::session_of_row(connection, generation, row)?;
     Ok(found.map(|(session, _)| Arc::new(session)))
+}
+
+/// The active turn of a session in any state.
+pub(super) fn active_turn(
+    connection: &Connection,
+    generation: Uuid,
+    session: SessionRow,
+) -> Answer<Option<Turn>> {
+    match edit::session_of_row(connection, generation, session)? {
+        Some((
+            session,
+            Hidden {
+                active_row: Some(row),
+                ..
+            },
+        )) => edit::turn_of_row(connection, &session.key, row),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Sessions that an owner must wake for.

@@ -66,11 +66,6 @@ struct Waiting {
 // === adding ===
 
 impl NewTurn {
-    /// Bytes that count against the queue.
-    pub(super) fn bytes(&self) -> i64 {
-        bytes_of(&self.text, &self.attachments)
-    }
-
     /// The turn, not stored yet.
     pub(super) fn turn(&self, edit: &SessionEdit, generation: i64, now: Time) -> Turn {
         Turn {
@@ -174,11 +169,7 @@ pub(super) fn bytes_of(text: &str, attachments: &[AttachmentRef]) -> i64 {
 }
 
 /// A free position at a place, and how many turns wait ahead of it.
-pub(super) fn make_place(
-    unit: &Unit<'_>,
-    edit: &SessionEdit,
-    place: Place,
-) -> Answer<(i64, i32)> {
+pub(super) fn make_place(unit: &Unit<'_>, edit: &SessionEdit, place: Place) -> Answer<(i64, i32)> {
     let depth = i32::try_from(edit.session.queue_depth).unwrap_or(i32::MAX);
     if depth == 0 {
         return Ok((0, 0));
@@ -410,7 +401,9 @@ fn change_text(
 ) -> Answer<()> {
     if turn.attempt > 0 {
         // Its message is a part of the conversation since its first start.
-        return Err(Refusal::field("text", "the turn was started before; its text can't change").into());
+        return Err(
+            Refusal::field("text", "the turn was started before; its text can't change").into(),
+        );
     }
     let before = bytes_of(&turn.text, &turn.attachments);
     let after = bytes_of(&text, &turn.attachments);

@@ -82,16 +82,19 @@ impl Readers {
         {
             let reads = self.reads.lock().expect("no holder of this lock panics");
             let reads = reads.as_ref().ok_or(Refusal::StoreUnavailable)?;
-            reads
-                .try_send(job)
-                .map_err(|_| Refusal::StoreUnavailable)?;
+            reads.try_send(job).map_err(|_| Refusal::StoreUnavailable)?;
         }
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
     /// Ends the threads after what was queued is answered, and waits for that.
     pub(super) async fn close(&self) {
-        drop(self.reads.lock().expect("no holder of this lock panics").take());
+        drop(
+            self.reads
+                .lock()
+                .expect("no holder of this lock panics")
+                .take(),
+        );
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
     }

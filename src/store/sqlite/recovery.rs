@@ -3,12 +3,7 @@
 //! Each commit is whole: killed between two, the next start goes on with the rest. A session that this life has
 //! claimed is left alone, so a second call finds nothing.
 
-use super::{
-    edit::SessionEdit,
-    fault::Answer,
-    sessions, turns,
-    writer::Unit,
-};
+use super::{edit::SessionEdit, fault::Answer, sessions, turns, writer::Unit};
 use crate::{
     domain::{
         ids::{SessionRow, Time},
@@ -35,9 +30,7 @@ enum Verdict {
 /// Settles the next sessions; `None` when there are none left.
 pub(super) fn batch(unit: &mut Unit<'_>, now: Time) -> Answer<Option<Recovered>> {
     let left: Vec<i64> = unit
-        .sql(
-            "SELECT row FROM session WHERE active_row IS NOT NULL AND owner_life <> ?1 LIMIT ?2",
-        )?
+        .sql("SELECT row FROM session WHERE active_row IS NOT NULL AND owner_life <> ?1 LIMIT ?2")?
         .query_map((unit.life, BATCH_MAX_SESSIONS), |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     if left.is_empty() {
@@ -92,9 +85,7 @@ fn verdict(unit: &Unit<'_>, edit: &SessionEdit, turn: &Turn) -> Verdict {
         .or(rule.map(|rule| rule.on_interrupt))
         .unwrap_or(OnInterrupt::Mark);
     let max_attempts = rule.map_or(1, |rule| rule.max_attempts);
-    let failed = |cause: Cause| {
-        Verdict::End(TurnEnd::Failed(cause, cause.sentence().to_owned()))
-    };
+    let failed = |cause: Cause| Verdict::End(TurnEnd::Failed(cause, cause.sentence().to_owned()));
     match on_interrupt {
         OnInterrupt::Mark => failed(Cause::GatewayCrashed),
         OnInterrupt::Retry if turn.attempt < max_attempts => Verdict::Retry { max_attempts },

@@ -177,12 +177,7 @@ fn look_up(unit: &Unit<'_>, key: [u8; 32]) -> Answer<Found> {
     }
 }
 
-fn replay(
-    unit: &Unit<'_>,
-    caller: &Caller,
-    when_gone: WhenGone,
-    kept: Kept,
-) -> Answer<Committed> {
+fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> Answer<Committed> {
     let receipt: Receipt = serde_json::from_str(&kept.receipt)
         .map_err(|error| Fault::Broken(format!("receipt: {error}")))?;
     let found = edit::session_of_row(unit.connection, unit.identity.generation, kept.session)?;
@@ -193,7 +188,13 @@ fn replay(
             }
             .into()),
             WhenGone::Confirm => Ok(Committed {
-                session: Arc::new(deleted(unit, caller, kept.session, kept.session_uid, receipt.seq)),
+                session: Arc::new(deleted(
+                    unit,
+                    caller,
+                    kept.session,
+                    kept.session_uid,
+                    receipt.seq,
+                )),
                 receipt,
                 turn: None,
                 cleared: Vec::new(),

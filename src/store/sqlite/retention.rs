@@ -3,14 +3,7 @@
 //! Events of a turn that is not finished stay, from its first event on. Old requests, tombstones and idle sessions are
 //! found by index; logs by a scan that goes round all sessions, some per call.
 
-use super::{
-    control,
-    edit::SessionEdit,
-    fault::Answer,
-    rows::micros,
-    sessions,
-    writer::Unit,
-};
+use super::{control, edit::SessionEdit, fault::Answer, rows::micros, sessions, writer::Unit};
 use crate::{
     domain::{
         event::Role,

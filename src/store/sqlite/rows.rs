@@ -7,8 +7,8 @@ use crate::domain::{
     message::Message,
     session::{Session, SessionState},
     turn::{
-        AbortMode, AttachmentRef, Cancel, Cause, OnInterrupt, StopReason, Turn, TurnError, TurnState,
-        Usage,
+        AbortMode, AttachmentRef, Cancel, Cause, OnInterrupt, StopReason, Turn, TurnError,
+        TurnState, Usage,
     },
 };
 use crate::store::StoredEvent;

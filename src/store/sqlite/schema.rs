@@ -111,8 +111,7 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
         .map_err(|_| OpenError::Unusable(format!("its schema is {found}")))?;
     for (number, sql) in (1i64..).zip(MIGRATIONS).skip(done) {
         // One transaction each: a process that dies between two finds a whole schema.
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
         if number == 1 {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -24,11 +24,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
 /// CreateSession.
-pub(super) fn create(
-    unit: &mut Unit<'_>,
-    caller: Caller,
-    new: NewSession,
-) -> Answer<Committed> {
+pub(super) fn create(unit: &mut Unit<'_>, caller: Caller, new: NewSession) -> Answer<Committed> {
     once(unit, &caller, WhenGone::Refuse, |unit, _| {
         require_free(unit, &caller.principal.tenant, &caller.key)?;
         unit.require_room()?;
@@ -117,11 +113,7 @@ pub(super) fn require_agent(unit: &Unit<'_>, agent: &str) -> Answer<()> {
     Err(Refusal::field("agent", problem).into())
 }
 
-fn require_free(
-    unit: &Unit<'_>,
-    tenant: &str,
-    key: &crate::domain::SessionKey,
-) -> Answer<()> {
+fn require_free(unit: &Unit<'_>, tenant: &str, key: &crate::domain::SessionKey) -> Answer<()> {
     let key_text = || key.as_str().to_owned();
     match SessionEdit::find(unit, tenant, key)? {
         None => Ok(()),
@@ -222,7 +214,9 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
         let origin = ForkOrigin {
             session_key: source.key.as_str().to_owned(),
             log_id: source.log_id.to_string(),
-            turn_id: point.as_ref().map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
+            turn_id: point
+                .as_ref()
+                .map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
         };
         let owner = Caller {
             key: new_key,
@@ -279,9 +273,7 @@ fn fork_point(
             turn_id: turn_id.to_string(),
         }
         .into()),
-        (Some((_, None)), _) => {
-            Err(Refusal::field("turn_id", "the turn is not finished").into())
-        }
+        (Some((_, None)), _) => Err(Refusal::field("turn_id", "the turn is not finished").into()),
         (Some((row, Some(end_seq))), _) => {
             let turn = edit::turn_of_row(unit.connection, &source.key, row)?
                 .ok_or_else(|| Fault::Broken(format!("turn {row} vanished")))?;
@@ -325,7 +317,7 @@ fn copy_messages(
             message.create_time.0,
             message.partial,
             message.continued,
-            row.get_ref(8)?,
+            row.get::<_, Vec<u8>>(8)?,
         ])?;
         edit.count_message(message.role, &message.parts);
     }

@@ -1,8 +1,7 @@
 //! A turn's life under its owner: started, written, ended. Every call checks the fence in its transaction.
 
 use super::{
-    admission,
-    control,
+    admission, control,
     edit::{NewMessage, SessionEdit},
     fault::{Answer, Fault},
     items,
@@ -85,11 +84,7 @@ impl Ending {
 // === starting ===
 
 /// Starts the next waiting turn.
-pub(super) fn start_next(
-    unit: &mut Unit<'_>,
-    fence: Fence,
-    now: Time,
-) -> Answer<Option<Started>> {
+pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer<Option<Started>> {
     let mut edit = SessionEdit::fenced(unit, fence)?;
     let may_start = edit.session.active_turn.is_none()
         && !edit.hidden.pending_reset
@@ -223,7 +218,9 @@ fn apply(unit: &Unit<'_>, edit: &mut SessionEdit, writes: Vec<Write>, now: Time)
         return Ok(());
     }
     let (Some(turn_id), Some(turn_row)) = (edit.session.active_turn, edit.hidden.active_row) else {
-        return Err(Fault::Broken("an owner writes without an active turn".into()));
+        return Err(Fault::Broken(
+            "an owner writes without an active turn".into(),
+        ));
     };
     // A turn that is active is of the present generation: a Reset waits for its end.
     let turn = (turn_id, edit.session.generation);
@@ -293,7 +290,13 @@ fn record_usage(
         usage.model_calls,
         model,
     ])?;
-    edit.event(unit, now, Some(turn), None, &Event::UsageRecorded { usage, model })?;
+    edit.event(
+        unit,
+        now,
+        Some(turn),
+        None,
+        &Event::UsageRecorded { usage, model },
+    )?;
     Ok(())
 }
 
@@ -365,9 +368,16 @@ fn apply_steer(
         request,
         ..
     } = steer.expect("it was found above");
-    unit.sql("DELETE FROM steer WHERE row = ?1")?.execute([row])?;
+    unit.sql("DELETE FROM steer WHERE row = ?1")?
+        .execute([row])?;
     requests::release_steer(unit, request, now)?;
-    edit.event(unit, now, Some(turn), None, &Event::SteerApplied { steer_id })?;
+    edit.event(
+        unit,
+        now,
+        Some(turn),
+        None,
+        &Event::SteerApplied { steer_id },
+    )?;
     write_user_message(unit, edit, turn, text, attachments, now)
 }
 
@@ -375,7 +385,9 @@ fn require_steer(found: bool, steer_id: Uuid) -> Answer<()> {
     if found {
         Ok(())
     } else {
-        Err(Fault::Broken(format!("steer {steer_id} does not wait for this turn")))
+        Err(Fault::Broken(format!(
+            "steer {steer_id} does not wait for this turn"
+        )))
     }
 }
 
@@ -413,7 +425,8 @@ fn requeue_steers(
             turn_timeout,
             request,
         } = steer;
-        unit.sql("DELETE FROM steer WHERE row = ?1")?.execute([row])?;
+        unit.sql("DELETE FROM steer WHERE row = ?1")?
+            .execute([row])?;
         let new = NewTurn {
             turn_id: steer_id,
             text,
@@ -435,7 +448,13 @@ fn requeue_steers(
             turn: Box::new(shown),
             possibly_applied: given,
         };
-        edit.event(unit, now, Some((turn.turn_id, turn.generation)), None, &event)?;
+        edit.event(
+            unit,
+            now,
+            Some((turn.turn_id, turn.generation)),
+            None,
+            &event,
+        )?;
         turns.push((made, request));
     }
     Ok(Requeued { turns, rejected })

@@ -157,7 +157,12 @@ impl Writer {
 
     /// Ends the thread after what was queued is committed, and waits for that.
     pub(super) async fn close(&self) {
-        drop(self.jobs.lock().expect("no holder of this lock panics").take());
+        drop(
+            self.jobs
+                .lock()
+                .expect("no holder of this lock panics")
+                .take(),
+        );
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
     }
@@ -197,8 +202,9 @@ impl Disk {
             Some((when, room)) if when.elapsed() < DISK_CHECK_INTERVAL => room,
             Some(_) | None => {
                 // A file system that can't tell its free space is not a reason to refuse work.
-                let room = rustix::fs::statvfs(&self.directory)
-                    .map_or(true, |fs| fs.f_bavail.saturating_mul(fs.f_frsize) >= self.reserve);
+                let room = rustix::fs::statvfs(&self.directory).map_or(true, |fs| {
+                    fs.f_bavail.saturating_mul(fs.f_frsize) >= self.reserve
+                });
                 self.checked.set(Some((Instant::now(), room)));
                 room
             }
