@@ -406,6 +406,7 @@ impl http_body::Body for Guarded {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::convert::Infallible;
 
     fn bounded(limit: usize) -> Bounded {
         Bounded::new(Body::empty(), limit, None)
@@ -442,6 +443,20 @@ mod tests {
             prop_assert_eq!(result, Err(Refusal::MessageTooLarge { limit: 40 }));
             prop_assert!(rest.is_empty());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_never_arrives_is_given_up() {
+        use http_body_util::BodyExt;
+        let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
+        let arrival = Some(Box::pin(sleep_until(Instant::now() + UPLOAD_MAX)));
+        let start = Instant::now();
+        let mut body = Bounded::new(silent, 9, arrival);
+        let status = body.frame().await.unwrap().unwrap_err();
+        let expected = Status::from(Refusal::DeadlineExceeded);
+        assert_eq!(status.code(), expected.code());
+        assert!(start.elapsed() >= UPLOAD_MAX);
+        assert!(body.frame().await.is_none());
     }
 
     #[test]
