@@ -2,10 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod client;
+pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod grpc;
 pub mod listener;
 pub mod store;
+pub mod telemetry;
 pub mod wire;
 
 /// The generated contract of `proto/quarterdeck/v1`.

@@ -237,10 +237,6 @@ pub struct UpdateSession {
     pub labels: Option<BTreeMap<String, String>>,
     /// Agent from the next Reset on.
     pub agent: Option<String>,
-    /// Model from the next turn on.
-    pub model: Option<String>,
-    /// Thinking level from the next turn on.
-    pub thinking_level: Option<String>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
 }
@@ -515,6 +511,9 @@ pub trait Store: Send + Sync + 'static {
     /// Starts the next waiting turn, in one commit: expired ones end, `turn_started`, and for a first attempt
     /// `message_started{USER}` with its message row. `None` when nothing may start.
     async fn start_next(&self, fence: Fence, now: Time) -> Result<Option<Started>, Refusal>;
+    /// The active turn of a session in any state, with its accepted stop; for the owner, who looks after each nudge.
+    /// A raised stop (second Abort) is published as a session without events, so that the owner is nudged.
+    async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal>;
     /// Steers of the active turn that the agent has not got, in order of arrival.
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal>;
     /// Writes what the active turn's agent did, all in one commit and in order.
