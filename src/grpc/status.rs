@@ -549,7 +549,7 @@ mod tests {
                 problem: long.clone(),
             },
             Refusal::InvalidField {
-                fields: vec![(long.clone(), long.clone()); 100],
+                fields: vec![(long.clone(), long); 100],
             },
         ] {
             let mut trailers = http::HeaderMap::new();
