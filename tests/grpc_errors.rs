@@ -220,7 +220,15 @@ impl Gateway {
         let serving = listener.serve(move |_| {
             let service = GatewayServiceServer::new(Scripted)
                 .max_decoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
-            let routes = Routes::from(axum::Router::new()).add_service(service);
+            let (_, health) = tonic_health::server::health_reporter();
+            let reflection = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .build_v1()
+                .unwrap();
+            let routes = Routes::from(axum::Router::new())
+                .add_service(service)
+                .add_service(health)
+                .add_service(reflection);
             layered(routes.into_axum_router())
         });
         let socket = TokioIo::new(within(TcpStream::connect(address)).await.unwrap());
@@ -523,4 +531,40 @@ async fn what_is_no_call_is_told_in_http() {
     page.headers_mut()
         .insert("accept", "text/html".parse().unwrap());
     assert_eq!(gateway.send(page).await.http, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer_by_their_own_rules() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, ServerReflectionResponse,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let gateway = Gateway::start().await;
+    let health = "/grpc.health.v1.Health/Check";
+    assert_ok(&gateway.ask(health, HealthCheckRequest::default()).await);
+    let service = "no.such.Service".into();
+    let answer = gateway.ask(health, HealthCheckRequest { service }).await;
+    assert_eq!(answer.status.unwrap().code(), Code::NotFound);
+    let answer = gateway
+        .call("/grpc.health.v1.Health/Nope", framed(&[]))
+        .await;
+    assert_refused(&answer, Code::Unimplemented, "METHOD_UNKNOWN");
+
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let answer = gateway.ask(reflection, list).await;
+    assert_ok(&answer);
+    let answer = ServerReflectionResponse::decode(&answer.body[5..]).unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list: {answer:?}");
+    };
+    assert!(
+        list.service
+            .iter()
+            .any(|it| it.name == "quarterdeck.v1.GatewayService")
+    );
 }
