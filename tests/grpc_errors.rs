@@ -386,6 +386,9 @@ async fn a_message_that_is_too_large_is_refused_by_its_header() {
         };
         let answer = gateway.send(request(path, Body::new(body))).await;
         assert_refused(&answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+        // Who sends it all the same gets the answer too, and not a reset.
+        let answer = gateway.call(path, framed(&vec![0; limit + 1])).await;
+        assert_refused(&answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
         let details = answer.status.unwrap().get_error_details();
         assert_eq!(
             details.error_info().unwrap().metadata["limit"],
