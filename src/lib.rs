@@ -1,5 +1,7 @@
 //! Quarterdeck: a gRPC control plane for AI-agent sessions.
 #![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::print_stdout))]
 
 pub mod agent;
 pub mod app;

@@ -63,7 +63,7 @@ impl Loader {
     }
 
     pub(super) fn file(&mut self, named: Option<PathBuf>) {
-        let path = named.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        let path = named.as_deref().unwrap_or_else(|| Path::new(DEFAULT_FILE));
         match read_file(path) {
             Ok(text) => self.toml(&path.display().to_string(), &text),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}

@@ -22,16 +22,19 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use std::{
     any::Any,
     fmt::{self, Display},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio_util::sync::PollSemaphore;
 use tonic::Status;
 
 /// Longest time until the answer (of a stream: its head), whatever `grpc-timeout` says. Above every wait that the
@@ -53,14 +56,23 @@ const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
-/// Services whose errors are laid down elsewhere (health, reflection).
-const FOREIGN_SERVICES: &str = "/grpc.";
+/// Bytes of request messages beyond [`SMALL_MESSAGE_MAX_BYTES`] each that may be buffered at a time, per set of layers
+/// (one per serving runtime). Further ones wait, in order, with what flow control lets through.
+const BUFFERED_MAX_BYTES: usize = 128 * 1024 * 1024;
+/// Messages up to this, in bytes, are not counted: streams and connections bound them.
+const SMALL_MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
 
-/// The request's body: refuses a message by its header, and one that never arrives.
+/// The request's body: refuses a message by its header, and one that never arrives; holds one back until there is room.
 struct Bounded {
     inner: Body,
+    /// Room for messages, in units of [`SMALL_MESSAGE_MAX_BYTES`].
+    room: PollSemaphore,
+    /// The present message's share of it, given back when the request is decoded or dropped.
+    held: Option<OwnedSemaphorePermit>,
+    /// The beginning of a message that waits for its share, and how large that is.
+    waiting: Option<(Frame<Bytes>, u32)>,
     /// Largest message, in bytes.
     limit: usize,
     /// The header of the next message, as far as it has come.
@@ -88,9 +100,12 @@ struct Guarded {
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
 pub fn layered(routes: Router) -> Router {
+    let room = Arc::new(Semaphore::new(BUFFERED_MAX_BYTES / SMALL_MESSAGE_MAX_BYTES));
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
-        .route_layer(from_fn(guard))
+        .route_layer(from_fn(move |request, next| {
+            guard(request, next, PollSemaphore::new(room.clone()))
+        }))
         .fallback(unknown)
 }
 
@@ -103,7 +118,7 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(request: Request, next: Next) -> Response {
+async fn guard(request: Request, next: Next, room: PollSemaphore) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -113,7 +128,6 @@ async fn guard(request: Request, next: Next) -> Response {
     };
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
-    let maps_errors = !path.starts_with(FOREIGN_SERVICES);
     let limit = if INPUTS.contains(&path) {
         INPUT_MESSAGE_MAX_BYTES
     } else {
@@ -129,7 +143,7 @@ async fn guard(request: Request, next: Next) -> Response {
         None => Some(now + CALL_MAX),
     };
     let arrival = waits.then(|| Box::pin(sleep_until(now + UPLOAD_MAX)));
-    let request = request.map(|inner| Body::new(Bounded::new(inner, limit, arrival)));
+    let request = request.map(|inner| Body::new(Bounded::new(inner, limit, room, arrival)));
 
     let answer = catch_panic(next.run(request));
     let answered = match answer_by {
@@ -140,7 +154,7 @@ async fn guard(request: Request, next: Next) -> Response {
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match maps_errors.then(|| foreign(response.headers())).flatten() {
+        Ok(response) => match foreign(response.headers()) {
             Some(refusal) => refuse(&refusal),
             None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
         },
@@ -214,7 +228,7 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     parse().map(Some).ok_or_else(invalid)
 }
 
-/// What tonic's own answer means; `None` for answers that a handler gave, which carry details.
+/// What tonic's own answer means; `None` for answers that a handler gave.
 fn foreign(headers: &HeaderMap) -> Option<Refusal> {
     if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
         return None;
@@ -255,9 +269,17 @@ impl Display for Panic {
 // === impl Bounded ===
 
 impl Bounded {
-    fn new(inner: Body, limit: usize, arrival: Option<Pin<Box<Sleep>>>) -> Self {
+    fn new(
+        inner: Body,
+        limit: usize,
+        room: PollSemaphore,
+        arrival: Option<Pin<Box<Sleep>>>,
+    ) -> Self {
         Self {
             inner,
+            room,
+            held: None,
+            waiting: None,
             limit,
             header: [0; FRAME_HEADER_BYTES],
             header_len: 0,
@@ -267,21 +289,23 @@ impl Bounded {
         }
     }
 
-    /// Follows the frames through `chunk`, whatever pieces they come in.
-    fn check(&mut self, mut chunk: &[u8]) -> Result<(), Refusal> {
+    /// Follows the frames through `chunk`, whatever pieces they come in. Returns the share of room that the largest
+    /// message which begins here takes; 0 where none does, or a small one.
+    fn check(&mut self, mut chunk: &[u8]) -> Result<u32, Refusal> {
+        let mut share = 0;
         loop {
             let body = self.message_left.min(chunk.len());
             self.message_left -= body;
             chunk = &chunk[body..];
             if chunk.is_empty() {
-                return Ok(());
+                return Ok(share);
             }
             let header = (FRAME_HEADER_BYTES - self.header_len).min(chunk.len());
             self.header[self.header_len..][..header].copy_from_slice(&chunk[..header]);
             self.header_len += header;
             chunk = &chunk[header..];
             if self.header_len < FRAME_HEADER_BYTES {
-                return Ok(());
+                return Ok(share);
             }
             self.header_len = 0;
             let [flag, length @ ..] = self.header;
@@ -294,7 +318,35 @@ impl Bounded {
             if self.message_left > self.limit {
                 return Err(Refusal::MessageTooLarge { limit: self.limit });
             }
+            let units = self.message_left / SMALL_MESSAGE_MAX_BYTES;
+            share = share.max(u32::try_from(units).expect("a quotient of 32 bits has no more"));
         }
+    }
+
+    /// The next frame that may pass: checked, and with room for the message that it begins.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refusal>>> {
+        if self.waiting.is_none() {
+            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                // The peer is gone, or broke HTTP: whoever is told, it is not by this call.
+                Some(Err(error)) => {
+                    let problem = error.to_string();
+                    return Poll::Ready(Some(Err(Refusal::MalformedRequest { problem })));
+                }
+                None => return Poll::Ready(None),
+            };
+            match frame.data_ref().map_or(Ok(0), |data| self.check(data)) {
+                Ok(0) => return Poll::Ready(Some(Ok(frame))),
+                Ok(share) => self.waiting = Some((frame, share)),
+                Err(refusal) => return Poll::Ready(Some(Err(refusal))),
+            }
+        }
+        if let Some((_, share)) = &self.waiting {
+            // The message before is decoded. Who holds and waits at once could wait for ever.
+            self.held = None;
+            self.held = ready!(self.room.poll_acquire_many(cx, *share));
+        }
+        Poll::Ready(self.waiting.take().map(|(frame, _)| Ok(frame)))
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
@@ -316,7 +368,7 @@ impl http_body::Body for Bounded {
         if this.refused {
             return Poll::Ready(None);
         }
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+        let Poll::Ready(frame) = this.poll_passed(cx) else {
             let Some(arrival) = &mut this.arrival else {
                 return Poll::Pending;
             };
@@ -324,22 +376,19 @@ impl http_body::Body for Bounded {
             return this.refuse(Refusal::DeadlineExceeded);
         };
         match frame {
-            Some(Ok(frame)) => match frame.data_ref().map_or(Ok(()), |data| this.check(data)) {
-                Ok(()) => {
-                    if this.message_left == 0 && this.header_len == 0 && frame.is_data() {
-                        this.arrival = None;
-                    }
-                    Poll::Ready(Some(Ok(frame)))
+            Some(Ok(frame)) => {
+                if this.message_left == 0 && this.header_len == 0 && frame.is_data() {
+                    this.arrival = None;
                 }
-                Err(refusal) => this.refuse(refusal),
-            },
-            Some(Err(error)) => Poll::Ready(Some(Err(Status::from_error(Box::new(error))))),
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(refusal)) => this.refuse(refusal),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.refused || self.inner.is_end_stream()
+        self.refused || (self.waiting.is_none() && self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -406,9 +455,14 @@ impl http_body::Body for Guarded {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    fn room(units: usize) -> PollSemaphore {
+        PollSemaphore::new(Arc::new(Semaphore::new(units)))
+    }
 
     fn bounded(limit: usize) -> Bounded {
-        Bounded::new(Body::empty(), limit, None)
+        Bounded::new(Body::empty(), limit, room(0), None)
     }
 
     fn frame(flag: u8, length: u32, body: &[u8]) -> Vec<u8> {
@@ -432,7 +486,7 @@ mod tests {
             let mut body = bounded(40);
             let mut rest = bytes.as_slice();
             let mut cuts = cuts.into_iter().chain(std::iter::repeat(3));
-            let mut result = Ok(());
+            let mut result = Ok(0);
             while !rest.is_empty() && result.is_ok() {
                 let cut = cuts.next().unwrap().min(rest.len());
                 result = body.check(&rest[..cut]);
@@ -442,6 +496,39 @@ mod tests {
             prop_assert_eq!(result, Err(Refusal::MessageTooLarge { limit: 40 }));
             prop_assert!(rest.is_empty());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_never_arrives_is_given_up() {
+        use http_body_util::BodyExt;
+        let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
+        let arrival = Some(Box::pin(sleep_until(Instant::now() + UPLOAD_MAX)));
+        let start = Instant::now();
+        let mut body = Bounded::new(silent, 9, room(0), arrival);
+        let status = body.frame().await.unwrap().unwrap_err();
+        let expected = Status::from(Refusal::DeadlineExceeded);
+        assert_eq!(status.code(), expected.code());
+        assert!(start.elapsed() >= UPLOAD_MAX);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_large_message_waits_until_there_is_room() {
+        use http_body_util::BodyExt;
+        let large = 2 * SMALL_MESSAGE_MAX_BYTES;
+        let room = room(3);
+        let body = |length| {
+            let begun = Body::from(frame(0, length as u32, &[7]));
+            Bounded::new(begun, large, room.clone(), None)
+        };
+        let (mut first, mut second, mut small) = (body(large), body(large), body(100));
+        assert!(first.frame().await.unwrap().is_ok());
+        let mut waits = pin!(second.frame());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        assert!(small.frame().await.unwrap().is_ok());
+        drop(first);
+        assert!(waits.await.unwrap().is_ok());
     }
 
     #[test]

@@ -186,10 +186,19 @@ pub fn bug(cause: &dyn Display) -> Refusal {
 
 /// What an error that has no details of ours comes from: tonic's own answers, made before or instead of a handler's.
 ///
-/// `None` where `status` is no error, or says what no refusal says (a cancelled call).
+/// `None` where `status` is none of those: no error, a cancelled call, or what a service that is not ours may say (health:
+/// NOT_FOUND).
 pub fn foreign(status: &Status) -> Option<Refusal> {
     match status.code() {
-        Code::Ok | Code::Cancelled => None,
+        Code::Ok
+        | Code::Cancelled
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::Unauthenticated => None,
         // An unknown method, or (told by its text alone) a compression that is not served.
         Code::Unimplemented if status.message().is_empty() => Some(Refusal::MethodUnknown),
         // A bound of tonic's own, behind ours: the message does not fit.
@@ -205,13 +214,6 @@ pub fn foreign(status: &Status) -> Option<Refusal> {
         | Code::DataLoss => Some(Refusal::MalformedRequest {
             problem: cut(status.message(), TEXT_MAX_BYTES).to_owned(),
         }),
-        Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::Unavailable
-        | Code::Unauthenticated => Some(bug(status)),
     }
 }
 
@@ -549,7 +551,7 @@ mod tests {
                 problem: long.clone(),
             },
             Refusal::InvalidField {
-                fields: vec![(long.clone(), long.clone()); 100],
+                fields: vec![(long.clone(), long); 100],
             },
         ] {
             let mut trailers = http::HeaderMap::new();
