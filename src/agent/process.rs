@@ -226,6 +226,9 @@ impl Process {
             return Err(too_long());
         }
         let bytes = u32::try_from(bytes).map_err(|_| too_long())?;
+        if self.exit.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let queue = async {
             let room = Arc::clone(&self.room).acquire_many_owned(bytes);
             let room = room.await.expect("it is never closed");
