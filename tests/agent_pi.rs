@@ -1,33 +1,25 @@
 //! The pi driver against a scripted pi: what a child can do wrong, and what must be left of it (nothing).
 
 mod agent_pi_support;
+mod support;
 
-use agent_pi_support::{Place, eventually, fixture, outcome, processes, said, streamed};
+use agent_pi_support::{Place, outcome, processes, said, scripted, streamed};
 use quarterdeck::{
     agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
     domain::turn::StopReason,
 };
 use serde_json::Value;
 use std::time::Duration;
-use uuid::Uuid;
+use support::eventually;
 
 const COMPLETED: Outcome = Outcome::Completed(StopReason::Stop);
 const SECRET: &str = "a-very-secret-key";
 
-/// A scripted pi that behaves as these words say; the marker names the processes of its tools.
+/// A scripted pi that behaves as these words say, and what the command line of its tools is.
 fn options(words: &str) -> (PiOptions, String) {
-    // `sleep` takes any number: this one is nobody else's.
-    let marker = format!("8{}", Uuid::now_v7().as_u128() % 1_000_000_000);
-    let options = PiOptions {
-        command: vec!["python3".into(), fixture("fake_pi.py")],
-        environment: vec![
-            ("FAKE_PI".into(), words.into()),
-            ("FAKE_PI_MARKER".into(), marker.clone()),
-            ("FAKE_API_KEY".into(), SECRET.into()),
-        ],
-        start_timeout: Duration::from_secs(60),
-        ..PiOptions::default()
-    };
+    let (mut options, marker) = scripted(words);
+    let key = ("FAKE_API_KEY".into(), SECRET.into());
+    options.environment.push(key);
     (options, format!("sleep {marker}"))
 }
 
@@ -48,7 +40,10 @@ async fn turns_stream_in_both_dialects_and_the_conversation_survives_its_process
         assert_eq!(streamed(&events), text);
         drop(session);
         let (mut session, _) = place.open().await;
-        assert_eq!(session.ask("history").await.1, "1");
+        assert_eq!(
+            session.ask("history").await.1,
+            "1 ['\"line\\\\u2028one two\"']"
+        );
     }
 }
 
@@ -81,7 +76,7 @@ async fn a_crash_ends_the_turn_with_the_status_and_the_last_words_but_no_secret(
     session.assert_closed().await;
     // It continues where its file ends.
     let (mut session, _) = place.open().await;
-    assert_eq!(session.ask("history").await.1, "1");
+    assert_eq!(session.ask("history").await.1, "1 ['\"first\"']");
 }
 
 #[tokio::test]

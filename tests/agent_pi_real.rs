@@ -4,8 +4,9 @@
 //! prints the list. Without it these tests say so and pass.
 
 mod agent_pi_support;
+mod support;
 
-use agent_pi_support::{PATIENCE, Place, eventually, fixture, outcome, processes, said, streamed};
+use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};
 use quarterdeck::{
     agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
     domain::turn::StopReason,
@@ -16,6 +17,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
 };
+use support::{eventually, fixture};
 
 /// A model's endpoint; ended with the test.
 struct ModelServer {
@@ -25,7 +27,7 @@ struct ModelServer {
 
 impl ModelServer {
     fn scripted() -> Self {
-        Self::start(&["python3", &fixture("fake_llm.py")])
+        Self::start(&["python3", fixture("fake_llm.py").to_str().unwrap()])
     }
 
     /// Starts a server that prints `listening on PORT`.
