@@ -4,8 +4,9 @@
 //! prints the list. Without it these tests say so and pass.
 
 mod agent_pi_support;
+mod support;
 
-use agent_pi_support::{PATIENCE, Place, eventually, fixture, outcome, processes, said, streamed};
+use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};
 use quarterdeck::{
     agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
     domain::turn::StopReason,
@@ -16,41 +17,53 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
 };
+use support::{eventually, fixture};
 
-/// The scripted model; ended with the test.
-struct FakeModel {
+/// A model's endpoint; ended with the test.
+struct ModelServer {
     process: Child,
     port: u16,
 }
 
-impl FakeModel {
-    fn start() -> Self {
-        let mut process = Command::new("python3")
-            .arg(fixture("fake_llm.py"))
+impl ModelServer {
+    fn scripted() -> Self {
+        Self::start(&["python3", fixture("fake_llm.py").to_str().unwrap()])
+    }
+
+    /// Starts a server that prints `listening on PORT`.
+    fn start(command: &[&str]) -> Self {
+        let mut process = Command::new(command[0])
+            .args(&command[1..])
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python3 is there");
-        let mut line = String::new();
+            .expect("the server starts");
         let output = process.stdout.take().unwrap();
-        BufReader::new(output).read_line(&mut line).unwrap();
-        let port = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+        let port = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on ")?.trim().parse().ok())
+            .expect("it says where it listens");
         Self { process, port }
     }
 
-    /// What pi must know of it.
-    fn models(&self) -> String {
+    /// What pi must know of it: model `fake/ID` of this many output tokens for each.
+    fn models(&self, models: &[(&str, u32)]) -> String {
+        let models: Vec<_> = models
+            .iter()
+            .map(|(id, tokens)| json!({ "id": id, "reasoning": true, "contextWindow": 32768, "maxTokens": tokens }))
+            .collect();
         json!({ "providers": { "fake": {
             "baseUrl": format!("http://127.0.0.1:{}/v1", self.port),
             "api": "openai-completions",
             "apiKey": "no-key",
             "compat": { "supportsDeveloperRole": false, "supportsReasoningEffort": false, "supportsStore": false },
-            "models": [{ "id": "fake-1", "reasoning": true, "contextWindow": 32000, "maxTokens": 4096 }],
+            "models": models,
         } } })
         .to_string()
     }
 }
 
-impl Drop for FakeModel {
+impl Drop for ModelServer {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -68,10 +81,10 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
-/// Each with its model, a template directory that must outlive it, and whether pi can take a steer back.
-fn place(command: &str, model: &FakeModel, template: &Path) -> Place {
-    std::fs::write(template.join("models.json"), model.models()).unwrap();
-    Place::new(PiOptions {
+/// pi with models that stand in a template directory; what a user has installed for pi stays out.
+fn options(command: &str, models: &str, template: &Path) -> PiOptions {
+    std::fs::write(template.join("models.json"), models).unwrap();
+    PiOptions {
         command: vec![command.into()],
         arguments: ["-ne", "-ns", "-np", "-nc"].map(Into::into).to_vec(),
         template_directory: Some(template.into()),
@@ -79,16 +92,17 @@ fn place(command: &str, model: &FakeModel, template: &Path) -> Place {
         thinking_level: "off".into(),
         start_timeout: PATIENCE,
         ..PiOptions::default()
-    })
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
     for command in commands() {
         eprintln!("== {command}");
-        let model = FakeModel::start();
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
         let template = tempfile::tempdir().unwrap();
-        let place = place(&command, &model, template.path());
+        let place = Place::new(options(&command, &models, template.path()));
         let (mut session, name) = place.open().await;
         assert_eq!(name, "fake/fake-1");
 
@@ -226,5 +240,74 @@ async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
         let settings = place.request.tenant_directory.join("pi/settings.json");
         let settings = std::fs::read_to_string(settings).unwrap_or_default();
         assert!(!settings.contains("default"), "{settings}");
+    }
+}
+
+/// Runs where `QUARTERDECK_TEST_MODEL_SERVER` is a command that serves a model; `.ci/pi-real-model` sets it. Says nothing
+/// about what a model of this size answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_with_a_real_model_keeps_to_the_protocol() {
+    let Ok(server) = std::env::var("QUARTERDECK_TEST_MODEL_SERVER") else {
+        eprintln!("QUARTERDECK_TEST_MODEL_SERVER is not set: a real model is not tested");
+        return;
+    };
+    let server: Vec<&str> = server.split(' ').collect();
+    for command in commands() {
+        let model = ModelServer::start(&server);
+        let models = model.models(&[("fake-1", 24), ("long", 2000)]);
+        let template = tempfile::tempdir().unwrap();
+        let mut options = options(&command, &models, template.path());
+        let prompt = [
+            "--no-tools",
+            "--system-prompt",
+            "You are a helpful assistant.",
+        ];
+        options.arguments.extend(prompt.map(Into::into));
+        let mut place = Place::new(options);
+        let (mut session, _) = place.open().await;
+
+        // It streams, ends by the model's own reason, and says what it used.
+        let (end, text, events) = session.ask("What is the capital of France?").await;
+        eprintln!("== {command}\n{end:?}: {text:?}");
+        assert!(
+            matches!(
+                end,
+                Outcome::Completed(StopReason::Stop | StopReason::Length)
+            ),
+            "{end:?}"
+        );
+        let deltas = events
+            .iter()
+            .filter(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .count();
+        assert!(deltas >= 2, "{events:#?}");
+        assert_eq!(streamed(&events), text);
+        let used = events.iter().find_map(|event| match event {
+            AgentEvent::UsageRecorded { usage, .. } => Some(*usage),
+            _ => None,
+        });
+        let used = used.expect("usage was recorded");
+        eprintln!("{deltas} deltas, {used:?}");
+        assert!(
+            used.input_tokens + used.cache_read_tokens > 0
+                && (2..=24).contains(&used.output_tokens)
+        );
+        drop(session);
+
+        // It continues with another model, and an abort in the middle keeps what was said.
+        place.request.model = "fake/long".into();
+        let (mut session, name) = place.open().await;
+        assert_eq!(name, "fake/long");
+        session
+            .start("Count from one to one thousand in words, please.")
+            .await;
+        session
+            .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .await;
+        session.send(AgentCommand::Cancel).await;
+        let events = session.turn().await;
+        eprintln!("stopped at {:?}", said(&events));
+        assert_eq!(outcome(&events), Outcome::Stopped);
+        assert!(!said(&events).is_empty());
     }
 }

@@ -2,12 +2,12 @@
 //! about processes.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use crate::support::{fixture, host, python};
 use quarterdeck::agent::{
     Agent, AgentCommand, AgentEvent, Driver, OpenRequest, Outcome, StartError, TurnInput,
     pi::{PiDriver, PiOptions},
-    process::ProcessHost,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 use uuid::Uuid;
 
 /// Longest wait for anything that a test expects.
@@ -25,15 +25,28 @@ pub struct Session {
     pub agent: Agent,
 }
 
-pub fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-pub fn host() -> ProcessHost {
-    ProcessHost {
-        keeper: env!("CARGO_BIN_EXE_quarterdeck").into(),
-        node_mark: format!("test-{}", Uuid::new_v4()),
-    }
+/// A scripted pi that behaves as these words say. The marker is in the environment of everything it starts, and the
+/// argument of the `sleep`s that its tools run.
+pub fn scripted(words: &str) -> (PiOptions, String) {
+    let script = fixture("fake_pi.py");
+    // `sleep` takes any number: this one is nobody else's.
+    let marker = format!("8{}", Uuid::new_v4().as_u128() % 1_000_000_000);
+    let text = |text: &OsStr| text.to_str().expect("paths of tests are text").to_owned();
+    let options = PiOptions {
+        command: vec![
+            text(python()),
+            "-S".into(),
+            "-E".into(),
+            text(script.as_os_str()),
+        ],
+        environment: vec![
+            ("FAKE_PI".into(), words.into()),
+            ("FAKE_PI_MARKER".into(), marker.clone()),
+        ],
+        start_timeout: PATIENCE,
+        ..PiOptions::default()
+    };
+    (options, marker)
 }
 
 // === impl Place ===
@@ -202,16 +215,4 @@ pub fn processes(text: &str) -> Vec<String> {
         }
     }
     found
-}
-
-/// Polls until a condition holds.
-pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not in time: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -65,28 +65,28 @@ impl PiChild {
     /// # Errors
     /// It ended, or did not answer in time; then nothing of it is left.
     pub(super) async fn start(&mut self, limit: Duration) -> Result<String, StartError> {
-        let message = match timeout(limit, self.answer(limit)).await {
+        let last = match timeout(limit, self.answer(limit)).await {
             Ok(Some(model)) => return Ok(model),
-            Ok(None) => "pi did not start",
-            Err(_) => "pi did not answer within its start limit",
+            Ok(None) => self.ended("pi did not start").await,
+            Err(_) => self.end("pi did not answer within its start limit").await,
         };
-        Err(StartError(match self.end(message).await {
+        Err(StartError(match last {
             AgentEvent::Exited { message } => message,
-            AgentEvent::StopFailed { survivors } => format!("{message}; {survivors}"),
+            AgentEvent::StopFailed { survivors } => survivors,
             other => unreachable!("{other:?} is no last event"),
         }))
     }
 
     /// `None` once pi closed its output.
     async fn answer(&mut self, limit: Duration) -> Option<String> {
-        self.machine.ask_state(Instant::now(), limit);
+        // The caller's limit comes first.
+        self.machine.ask_state(Instant::now(), limit * 2);
         loop {
             while let Some(effect) = self.machine.next_effect() {
                 match effect {
                     // A broken pipe shows as the end of the output, where the status can be told.
                     Effect::Write(line) => drop(self.process.write_line(&line).await),
-                    Effect::Hung => return None,
-                    Effect::Emit(_) | Effect::End { .. } => {}
+                    Effect::Hung | Effect::Emit(_) | Effect::End { .. } => {}
                 }
             }
             if let Some(state) = self.machine.state() {
@@ -138,7 +138,7 @@ impl PiChild {
                 () = sleep_until(deadline) => self.machine.tick(Instant::now()),
                 line = self.process.next_line(), if self.outbox.is_empty() => match line {
                     Some(line) => self.take_line(line),
-                    None => return self.ended().await,
+                    None => return self.ended("pi ended").await,
                 },
             }
         }
@@ -220,11 +220,11 @@ impl PiChild {
     }
 
     /// Its output ended: waits for the status.
-    async fn ended(&mut self) -> AgentEvent {
+    async fn ended(&mut self, what: &str) -> AgentEvent {
         self.process.wait().await;
         // Tells what `wait` can't: whether the end is proven.
         match self.process.stop(Duration::ZERO).await {
-            Ok(exit) => self.exited("pi ended", &exit.status, &exit.stderr_tail),
+            Ok(exit) => self.exited(what, &exit.status, &exit.stderr_tail),
             Err(failed) => self.unproven(failed),
         }
     }

@@ -155,10 +155,18 @@ impl Machine {
 
     /// Stops the turn the soft way.
     pub(super) fn cancel(&mut self) {
-        let Some(turn) = &self.turn else {
+        let Some(turn) = &mut self.turn else {
             return;
         };
-        if turn.cancel.is_some() || turn.phase == Phase::Clearing {
+        if turn.cancel.is_some() {
+            return;
+        }
+        if turn.phase == Phase::Clearing {
+            // The run is over; what it left behind is not.
+            turn.cancel = Some(Cancel {
+                abort_id: String::new(),
+                answered: true,
+            });
             return;
         }
         if (turn.steers.leftover() || self.queued > 0) && self.knows_clear_queue != Some(false) {
@@ -277,26 +285,35 @@ impl Machine {
                 id,
                 name,
                 arguments,
-            } => emit(AgentEvent::ToolStarted {
-                tool_call_id: turn.tool(&id),
-                tool_name: name,
-                args_json: arguments,
-            }),
-            Incoming::ToolUpdate { id, partial_result } => emit(AgentEvent::ToolUpdate {
-                tool_call_id: turn.tool(&id),
-                partial_result_json: partial_result,
-            }),
+            } => {
+                if let Some(tool_call_id) = turn.tool_started(&id) {
+                    emit(AgentEvent::ToolStarted {
+                        tool_call_id,
+                        tool_name: name,
+                        args_json: arguments,
+                    });
+                }
+            }
+            Incoming::ToolUpdate { id, partial_result } => {
+                if let Some(tool_call_id) = turn.tool(&id) {
+                    emit(AgentEvent::ToolUpdate {
+                        tool_call_id,
+                        partial_result_json: partial_result,
+                    });
+                }
+            }
             Incoming::ToolEnd {
                 id,
                 result,
                 is_error,
             } => {
-                emit(AgentEvent::ToolCompleted {
-                    tool_call_id: turn.tool(&id),
-                    result_json: result,
-                    is_error,
-                });
-                turn.tool_ended(&id);
+                if let Some(tool_call_id) = turn.tool_ended(&id) {
+                    emit(AgentEvent::ToolCompleted {
+                        tool_call_id,
+                        result_json: result,
+                        is_error,
+                    });
+                }
             }
             Incoming::CompactionStart { reason } => {
                 turn.compacting = true;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::agent::{AgentEvent, Outcome};
 use crate::domain::turn::StopReason;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Text of an open message that is kept, in bytes, in case its end is lost.
 pub(super) const KEPT_TEXT_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -36,7 +36,10 @@ pub(super) struct Turn {
     pub(super) idle_rechecked: bool,
     message: Option<OpenMessage>,
     last_word: Option<LastWord>,
+    /// Calls that ended, by pi's id.
     tools: HashMap<String, usize>,
+    /// Calls that run, by pi's id.
+    open_tools: HashSet<String>,
 }
 
 /// How far a turn is.
@@ -59,7 +62,7 @@ pub(super) enum Phase {
 pub(super) struct Cancel {
     /// Command id of the newest `abort`.
     pub(super) abort_id: String,
-    /// pi answered it, so it can't hit a later run.
+    /// pi answered it, or none was needed: it can't hit a later run.
     pub(super) answered: bool,
 }
 
@@ -69,7 +72,9 @@ struct OpenMessage {
     shown: bool,
     texts: BTreeMap<i32, String>,
     kept_bytes: usize,
-    /// Thinking that was said to be whole.
+    /// Thinking that was not said to be whole yet.
+    thinking: BTreeMap<i32, String>,
+    /// Thinking that was.
     thought: Vec<i32>,
     calls: HashMap<i32, (String, String)>,
 }
@@ -99,6 +104,7 @@ impl Turn {
             message: None,
             last_word: None,
             tools: HashMap::new(),
+            open_tools: HashSet::new(),
         }
     }
 
@@ -141,6 +147,7 @@ impl Turn {
             }
             Change::Thinking(delta) if !delta.is_empty() => {
                 message.show(emit);
+                message.keep_thinking(content_index, &delta);
                 emit(AgentEvent::ThinkingDelta {
                     content_index,
                     delta,
@@ -197,6 +204,7 @@ impl Turn {
             for (content_index, text) in thinking {
                 open.thought(content_index, text, emit);
             }
+            open.close_thinking(emit);
             emit(AgentEvent::MessageCompleted { blocks: texts });
         }
         if let Some(usage) = usage {
@@ -211,7 +219,8 @@ impl Turn {
 
     /// Closes a message whose end never came, with what its deltas built.
     fn message_lost(&mut self, emit: &mut impl FnMut(AgentEvent)) {
-        if let Some(open) = self.message.take().filter(|open| open.shown) {
+        if let Some(mut open) = self.message.take().filter(|open| open.shown) {
+            open.close_thinking(emit);
             let blocks = open.texts.into_iter().collect();
             emit(AgentEvent::MessageCompleted { blocks });
         }
@@ -224,14 +233,26 @@ impl Turn {
             .is_some_and(|word| word.stop_reason == "error")
     }
 
-    /// The id under which a tool call is told: pi's own, made unique in the turn.
-    pub(super) fn tool(&self, id: &str) -> String {
-        unique(&self.tools, id)
+    /// A tool call begins. Returns the id under which it is told: pi's own, made unique in the turn.
+    pub(super) fn tool_started(&mut self, id: &str) -> Option<String> {
+        self.open_tools
+            .insert(id.to_owned())
+            .then(|| unique(&self.tools, id))
+    }
+
+    /// The same of a call that runs.
+    pub(super) fn tool(&self, id: &str) -> Option<String> {
+        self.open_tools
+            .contains(id)
+            .then(|| unique(&self.tools, id))
     }
 
     /// A tool call ended; the same id means another call from now on.
-    pub(super) fn tool_ended(&mut self, id: &str) {
+    pub(super) fn tool_ended(&mut self, id: &str) -> Option<String> {
+        let told = self.tool(id)?;
+        self.open_tools.remove(id);
         *self.tools.entry(id.to_owned()).or_default() += 1;
+        Some(told)
     }
 
     /// Closes what is open and says how the turn ended.
@@ -297,7 +318,26 @@ impl OpenMessage {
         }
     }
 
+    fn keep_thinking(&mut self, content_index: i32, delta: &str) {
+        let kept = self.thinking.entry(content_index).or_default();
+        if self.kept_bytes + delta.len() <= KEPT_TEXT_MAX_BYTES {
+            self.kept_bytes += delta.len();
+            kept.push_str(delta);
+        }
+    }
+
+    /// Says that what is left of the thinking is whole, as far as its deltas go.
+    fn close_thinking(&mut self, emit: &mut impl FnMut(AgentEvent)) {
+        for (content_index, text) in std::mem::take(&mut self.thinking) {
+            self.thought(content_index, text, emit);
+        }
+    }
+
     fn thought(&mut self, content_index: i32, text: String, emit: &mut impl FnMut(AgentEvent)) {
+        let text = match self.thinking.remove(&content_index) {
+            Some(kept) if text.is_empty() => kept,
+            Some(_) | None => text,
+        };
         if text.is_empty() || self.thought.contains(&content_index) {
             return;
         }
