@@ -82,9 +82,12 @@ const PROMISES: [(&str, &str); 16] = [
          WHEN active_row IS NULL THEN 1 ELSE (SELECT turn.state FROM turn WHERE turn.row = active_row) END",
     ),
     (
-        "a request of a turn that is not finished is kept, and of a finished one ends",
-        "SELECT turn.session FROM turn JOIN request ON request.id = turn.request \
-         WHERE (turn.state <= 4) <> (request.keep_until IS NULL)",
+        "a request is kept while its turn or steer is unfinished, and ends after it",
+        // A row that housekeeping took may be used again by the same request, so an old turn may name a newer row.
+        "SELECT session FROM turn JOIN (SELECT id FROM request WHERE keep_until IS NOT NULL) ON id = turn.request \
+         WHERE state <= 4 UNION SELECT session FROM request WHERE keep_until IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM turn WHERE turn.request = request.id AND turn.state <= 4) AND NOT EXISTS \
+         (SELECT 1 FROM steer WHERE steer.request = request.id)",
     ),
     (
         "the number of sessions is counted",

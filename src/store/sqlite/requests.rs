@@ -334,3 +334,40 @@ pub(super) fn receipt(seq: i64) -> Receipt {
 pub(super) fn usable(unit: &Unit<'_>, caller: &Caller) -> Answer<SessionEdit> {
     SessionEdit::usable(unit, &caller.principal.tenant, &caller.key)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::ids::{Principal, SessionKey};
+
+    fn caller(key: &str, request_id: &str) -> Caller {
+        Caller {
+            principal: Principal::local(),
+            key: SessionKey::parse(key).unwrap(),
+            request: Some(crate::store::RequestKey {
+                request_id: request_id.to_owned(),
+                method: "Enqueue",
+                hash: [0; 32],
+            }),
+            expected_generation: None,
+            now: Time(0),
+        }
+    }
+
+    /// Some session, for those who need one to publish.
+    pub(in crate::store::sqlite) fn deleted_session(unit: &Unit<'_>) -> Session {
+        deleted(unit, &caller("s", "r"), SessionRow(1), Uuid::nil(), 0)
+    }
+
+    #[test]
+    fn no_two_keys_are_written_alike() {
+        let digests = [
+            digest(&caller("a", "bc"), "m", "bc"),
+            digest(&caller("ab", "c"), "m", "c"),
+            digest(&caller("a", "c"), "mb", "c"),
+        ];
+        assert_ne!(digests[0], digests[1]);
+        assert_ne!(digests[1], digests[2]);
+        assert_ne!(digests[0], digests[2]);
+    }
+}

@@ -378,3 +378,184 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::ids::SessionKey,
+        store::{AgentRule, sqlite::schema},
+    };
+    use std::collections::BTreeMap;
+
+    /// Counts publications.
+    #[derive(Default)]
+    struct Count(Mutex<usize>);
+
+    impl Publisher for Count {
+        fn publish(&self, published: Vec<Published>) {
+            *self.0.lock().unwrap() += published.len();
+        }
+    }
+
+    fn rules() -> StoreRules {
+        StoreRules {
+            agents: BTreeMap::<String, AgentRule>::new(),
+            default_agent: String::new(),
+            primary_session: SessionKey::parse("main").unwrap(),
+            queue_limit_turns: 1,
+            queue_limit_bytes: 1,
+            max_sessions: 1,
+            retention_events: 1,
+            retention_age: Duration::ZERO,
+            history_retention: None,
+            disk_reserve: 0,
+        }
+    }
+
+    /// A writer on a file of its own; `prepare` changes its connection.
+    fn writer(prepare: impl FnOnce(&Connection)) -> (tempfile::TempDir, Writer, Arc<Count>) {
+        let directory = tempfile::tempdir().unwrap();
+        let (connection, identity) = schema::open_writer(directory.path()).unwrap();
+        connection
+            .execute_batch("CREATE TABLE note (text TEXT NOT NULL)")
+            .unwrap();
+        prepare(&connection);
+        let count = Arc::new(Count::default());
+        let path = directory.path().to_owned();
+        let rules = Arc::new(rules());
+        let writer = Writer::start(connection, identity, rules, path, count.clone()).unwrap();
+        (directory, writer, count)
+    }
+
+    fn note(unit: &Unit<'_>, text: &str) -> Answer<()> {
+        unit.sql("INSERT INTO note (text) VALUES (?1)")?
+            .execute([text])?;
+        Ok(())
+    }
+
+    async fn notes(writer: &Writer) -> Vec<String> {
+        writer
+            .call(|unit| {
+                let mut statement = unit.sql("SELECT text FROM note ORDER BY rowid")?;
+                let notes = statement.query_map([], |row| row.get(0))?;
+                Ok(notes.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Holds the writer in a job, so that all that is queued meanwhile becomes one batch.
+    fn hold(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (entered, inside) = std::sync::mpsc::channel();
+        let held = Arc::clone(writer);
+        tokio::spawn(async move {
+            held.call(move |_| {
+                entered.send(()).unwrap();
+                let _ = wait.recv();
+                Ok(())
+            })
+            .await
+        });
+        tokio::task::block_in_place(|| inside.recv().unwrap());
+        go
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refusal_and_a_panic_take_back_their_own_writes_alone() {
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer);
+        let first = writer.call(|unit| note(unit, "first"));
+        let refused = writer.call(|unit| {
+            note(unit, "refused")?;
+            Err::<(), _>(Refusal::Fenced.into())
+        });
+        let panicked = writer.call(|unit| {
+            note(unit, "panicked")?;
+            assert!(unit.rules.agents.contains_key("none"), "a bug");
+            Ok(())
+        });
+        let last = writer.call(|unit| note(unit, "last"));
+        let release = async {
+            go.send(()).unwrap();
+        };
+        let (first, refused, panicked, last, ()) =
+            tokio::join!(first, refused, panicked, last, release);
+        assert_eq!(first, Ok(()));
+        assert_eq!(refused, Err(Refusal::Fenced));
+        assert_eq!(panicked.unwrap_err().reason(), "INTERNAL");
+        assert_eq!(last, Ok(()));
+        assert_eq!(notes(&writer).await, ["first", "last"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_disk_fails_its_job_and_the_writer_goes_on() {
+        let (_directory, writer, _) = writer(|connection| {
+            let pages: i64 = connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .unwrap();
+            connection
+                .pragma_update(None, "max_page_count", pages + 2)
+                .unwrap();
+        });
+        let large = "x".repeat(100_000);
+        let full = writer.call(move |unit| note(unit, &large)).await;
+        assert_eq!(full, Err(Refusal::StorageFull));
+        assert_eq!(writer.call(|unit| note(unit, "small")).await, Ok(()));
+        assert_eq!(notes(&writer).await, ["small"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_batch_that_does_not_commit_never_happened() {
+        let (_directory, writer, count) = writer(|connection| {
+            let mut commits = 0;
+            connection
+                .commit_hook(Some(move || {
+                    commits += 1;
+                    // The second one fails.
+                    commits == 2
+                }))
+                .unwrap();
+        });
+        assert_eq!(writer.call(|unit| note(unit, "one")).await, Ok(()));
+        let lost = writer.call(|unit| {
+            note(unit, "two")?;
+            let session = crate::store::sqlite::requests::tests::deleted_session(unit);
+            unit.publish(Published {
+                session: Arc::new(session),
+                events: Vec::new(),
+                ended: Vec::new(),
+            });
+            Ok(())
+        });
+        assert_eq!(lost.await, Err(Refusal::StoreUnavailable));
+        assert_eq!(*count.0.lock().unwrap(), 0, "nothing is published");
+        assert_eq!(writer.call(|unit| note(unit, "three")).await, Ok(()));
+        assert_eq!(notes(&writer).await, ["one", "three"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_dropped_caller_takes_no_commit_back() {
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer);
+        {
+            let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
+            // Polled once: queued, not answered.
+            assert!(futures_poll(&mut call));
+        }
+        go.send(()).unwrap();
+        assert_eq!(notes(&writer).await, ["stands"]);
+        writer.close().await;
+        let closed = writer.call(|unit| note(unit, "late")).await;
+        assert_eq!(closed, Err(Refusal::StoreUnavailable));
+    }
+
+    /// True while the future is not ready.
+    fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::Pin::new(future).poll(&mut context).is_pending()
+    }
+}
