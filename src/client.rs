@@ -8,6 +8,7 @@
 
 mod follow;
 mod run;
+mod sessions;
 
 pub use follow::{Cut, Resync, Start, Update};
 

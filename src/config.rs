@@ -127,7 +127,7 @@ settings! {
         /// New turns are refused while less than this is free on the data directory's disk.
         disk_reserve: Size = "512MiB", within(Size(0), Size(TIB));
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
-        serve_threads: Threads = "auto", within(Threads(1), Threads(64));
+        serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
         insecure_behind_proxy: bool = "false";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.

@@ -30,9 +30,10 @@ pub trait Setting: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// A number of threads; `auto` leaves one core to drivers and store, and takes at most four.
+/// A number of threads; `auto` leaves one core to drivers and store, and takes at most four. The second part says
+/// whether it came from `auto`, so that a printed example doesn't name this machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Threads(pub usize);
+pub struct Threads(pub usize, bool);
 
 /// Variables for an agent's process. Their values are secrets: `Debug` and `print-config` show names only.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -106,6 +107,15 @@ impl Raw {
             Self::Text(text) => Ok(text),
             Self::List(_) | Self::Table(_) => Err(format!("expected {expected}")),
         }
+    }
+}
+
+// === impl Threads ===
+
+impl Threads {
+    /// That many.
+    pub const fn exactly(threads: usize) -> Self {
+        Self(threads, false)
     }
 }
 
@@ -250,15 +260,18 @@ impl Setting for Threads {
     fn read(raw: &Raw) -> Result<Self, String> {
         if *raw == Raw::Text("auto".into()) {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            return Ok(Self(cores.saturating_sub(1).clamp(1, 4)));
+            return Ok(Self(cores.saturating_sub(1).clamp(1, 4), true));
         }
         usize::read(raw)
-            .map(Self)
+            .map(Self::exactly)
             .map_err(|problem| format!("{problem}; or auto"))
     }
 
     fn write(&self) -> String {
-        self.0.to_string()
+        match self.1 {
+            true => quoted("auto"),
+            false => self.0.to_string(),
+        }
     }
 }
 
