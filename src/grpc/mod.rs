@@ -5,4 +5,5 @@
 
 pub mod handover;
 pub mod layers;
+mod request_body;
 pub mod status;
