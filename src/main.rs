@@ -1,6 +1,10 @@
 //! The `quarterdeck` binary.
+#![forbid(unsafe_code)]
 
-fn main() {
-    eprintln!("quarterdeck: not built yet; the contract stands in proto/quarterdeck/v1");
-    std::process::exit(69);
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
 }

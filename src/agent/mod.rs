@@ -12,6 +12,11 @@
 //! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
 
 pub mod echo;
+pub mod keeper;
+mod lineage;
+mod lines;
+pub mod pi;
+pub mod process;
 
 use crate::domain::turn::{Attachment, StopReason, Usage};
 use async_trait::async_trait;

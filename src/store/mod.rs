@@ -239,10 +239,6 @@ pub struct UpdateSession {
     pub labels: Option<BTreeMap<String, String>>,
     /// Agent from the next Reset on.
     pub agent: Option<String>,
-    /// Model from the next turn on.
-    pub model: Option<String>,
-    /// Thinking level from the next turn on.
-    pub thinking_level: Option<String>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
 }

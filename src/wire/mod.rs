@@ -2,6 +2,8 @@
 //!
 //! * [`encode`]: domain → messages.
 //! * [`frames`]: events as the bytes that store, tail and readers share; a leaf that those rooms may know too.
+//! * [`parse`]: requests → domain, every wrong field named at once.
 
 pub mod encode;
 pub mod frames;
+pub mod parse;

@@ -131,8 +131,6 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         display_name,
         labels,
         agent,
-        model,
-        thinking_level,
         expire_after_idle,
     } = command;
     once(unit, &caller, WhenGone::Refuse, |unit, _| {
@@ -150,8 +148,6 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         }
         session.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
         session.labels = labels.unwrap_or_else(|| before.labels.clone());
-        session.model = model.unwrap_or_else(|| before.model.clone());
-        session.thinking_level = thinking_level.unwrap_or_else(|| before.thinking_level.clone());
         session.expire_after_idle = expire_after_idle.unwrap_or(before.expire_after_idle);
         if *session != before {
             edit.settings_changed = true;

@@ -1,0 +1,237 @@
+//! Who descends from whom, and how to end them: what `/proc` says, and signals that can't hit a stranger.
+//!
+//! A process id may be given to a stranger between a look and a signal. So every signal here goes through a pidfd, and
+//! the reason for it is checked again once the pidfd is held: from then on it names that process or nobody.
+//! Linux only; elsewhere `/proc` shows nothing and these functions find nobody.
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use std::{collections::HashSet, fs, io, path::Path, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Time between two looks at `/proc` while something is being ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Time that a keeper gets to end its own agent before a sweep ends the keeper: it finds what has lost its mark too.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a process stands in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Descendant {
+    /// Its id.
+    pub(super) pid: Pid,
+    /// Its parent when it was seen.
+    pub(super) parent: Pid,
+}
+
+/// What `/proc/PID/stat` says.
+struct Stat {
+    zombie: bool,
+    parent: Pid,
+    /// Clock ticks since boot.
+    start_time: u64,
+}
+
+// === impl Stat ===
+
+impl Stat {
+    fn read(pid: Pid) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name of the program stands in parentheses and may hold any of them, and blanks.
+        let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+        let zombie = fields.next()? == "Z";
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        Some(Self {
+            zombie,
+            parent,
+            start_time,
+        })
+    }
+}
+
+/// Processes that run now.
+fn everyone() -> impl Iterator<Item = Pid> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+}
+
+/// Children of a process, zombies included, in the order in which they became its children.
+pub(super) fn children(parent: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return vec![];
+    };
+    let mut children = vec![];
+    for thread in threads.flatten() {
+        let path = thread.path().join("children");
+        match fs::read_to_string(&path) {
+            Ok(list) => {
+                let pids = list.split_ascii_whitespace();
+                children.extend(pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+            }
+            // The thread is gone.
+            Err(_) if !thread.path().exists() => {}
+            // A kernel that keeps no such lists.
+            Err(_) => {
+                return everyone()
+                    .filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == parent))
+                    .collect();
+            }
+        }
+    }
+    children
+}
+
+/// Every live process below `root`. It is a snapshot: what forks meanwhile may be missing.
+pub(super) fn below(root: Pid) -> Vec<Descendant> {
+    let mut found: Vec<Descendant> = vec![];
+    let mut seen = HashSet::from([root]);
+    let mut open = vec![root];
+    while let Some(parent) = open.pop() {
+        for pid in children(parent) {
+            if seen.insert(pid) {
+                open.push(pid);
+                found.push(Descendant { pid, parent });
+            }
+        }
+    }
+    found.retain(|one| Stat::read(one.pid).is_some_and(|stat| !stat.zombie));
+    found
+}
+
+/// The child that `parent` has had for the longest time.
+pub(super) fn eldest_child(parent: Pid) -> Option<Pid> {
+    children(parent)
+        .into_iter()
+        .filter_map(|pid| Some((Stat::read(pid)?.start_time, pid)))
+        .min_by_key(|(start_time, _)| *start_time)
+        .map(|(_, pid)| pid)
+}
+
+/// Kills a descendant unless its id belongs to somebody else by now.
+pub(super) fn kill(descendant: Descendant) {
+    let Ok(handle) = pidfd_open(descendant.pid, PidfdFlags::empty()) else {
+        return;
+    };
+    if Stat::read(descendant.pid).is_some_and(|stat| stat.parent == descendant.parent) {
+        // It may be gone or belong to another user; whoever asks looks again.
+        let _ = pidfd_send_signal(&handle, Signal::KILL);
+    }
+}
+
+/// Kills all below `root` but `keep`, until there is none left.
+///
+/// # Errors
+/// What was left at the deadline.
+pub(super) async fn end_below(root: Pid, keep: &[Pid], deadline: Instant) -> Result<(), Vec<Pid>> {
+    loop {
+        let mut left = below(root);
+        left.retain(|one| !keep.contains(&one.pid));
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(left.into_iter().map(|one| one.pid).collect());
+        }
+        left.into_iter().for_each(kill);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Ends every process whose environment holds `variable=value`, and waits for it. Returns how many there were.
+///
+/// It can't find what cleared its environment or runs as another user.
+///
+/// # Errors
+/// What was left at the deadline.
+pub(super) async fn sweep(
+    variable: &str,
+    value: &str,
+    deadline: Instant,
+) -> Result<usize, Vec<Pid>> {
+    let entry = format!("{variable}={value}").into_bytes();
+    let patience = Instant::now() + KEEPER_PATIENCE;
+    let ourselves = ancestors();
+    let mut found = HashSet::new();
+    loop {
+        let mut left = vec![];
+        for pid in everyone() {
+            if ourselves.contains(&pid) || !is_marked(pid, &entry) {
+                continue;
+            }
+            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            if !is_marked(pid, &entry) || Stat::read(pid).is_none_or(|stat| stat.zombie) {
+                continue;
+            }
+            found.insert(pid);
+            left.push(pid);
+            if Instant::now() >= patience || !is_keeper(pid) {
+                let _ = pidfd_send_signal(&handle, Signal::KILL);
+            }
+        }
+        if left.is_empty() {
+            return Ok(found.len());
+        }
+        if Instant::now() >= deadline {
+            return Err(left);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// This process and all above it: a gateway that an agent of an older one started must not end itself.
+fn ancestors() -> HashSet<Pid> {
+    let mut all = HashSet::new();
+    let mut next = Some(rustix::process::getpid());
+    while let Some(pid) = next.filter(|pid| all.insert(*pid)) {
+        next = Stat::read(pid).map(|stat| stat.parent);
+    }
+    all
+}
+
+fn is_marked(pid: Pid, entry: &[u8]) -> bool {
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|one| one == entry))
+}
+
+fn is_keeper(pid: Pid) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+        let mut arguments = line.split(|byte| *byte == 0);
+        arguments.nth(1) == Some(super::keeper::SUBCOMMAND.as_bytes())
+    })
+}
+
+/// Process ids with the names of their programs, for people.
+pub(super) fn describe(pids: &[Pid]) -> String {
+    let one = |pid: &Pid| {
+        let path = format!("/proc/{pid}/comm");
+        let name = fs::read_to_string(Path::new(&path)).unwrap_or_default();
+        format!("{pid} ({})", name.trim_end())
+    };
+    pids.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Cancels the token once `pid` is gone. The caller must know it to be the right process after this call.
+///
+/// A thread of its own, since the runtime's way to wait for a descriptor is unsafe code.
+pub(super) fn watch(pid: Pid) -> io::Result<CancellationToken> {
+    let handle = pidfd_open(pid, PidfdFlags::empty())?;
+    let gone = CancellationToken::new();
+    let tell = gone.clone();
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || {
+            let mut wanted = [PollFd::new(&handle, PollFlags::IN)];
+            while matches!(poll(&mut wanted, None), Ok(0) | Err(Errno::INTR)) {}
+            // A watch that fails counts as gone: better no agent than one that nobody watches.
+            tell.cancel();
+        })?;
+    Ok(gone)
+}

@@ -1,0 +1,472 @@
+//! A child process behind a keeper: lines in, lines out, and an end that can be proven.
+//!
+//! It owns the pipes and the [`keeper`]; the driver owns the protocol. Promises:
+//! * Dropping a [`Process`] ends everything it started; so does the gateway's death, however it dies.
+//! * [`Process::stop`] and [`Process::wait`] answer once nothing of it is left, or say that they can't prove it.
+//! * A child can neither hang the caller (its input goes through a bounded queue and a task of its own, so that
+//!   `write_line` never waits for a child that itself waits for `next_line`) nor grow memory (lines and standard error
+//!   are bounded).
+//!
+//! Every process carries two marks in its environment: [`NODE_VARIABLE`], by which the next life of a gateway finds
+//! what this one left, and [`PROCESS_VARIABLE`], by which this one finds what a killed keeper left.
+//! Where there is neither `/proc` nor a subreaper (not Linux) only the agent's process group is ended.
+
+pub use super::lines::{LINE_MAX, Line};
+
+use super::{StartError, keeper, lineage, lines::Lines};
+use bytes::{BufMut, Bytes, BytesMut};
+use rustix::process::{Pid, Signal};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
+
+/// Names the gateway's store in the environment of all that it starts.
+pub const NODE_VARIABLE: &str = "QUARTERDECK_NODE";
+/// Names one process in the environment of all that it starts.
+pub const PROCESS_VARIABLE: &str = "QUARTERDECK_PROCESS";
+
+/// Time for a place in a child's input queue.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that may wait in a child's input queue; no line can be longer.
+pub const WRITES_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Lines that may wait in a child's input queue.
+pub const WRITES_MAX: usize = 64;
+/// What is kept of standard error, in bytes.
+pub const STDERR_TAIL_MAX: usize = 4096;
+/// Time that a proof of a stop may take.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a child may take to exit after it closed its output.
+pub const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the last words on standard error, once everything that could write there is gone.
+const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Variables that an agent takes over from the gateway, besides those that begin with `LC_`.
+const INHERITED: [&str; 17] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "TERM",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "ftp_proxy",
+];
+
+/// How agents are started on this node.
+#[derive(Clone, Debug)]
+pub struct ProcessHost {
+    /// Our own binary.
+    pub keeper: PathBuf,
+    /// Value of [`NODE_VARIABLE`]: the store's id.
+    pub node_mark: String,
+}
+
+/// What to start.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessSpec {
+    /// Program, looked up in `PATH` where it has no slash.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Set on top of the few variables that are inherited; everything else is cleared.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Must exist.
+    pub working_directory: PathBuf,
+}
+
+/// How a process ended, once nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// `exit status: 1`, `signal 9` …
+    pub status: String,
+    /// Last of its standard error; at most [`STDERR_TAIL_MAX`] bytes.
+    pub stderr_tail: String,
+}
+
+/// Something may be left of a process. For people: names it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StopFailed(pub String);
+
+/// A running child and all below it.
+#[derive(Debug)]
+pub struct Process {
+    keeper: Child,
+    output: Lines<ChildStdout>,
+    /// Held by lines until they are written: the bound in bytes.
+    room: Arc<Semaphore>,
+    input: mpsc::Sender<QueuedLine>,
+    /// Ends with the process at the latest: a child that does not read holds it for ever.
+    writer: JoinHandle<()>,
+    stderr: Arc<Mutex<Tail>>,
+    stderr_reader: JoinHandle<()>,
+    /// Value of [`PROCESS_VARIABLE`].
+    mark: String,
+    /// Set once the keeper's status was taken.
+    exit: Option<Exit>,
+}
+
+/// A line, and its part of the queue's bytes.
+#[derive(Debug)]
+struct QueuedLine(Bytes, OwnedSemaphorePermit);
+
+/// Last bytes of standard error.
+#[derive(Debug, Default)]
+struct Tail(Vec<u8>);
+
+/// Ends what an earlier life of a gateway with this mark left running, and waits for it. Returns how many processes
+/// there were. Call it under the data directory's lock: it ends the agents of a live gateway with this mark just as
+/// well. What it can't end within ten seconds it logs.
+pub async fn sweep_leftovers(node_mark: &str) -> usize {
+    let deadline = Instant::now() + PROOF_TIMEOUT;
+    match lineage::sweep(NODE_VARIABLE, node_mark, deadline).await {
+        Ok(count) => count,
+        Err(left) => {
+            let survivors = lineage::describe(&left);
+            tracing::error!(%survivors, "processes of an earlier life are still there");
+            0
+        }
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts a program behind a keeper of its own. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The keeper did not start. A program that does not start ends with status [`keeper::NOT_STARTED`] and says why on
+    /// standard error.
+    pub fn spawn(host: &ProcessHost, spec: ProcessSpec) -> Result<Self, StartError> {
+        let ProcessSpec {
+            program,
+            arguments,
+            environment,
+            working_directory,
+        } = spec;
+        let mark = Uuid::new_v4().to_string();
+        let mut command = Command::new(&host.keeper);
+        command
+            .arg(keeper::SUBCOMMAND)
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .arg(program)
+            .args(arguments)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| is_inherited(name)))
+            .envs(environment)
+            .env(NODE_VARIABLE, &host.node_mark)
+            .env(PROCESS_VARIABLE, &mark)
+            .current_dir(&working_directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut keeper = command.spawn().map_err(|error| {
+            let binary = host.keeper.display();
+            let directory = working_directory.display();
+            StartError(format!("cannot start {binary} in {directory}: {error}"))
+        })?;
+        let taken = "it was asked for and is taken once";
+        let (input, queue) = mpsc::channel(WRITES_MAX);
+        let stderr = Arc::default();
+        Ok(Self {
+            output: Lines::new(keeper.stdout.take().expect(taken)),
+            room: Arc::new(Semaphore::new(WRITES_MAX_BYTES)),
+            input,
+            writer: tokio::spawn(write(keeper.stdin.take().expect(taken), queue)),
+            stderr_reader: tokio::spawn(read_stderr(
+                keeper.stderr.take().expect(taken),
+                Arc::clone(&stderr),
+            )),
+            stderr,
+            keeper,
+            mark,
+            exit: None,
+        })
+    }
+
+    /// The next line of standard output; `None` at its end. Cancel-safe.
+    pub async fn next_line(&mut self) -> Option<Line> {
+        self.output.next().await
+    }
+
+    /// Queues a line (LF is added) for the child's standard input. It waits for a place in the queue, never for the
+    /// child to read. Cancel-safe: a cancelled call has queued nothing.
+    ///
+    /// # Errors
+    /// `TimedOut` after [`WRITE_TIMEOUT`] without a place, `BrokenPipe` once the child's input is closed, `InvalidInput`
+    /// for more than [`WRITES_MAX_BYTES`].
+    pub async fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the line is too long");
+        let bytes = line.len() + 1;
+        if bytes > WRITES_MAX_BYTES {
+            return Err(too_long());
+        }
+        let bytes = u32::try_from(bytes).map_err(|_| too_long())?;
+        if self.exit.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let queue = async {
+            let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+            let room = room.await.expect("it is never closed");
+            let place = self.input.reserve().await;
+            let place = place.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            let mut text = BytesMut::with_capacity(line.len() + 1);
+            text.put_slice(line);
+            text.put_u8(b'\n');
+            place.send(QueuedLine(text.freeze(), room));
+            Ok(())
+        };
+        timeout(WRITE_TIMEOUT, queue).await.unwrap_or_else(|_| {
+            let why = "the agent does not read its input";
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        })
+    }
+
+    /// The last of standard error so far; at most [`STDERR_TAIL_MAX`] bytes.
+    pub fn stderr_tail(&self) -> String {
+        lock(&self.stderr).text()
+    }
+
+    /// Live processes below the keeper besides the agent itself.
+    pub fn descendants(&self) -> Vec<u32> {
+        let Some(keeper) = self.keeper_pid() else {
+            return vec![];
+        };
+        let agent = lineage::eldest_child(keeper);
+        lineage::below(keeper)
+            .into_iter()
+            .filter(|one| Some(one.pid) != agent)
+            .filter_map(|one| u32::try_from(one.pid.as_raw_pid()).ok())
+            .collect()
+    }
+
+    /// Kills every descendant that is neither the agent nor in `keep`: what a turn left behind after a soft cancel.
+    ///
+    /// # Errors
+    /// What is left after [`PROOF_TIMEOUT`].
+    pub async fn end_descendants(&mut self, keep: &[u32]) -> Result<(), StopFailed> {
+        let Some(keeper) = self.keeper_pid() else {
+            return Ok(());
+        };
+        let mut kept: Vec<Pid> = keep.iter().copied().filter_map(to_pid).collect();
+        kept.extend(lineage::eldest_child(keeper));
+        lineage::end_below(keeper, &kept, Instant::now() + PROOF_TIMEOUT)
+            .await
+            .map_err(|left| unproven(&left))
+    }
+
+    /// Ends the agent and everything below it: TERM to the agent's process group, after `grace` SIGKILL to all. Answers
+    /// once nothing is left. Does nothing to a process that ended already; may be called again.
+    ///
+    /// # Errors
+    /// What is left after [`PROOF_TIMEOUT`]. The keeper goes on trying.
+    pub async fn stop(&mut self, grace: Duration) -> Result<Exit, StopFailed> {
+        if !grace.is_zero() && self.exit.is_none() {
+            self.signal(Signal::TERM);
+        }
+        self.exit_within(grace).await
+    }
+
+    /// Waits for the exit of a process whose output ended. One that has only closed its output gets [`EXIT_TIMEOUT`],
+    /// then it is ended; where that can't be proven the status says so.
+    pub async fn wait(&mut self) -> Exit {
+        match self.exit_within(EXIT_TIMEOUT).await {
+            Ok(exit) => exit,
+            Err(StopFailed(survivors)) => Exit {
+                status: survivors,
+                stderr_tail: self.stderr_tail(),
+            },
+        }
+    }
+
+    /// Waits for the exit that comes by itself within `grace`, and brings it about where it does not.
+    async fn exit_within(&mut self, grace: Duration) -> Result<Exit, StopFailed> {
+        if let Some(exit) = &self.exit {
+            return Ok(exit.clone());
+        }
+        let mut ended = timeout(grace, self.keeper_exit()).await;
+        if ended.is_err() {
+            self.signal(Signal::USR1);
+            ended = timeout(PROOF_TIMEOUT, self.keeper_exit()).await;
+        }
+        let Ok(status) = ended else {
+            let keeper = self.keeper_pid();
+            let left = keeper.map(lineage::below).unwrap_or_default();
+            let left: Vec<Pid> = left.into_iter().map(|one| one.pid).collect();
+            return Err(unproven(&left));
+        };
+        if status.signal().is_some() {
+            // Somebody killed the keeper: its exit proves nothing.
+            let deadline = Instant::now() + PROOF_TIMEOUT;
+            lineage::sweep(PROCESS_VARIABLE, &self.mark, deadline)
+                .await
+                .map_err(|left| unproven(&left))?;
+        }
+        self.writer.abort();
+        let _ = timeout(STDERR_TIMEOUT, &mut self.stderr_reader).await;
+        let exit = Exit {
+            status: describe(status),
+            stderr_tail: self.stderr_tail(),
+        };
+        self.exit = Some(exit.clone());
+        Ok(exit)
+    }
+
+    /// Waits for the keeper and meanwhile throws away what the child says, so that a full pipe does not keep it.
+    async fn keeper_exit(&mut self) -> ExitStatus {
+        let drain = async {
+            self.output.drain().await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            status = self.keeper.wait() => status.expect("the keeper is our child and only reaped here"),
+            () = drain => unreachable!("it never ends"),
+        }
+    }
+
+    /// `None` once its status was taken: then its id may be a stranger's.
+    fn keeper_pid(&self) -> Option<Pid> {
+        self.keeper.id().and_then(to_pid)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(keeper) = self.keeper_pid() {
+            // A zombie takes it as well; another user's process the keeper can't be.
+            let _ = rustix::process::kill_process(keeper, signal);
+            // An agent may have stopped its keeper.
+            let _ = rustix::process::kill_process(keeper, Signal::CONT);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::USR1);
+        self.writer.abort();
+        self.stderr_reader.abort();
+    }
+}
+
+/// Writes what is queued until the process is dropped or its input is closed.
+async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<QueuedLine>) {
+    while let Some(QueuedLine(line, _room)) = queue.recv().await {
+        if let Err(error) = input.write_all(&line).await {
+            tracing::debug!(%error, "an agent closed its input");
+            return;
+        }
+    }
+}
+
+async fn read_stderr(mut stderr: ChildStderr, tail: Arc<Mutex<Tail>>) {
+    let mut chunk = vec![0; STDERR_TAIL_MAX];
+    while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
+        lock(&tail).push(&chunk[..length]);
+    }
+}
+
+/// A lock, since both sides hold it for a copy of 4 KiB only.
+fn lock(tail: &Mutex<Tail>) -> std::sync::MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_inherited(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| {
+        name.starts_with("LC_")
+            || INHERITED.contains(&name)
+            || (name.ends_with("_PROXY") && INHERITED.contains(&name.to_lowercase().as_str()))
+    })
+}
+
+fn to_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+fn unproven(left: &[Pid]) -> StopFailed {
+    let left = lineage::describe(left);
+    StopFailed(format!("could not prove the end of: {left}"))
+}
+
+/// The keeper's status says what became of the agent.
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code @ 129..=192), _) => format!("signal {}", code - 128),
+        (Some(code), _) => format!("exit status: {code}"),
+        (None, Some(signal)) => format!("its keeper got signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+// === impl Tail ===
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        let excess = self.0.len().saturating_sub(STDERR_TAIL_MAX);
+        self.0.drain(..excess);
+    }
+
+    /// What is no UTF-8 takes three bytes in its place, so the text is cut once more.
+    fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.0);
+        let excess = text.len().saturating_sub(STDERR_TAIL_MAX);
+        text[text.ceil_char_boundary(excess)..].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_keeps_the_last_bytes_and_stays_small_as_text() {
+        let mut tail = Tail::default();
+        tail.push(&[b'a'; 3000]);
+        tail.push(&[b'b'; 3000]);
+        assert_eq!(tail.text(), "a".repeat(1096) + &"b".repeat(3000));
+        tail.push(&[0xff; STDERR_TAIL_MAX]);
+        let text = tail.text();
+        assert!(text.len() <= STDERR_TAIL_MAX && text.len() > STDERR_TAIL_MAX - 3);
+        assert!(text.chars().all(|c| c == char::REPLACEMENT_CHARACTER));
+    }
+
+    #[test]
+    fn an_agent_inherits_a_short_list_and_no_secret() {
+        for name in ["PATH", "HOME", "LC_ALL", "HTTPS_PROXY", "no_proxy"] {
+            assert!(is_inherited(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "OPENAI_API_KEY",
+            "QUARTERDECK_TOKEN",
+            "path",
+            "LD_PRELOAD",
+            "MY_PROXY",
+        ] {
+            assert!(!is_inherited(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! R7, the part that a process owes: once it says that a child is gone, nothing of it is left.
+
+#[path = "agent_support/mod.rs"]
+mod support;
+
+use quarterdeck::agent::process::{
+    LINE_MAX, Line, Process, ProcessHost, ProcessSpec, STDERR_TAIL_MAX, sweep_leftovers,
+};
+use std::{
+    io::{self, BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
+use support::{DEADLINE, Random, eventually, host, nasty, survivors};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Every way to outlive a parent that needs no rights.
+const SWARM: &str = "deaf group session orphan bare bush chain";
+/// Processes of a swarm at least, its first and its keeper not counted.
+const SWARM_MIN: usize = 15;
+
+fn mark() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Starts a nasty child and waits until it says that it did its last deed.
+async fn start(host: &ProcessHost, mark: &str, deeds: &str) -> Process {
+    let mut process = Process::spawn(host, nasty(mark, deeds)).expect("it starts");
+    let last = deeds.split_whitespace().last().expect("there is a deed");
+    until(&mut process, last).await;
+    process
+}
+
+async fn until(process: &mut Process, wanted: &str) {
+    loop {
+        let line = timeout(DEADLINE, process.next_line()).await;
+        match line.expect("it says something") {
+            Some(Line::Text(text)) if text == wanted.as_bytes() => return,
+            Some(_) => {}
+            None => panic!("it ended before {wanted}: {}", process.stderr_tail()),
+        }
+    }
+}
+
+async fn text(process: &mut Process) -> String {
+    match timeout(DEADLINE, process.next_line()).await {
+        Ok(Some(Line::Text(text))) => String::from_utf8_lossy(&text).into_owned(),
+        other => panic!("no line but {other:?}"),
+    }
+}
+
+/// R7: 200 kills at random moments, most of them while the child still spreads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r7_nothing_survives_a_kill_at_any_moment() {
+    let kills = if std::env::var_os("DEEP").is_some() {
+        5_000
+    } else {
+        200
+    };
+    let at_once = 4;
+    let mut random = Random::seeded();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..at_once {
+        let mut random = Random::from_seed(random.below(u64::MAX));
+        tasks.spawn(async move {
+            for _ in 0..kills / at_once {
+                kill_once(&mut random).await;
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("no kill left anything");
+    }
+}
+
+async fn kill_once(random: &mut Random) {
+    let mark = mark();
+    let deeds = format!("{SWARM} flood");
+    let mut process = Process::spawn(&host(), nasty(&mark, &deeds)).expect("it starts");
+    // A moment between the keeper's first instruction and well into the flood.
+    let moment = Duration::from_micros(random.below(120_000));
+    let flood = async { while process.next_line().await.is_some() {} };
+    assert!(timeout(moment, flood).await.is_err(), "it ended by itself");
+    let grace = Duration::from_millis(200 * random.below(2));
+    if random.below(4) == 0 {
+        drop(process);
+        eventually("a dropped process is gone", || survivors(&mark).is_empty()).await;
+    } else {
+        let exit = process.stop(grace).await.expect("the stop is proven");
+        let left = survivors(&mark);
+        assert!(left.is_empty(), "{left:?} outlived {exit:?} at {moment:?}");
+        assert_eq!(process.stop(grace).await, Ok(exit));
+    }
+}
+
+/// The checker sees what a plain kill leaves behind, and the sweep ends just that.
+#[tokio::test]
+async fn r7_a_sweep_ends_what_a_plain_kill_leaves() {
+    let (mark, node) = (mark(), mark());
+    let ProcessSpec {
+        program,
+        arguments,
+        environment,
+        working_directory,
+    } = nasty(&mark, "deaf group session orphan bush chain");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(environment)
+        .env("QUARTERDECK_NODE", &node)
+        .current_dir(working_directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let said = BufReader::new(child.stdout.take().expect("it was asked for"));
+    assert!(
+        said.lines()
+            .map_while(Result::ok)
+            .any(|line| line == "chain")
+    );
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    spread(&mark).await;
+
+    assert_eq!(sweep_leftovers("another node").await, 0);
+    assert!(survivors(&mark).len() >= SWARM_MIN);
+    assert!(sweep_leftovers(&node).await >= SWARM_MIN);
+    assert_eq!(survivors(&mark), [0; 0]);
+    assert_eq!(sweep_leftovers(&node).await, 0);
+}
+
+/// Runs only as the child of the two tests below: a gateway that is going to be killed.
+#[tokio::test]
+#[ignore = "a helper of other tests"]
+async fn gateway() {
+    let Ok(order) = std::env::var("NASTY_GATEWAY") else {
+        return;
+    };
+    let (mark, node) = order.split_once(' ').expect("two marks");
+    let host = ProcessHost {
+        node_mark: node.to_owned(),
+        ..host()
+    };
+    let process = start(&host, mark, SWARM).await;
+    println!("\nup");
+    std::future::pending::<()>().await;
+    drop(process);
+}
+
+fn start_gateway(mark: &str, node: &str) -> std::process::Child {
+    let mut gateway = Command::new(std::env::current_exe().expect("we run"))
+        .args(["gateway", "--exact", "--ignored", "--nocapture"])
+        .env("NASTY_GATEWAY", format!("{mark} {node}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let said = BufReader::new(gateway.stdout.take().expect("it was asked for"));
+    assert!(said.lines().map_while(Result::ok).any(|line| line == "up"));
+    gateway
+}
+
+#[tokio::test]
+async fn r7_nothing_survives_kill_9_of_the_gateway() {
+    let (mark, node) = (mark(), mark());
+    let mut gateway = start_gateway(&mark, &node);
+    spread(&mark).await;
+    gateway.kill().expect("it is our child");
+    gateway.wait().expect("it is our child");
+    eventually("all is gone", || survivors(&mark).is_empty()).await;
+}
+
+#[tokio::test]
+async fn r7_the_sweep_ends_what_outlived_both_gateway_and_keeper() {
+    let (mark, node) = (mark(), mark());
+    let mut gateway = start_gateway(&mark, &node);
+    spread(&mark).await;
+    kill_9(keeper_of(&mark));
+    gateway.kill().expect("it is our child");
+    gateway.wait().expect("it is our child");
+    assert!(sweep_leftovers(&node).await >= SWARM_MIN);
+    // What cleared its environment is out of the sweep's sight, and this test's to end.
+    let left = survivors(&mark);
+    assert_eq!(left.len(), 1, "{left:?}");
+    kill_9(left[0]);
+    eventually("all is gone", || survivors(&mark).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_keeper_that_was_killed_proves_nothing_so_its_agent_is_swept() {
+    let mark = mark();
+    let mut process = start(&host(), &mark, "deaf group session orphan bush chain").await;
+    kill_9(keeper_of(&mark));
+    let exit = process
+        .stop(Duration::ZERO)
+        .await
+        .expect("the sweep proves it");
+    assert_eq!(survivors(&mark), [0; 0]);
+    assert_eq!(exit.status, "its keeper got signal 9");
+}
+
+/// The keeper of the child that carries the mark.
+fn keeper_of(mark: &str) -> u32 {
+    let is_keeper = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(b"keeper")
+    };
+    let keeper = survivors(mark).into_iter().find(is_keeper);
+    keeper.expect("the keeper lives")
+}
+
+/// A swarm spreads a little longer than its first process speaks.
+async fn spread(mark: &str) {
+    eventually("the swarm is complete", || {
+        survivors(mark).len() >= SWARM_MIN
+    })
+    .await;
+}
+
+fn kill_9(pid: u32) {
+    let done = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(done.expect("there is a kill").success());
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_takes_all_with_it() {
+    for (end, status) in [
+        ("exit=3", "exit status: 3"),
+        ("die=9", "signal 9"),
+        ("exit=0", "exit status: 0"),
+    ] {
+        let mark = mark();
+        let mut process =
+            Process::spawn(&host(), nasty(&mark, &format!("{SWARM} {end}"))).expect("it starts");
+        while timeout(DEADLINE, process.next_line())
+            .await
+            .expect("it ends")
+            .is_some()
+        {}
+        let exit = process.wait().await;
+        assert_eq!(survivors(&mark), [0; 0]);
+        assert_eq!(
+            (exit.status.as_str(), exit.stderr_tail.as_str()),
+            (status, "")
+        );
+        assert_eq!(process.wait().await, exit);
+        assert_eq!(process.descendants(), [0; 0]);
+        let refused = process.write_line(b"more").await.expect_err("nobody reads");
+        assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[tokio::test]
+async fn a_polite_agent_leaves_within_its_grace() {
+    let mark = mark();
+    let mut process = start(&host(), &mark, "group session").await;
+    let exit = process.stop(DEADLINE).await.expect("it is proven");
+    assert_eq!(exit.status, "signal 15");
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn what_a_turn_left_can_be_ended_without_the_agent() {
+    let mark = mark();
+    let mut process =
+        Process::spawn(&host(), nasty(&mark, "deaf group ready listen")).expect("it starts");
+    until(&mut process, "ready").await;
+    let before = process.descendants();
+    assert_eq!(before.len(), 1);
+    process
+        .write_line(format!("{SWARM} swarm").as_bytes())
+        .await
+        .expect("it reads");
+    until(&mut process, "swarm").await;
+    spread(&mark).await;
+    assert!(process.descendants().len() >= SWARM_MIN);
+    process
+        .end_descendants(&before)
+        .await
+        .expect("they can be killed");
+    assert_eq!(process.descendants(), before);
+    // The keeper, the agent, and what was there before.
+    assert_eq!(survivors(&mark).len(), 3);
+    process
+        .end_descendants(&[])
+        .await
+        .expect("it can be killed");
+    assert_eq!(process.descendants(), [0; 0]);
+    process.write_line(b"alive").await.expect("it reads");
+    until(&mut process, "alive").await;
+    process.stop(Duration::ZERO).await.expect("it is proven");
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn garbage_and_a_line_of_nine_mebibytes_do_not_end_the_stream() {
+    let mark = mark();
+    let mut process = Process::spawn(&host(), nasty(&mark, "garbage deaf")).expect("it starts");
+    let all_bytes: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
+    for expected in [b"\xff\xfe\0\x80".as_slice(), b"{", b"", &all_bytes] {
+        let line = process.next_line().await.expect("there is more");
+        assert_eq!(line, Line::Text(expected.to_vec().into()));
+    }
+    let length = 9 << 20;
+    assert!(length > LINE_MAX);
+    assert_eq!(process.next_line().await, Some(Line::TooLong { length }));
+    assert_eq!(text(&mut process).await, "garbage");
+    assert_eq!(text(&mut process).await, "deaf");
+}
+
+#[tokio::test]
+async fn standard_error_is_kept_to_its_last_four_kibibytes() {
+    let mark = mark();
+    let mut process = Process::spawn(&host(), nasty(&mark, "errors exit=7")).expect("it starts");
+    until(&mut process, "errors").await;
+    let exit = process.wait().await;
+    assert_eq!(exit.status, "exit status: 7");
+    assert!(exit.stderr_tail.ends_with("the last words\n"), "{exit:?}");
+    let length = exit.stderr_tail.len();
+    assert!(length > STDERR_TAIL_MAX - 3 && length <= STDERR_TAIL_MAX);
+}
+
+#[tokio::test]
+async fn a_child_that_never_reads_does_not_hang_its_writer() {
+    let mark = mark();
+    let mut process = start(&host(), &mark, "deaf").await;
+    let line = vec![b'x'; LINE_MAX];
+    tokio::time::pause();
+    let refused = loop {
+        if let Err(error) = process.write_line(&line).await {
+            break error;
+        }
+    };
+    tokio::time::resume();
+    assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+    process.stop(Duration::ZERO).await.expect("it is proven");
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn an_agent_gets_three_pipes_and_a_short_environment() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let mut process =
+        Process::spawn(&host(), nasty(&mark(), "variables descriptors")).expect("it starts");
+    let variables = text(&mut process).await;
+    for name in [
+        "NASTY_MARK",
+        "PATH",
+        "QUARTERDECK_NODE",
+        "QUARTERDECK_PROCESS",
+    ] {
+        assert!(
+            variables.split(' ').any(|one| one == name),
+            "{name} in {variables}"
+        );
+    }
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    assert!(!variables.contains("CARGO"), "{variables}");
+    until(&mut process, "variables").await;
+    // What the gateway was started with passes through; nothing that it or the keeper opened does.
+    let descriptors = text(&mut process).await;
+    assert!(descriptors.matches("pipe:").count() >= 3, "{descriptors}");
+    for ours in ["socket:", "anon_inode:"] {
+        assert!(!descriptors.contains(ours), "{descriptors}");
+    }
+    drop(listener);
+}
+
+#[tokio::test]
+async fn what_does_not_start_says_why() {
+    let spec = ProcessSpec {
+        program: "no-such-agent".into(),
+        working_directory: "/".into(),
+        ..ProcessSpec::default()
+    };
+    let mut process = Process::spawn(&host(), spec.clone()).expect("the keeper starts");
+    assert_eq!(process.next_line().await, None);
+    let exit = process.wait().await;
+    assert_eq!(exit.status, "exit status: 71");
+    assert!(
+        exit.stderr_tail.contains("cannot start no-such-agent"),
+        "{exit:?}"
+    );
+
+    let working_directory = "/no/such/directory".into();
+    let refused = Process::spawn(
+        &host(),
+        ProcessSpec {
+            working_directory,
+            ..spec
+        },
+    );
+    let refused = refused.expect_err("it can't go there").to_string();
+    assert!(refused.contains("/no/such/directory"), "{refused}");
+}

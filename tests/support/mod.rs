@@ -1,0 +1,258 @@
+//! A real gateway for tests: the built binary, a real data directory, a free port. Killed with the test.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use quarterdeck::proto::{self, gateway_service_client::GatewayServiceClient};
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tonic::{Status, transport::Channel};
+
+/// Bound of every wait of a test.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A client of the gateway.
+pub type Client = GatewayServiceClient<Channel>;
+
+/// A running server and its data directory; both go with it.
+pub struct Gateway {
+    pub directory: tempfile::TempDir,
+    pub address: String,
+    child: Child,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+}
+
+/// How to start.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More arguments of `serve`.
+    pub arguments: Vec<OsString>,
+    /// Contents of its configuration file.
+    pub config: String,
+    /// Variables.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Gateway {
+    /// Starts with defaults.
+    pub fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    /// Starts.
+    pub fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("quarterdeck.toml");
+        std::fs::write(&config, &options.config).expect("a file");
+        let mut arguments: Vec<OsString> = vec!["--config".into(), config.into()];
+        arguments.extend(options.arguments);
+        let (child, address) =
+            launch(&directory.path().join("data"), &arguments, &options.environment);
+        Self {
+            directory,
+            address,
+            child,
+            arguments,
+            environment: options.environment,
+        }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it with -9 and waits for its end.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was ours to kill");
+        self.child.wait().expect("it was ours");
+    }
+
+    /// Asks it to drain.
+    pub fn terminate(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+    }
+
+    /// Waits for its end; returns the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let deadline = std::time::Instant::now() + SOON * 2;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it was ours") {
+                return status.code();
+            }
+            assert!(std::time::Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it again on the same directory, at a new port.
+    pub fn restart(&mut self) {
+        (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
+    }
+
+    /// A connected client.
+    pub async fn client(&self) -> Client {
+        connect(&self.address).await
+    }
+
+    /// Stops it and holds the store against every rule of the log (R4, R18).
+    pub fn check_store(&mut self) {
+        if self.child.try_wait().expect("it was ours").is_none() {
+            self.terminate();
+            assert_eq!(self.wait(), Some(0), "a drain ends with 0");
+        }
+        check(&self.data());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Holds a store that nobody has open against every rule of the log.
+pub fn check(data: &Path) {
+    let problems = quarterdeck::store::sqlite::check::check(data).expect("the store is readable");
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+fn launch(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .arg("serve")
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data)
+        .args(arguments)
+        .env("QUARTERDECK_DISK_RESERVE", "0")
+        .envs(environment.iter().cloned())
+        .stdout(Stdio::piped())
+        .stderr(if std::env::var_os("TEST_LOG").is_some() {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        })
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped"))
+        .read_line(&mut line)
+        .expect("readable");
+    let address = line
+        .trim()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("the server said {line:?}; TEST_LOG=1 shows its log"))
+        .to_owned();
+    (child, address)
+}
+
+/// A connected client.
+pub async fn connect(address: &str) -> Client {
+    GatewayServiceClient::connect(address.to_owned())
+        .await
+        .expect("the server accepts")
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX)
+}
+
+/// Enqueues text.
+pub async fn enqueue(client: &mut Client, key: &str, text: &str) -> Result<proto::EnqueueResponse, Status> {
+    let request = proto::EnqueueRequest {
+        session_key: key.into(),
+        text: text.into(),
+        ..Default::default()
+    };
+    client.enqueue(request).await.map(tonic::Response::into_inner)
+}
+
+/// Waits for a turn's end.
+pub async fn await_turn(client: &mut Client, key: &str, turn_id: &str) -> proto::Turn {
+    let request = proto::AwaitTurnRequest {
+        session_key: key.into(),
+        turn_id: turn_id.into(),
+        wait: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+    };
+    let answer = client.await_turn(request).await.expect("the turn exists");
+    answer.into_inner().turn.expect("a turn")
+}
+
+/// Enqueues text and waits for the end of its turn.
+pub async fn run(client: &mut Client, key: &str, text: &str) -> proto::Turn {
+    let turn = enqueue(client, key, text).await.expect("accepted").turn.expect("a turn");
+    await_turn(client, key, &turn.turn_id).await
+}
+
+/// All durable events of a session.
+pub async fn log(client: &mut Client, key: &str) -> Vec<proto::GatewayEvent> {
+    let mut events = Vec::new();
+    let mut after = 0;
+    loop {
+        let request = proto::ReadEventsRequest {
+            session_key: key.into(),
+            cursor: Some(proto::Cursor { log_id: String::new(), after_seq: after }),
+            limit: 1000,
+            ..Default::default()
+        };
+        let page = client.read_events(request).await.expect("readable").into_inner();
+        after = page.next_after_seq;
+        events.extend(page.events);
+        if after >= page.head_seq {
+            return events;
+        }
+    }
+}
+
+/// Name of an event's kind.
+pub fn kind(event: &proto::GatewayEvent) -> &'static str {
+    use proto::gateway_event::Kind as K;
+    match event.kind.as_ref().expect("every event has a kind") {
+        K::SessionCreated(_) => "session_created",
+        K::SessionUpdated(_) => "session_updated",
+        K::SessionReset(_) => "session_reset",
+        K::SessionDeleted(_) => "session_deleted",
+        K::TurnQueued(_) => "turn_queued",
+        K::TurnUpdated(_) => "turn_updated",
+        K::TurnStarted(_) => "turn_started",
+        K::TurnEnded(_) => "turn_ended",
+        K::MessageStarted(_) => "message_started",
+        K::MessageCompleted(_) => "message_completed",
+        K::ThinkingCompleted(_) => "thinking_completed",
+        K::ToolStarted(_) => "tool_started",
+        K::ToolCompleted(_) => "tool_completed",
+        K::SteerAccepted(_) => "steer_accepted",
+        K::SteerApplied(_) => "steer_applied",
+        K::SteerRequeued(_) => "steer_requeued",
+        K::UsageRecorded(_) => "usage_recorded",
+        K::CompactionStarted(_) => "compaction_started",
+        K::CompactionCompleted(_) => "compaction_completed",
+        K::RetryScheduled(_) => "retry_scheduled",
+        K::AgentExited(_) => "agent_exited",
+        K::Hello(_) => "hello",
+        K::CaughtUp(_) => "caught_up",
+        K::Progress(_) => "progress",
+        K::SessionState(_) => "session_state",
+        K::Token(_) => "token",
+        K::Thinking(_) => "thinking",
+        K::ToolInput(_) => "tool_input",
+        K::ToolUpdate(_) => "tool_update",
+        K::ItemSnapshot(_) => "item_snapshot",
+        K::Lagging(_) => "lagging",
+        K::Draining(_) => "draining",
+    }
+}
+
+/// `ErrorInfo.reason` of an error.
+pub fn reason(status: &Status) -> String {
+    quarterdeck::client::reason(status)
+}
