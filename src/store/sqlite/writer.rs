@@ -460,9 +460,9 @@ mod tests {
     }
 
     /// Holds the writer in a job, so that all that is queued meanwhile becomes one batch.
-    fn hold(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (entered, inside) = std::sync::mpsc::channel();
+    async fn hold(writer: &Arc<Writer>) -> SyncSender<()> {
+        let (go, wait) = sync_channel::<()>(1);
+        let (entered, inside) = oneshot::channel();
         let held = Arc::clone(writer);
         tokio::spawn(async move {
             held.call(move |_| {
@@ -472,15 +472,15 @@ mod tests {
             })
             .await
         });
-        tokio::task::block_in_place(|| inside.recv().unwrap());
+        inside.await.unwrap();
         go
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_refusal_and_a_panic_take_back_their_own_writes_alone() {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
-        let go = hold(&writer);
+        let go = hold(&writer).await;
         let first = writer.call(|unit| note(unit, "first"));
         let refused = writer.call(|unit| {
             note(unit, "refused")?;
@@ -504,7 +504,7 @@ mod tests {
         assert_eq!(notes(&writer).await, ["first", "last"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_full_disk_fails_its_job_and_the_writer_goes_on() {
         let (_directory, writer, _) = writer(|connection| {
             let pages: i64 = connection
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(notes(&writer).await, ["small"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_batch_that_does_not_commit_never_happened() {
         let (_directory, writer, count) = writer(|connection| {
             let mut commits = 0;
@@ -550,11 +550,11 @@ mod tests {
         assert_eq!(notes(&writer).await, ["one", "three"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_dropped_caller_takes_no_commit_back() {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
-        let go = hold(&writer);
+        let go = hold(&writer).await;
         {
             let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
             // Polled once: queued, not answered.
