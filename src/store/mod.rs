@@ -278,7 +278,7 @@ pub struct Receipt {
     pub queue_position: i32,
     /// Turns that it took from the queue.
     pub cleared: Vec<Uuid>,
-    /// Abort: false where there was nothing (left) to stop at the commit.
+    /// Abort, Reset: false where there was nothing (left) to stop at the commit.
     pub stopping: bool,
 }
 

@@ -166,7 +166,9 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
         if edit.hidden.pending_reset {
             // Joins the one that is pending: the same generation comes of both.
             let session = edit.save(unit, now)?;
-            return Ok(Done::session(session));
+            let mut done = Done::session(session);
+            done.receipt.stopping = true;
+            return Ok(done);
         }
         let cleared = queue::take_all(unit, &mut edit, Cause::SessionReset, now)?;
         edit.hidden.pending_reset = true;
@@ -180,8 +182,11 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
             complete_reset(unit, &mut edit, now)?;
             edit.settle_state(None);
         }
+        let stopping = edit.hidden.pending_reset;
         let session = edit.save(unit, now)?;
-        Ok(Done::session(session).with_cleared(cleared))
+        let mut done = Done::session(session).with_cleared(cleared);
+        done.receipt.stopping = stopping;
+        Ok(done)
     })
 }
 
