@@ -20,6 +20,7 @@ mod queue;
 mod requests;
 mod reset;
 mod run;
+mod server;
 mod steer;
 mod subscribe;
 mod turns;

@@ -26,7 +26,7 @@ async fn the_ends_that_an_agent_makes() {
 }
 
 #[tokio::test]
-async fn await_turn_ends_with_the_turn_with_wait_or_with_the_deadline() {
+async fn await_turn_ends_with_the_turn_or_with_wait() {
     let (server, mut client) = shared().await;
     let key = "turns.await";
     let turn_id = start(&mut client, key, "!hang x").await;
@@ -37,18 +37,12 @@ async fn await_turn_ends_with_the_turn_with_wait_or_with_the_deadline() {
         wait: millis(1)
     }));
     assert_eq!(now.turn.expect("a turn").state(), TurnState::Running);
-    let mut request = tonic::Request::new(proto::AwaitTurnRequest {
-        session_key: key.into(),
-        turn_id: turn_id.clone(),
-        ..Default::default()
-    });
-    request
-        .metadata_mut()
-        .insert("grpc-timeout", "50m".parse().expect("visible"));
-    refused(
-        client.await_turn(request).await,
-        Code::DeadlineExceeded,
-        "DEADLINE_EXCEEDED",
+    // Whoever leaves changes nothing; the deadline's own status is pinned in `grpc_errors`.
+    let left = await_turn(&mut client, key, id);
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(50), left)
+            .await
+            .is_err()
     );
     assert_eq!(
         turn(&mut client, key, id).await.state(),

@@ -232,7 +232,8 @@ pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, why: &str
     let details = status.get_error_details();
     let info = details.error_info().expect("every error has an ErrorInfo");
     assert_eq!(info.domain, "quarterdeck");
-    let retryable = matches!(code, Code::Unavailable) || matches!(why, "QUEUE_FULL");
+    let waits = ["QUEUE_FULL", "TOO_MANY_STREAMS", "STORAGE_FULL"];
+    let retryable = code == Code::Unavailable || waits.contains(&why);
     assert_eq!(details.retry_info().is_some(), retryable, "{details:?}");
     assert_eq!(
         details.quota_failure().is_some(),

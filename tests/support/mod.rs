@@ -106,6 +106,11 @@ impl Gateway {
         (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
     }
 
+    /// Sets a variable for the next start.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.into(), value.into()));
+    }
+
     /// A connected client.
     pub async fn client(&self) -> Client {
         connect(&self.address).await
