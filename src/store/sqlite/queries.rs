@@ -157,17 +157,20 @@ pub(super) fn list_turns(
         Some(key) => Some(session(connection, generation, tenant, key)?.row.0),
         None => None,
     };
-    let narrow = if session.is_some() {
-        "turn.session = ?2"
+    let (index, narrow) = if session.is_some() {
+        ("", "turn.session = ?2")
     } else if !states.is_empty() && states.iter().all(|state| !state.is_terminal()) {
         // These are few, and have an index.
-        "turn.state <= 4 AND ?2 IS NULL"
+        (
+            "INDEXED BY turn_unfinished",
+            "turn.state <= 4 AND ?2 IS NULL",
+        )
     } else {
-        "?2 IS NULL"
+        ("", "?2 IS NULL")
     };
     // CROSS JOIN: turns first, in their order, and never all turns of all sessions of the tenant.
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {}, session.key FROM turn CROSS JOIN session ON session.row = turn.session \
+        "SELECT {}, session.key FROM turn {index} CROSS JOIN session ON session.row = turn.session \
          WHERE {narrow} AND turn.row < ?3 AND session.tenant = ?1 ORDER BY turn.row DESC",
         rows::TURN
     ))?;
