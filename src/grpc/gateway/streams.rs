@@ -111,7 +111,12 @@ impl Gateway {
         let session = tail.session();
         let replay = request.from_oldest || request.cursor.is_some();
         let after = if replay {
-            feed::resolve_cursor(&session, &cursor.log_id, cursor.after_seq, request.from_oldest)?
+            feed::resolve_cursor(
+                &session,
+                &cursor.log_id,
+                cursor.after_seq,
+                request.from_oldest,
+            )?
         } else {
             session.head
         };
@@ -121,8 +126,6 @@ impl Gateway {
             self.store.clone(),
             permit,
             ReaderOptions {
-                tenant: self.principal().tenant,
-                key,
                 after,
                 replay,
                 kinds,
@@ -170,8 +173,6 @@ impl Gateway {
             self.store.clone(),
             permit,
             ReaderOptions {
-                tenant: self.principal().tenant,
-                key: key.clone(),
                 after: (first - 1).max(request.after_seq),
                 replay: true,
                 kinds: Vec::new(),
@@ -208,7 +209,8 @@ impl Gateway {
             let _permit = permit;
             let work = async {
                 let mut after = None;
-                while initial {
+                let mut listing = initial;
+                while listing {
                     let page = store
                         .list_sessions(&tenant, filter.clone(), after, WATCH_PAGE)
                         .await?;
@@ -219,9 +221,7 @@ impl Gateway {
                         }
                     }
                     after = page.next;
-                    if after.is_none() {
-                        break;
-                    }
+                    listing = after.is_some();
                 }
                 let mut heartbeat = tokio::time::interval(WATCH_HEARTBEAT);
                 loop {

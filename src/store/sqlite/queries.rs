@@ -245,11 +245,11 @@ pub(super) fn events(
     limit: usize,
     max_bytes: usize,
 ) -> Answer<EventsPage> {
-    let first_seq = connection
-        .prepare_cached("SELECT first_seq FROM session WHERE row = ?1")?
-        .query_row([session.0], |row| row.get(0))
+    let log = connection
+        .prepare_cached("SELECT first_seq, head FROM session WHERE row = ?1")?
+        .query_row([session.0], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
-    let Some(first_seq) = first_seq else {
+    let Some((first_seq, head)) = log else {
         return Err(edit::gone(connection, session)?.into());
     };
     let EventsRange {
@@ -288,8 +288,8 @@ pub(super) fn events(
         looked += 1;
         page.looked = seq;
     }
-    // Nothing more is there: all up to the end of the range was looked at.
-    page.looked = page.looked.max(*through);
+    // Nothing more is there: all up to the end of the range was looked at, and nothing beyond the head can have been.
+    page.looked = page.looked.max((*through).min(head));
     Ok(page)
 }
 
