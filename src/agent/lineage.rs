@@ -2,14 +2,14 @@
 //!
 //! A process id may be given to a stranger between a look and a signal. So every signal here goes through a pidfd, and
 //! the reason for it is checked again once the pidfd is held: from then on it names that process or nobody.
-//! Linux only; elsewhere `/proc` shows nothing and these functions find nobody.
+//! Linux only; `lineage_elsewhere.rs` stands in for it on other systems.
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
-use std::{collections::HashSet, fs, io, path::Path, time::Duration};
+use std::{collections::HashSet, fs, io, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +19,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a process stands in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Descendant {
     /// Its id.
     pub(super) pid: Pid,
     /// Its parent when it was seen.
-    pub(super) parent: Pid,
+    parent: Pid,
 }
 
 /// What `/proc/PID/stat` says.
@@ -61,8 +61,14 @@ fn everyone() -> impl Iterator<Item = Pid> {
         .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
 }
 
+/// From now on what loses its parent below this process becomes this process's child.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(())
+}
+
 /// Children of a process, zombies included, in the order in which they became its children.
-pub(super) fn children(parent: Pid) -> Vec<Pid> {
+fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
         return vec![];
     };
@@ -122,6 +128,17 @@ pub(super) fn kill(descendant: Descendant) {
         // It may be gone or belong to another user; whoever asks looks again.
         let _ = pidfd_send_signal(&handle, Signal::KILL);
     }
+}
+
+/// One round of killing all below `root`, the agent among them. Parents before their children, on sight: what forks
+/// meanwhile is met in the next round.
+pub(super) fn kill_below(root: Pid, _agent: Pid) {
+    let parent = root;
+    // Its own children at once: one of them may be a new process at every moment.
+    for pid in children(root) {
+        kill(Descendant { pid, parent });
+    }
+    below(root).into_iter().for_each(kill);
 }
 
 /// Kills all below `root` but `keep`, until there is none left.
@@ -212,7 +229,7 @@ fn is_keeper(pid: Pid) -> bool {
 pub(super) fn describe(pids: &[Pid]) -> String {
     let one = |pid: &Pid| {
         let path = format!("/proc/{pid}/comm");
-        let name = fs::read_to_string(Path::new(&path)).unwrap_or_default();
+        let name = fs::read_to_string(path).unwrap_or_default();
         format!("{pid} ({})", name.trim_end())
     };
     pids.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -41,6 +41,11 @@ impl Grammar {
         self.turn
     }
 
+    /// Whether the agent said that it is gone.
+    pub fn exited(&self) -> bool {
+        self.exited
+    }
+
     /// Steers without an answer.
     pub fn unanswered(&self) -> usize {
         self.steers.len()

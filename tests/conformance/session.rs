@@ -5,9 +5,9 @@ use crate::support::DEADLINE;
 use quarterdeck::agent::{
     Agent, AgentCommand, AgentEvent, Driver, OpenRequest, Outcome, TurnInput,
 };
-use std::fs;
+use std::{fs, sync::Arc};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 use uuid::Uuid;
 
 /// The directories of a tenant with sessions. Keys are chosen to hurt whoever builds paths of them.
@@ -15,10 +15,12 @@ pub struct Home {
     directory: TempDir,
 }
 
-/// An open agent and what it was told.
+/// A session with an open agent. As an actor does, it opens a fresh one where a turn is to start and the agent has
+/// exited or closed its commands: an agent that takes no other turn closes them before it sends the end of its last.
 pub struct Session {
-    /// `None` once it was dropped.
-    agent: Option<Agent>,
+    driver: Arc<dyn Driver>,
+    request: OpenRequest,
+    agent: Agent,
     grammar: Grammar,
     /// What the actor would have counted.
     user_messages: i64,
@@ -60,38 +62,53 @@ impl Home {
 
 impl Session {
     /// Opens an agent and hears that it is ready.
-    pub async fn open(driver: &dyn Driver, request: OpenRequest) -> Self {
-        let agent = timeout(DEADLINE, driver.open(request)).await;
-        let agent = agent.expect("it opens in time").expect("it opens");
+    pub async fn open(driver: &Arc<dyn Driver>, request: OpenRequest) -> Self {
         let mut session = Self {
-            agent: Some(agent),
+            agent: start_agent(&**driver, &request).await,
+            driver: Arc::clone(driver),
+            request,
             grammar: Grammar::default(),
             user_messages: 0,
         };
-        let first = session.next().await;
+        session.hear_ready().await;
+        session
+    }
+
+    /// Ends the agent and opens a fresh one for the same conversation.
+    pub async fn restart(&mut self) {
+        self.hear_the_rest().await;
+        self.agent = start_agent(&*self.driver, &self.request).await;
+        self.grammar = Grammar::default();
+        self.hear_ready().await;
+    }
+
+    async fn hear_ready(&mut self) {
+        let first = self.next().await;
         assert!(matches!(first, Some(AgentEvent::Ready { .. })), "{first:?}");
-        session
     }
 
-    /// The same for an agent that knows a conversation already.
-    pub async fn reopen(driver: &dyn Driver, request: OpenRequest, user_messages: i64) -> Self {
-        let mut session = Self::open(driver, request).await;
-        session.user_messages = user_messages;
-        session
+    /// Lets go of the commands; then the events must come to an end.
+    async fn hear_the_rest(&mut self) {
+        self.agent.commands = mpsc::channel(1).0;
+        while self.next().await.is_some() {}
     }
 
-    fn agent(&mut self) -> &mut Agent {
-        self.agent.as_mut().expect("the test did not drop it")
+    /// Ends the agent and hears that it has ended.
+    pub async fn close(mut self) {
+        self.hear_the_rest().await;
     }
 
     async fn tell(&mut self, command: AgentCommand) {
-        let sent = timeout(DEADLINE, self.agent().commands.send(command)).await;
+        let sent = timeout(DEADLINE, self.agent.commands.send(command)).await;
         // An agent that has exited hears nothing any more, and need not.
         let _ = sent.expect("commands are taken");
     }
 
     /// Starts a turn.
     pub async fn start(&mut self, prompt: &str) {
+        if self.grammar.exited() || self.agent.commands.is_closed() {
+            self.restart().await;
+        }
         self.grammar.started();
         let input = TurnInput {
             turn_id: Uuid::now_v7(),
@@ -131,7 +148,7 @@ impl Session {
 
     /// The next event, checked; `None` where the channel is closed.
     pub async fn next(&mut self) -> Option<AgentEvent> {
-        let next = timeout(DEADLINE, self.agent().events.recv()).await;
+        let next = timeout(DEADLINE, self.agent.events.recv()).await;
         let event = next.expect("it says something in time")?;
         self.grammar
             .check(&event)
@@ -185,20 +202,14 @@ impl Session {
     }
 
     /// Events that wait to be heard.
-    pub fn waiting(&mut self) -> usize {
-        self.agent().events.len()
+    pub fn waiting(&self) -> usize {
+        self.agent.events.len()
     }
+}
 
-    /// Lets go of the commands and hears the rest: the channel must close.
-    pub async fn close(mut self) {
-        let Agent { commands, events } = self.agent.take().expect("the test did not drop it");
-        drop(commands);
-        let mut events = events;
-        let closed = async { while events.recv().await.is_some() {} };
-        timeout(DEADLINE, closed)
-            .await
-            .expect("a dropped agent ends");
-    }
+async fn start_agent(driver: &dyn Driver, request: &OpenRequest) -> Agent {
+    let agent = timeout(DEADLINE, driver.open(request.clone())).await;
+    agent.expect("it opens in time").expect("it opens")
 }
 
 /// Whether a turn ends with it.

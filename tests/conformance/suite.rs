@@ -25,7 +25,7 @@ fn assert_says(said: &Said, text: &str) {
 }
 
 async fn open(row: &Row, home: &Home) -> Session {
-    Session::open(&*row.driver, home.request(1)).await
+    Session::open(&row.driver, home.request(1)).await
 }
 
 impl Row {
@@ -58,15 +58,15 @@ impl Row {
     }
 }
 
-/// The agent after a stop: the same one where it lives, else a fresh one.
-async fn next_agent(row: &Row, home: &Home, session: Session, stopped: &Said) -> Session {
-    if stopped.exited() {
-        session.close().await;
-        open(row, home).await
-    } else {
+/// A stop that came before the end: by the agent's word, or by its exit. The next turn runs like any other.
+async fn assert_stopped(stopped: &Said, session: &mut Session, row: &Row) {
+    if !stopped.exited() {
         assert_eq!(stopped.outcome(), &Outcome::Stopped);
-        session
     }
+    assert_says(
+        &session.turn(&row.say("the next turn")).await,
+        "the next turn",
+    );
 }
 
 // --- turns ---
@@ -159,11 +159,7 @@ async fn stop_before_the_first_delta(row: Row, way: Way) {
         way.stop(&mut session).await;
         let stopped = session.until_end().await;
         assert_eq!(stopped.text(), "");
-        session = next_agent(&row, &home, session, &stopped).await;
-        assert_says(
-            &session.turn(&row.say("the next turn")).await,
-            "the next turn",
-        );
+        assert_stopped(&stopped, &mut session, &row).await;
     }
 }
 
@@ -177,11 +173,7 @@ async fn stop_in_the_middle(row: Row, way: Way) {
         // A second word changes nothing.
         way.stop(&mut session).await;
         let stopped = session.until_end().await;
-        session = next_agent(&row, &home, session, &stopped).await;
-        assert_says(
-            &session.turn(&row.say("the next turn")).await,
-            "the next turn",
-        );
+        assert_stopped(&stopped, &mut session, &row).await;
     }
 }
 
@@ -202,10 +194,7 @@ async fn stop_that_races_with_the_end(row: Row, way: Way) {
         if session.runs() {
             said.0.extend(session.until_end().await.0);
         }
-        if said.exited() {
-            session.close().await;
-            session = open(&row, &home).await;
-        } else if said.outcome() != &Outcome::Stopped {
+        if !said.exited() && said.outcome() != &Outcome::Stopped {
             assert_says(&said, text);
         }
         // Whichever was first, the stop must not reach the next turn.
@@ -264,11 +253,7 @@ pub async fn kill_ends_what_ignores_the_soft_way(row: Row) {
     session.cancel().await;
     session.kill().await;
     let stopped = session.until_end().await;
-    let mut session = next_agent(&row, &home, session, &stopped).await;
-    assert_says(
-        &session.turn(&row.say("the next turn")).await,
-        "the next turn",
-    );
+    assert_stopped(&stopped, &mut session, &row).await;
 }
 
 /// An actor that is busy elsewhere does not make a turn unstoppable.
@@ -280,11 +265,7 @@ pub async fn kill_ends_a_turn_whose_events_nobody_read(row: Row) {
     session.kill().await;
     let stopped = session.until_end().await;
     assert!(stopped.0.len() < 3 * EVENTS_MAX, "{}", stopped.0.len());
-    let mut session = next_agent(&row, &home, session, &stopped).await;
-    assert_says(
-        &session.turn(&row.say("the next turn")).await,
-        "the next turn",
-    );
+    assert_stopped(&stopped, &mut session, &row).await;
 }
 
 // --- steers ---
@@ -342,10 +323,13 @@ pub async fn a_steer_that_races_with_the_end_is_answered(row: Row) {
             let ended = session.until_end().await;
             assert_eq!(ended.outcome(), &COMPLETED);
         } else {
-            // It came after the end, which was no answer to it.
+            // It came after the end, which was no answer to it. An agent that left with its turn can't answer.
             let answer = session.next().await;
             assert!(
-                matches!(answer, Some(AgentEvent::SteerReturned { .. })),
+                matches!(
+                    answer,
+                    None | Some(AgentEvent::SteerReturned { .. } | AgentEvent::Exited { .. })
+                ),
                 "{answer:?}"
             );
         }
@@ -378,6 +362,10 @@ pub async fn a_dropped_agent_ends(row: Row) {
         let mut session = open(&row, &home).await;
         session.start(prompt).await;
         session.close().await;
+        // The same where nobody hears the rest.
+        let mut session = open(&row, &home).await;
+        session.start(prompt).await;
+        drop(session);
     }
     if let Some(child) = row.child() {
         eventually("all is gone", || (child.processes)().is_empty()).await;
@@ -393,8 +381,7 @@ pub async fn a_restarted_agent_remembers(row: Row) {
     let mut session = open(&row, &home).await;
     let text = "the word is larboard";
     assert_says(&session.turn(&row.say(text)).await, text);
-    session.close().await;
-    let mut session = Session::reopen(&*row.driver, home.request(1), 1).await;
+    session.restart().await;
     let (prompt, expected) = (row.prompts.recall)(text);
     let said = session.turn(&prompt).await;
     assert_eq!(said.outcome(), &COMPLETED);
@@ -404,7 +391,7 @@ pub async fn a_restarted_agent_remembers(row: Row) {
 pub async fn two_sessions_live_side_by_side(row: Row) {
     let home = Home::new();
     let mut first = open(&row, &home).await;
-    let mut second = Session::open(&*row.driver, home.request(2)).await;
+    let mut second = Session::open(&row.driver, home.request(2)).await;
     first.start(&row.prompts.endless).await;
     first.until_text().await;
     assert_says(&second.turn(&row.say("only mine")).await, "only mine");
