@@ -10,11 +10,12 @@
 //!   right after, the turn; the session continues from its file with a new one.
 //! * Dialogs of extensions are cancelled after a deadline, since nobody sees them.
 //!
-//! The walk: pi's line → [`protocol`] → [`machine`] (with [`turn`] and [`steers`]) → [`child`] → the session's actor.
+//! The walk: pi's line → [`protocol`] → [`machine`] (with [`turn`], [`open_message`] and [`steers`]) → [`child`] → the session's actor.
 //! Facts about pi that this rests on stand where they are used.
 
 mod child;
 mod machine;
+mod open_message;
 mod protocol;
 mod secrets;
 mod steers;
