@@ -15,6 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Time between two looks at `/proc` while something is being ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Looks in a row that must find nobody before it is believed: one look can miss a process that is a new one at every
+/// moment.
+const EMPTY_LOOKS: usize = 10;
+/// The same for a sweep that has found nobody so far, which is what a start after a clean end finds.
+const EMPTY_LOOKS_AT_FIRST: usize = 2;
 /// Time that a keeper gets to end its own agent before a sweep ends the keeper: it finds what has lost its mark too.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -53,12 +58,16 @@ impl Stat {
     }
 }
 
-/// Processes that run now.
+/// Processes that run now, those with the highest ids first: a process that forks and ends all the time is met only
+/// where little time passes between the list and the look.
 fn everyone() -> impl Iterator<Item = Pid> {
-    fs::read_dir("/proc")
+    let mut pids: Vec<Pid> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .collect();
+    pids.sort_unstable_by_key(|pid| std::cmp::Reverse(pid.as_raw_pid()));
+    pids.into_iter()
 }
 
 /// From now on what loses its parent below this process becomes this process's child.
@@ -146,15 +155,22 @@ pub(super) fn kill_below(root: Pid, _agent: Pid) {
 /// # Errors
 /// What was left at the deadline.
 pub(super) async fn end_below(root: Pid, keep: &[Pid], deadline: Instant) -> Result<(), Vec<Pid>> {
+    let mut empty_looks = 0;
     loop {
         let mut left = below(root);
         left.retain(|one| !keep.contains(&one.pid));
         if left.is_empty() {
-            return Ok(());
+            empty_looks += 1;
+            if empty_looks >= EMPTY_LOOKS {
+                return Ok(());
+            }
+            // At once: these looks are cheap, and every cancelled turn waits for them.
+            continue;
         }
         if Instant::now() >= deadline {
             return Err(left.into_iter().map(|one| one.pid).collect());
         }
+        empty_looks = 0;
         left.into_iter().for_each(kill);
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -175,6 +191,7 @@ pub(super) async fn sweep(
     let patience = Instant::now() + KEEPER_PATIENCE;
     let ourselves = ancestors();
     let mut found = HashSet::new();
+    let mut empty_looks = 0;
     loop {
         let mut left = vec![];
         for pid in everyone() {
@@ -194,10 +211,19 @@ pub(super) async fn sweep(
             }
         }
         if left.is_empty() {
-            return Ok(found.len());
-        }
-        if Instant::now() >= deadline {
+            empty_looks += 1;
+            let needed = if found.is_empty() {
+                EMPTY_LOOKS_AT_FIRST
+            } else {
+                EMPTY_LOOKS
+            };
+            if empty_looks >= needed {
+                return Ok(found.len());
+            }
+        } else if Instant::now() >= deadline {
             return Err(left);
+        } else {
+            empty_looks = 0;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
