@@ -272,7 +272,8 @@ async fn a_steer_that_came_too_late_does_not_reach_the_next_turn() {
         assert_eq!(outcome(&events), COMPLETED);
         assert!(!events.contains(&AgentEvent::SteerApplied { steer_id }));
         if !survives {
-            // It can't be taken back, so this process must not get another prompt.
+            // It can't be taken back, so this process must not get another prompt, nor lose one.
+            assert!(session.agent.commands.is_closed());
             assert!(matches!(session.next().await, AgentEvent::Exited { .. }));
             session.assert_closed().await;
             session = place.open().await.0;
