@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod domain;
+pub mod feed;
 pub mod store;
 pub mod wire;
 
