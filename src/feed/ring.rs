@@ -46,6 +46,8 @@ pub struct Passed {
     pub told: Option<i64>,
     /// Whether a `turn_ended` is among them.
     pub turn_ended: bool,
+    /// Whether `session_deleted` is among them; it is the last then.
+    pub deleted: bool,
 }
 
 /// The newest entries.
@@ -222,6 +224,7 @@ impl Ring {
                     frames: entry.frame.clone(),
                     told: (entry.seq > 0).then_some(entry.seq),
                     turn_ended: entry.kind == EventKind::TURN_ENDED,
+                    deleted: entry.kind == EventKind::SESSION_DELETED,
                 }
             } else {
                 Passed::default()
@@ -260,6 +263,7 @@ fn concatenate<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, filter: Fil
             passed.told = Some(entry.seq);
         }
         passed.turn_ended |= entry.kind == EventKind::TURN_ENDED;
+        passed.deleted |= entry.kind == EventKind::SESSION_DELETED;
     }
     passed.frames = frames.freeze();
     passed
