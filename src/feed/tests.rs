@@ -554,6 +554,7 @@ proptest! {
         let mut story = runtime.block_on(Story::new(1));
         let _entered = runtime.enter();
         let mut readers: Vec<(Reader, Client)> = Vec::new();
+        let flooded = acts.iter().any(|act| matches!(act, Act::Flood));
         for act in acts {
             match act {
                 Act::Usage(n) => (0..n).for_each(|_| story.usage()),
@@ -605,6 +606,7 @@ proptest! {
                 None => {
                     story.assert_in_step(client);
                     prop_assert_eq!(client.caught_up, 1);
+                    prop_assert!(flooded || client.lagged == 0, "nobody lags without need");
                     prop_assert_eq!(client.kinds[0], "hello");
                 }
                 Some(Err(Refusal::CursorExpired(range))) => {
@@ -864,7 +866,11 @@ fn nobody_sleeps_through_anything() {
         .expect("a runtime");
     let mut story = main.block_on(Story::new(2));
     let follow = |story: &Story| {
-        let (mut reader, mut client) = story.reader(options());
+        // No `progress` comes to wake those that were forgotten.
+        let (mut reader, mut client) = story.reader(ReaderOptions {
+            progress_interval: Duration::from_secs(300),
+            ..options()
+        });
         async move {
             while client.end.is_none() {
                 let step = poll_fn(|cx| reader.poll_step(cx)).await;
@@ -914,4 +920,11 @@ fn nobody_sleeps_through_anything() {
     for thread in threads {
         thread.join().expect("every reader saw everything");
     }
+}
+
+/// An idle reader costs at most 4 KiB beyond its connection.
+#[test]
+fn an_idle_reader_is_small() {
+    let timers = 2 * size_of::<tokio::time::Sleep>();
+    assert!(size_of::<Reader>() + timers + size_of::<Waker>() <= 1024);
 }
