@@ -47,7 +47,10 @@ fn each_command_of_the_tour_works() {
     let grpcurl = std::env::var("QUARTERDECK_TEST_GRPCURL").ok();
     for step in steps {
         if step.commands.contains("grpcurl") && grpcurl.is_none() {
-            eprintln!("left out for want of QUARTERDECK_TEST_GRPCURL:\n{}", step.commands);
+            eprintln!(
+                "left out for want of QUARTERDECK_TEST_GRPCURL:\n{}",
+                step.commands
+            );
             continue;
         }
         let commands = step.commands.replace("localhost:7777", host);
@@ -74,7 +77,10 @@ fn each_command_of_the_tour_works() {
         );
         assert!(output.status.success(), "{commands}\nprinted\n{printed}");
         for line in &step.expected {
-            assert!(printed.contains(line), "{commands}\nprinted\n{printed}\nwithout {line:?}");
+            assert!(
+                printed.contains(line),
+                "{commands}\nprinted\n{printed}\nwithout {line:?}"
+            );
         }
     }
 }

@@ -27,13 +27,13 @@ use crate::{
 };
 use bytes::Bytes;
 use proto::gateway_event::Kind;
+use std::time::Duration;
 use std::{
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker, ready},
 };
-use std::time::Duration;
 use tokio::sync::{Notify, OnceCell, oneshot};
 use uuid::Uuid;
 
