@@ -174,7 +174,7 @@ impl Store for Log {
     }
     async fn turn(&self, _: &str, _: &SessionKey, turn_id: Uuid) -> Result<Turn, Refusal> {
         lock(&self.0).turn.clone().filter(|t| t.turn_id == turn_id)
-            .ok_or(Refusal::TurnNotFound { turn_id: turn_id.to_string() })
+            .ok_or_else(|| Refusal::TurnNotFound { turn_id: turn_id.to_string() })
     }
     async fn enqueue(&self, _: Enqueue) -> Result<Committed, Refusal> { unreachable!() }
     async fn steer(&self, _: Steer) -> Result<Committed, Refusal> { unreachable!() }
