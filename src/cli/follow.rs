@@ -79,12 +79,19 @@ impl View {
 
     pub(crate) fn show(&mut self, update: &Update) -> Result<(), Failure> {
         match update {
-            Update::Event(event) if self.json => output::json("GatewayEvent", event.as_ref()),
+            Update::Event(event) if self.json => {
+                self.cut = false;
+                output::json("GatewayEvent", event.as_ref())
+            }
             Update::Resynced(resync) if self.json => {
+                self.cut = false;
                 output::json("GetSessionStateResponse", &resync.state)
             }
             Update::Cut(cut) if self.json => {
-                eprintln!("quarterdeck: {}", cut_text(cut));
+                if !self.cut {
+                    self.cut = true;
+                    eprintln!("quarterdeck: {}", cut_text(cut));
+                }
                 Ok(())
             }
             Update::Event(_) | Update::Resynced(_) | Update::Cut(_) => {

@@ -12,7 +12,7 @@ use rustix::{
 use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
 use std::{
     env, fs,
-    io::{self, BufRead, Read},
+    io::{self, BufRead, Read, Write},
     path::PathBuf,
     sync::{
         Arc,
@@ -147,6 +147,9 @@ impl Drop for Keyboard {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             // Nothing better can be done about a terminal that is gone.
+            if self.prompting() {
+                let _ = io::stdout().write_all(b"\r\n");
+            }
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
