@@ -8,7 +8,7 @@ use super::{
 };
 use quarterdeck::{
     client::{Cut, Resync, Start, Update},
-    proto::{Cursor, SubscribeRequest},
+    proto::{Cursor, SubscribeRequest, gateway_event::Kind},
 };
 use std::{
     io::{self, IsTerminal},
@@ -112,6 +112,9 @@ impl View {
                 if self.cut {
                     self.cut = false;
                     text.push_str(&self.said("attached again"));
+                }
+                if matches!(event.kind, Some(Kind::Draining(_))) {
+                    text.push_str(&self.said("the server is going to stop"));
                 }
                 text.push_str(&self.renderer.event(event));
                 text
