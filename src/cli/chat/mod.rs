@@ -403,8 +403,8 @@ impl Chat {
             self.note("Ctrl-C again leaves")?;
             return Ok(Next::GoOn);
         }
-        if self.screen.is_some() {
-            // The terminal has put `^C` where the text was.
+        if self.screen.is_some() && self.view.renderer.at_line_start() {
+            // The terminal has put `^C` there.
             self.say("\n")?;
         }
         self.note("stopping the turn; Ctrl-C again leaves")?;
