@@ -353,3 +353,37 @@ fn a_second_server_on_one_directory_exits_75_and_names_the_holder() {
     let problem = text(&second.stderr);
     assert!(problem.contains(&gateway.pid().to_string()), "{problem}");
 }
+
+#[test]
+fn a_reader_over_a_restore_is_told_and_goes_on_in_the_new_log() {
+    let mut gateway = Gateway::start();
+    let front = Front::start(&gateway.address);
+    said(&gateway, &["send", "a", "kept"]);
+    let data = gateway.data();
+    let data = data.to_str().expect("UTF-8");
+    let backup = gateway.directory.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    said(&gateway, &["backup", backup, "--data-dir", data]);
+    said(&gateway, &["send", "a", "lost"]);
+    let mut chat = Conversation::start(&front.address, &["chat", "a"]);
+    chat.type_line("lost too");
+    chat.read_until("lost too\n");
+    front.gone();
+    gateway.kill();
+    // A store is never written over.
+    let refused = quarterdeck(&gateway, &["restore", backup, "--data-dir", data]);
+    assert_eq!(code(&refused), 74, "{}", text(&refused.stdout));
+    std::fs::remove_dir_all(data).expect("ours");
+    said(&gateway, &["restore", backup, "--data-dir", data]);
+    gateway.restart();
+    front.moved(&gateway.address);
+    chat.type_line("new");
+    chat.read_until("new\n");
+    let (code, shown) = chat.finish();
+    assert_eq!(code, 0);
+    assert_eq!(shown, "lost too\nnew\n");
+    assert_eq!(
+        said(&gateway, &["history", "a"]),
+        "> kept\nkept\n> new\nnew\n"
+    );
+}
