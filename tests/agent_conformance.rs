@@ -1,6 +1,7 @@
 //! Every driver passes the same suite. A driver is one row: how it is set up, and what to say to it.
 
 mod conformance;
+#[path = "agent_support/mod.rs"]
 mod support;
 
 /// In process: what needs a child does not apply.

@@ -1,5 +1,6 @@
 //! R7, the part that a process owes: once it says that a child is gone, nothing of it is left.
 
+#[path = "agent_support/mod.rs"]
 mod support;
 
 use quarterdeck::agent::process::{

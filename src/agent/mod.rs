@@ -19,6 +19,7 @@ mod lineage;
 #[path = "lineage_elsewhere.rs"]
 mod lineage;
 mod lines;
+pub mod pi;
 pub mod process;
 
 use crate::domain::turn::{Attachment, StopReason, Usage};

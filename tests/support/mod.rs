@@ -1,124 +1,258 @@
-//! What tests of agents share: a nasty child, and a look at what is left of it.
+//! A real gateway for tests: the built binary, a real data directory, a free port. Killed with the test.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
-#![allow(dead_code, reason = "every test file uses its own part")]
-
-use quarterdeck::agent::process::{ProcessHost, ProcessSpec};
+use quarterdeck::proto::{self, gateway_service_client::GatewayServiceClient};
 use std::{
     ffi::OsString,
-    fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
-use uuid::Uuid;
+use tonic::{Status, transport::Channel};
 
-/// Everything is given up after this time.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// Bound of every wait of a test.
+pub const SOON: Duration = Duration::from_secs(30);
 
-/// A host with a node mark of its own.
-pub fn host() -> ProcessHost {
-    ProcessHost {
-        keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
-        node_mark: Uuid::new_v4().to_string(),
+/// A client of the gateway.
+pub type Client = GatewayServiceClient<Channel>;
+
+/// A running server and its data directory; both go with it.
+pub struct Gateway {
+    pub directory: tempfile::TempDir,
+    pub address: String,
+    child: Child,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+}
+
+/// How to start.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More arguments of `serve`.
+    pub arguments: Vec<OsString>,
+    /// Contents of its configuration file.
+    pub config: String,
+    /// Variables.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Gateway {
+    /// Starts with defaults.
+    pub fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    /// Starts.
+    pub fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("quarterdeck.toml");
+        std::fs::write(&config, &options.config).expect("a file");
+        let mut arguments: Vec<OsString> = vec!["--config".into(), config.into()];
+        arguments.extend(options.arguments);
+        let (child, address) =
+            launch(&directory.path().join("data"), &arguments, &options.environment);
+        Self {
+            directory,
+            address,
+            child,
+            arguments,
+            environment: options.environment,
+        }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it with -9 and waits for its end.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was ours to kill");
+        self.child.wait().expect("it was ours");
+    }
+
+    /// Asks it to drain.
+    pub fn terminate(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+    }
+
+    /// Waits for its end; returns the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let deadline = std::time::Instant::now() + SOON * 2;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it was ours") {
+                return status.code();
+            }
+            assert!(std::time::Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it again on the same directory, at a new port.
+    pub fn restart(&mut self) {
+        (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
+    }
+
+    /// A connected client.
+    pub async fn client(&self) -> Client {
+        connect(&self.address).await
+    }
+
+    /// Stops it and holds the store against every rule of the log (R4, R18).
+    pub fn check_store(&mut self) {
+        if self.child.try_wait().expect("it was ours").is_none() {
+            self.terminate();
+            assert_eq!(self.wait(), Some(0), "a drain ends with 0");
+        }
+        check(&self.data());
     }
 }
 
-/// The interpreter itself: a version manager's shim takes longer to start than the child lives.
-pub fn python() -> &'static OsString {
-    static PYTHON: OnceLock<OsString> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let asked = Command::new("python3")
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output()
-            .expect("the tests need python3");
-        let path = String::from_utf8(asked.stdout).expect("its path is text");
-        OsString::from(path.trim_end())
-    })
-}
-
-/// Path of a file in `tests/fixtures`.
-pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-/// A nasty child that does these deeds; `mark` tells what belongs to it.
-pub fn nasty(mark: &str, deeds: &str) -> ProcessSpec {
-    let script = fixture("nasty_child.py");
-    let mut arguments: Vec<OsString> = vec!["-S".into(), "-E".into(), script.into()];
-    arguments.extend(deeds.split_whitespace().map(OsString::from));
-    ProcessSpec {
-        program: python().clone(),
-        arguments,
-        environment: vec![("NASTY_MARK".into(), mark.into())],
-        working_directory: std::env::temp_dir(),
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// Every live process that carries the mark, in its environment or as an argument. It looks thrice before it says that
-/// there is none, the highest ids first: one look can miss a process that is a new one at every moment.
-pub fn survivors(mark: &str) -> Vec<u32> {
-    let looks = (0..3).map(|_| carriers(mark));
-    looks
-        .into_iter()
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+/// Holds a store that nobody has open against every rule of the log.
+pub fn check(data: &Path) {
+    let problems = quarterdeck::store::sqlite::check::check(data).expect("the store is readable");
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
-fn carriers(mark: &str) -> Vec<u32> {
-    let entry = format!("NASTY_MARK={mark}").into_bytes();
-    let processes = fs::read_dir("/proc").expect("there is a /proc").flatten();
-    let mut pids: Vec<u32> = processes
-        .filter_map(|process| process.file_name().to_str()?.parse().ok())
-        .collect();
-    pids.sort_unstable_by(|a, b| b.cmp(a));
-    pids.retain(|pid| {
-        let has = |file: &str, what: &[u8]| {
-            fs::read(format!("/proc/{pid}/{file}"))
-                .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == what))
+fn launch(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .arg("serve")
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data)
+        .args(arguments)
+        .env("QUARTERDECK_DISK_RESERVE", "0")
+        .envs(environment.iter().cloned())
+        .stdout(Stdio::piped())
+        .stderr(if std::env::var_os("TEST_LOG").is_some() {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        })
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped"))
+        .read_line(&mut line)
+        .expect("readable");
+    let address = line
+        .trim()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("the server said {line:?}; TEST_LOG=1 shows its log"))
+        .to_owned();
+    (child, address)
+}
+
+/// A connected client.
+pub async fn connect(address: &str) -> Client {
+    GatewayServiceClient::connect(address.to_owned())
+        .await
+        .expect("the server accepts")
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX)
+}
+
+/// Enqueues text.
+pub async fn enqueue(client: &mut Client, key: &str, text: &str) -> Result<proto::EnqueueResponse, Status> {
+    let request = proto::EnqueueRequest {
+        session_key: key.into(),
+        text: text.into(),
+        ..Default::default()
+    };
+    client.enqueue(request).await.map(tonic::Response::into_inner)
+}
+
+/// Waits for a turn's end.
+pub async fn await_turn(client: &mut Client, key: &str, turn_id: &str) -> proto::Turn {
+    let request = proto::AwaitTurnRequest {
+        session_key: key.into(),
+        turn_id: turn_id.into(),
+        wait: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+    };
+    let answer = client.await_turn(request).await.expect("the turn exists");
+    answer.into_inner().turn.expect("a turn")
+}
+
+/// Enqueues text and waits for the end of its turn.
+pub async fn run(client: &mut Client, key: &str, text: &str) -> proto::Turn {
+    let turn = enqueue(client, key, text).await.expect("accepted").turn.expect("a turn");
+    await_turn(client, key, &turn.turn_id).await
+}
+
+/// All durable events of a session.
+pub async fn log(client: &mut Client, key: &str) -> Vec<proto::GatewayEvent> {
+    let mut events = Vec::new();
+    let mut after = 0;
+    loop {
+        let request = proto::ReadEventsRequest {
+            session_key: key.into(),
+            cursor: Some(proto::Cursor { log_id: String::new(), after_seq: after }),
+            limit: 1000,
+            ..Default::default()
         };
-        *pid != std::process::id() && (has("environ", &entry) || has("cmdline", mark.as_bytes()))
-    });
-    pids
-}
-
-/// Looks again and again until `done`; tells `what` was waited for when it gives up.
-pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let page = client.read_events(request).await.expect("readable").into_inner();
+        after = page.next_after_seq;
+        events.extend(page.events);
+        if after >= page.head_seq {
+            return events;
+        }
     }
 }
 
-/// Numbers that look random and come again with the same seed (splitmix64).
-pub struct Random(u64);
-
-impl Random {
-    /// Takes `SEED` where it is set, and says which it took.
-    pub fn seeded() -> Self {
-        let clock = || u64::from(Uuid::new_v4().as_fields().0);
-        let asked = std::env::var("SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok());
-        let seed = asked.unwrap_or_else(clock);
-        eprintln!("SEED={seed}");
-        Self(seed)
+/// Name of an event's kind.
+pub fn kind(event: &proto::GatewayEvent) -> &'static str {
+    use proto::gateway_event::Kind as K;
+    match event.kind.as_ref().expect("every event has a kind") {
+        K::SessionCreated(_) => "session_created",
+        K::SessionUpdated(_) => "session_updated",
+        K::SessionReset(_) => "session_reset",
+        K::SessionDeleted(_) => "session_deleted",
+        K::TurnQueued(_) => "turn_queued",
+        K::TurnUpdated(_) => "turn_updated",
+        K::TurnStarted(_) => "turn_started",
+        K::TurnEnded(_) => "turn_ended",
+        K::MessageStarted(_) => "message_started",
+        K::MessageCompleted(_) => "message_completed",
+        K::ThinkingCompleted(_) => "thinking_completed",
+        K::ToolStarted(_) => "tool_started",
+        K::ToolCompleted(_) => "tool_completed",
+        K::SteerAccepted(_) => "steer_accepted",
+        K::SteerApplied(_) => "steer_applied",
+        K::SteerRequeued(_) => "steer_requeued",
+        K::UsageRecorded(_) => "usage_recorded",
+        K::CompactionStarted(_) => "compaction_started",
+        K::CompactionCompleted(_) => "compaction_completed",
+        K::RetryScheduled(_) => "retry_scheduled",
+        K::AgentExited(_) => "agent_exited",
+        K::Hello(_) => "hello",
+        K::CaughtUp(_) => "caught_up",
+        K::Progress(_) => "progress",
+        K::SessionState(_) => "session_state",
+        K::Token(_) => "token",
+        K::Thinking(_) => "thinking",
+        K::ToolInput(_) => "tool_input",
+        K::ToolUpdate(_) => "tool_update",
+        K::ItemSnapshot(_) => "item_snapshot",
+        K::Lagging(_) => "lagging",
+        K::Draining(_) => "draining",
     }
+}
 
-    /// Numbers of their own for a task.
-    pub fn from_seed(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
+/// `ErrorInfo.reason` of an error.
+pub fn reason(status: &Status) -> String {
+    quarterdeck::client::reason(status)
 }

@@ -1,0 +1,252 @@
+//! One pi process and the task that drives it: moves bytes, keeps time and ends the process; decides nothing that
+//! [`Machine`] could decide.
+//!
+//! While the session's actor is behind with events no line is read, so pi waits; commands are taken all the same.
+
+use super::{
+    machine::{Effect, Machine},
+    secrets::Secrets,
+};
+use crate::agent::{
+    AgentCommand, AgentEvent, Outcome, StartError,
+    process::{Line, Process, StopFailed},
+};
+use std::{collections::VecDeque, io, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+/// A pi process.
+#[derive(Debug)]
+pub(super) struct PiChild {
+    process: Process,
+    machine: Machine,
+    /// Time that pi gets to end by itself.
+    stop_grace: Duration,
+    secrets: Secrets,
+    /// Events that the actor did not take yet: what came of one line or one command.
+    outbox: VecDeque<AgentEvent>,
+    /// Processes that lived before the turn started; an abort leaves them alone.
+    kept: Vec<u32>,
+}
+
+/// The actor's channels, seen from here.
+#[derive(Debug)]
+pub(super) struct Channels {
+    /// What the actor says.
+    pub(super) commands: mpsc::Receiver<AgentCommand>,
+    /// What it hears.
+    pub(super) events: mpsc::Sender<AgentEvent>,
+}
+
+// === impl PiChild ===
+
+impl PiChild {
+    /// Takes over a process that was just started.
+    pub(super) fn new(
+        process: Process,
+        dialog_timeout: Duration,
+        stop_grace: Duration,
+        secrets: Secrets,
+    ) -> Self {
+        Self {
+            process,
+            machine: Machine::new(dialog_timeout),
+            stop_grace,
+            secrets,
+            outbox: VecDeque::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Waits until pi answers. Returns the model that it will use.
+    ///
+    /// # Errors
+    /// It ended, or did not answer in time; then nothing of it is left.
+    pub(super) async fn start(&mut self, limit: Duration) -> Result<String, StartError> {
+        let last = match timeout(limit, self.answer(limit)).await {
+            Ok(Some(model)) => return Ok(model),
+            Ok(None) => self.ended("pi did not start").await,
+            Err(_) => self.end("pi did not answer within its start limit").await,
+        };
+        Err(StartError(match last {
+            AgentEvent::Exited { message } => message,
+            AgentEvent::StopFailed { survivors } => survivors,
+            other => unreachable!("{other:?} is no last event"),
+        }))
+    }
+
+    /// `None` once pi closed its output.
+    async fn answer(&mut self, limit: Duration) -> Option<String> {
+        // The caller's limit comes first.
+        self.machine.ask_state(Instant::now(), limit * 2);
+        loop {
+            while let Some(effect) = self.machine.next_effect() {
+                match effect {
+                    // A broken pipe shows as the end of the output, where the status can be told.
+                    Effect::Write(line) => drop(self.process.write_line(&line).await),
+                    Effect::Hung | Effect::Emit(_) | Effect::End { .. } => {}
+                }
+            }
+            if let Some(state) = self.machine.state() {
+                let model = state.model.as_ref();
+                return Some(model.map(|model| model.full()).unwrap_or_default());
+            }
+            let deadline = self.machine.deadline();
+            tokio::select! {
+                line = self.process.next_line() => self.take_line(line?),
+                () = sleep_until(deadline) => self.machine.tick(Instant::now()),
+            }
+        }
+    }
+
+    /// Runs turns until the process ends or the actor lets go.
+    pub(super) async fn run(mut self, mut channels: Channels) {
+        let last = self.drive(&mut channels).await;
+        self.outbox.push_back(last);
+        for event in self.outbox {
+            if channels.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Returns the last event.
+    async fn drive(&mut self, channels: &mut Channels) -> AgentEvent {
+        loop {
+            if let Some(last) = self.perform().await {
+                return last;
+            }
+            let deadline = self.machine.deadline();
+            tokio::select! {
+                biased;
+                command = channels.commands.recv() => match command {
+                    Some(AgentCommand::Kill) if self.machine.is_busy() => {
+                        return self.end("pi was killed").await;
+                    }
+                    Some(command) => self.take_command(command),
+                    None => return self.end("pi is not needed any more").await,
+                },
+                permit = channels.events.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => {
+                        let event = self.outbox.pop_front();
+                        permit.send(event.expect("the branch asks for one"));
+                    }
+                    Err(_) => return self.end("nobody listens to pi any more").await,
+                },
+                () = sleep_until(deadline) => self.machine.tick(Instant::now()),
+                line = self.process.next_line(), if self.outbox.is_empty() => match line {
+                    Some(line) => self.take_line(line),
+                    None => return self.ended("pi ended").await,
+                },
+            }
+        }
+    }
+
+    fn take_command(&mut self, command: AgentCommand) {
+        match command {
+            AgentCommand::StartTurn(input) => {
+                self.kept = self.process.descendants();
+                self.machine.start(&input);
+            }
+            AgentCommand::Steer {
+                steer_id,
+                text,
+                attachments,
+            } => self.machine.steer(steer_id, text, attachments),
+            AgentCommand::Cancel => self.machine.cancel(),
+            // Of a turn that is over nothing is left to kill.
+            AgentCommand::Kill => {}
+        }
+    }
+
+    fn take_line(&mut self, line: Line) {
+        match line {
+            Line::Text(line) => self.machine.line(&line, Instant::now()),
+            Line::TooLong { length } => {
+                tracing::warn!(length, "pi wrote a line that is too long; it was skipped");
+                self.machine.line_lost(Instant::now());
+            }
+        }
+    }
+
+    /// Does what the machine wants. Returns the last event where that ended the process.
+    async fn perform(&mut self) -> Option<AgentEvent> {
+        while let Some(effect) = self.machine.next_effect() {
+            match effect {
+                Effect::Emit(event) => self.outbox.push_back(event),
+                Effect::Write(line) => match self.process.write_line(&line).await {
+                    Ok(()) => {}
+                    // It is ending; its status comes with the end of its output.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                    Err(error) => {
+                        let message = format!("pi does not take its input: {error}");
+                        return Some(self.end(&message).await);
+                    }
+                },
+                Effect::End {
+                    outcome,
+                    prove,
+                    fresh,
+                } => {
+                    let reason = "pi held a message that its next run would have taken";
+                    if prove && fresh && outcome == Outcome::Stopped {
+                        return Some(self.end(reason).await);
+                    }
+                    if prove && let Err(failed) = self.process.end_descendants(&self.kept).await {
+                        return Some(self.unproven(failed));
+                    }
+                    self.outbox.push_back(AgentEvent::TurnEnded(match outcome {
+                        Outcome::Failed(message) => Outcome::Failed(self.secrets.mask(&message)),
+                        Outcome::Completed(_) | Outcome::Stopped => outcome,
+                    }));
+                    if fresh {
+                        return Some(self.end(reason).await);
+                    }
+                }
+                Effect::Hung => return Some(self.end("pi does not answer").await),
+            }
+        }
+        None
+    }
+
+    /// Ends the process.
+    async fn end(&mut self, why: &str) -> AgentEvent {
+        match self.process.stop(self.stop_grace).await {
+            Ok(exit) => self.exited(why, &exit.status, &exit.stderr_tail),
+            Err(failed) => self.unproven(failed),
+        }
+    }
+
+    /// Its output ended: waits for the status.
+    async fn ended(&mut self, what: &str) -> AgentEvent {
+        self.process.wait().await;
+        // Tells what `wait` can't: whether the end is proven.
+        match self.process.stop(Duration::ZERO).await {
+            Ok(exit) => self.exited(what, &exit.status, &exit.stderr_tail),
+            Err(failed) => self.unproven(failed),
+        }
+    }
+
+    fn exited(&self, why: &str, status: &str, stderr_tail: &str) -> AgentEvent {
+        let stderr_tail = stderr_tail.trim();
+        let separator = if stderr_tail.is_empty() { "" } else { ": " };
+        AgentEvent::Exited {
+            message: self
+                .secrets
+                .mask(&format!("{why} ({status}){separator}{stderr_tail}")),
+        }
+    }
+
+    fn unproven(&self, StopFailed(survivors): StopFailed) -> AgentEvent {
+        AgentEvent::StopFailed { survivors }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,605 @@
+//! The conversation with one pi process as a pure state machine: what came in, what time it is → what to do.
+//!
+//! What makes it long is when a turn is over (reference: PI-RPC.md, "Run lifecycle"). `agent_settled` says so where pi
+//! knows it. Else, and also where that line was lost, the machine asks `get_state` after `agent_end` until pi is idle:
+//! not streaming, not compacting, no retry pending. An abort counts only once pi answered it, since a late one would
+//! hit the next run. A steer that pi still holds then is taken back with `clear_queue`; a pi that does not know that
+//! command must not get another prompt, so its process is ended ([`Effect::End`] with `fresh`).
+
+use super::{
+    protocol::{self, Incoming, Response, Role, State},
+    turn::{Cancel, Phase, Turn},
+};
+use crate::agent::{AgentEvent, Outcome, TurnInput};
+use crate::domain::turn::Attachment;
+use std::{collections::VecDeque, time::Duration};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Pause between two questions whether pi is idle yet.
+pub(super) const POLL: Duration = Duration::from_millis(100);
+/// Pause where a line was lost while the run seemed live: its end may be what was lost.
+pub(super) const LOST_POLL: Duration = Duration::from_secs(1);
+/// Time in which pi begins its run again after a compaction or with queued messages; it takes about 100 ms.
+pub(super) const RESTART_GRACE: Duration = Duration::from_millis(500);
+/// Longest wait for an answer to `get_state` and `clear_queue`. pi answers in milliseconds unless it hangs.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Dialogs that may wait for their deadline; more are cancelled at once.
+pub(super) const DIALOGS_MAX: usize = 32;
+
+/// What the machine wants done, in order.
+#[derive(Debug, PartialEq)]
+pub(super) enum Effect {
+    /// Tell the session's actor.
+    Emit(AgentEvent),
+    /// Write a line to pi.
+    Write(Vec<u8>),
+    /// The turn is over. Nothing of it comes after this.
+    End {
+        /// How.
+        outcome: Outcome,
+        /// A stop was asked for: prove first that nothing is left.
+        prove: bool,
+        /// pi holds a message that would slip into its next run: end the process.
+        fresh: bool,
+    },
+    /// pi does not answer any more: end the process.
+    Hung,
+}
+
+/// What is known of one pi process.
+#[derive(Debug)]
+pub(super) struct Machine {
+    turn: Option<Turn>,
+    /// `None` until pi refused or obeyed it.
+    knows_clear_queue: Option<bool>,
+    /// Messages in pi's queues by the last `queue_update`.
+    queued: usize,
+    /// The state by the newest answer to [`Machine::ask_state`] outside a turn.
+    state: Option<State>,
+    question: Option<Question>,
+    dialogs: VecDeque<(Instant, String)>,
+    dialog_timeout: Duration,
+    next_id: u64,
+    effects: VecDeque<Effect>,
+}
+
+/// One wait for pi to say something.
+#[derive(Debug)]
+enum Question {
+    /// Ask for the state then.
+    AskAt(Instant),
+    /// Asked for the state.
+    Asked { id: String, until: Instant },
+    /// Told pi to empty its queue.
+    Clearing { id: String, until: Instant },
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// A pi that was just started.
+    pub(super) fn new(dialog_timeout: Duration) -> Self {
+        Self {
+            turn: None,
+            knows_clear_queue: None,
+            queued: 0,
+            state: None,
+            question: None,
+            dialogs: VecDeque::new(),
+            dialog_timeout,
+            next_id: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes the next thing to do.
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// True while a turn runs.
+    pub(super) fn is_busy(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// The state that pi told outside a turn: it is up.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// When [`Machine::tick`] wants to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let question = self.question.as_ref().map(|question| match question {
+            Question::AskAt(at) => *at,
+            Question::Asked { until, .. } | Question::Clearing { until, .. } => *until,
+        });
+        let dialog = self.dialogs.front().map(|(until, _)| *until);
+        question.into_iter().chain(dialog).min()
+    }
+
+    /// Asks whether pi is up; the answer is [`Machine::state`]. How long to wait is the caller's to say.
+    pub(super) fn ask_state(&mut self, now: Instant, timeout: Duration) {
+        let id = self.write_command("get_state");
+        let until = now + timeout;
+        self.question = Some(Question::Asked { id, until });
+    }
+
+    /// Starts a turn.
+    pub(super) fn start(&mut self, input: &TurnInput) {
+        let id = self.id();
+        let text = if input.memory_context.is_empty() || input.text.starts_with('/') {
+            input.text.clone()
+        } else {
+            format!(
+                "<memory>\n{}\n</memory>\n\n{}",
+                input.memory_context, input.text
+            )
+        };
+        let line = protocol::message("prompt", &id, &text, &input.attachments);
+        self.effects.push_back(Effect::Write(line));
+        self.question = None;
+        self.turn = Some(Turn::new(id));
+    }
+
+    /// Gives a steer to the running turn, as soon as a run is live.
+    pub(super) fn steer(&mut self, steer_id: Uuid, text: String, attachments: Vec<Attachment>) {
+        let Some(turn) = &mut self.turn else {
+            let event = AgentEvent::SteerReturned { steer_id };
+            self.effects.push_back(Effect::Emit(event));
+            return;
+        };
+        turn.steers.hold(steer_id, text, attachments);
+        self.send_steers();
+    }
+
+    /// Stops the turn the soft way.
+    pub(super) fn cancel(&mut self) {
+        let Some(turn) = &mut self.turn else {
+            return;
+        };
+        if turn.cancel.is_some() {
+            return;
+        }
+        if turn.phase == Phase::Clearing {
+            // The run is over; what it left behind is not.
+            turn.cancel = Some(Cancel {
+                abort_id: String::new(),
+                answered: true,
+            });
+            return;
+        }
+        if (turn.steers.leftover() || self.queued > 0) && self.knows_clear_queue != Some(false) {
+            // Before the abort: newer versions go on with what is queued.
+            self.write_command("clear_queue");
+        }
+        self.write_abort();
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        while self.dialogs.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, id)) = self.dialogs.pop_front() {
+                self.cancel_dialog(&id);
+            }
+        }
+        match &self.question {
+            Some(Question::AskAt(at)) if *at <= now => self.ask_state(now, ANSWER_TIMEOUT),
+            Some(Question::Asked { until, .. } | Question::Clearing { until, .. })
+                if *until <= now =>
+            {
+                self.question = None;
+                self.effects.push_back(Effect::Hung);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// pi wrote a line.
+    pub(super) fn line(&mut self, line: &[u8], now: Instant) {
+        match Incoming::parse(line) {
+            Ok(incoming) => self.incoming(incoming, now),
+            Err(error) => {
+                tracing::warn!(%error, bytes = line.len(), "pi wrote a line that is no record");
+                self.line_lost(now);
+            }
+        }
+    }
+
+    /// pi wrote a line that could not be read. It may have been the end of the run.
+    pub(super) fn line_lost(&mut self, now: Instant) {
+        if let Some(turn) = &mut self.turn {
+            turn.line_lost = true;
+            if self.question.is_none() {
+                self.question = Some(Question::AskAt(now + LOST_POLL));
+            }
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming, now: Instant) {
+        match incoming {
+            Incoming::Response(response) => self.response(response, now),
+            Incoming::QueueUpdate {
+                steering,
+                follow_up,
+            } => {
+                self.queued = steering.len() + follow_up.len();
+                if let Some(turn) = &mut self.turn {
+                    turn.steers.queue(&steering);
+                }
+            }
+            Incoming::Dialog { id } => {
+                if self.dialogs.len() < DIALOGS_MAX {
+                    self.dialogs.push_back((now + self.dialog_timeout, id));
+                } else {
+                    self.cancel_dialog(&id);
+                }
+            }
+            Incoming::ExtensionError { message } => {
+                tracing::warn!(%message, "an extension of pi failed");
+            }
+            Incoming::AgentStart => self.run_started(),
+            Incoming::AgentEnd { will_retry } => {
+                if let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) {
+                    turn.phase = Phase::Ended;
+                    turn.idle_rechecked = false;
+                    let pause = if will_retry {
+                        RESTART_GRACE
+                    } else {
+                        Duration::ZERO
+                    };
+                    self.question = Some(Question::AskAt(now + pause));
+                }
+            }
+            Incoming::AgentSettled => {
+                let over = self.turn.as_ref().is_some_and(|turn| {
+                    turn.phase == Phase::Ended || turn.phase == Phase::Live && turn.line_lost
+                });
+                if over {
+                    self.idle(now, self.queued > 0);
+                }
+            }
+            other => self.story(other, now),
+        }
+    }
+
+    /// What only matters while a turn runs.
+    fn story(&mut self, incoming: Incoming, now: Instant) {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) else {
+            return;
+        };
+        let effects = &mut self.effects;
+        let mut emit = |event| effects.push_back(Effect::Emit(event));
+        match incoming {
+            Incoming::MessageStart(Role::Assistant) => turn.message_started(&mut emit),
+            Incoming::MessageStart(Role::User) => {
+                if !turn.user_message_started(&mut emit)
+                    && let Some(steer_id) = turn.steers.user_message()
+                {
+                    emit(AgentEvent::SteerApplied { steer_id });
+                }
+            }
+            Incoming::Update(update) => turn.updated(update, &mut emit),
+            Incoming::MessageEnd(message) => turn.message_completed(*message, &mut emit),
+            Incoming::ToolStart {
+                id,
+                name,
+                arguments,
+            } => {
+                if let Some(tool_call_id) = turn.tool_started(&id) {
+                    emit(AgentEvent::ToolStarted {
+                        tool_call_id,
+                        tool_name: name,
+                        args_json: arguments,
+                    });
+                }
+            }
+            Incoming::ToolUpdate { id, partial_result } => {
+                if let Some(tool_call_id) = turn.tool(&id) {
+                    emit(AgentEvent::ToolUpdate {
+                        tool_call_id,
+                        partial_result_json: partial_result,
+                    });
+                }
+            }
+            Incoming::ToolEnd {
+                id,
+                result,
+                is_error,
+            } => {
+                if let Some(tool_call_id) = turn.tool_ended(&id) {
+                    emit(AgentEvent::ToolCompleted {
+                        tool_call_id,
+                        result_json: result,
+                        is_error,
+                    });
+                }
+            }
+            Incoming::CompactionStart { reason } => {
+                turn.compacting = true;
+                emit(AgentEvent::CompactionStarted { reason });
+            }
+            Incoming::CompactionEnd {
+                reason,
+                summary,
+                tokens_before,
+                aborted,
+                error_message,
+            } => {
+                turn.compacting = false;
+                emit(AgentEvent::CompactionCompleted {
+                    reason,
+                    summary,
+                    aborted,
+                    error_message,
+                    tokens_before,
+                });
+                if turn.phase == Phase::Ended {
+                    self.question = Some(Question::AskAt(now + RESTART_GRACE));
+                }
+            }
+            Incoming::RetryStart {
+                attempt,
+                max_attempts,
+                delay_milliseconds,
+                error_message,
+            } => {
+                turn.retrying = true;
+                emit(AgentEvent::RetryScheduled {
+                    attempt,
+                    max_attempts,
+                    delay: Duration::from_millis(delay_milliseconds),
+                    error_message,
+                });
+            }
+            Incoming::RetryEnd => {
+                turn.retrying = false;
+                if turn.phase == Phase::Ended {
+                    self.question = Some(Question::AskAt(now + POLL));
+                }
+            }
+            Incoming::MessageStart(Role::Other)
+            | Incoming::Response(_)
+            | Incoming::AgentStart
+            | Incoming::AgentEnd { .. }
+            | Incoming::AgentSettled
+            | Incoming::QueueUpdate { .. }
+            | Incoming::Dialog { .. }
+            | Incoming::ExtensionError { .. }
+            | Incoming::Other => {}
+        }
+    }
+
+    fn run_started(&mut self) {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) else {
+            return;
+        };
+        turn.phase = Phase::Live;
+        turn.retrying = false;
+        // Nothing is to be asked of a live run, unless its end may be lost.
+        if !turn.line_lost {
+            self.question = None;
+        }
+        if turn.cancel.is_some() {
+            // The abort came before there was anything to abort.
+            self.write_abort();
+        } else {
+            self.send_steers();
+        }
+    }
+
+    fn response(&mut self, response: Response, now: Instant) {
+        let Response {
+            id,
+            command,
+            error,
+            handled,
+            state,
+        } = response;
+        let id = id.unwrap_or_default();
+        if command == "clear_queue" {
+            self.queue_cleared(&id, error.is_none(), now);
+            return;
+        }
+        if matches!(&self.question, Some(Question::Asked { id: asked, .. }) if *asked == id) {
+            self.question = None;
+            match (&self.turn, state) {
+                (Some(_), Some(state)) => self.told_state(&state, now),
+                (None, Some(state)) => self.state = Some(state),
+                (Some(_) | None, None) => self.question = Some(Question::AskAt(now + POLL)),
+            }
+            return;
+        }
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) else {
+            return;
+        };
+        if turn.prompt_id == id {
+            turn.prompt_answered = true;
+            match (turn.phase, error) {
+                (Phase::Asked, Some(message)) => {
+                    // pi refused it: nothing runs.
+                    let outcome = if turn.cancel.is_some() {
+                        Outcome::Stopped
+                    } else {
+                        Outcome::Failed(message)
+                    };
+                    self.finish(Some(outcome), false);
+                }
+                (Phase::Asked, None) => {
+                    turn.phase = Phase::Accepted;
+                    if handled && turn.cancel.is_none() {
+                        self.idle(now, false);
+                    } else {
+                        self.question = Some(Question::AskAt(now));
+                    }
+                }
+                (Phase::Accepted | Phase::Live | Phase::Ended | Phase::Clearing, _) => {}
+            }
+        } else if let Some(cancel) = turn.cancel.as_mut().filter(|it| it.abort_id == id) {
+            cancel.answered = true;
+            self.question = Some(Question::AskAt(now));
+        } else if let Some(steer_id) = turn.steers.answered(&id, error.is_some() || handled) {
+            let event = match error {
+                Some(_) => AgentEvent::SteerReturned { steer_id },
+                None => AgentEvent::SteerApplied { steer_id },
+            };
+            self.effects.push_back(Effect::Emit(event));
+        }
+    }
+
+    /// pi told its state while a turn runs.
+    fn told_state(&mut self, state: &State, now: Instant) {
+        let Some(turn) = &mut self.turn else {
+            return;
+        };
+        let aborted = turn.cancel.as_ref().is_some_and(|cancel| cancel.answered);
+        match turn.phase {
+            // The end is known by its own line.
+            Phase::Live if !turn.line_lost && !aborted => return,
+            // What pi does before it takes a prompt doesn't show in its state.
+            Phase::Asked if !aborted => return,
+            Phase::Asked | Phase::Accepted | Phase::Live | Phase::Ended | Phase::Clearing => {}
+        }
+        if turn.retrying && !aborted {
+            // It says itself when it goes on, or that it won't.
+            return;
+        }
+        if state.is_streaming || state.is_compacting || turn.compacting {
+            let pause = if turn.phase == Phase::Live && !aborted {
+                LOST_POLL
+            } else {
+                POLL
+            };
+            self.question = Some(Question::AskAt(now + pause));
+            return;
+        }
+        let pending = state.pending_message_count > 0;
+        // The versions known begin a run before they read the question, and say in the same millisecond that they will
+        // retry; that is nothing to rely on. What is queued they go on with about 100 ms later.
+        let may_go_on = turn.cancel.is_none() && (pending || turn.has_failed());
+        if (may_go_on || turn.phase == Phase::Accepted) && !turn.idle_rechecked {
+            turn.idle_rechecked = true;
+            self.question = Some(Question::AskAt(now + RESTART_GRACE));
+            return;
+        }
+        self.idle(now, pending);
+    }
+
+    /// pi is idle: the turn is over, unless an answer is still missing.
+    fn idle(&mut self, now: Instant, pending: bool) {
+        let Some(turn) = &mut self.turn else {
+            return;
+        };
+        if let Some(cancel) = &turn.cancel
+            && !(cancel.answered && turn.prompt_answered)
+        {
+            // Once the abort is answered the question is asked again; the prompt's answer asks too.
+            if cancel.answered {
+                self.question = Some(Question::AskAt(now + POLL));
+            }
+            return;
+        }
+        if !(pending || turn.steers.leftover()) {
+            self.finish(None, false);
+        } else if self.knows_clear_queue == Some(false) {
+            self.finish(None, true);
+        } else {
+            turn.phase = Phase::Clearing;
+            let id = self.write_command("clear_queue");
+            let until = now + ANSWER_TIMEOUT;
+            self.question = Some(Question::Clearing { id, until });
+        }
+    }
+
+    fn queue_cleared(&mut self, id: &str, obeyed: bool, now: Instant) {
+        self.knows_clear_queue = Some(obeyed);
+        // 0.73.1 refuses the command without its id.
+        let mine = matches!(&self.question, Some(Question::Clearing { id: asked, .. }) if id.is_empty() || asked == id);
+        if mine {
+            self.question = None;
+            self.finish(None, !obeyed);
+        } else if obeyed && let Some(turn) = &mut self.turn {
+            // Sent ahead of an abort: what was queued never ran and never will.
+            turn.steers.forget_queued();
+            self.queued = 0;
+            if turn.cancel.as_ref().is_some_and(|cancel| cancel.answered) && self.question.is_none()
+            {
+                self.question = Some(Question::AskAt(now));
+            }
+        }
+    }
+
+    fn finish(&mut self, outcome: Option<Outcome>, fresh: bool) {
+        self.question = None;
+        self.queued = 0;
+        let Some(mut turn) = self.turn.take() else {
+            return;
+        };
+        let prove = turn.cancel.is_some();
+        let effects = &mut self.effects;
+        let said = turn.end(&mut |event| effects.push_back(Effect::Emit(event)));
+        self.effects.push_back(Effect::End {
+            outcome: outcome.unwrap_or(said),
+            prove,
+            fresh,
+        });
+    }
+
+    fn send_steers(&mut self) {
+        loop {
+            let id = self.id();
+            let Some(turn) = self
+                .turn
+                .as_mut()
+                .filter(|turn| turn.phase == Phase::Live && turn.cancel.is_none())
+            else {
+                return;
+            };
+            let Some(outgoing) = turn.steers.send_next(&id) else {
+                return;
+            };
+            let line = protocol::message("steer", &id, &outgoing.text, &outgoing.attachments);
+            self.effects.push_back(Effect::Write(line));
+        }
+    }
+
+    fn write_abort(&mut self) {
+        let abort_id = self.write_command("abort");
+        if let Some(turn) = &mut self.turn {
+            turn.cancel = Some(Cancel {
+                abort_id,
+                answered: false,
+            });
+        }
+    }
+
+    fn cancel_dialog(&mut self, id: &str) {
+        tracing::info!(dialog = id, "cancelled a dialog of pi that nobody answers");
+        let line = protocol::cancel_dialog(id);
+        self.effects.push_back(Effect::Write(line));
+    }
+
+    fn write_command(&mut self, kind: &str) -> String {
+        let id = self.id();
+        let line = protocol::command(kind, &id);
+        self.effects.push_back(Effect::Write(line));
+        id
+    }
+
+    fn id(&mut self) -> String {
+        self.next_id += 1;
+        format!("q{}", self.next_id)
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    /// False once only pi's queue is left to be emptied.
+    fn is_open(&self) -> bool {
+        self.phase != Phase::Clearing
+    }
+}
+
+#[cfg(test)]
+mod tests;

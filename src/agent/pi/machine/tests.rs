@@ -1,0 +1,740 @@
+//! Recorded conversations with real pi, replayed, and scripted ones for what can't be recorded at will.
+
+use super::*;
+use serde_json::{Value, json};
+use std::{collections::HashMap, fmt::Write as _};
+
+/// Plays pi: answers what the machine asks, and keeps time.
+struct Replay {
+    machine: Machine,
+    now: Instant,
+    /// Which version of pi this is: whether it can empty its queue.
+    clears: bool,
+    streaming: bool,
+    compacting: bool,
+    queue: Vec<String>,
+    /// The recording's command ids → ours.
+    ids: HashMap<String, String>,
+    /// Names of the commands that were written, with dialogs' answers.
+    written: Vec<String>,
+    newest_id: String,
+    newest_of: HashMap<String, String>,
+    /// What the actor was told.
+    told: String,
+    /// Set: it answers nothing by itself.
+    silent: bool,
+}
+
+impl Replay {
+    fn new(clears: bool) -> Self {
+        Self {
+            machine: Machine::new(Duration::from_secs(7)),
+            now: Instant::now(),
+            clears,
+            streaming: false,
+            compacting: false,
+            queue: vec![],
+            ids: HashMap::new(),
+            written: vec![],
+            newest_id: String::new(),
+            newest_of: HashMap::new(),
+            told: String::new(),
+            silent: false,
+        }
+    }
+
+    fn start(&mut self, text: &str) {
+        self.machine.start(&TurnInput {
+            turn_id: Uuid::nil(),
+            attempt: 1,
+            epoch: 1,
+            text: text.into(),
+            attachments: vec![],
+            memory_context: String::new(),
+            user_messages_before: 0,
+        });
+        self.pump();
+    }
+
+    fn steer(&mut self, number: u128, text: &str) {
+        self.machine
+            .steer(Uuid::from_u128(number), text.into(), vec![]);
+        self.pump();
+    }
+
+    fn cancel(&mut self) {
+        self.machine.cancel();
+        self.pump();
+    }
+
+    fn pi(&mut self, line: Value) {
+        self.feed(&line);
+        self.pump();
+    }
+
+    /// pi's answer to the command written last.
+    fn answer(&mut self, command: &str) {
+        let id = self.newest_id.clone();
+        self.pi(json!({"type":"response","id":id,"command":command,"success":true}));
+    }
+
+    /// pi's answer to the newest command of this name, whatever was written after it.
+    fn answer_to(&mut self, command: &str) {
+        let id = self.newest_of[command].clone();
+        self.pi(json!({"type":"response","id":id,"command":command,"success":true}));
+        self.pass(POLL);
+    }
+
+    /// A prompt that becomes a live run.
+    fn run(&mut self, text: &str) {
+        self.start(text);
+        self.answer("prompt");
+        self.pi(json!({"type":"agent_start"}));
+        self.pi(json!({"type":"message_start","message":{"role":"user","content":text}}));
+        self.pi(json!({"type":"message_end","message":{"role":"user","content":text}}));
+    }
+
+    fn says(&mut self, text: &str, stop_reason: &str) {
+        self.pi(json!({"type":"message_start","message":{"role":"assistant","content":[]}}));
+        self.pi(json!({"type":"message_update","assistantMessageEvent":{"type":"text_delta","contentIndex":0,"delta":text}}));
+        self.pi(json!({"type":"message_end","message":{"role":"assistant","content":[{"type":"text","text":text}],"stopReason":stop_reason}}));
+    }
+
+    fn ends(&mut self) {
+        self.pi(json!({"type":"agent_end","messages":[]}));
+    }
+
+    fn feed(&mut self, line: &Value) {
+        match line["type"].as_str() {
+            Some("agent_start") => self.streaming = true,
+            Some("agent_end") => self.streaming = self.clears && line["willRetry"] == true,
+            Some("compaction_start") => self.compacting = true,
+            Some("compaction_end") => self.compacting = false,
+            Some("queue_update") => {
+                self.queue = serde_json::from_value(line["steering"].clone()).unwrap();
+            }
+            _ => {}
+        }
+        self.machine.line(line.to_string().as_bytes(), self.now);
+    }
+
+    /// Lets time pass, at most so long, until nothing is left to wait for.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.pump();
+        while let Some(deadline) = self.machine.deadline().filter(|it| *it <= end) {
+            self.now = deadline;
+            self.pump();
+        }
+        self.now = end;
+        self.pump();
+    }
+
+    fn pump(&mut self) {
+        loop {
+            if self.machine.deadline().is_some_and(|it| it <= self.now) {
+                self.machine.tick(self.now);
+            }
+            let Some(effect) = self.machine.next_effect() else {
+                return;
+            };
+            match effect {
+                Effect::Write(line) => self.take(&serde_json::from_slice(&line).unwrap()),
+                Effect::Emit(event) => self.tell(event),
+                Effect::End {
+                    outcome,
+                    prove,
+                    fresh,
+                } => {
+                    let prove = if prove { ", proven" } else { "" };
+                    let fresh = if fresh { ", then a new process" } else { "" };
+                    writeln!(self.told, "end {outcome:?}{prove}{fresh}").unwrap();
+                }
+                Effect::Hung => self.told.push_str("hung\n"),
+            }
+        }
+    }
+
+    fn take(&mut self, line: &Value) {
+        let kind = line["type"].as_str().unwrap().to_owned();
+        let id = line["id"].as_str().unwrap().to_owned();
+        if kind != "get_state" {
+            self.written.push(kind.clone());
+        }
+        self.newest_id.clone_from(&id);
+        self.newest_of.insert(kind.clone(), id.clone());
+        if self.silent {
+            return;
+        }
+        match kind.as_str() {
+            "get_state" => self.feed(&json!({"type":"response","id":id,"command":kind,"success":true,"data":{
+                "isStreaming":self.streaming,"isCompacting":self.compacting,"pendingMessageCount":self.queue.len()}})),
+            "clear_queue" if self.clears => {
+                self.feed(&json!({"type":"queue_update","steering":[],"followUp":[]}));
+                self.feed(&json!({"type":"response","id":id,"command":kind,"success":true}));
+            }
+            "clear_queue" => self.feed(
+                &json!({"type":"response","command":kind,"success":false,"error":"Unknown command: clear_queue"}),
+            ),
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, event: AgentEvent) {
+        let line = match event {
+            // Joins what came in pieces.
+            AgentEvent::TextDelta { delta, .. } => {
+                let delta = delta.replace('\n', "\\n");
+                match self.told.strip_suffix("\u{7}\n") {
+                    Some(told) => self.told = format!("{told}{delta}\u{7}\n"),
+                    None => writeln!(self.told, "~{delta}\u{7}").unwrap(),
+                }
+                return;
+            }
+            AgentEvent::ToolInputDelta {
+                tool_call_id,
+                tool_name,
+                content_index,
+                ..
+            } => {
+                let line = format!("input {content_index} {tool_name} {tool_call_id}\n");
+                if !self.told.ends_with(&line) {
+                    self.told.push_str(&line);
+                }
+                return;
+            }
+            AgentEvent::ToolUpdate { .. } => {
+                if !self.told.ends_with("update\n") {
+                    self.told.push_str("update\n");
+                }
+                return;
+            }
+            AgentEvent::MessageStarted => "message".into(),
+            AgentEvent::MessageCompleted { blocks } => format!("={blocks:?}"),
+            AgentEvent::ThinkingDelta { delta, .. } => format!("thinks {delta:?}"),
+            AgentEvent::ThinkingCompleted { text, .. } => format!("thought {text:?}"),
+            AgentEvent::ToolStarted {
+                tool_call_id,
+                tool_name,
+                ..
+            } => format!("tool {tool_name} {tool_call_id}"),
+            AgentEvent::ToolCompleted {
+                tool_call_id,
+                is_error,
+                ..
+            } => format!("tool {tool_call_id} done, error {is_error}"),
+            AgentEvent::SteerApplied { steer_id } => format!("applied {}", steer_id.as_u128()),
+            AgentEvent::SteerReturned { steer_id } => format!("returned {}", steer_id.as_u128()),
+            AgentEvent::UsageRecorded { usage, model } => {
+                format!("used {} {model}", usage.output_tokens)
+            }
+            AgentEvent::RetryScheduled { attempt, delay, .. } => {
+                format!("retry {attempt} in {delay:?}")
+            }
+            AgentEvent::CompactionStarted { reason } => format!("compacts: {reason}"),
+            AgentEvent::CompactionCompleted { summary, .. } => format!("compacted: {summary}"),
+            other => format!("{other:?}"),
+        };
+        self.told.push_str(&line);
+        self.told.push('\n');
+    }
+
+    /// All that was told since the last call.
+    fn told(&mut self) -> String {
+        std::mem::take(&mut self.told).replace('\u{7}', "")
+    }
+
+    #[track_caller]
+    fn told_is(&mut self, wanted: &[&str]) {
+        let told = self.told();
+        assert_eq!(told.lines().collect::<Vec<_>>(), wanted);
+    }
+
+    #[track_caller]
+    fn wrote(&mut self, wanted: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.written), wanted);
+    }
+}
+
+/// Replays a recording: what the gateway of that time wrote is told to the machine as the actor would.
+fn replay(recording: &str, clears: bool) -> Replay {
+    let mut replay = Replay::new(clears);
+    let begin = replay.now;
+    for line in recording.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let at = begin + Duration::from_millis(record["ms"].as_u64().unwrap());
+        replay.pass(at.saturating_duration_since(replay.now));
+        let mut line = record["line"].clone();
+        if record["from"] == "pi" {
+            if let Some(id) = line["id"].as_str().and_then(|id| replay.ids.get(id)) {
+                line["id"] = id.clone().into();
+            }
+            replay.pi(line);
+            continue;
+        }
+        let text = line["message"].as_str().unwrap_or_default();
+        match line["type"].as_str().unwrap() {
+            "prompt" if !replay.machine.is_busy() => replay.start(text),
+            "steer" => replay.steer(1, text),
+            "abort" => replay.cancel(),
+            _ => continue,
+        }
+        let id = line["id"].as_str().unwrap().to_owned();
+        let ours = replay.newest_id.clone();
+        replay.ids.insert(id, ours);
+    }
+    replay.pass(Duration::from_secs(2));
+    assert_eq!(
+        replay.machine.deadline(),
+        None,
+        "nothing is left to wait for"
+    );
+    replay
+}
+
+macro_rules! recording {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/pi/",
+            $name,
+            ".jsonl"
+        ))
+    };
+}
+
+// === recorded ===
+
+#[test]
+fn a_tool_and_a_steer_in_both_dialects() {
+    // The recordings hold a second prompt while busy and a follow-up, too: neither breaks anything, and one turn has
+    // one end whatever its messages.
+    for (recording, clears, call, steer, follow_up) in [
+        (
+            recording!("tool-steer-0.73.1"),
+            false,
+            "call_fake_2",
+            "steered text during tool",
+            "follow up text",
+        ),
+        (
+            recording!("tool-steer-0.87.1"),
+            true,
+            "call_fake_19",
+            "steered",
+            "fu",
+        ),
+    ] {
+        replay(recording, clears).told_is(&[
+            "message",
+            "~I will run a tool. ",
+            &format!("input 1 bash {call}"),
+            "=[(0, \"I will run a tool. \")]",
+            "used 20 fake/fake-1",
+            &format!("tool bash {call}"),
+            "update",
+            &format!("tool {call} done, error false"),
+            "applied 1",
+            "message",
+            &format!("~Echo: {steer}"),
+            &format!("=[(0, \"Echo: {steer}\")]"),
+            "used 20 fake/fake-1",
+            "message",
+            &format!("~Echo: {follow_up}"),
+            &format!("=[(0, \"Echo: {follow_up}\")]"),
+            "used 20 fake/fake-1",
+            "end Completed(Stop)",
+        ]);
+    }
+}
+
+#[test]
+fn a_retry_is_one_turn_and_its_failed_attempts_leave_no_message() {
+    let rest = [
+        "message",
+        "~Echo: FAIL500x3 then ok",
+        "=[(0, \"Echo: FAIL500x3 then ok\")]",
+        "used 20 fake/fake-1",
+        "end Completed(Stop)",
+    ];
+    let old = ["retry 1 in 2s", "retry 2 in 4s"];
+    replay(recording!("retry-0.73.1"), false).told_is(&[&old[..], &rest].concat());
+    let new = ["retry 1 in 2s", "retry 2 in 4s", "retry 3 in 8s"];
+    replay(recording!("retry-0.87.1"), true).told_is(&[&new[..], &rest].concat());
+}
+
+#[test]
+fn an_abort_takes_queued_steers_back_or_asks_for_a_new_process() {
+    let said = [
+        "message",
+        "~word word word word word ",
+        "=[(0, \"word word word word word \")]",
+    ];
+    let mut old = replay(recording!("abort-queued-0.73.1"), false);
+    old.told_is(&[&said[..], &["end Stopped, proven, then a new process"]].concat());
+    let mut new = replay(recording!("abort-queued-0.87.1"), true);
+    new.told_is(&[&said[..], &["end Stopped, proven"]].concat());
+    new.wrote(&["prompt", "steer", "clear_queue", "abort"]);
+}
+
+#[test]
+fn thinking_is_told_apart_and_a_providers_error_is_a_failed_turn() {
+    replay(recording!("think-fail-0.73.1"), false).told_is(&[
+        "message",
+        "thinks \"Let \"",
+        "thinks \"me \"",
+        "thinks \"think. \"",
+        "~The answer is 42.",
+        "thought \"Let me think. \"",
+        "=[(1, \"The answer is 42.\")]",
+        "used 20 fake/fake-1",
+        "end Completed(Stop)",
+        "end Failed(\"400 fake bad request\")",
+    ]);
+}
+
+#[test]
+fn an_abort_in_a_tool_closes_the_tool() {
+    replay(recording!("abort-tool-0.73.1"), false).told_is(&[
+        "message",
+        "~I will run a tool. ",
+        "input 1 bash call_fake_12",
+        "=[(0, \"I will run a tool. \")]",
+        "used 20 fake/fake-1",
+        "tool bash call_fake_12",
+        "update",
+        "tool call_fake_12 done, error true",
+        "end Stopped, proven",
+    ]);
+}
+
+// === how a turn ends ===
+
+#[test]
+fn a_prompt_that_pi_handles_without_a_run_completes() {
+    let mut pi = Replay::new(false);
+    pi.start("/ask");
+    pi.answer("prompt");
+    pi.told_is(&[]);
+    pi.pass(RESTART_GRACE);
+    pi.told_is(&["end Completed(Stop)"]);
+    // Since 0.99 it says so.
+    pi.start("/ask");
+    let id = pi.newest_id.clone();
+    pi.pi(json!({"type":"response","id":id,"command":"prompt","success":true,"data":{"disposition":"handled"}}));
+    pi.told_is(&["end Completed(Stop)"]);
+}
+
+#[test]
+fn a_prompt_that_pi_refuses_fails() {
+    let mut pi = Replay::new(false);
+    pi.start("x");
+    let id = pi.newest_id.clone();
+    pi.pi(json!({"type":"response","id":id,"command":"prompt","success":false,"error":"no key"}));
+    pi.told_is(&["end Failed(\"no key\")"]);
+}
+
+#[test]
+fn the_last_word_decides_the_outcome() {
+    for (stop_reason, outcome) in [
+        ("stop", "Completed(Stop)"),
+        ("length", "Completed(Length)"),
+        ("toolUse", "Completed(ToolUse)"),
+        (
+            "aborted",
+            "Failed(\"pi stopped with reason \\\"aborted\\\"\")",
+        ),
+        (
+            "pending",
+            "Failed(\"pi stopped with reason \\\"pending\\\"\")",
+        ),
+    ] {
+        let mut pi = Replay::new(true);
+        pi.run("x");
+        pi.says("a", stop_reason);
+        pi.ends();
+        pi.told_is(&["message", "~a", "=[(0, \"a\")]", &format!("end {outcome}")]);
+    }
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    pi.ends();
+    pi.told_is(&["end Failed(\"pi ended its run without an answer\")"]);
+}
+
+#[test]
+fn nothing_of_a_turn_comes_after_its_end_and_a_late_end_does_not_hit_the_next() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    pi.says("a", "stop");
+    pi.ends();
+    pi.told();
+    pi.says("late", "stop");
+    pi.pi(json!({"type":"tool_execution_start","toolCallId":"c","toolName":"bash","args":{}}));
+    pi.ends();
+    pi.told_is(&[]);
+    pi.start("y");
+    pi.pi(json!({"type":"agent_settled"}));
+    pi.pass(ANSWER_TIMEOUT);
+    pi.told_is(&[]);
+    assert!(pi.machine.is_busy());
+}
+
+#[test]
+fn a_compaction_that_restarts_the_run_is_one_turn() {
+    let mut pi = Replay::new(false);
+    pi.run("x");
+    pi.pi(json!({"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"error","errorMessage":"too long"}}));
+    pi.ends();
+    pi.pi(json!({"type":"compaction_start","reason":"overflow"}));
+    pi.pass(Duration::from_secs(60));
+    pi.pi(json!({"type":"compaction_end","reason":"overflow","result":{"summary":"short","tokensBefore":9},"aborted":false,"willRetry":true}));
+    pi.pass(Duration::from_millis(150));
+    pi.pi(json!({"type":"agent_start"}));
+    pi.says("a", "stop");
+    pi.told_is(&[
+        "compacts: overflow",
+        "compacted: short",
+        "message",
+        "~a",
+        "=[(0, \"a\")]",
+    ]);
+    pi.ends();
+    pi.told_is(&["end Completed(Stop)"]);
+}
+
+#[test]
+fn a_retry_that_is_given_up_fails_the_turn() {
+    let failed = json!({"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"error","errorMessage":"overloaded"}});
+    let retry = json!({"type":"auto_retry_start","attempt":1,"maxAttempts":3,"delayMs":60000,"errorMessage":"overloaded"});
+    let mut pi = Replay::new(false);
+    pi.run("x");
+    pi.pi(failed.clone());
+    pi.ends();
+    pi.pi(retry.clone());
+    // pi looks idle while it waits.
+    pi.pass(Duration::from_secs(59));
+    pi.told_is(&["retry 1 in 60s"]);
+    pi.pi(json!({"type":"auto_retry_end","success":false,"attempt":1,"finalError":"overloaded"}));
+    pi.pass(Duration::from_secs(1));
+    pi.told_is(&["end Failed(\"overloaded\")"]);
+
+    // Stopped while it waits.
+    pi.run("y");
+    pi.pi(failed);
+    pi.ends();
+    pi.pi(retry);
+    pi.cancel();
+    pi.pi(
+        json!({"type":"auto_retry_end","success":false,"attempt":1,"finalError":"Retry cancelled"}),
+    );
+    pi.told_is(&["retry 1 in 60s"]);
+    pi.answer_to("abort");
+    pi.told_is(&["end Stopped, proven"]);
+}
+
+// === steers ===
+
+#[test]
+fn a_steer_waits_for_a_live_run_and_outside_a_turn_it_comes_back() {
+    let mut pi = Replay::new(false);
+    pi.steer(1, "idle");
+    pi.told_is(&["returned 1"]);
+    pi.start("x");
+    pi.steer(2, "early");
+    pi.answer("prompt");
+    pi.wrote(&["prompt"]);
+    pi.pi(json!({"type":"agent_start"}));
+    pi.wrote(&["steer"]);
+    pi.pi(json!({"type":"message_start","message":{"role":"user","content":"x"}}));
+    pi.pi(json!({"type":"queue_update","steering":["early"],"followUp":[]}));
+    pi.pi(json!({"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"error","errorMessage":"e"}}));
+    pi.ends();
+    pi.pi(json!({"type":"auto_retry_start","attempt":1,"maxAttempts":3,"delayMs":2000,"errorMessage":"e"}));
+    // No run is live while pi waits for its retry.
+    pi.steer(3, "while it waits");
+    pi.wrote(&[]);
+    pi.pi(json!({"type":"agent_start"}));
+    pi.wrote(&["steer"]);
+    pi.pi(json!({"type":"queue_update","steering":["early","while it waits"],"followUp":[]}));
+    pi.pi(json!({"type":"queue_update","steering":["while it waits"],"followUp":[]}));
+    pi.pi(json!({"type":"message_start","message":{"role":"user","content":"early"}}));
+    pi.told_is(&["retry 1 in 2s", "applied 2"]);
+}
+
+#[test]
+fn a_steer_that_pi_refuses_comes_back() {
+    let mut pi = Replay::new(false);
+    pi.run("x");
+    pi.steer(1, "/ask");
+    let id = pi.newest_id.clone();
+    pi.pi(json!({"type":"response","id":id,"command":"steer","success":false,"error":"cannot be queued"}));
+    pi.told_is(&["returned 1"]);
+}
+
+#[test]
+fn a_steer_that_missed_the_run_never_reaches_the_next_one() {
+    for (clears, end) in [
+        (true, "end Completed(Stop)"),
+        (false, "end Completed(Stop), then a new process"),
+    ] {
+        let mut pi = Replay::new(clears);
+        pi.run("x");
+        pi.steer(1, "too late");
+        pi.says("a", "stop");
+        pi.pi(json!({"type":"queue_update","steering":["too late"],"followUp":[]}));
+        pi.told();
+        pi.ends();
+        pi.pass(Duration::from_secs(1));
+        pi.told_is(&[end]);
+        pi.wrote(&["prompt", "steer", "clear_queue"]);
+    }
+}
+
+// === stops ===
+
+#[test]
+fn an_abort_that_comes_before_the_run_is_repeated_once_it_began() {
+    let mut pi = Replay::new(true);
+    pi.start("x");
+    let prompt_id = pi.newest_id.clone();
+    pi.cancel();
+    pi.answer("abort");
+    pi.pass(Duration::from_secs(1));
+    pi.told_is(&[]);
+    pi.pi(json!({"type":"response","id":prompt_id,"command":"prompt","success":true}));
+    pi.pi(json!({"type":"agent_start"}));
+    pi.wrote(&["prompt", "abort", "abort"]);
+    pi.pi(json!({"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"aborted"}}));
+    pi.ends();
+    pi.told_is(&[]);
+    pi.answer_to("abort");
+    pi.told_is(&["end Stopped, proven"]);
+}
+
+#[test]
+fn a_turn_that_ended_before_the_stop_keeps_its_end() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    pi.says("a", "stop");
+    pi.cancel();
+    pi.ends();
+    // The abort might still be on its way into the next run.
+    pi.pi(json!({"type":"agent_settled"}));
+    pi.pass(Duration::from_secs(1));
+    pi.told_is(&["message", "~a", "=[(0, \"a\")]"]);
+    pi.answer_to("abort");
+    pi.told_is(&["end Completed(Stop), proven"]);
+}
+
+// === lines ===
+
+#[test]
+fn a_lost_line_never_hangs_a_turn() {
+    let mut pi = Replay::new(false);
+    pi.run("x");
+    pi.says("a", "stop");
+    pi.told();
+    pi.streaming = false;
+    let now = pi.now;
+    pi.machine
+        .line(b"stray print {\"type\":\"agent_end\"}", now);
+    pi.pass(LOST_POLL);
+    pi.told_is(&["end Completed(Stop)"]);
+
+    // What was lost was the message's end: what was streamed is kept, and success is not made up.
+    pi.run("y");
+    pi.pi(json!({"type":"message_start","message":{"role":"assistant","content":[]}}));
+    pi.pi(json!({"type":"message_update","assistantMessageEvent":{"type":"text_delta","contentIndex":0,"delta":"abc"}}));
+    let now = pi.now;
+    pi.machine.line_lost(now);
+    pi.pass(LOST_POLL * 3);
+    pi.told_is(&["message", "~abc"]);
+    pi.ends();
+    pi.told_is(&[
+        "=[(0, \"abc\")]",
+        "end Failed(\"pi's last words could not be read, and its run is over\")",
+    ]);
+}
+
+#[test]
+fn a_pi_that_does_not_answer_is_given_up() {
+    let mut pi = Replay::new(false);
+    pi.run("x");
+    pi.silent = true;
+    pi.says("a", "stop");
+    pi.ends();
+    pi.told();
+    pi.pass(ANSWER_TIMEOUT);
+    pi.told_is(&["hung"]);
+}
+
+#[test]
+fn blocks_may_be_open_at_once_and_calls_may_share_an_id() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    let update = |update: Value| json!({"type":"message_update","assistantMessageEvent":update});
+    for _ in 0..2 {
+        pi.pi(json!({"type":"message_start","message":{"role":"assistant","content":[]}}));
+        pi.pi(update(
+            json!({"type":"toolcall_start","contentIndex":1,"id":"same","toolName":"bash"}),
+        ));
+        pi.pi(update(
+            json!({"type":"toolcall_delta","contentIndex":1,"delta":""}),
+        ));
+        pi.pi(update(
+            json!({"type":"text_delta","contentIndex":0,"delta":"a"}),
+        ));
+        pi.pi(update(
+            json!({"type":"toolcall_delta","contentIndex":1,"delta":"{}"}),
+        ));
+        pi.pi(update(
+            json!({"type":"text_end","contentIndex":0,"content":"ab"}),
+        ));
+        // The next message begins although this one's end never came.
+        pi.pi(json!({"type":"message_start","message":{"role":"assistant","content":[]}}));
+        pi.pi(
+            json!({"type":"tool_execution_start","toolCallId":"same","toolName":"bash","args":{}}),
+        );
+        pi.pi(json!({"type":"tool_execution_end","toolCallId":"same","toolName":"bash","result":{},"isError":false}));
+    }
+    pi.told_is(&[
+        "message",
+        "~a",
+        "input 1 bash same",
+        "=[(0, \"ab\")]",
+        "tool bash same",
+        "tool same done, error false",
+        "message",
+        "~a",
+        "input 1 bash same#2",
+        "=[(0, \"ab\")]",
+        "tool bash same#2",
+        "tool same#2 done, error false",
+    ]);
+}
+
+#[test]
+fn dialogs_are_cancelled_after_their_deadline() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    pi.written.clear();
+    pi.silent = true;
+    for method in [
+        "select",
+        "confirm",
+        "input",
+        "editor",
+        "notify",
+        "setStatus",
+    ] {
+        pi.pi(json!({"type":"extension_ui_request","id":method,"method":method,"title":"t"}));
+    }
+    pi.pass(Duration::from_millis(6999));
+    pi.wrote(&[]);
+    pi.pass(Duration::from_millis(1));
+    pi.wrote(&["extension_ui_response"; 4]);
+    for _ in 0..=DIALOGS_MAX {
+        pi.pi(json!({"type":"extension_ui_request","id":"d","method":"confirm","title":"t"}));
+    }
+    pi.wrote(&["extension_ui_response"]);
+}

@@ -1,0 +1,252 @@
+//! The `pi` driver: one pi coding agent in RPC mode per awake session.
+//!
+//! * Each generation of a session has its own session file, named by its `session_id` in the session's own directory,
+//!   and each tenant its own pi directory (settings, credentials), so nothing one chooses reaches another.
+//! * The model and the thinking level are given on the command line and never set later: pi would keep such a choice
+//!   as the tenant's default.
+//! * A turn that was cancelled softly is over once pi is idle and everything that the turn started is gone; pi itself
+//!   stays. `Kill` ends pi, and `Exited` is the turn's end.
+//! * Where pi holds a message that it could not take back (0.73.1 has no command for that) its process ends with, or
+//!   right after, the turn; the session continues from its file with a new one.
+//! * Dialogs of extensions are cancelled after a deadline, since nobody sees them.
+//!
+//! The walk: pi's line → [`protocol`] → [`machine`] (with [`turn`] and [`steers`]) → [`child`] → the session's actor.
+//! Facts about pi that this rests on stand where they are used.
+
+mod child;
+mod machine;
+mod protocol;
+mod secrets;
+mod steers;
+mod turn;
+
+use super::{
+    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest, StartError,
+    process::{self, Process, ProcessHost, ProcessSpec},
+};
+use async_trait::async_trait;
+use child::{Channels, PiChild};
+use secrets::Secrets;
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{fs, sync::mpsc};
+use uuid::Uuid;
+
+/// Thinking levels that pi knows. It takes any other word as `off` without a word.
+pub const THINKING_LEVELS: [&str; 7] = ["off", "minimal", "low", "medium", "high", "xhigh", "max"];
+
+/// Name of a tenant's pi directory inside its agent directory.
+const DIRECTORY: &str = "pi";
+/// Files of [`PiOptions::template_directory`] that every tenant gets anew with each start.
+const COPIED: [&str; 1] = ["models.json"];
+/// Files of it that a tenant gets once.
+const COPIED_ONCE: [&str; 1] = ["settings.json"];
+/// Files of it that all tenants share: a refreshed login replaces the one before.
+const LINKED: [&str; 1] = ["auth.json"];
+
+/// How pi is run.
+#[derive(Clone, Debug)]
+pub struct PiOptions {
+    /// Program and what goes before our own arguments; the program is looked up in `PATH` where it has no slash.
+    pub command: Vec<String>,
+    /// What goes after our own arguments, such as `--no-extensions` or `--tools read,grep`.
+    pub arguments: Vec<String>,
+    /// Set for pi and its tools. Keys of model providers go here.
+    pub environment: Vec<(String, String)>,
+    /// A pi directory (usually `~/.pi/agent`) from which tenants get models, settings and logins.
+    pub template_directory: Option<PathBuf>,
+    /// Model of sessions that ask for none, as pi's `--model` takes it; empty: pi's own default.
+    pub model: String,
+    /// Thinking level of sessions that ask for none; empty: pi's own default.
+    pub thinking_level: String,
+    /// Time until pi answers for the first time. It needs 4 to 10 s on a busy machine.
+    pub start_timeout: Duration,
+    /// Time until a dialog that nobody answers is cancelled.
+    pub dialog_timeout: Duration,
+    /// Time that pi gets to end by itself before it is killed.
+    pub stop_grace: Duration,
+}
+
+/// The driver. Holds nothing of any session.
+#[derive(Clone, Debug)]
+pub struct PiDriver {
+    options: PiOptions,
+    host: ProcessHost,
+    secrets: Secrets,
+}
+
+// === impl PiOptions ===
+
+impl Default for PiOptions {
+    fn default() -> Self {
+        Self {
+            command: vec!["pi".into()],
+            arguments: vec![],
+            environment: vec![],
+            template_directory: None,
+            model: String::new(),
+            thinking_level: String::new(),
+            start_timeout: Duration::from_secs(60),
+            dialog_timeout: Duration::from_secs(30),
+            stop_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+// === impl PiDriver ===
+
+impl PiDriver {
+    /// A driver that starts pi as `options` say.
+    pub fn new(options: PiOptions, host: ProcessHost) -> Self {
+        Self {
+            secrets: Secrets::of_environment(&options.environment),
+            options,
+            host,
+        }
+    }
+
+    fn spec(&self, request: &OpenRequest, directory: &Path) -> Result<ProcessSpec, StartError> {
+        let mut command = self.options.command.iter().map(OsString::from);
+        let program = command
+            .next()
+            .ok_or_else(|| StartError("the command of pi is empty".into()))?;
+        let mut arguments: Vec<OsString> = command.collect();
+        arguments.extend(["--mode".into(), "rpc".into()]);
+        arguments.extend([
+            "--session-dir".into(),
+            request.session_directory.clone().into(),
+        ]);
+        // Created where it does not exist yet.
+        let file = format!("{}.jsonl", request.session_id);
+        arguments.extend([
+            "--session".into(),
+            request.session_directory.join(file).into(),
+        ]);
+        let model = first_set(&request.model, &self.options.model);
+        if !model.is_empty() {
+            arguments.extend(["--model".into(), model.into()]);
+        }
+        let level = first_set(&request.thinking_level, &self.options.thinking_level);
+        if !level.is_empty() {
+            if !THINKING_LEVELS.contains(&level) {
+                let known = THINKING_LEVELS.join(", ");
+                return Err(StartError(format!(
+                    "pi has no thinking level {level:?}; it has {known}"
+                )));
+            }
+            arguments.extend(["--thinking".into(), level.into()]);
+        }
+        arguments.extend(self.options.arguments.iter().map(OsString::from));
+        // Nothing is fetched or reported behind the operator's back, unless the environment says otherwise.
+        let mut environment: Vec<(OsString, OsString)> = vec![
+            ("PI_OFFLINE".into(), "1".into()),
+            ("PI_SKIP_VERSION_CHECK".into(), "1".into()),
+            ("PI_TELEMETRY".into(), "0".into()),
+        ];
+        let own = self.options.environment.iter();
+        environment.extend(own.map(|(name, value)| (name.into(), value.into())));
+        environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
+        Ok(ProcessSpec {
+            program,
+            arguments,
+            environment,
+            working_directory: request.working_directory.clone(),
+        })
+    }
+
+    /// Makes the tenant's pi directory and fills it from the template.
+    async fn tenant_directory(&self, request: &OpenRequest) -> io::Result<PathBuf> {
+        let directory = request.tenant_directory.join(DIRECTORY);
+        fs::create_dir_all(&directory).await?;
+        let Some(template) = &self.options.template_directory else {
+            return Ok(directory);
+        };
+        for name in COPIED {
+            copy(&template.join(name), &directory.join(name)).await?;
+        }
+        for name in COPIED_ONCE {
+            if !fs::try_exists(directory.join(name)).await? {
+                copy(&template.join(name), &directory.join(name)).await?;
+            }
+        }
+        for name in LINKED {
+            let (source, target) = (template.join(name), directory.join(name));
+            if !fs::try_exists(&source).await? {
+                continue;
+            }
+            match fs::symlink(&source, &target).await {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+        }
+        Ok(directory)
+    }
+}
+
+fn first_set<'a>(asked: &'a str, default: &'a str) -> &'a str {
+    if asked.is_empty() { default } else { asked }
+}
+
+/// Copies a file whole or not at all, since another session may be starting. A file that is not there is left out.
+async fn copy(source: &Path, target: &Path) -> io::Result<()> {
+    let content = match fs::read(source).await {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let new = target.with_extension(format!("{}.new", Uuid::new_v4()));
+    fs::write(&new, content).await?;
+    fs::rename(&new, target).await
+}
+
+#[async_trait]
+impl Driver for PiDriver {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            steer: true,
+            soft_cancel: true,
+            images: true,
+            thinking: true,
+            models: true,
+            fork: false,
+            compaction: true,
+            approvals: false,
+            resume: true,
+        }
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<Agent, StartError> {
+        let directory = self.tenant_directory(&request).await.map_err(|error| {
+            let directory = request.tenant_directory.display();
+            StartError(format!("cannot prepare {directory} for pi: {error}"))
+        })?;
+        let process = Process::spawn(&self.host, self.spec(&request, &directory)?)?;
+        let PiOptions {
+            start_timeout,
+            dialog_timeout,
+            stop_grace,
+            ..
+        } = self.options;
+        let mut child = PiChild::new(process, dialog_timeout, stop_grace, self.secrets.clone());
+        let model = child.start(start_timeout).await?;
+        let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
+        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        event_sender
+            .try_send(AgentEvent::Ready { model })
+            .expect("the channel is new, and its receiver is here");
+        let channels = Channels {
+            commands: command_receiver,
+            events: event_sender,
+        };
+        tokio::spawn(child.run(channels));
+        Ok(Agent { commands, events })
+    }
+
+    async fn sweep_leftovers(&self) {
+        process::sweep_leftovers(&self.host.node_mark).await;
+    }
+}

@@ -1,0 +1,439 @@
+//! The composition root: builds the rooms in order, recovers, serves, drains. The only file that knows everyone.
+//!
+//! Start: lock the data directory → bind → open the store → end what an earlier life left running → recover → accept.
+//! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
+//! → streams end with their last `seq` → listener → store.
+
+use crate::{
+    agent::{
+        Driver,
+        echo::Echo,
+        pi::{PiDriver, PiOptions},
+        process::ProcessHost,
+    },
+    clock,
+    config::{AgentConfig, Config, DriverKind},
+    domain::{
+        ids::{Principal, SessionKey},
+        refusal::Refusal,
+    },
+    feed::{Feed, FeedOptions},
+    grpc::{
+        gateway::{AgentFacts, Gateway},
+        layers,
+    },
+    listener::{Listener, ListenerOptions},
+    proto,
+    session::{
+        disconnect::Disconnects,
+        handle::{Directories, Drain, Workshop},
+        registry::{Registry, RegistryOptions, RegistryTask},
+    },
+    store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+};
+use anyhow::Context;
+use proto::gateway_service_server::GatewayServiceServer;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    future::Future,
+    io::{Read, Seek, Write},
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// Time that connections have to take the last bytes of their streams at a drain.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
+/// Time that recovery waits for a store that does not answer before the start fails.
+const RECOVER_MAX: Duration = Duration::from_secs(60);
+/// Time that pi gets to end by itself before it is killed.
+const PI_STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Another server holds the data directory.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is in use by another quarterdeck server (process {holder}); stop it, or choose another --data-dir", directory.display())]
+pub struct DataDirectoryLocked {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Process id of the holder, as it wrote it.
+    pub holder: String,
+}
+
+/// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
+pub struct App {
+    config: Config,
+    listener: Listener,
+    store: Arc<dyn Store>,
+    feed: Arc<Feed>,
+    registry: Arc<Registry>,
+    registry_task: RegistryTask,
+    agents: BTreeMap<String, AgentFacts>,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+// === impl App ===
+
+impl App {
+    /// Builds everything and recovers what an earlier life left.
+    ///
+    /// # Errors
+    /// [`DataDirectoryLocked`], or what stands in the way, for people.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
+            anyhow::bail!(
+                "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
+                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front does both",
+                config.listen
+            );
+        }
+        let (lock, node_mark) = take_data_directory(&config.data_dir)?;
+        let listener = Listener::bind(ListenerOptions {
+            address: config.listen,
+            max_connections: config.max_connections,
+            serve_threads: config.serve_threads.0,
+        })
+        .await
+        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let drivers = drivers(&config, &node_mark)?;
+        let feed = Feed::new(FeedOptions {
+            serving_runtimes: config.serve_threads.0,
+            max_streams: config.max_streams,
+        });
+        let store: Arc<dyn Store> = Arc::new(
+            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+                .context("can't open the store")?,
+        );
+        for driver in drivers.values() {
+            driver.sweep_leftovers().await;
+        }
+        recover(&store).await?;
+        make_primary(&store, &config).await?;
+        let (drain_sender, drain) = watch::channel(Drain::No);
+        let registry = Registry::new(drain_sender);
+        let agents = agent_facts(&config, &drivers)?;
+        let workshop = Arc::new(Workshop {
+            store: store.clone(),
+            feed: feed.clone(),
+            drivers,
+            directories: Directories::new(&absolute(&config.data_dir)?),
+            agent_idle_timeout: config.agent_idle_timeout,
+            drain,
+        });
+        let options = RegistryOptions {
+            max_running_turns: config.max_running_turns,
+            max_awake_agents: config.max_awake_agents,
+        };
+        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        Ok(Self {
+            config,
+            listener,
+            store,
+            feed,
+            registry,
+            registry_task,
+            agents,
+            _lock: lock,
+        })
+    }
+
+    /// Where calls will be accepted.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    ///
+    /// # Errors
+    /// A part of the gateway that failed.
+    pub async fn run(
+        self,
+        ready: impl FnOnce(SocketAddr),
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let Self {
+            config,
+            listener,
+            store,
+            feed,
+            registry,
+            registry_task,
+            agents,
+            _lock,
+        } = self;
+        let runtime = tokio::runtime::Handle::current();
+        let ending = CancellationToken::new();
+        let gateway = Gateway {
+            store: store.clone(),
+            feed: feed.clone(),
+            registry: registry.clone(),
+            disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
+            agents,
+            default_agent: config.default_agent.clone(),
+            turn_timeout: config.turn_timeout,
+            ending: ending.clone(),
+        };
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let router = router(gateway, health_service)?;
+        let address = listener.local_addr();
+        let serving = listener.serve(move |_| router.clone());
+        for (index, handle) in serving.runtimes().iter().enumerate() {
+            handle.spawn(feed.relay(index));
+        }
+        let mut registry_task = tokio::spawn(registry_task.run());
+        info!(%address, "accepting calls");
+        ready(address);
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut registry_task => {
+                ended.context("the session registry failed")?;
+                anyhow::bail!("the session registry ended by itself");
+            }
+        }
+
+        info!(window = ?config.drain_timeout, "draining");
+        health
+            .set_not_serving::<GatewayServiceServer<Gateway>>()
+            .await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::NotServing)
+            .await;
+        registry.begin_drain();
+        let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
+        feed.begin_drain(clock::now().plus_micros(window));
+        let in_time = tokio::time::timeout(config.drain_timeout, &mut registry_task).await;
+        if in_time.is_err() {
+            registry.end_drain();
+            registry_task.await.context("the session registry failed")?;
+        }
+        feed.end_streams();
+        ending.cancel();
+        serving.stop(CLOSE_MAX).await;
+        store.close().await;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+fn router(
+    gateway: Gateway,
+    health: impl tonic::codegen::Service<
+        http::Request<tonic::body::Body>,
+        Response = http::Response<tonic::body::Body>,
+        Error = std::convert::Infallible,
+        Future: Send + 'static,
+    > + tonic::server::NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+) -> anyhow::Result<axum::Router> {
+    let descriptors = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl shows the details of errors as text.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    // The bounds that count are those of `grpc::layers`, which know each method.
+    let service = GatewayServiceServer::new(gateway)
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    let routes = tonic::service::Routes::from(axum::Router::new())
+        .add_service(service)
+        .add_service(health)
+        .add_service(descriptors().build_v1()?)
+        .add_service(descriptors().build_v1alpha()?);
+    Ok(layers::layered(routes.into_axum_router()))
+}
+
+/// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
+fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
+    let named = || format!("can't use data directory {}", directory.display());
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(named)?;
+    let mut lock = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(directory.join("lock"))
+        .with_context(named)?;
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        (&lock).take(32).read_to_string(&mut holder)?;
+        return Err(DataDirectoryLocked {
+            directory: directory.to_owned(),
+            holder: holder.trim().to_owned(),
+        }
+        .into());
+    }
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())?;
+    let mark_file = directory.join("node");
+    let mark = match fs::read_to_string(&mark_file) {
+        Ok(mark) if Uuid::parse_str(mark.trim()).is_ok() => mark.trim().to_owned(),
+        Ok(_) | Err(_) => {
+            let mark = Uuid::now_v7().to_string();
+            fs::write(&mark_file, &mark).with_context(named)?;
+            mark
+        }
+    };
+    Ok((lock, mark))
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
+}
+
+fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
+    let host = ProcessHost {
+        keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
+        node_mark: node_mark.to_owned(),
+    };
+    let driver = |agent: &AgentConfig| -> Arc<dyn Driver> {
+        match agent.driver {
+            DriverKind::Echo => Arc::new(Echo),
+            DriverKind::Pi => Arc::new(PiDriver::new(
+                PiOptions {
+                    command: agent.command.clone(),
+                    arguments: agent.args.clone(),
+                    environment: agent.environment.0.clone().into_iter().collect(),
+                    template_directory: None,
+                    model: agent.model.clone(),
+                    thinking_level: agent.thinking_level.clone(),
+                    start_timeout: agent.start_timeout,
+                    dialog_timeout: agent.dialog_timeout,
+                    stop_grace: PI_STOP_GRACE,
+                },
+                host.clone(),
+            )),
+        }
+    };
+    Ok(config
+        .agents
+        .iter()
+        .map(|(name, agent)| (name.clone(), driver(agent)))
+        .collect())
+}
+
+fn rules(
+    config: &Config,
+    drivers: &BTreeMap<String, Arc<dyn Driver>>,
+) -> anyhow::Result<StoreRules> {
+    let agents = config.agents.iter().filter_map(|(name, agent)| {
+        let capabilities = drivers.get(name)?.capabilities();
+        let rule = AgentRule {
+            steer: capabilities.steer,
+            fork: capabilities.fork,
+            on_interrupt: agent.on_interrupt,
+            max_attempts: i32::try_from(agent.max_attempts).unwrap_or(i32::MAX),
+        };
+        Some((name.clone(), rule))
+    });
+    Ok(StoreRules {
+        agents: agents.collect(),
+        default_agent: config.default_agent.clone(),
+        primary_session: primary_key(config)?,
+        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
+        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
+        max_sessions: i64::try_from(config.max_sessions)?,
+        retention_events: i64::try_from(config.retention_events)?,
+        retention_age: config.retention_age,
+        history_retention: config.history_retention,
+        disk_reserve: config.disk_reserve.0,
+    })
+}
+
+fn agent_facts(
+    config: &Config,
+    drivers: &BTreeMap<String, Arc<dyn Driver>>,
+) -> anyhow::Result<BTreeMap<String, AgentFacts>> {
+    let mut facts = BTreeMap::new();
+    for (name, agent) in &config.agents {
+        let Some(driver) = drivers.get(name) else {
+            continue;
+        };
+        let mut cwd_roots = Vec::with_capacity(agent.cwd_roots.len());
+        for root in &agent.cwd_roots {
+            let resolved = fs::canonicalize(root).with_context(|| {
+                format!("agents.{name}.cwd_roots: {} can't be used", root.display())
+            })?;
+            cwd_roots.push(resolved);
+        }
+        facts.insert(
+            name.clone(),
+            AgentFacts {
+                capabilities: driver.capabilities(),
+                cwd_roots,
+            },
+        );
+    }
+    Ok(facts)
+}
+
+fn primary_key(config: &Config) -> anyhow::Result<SessionKey> {
+    SessionKey::parse(&config.primary_session)
+        .map_err(|problem| anyhow::anyhow!("primary_session {problem}"))
+}
+
+/// Settles what an earlier life left; waits for a store that does not answer at once.
+async fn recover(store: &Arc<dyn Store>) -> anyhow::Result<()> {
+    let give_up = tokio::time::Instant::now() + RECOVER_MAX;
+    loop {
+        match store.recover(clock::now()).await {
+            Ok(recovered) => {
+                let crate::store::Recovered {
+                    ended,
+                    requeued,
+                    reset,
+                } = recovered;
+                info!(ended, requeued, reset, "recovered");
+                return Ok(());
+            }
+            Err(Refusal::StoreUnavailable) if tokio::time::Instant::now() < give_up => {
+                warn!("the store does not answer yet");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(refusal) => return Err(refusal).context("recovery failed"),
+        }
+    }
+}
+
+/// The default tenant's primary session exists from the start.
+async fn make_primary(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
+    let key = primary_key(config)?;
+    let principal = Principal::local();
+    let found = store.session(&principal.tenant, &key).await;
+    if found.is_ok() {
+        return Ok(());
+    }
+    let caller = Caller {
+        principal,
+        key,
+        request: None,
+        expected_generation: None,
+        now: clock::now(),
+    };
+    match store.create_session(caller, NewSession::default()).await {
+        Ok(_) => Ok(()),
+        // A full disk must not keep aborts and deletes from being served.
+        Err(
+            Refusal::StorageFull | Refusal::TooManySessions { .. } | Refusal::SessionExists { .. },
+        ) => Ok(()),
+        Err(refusal) => Err(refusal).context("can't make the primary session"),
+    }
+}

@@ -1,0 +1,129 @@
+//! Why a command failed: one line that says what to do, and an exit code of sysexits.
+
+use quarterdeck::{
+    client::{BadOptions, connection_lost, reason},
+    config::ConfigErrors,
+    proto::{Turn, TurnState},
+};
+use std::io;
+use tonic::{Code, Status};
+
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 64;
+/// The request is wrong, or the session is not in the state that it needs.
+pub(crate) const DATA: u8 = 65;
+/// There is no such session, turn or file.
+pub(crate) const NO_INPUT: u8 = 66;
+/// No server answers.
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// A bug, or an agent that failed.
+pub(crate) const SOFTWARE: u8 = 70;
+/// The name is taken.
+pub(crate) const CANNOT_CREATE: u8 = 73;
+/// Reading or writing failed.
+pub(crate) const IO: u8 = 74;
+/// The same may succeed later.
+pub(crate) const TEMPORARY: u8 = 75;
+/// The server does not know the call.
+pub(crate) const PROTOCOL: u8 = 76;
+/// Not allowed.
+pub(crate) const NO_PERMISSION: u8 = 77;
+/// The configuration is wrong.
+pub(crate) const CONFIG: u8 = 78;
+/// Interrupted from the keyboard.
+pub(crate) const INTERRUPTED: u8 = 130;
+/// Nobody reads the output any more.
+pub(crate) const BROKEN_PIPE: u8 = 141;
+
+/// The end of a command that did not do its work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// For people; empty where there is nothing to say.
+    pub(crate) message: String,
+    /// The process's exit code.
+    pub(crate) code: u8,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code,
+        }
+    }
+
+    /// A failed call to the server at that address.
+    pub(crate) fn call(address: &str, status: &Status) -> Self {
+        if connection_lost(status) {
+            return Self::new(
+                UNAVAILABLE,
+                format!(
+                    "no server answers at {address}: start one with `quarterdeck serve`, or name it with --addr"
+                ),
+            );
+        }
+        let reason = reason(status);
+        let message = if reason.is_empty() {
+            format!("{}: {}", status.code(), status.message())
+        } else {
+            format!("{reason}: {}", status.message())
+        };
+        Self::new(code_of(status.code()), message)
+    }
+}
+
+/// The exit code for a status.
+fn code_of(code: Code) -> u8 {
+    match code {
+        Code::Ok => 0,
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition | Code::Aborted => DATA,
+        Code::NotFound => NO_INPUT,
+        Code::AlreadyExists => CANNOT_CREATE,
+        Code::ResourceExhausted | Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+            TEMPORARY
+        }
+        Code::Unauthenticated | Code::PermissionDenied => NO_PERMISSION,
+        Code::Unimplemented => PROTOCOL,
+        Code::Internal | Code::Unknown | Code::DataLoss => SOFTWARE,
+    }
+}
+
+/// The exit code for a turn's end: 0 only where it was completed.
+pub(crate) fn code_of_turn(turn: &Turn) -> u8 {
+    match turn.state() {
+        TurnState::Completed => 0,
+        TurnState::Failed => SOFTWARE,
+        TurnState::Canceled
+        | TurnState::Interrupted
+        | TurnState::Rejected
+        | TurnState::Expired
+        | TurnState::Unspecified
+        | TurnState::Queued
+        | TurnState::Running
+        | TurnState::WaitingInput
+        | TurnState::Canceling => TEMPORARY,
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(BROKEN_PIPE, "");
+        }
+        Self::new(IO, error.to_string())
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::new(CONFIG, errors.to_string())
+    }
+}
+
+impl From<BadOptions> for Failure {
+    fn from(bad: BadOptions) -> Self {
+        Self::new(USAGE, bad.to_string())
+    }
+}

@@ -1,0 +1,65 @@
+//! Standard output: text for people, or one JSON object a line in the canonical form of protobuf.
+
+use super::failure::Failure;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use quarterdeck::proto::DESCRIPTORS;
+use std::{
+    io::{self, Write},
+    sync::LazyLock,
+};
+
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("the build made them"));
+
+/// Writes text as it is, at once.
+pub(crate) fn write(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes one line.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n"))
+}
+
+/// Writes a message of `quarterdeck.v1` as one line of JSON.
+pub(crate) fn json<M: prost::Message>(name: &str, message: &M) -> Result<(), Failure> {
+    line(&to_json(name, message))
+}
+
+fn to_json<M: prost::Message>(name: &str, message: &M) -> String {
+    let descriptor = POOL
+        .get_message_by_name(&format!("quarterdeck.v1.{name}"))
+        .expect("callers name messages of the contract");
+    let mut dynamic = DynamicMessage::new(descriptor);
+    dynamic
+        .transcode_from(message)
+        .expect("the same proto made both");
+    serde_json::to_string(&dynamic).expect("every message has a JSON form")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck::proto::{GatewayEvent, Token, gateway_event::Kind};
+
+    #[test]
+    fn json_is_the_canonical_form() {
+        let event = GatewayEvent {
+            session_key: "main".into(),
+            after_seq: 7,
+            kind: Some(Kind::Token(Token {
+                delta: "hi".into(),
+                content_index: 1,
+                offset: 0,
+            })),
+            ..GatewayEvent::default()
+        };
+        assert_eq!(
+            to_json("GatewayEvent", &event),
+            r#"{"sessionKey":"main","afterSeq":"7","token":{"delta":"hi","contentIndex":1}}"#
+        );
+    }
+}

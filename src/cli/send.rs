@@ -1,0 +1,325 @@
+//! `send`, `steer`, `abort`, `reset`: one change each.
+
+use super::{
+    arguments::{AbortArgs, Busy, ResetArgs, SendArgs, SteerArgs, interrupted},
+    failure::{DATA, Failure, NO_INPUT, SOFTWARE, code_of_turn},
+    follow::View,
+    output,
+    render::how_it_ended,
+};
+use quarterdeck::{
+    client::{Client, Update},
+    domain::limits,
+    proto::{
+        self, AdmissionMode, Attachment, EnqueueRequest, EnqueueResponse, OnBusy, OnInterrupt,
+        RunRequest, Turn, gateway_event::Kind,
+    },
+};
+use std::{
+    fs,
+    io::{self, IsTerminal, Read},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+/// Media types by a file's ending; what is not known goes as bytes.
+const MEDIA_TYPES: [(&str, &str); 9] = [
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("gif", "image/gif"),
+    ("webp", "image/webp"),
+    ("pdf", "application/pdf"),
+    ("json", "application/json"),
+    ("md", "text/markdown"),
+    ("txt", "text/plain"),
+];
+
+pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
+    let SendArgs {
+        session,
+        text,
+        detach,
+        on_busy,
+        on_interrupt,
+        turn_timeout,
+        queue_ttl,
+        cancel_on_disconnect,
+        attachments,
+        source,
+        metadata,
+        request_id,
+        new,
+        client: client_arguments,
+    } = arguments;
+    let attachments = attachments
+        .iter()
+        .map(|path| attachment(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let enqueue = EnqueueRequest {
+        session_key: session,
+        text: given_text(text, !attachments.is_empty())?,
+        attachments,
+        source,
+        metadata: metadata.into_iter().collect(),
+        request_id,
+        on_busy: OnBusy::from(on_busy).into(),
+        on_interrupt: on_interrupt.map_or(0, |choice| OnInterrupt::from(choice).into()),
+        turn_timeout: turn_timeout.map(duration).transpose()?,
+        queue_ttl: queue_ttl.map(duration).transpose()?,
+        expected_generation: None,
+        agent: new.agent,
+        model: new.model,
+        thinking_level: new.thinking_level,
+        labels: new.labels.into_iter().collect(),
+        cwd: new.cwd,
+        display_name: new.display_name,
+    };
+    let client = client_arguments.client()?;
+    let (address, json) = (client_arguments.addr.as_str(), client_arguments.json);
+    // Run refuses to steer: there is no single turn to show then.
+    if detach || on_busy == Busy::Steer {
+        let response = client
+            .enqueue(enqueue)
+            .await
+            .map_err(|status| Failure::call(address, &status))?;
+        return admitted(&response, json);
+    }
+    let run = RunRequest {
+        enqueue: Some(enqueue),
+        after_seq: 0,
+        cancel_on_disconnect,
+    };
+    follow_turn(&client, run, address, json).await
+}
+
+async fn follow_turn(
+    client: &Client,
+    run: RunRequest,
+    address: &str,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let mut updates = client.run(run);
+    let mut view = View::new(json, false);
+    let mut ended = None;
+    loop {
+        let update = tokio::select! {
+            update = updates.recv() => update,
+            _ = tokio::signal::ctrl_c() => {
+                eprintln!("quarterdeck: the turn goes on; `quarterdeck abort` stops it");
+                return Err(interrupted());
+            }
+        };
+        match update {
+            Some(Ok(update)) => {
+                if let Update::Event(event) = &update {
+                    match &event.kind {
+                        Some(Kind::TurnQueued(queued)) => {
+                            let turn = queued.turn.as_ref();
+                            view.renderer
+                                .own_turn(turn.map_or("", |turn| &turn.turn_id));
+                        }
+                        Some(Kind::TurnEnded(turn)) => ended = turn.turn.clone(),
+                        _ => {}
+                    }
+                }
+                view.show(&update)?;
+            }
+            Some(Err(status)) => return Err(Failure::call(address, &status)),
+            None => break,
+        }
+    }
+    let turn = ended.ok_or_else(|| Failure::new(SOFTWARE, "the stream ended before its turn"))?;
+    if let Some(how) = how_it_ended(&turn)
+        && !json
+        && !io::stdout().is_terminal()
+    {
+        eprintln!("quarterdeck: the turn {how}");
+    }
+    Ok(ExitCode::from(code_of_turn(&turn)))
+}
+
+fn admitted(response: &EnqueueResponse, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        output::json("EnqueueResponse", response)?;
+    } else {
+        let turn_id = turn_id(response.turn.as_ref());
+        match response.mode() {
+            AdmissionMode::Steered => output::line(&format!("steers {turn_id}"))?,
+            AdmissionMode::Queued | AdmissionMode::Unspecified => output::line(turn_id)?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn steer(arguments: SteerArgs) -> Result<ExitCode, Failure> {
+    let SteerArgs {
+        session,
+        text,
+        turn_id: expected_turn_id,
+        client: client_arguments,
+    } = arguments;
+    let request = proto::SteerRequest {
+        session_key: session,
+        text: given_text(text, false)?,
+        expected_turn_id,
+        ..proto::SteerRequest::default()
+    };
+    let response = client_arguments
+        .client()?
+        .steer(request)
+        .await
+        .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+    if client_arguments.json {
+        output::json("SteerResponse", &response)?;
+    } else {
+        output::line(&steered(&response))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What became of a steer, for people.
+pub(crate) fn steered(response: &proto::SteerResponse) -> String {
+    let turn_id = turn_id(response.turn.as_ref());
+    match response.mode() {
+        AdmissionMode::Steered => format!("steers {turn_id}"),
+        AdmissionMode::Queued | AdmissionMode::Unspecified => {
+            format!("no turn was running; it is turn {turn_id}")
+        }
+    }
+}
+
+pub(crate) async fn abort(arguments: AbortArgs) -> Result<ExitCode, Failure> {
+    let AbortArgs {
+        session,
+        turn_id,
+        clear_queue,
+        kill,
+        grace,
+        client: client_arguments,
+    } = arguments;
+    let mode = if kill {
+        proto::AbortMode::Kill
+    } else {
+        proto::AbortMode::Cancel
+    };
+    let request = proto::AbortRequest {
+        session_key: session,
+        turn_id,
+        clear_queue,
+        mode: mode.into(),
+        grace: grace.map(duration).transpose()?,
+        ..proto::AbortRequest::default()
+    };
+    let response = client_arguments
+        .client()?
+        .abort(request)
+        .await
+        .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+    if client_arguments.json {
+        output::json("AbortResponse", &response)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = match (&response.turn, response.aborted) {
+        (None, _) => "no turn was running".to_owned(),
+        (Some(turn), true) => format!("stopped {}", turn.turn_id),
+        (Some(turn), false) => format!(
+            "{} was not stopped: {}",
+            turn.turn_id,
+            how_it_ended(turn).unwrap_or_else(|| "it had ended by itself".into())
+        ),
+    };
+    output::line(&text)?;
+    if !response.cleared_turn_ids.is_empty() {
+        let cleared = response.cleared_turn_ids.len();
+        output::line(&format!("took {cleared} waiting turns from the queue"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn reset(arguments: ResetArgs) -> Result<ExitCode, Failure> {
+    let ResetArgs {
+        session,
+        client: client_arguments,
+    } = arguments;
+    let request = proto::ResetRequest {
+        session_key: session,
+        ..proto::ResetRequest::default()
+    };
+    let response = client_arguments
+        .client()?
+        .reset(request)
+        .await
+        .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+    if client_arguments.json {
+        output::json("ResetResponse", &response)?;
+    } else {
+        let generation = response
+            .session
+            .as_ref()
+            .map_or(0, |session| session.generation);
+        output::line(&format!("a fresh conversation: generation {generation}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn turn_id(turn: Option<&Turn>) -> &str {
+    turn.map_or("", |turn| &turn.turn_id)
+}
+
+fn duration(duration: Duration) -> Result<prost_types::Duration, Failure> {
+    prost_types::Duration::try_from(duration)
+        .map_err(|_| Failure::new(DATA, "that duration is longer than any clock"))
+}
+
+/// The words of the command line, or standard input without its last line break.
+fn given_text(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure> {
+    if !words.is_empty() && words != ["-"] {
+        return Ok(words.join(" "));
+    }
+    if words.is_empty() && may_be_empty {
+        return Ok(String::new());
+    }
+    if io::stdin().is_terminal() {
+        eprintln!("quarterdeck: reading the text from the keyboard; end it with Ctrl-D");
+    }
+    // One byte more than is allowed, so that the server can say so.
+    let bound = limits::TEXT_MAX_BYTES as u64 + 2;
+    let mut text = String::new();
+    io::stdin().lock().take(bound).read_to_string(&mut text)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn attachment(path: &Path) -> Result<Attachment, Failure> {
+    let named = |problem: String| Failure::new(NO_INPUT, format!("{}: {problem}", path.display()));
+    let size = fs::metadata(path)
+        .map_err(|error| named(error.to_string()))?
+        .len();
+    if size > limits::ATTACHMENT_MAX_BYTES as u64 {
+        let bound = limits::ATTACHMENT_MAX_BYTES >> 20;
+        return Err(Failure::new(
+            DATA,
+            format!("{}: larger than {bound} MiB", path.display()),
+        ));
+    }
+    let data = fs::read(path).map_err(|error| named(error.to_string()))?;
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let media_type = MEDIA_TYPES
+        .iter()
+        .find(|(known, _)| *known == ending)
+        .map_or("application/octet-stream", |(_, media_type)| media_type);
+    Ok(Attachment {
+        name: path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        media_type: media_type.into(),
+        data: data.into(),
+    })
+}

@@ -1,0 +1,87 @@
+//! `serve`: configuration → telemetry → `App::build` → `run`, and the signals that end it.
+
+use super::{
+    arguments::ConfigArgs,
+    failure::{Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
+    output,
+};
+use quarterdeck::{
+    app::{App, DataDirectoryLocked},
+    telemetry,
+};
+use std::{io, process::ExitCode};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a shell shows for a process that ended by these signals.
+const EXIT_INTERRUPT: i32 = 130;
+const EXIT_TERMINATE: i32 = 143;
+
+pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
+    let config = arguments.load()?;
+    telemetry::init(&config.log, config.log_format)
+        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let app = App::build(config)
+            .await
+            .map_err(|error| not_started(&error))?;
+        let ready = |address| {
+            // Nobody may read it; the server serves all the same.
+            let _ = output::line(&format!("listening on http://{address}"));
+        };
+        app.run(ready, signals.shutdown())
+            .await
+            .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn not_started(error: &anyhow::Error) -> Failure {
+    let message = format!("{error:#}");
+    if error.downcast_ref::<DataDirectoryLocked>().is_some() {
+        return Failure::new(TEMPORARY, message);
+    }
+    let code = match error.downcast_ref::<io::Error>() {
+        Some(_) => UNAVAILABLE,
+        None => SOFTWARE,
+    };
+    Failure::new(code, message)
+}
+
+/// SIGINT and SIGTERM, caught from before the start on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Ends at the first signal, which begins the drain. The second one ends the process: somebody is in a hurry, and
+    /// the store is safe at any moment.
+    async fn shutdown(mut self) {
+        let first = self.next().await;
+        tracing::info!(signal = first, "stopping; a second signal does so at once");
+        tokio::spawn(async move {
+            let code = self.next().await;
+            std::process::exit(code);
+        });
+    }
+
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => EXIT_INTERRUPT,
+            _ = self.terminate.recv() => EXIT_TERMINATE,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! `sessions`, `history`, `queue`: what there is.
+
+use super::{
+    arguments::{ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, interrupted},
+    failure::Failure,
+    output,
+    render::{Look, Renderer},
+};
+use quarterdeck::{
+    client::Client,
+    proto::{self, Message, SessionFilter, SessionSnapshot, SessionState, Turn},
+};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+use tonic::Status;
+
+/// Rows that one call asks for.
+const PAGE: usize = 500;
+/// Characters of a text in a list.
+const PREVIEW_CHARS: usize = 60;
+
+pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failure> {
+    let SessionsArgs {
+        agent,
+        labels,
+        states,
+        prefix,
+        limit,
+        watch,
+        client: client_arguments,
+    } = arguments;
+    let filter = SessionFilter {
+        labels: labels.into_iter().collect(),
+        agent,
+        states,
+        key_prefix: prefix,
+    };
+    let client = client_arguments.client()?;
+    if watch {
+        return watch_sessions(&client, filter, &client_arguments).await;
+    }
+    let mut left = limit;
+    let mut page_token = String::new();
+    while left > 0 {
+        let request = proto::ListSessionsRequest {
+            filter: Some(filter.clone()),
+            page_size: page_size(left),
+            page_token,
+        };
+        let page = client
+            .list_sessions(request)
+            .await
+            .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+        left -= page.sessions.len().min(left);
+        for session in &page.sessions {
+            print_session(session, client_arguments.json)?;
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn watch_sessions(
+    client: &Client,
+    filter: SessionFilter,
+    arguments: &ClientArgs,
+) -> Result<ExitCode, Failure> {
+    let mut snapshots = client.watch_sessions(filter);
+    loop {
+        let snapshot = tokio::select! {
+            snapshot = snapshots.recv() => snapshot,
+            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        };
+        match snapshot {
+            // An empty key ends the list and is a sign of life after that.
+            Some(Ok(session)) if session.session_key.is_empty() => {}
+            Some(Ok(session)) => print_session(&session, arguments.json)?,
+            Some(Err(status)) => return Err(Failure::call(&arguments.addr, &status)),
+            None => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json("SessionSnapshot", session);
+    }
+    let waiting = match session.queue_depth {
+        0 => String::new(),
+        depth => format!("+{depth}"),
+    };
+    let name = match session.display_name.as_str() {
+        "" => String::new(),
+        name => format!("({name}) "),
+    };
+    output::line(&format!(
+        "{:<24} {:<8} {:<14} {:>5} messages  {name}{}",
+        session.session_key,
+        session.agent,
+        format!("{}{waiting}", state_word(session.state())),
+        session.message_count,
+        preview(&session.last_message_preview),
+    ))
+}
+
+fn state_word(state: SessionState) -> String {
+    let name = state.as_str_name();
+    name.strip_prefix("SESSION_STATE_")
+        .unwrap_or(name)
+        .to_ascii_lowercase()
+}
+
+pub(crate) async fn history(arguments: HistoryArgs) -> Result<ExitCode, Failure> {
+    let HistoryArgs {
+        session,
+        generation,
+        limit,
+        client: client_arguments,
+    } = arguments;
+    let client = client_arguments.client()?;
+    let messages = newest_messages(&client, &session, generation, limit)
+        .await
+        .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+    let mut renderer = Renderer::new(Look {
+        terminal: io::stdout().is_terminal(),
+        whole: true,
+    });
+    for message in &messages {
+        if client_arguments.json {
+            output::json("Message", message)?;
+        } else {
+            output::write(&renderer.finished_message(message))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The newest messages, oldest first.
+pub(crate) async fn newest_messages(
+    client: &Client,
+    session: &str,
+    generation: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Message>, Status> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = proto::ListMessagesRequest {
+            session_key: session.to_owned(),
+            generation,
+            page_size: page_size(limit - messages.len()),
+            page_token,
+            min_seq: 0,
+        };
+        let mut page = client.list_messages(request).await?;
+        page.messages.append(&mut messages);
+        messages = page.messages;
+        page_token = page.next_page_token;
+        if page_token.is_empty() || messages.len() >= limit {
+            let surplus = messages.len().saturating_sub(limit);
+            return Ok(messages.split_off(surplus));
+        }
+    }
+}
+
+pub(crate) async fn queue(arguments: QueueArgs) -> Result<ExitCode, Failure> {
+    let QueueArgs {
+        session: session_key,
+        remove,
+        clear,
+        update,
+        text,
+        position,
+        client: client_arguments,
+    } = arguments;
+    let client = client_arguments.client()?;
+    let failed = |status| Failure::call(&client_arguments.addr, &status);
+    let turns = if let Some(turn_id) = remove {
+        let request = proto::RemoveQueuedRequest {
+            session_key,
+            turn_id,
+            ..proto::RemoveQueuedRequest::default()
+        };
+        let response = client.remove_queued(request).await.map_err(failed)?;
+        response.turn.into_iter().collect()
+    } else if let Some(turn_id) = update {
+        let request = proto::UpdateQueuedRequest {
+            session_key,
+            turn_id,
+            text,
+            position,
+            ..proto::UpdateQueuedRequest::default()
+        };
+        let response = client.update_queued(request).await.map_err(failed)?;
+        response.turn.into_iter().collect()
+    } else if clear {
+        let request = proto::ClearQueueRequest {
+            session_key,
+            ..proto::ClearQueueRequest::default()
+        };
+        client.clear_queue(request).await.map_err(failed)?.turns
+    } else {
+        let request = proto::ListQueueRequest { session_key };
+        client.list_queue(request).await.map_err(failed)?.turns
+    };
+    for turn in &turns {
+        if client_arguments.json {
+            output::json("Turn", turn)?;
+        } else {
+            output::line(&turn_line(turn))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A turn in a list.
+pub(crate) fn turn_line(turn: &Turn) -> String {
+    let name = turn.state().as_str_name();
+    let state = name.strip_prefix("TURN_STATE_").unwrap_or(name);
+    format!(
+        "{} {:<9} {}",
+        turn.turn_id,
+        state.to_ascii_lowercase(),
+        preview(&turn.text)
+    )
+}
+
+/// The beginning of a text in one line.
+fn preview(text: &str) -> String {
+    let line: String = text
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(PREVIEW_CHARS + 1)
+        .collect();
+    if line.chars().count() <= PREVIEW_CHARS {
+        return line;
+    }
+    let kept: String = line.chars().take(PREVIEW_CHARS - 1).collect();
+    format!("{kept}…")
+}
+
+fn page_size(left: usize) -> i32 {
+    i32::try_from(left.min(PAGE)).expect("a page is small")
+}

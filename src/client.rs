@@ -1,0 +1,332 @@
+//! A small client: one lazy connection, calls that are safe to repeat, and a subscription that resumes by itself.
+//!
+//! What it promises:
+//! * A mutating call gets its `request_id` once, before its first try, so that repeating it never works twice.
+//! * A call is repeated where the server says so (`UNAVAILABLE`, after `RetryInfo`) or the connection was lost, for at
+//!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
+//! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
+
+mod follow;
+mod run;
+mod sessions;
+
+pub use follow::{Cut, Resync, Start, Update};
+
+use crate::{
+    domain::limits,
+    proto::{self, gateway_service_client::GatewayServiceClient},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+/// Address of a server that was started without options.
+pub const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7777";
+/// Time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two signs of life, and for the answer to one.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Largest answer, in bytes: the longest reply of a turn with room for its escapes and for a page of messages.
+const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// First and longest pause between two tries.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `http://HOST:PORT`, or only `HOST:PORT`.
+    pub address: String,
+    /// Sent as a bearer token, for whoever in front of the server asks for one.
+    pub key: Option<String>,
+    /// How long a call is repeated while the server is away.
+    pub patience: Duration,
+}
+
+/// A handle on one server; clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    gateway: Gateway,
+    patience: Duration,
+    /// True once the server has answered: from then on a lost connection is worth waiting for.
+    answered: Arc<AtomicBool>,
+}
+
+type Gateway = GatewayServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// The address or the key can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadOptions(String);
+
+#[derive(Clone)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+/// The pause before the next try: doubles, with a random part so that many clients don't come back together.
+pub(crate) struct Backoff(Duration);
+
+// === impl Client ===
+
+/// Makes one method of each RPC. The mutating ones give the request its `request_id`.
+macro_rules! calls {
+    ($($(#[$outer:meta])* $kind:ident $method:ident($Request:ident) -> $Response:ident;)*) => {
+        impl Client {
+            $(
+                $(#[$outer])*
+                ///
+                /// # Errors
+                /// The server's status, or that of the connection.
+                pub async fn $method(&self, #[allow(unused_mut)] mut request: proto::$Request) -> Result<proto::$Response, Status> {
+                    calls!(@$kind request);
+                    self.repeat(|mut gateway| {
+                        let request = request.clone();
+                        async move { gateway.$method(request).await }
+                    })
+                    .await
+                }
+            )*
+        }
+    };
+    (@reads $request:ident) => {};
+    (@writes $request:ident) => { identify(&mut $request.request_id); };
+}
+
+calls! {
+    /// Accepts a prompt.
+    writes enqueue(EnqueueRequest) -> EnqueueResponse;
+    /// Waits for a turn's end.
+    reads await_turn(AwaitTurnRequest) -> AwaitTurnResponse;
+    /// Reads one turn.
+    reads get_turn(GetTurnRequest) -> GetTurnResponse;
+    /// Lists turns.
+    reads list_turns(ListTurnsRequest) -> ListTurnsResponse;
+    /// Gives text to the active turn.
+    writes steer(SteerRequest) -> SteerResponse;
+    /// Stops a turn.
+    writes abort(AbortRequest) -> AbortResponse;
+    /// Begins a fresh conversation.
+    writes reset(ResetRequest) -> ResetResponse;
+    /// Lists waiting turns.
+    reads list_queue(ListQueueRequest) -> ListQueueResponse;
+    /// Changes a waiting turn.
+    writes update_queued(UpdateQueuedRequest) -> UpdateQueuedResponse;
+    /// Takes one waiting turn.
+    writes remove_queued(RemoveQueuedRequest) -> RemoveQueuedResponse;
+    /// Takes all waiting turns.
+    writes clear_queue(ClearQueueRequest) -> ClearQueueResponse;
+    /// Reads durable events.
+    reads read_events(ReadEventsRequest) -> ReadEventsResponse;
+    /// Creates a session.
+    writes create_session(CreateSessionRequest) -> CreateSessionResponse;
+    /// Reads a session.
+    reads get_session(GetSessionRequest) -> GetSessionResponse;
+    /// Reads a session with its messages.
+    reads get_session_state(GetSessionStateRequest) -> GetSessionStateResponse;
+    /// Lists sessions.
+    reads list_sessions(ListSessionsRequest) -> ListSessionsResponse;
+    /// Changes a session.
+    writes update_session(UpdateSessionRequest) -> UpdateSessionResponse;
+    /// Deletes a session.
+    writes delete_session(DeleteSessionRequest) -> DeleteSessionResponse;
+    /// Copies a conversation.
+    writes fork_session(ForkSessionRequest) -> ForkSessionResponse;
+    /// Reads a page of messages.
+    reads list_messages(ListMessagesRequest) -> ListMessagesResponse;
+    /// Reads an attachment.
+    reads get_attachment(GetAttachmentRequest) -> GetAttachmentResponse;
+}
+
+impl Client {
+    /// A client of that server. Connects at the first call.
+    ///
+    /// # Errors
+    /// Where address or key can't be used.
+    pub fn new(options: ClientOptions) -> Result<Self, BadOptions> {
+        let ClientOptions {
+            address,
+            key,
+            patience,
+        } = options;
+        let address = if address.contains("://") {
+            address
+        } else {
+            format!("http://{address}")
+        };
+        let bad = |why: &str| BadOptions(format!("`{address}` can't be used as an address: {why}"));
+        if !address.starts_with("http://") {
+            return Err(bad("it must be http://HOST:PORT"));
+        }
+        let endpoint = Endpoint::from_shared(address.clone())
+            .map_err(|error| bad(&error.to_string()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        let bearer = key
+            .map(|key| format!("Bearer {key}").parse())
+            .transpose()
+            .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+        let gateway =
+            GatewayServiceClient::with_interceptor(endpoint.connect_lazy(), Bearer(bearer))
+                .max_decoding_message_size(ANSWER_MAX_BYTES)
+                .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
+        Ok(Self {
+            gateway,
+            patience,
+            answered: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// Calls until there is an answer worth giving back, or patience ends.
+    async fn repeat<T, F, Fut>(&self, call: F) -> Result<T, Status>
+    where
+        F: Fn(Gateway) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let deadline = Instant::now() + self.patience;
+        let mut backoff = Backoff::new();
+        loop {
+            let status = match call(self.gateway.clone()).await {
+                Ok(response) => {
+                    self.note_answer();
+                    return Ok(response.into_inner());
+                }
+                Err(status) => status,
+            };
+            let pause = self.pause(&status, &mut backoff);
+            let Some(pause) = pause.filter(|pause| Instant::now() + *pause < deadline) else {
+                return Err(status);
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// How long to wait before the same call makes sense again; `None` where it doesn't.
+    fn pause(&self, status: &Status, backoff: &mut Backoff) -> Option<Duration> {
+        if connection_lost(status) {
+            return self
+                .answered
+                .load(Ordering::Relaxed)
+                .then(|| backoff.next());
+        }
+        self.note_answer();
+        if status.code() != Code::Unavailable {
+            return None;
+        }
+        let asked = status.get_details_retry_info()?.retry_delay?;
+        Some(backoff.next().max(asked))
+    }
+
+    fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+}
+
+/// `ErrorInfo.reason` of a status; empty where the status did not come from the server.
+pub fn reason(status: &Status) -> String {
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
+}
+
+/// True where the connection failed, not the call: every status of the server has a reason.
+pub fn connection_lost(status: &Status) -> bool {
+    let by_transport = match status.code() {
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    };
+    by_transport && reason(status).is_empty()
+}
+
+fn identify(request_id: &mut String) {
+    if request_id.is_empty() {
+        *request_id = Uuid::new_v4().to_string();
+    }
+}
+
+// === impl Bearer ===
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", bearer.clone());
+        }
+        Ok(request)
+    }
+}
+
+// === impl Backoff ===
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self(BACKOFF.0)
+    }
+
+    /// Half to all of the pause that is due.
+    pub(crate) fn next(&mut self) -> Duration {
+        let due = self.0;
+        self.0 = (due * 2).min(BACKOFF.1);
+        let share = u32::from(Uuid::new_v4().as_bytes()[0]);
+        due / 2 + due * share / 512
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_bound_and_starts_small() {
+        let mut backoff = Backoff::new();
+        assert!(backoff.next() <= BACKOFF.0);
+        let longest = (0..20).map(|_| backoff.next()).max().expect("twenty");
+        assert!(longest <= BACKOFF.1 && longest >= BACKOFF.1 / 2);
+    }
+
+    #[test]
+    fn addresses_are_plain_http() {
+        let client = |address: &str| {
+            Client::new(ClientOptions {
+                address: address.into(),
+                key: None,
+                patience: Duration::ZERO,
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let _guard = runtime.enter();
+        assert!(client("127.0.0.1:1").is_ok());
+        assert!(client("http://[::1]:1").is_ok());
+        assert!(client("https://example.org").is_err());
+        assert!(client("http://not an address").is_err());
+    }
+}

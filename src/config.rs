@@ -1,0 +1,305 @@
+//! Configuration: plain data, and one declarative table of keys from which everything else comes: defaults, the file's
+//! parser, `QUARTERDECK_*` variables, the flags of `serve`, and `print-config`.
+//!
+//! Later sources win: defaults ← TOML file ← environment ← flags. All problems are reported at once, each with the
+//! place where it stands, before anything is opened. Values of `environment` are secrets and are never shown.
+
+mod checks;
+mod load;
+mod setting;
+
+pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
+
+use crate::domain::{limits, turn::OnInterrupt};
+use checks::{absolute, at_least_a_second, command, log_filter, session_key, short, within};
+use load::Loader;
+use std::{
+    collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration,
+};
+
+/// File that is read where none is named, if it exists.
+pub const DEFAULT_FILE: &str = "quarterdeck.toml";
+/// Largest file, in bytes.
+pub const FILE_MAX_BYTES: u64 = 1024 * 1024;
+/// Every variable of ours begins with this.
+pub const VARIABLE_PREFIX: &str = "QUARTERDECK_";
+/// Keys that mean something to an `echo` agent.
+const ECHO_KEYS: [&str; 4] = ["driver", "cwd_roots", "on_interrupt", "max_attempts"];
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+
+/// One key of `T`.
+pub struct Key<T> {
+    /// Name in the file; upper-cased the variable, with hyphens the flag.
+    pub name: &'static str,
+    /// What it does, with unit and bound.
+    pub doc: &'static [&'static str],
+    /// Default, as it would be given in a variable.
+    pub default: &'static str,
+    apply: fn(&mut T, &Raw) -> Result<(), String>,
+    toml: fn(&T) -> String,
+}
+
+/// Makes a struct, its table of keys and its defaults from one list.
+macro_rules! settings {
+    (
+        $(#[$outer:meta])*
+        pub struct $Owner:ident, keys $KEYS:ident {
+            $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:literal $(, $check:expr)?;)*
+        }
+        $($(#[doc = $plain_doc:literal])+ $plain:ident: $plain_type:ty;)*
+    ) => {
+        $(#[$outer])*
+        pub struct $Owner {
+            $($(#[doc = $doc])+ pub $field: $type,)*
+            $($(#[doc = $plain_doc])+ pub $plain: $plain_type,)*
+        }
+
+        /// The keys, in the order in which they are printed.
+        pub const $KEYS: &[Key<$Owner>] = &[$(Key {
+            name: stringify!($field),
+            doc: &[$($doc),+],
+            default: $default,
+            apply: |owner, raw| {
+                let value = <$type as Setting>::read(raw)?;
+                $($check(&value)?;)?
+                owner.$field = value;
+                Ok(())
+            },
+            toml: |owner| owner.$field.write(),
+        }),*];
+
+        impl Default for $Owner {
+            fn default() -> Self {
+                let given = |text| Raw::from_text(text).expect("a test reads every default");
+                Self {
+                    $($field: Setting::read(&given($default)).expect("a test reads every default"),)*
+                    $($plain: Default::default(),)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Everything that an operator may choose.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Config, keys KEYS {
+        /// Address that calls are accepted at; port 0 takes a free one.
+        /// Anything but loopback needs `insecure_behind_proxy`.
+        listen: SocketAddr = "127.0.0.1:7777";
+        /// Directory that holds everything durable. One server at a time.
+        data_dir: PathBuf = "quarterdeck-data";
+        /// Agent of sessions that name none.
+        default_agent: String = "echo";
+        /// Session that can't be deleted; made at its first use.
+        primary_session: String = "main", session_key;
+        /// Turns that may wait in one session.
+        queue_limit_turns: usize = "32", within(1, 10_000);
+        /// Bytes of prompts and attachments that may wait in one session.
+        queue_limit_bytes: Size = "64MiB", within(Size(MIB), Size(TIB));
+        /// How long a turn may run where the caller names nothing.
+        turn_timeout: Duration = "1h", within(SECOND, limits::TURN_TIMEOUT_MAX);
+        /// How long running turns may go on when the server stops.
+        drain_timeout: Duration = "30s", within(Duration::ZERO, HOUR);
+        /// An agent's process ends after this long without a turn.
+        agent_idle_timeout: Duration = "10m", within(SECOND, 7 * DAY);
+        /// Turns that may run at once, over all sessions.
+        max_running_turns: usize = "64", within(1, 100_000);
+        /// Agents that may be awake at once; the one that idled longest ends first.
+        max_awake_agents: usize = "256", within(1, 100_000);
+        /// Sessions that may exist.
+        max_sessions: u64 = "1000000", within(1, 1_000_000_000);
+        /// Streams that may be open at once, over all connections.
+        max_streams: usize = "10000", within(1, 1_000_000);
+        /// Connections that may be open at once.
+        max_connections: usize = "4096", within(1, 1_000_000);
+        /// Events that are kept of a session. Turns that have not ended keep theirs in any case.
+        retention_events: u64 = "100000", within(1, 1_000_000_000);
+        /// How long events are kept.
+        retention_age: Duration = "30days", within(SECOND, 3650 * DAY);
+        /// How long messages and turns are kept; `never` removes none.
+        history_retention: Option<Duration> = "never", at_least_a_second;
+        /// New turns are refused while less than this is free on the data directory's disk.
+        disk_reserve: Size = "512MiB", within(Size(0), Size(TIB));
+        /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
+        serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
+        /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
+        insecure_behind_proxy: bool = "false";
+        /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
+        log: String = "info", log_filter;
+        /// Form of log lines: `text` or `json`.
+        log_format: LogFormat = "text";
+    }
+    /// Agents by name. `echo` and `pi` always exist.
+    agents: BTreeMap<String, AgentConfig>;
+}
+
+settings! {
+    /// A named way to run turns.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct AgentConfig, keys AGENT_KEYS {
+        /// What runs the turns: `echo` or `pi`.
+        driver: DriverKind = "pi";
+        /// Program and first arguments of the agent's process.
+        command: Vec<String> = r#"["pi"]"#, command;
+        /// Further arguments, put after those that the driver gives.
+        args: Vec<String> = "[]";
+        /// Variables of the agent's process, besides the few that it inherits. The values are secrets and never shown.
+        environment: Secrets = "{}";
+        /// Directories under which a session may ask for its `cwd`; without any, none may.
+        cwd_roots: Vec<PathBuf> = "[]", absolute;
+        /// Model of sessions that name none; empty is the agent's own choice.
+        model: String = "", short;
+        /// Thinking level of sessions that name none; empty is the agent's own choice.
+        thinking_level: String = "", short;
+        /// What a crash of the server does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
+        on_interrupt: OnInterrupt = "mark";
+        /// Starts of one turn at most, with `retry`.
+        max_attempts: u64 = "3", within(1, 100);
+        /// How long the process may take to answer for the first time.
+        start_timeout: Duration = "60s", within(SECOND, HOUR);
+        /// How long a question of the agent to its user may wait before it is cancelled.
+        dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
+    }
+}
+
+/// Where settings come from, besides the defaults.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// A file that was named; it must exist. `None` takes `QUARTERDECK_CONFIG`, else [`DEFAULT_FILE`] if there is one.
+    pub file: Option<PathBuf>,
+    /// The environment; variables that don't begin with [`VARIABLE_PREFIX`] are passed over.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Flags of `serve`: name of the key and its value.
+    pub flags: Vec<(String, String)>,
+    /// Further `cwd_roots` for every agent.
+    pub allow_cwd: Vec<PathBuf>,
+}
+
+/// Everything that is wrong; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// File and line, variable or flag.
+    pub place: String,
+    /// What is wrong, for people.
+    pub problem: String,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
+        let Sources {
+            file,
+            environment,
+            flags,
+            allow_cwd,
+        } = sources;
+        let mut loader = Loader::new();
+        let environment = loader.our_variables(environment);
+        let file = file.or_else(|| {
+            let named = environment.iter().find(|(name, _)| name == "CONFIG");
+            named.map(|(_, path)| path.into())
+        });
+        loader.file(file);
+        for (name, value) in &environment {
+            loader.variable(name, value);
+        }
+        for (name, value) in &flags {
+            loader.flag(name, value);
+        }
+        for root in allow_cwd {
+            match std::path::absolute(&root) {
+                Ok(root) => {
+                    for agent in loader.config.agents.values_mut() {
+                        agent.cwd_roots.push(root.clone());
+                    }
+                }
+                Err(error) => loader.error("flag --allow-cwd", error.to_string()),
+            }
+        }
+        loader.finish()
+    }
+
+    /// Reads the text of a file as the only source.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let mut loader = Loader::new();
+        loader.toml(name, text);
+        loader.finish()
+    }
+
+    /// The configuration as a file with comments. Secrets are replaced by `(set)`.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from(
+            "# Quarterdeck's configuration. Every key may also be given as a variable, QUARTERDECK_ and the key in\n\
+             # capitals (agents: QUARTERDECK_AGENTS__NAME__KEY), and to `serve` as a flag. Later ones win:\n\
+             # defaults, file, environment, flags.\n\n",
+        );
+        write_keys(&mut text, KEYS, self, |_| true);
+        for (name, agent) in &self.agents {
+            text.push_str(&format!("[agents.{name}]\n"));
+            write_keys(&mut text, AGENT_KEYS, agent, |key| match agent.driver {
+                DriverKind::Echo => ECHO_KEYS.contains(&key),
+                DriverKind::Pi => true,
+            });
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    }
+
+    /// The defaults, with the agents that always exist.
+    pub fn with_builtin_agents() -> Self {
+        let mut config = Self::default();
+        for (name, driver) in [("echo", DriverKind::Echo), ("pi", DriverKind::Pi)] {
+            let agent = AgentConfig {
+                driver,
+                ..AgentConfig::default()
+            };
+            config.agents.insert(name.into(), agent);
+        }
+        config
+    }
+}
+
+fn write_keys<T>(text: &mut String, keys: &[Key<T>], owner: &T, shown: impl Fn(&str) -> bool) {
+    for key in keys.iter().filter(|key| shown(key.name)) {
+        for line in key.doc {
+            text.push_str(&format!("#{line}\n"));
+        }
+        text.push_str(&format!("{} = {}\n\n", key.name, (key.toml)(owner)));
+    }
+}
+
+// === impl ConfigErrors ===
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, ConfigError { place, problem }) in self.0.iter().enumerate() {
+            if number > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{place}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

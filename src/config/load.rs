@@ -1,0 +1,279 @@
+//! Reads the sources one after another into one configuration, and keeps every problem with its place.
+
+use super::{
+    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, FILE_MAX_BYTES, KEYS,
+    Key, Raw, VARIABLE_PREFIX,
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Variables that are no keys: the file's name, what client commands read, and the mark on agents' processes.
+const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "ADDR", "KEY", "NODE"];
+/// Longest agent name, in bytes.
+const AGENT_NAME_MAX_BYTES: usize = 63;
+
+/// A configuration that is being read.
+pub(super) struct Loader {
+    pub(super) config: Config,
+    /// Where a key's value came from, for checks that look at several keys.
+    places: BTreeMap<String, String>,
+    errors: Vec<ConfigError>,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    pub(super) fn new() -> Self {
+        Self {
+            config: Config::with_builtin_agents(),
+            places: BTreeMap::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    pub(super) fn error(&mut self, place: impl Into<String>, problem: impl Into<String>) {
+        self.errors.push(ConfigError {
+            place: place.into(),
+            problem: problem.into(),
+        });
+    }
+
+    /// Our variables, without their prefix.
+    pub(super) fn our_variables(
+        &mut self,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Vec<(String, String)> {
+        let mut ours = Vec::new();
+        for (name, value) in environment {
+            let name = name.to_string_lossy();
+            let Some(name) = name.strip_prefix(VARIABLE_PREFIX) else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => ours.push((name.to_owned(), value)),
+                Err(_) => self.error(variable_place(name), "is not UTF-8"),
+            }
+        }
+        ours.sort();
+        ours
+    }
+
+    pub(super) fn file(&mut self, named: Option<PathBuf>) {
+        let path = named.as_deref().unwrap_or_else(|| Path::new(DEFAULT_FILE));
+        match read_file(path) {
+            Ok(text) => self.toml(&path.display().to_string(), &text),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.error(
+                path.display().to_string(),
+                format!("can't be read: {error}"),
+            ),
+        }
+    }
+
+    pub(super) fn toml(&mut self, file: &str, text: &str) {
+        let (table, errors) = toml::de::DeTable::parse_recoverable(text);
+        let place = |start: usize| {
+            let before = text.as_bytes().get(..start).unwrap_or_default();
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            format!("{file}:{line}")
+        };
+        for error in errors {
+            let start = error.span().map_or(0, |span| span.start);
+            self.error(place(start), error.message());
+        }
+        for (key, value) in in_order(table.get_ref()) {
+            let place_here = place(key.span().start);
+            if key.get_ref() != "agents" {
+                self.toml_key(None, key.get_ref(), value.get_ref(), place_here);
+                continue;
+            }
+            let Some(agents) = value.get_ref().as_table() else {
+                self.error(place_here, "agents must be tables: [agents.NAME]");
+                continue;
+            };
+            for (name, agent) in in_order(agents) {
+                let place_here = place(name.span().start);
+                let name = name.get_ref();
+                let Some(keys) = agent.get_ref().as_table() else {
+                    self.error(place_here, format!("agents.{name} must be a table"));
+                    continue;
+                };
+                if !self.agent(name, &place_here) {
+                    continue;
+                }
+                for (key, value) in in_order(keys) {
+                    let place_here = place(key.span().start);
+                    self.toml_key(Some(name), key.get_ref(), value.get_ref(), place_here);
+                }
+            }
+        }
+    }
+
+    fn toml_key(
+        &mut self,
+        agent: Option<&str>,
+        name: &str,
+        value: &toml::de::DeValue<'_>,
+        place: String,
+    ) {
+        let raw = Raw::from_toml(value);
+        self.apply(agent, name, raw, place);
+    }
+
+    pub(super) fn variable(&mut self, name: &str, value: &str) {
+        if OTHER_VARIABLES.contains(&name) {
+            return;
+        }
+        let place = variable_place(name);
+        let lower = name.to_ascii_lowercase();
+        let raw = Raw::from_text(value);
+        let Some(path) = lower.strip_prefix("agents__") else {
+            self.apply(None, &lower, raw, place);
+            return;
+        };
+        let Some((agent, key)) = path.split_once("__") else {
+            self.error(place, "must be QUARTERDECK_AGENTS__NAME__KEY");
+            return;
+        };
+        if self.agent(agent, &place) {
+            self.apply(Some(agent), key, raw, place);
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &str, value: &str) {
+        let place = format!("flag --{}", name.replace('_', "-"));
+        let raw = Raw::from_text(value);
+        self.apply(None, name, raw, place);
+    }
+
+    /// Makes sure that the agent exists; `false` where it can't.
+    fn agent(&mut self, name: &str, place: &str) -> bool {
+        if self.config.agents.contains_key(name) {
+            return true;
+        }
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let first = name.bytes().next().is_some_and(allowed);
+        let rest = name
+            .bytes()
+            .all(|byte| allowed(byte) || b"_-".contains(&byte));
+        if !first || !rest || name.len() > AGENT_NAME_MAX_BYTES {
+            self.error(
+                place,
+                format!("an agent's name must match [a-z0-9][a-z0-9_-]{{0,62}}, found `{name}`"),
+            );
+            return false;
+        }
+        self.places
+            .insert(format!("agents.{name}"), place.to_owned());
+        self.config
+            .agents
+            .insert(name.to_owned(), AgentConfig::default());
+        true
+    }
+
+    /// Sets one key of the configuration, or of an agent that exists.
+    fn apply(&mut self, agent: Option<&str>, name: &str, raw: Result<Raw, String>, place: String) {
+        let path = agent.map_or_else(|| name.to_owned(), |agent| format!("agents.{agent}.{name}"));
+        let result = raw.and_then(|raw| match agent {
+            None => apply_key(KEYS, &mut self.config, name, &raw),
+            Some(agent) => {
+                let owner = self.config.agents.entry(agent.to_owned()).or_default();
+                apply_key(AGENT_KEYS, owner, name, &raw)
+            }
+        });
+        if let Err(problem) = result {
+            self.error(place.clone(), format!("{path}: {problem}"));
+        }
+        self.places.insert(path, place);
+    }
+
+    /// Checks that look at several keys.
+    pub(super) fn finish(mut self) -> Result<Config, ConfigErrors> {
+        let config = &self.config;
+        let mut problems = Vec::new();
+        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
+            problems.push((
+                "listen".to_owned(),
+                format!(
+                    "{} is reachable from other machines, and this server has no encryption or authentication of its own; \
+                     listen on 127.0.0.1, or put a proxy in front that has both and set insecure_behind_proxy = true",
+                    config.listen
+                ),
+            ));
+        }
+        if !config.agents.contains_key(&config.default_agent) {
+            let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
+            problems.push((
+                "default_agent".to_owned(),
+                format!(
+                    "no agent is called `{}`; there are: {}",
+                    config.default_agent,
+                    names.join(", ")
+                ),
+            ));
+        }
+        if config.max_awake_agents < config.max_running_turns {
+            problems.push((
+                "max_awake_agents".to_owned(),
+                format!(
+                    "must be at least max_running_turns ({}), for a running turn holds its agent awake",
+                    config.max_running_turns
+                ),
+            ));
+        }
+        for name in config.agents.keys() {
+            let (agent, driver) = (format!("agents.{name}"), format!("agents.{name}.driver"));
+            if self.places.contains_key(&agent) && !self.places.contains_key(&driver) {
+                problems.push((agent, "needs a `driver`: echo or pi".into()));
+            }
+        }
+        for (key, problem) in problems {
+            let place = self.places.get(&key).cloned();
+            self.error(
+                place.unwrap_or_else(|| "default".into()),
+                format!("{key}: {problem}"),
+            );
+        }
+        if self.errors.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
+    }
+}
+
+/// Entries as they stand in the file; the table itself sorts them by name.
+fn in_order<'t, 'i>(
+    table: &'t toml::de::DeTable<'i>,
+) -> Vec<(
+    &'t toml::Spanned<toml::de::DeString<'i>>,
+    &'t toml::Spanned<toml::de::DeValue<'i>>,
+)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+fn variable_place(name: &str) -> String {
+    format!("variable {VARIABLE_PREFIX}{name}")
+}
+
+fn apply_key<T>(keys: &[Key<T>], owner: &mut T, name: &str, raw: &Raw) -> Result<(), String> {
+    let Some(key) = keys.iter().find(|key| key.name == name) else {
+        return Err("there is no such key; `quarterdeck print-config --default` shows all".into());
+    };
+    (key.apply)(owner, raw)
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > FILE_MAX_BYTES {
+        return Err(io::Error::other(format!(
+            "larger than {FILE_MAX_BYTES} bytes"
+        )));
+    }
+    fs::read_to_string(path)
+}

@@ -1,0 +1,394 @@
+//! Types of settings: how each is read from text or TOML, and written as TOML.
+
+use crate::domain::turn::OnInterrupt;
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// A value as given, before anyone knows its type. Numbers and booleans are text here.
+#[derive(Clone, PartialEq)]
+pub enum Raw {
+    /// A scalar.
+    Text(String),
+    /// An array.
+    List(Vec<Raw>),
+    /// A table.
+    Table(BTreeMap<String, Raw>),
+}
+
+/// A type that a key can have. What `write` gives, `read` takes.
+pub trait Setting: Sized {
+    /// Reads a value; the error says what was expected.
+    ///
+    /// # Errors
+    /// What was expected, for people. Never repeats a value that may be secret.
+    fn read(raw: &Raw) -> Result<Self, String>;
+
+    /// The value as TOML, secrets replaced.
+    fn write(&self) -> String;
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+/// A number of threads; `auto` leaves one core to drivers and store, and takes at most four. The second part says
+/// whether it came from `auto`, so that a printed example doesn't name this machine's cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Threads(pub usize, bool);
+
+/// Variables for an agent's process. Their values are secrets: `Debug` and `print-config` show names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+/// What runs an agent's turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverKind {
+    /// The built-in agent.
+    Echo,
+    /// A pi child process in RPC mode.
+    Pi,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+// === impl Raw ===
+
+impl Raw {
+    /// A value from a variable or a flag: TOML where it begins like an array or a table, else text.
+    pub(super) fn from_text(text: &str) -> Result<Self, String> {
+        if !text.starts_with(['[', '{']) {
+            return Ok(Self::Text(text.to_owned()));
+        }
+        let value = toml::de::DeValue::parse(text)
+            .map_err(|error| format!("not a TOML value: {}", error.message()))?;
+        Self::from_toml(value.get_ref())
+    }
+
+    /// A value from a file.
+    pub(super) fn from_toml(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
+        use toml::de::DeValue;
+        Ok(match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                Self::Text(number.as_str().to_owned())
+            }
+            DeValue::Integer(_) => return Err("write numbers with the digits 0 to 9".into()),
+            DeValue::Float(number) => Self::Text(number.as_str().to_owned()),
+            DeValue::Boolean(value) => Self::Text(value.to_string()),
+            DeValue::Datetime(_) => return Err("no setting is a date".into()),
+            DeValue::Array(values) => Self::List(
+                values
+                    .iter()
+                    .map(|value| Self::from_toml(value.get_ref()))
+                    .collect::<Result<_, _>>()?,
+            ),
+            DeValue::Table(entries) => Self::Table(
+                entries
+                    .iter()
+                    .map(|(name, value)| {
+                        Ok((
+                            name.get_ref().to_string(),
+                            Self::from_toml(value.get_ref())?,
+                        ))
+                    })
+                    .collect::<Result<_, String>>()?,
+            ),
+        })
+    }
+
+    fn text(&self, expected: &str) -> Result<&str, String> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::List(_) | Self::Table(_) => Err(format!("expected {expected}")),
+        }
+    }
+}
+
+// === impl Threads ===
+
+impl Threads {
+    /// That many.
+    pub const fn exactly(threads: usize) -> Self {
+        Self(threads, false)
+    }
+}
+
+// === impl Setting ===
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+impl Setting for String {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        raw.text("a text").map(ToOwned::to_owned)
+    }
+
+    fn write(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a path")? {
+            "" => Err("expected a path, found an empty text".into()),
+            path => Ok(path.into()),
+        }
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string_lossy())
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let expected = "an address and port such as 127.0.0.1:7777 or [::1]:7777";
+        let text = raw.text(expected)?;
+        text.parse()
+            .map_err(|_| format!("expected {expected}, found `{text}`"))
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for bool {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("true or false")? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            text => Err(format!("expected true or false, found `{text}`")),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for u64 {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = raw.text("a whole number")?;
+        text.replace('_', "")
+            .parse()
+            .map_err(|_| format!("expected a whole number, found `{text}`"))
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for usize {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        Self::try_from(u64::read(raw)?).map_err(|_| "larger than this machine can count".into())
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Duration {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let expected = "a duration such as 500ms, 30s, 10m or 1h";
+        let text = raw.text(expected)?;
+        humantime::parse_duration(text).map_err(|_| format!("expected {expected}, found `{text}`"))
+    }
+
+    fn write(&self) -> String {
+        quoted(&humantime::format_duration(*self).to_string())
+    }
+}
+
+impl Setting for Option<Duration> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if *raw == Raw::Text("never".into()) {
+            return Ok(None);
+        }
+        Duration::read(raw)
+            .map(Some)
+            .map_err(|problem| format!("{problem}; or never"))
+    }
+
+    fn write(&self) -> String {
+        self.map_or_else(|| quoted("never"), |duration| duration.write())
+    }
+}
+
+const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+
+impl Setting for Size {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let expected = "a size such as 65536, 64KiB, 64MiB or 1GiB";
+        let text = raw.text(expected)?;
+        let (number, shift) = UNITS
+            .iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+            .unwrap_or((text, 0));
+        number
+            .trim_end()
+            .replace('_', "")
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(1 << shift))
+            .map(Self)
+            .ok_or_else(|| format!("expected {expected}, found `{text}`"))
+    }
+
+    fn write(&self) -> String {
+        let unit = UNITS
+            .iter()
+            .find(|(_, shift)| self.0 > 0 && self.0.is_multiple_of(1 << shift));
+        match unit {
+            Some((unit, shift)) => quoted(&format!("{}{unit}", self.0 >> shift)),
+            None => self.0.to_string(),
+        }
+    }
+}
+
+impl Setting for Threads {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if *raw == Raw::Text("auto".into()) {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            return Ok(Self(cores.saturating_sub(1).clamp(1, 4), true));
+        }
+        usize::read(raw)
+            .map(Self::exactly)
+            .map_err(|problem| format!("{problem}; or auto"))
+    }
+
+    fn write(&self) -> String {
+        match self.1 {
+            true => quoted("auto"),
+            false => self.0.to_string(),
+        }
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::List(values) => values.iter().map(T::read).collect(),
+            Raw::Text(_) | Raw::Table(_) => Err("expected a list such as [\"a\", \"b\"]".into()),
+        }
+    }
+
+    fn write(&self) -> String {
+        let values: Vec<String> = self.iter().map(T::write).collect();
+        format!("[{}]", values.join(", "))
+    }
+}
+
+impl Setting for Secrets {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let Raw::Table(entries) = raw else {
+            return Err("expected a table such as { NAME = \"value\" }".into());
+        };
+        let mut secrets = BTreeMap::new();
+        for (name, value) in entries {
+            let Raw::Text(value) = value else {
+                return Err(format!("the value of {name} must be a text"));
+            };
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(format!("{name:?} can't be an environment variable"));
+            }
+            secrets.insert(name.clone(), value.clone());
+        }
+        Ok(Self(secrets))
+    }
+
+    fn write(&self) -> String {
+        if self.0.is_empty() {
+            return "{}".into();
+        }
+        let names: Vec<String> = self
+            .0
+            .keys()
+            .map(|name| format!("{} = \"(set)\"", quoted(name)))
+            .collect();
+        format!("{{ {} }}", names.join(", "))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A type whose values are words.
+macro_rules! words {
+    ($type:ty { $($value:path = $word:literal),+ }) => {
+        impl Setting for $type {
+            fn read(raw: &Raw) -> Result<Self, String> {
+                let expected = [$($word),+].join(" or ");
+                match raw.text(&expected)? {
+                    $($word => Ok($value),)+
+                    text => Err(format!("expected {expected}, found `{text}`")),
+                }
+            }
+
+            fn write(&self) -> String {
+                match self {
+                    $($value => quoted($word),)+
+                }
+            }
+        }
+    };
+}
+
+words!(DriverKind { DriverKind::Echo = "echo", DriverKind::Pi = "pi" });
+words!(LogFormat { LogFormat::Text = "text", LogFormat::Json = "json" });
+words!(OnInterrupt { OnInterrupt::Mark = "mark", OnInterrupt::Retry = "retry" });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read<T: Setting>(text: &str) -> Result<T, String> {
+        T::read(&Raw::from_text(text)?)
+    }
+
+    #[test]
+    fn sizes_take_units_and_refuse_what_does_not_fit() {
+        assert_eq!(read::<Size>("64MiB"), Ok(Size(64 << 20)));
+        assert_eq!(read::<Size>("1_024"), Ok(Size(1024)));
+        for wrong in ["64MB", "-1", "", "99999999999TiB", "1.5GiB"] {
+            assert!(read::<Size>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_show_their_names_only() {
+        let secrets: Secrets = read(r#"{ TOKEN = "hunter2" }"#).expect("a table");
+        assert_eq!(secrets.0["TOKEN"], "hunter2");
+        assert!(!format!("{secrets:?} {}", secrets.write()).contains("hunter2"));
+        let problem = read::<Secrets>(r#"["hunter2"]"#).expect_err("a list");
+        assert!(!problem.contains("hunter2"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(bytes in any::<u64>(), seconds in 0u64..1_000_000_000, text in "\\PC{0,20}") {
+            fn again<T: Setting + Clone>(value: &T) -> T {
+                let line = format!("x = {}", value.write());
+                let table = toml::de::DeTable::parse(&line).expect("TOML");
+                T::read(&Raw::from_toml(table.get_ref()["x"].get_ref()).expect("a value")).expect("the same")
+            }
+            prop_assert_eq!(again(&Size(bytes)), Size(bytes));
+            prop_assert_eq!(again(&Duration::from_secs(seconds)), Duration::from_secs(seconds));
+            prop_assert_eq!(again(&vec![text.clone()]), vec![text]);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What an operator is promised: everything wrong at once and where it stands, later sources win, secrets stay secret.
+
+use super::*;
+use std::fs;
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+fn problems(result: Result<Config, ConfigErrors>) -> String {
+    result.expect_err("something is wrong").to_string()
+}
+
+#[test]
+fn the_printed_defaults_are_read_back_as_the_defaults() {
+    let defaults = Config::with_builtin_agents();
+    let text = defaults.to_toml();
+    assert_eq!(Config::parse("printed", &text), Ok(defaults));
+    for key in KEYS {
+        assert!(text.contains(&format!("\n{} = ", key.name)), "{}", key.name);
+        assert!(key.doc.iter().all(|line| !line.trim().is_empty()));
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("q.toml");
+    let text = "listen = \"nowhere\"\nqueue_limit_turns = 0\nlisten_adress = 1\n\n[agents.claude]\nmodel = \"x\"\n\n\
+                [agents.pi]\ncommand = []\ncwd_roots = [\"relative\"]\nturn_timeout = \"1h\"\n";
+    fs::write(&file, text).expect("written");
+    let result = Config::load(Sources {
+        file: Some(file.clone()),
+        environment: environment(&[
+            ("QUARTERDECK_TURN_TIMEOUT", "soon"),
+            ("QUARTERDECK_TYPO", "1"),
+            ("QUARTERDECK_AGENTS__PI__MAX_ATTEMPTS", "0"),
+            ("QUARTERDECK_KEY", "a client's"),
+            ("PATH", "/bin"),
+        ]),
+        flags: vec![("default_agent".into(), "nobody".into())],
+        allow_cwd: vec![],
+    });
+    let file = file.display();
+    let found = problems(result).replace(&file.to_string(), "FILE");
+    let expected = [
+        "FILE:1: listen: expected an address and port",
+        "FILE:2: queue_limit_turns: must be from 1 to 10000, found 0",
+        "FILE:3: listen_adress: there is no such key",
+        "FILE:5: agents.claude: needs a `driver`",
+        "FILE:9: agents.pi.command: must begin with a program",
+        "FILE:10: agents.pi.cwd_roots: must be absolute paths",
+        "FILE:11: agents.pi.turn_timeout: there is no such key",
+        "variable QUARTERDECK_TURN_TIMEOUT: turn_timeout: expected a duration",
+        "variable QUARTERDECK_TYPO: typo: there is no such key",
+        "variable QUARTERDECK_AGENTS__PI__MAX_ATTEMPTS: agents.pi.max_attempts: must be from 1 to 100",
+        "flag --default-agent: default_agent: no agent is called `nobody`",
+    ];
+    for line in expected {
+        assert!(found.contains(line), "{line}\n---\n{found}");
+    }
+    assert_eq!(found.lines().count(), expected.len(), "{found}");
+}
+
+#[test]
+fn later_sources_win() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("q.toml");
+    fs::write(
+        &file,
+        "queue_limit_turns = 1\nlog = \"warn\"\nprimary_session = \"from-file\"\n[agents.echo]\non_interrupt = \"retry\"\n",
+    )
+    .expect("written");
+    let config = Config::load(Sources {
+        file: None,
+        environment: environment(&[
+            ("QUARTERDECK_CONFIG", &file.display().to_string()),
+            ("QUARTERDECK_QUEUE_LIMIT_TURNS", "2"),
+            ("QUARTERDECK_LOG", "debug"),
+            ("QUARTERDECK_AGENTS__MINE__DRIVER", "pi"),
+            ("QUARTERDECK_AGENTS__MINE__COMMAND", r#"["node", "pi.js"]"#),
+        ]),
+        flags: vec![("queue_limit_turns".into(), "3".into())],
+        allow_cwd: vec!["somewhere".into()],
+    })
+    .expect("all is right");
+    assert_eq!(config.queue_limit_turns, 3);
+    assert_eq!(config.log, "debug");
+    assert_eq!(config.primary_session, "from-file");
+    assert_eq!(config.turn_timeout, HOUR);
+    let echo = &config.agents["echo"];
+    assert_eq!(echo.driver, DriverKind::Echo);
+    assert_eq!(echo.on_interrupt, OnInterrupt::Retry);
+    assert_eq!(config.agents["mine"].command, ["node", "pi.js"]);
+    for agent in config.agents.values() {
+        assert!(agent.cwd_roots[0].ends_with("somewhere") && agent.cwd_roots[0].is_absolute());
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let text = "[agents.pi.environment]\nOPENAI_API_KEY = \"hunter2\"\n";
+    let config = Config::parse("file", text).expect("all is right");
+    assert_eq!(
+        config.agents["pi"].environment.0["OPENAI_API_KEY"],
+        "hunter2"
+    );
+    let shown = format!("{config:?}{}", config.to_toml());
+    assert!(!shown.contains("hunter2"));
+    assert!(shown.contains("\"OPENAI_API_KEY\" = \"(set)\""));
+    let wrong =
+        "[agents.pi]\nenvironment = [\"hunter2\"]\n[agents.echo.environment]\nA = [\"hunter2\"]";
+    assert!(!problems(Config::parse("file", wrong)).contains("hunter2"));
+}
+
+#[test]
+fn a_wide_open_address_needs_a_proxys_word() {
+    let found = problems(Config::parse("file", "listen = \"0.0.0.0:7777\"\n"));
+    assert!(
+        found.starts_with("file:1: listen: 0.0.0.0:7777 is reachable"),
+        "{found}"
+    );
+    let text = "listen = \"0.0.0.0:7777\"\ninsecure_behind_proxy = true\n";
+    assert!(Config::parse("file", text).is_ok());
+    assert!(Config::parse("file", "listen = \"[::1]:0\"\n").is_ok());
+}
+
+#[test]
+fn a_named_file_must_exist_and_toml_errors_have_lines() {
+    let missing = Config::load(Sources {
+        file: Some("no/such/file.toml".into()),
+        ..Sources::default()
+    });
+    assert!(problems(missing).starts_with("no/such/file.toml: can't be read"));
+    let found = problems(Config::parse("file", "log = \"info\"\nlisten = \n"));
+    assert!(found.starts_with("file:2: "), "{found}");
+}

@@ -1,0 +1,327 @@
+//! Enqueue, Steer, and what makes sessions.
+
+use super::{Gateway, off_thread};
+use crate::{
+    domain::{
+        limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
+        refusal::Refusal,
+        turn::Attachment,
+    },
+    proto,
+    store::{Admission, Committed, Enqueue, Fork, NewSession, OnBusy, Steer},
+    wire::{
+        encode::{self, TurnTexts},
+        parse::{self, Fields},
+    },
+};
+use std::time::Duration;
+
+/// Attachments above this are hashed off the serving threads, in bytes.
+const HASH_HERE_MAX_BYTES: usize = 64 * 1024;
+/// Longest `queue_ttl` and `expire_after_idle`.
+const SPAN_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(super) async fn enqueue(
+        &self,
+        request: proto::EnqueueRequest,
+    ) -> Result<proto::EnqueueResponse, Refusal> {
+        let committed = self.admit(request, "", true).await?;
+        let Committed {
+            receipt,
+            session,
+            turn,
+            replayed,
+            ..
+        } = committed;
+        Ok(proto::EnqueueResponse {
+            turn: turn.map(|turn| encode::turn(&turn, TurnTexts::Cut)),
+            mode: mode(receipt.admission).into(),
+            steer_id: receipt
+                .steer_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            queue_position: receipt.queue_position,
+            seq: receipt.seq,
+            log_id: session.log_id.to_string(),
+            replayed,
+        })
+    }
+
+    /// What Enqueue and Run share. `prefix` is where the request stands in its outer one.
+    pub(super) async fn admit(
+        &self,
+        mut request: proto::EnqueueRequest,
+        prefix: &str,
+        may_steer: bool,
+    ) -> Result<Committed, Refusal> {
+        self.refuse_while_draining()?;
+        let mut fields = Fields::default();
+        let key = fields.session_key(&format!("{prefix}session_key"), &request.session_key);
+        fields.input(prefix, &request.text, &request.attachments);
+        fields.request_id(&request.request_id);
+        fields.text(&format!("{prefix}source"), &request.source, NAME_MAX_BYTES);
+        fields.metadata(&format!("{prefix}metadata"), &request.metadata);
+        fields.labels(&format!("{prefix}labels"), &request.labels);
+        fields.settings(
+            prefix,
+            &request.model,
+            &request.thinking_level,
+            &request.display_name,
+        );
+        self.known_agent(&mut fields, &format!("{prefix}agent"), &request.agent);
+        let on_busy = fields.on_busy(&format!("{prefix}on_busy"), request.on_busy);
+        if on_busy == OnBusy::SteerOrEnqueue && !may_steer {
+            fields.wrong(
+                format!("{prefix}on_busy"),
+                "Run follows a turn and can't become a steer; use Enqueue",
+            );
+        }
+        let on_interrupt =
+            fields.on_interrupt(&format!("{prefix}on_interrupt"), request.on_interrupt);
+        let turn_timeout = fields.turn_timeout(
+            &format!("{prefix}turn_timeout"),
+            request.turn_timeout,
+            self.turn_timeout,
+        );
+        let queue_ttl = fields.span(
+            &format!("{prefix}queue_ttl"),
+            request.queue_ttl,
+            Duration::from_millis(1),
+            SPAN_MAX,
+        );
+        fields.cwd(&format!("{prefix}cwd"), &request.cwd);
+        let key = fields.finish(key)?;
+        let cwd = self
+            .resolve_cwd(&format!("{prefix}cwd"), &request.agent, &request.cwd)
+            .await?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "Enqueue",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let attachments = hash_attachments(request.attachments).await?;
+        let command = Enqueue {
+            caller,
+            new_session: NewSession {
+                agent: request.agent,
+                model: request.model,
+                thinking_level: request.thinking_level,
+                labels: request.labels,
+                cwd,
+                display_name: request.display_name,
+                expire_after_idle: None,
+            },
+            text: request.text,
+            attachments,
+            source: request.source,
+            metadata: request.metadata,
+            on_busy,
+            on_interrupt,
+            turn_timeout,
+            queue_ttl,
+        };
+        match on_busy {
+            // A new turn is found by the registry without a nudge.
+            OnBusy::Enqueue | OnBusy::Reject => self.store.enqueue(command).await,
+            OnBusy::Interrupt | OnBusy::SteerOrEnqueue => {
+                let store = self.store.clone();
+                self.carry_out(async move { store.enqueue(command).await })
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn steer(
+        &self,
+        mut request: proto::SteerRequest,
+    ) -> Result<proto::SteerResponse, Refusal> {
+        self.refuse_while_draining()?;
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.input("", &request.text, &request.attachments);
+        fields.request_id(&request.request_id);
+        let expected_turn = fields.optional_turn_id("expected_turn_id", &request.expected_turn_id);
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "Steer",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let command = Steer {
+            caller,
+            text: request.text,
+            attachments: hash_attachments(request.attachments).await?,
+            expected_turn,
+            turn_timeout: self.turn_timeout,
+        };
+        let store = self.store.clone();
+        let committed = self
+            .carry_out(async move { store.steer(command).await })
+            .await?;
+        let receipt = committed.receipt;
+        Ok(proto::SteerResponse {
+            mode: mode(receipt.admission).into(),
+            turn: committed
+                .turn
+                .map(|turn| encode::turn(&turn, TurnTexts::Cut)),
+            steer_id: receipt
+                .steer_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            seq: receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn create_session(
+        &self,
+        mut request: proto::CreateSessionRequest,
+    ) -> Result<proto::CreateSessionResponse, Refusal> {
+        self.refuse_while_draining()?;
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.request_id(&request.request_id);
+        fields.labels("labels", &request.labels);
+        fields.settings(
+            "",
+            &request.model,
+            &request.thinking_level,
+            &request.display_name,
+        );
+        self.known_agent(&mut fields, "agent", &request.agent);
+        fields.cwd("cwd", &request.cwd);
+        let expire_after_idle =
+            expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
+        let key = fields.finish(key)?;
+        let cwd = self
+            .resolve_cwd("cwd", &request.agent, &request.cwd)
+            .await?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(key, "CreateSession", request_id, &request, None)
+            .await?;
+        let new = NewSession {
+            agent: request.agent,
+            model: request.model,
+            thinking_level: request.thinking_level,
+            labels: request.labels,
+            cwd,
+            display_name: request.display_name,
+            expire_after_idle,
+        };
+        let committed = self.store.create_session(caller, new).await?;
+        Ok(proto::CreateSessionResponse {
+            session: Some(encode::session(&committed.session)),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn fork_session(
+        &self,
+        mut request: proto::ForkSessionRequest,
+    ) -> Result<proto::ForkSessionResponse, Refusal> {
+        self.refuse_while_draining()?;
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let new_key = fields.session_key("new_session_key", &request.new_session_key);
+        let turn_id = fields.optional_turn_id("turn_id", &request.turn_id);
+        fields.request_id(&request.request_id);
+        let (key, new_key) = fields.finish(key.zip(new_key))?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "ForkSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let fork = Fork {
+            caller,
+            new_key,
+            turn_id,
+        };
+        let committed = self.store.fork_session(fork).await?;
+        Ok(proto::ForkSessionResponse {
+            session: Some(encode::session(&committed.session)),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    /// The directory that a session asks for, resolved, if it stands below one of its agent's roots.
+    async fn resolve_cwd(&self, field: &str, agent: &str, cwd: &str) -> Result<String, Refusal> {
+        if cwd.is_empty() {
+            return Ok(String::new());
+        }
+        let agent = if agent.is_empty() {
+            &self.default_agent
+        } else {
+            agent
+        };
+        let roots = self.agents.get(agent).map(|a| a.cwd_roots.as_slice());
+        let resolved = tokio::fs::canonicalize(cwd).await;
+        let allowed = resolved.ok().filter(|path| {
+            path.is_dir() && roots.is_some_and(|r| r.iter().any(|root| path.starts_with(root)))
+        });
+        allowed
+            .and_then(|path| path.into_os_string().into_string().ok())
+            .ok_or_else(|| {
+                Refusal::field(
+                    field,
+                    format!("is no directory below the cwd_roots of agent {agent}"),
+                )
+            })
+    }
+}
+
+/// Reads `expire_after_idle`, in microseconds; 0 and unset mean never.
+pub(super) fn expire_after_idle(
+    fields: &mut Fields,
+    field: &str,
+    span: Option<prost_types::Duration>,
+) -> Option<i64> {
+    let span = span.filter(|s| s.seconds != 0 || s.nanos != 0);
+    fields
+        .span(field, span, Duration::from_secs(1), SPAN_MAX)
+        .map(|span| i64::try_from(span.as_micros()).expect("bounded by SPAN_MAX"))
+}
+
+/// A name as UpdateSession takes it.
+pub(super) fn display_name(fields: &mut Fields, field: &str, name: &str) {
+    fields.text(field, name, DISPLAY_NAME_MAX_BYTES);
+}
+
+async fn hash_attachments(given: Vec<proto::Attachment>) -> Result<Vec<Attachment>, Refusal> {
+    let bytes: usize = given.iter().map(|a| a.data.len()).sum();
+    if bytes <= HASH_HERE_MAX_BYTES {
+        Ok(parse::attachments(given))
+    } else {
+        off_thread(move || parse::attachments(given)).await
+    }
+}
+
+fn mode(admission: Admission) -> proto::AdmissionMode {
+    match admission {
+        Admission::Queued => proto::AdmissionMode::Queued,
+        Admission::Steered => proto::AdmissionMode::Steered,
+    }
+}

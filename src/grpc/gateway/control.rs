@@ -1,0 +1,358 @@
+//! Abort, Reset, Delete, the queue, UpdateSession.
+
+use super::{Gateway, admission};
+use crate::{
+    domain::{
+        refusal::Refusal,
+        session::SessionState,
+        turn::{Cause, TurnState},
+    },
+    proto,
+    store::{Abort, UpdateQueued, UpdateSession},
+    wire::{
+        encode::{self, TurnTexts},
+        parse::Fields,
+    },
+};
+use std::time::Duration;
+
+/// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
+const DELETE_MAX: Duration = Duration::from_secs(60);
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(super) async fn abort(
+        &self,
+        mut request: proto::AbortRequest,
+    ) -> Result<proto::AbortResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let turn_id = fields.optional_turn_id("turn_id", &request.turn_id);
+        fields.request_id(&request.request_id);
+        let mode = fields.abort_mode(request.mode);
+        let grace = fields.grace(request.grace);
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key.clone(),
+                "Abort",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let command = Abort {
+            caller,
+            turn_id,
+            clear_queue: request.clear_queue,
+            mode,
+            grace,
+            cause: Cause::Aborted,
+        };
+        let store = self.store.clone();
+        let committed = self
+            .carry_out(async move { store.abort(command).await })
+            .await?;
+        let receipt = committed.receipt;
+        let mut turn = committed.turn;
+        // The rest only waits: a caller that leaves changes nothing.
+        if let Some(stopping) = turn
+            .as_mut()
+            .filter(|turn| receipt.stopping && !turn.state.is_terminal())
+        {
+            let turn_id = stopping.turn_id;
+            if let Some(tail) = self.tail_of(committed.session.row).await? {
+                tail.until(|session| session.active_turn != Some(turn_id))
+                    .await;
+            }
+            *stopping = self
+                .store
+                .turn(&self.principal().tenant, &key, turn_id)
+                .await?;
+        }
+        let stopped = turn
+            .as_ref()
+            .is_some_and(|turn| matches!(turn.state, TurnState::Canceled | TurnState::Rejected));
+        Ok(proto::AbortResponse {
+            aborted: receipt.stopping && stopped,
+            turn: turn.map(|turn| encode::turn(&turn, TurnTexts::Cut)),
+            cleared_turn_ids: receipt.cleared.iter().map(ToString::to_string).collect(),
+            seq: receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn reset(
+        &self,
+        mut request: proto::ResetRequest,
+    ) -> Result<proto::ResetResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.request_id(&request.request_id);
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "Reset",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let store = self.store.clone();
+        let committed = self
+            .carry_out(async move { store.reset(caller).await })
+            .await?;
+        let mut session = committed.session;
+        if session.state == SessionState::Resetting {
+            let before = session.generation;
+            if let Some(tail) = self.tail_of(session.row).await? {
+                session = tail
+                    .until(|now| {
+                        now.generation > before
+                            || matches!(now.state, SessionState::Deleting | SessionState::Deleted)
+                    })
+                    .await;
+            }
+        }
+        Ok(proto::ResetResponse {
+            session: Some(encode::session(&session)),
+            rejected_turn_ids: committed
+                .receipt
+                .cleared
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn delete_session(
+        &self,
+        mut request: proto::DeleteSessionRequest,
+    ) -> Result<proto::DeleteSessionResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.request_id(&request.request_id);
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key.clone(),
+                "DeleteSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let store = self.store.clone();
+        let committed = self
+            .carry_out(async move { store.delete_session(caller).await })
+            .await?;
+        if committed.session.state != SessionState::Deleted
+            && let Some(tail) = self.tail_of(committed.session.row).await?
+        {
+            let gone = tail.until(|session| session.state == SessionState::Deleted);
+            tokio::time::timeout(DELETE_MAX, gone)
+                .await
+                .map_err(|_| Refusal::SessionDeleting {
+                    key: key.to_string(),
+                })?;
+        }
+        Ok(proto::DeleteSessionResponse {
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn update_session(
+        &self,
+        mut request: proto::UpdateSessionRequest,
+    ) -> Result<proto::UpdateSessionResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.request_id(&request.request_id);
+        let new = request.session.clone().unwrap_or_default();
+        let paths = request.update_mask.clone().unwrap_or_default().paths;
+        if paths.is_empty() {
+            fields.wrong(
+                "update_mask",
+                "must name what changes: display_name, labels, agent, expire_after_idle",
+            );
+        }
+        let (mut name, mut labels, mut agent, mut expire) = (None, None, None, None);
+        for (at, path) in paths.iter().enumerate().take(16) {
+            match path.as_str() {
+                "display_name" => {
+                    admission::display_name(&mut fields, "session.display_name", &new.display_name);
+                    name = Some(new.display_name.clone());
+                }
+                "labels" => {
+                    fields.labels("session.labels", &new.labels);
+                    labels = Some(new.labels.clone());
+                }
+                "agent" => {
+                    if new.agent.is_empty() {
+                        fields.wrong("session.agent", "must not be empty");
+                    }
+                    self.known_agent(&mut fields, "session.agent", &new.agent);
+                    agent = Some(new.agent.clone());
+                }
+                "expire_after_idle" => {
+                    expire = Some(admission::expire_after_idle(
+                        &mut fields,
+                        "session.expire_after_idle",
+                        new.expire_after_idle,
+                    ));
+                }
+                _ => fields.wrong(
+                    format!("update_mask.paths[{at}]"),
+                    "can't be changed; display_name, labels, agent and expire_after_idle can",
+                ),
+            }
+        }
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "UpdateSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let committed = self
+            .store
+            .update_session(UpdateSession {
+                caller,
+                display_name: name,
+                labels,
+                agent,
+                expire_after_idle: expire,
+            })
+            .await?;
+        Ok(proto::UpdateSessionResponse {
+            session: Some(encode::session(&committed.session)),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn update_queued(
+        &self,
+        mut request: proto::UpdateQueuedRequest,
+    ) -> Result<proto::UpdateQueuedResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let turn_id = fields.turn_id("turn_id", &request.turn_id);
+        fields.request_id(&request.request_id);
+        if let Some(text) = &request.text {
+            fields.input("", text, &[]);
+        }
+        if let Some(position) = request.position {
+            fields.not_negative("position", position.into());
+        }
+        if request.text.is_none() && request.position.is_none() {
+            fields.wrong("text", "set text, position or both");
+        }
+        let (key, turn_id) = fields.finish(key.zip(turn_id))?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "UpdateQueued",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let committed = self
+            .store
+            .update_queued(UpdateQueued {
+                caller,
+                turn_id,
+                text: request.text,
+                position: request.position,
+            })
+            .await?;
+        Ok(proto::UpdateQueuedResponse {
+            turn: committed
+                .turn
+                .map(|turn| encode::turn(&turn, TurnTexts::Cut)),
+            queue_position: committed.receipt.queue_position,
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn remove_queued(
+        &self,
+        mut request: proto::RemoveQueuedRequest,
+    ) -> Result<proto::RemoveQueuedResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let turn_id = fields.turn_id("turn_id", &request.turn_id);
+        fields.request_id(&request.request_id);
+        let (key, turn_id) = fields.finish(key.zip(turn_id))?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "RemoveQueued",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let committed = self.store.remove_queued(caller, turn_id).await?;
+        Ok(proto::RemoveQueuedResponse {
+            turn: committed
+                .turn
+                .map(|turn| encode::turn(&turn, TurnTexts::Cut)),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+
+    pub(super) async fn clear_queue(
+        &self,
+        mut request: proto::ClearQueueRequest,
+    ) -> Result<proto::ClearQueueResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        fields.request_id(&request.request_id);
+        let key = fields.finish(key)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let caller = self
+            .caller(
+                key,
+                "ClearQueue",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
+            .await?;
+        let committed = self.store.clear_queue(caller).await?;
+        Ok(proto::ClearQueueResponse {
+            turns: committed
+                .cleared
+                .iter()
+                .map(|turn| encode::turn(turn, TurnTexts::Cut))
+                .collect(),
+            seq: committed.receipt.seq,
+            replayed: committed.replayed,
+            log_id: committed.session.log_id.to_string(),
+        })
+    }
+}

@@ -1,0 +1,350 @@
+//! `GatewayService`: each call is parsed, handed to the store or the feed, and answered. Handlers hold no state.
+//!
+//! * [`admission`]: Enqueue, Steer, and what makes sessions.
+//! * [`control`]: Abort, Reset, Delete, the queue, UpdateSession.
+//! * [`reads`]: everything that only looks.
+//! * [`streams`]: Subscribe, Run, WatchSessions.
+
+mod admission;
+mod control;
+mod reads;
+mod streams;
+
+use super::{handover::Handed, status::status};
+use crate::{
+    agent::Capabilities,
+    clock,
+    domain::{
+        ids::{Principal, SessionKey, SessionRow},
+        refusal::Refusal,
+        session::Session,
+    },
+    feed::{Feed, Tail},
+    proto::{self, gateway_service_server::GatewayService},
+    session::{disconnect::Disconnects, registry::Registry},
+    store::{Caller, Committed, RequestKey, Store},
+    wire::parse::{self, Fields},
+};
+use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, async_trait};
+
+/// Requests above this are hashed off the serving threads, in bytes.
+const HASH_HERE_MAX_BYTES: usize = 64 * 1024;
+
+/// What handlers must know of an agent.
+#[derive(Clone, Debug)]
+pub struct AgentFacts {
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Directories, resolved, under which a session may ask for its `cwd`.
+    pub cwd_roots: Vec<PathBuf>,
+}
+
+/// The service.
+pub struct Gateway {
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The events.
+    pub feed: Arc<Feed>,
+    /// Who is awake.
+    pub registry: Arc<Registry>,
+    /// Streams that cancel their turn when they go.
+    pub disconnects: Arc<Disconnects>,
+    /// Every configured agent.
+    pub agents: BTreeMap<String, AgentFacts>,
+    /// Agent of sessions that name none.
+    pub default_agent: String,
+    /// How long a turn may run where its caller does not say.
+    pub turn_timeout: Duration,
+    /// Cancelled at the end of a drain: watches end.
+    pub ending: CancellationToken,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Gives a handler's result to tonic.
+fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
+    result
+        .map(Response::new)
+        .map_err(|refusal| status(&refusal))
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// The caller. Until keys exist every caller is the same one.
+    fn principal(&self) -> Principal {
+        Principal::local()
+    }
+
+    fn refuse_while_draining(&self) -> Result<(), Refusal> {
+        if self.registry.draining() {
+            Err(Refusal::Draining { last_seq: None })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What every command carries. `request` is the request with its `request_id` taken out.
+    async fn caller<R>(
+        &self,
+        key: SessionKey,
+        method: &'static str,
+        request_id: String,
+        request: &R,
+        expected_generation: Option<i64>,
+    ) -> Result<Caller, Refusal>
+    where
+        R: prost::Message + Clone + 'static,
+    {
+        let request = if request_id.is_empty() {
+            None
+        } else {
+            let hash = if request.encoded_len() <= HASH_HERE_MAX_BYTES {
+                parse::request_hash(request)
+            } else {
+                let request = request.clone();
+                off_thread(move || parse::request_hash(&request)).await?
+            };
+            Some(RequestKey {
+                request_id,
+                method,
+                hash,
+            })
+        };
+        Ok(Caller {
+            principal: self.principal(),
+            key,
+            request,
+            expected_generation,
+            now: clock::now(),
+        })
+    }
+
+    /// Runs a command to its end even if the caller leaves, then tells the session's actor.
+    async fn carry_out(
+        &self,
+        command: impl Future<Output = Result<Committed, Refusal>> + Send + 'static,
+    ) -> Result<Committed, Refusal> {
+        let registry = self.registry.clone();
+        let task = tokio::spawn(async move {
+            let committed = command.await?;
+            registry.nudge(committed.session.row);
+            Ok(committed)
+        });
+        task.await.map_err(|problem| super::status::bug(&problem))?
+    }
+
+    async fn session(&self, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
+        self.store.session(&self.principal().tenant, key).await
+    }
+
+    async fn tail_of(&self, row: SessionRow) -> Result<Option<Arc<Tail>>, Refusal> {
+        self.feed.tail(&self.store, row).await
+    }
+
+    /// The session's tail, with `min_seq` reached: here it always is, unless it is beyond the log.
+    async fn tail(&self, key: &SessionKey, min_seq: i64) -> Result<Arc<Tail>, Refusal> {
+        let session = self.session(key).await?;
+        let tail = self
+            .tail_of(session.row)
+            .await?
+            .ok_or_else(|| Refusal::SessionDeleted {
+                key: key.to_string(),
+            })?;
+        let session = tail.session();
+        if min_seq > session.head {
+            return Err(Refusal::CursorAhead(crate::feed::log_range(&session)));
+        }
+        Ok(tail)
+    }
+
+    /// Refuses an agent that is not configured.
+    fn known_agent(&self, fields: &mut Fields, field: &str, agent: &str) {
+        if !agent.is_empty() && !self.agents.contains_key(agent) {
+            let names: Vec<&str> = self.agents.keys().map(String::as_str).collect();
+            fields.wrong(
+                field,
+                format!("no such agent; there are {}", names.join(", ")),
+            );
+        }
+    }
+}
+
+/// Runs what would hold a serving thread for long.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|problem| super::status::bug(&problem))
+}
+
+#[async_trait]
+impl GatewayService for Gateway {
+    type RunStream = Handed<proto::GatewayEvent>;
+    type SubscribeStream = Handed<proto::GatewayEvent>;
+    type WatchSessionsStream = ReceiverStream<Result<proto::SessionSnapshot, Status>>;
+
+    async fn enqueue(
+        &self,
+        request: Request<proto::EnqueueRequest>,
+    ) -> Answer<proto::EnqueueResponse> {
+        answer(self.enqueue(request.into_inner()).await)
+    }
+
+    async fn run(&self, request: Request<proto::RunRequest>) -> Answer<Self::RunStream> {
+        self.run(request.into_inner())
+            .await
+            .map_err(|refusal| status(&refusal))
+    }
+
+    async fn await_turn(
+        &self,
+        request: Request<proto::AwaitTurnRequest>,
+    ) -> Answer<proto::AwaitTurnResponse> {
+        answer(self.await_turn(request.into_inner()).await)
+    }
+
+    async fn get_turn(
+        &self,
+        request: Request<proto::GetTurnRequest>,
+    ) -> Answer<proto::GetTurnResponse> {
+        answer(self.get_turn(request.into_inner()).await)
+    }
+
+    async fn list_turns(
+        &self,
+        request: Request<proto::ListTurnsRequest>,
+    ) -> Answer<proto::ListTurnsResponse> {
+        answer(self.list_turns(request.into_inner()).await)
+    }
+
+    async fn steer(&self, request: Request<proto::SteerRequest>) -> Answer<proto::SteerResponse> {
+        answer(self.steer(request.into_inner()).await)
+    }
+
+    async fn abort(&self, request: Request<proto::AbortRequest>) -> Answer<proto::AbortResponse> {
+        answer(self.abort(request.into_inner()).await)
+    }
+
+    async fn reset(&self, request: Request<proto::ResetRequest>) -> Answer<proto::ResetResponse> {
+        answer(self.reset(request.into_inner()).await)
+    }
+
+    async fn list_queue(
+        &self,
+        request: Request<proto::ListQueueRequest>,
+    ) -> Answer<proto::ListQueueResponse> {
+        answer(self.list_queue(request.into_inner()).await)
+    }
+
+    async fn update_queued(
+        &self,
+        request: Request<proto::UpdateQueuedRequest>,
+    ) -> Answer<proto::UpdateQueuedResponse> {
+        answer(self.update_queued(request.into_inner()).await)
+    }
+
+    async fn remove_queued(
+        &self,
+        request: Request<proto::RemoveQueuedRequest>,
+    ) -> Answer<proto::RemoveQueuedResponse> {
+        answer(self.remove_queued(request.into_inner()).await)
+    }
+
+    async fn clear_queue(
+        &self,
+        request: Request<proto::ClearQueueRequest>,
+    ) -> Answer<proto::ClearQueueResponse> {
+        answer(self.clear_queue(request.into_inner()).await)
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Answer<Self::SubscribeStream> {
+        self.subscribe(request.into_inner())
+            .await
+            .map_err(|refusal| status(&refusal))
+    }
+
+    async fn read_events(
+        &self,
+        request: Request<proto::ReadEventsRequest>,
+    ) -> Answer<proto::ReadEventsResponse> {
+        answer(self.read_events(request.into_inner()).await)
+    }
+
+    async fn watch_sessions(
+        &self,
+        request: Request<proto::WatchSessionsRequest>,
+    ) -> Answer<Self::WatchSessionsStream> {
+        answer(self.watch_sessions(request.into_inner()))
+    }
+
+    async fn create_session(
+        &self,
+        request: Request<proto::CreateSessionRequest>,
+    ) -> Answer<proto::CreateSessionResponse> {
+        answer(self.create_session(request.into_inner()).await)
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<proto::GetSessionRequest>,
+    ) -> Answer<proto::GetSessionResponse> {
+        answer(self.get_session(request.into_inner()).await)
+    }
+
+    async fn get_session_state(
+        &self,
+        request: Request<proto::GetSessionStateRequest>,
+    ) -> Answer<proto::GetSessionStateResponse> {
+        answer(self.get_session_state(request.into_inner()).await)
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<proto::ListSessionsRequest>,
+    ) -> Answer<proto::ListSessionsResponse> {
+        answer(self.list_sessions(request.into_inner()).await)
+    }
+
+    async fn update_session(
+        &self,
+        request: Request<proto::UpdateSessionRequest>,
+    ) -> Answer<proto::UpdateSessionResponse> {
+        answer(self.update_session(request.into_inner()).await)
+    }
+
+    async fn delete_session(
+        &self,
+        request: Request<proto::DeleteSessionRequest>,
+    ) -> Answer<proto::DeleteSessionResponse> {
+        answer(self.delete_session(request.into_inner()).await)
+    }
+
+    async fn fork_session(
+        &self,
+        request: Request<proto::ForkSessionRequest>,
+    ) -> Answer<proto::ForkSessionResponse> {
+        answer(self.fork_session(request.into_inner()).await)
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<proto::ListMessagesRequest>,
+    ) -> Answer<proto::ListMessagesResponse> {
+        answer(self.list_messages(request.into_inner()).await)
+    }
+
+    async fn get_attachment(
+        &self,
+        request: Request<proto::GetAttachmentRequest>,
+    ) -> Answer<proto::GetAttachmentResponse> {
+        answer(self.get_attachment(request.into_inner()).await)
+    }
+}

@@ -1,0 +1,265 @@
+//! Subscribe, Run, WatchSessions.
+
+use super::Gateway;
+use crate::{
+    domain::{
+        ids::SessionKey,
+        refusal::Refusal,
+        session::{Session, SessionState},
+    },
+    feed::{self, Reader, ReaderOptions, Step},
+    grpc::{
+        handover::{self, Handed},
+        status::status,
+    },
+    proto,
+    session::disconnect::Connected,
+    wire::{encode, parse::Fields},
+};
+use bytes::Bytes;
+use http_body::Frame;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status};
+
+/// `progress_interval` where the caller names none.
+const PROGRESS_DEFAULT: Duration = Duration::from_secs(15);
+/// Shortest `progress_interval`.
+const PROGRESS_MIN: Duration = Duration::from_secs(1);
+/// Longest `progress_interval`.
+const PROGRESS_MAX: Duration = Duration::from_secs(300);
+/// Longest `coalesce`.
+const COALESCE_MAX: Duration = Duration::from_millis(50);
+/// Heartbeat of WatchSessions.
+const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
+/// Snapshots that wait for a watcher's connection; what comes meanwhile waits in the watch, newest state only.
+const WATCH_QUEUE: usize = 64;
+/// Sessions read at a time for a watcher's first list.
+const WATCH_PAGE: usize = 200;
+
+/// A reader as the body of an answer: frames, then the trailers that say why it ended.
+struct ReaderBody {
+    reader: Pin<Box<Reader>>,
+    ended: bool,
+    /// Its drop is the disconnect.
+    _connected: Option<Connected>,
+}
+
+// === impl ReaderBody ===
+
+impl http_body::Body for ReaderBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(self.reader.as_mut().poll_step(context)) {
+            Step::Frames(frames) => Frame::data(frames),
+            Step::End(end) => {
+                self.ended = true;
+                let status = match end {
+                    Ok(()) => Status::ok(""),
+                    Err(refusal) => status(&refusal),
+                };
+                Frame::trailers(handover::trailers(&status))
+            }
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(super) async fn subscribe(
+        &self,
+        request: proto::SubscribeRequest,
+    ) -> Result<Response<Handed<proto::GatewayEvent>>, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let kinds = fields.kinds(&request.kinds);
+        let cursor = request.cursor.clone().unwrap_or_default();
+        fields.not_negative("cursor.after_seq", cursor.after_seq);
+        fields.not_negative("min_seq", request.min_seq);
+        let progress_interval = fields
+            .span(
+                "progress_interval",
+                request.progress_interval,
+                PROGRESS_MIN,
+                PROGRESS_MAX,
+            )
+            .unwrap_or(PROGRESS_DEFAULT);
+        let coalesce = fields
+            .span("coalesce", request.coalesce, Duration::ZERO, COALESCE_MAX)
+            .unwrap_or(Duration::ZERO);
+        if request.from_oldest && request.cursor.is_some() {
+            fields.wrong("from_oldest", "can't stand beside a cursor");
+        }
+        let key = fields.finish(key)?;
+        let tail = self.tail(&key, request.min_seq).await?;
+        let session = tail.session();
+        let replay = request.from_oldest || request.cursor.is_some();
+        let after = if replay {
+            feed::resolve_cursor(
+                &session,
+                &cursor.log_id,
+                cursor.after_seq,
+                request.from_oldest,
+            )?
+        } else {
+            session.head
+        };
+        let permit = self.feed.stream_permit()?;
+        let reader = Reader::new(
+            tail,
+            self.store.clone(),
+            permit,
+            ReaderOptions {
+                after,
+                replay,
+                kinds,
+                deltas: request.deltas.unwrap_or(true),
+                hello: true,
+                progress_interval,
+                coalesce,
+                turn: None,
+            },
+        );
+        Ok(handover::stream(ReaderBody {
+            reader: Box::pin(reader),
+            ended: false,
+            _connected: None,
+        }))
+    }
+
+    pub(super) async fn run(
+        &self,
+        request: proto::RunRequest,
+    ) -> Result<Response<Handed<proto::GatewayEvent>>, Refusal> {
+        let mut fields = Fields::default();
+        fields.not_negative("after_seq", request.after_seq);
+        let Some(enqueue) = request.enqueue else {
+            fields.wrong("enqueue", "must be set");
+            return Err(fields.check().expect_err("a field is wrong"));
+        };
+        fields.check()?;
+        let permit = self.feed.stream_permit()?;
+        let committed = self.admit(enqueue, "enqueue.", false).await?;
+        let (session, turn) = (committed.session, committed.turn);
+        let key: SessionKey = session.key.clone();
+        let gone = || Refusal::SessionDeleted {
+            key: key.to_string(),
+        };
+        let turn_id = turn.ok_or_else(gone)?.turn_id;
+        let tail = self.tail_of(session.row).await?.ok_or_else(gone)?;
+        let first = self.store.turn_first_seq(session.row, turn_id).await?;
+        let connected = request.cancel_on_disconnect.then(|| {
+            self.disconnects
+                .connected(self.principal(), key.clone(), session.row, turn_id)
+        });
+        let reader = Reader::new(
+            tail,
+            self.store.clone(),
+            permit,
+            ReaderOptions {
+                after: (first - 1).max(request.after_seq),
+                replay: true,
+                kinds: Vec::new(),
+                deltas: true,
+                hello: false,
+                progress_interval: PROGRESS_DEFAULT,
+                coalesce: Duration::ZERO,
+                turn: Some(turn_id),
+            },
+        );
+        Ok(handover::stream(ReaderBody {
+            reader: Box::pin(reader),
+            ended: false,
+            _connected: connected,
+        }))
+    }
+
+    pub(super) fn watch_sessions(
+        &self,
+        request: proto::WatchSessionsRequest,
+    ) -> Result<ReceiverStream<Result<proto::SessionSnapshot, Status>>, Refusal> {
+        let mut fields = Fields::default();
+        let filter = fields.filter(request.filter);
+        fields.check()?;
+        let permit = self.feed.stream_permit()?;
+        let tenant = self.principal().tenant;
+        // Watched before the list is read, so that no change falls between.
+        let mut watch = self.feed.watch(tenant.clone(), filter.clone());
+        let store = self.store.clone();
+        let ending = self.ending.clone();
+        let initial = request.initial.unwrap_or(true);
+        let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let work = async {
+                let mut after = None;
+                let mut listing = initial;
+                while listing {
+                    let page = store
+                        .list_sessions(&tenant, filter.clone(), after, WATCH_PAGE)
+                        .await?;
+                    for session in &page.sessions {
+                        watch.listed(session.row);
+                        if sender.send(Ok(encode::session(session))).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    after = page.next;
+                    listing = after.is_some();
+                }
+                let mut heartbeat = tokio::time::interval(WATCH_HEARTBEAT);
+                loop {
+                    tokio::select! {
+                        changed = watch.next() => for session in changed? {
+                            if sender.send(Ok(watched(&session))).await.is_err() {
+                                return Ok(());
+                            }
+                        },
+                        // Its first tick is now: the list is complete.
+                        _ = heartbeat.tick() => {
+                            if sender.send(Ok(proto::SessionSnapshot::default())).await.is_err() {
+                                return Ok(());
+                            }
+                        }
+                        () = ending.cancelled() => return Err(Refusal::Draining { last_seq: None }),
+                        () = sender.closed() => return Ok(()),
+                    }
+                }
+            };
+            let ended: Result<(), Refusal> = work.await;
+            if let Err(refusal) = ended {
+                // Nobody listens any more where this fails.
+                let _ = sender.send(Err(status(&refusal))).await;
+            }
+        });
+        Ok(ReceiverStream::new(receiver))
+    }
+}
+
+fn watched(session: &Session) -> proto::SessionSnapshot {
+    match session.state {
+        SessionState::Deleted => encode::deleted_session(session),
+        SessionState::Idle
+        | SessionState::Running
+        | SessionState::WaitingInput
+        | SessionState::Canceling
+        | SessionState::Resetting
+        | SessionState::Deleting => encode::session(session),
+    }
+}

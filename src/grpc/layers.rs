@@ -1,0 +1,341 @@
+//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), panics, and
+//! the errors that tonic makes itself, brought into the table of `status.rs`.
+//!
+//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
+//! [`INPUT_MESSAGE_MAX_BYTES`].
+//! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
+
+use super::{
+    handover,
+    request_body::{Bounded, Room},
+    status,
+};
+use crate::domain::{
+    Refusal,
+    limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    middleware::{Next, from_fn, map_response},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use std::{
+    any::Any,
+    fmt::{self, Display},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tonic::Status;
+
+/// Longest time until the answer (of a stream: its head), whatever `grpc-timeout` says. Above every wait that the
+/// contract names, but for those of [`WAITS`].
+pub const CALL_MAX: Duration = Duration::from_secs(120);
+/// Calls that wait for a turn's end, which has bounds of its own (`turn_timeout`, `grace`): only the caller's deadline
+/// counts.
+const WAITS: [&str; 4] = [
+    "/quarterdeck.v1.GatewayService/AwaitTurn",
+    "/quarterdeck.v1.GatewayService/Abort",
+    "/quarterdeck.v1.GatewayService/Reset",
+    "/quarterdeck.v1.GatewayService/DeleteSession",
+];
+/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`].
+const INPUTS: [&str; 3] = [
+    "/quarterdeck.v1.GatewayService/Enqueue",
+    "/quarterdeck.v1.GatewayService/Run",
+    "/quarterdeck.v1.GatewayService/Steer",
+];
+/// Digits of `grpc-timeout`, by the protocol.
+const TIMEOUT_MAX_DIGITS: usize = 8;
+
+/// The answer's body: ends at the caller's deadline, and turns a panic into a status.
+struct Guarded {
+    inner: Body,
+    /// The caller's deadline; `None` where it named none, which is the cheap and common case of a stream.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// After our own trailers nothing more is sent.
+    ended: bool,
+}
+
+/// Puts the layers around the services of `routes`, and the answer for unknown ones behind them.
+///
+/// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
+/// no fallback of their own.
+pub fn layered(routes: Router) -> Router {
+    let room = Room::new();
+    routes
+        .route_layer(map_response(async |response| handover::swap(response)))
+        .route_layer(from_fn(move |request, next| {
+            guard(request, next, room.clone())
+        }))
+        .fallback(unknown)
+}
+
+/// Answers what no service takes.
+async fn unknown(request: Request) -> Response {
+    if is_grpc(request.headers()) {
+        refuse(&Refusal::MethodUnknown)
+    } else {
+        (StatusCode::NOT_FOUND, "not found\n").into_response()
+    }
+}
+
+async fn guard(request: Request, next: Next, room: Room) -> Response {
+    if let Some(no) = not_a_call(&request) {
+        return no.into_response();
+    }
+    let asked = match timeout_of(request.headers()) {
+        Ok(timeout) => timeout,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let path = request.uri().path();
+    let waits = WAITS.contains(&path);
+    let limit = if INPUTS.contains(&path) {
+        INPUT_MESSAGE_MAX_BYTES
+    } else {
+        MESSAGE_MAX_BYTES
+    };
+
+    let now = Instant::now();
+    // 99999999 hours do not fit every clock; a deadline so far away is none.
+    let deadline = asked.and_then(|timeout| now.checked_add(timeout));
+    let answer_by = match deadline {
+        deadline if waits => deadline,
+        Some(deadline) => Some(deadline.min(now + CALL_MAX)),
+        None => Some(now + CALL_MAX),
+    };
+    // The others have `CALL_MAX`, uploads included.
+    let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
+
+    let answer = catch_panic(next.run(request));
+    let answered = match answer_by {
+        Some(at) => timeout_at(at, answer)
+            .await
+            .unwrap_or(Err(Refusal::DeadlineExceeded)),
+        None => answer.await,
+    };
+    match answered {
+        Err(refusal) => refuse(&refusal),
+        Ok(response) => match foreign(response.headers()) {
+            Some(refusal) => refuse(&refusal),
+            None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
+        },
+    }
+}
+
+/// Why a request is no gRPC call that may be answered here.
+fn not_a_call(request: &Request) -> Option<(StatusCode, &'static str)> {
+    if request.headers().contains_key(header::ORIGIN) {
+        // Only browsers send it. A page must not reach a server on loopback, be it by a name that points there.
+        return Some((
+            StatusCode::FORBIDDEN,
+            "calls from web pages are not enabled\n",
+        ));
+    }
+    if request.method() != Method::POST {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n"));
+    }
+    if !is_grpc(request.headers()) {
+        return Some((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type of gRPC calls is application/grpc\n",
+        ));
+    }
+    None
+}
+
+/// `application/grpc`, alone or with `+proto` or parameters. Other encodings of messages are not spoken.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(|it| it.as_bytes());
+    let Some(rest) = content_type.and_then(|it| it.strip_prefix(b"application/grpc")) else {
+        return false;
+    };
+    let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
+    rest.is_empty() || rest.starts_with(b";")
+}
+
+/// `grpc-timeout` as the protocol writes it: up to eight digits and a unit.
+fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let parse = || {
+        let (digits, unit) = value
+            .as_bytes()
+            .split_at_checked(value.len().checked_sub(1)?)?;
+        if digits.is_empty() || digits.len() > TIMEOUT_MAX_DIGITS {
+            return None;
+        }
+        let count = digits.iter().try_fold(0_u64, |sum, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| sum * 10 + u64::from(digit - b'0'))
+        })?;
+        Some(match unit {
+            b"H" => Duration::from_secs(count * 3600),
+            b"M" => Duration::from_secs(count * 60),
+            b"S" => Duration::from_secs(count),
+            b"m" => Duration::from_millis(count),
+            b"u" => Duration::from_micros(count),
+            b"n" => Duration::from_nanos(count),
+            _ => return None,
+        })
+    };
+    let invalid = || {
+        Refusal::field(
+            "grpc-timeout",
+            "is not 1 to 8 digits and one of H M S m u n",
+        )
+    };
+    parse().map(Some).ok_or_else(invalid)
+}
+
+/// What tonic's own answer means; `None` for answers that a handler gave.
+fn foreign(headers: &HeaderMap) -> Option<Refusal> {
+    if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return None;
+    }
+    status::foreign(&Status::from_header_map(headers)?)
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    status::status(refusal).into_http::<Body>()
+}
+
+/// Runs `future`; a panic in it becomes a bug with an id.
+async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Refusal> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // Unwind safe: after a panic the future is dropped and never polled again.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(status::bug(&Panic(panic)))),
+        }
+    })
+    .await
+}
+
+/// What a panic said.
+struct Panic(Box<dyn Any + Send>);
+
+// === impl Panic ===
+
+impl Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let literal = self.0.downcast_ref::<&str>().copied();
+        let text = literal.or_else(|| self.0.downcast_ref::<String>().map(String::as_str));
+        write!(f, "panic: {}", text.unwrap_or("(no text)"))
+    }
+}
+
+// === impl Guarded ===
+
+impl Guarded {
+    fn new(inner: Body, deadline: Option<Instant>) -> Self {
+        Self {
+            inner,
+            deadline: deadline.map(|at| Box::pin(sleep_until(at))),
+            ended: false,
+        }
+    }
+
+    fn end(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.ended = true;
+        // What feeds the stream goes with it, now: the peer may read these trailers much later.
+        self.inner = Body::empty();
+        let trailers = handover::trailers(&refusal.into());
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        // Looked at first: a stream that always has something to send ends too. Unwind safe: see `end`.
+        if let Some(deadline) = &mut this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return this.end(Refusal::DeadlineExceeded);
+        }
+        match catch_unwind(AssertUnwindSafe(|| {
+            Pin::new(&mut this.inner).poll_frame(cx)
+        })) {
+            Ok(polled) => polled,
+            Err(panic) => this.end(status::bug(&Panic(panic))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        let parse = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            timeout_of(&headers)
+        };
+        assert_eq!(timeout_of(&HeaderMap::new()), Ok(None));
+        assert_eq!(parse("1S"), Ok(Some(Duration::from_secs(1))));
+        assert_eq!(parse("250m"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(
+            parse("99999999H"),
+            Ok(Some(Duration::from_secs(99_999_999 * 3600)))
+        );
+        for wrong in [
+            "",
+            "S",
+            "1",
+            "100000000S",
+            "-1S",
+            "1s",
+            "1 S",
+            "+1S",
+            "0x1S",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_grpc_with_protobuf_is_spoken() {
+        for (content_type, spoken) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc+json", false),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            assert_eq!(is_grpc(&headers), spoken, "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The actor of one awake session: the only one that writes its log while it is awake.
+//!
+//! It claims the session, then does one thing at a time: it runs a turn when the registry grants it one, or finishes a
+//! Delete, or waits. It holds a delta back until every durable event that its agent emitted earlier is published.
+//! It ends when it has been idle for long, when it is fenced, and at a drain.
+
+use super::{
+    handle::{Done, Drain, Handle, Used, Workshop},
+    running::Running,
+};
+use crate::{
+    agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    clock,
+    domain::{
+        ids::SessionRow,
+        limits::KILL_PROOF_MAX,
+        refusal::Refusal,
+        session::{Session, SessionState},
+        turn::Cause,
+    },
+    feed::Tail,
+    store::{Ended, Fence, Started, TurnEnd, Write},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+/// Tries to open an agent for one turn.
+const OPEN_TRIES: u32 = 3;
+/// Pause before the second try; doubles for each further one.
+const OPEN_BACKOFF: Duration = Duration::from_millis(250);
+/// Time that readers have to read to `session_deleted`.
+const DELETE_READ_MAX: Duration = Duration::from_secs(5);
+/// Pause before a commit that the store did not take is tried again; doubles up to the maximum.
+const STORE_BACKOFF: Duration = Duration::from_millis(50);
+/// Longest such pause.
+const STORE_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Why an actor can't go on.
+#[derive(Debug)]
+pub enum Lost {
+    /// Another owner has the session, or it is gone.
+    Fenced,
+    /// The store refused what can't be refused: a bug, logged.
+    Broken(Refusal),
+}
+
+/// An open agent and what it was opened for.
+pub(super) struct Opened {
+    pub(super) agent: Agent,
+    pub(super) capabilities: Capabilities,
+    session_id: Uuid,
+    name: String,
+    model: String,
+    thinking_level: String,
+}
+
+/// The actor.
+pub struct Actor {
+    pub(super) workshop: Arc<Workshop>,
+    pub(super) handle: Arc<Handle>,
+    pub(super) drain: watch::Receiver<Drain>,
+    pub(super) row: SessionRow,
+    pub(super) fence: Fence,
+    pub(super) tail: Arc<Tail>,
+    pub(super) opened: Option<Opened>,
+    done: mpsc::Sender<Done>,
+}
+
+/// What became of the attempt to have an agent.
+enum Opening {
+    Ready(Opened),
+    End(TurnEnd),
+}
+
+// === impl Actor ===
+
+impl Actor {
+    /// Claims the session and works until there is no reason to stay awake.
+    ///
+    /// # Errors
+    /// Why the session was lost; its active turn, if there is one, needs another owner.
+    pub async fn run(
+        workshop: Arc<Workshop>,
+        handle: Arc<Handle>,
+        row: SessionRow,
+        done: mpsc::Sender<Done>,
+    ) -> Result<(), Lost> {
+        let Some(tail) = workshop
+            .feed
+            .tail(&workshop.store, row)
+            .await
+            .map_err(lost)?
+        else {
+            return Ok(());
+        };
+        let (fence, _) = workshop.store.claim(row).await.map_err(lost)?;
+        let mut actor = Self {
+            drain: workshop.drain.clone(),
+            workshop,
+            handle,
+            row,
+            fence,
+            tail,
+            opened: None,
+            done,
+        };
+        let ended = actor.work().await;
+        actor.close_agent().await;
+        ended
+    }
+
+    async fn work(&mut self) -> Result<(), Lost> {
+        loop {
+            if self.handle.take_grant() {
+                self.handle.set_idle(None);
+                let used = self.granted().await?;
+                self.handle.set_idle(Some(Instant::now()));
+                // The registry waits for this; it is gone only when the process ends.
+                let _ = self
+                    .done
+                    .send(Done {
+                        session: self.row,
+                        used,
+                    })
+                    .await;
+                if self.tail.session().state == SessionState::Deleted {
+                    return Ok(());
+                }
+                continue;
+            }
+            if self.handle.should_close() || *self.drain.borrow() != Drain::No {
+                return Ok(());
+            }
+            let idle_over = self.opened.is_none().then_some(Duration::ZERO);
+            let idle = idle_over.unwrap_or(self.workshop.agent_idle_timeout);
+            tokio::select! {
+                () = self.handle.nudge.notified() => {}
+                _ = self.drain.changed() => {}
+                () = idle_event(&mut self.opened) => self.opened = None,
+                () = tokio::time::sleep(idle) => return Ok(()),
+            }
+        }
+    }
+
+    /// Uses one grant.
+    async fn granted(&mut self) -> Result<Used, Lost> {
+        if self.tail.session().state == SessionState::Deleting {
+            return self.delete().await;
+        }
+        if *self.drain.borrow() != Drain::No {
+            return Ok(Used::Well);
+        }
+        match self
+            .workshop
+            .store
+            .start_next(self.fence, clock::now())
+            .await
+        {
+            Ok(Some(started)) => {
+                self.turn(started).await?;
+                Ok(Used::Well)
+            }
+            Ok(None) => Ok(Used::Well),
+            Err(Refusal::StoreUnavailable) => Ok(Used::NotYet),
+            Err(other) => Err(lost(other)),
+        }
+    }
+
+    async fn turn(&mut self, started: Started) -> Result<(), Lost> {
+        let turn_id = started.turn.turn_id;
+        info!(session = %started.session.key, turn = %turn_id, attempt = started.turn.attempt, "turn started");
+        let deadline = tokio::time::Instant::now() + started.turn.turn_timeout;
+        let ended = match self.open_agent(&started, deadline).await? {
+            Opening::End(end) => self.end_turn(Vec::new(), end, String::new()).await?,
+            Opening::Ready(opened) => {
+                self.opened = Some(opened);
+                Running::new(self, started, deadline).run().await?
+            }
+        };
+        info!(session = %ended.session.key, turn = %turn_id, state = ?ended.turn.state, "turn ended");
+        let other_generation = self
+            .opened
+            .as_ref()
+            .is_some_and(|o| o.session_id != ended.session.session_id);
+        if other_generation {
+            self.close_agent().await;
+        }
+        Ok(())
+    }
+
+    /// An agent that fits the session as it is now: the open one, or a new one.
+    async fn open_agent(
+        &mut self,
+        started: &Started,
+        deadline: tokio::time::Instant,
+    ) -> Result<Opening, Lost> {
+        let session = &started.session;
+        if let Some(opened) = self.opened.take() {
+            if opened.fits(session) && !opened.agent.commands.is_closed() {
+                return Ok(Opening::Ready(opened));
+            }
+            close(opened).await;
+        }
+        let unavailable = |why: String| Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why));
+        let Some(driver) = self.workshop.drivers.get(&session.agent).cloned() else {
+            let why = format!("agent {} is not configured any more", session.agent);
+            return Ok(unavailable(why));
+        };
+        let request = match self.open_request(session).await {
+            Ok(request) => request,
+            Err(problem) => {
+                return Ok(unavailable(format!(
+                    "the session's directories can't be made: {problem}"
+                )));
+            }
+        };
+        let mut why = String::new();
+        for attempt in 0..OPEN_TRIES {
+            if attempt > 0 {
+                let pause = OPEN_BACKOFF * 2u32.pow(attempt - 1);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    end = self.stop_before_start(deadline) => return Ok(Opening::End(end?)),
+                }
+            }
+            let opening = driver.open(request.clone());
+            let opened = tokio::select! {
+                opened = opening => opened,
+                end = self.stop_before_start(deadline) => return Ok(Opening::End(end?)),
+            };
+            match opened {
+                Ok(agent) => {
+                    return Ok(Opening::Ready(Opened {
+                        agent,
+                        capabilities: driver.capabilities(),
+                        session_id: session.session_id,
+                        name: session.agent.clone(),
+                        model: session.model.clone(),
+                        thinking_level: session.thinking_level.clone(),
+                    }));
+                }
+                Err(problem) => {
+                    warn!(session = %session.key, agent = %session.agent, %problem, "the agent did not start");
+                    why = problem.to_string();
+                }
+            }
+        }
+        Ok(unavailable(why))
+    }
+
+    async fn open_request(&self, session: &Session) -> std::io::Result<OpenRequest> {
+        let directories = &self.workshop.directories;
+        let working_directory = if session.cwd.is_empty() {
+            directories.work(session.uid)
+        } else {
+            session.cwd.clone().into()
+        };
+        let session_directory = directories.agent(session.uid);
+        let tenant_directory = directories.tenant(&session.tenant, &session.agent);
+        if session.cwd.is_empty() {
+            tokio::fs::create_dir_all(&working_directory).await?;
+        }
+        tokio::fs::create_dir_all(&session_directory).await?;
+        tokio::fs::create_dir_all(&tenant_directory).await?;
+        Ok(OpenRequest {
+            tenant: session.tenant.clone(),
+            session_key: session.key.to_string(),
+            session_id: session.session_id,
+            model: session.model.clone(),
+            thinking_level: session.thinking_level.clone(),
+            working_directory,
+            session_directory,
+            tenant_directory,
+        })
+    }
+
+    /// Comes back when the turn must end before its agent ever got it.
+    async fn stop_before_start(&self, deadline: tokio::time::Instant) -> Result<TurnEnd, Lost> {
+        let mut drain = self.drain.clone();
+        loop {
+            // Looked at first: the nudge may have come while nobody waited.
+            if self.accepted_stop().await?.is_some() {
+                return Ok(TurnEnd::Stopped);
+            }
+            tokio::select! {
+                () = self.handle.nudge.notified() => {}
+                _ = drain.wait_for(|d| *d == Drain::Over) => {
+                    return Ok(TurnEnd::Failed(Cause::Draining, Cause::Draining.sentence().into()));
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    return Ok(TurnEnd::Failed(Cause::TurnTimeout, Cause::TurnTimeout.sentence().into()));
+                }
+            }
+        }
+    }
+
+    /// The stop that was accepted for the active turn.
+    pub(super) async fn accepted_stop(&self) -> Result<Option<crate::domain::turn::Cancel>, Lost> {
+        match self.tail.session().state {
+            SessionState::Canceling | SessionState::Resetting | SessionState::Deleting => {}
+            SessionState::Idle
+            | SessionState::Running
+            | SessionState::WaitingInput
+            | SessionState::Deleted => return Ok(None),
+        }
+        match self.workshop.store.active_turn(self.row).await {
+            Ok(turn) => Ok(turn.and_then(|turn| turn.cancel)),
+            // The next nudge or the next look brings it.
+            Err(Refusal::StoreUnavailable) => Ok(None),
+            Err(other) => Err(lost(other)),
+        }
+    }
+
+    /// Commits what the turn's agent did; waits for a store that does not answer.
+    pub(super) async fn append(&self, writes: Vec<Write>) -> Result<(), Lost> {
+        let mut pause = STORE_BACKOFF;
+        loop {
+            let append = self
+                .workshop
+                .store
+                .append(self.fence, writes.clone(), clock::now());
+            match append.await {
+                Ok(_) => return Ok(()),
+                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(other) => return Err(lost(other)),
+            }
+        }
+    }
+
+    /// Commits the turn's end; waits for a store that does not answer.
+    pub(super) async fn end_turn(
+        &self,
+        writes: Vec<Write>,
+        end: TurnEnd,
+        response_text: String,
+    ) -> Result<Ended, Lost> {
+        let mut pause = STORE_BACKOFF;
+        loop {
+            let ending = self.workshop.store.end_turn(
+                self.fence,
+                writes.clone(),
+                end.clone(),
+                response_text.clone(),
+                clock::now(),
+            );
+            match ending.await {
+                Ok(ended) => return Ok(ended),
+                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(other) => return Err(lost(other)),
+            }
+        }
+    }
+
+    /// Finishes a Delete; nothing is active.
+    async fn delete(&mut self) -> Result<Used, Lost> {
+        self.close_agent().await;
+        let store = self.workshop.store.clone();
+        let session = match store.finish_delete(self.fence, clock::now()).await {
+            Ok(session) => session,
+            Err(Refusal::StoreUnavailable) => return Ok(Used::NotYet),
+            Err(other) => return Err(lost(other)),
+        };
+        self.tail.readers_gone(DELETE_READ_MAX).await;
+        let files = self.workshop.directories.session(session.uid);
+        if let Err(problem) = tokio::fs::remove_dir_all(&files).await
+            && problem.kind() != std::io::ErrorKind::NotFound
+        {
+            // The session stays DELETING until the next Delete or start finishes it.
+            error!(session = %session.key, %problem, "the session's files can't be removed");
+            return Ok(Used::DeleteFailed);
+        }
+        match store.purge_session(self.fence, clock::now()).await {
+            Ok(()) => Ok(Used::Well),
+            Err(Refusal::StoreUnavailable) => Ok(Used::NotYet),
+            Err(other) => Err(lost(other)),
+        }
+    }
+
+    async fn close_agent(&mut self) {
+        if let Some(opened) = self.opened.take() {
+            close(opened).await;
+        }
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    fn fits(&self, session: &Session) -> bool {
+        self.session_id == session.session_id
+            && self.name == session.agent
+            && self.model == session.model
+            && self.thinking_level == session.thinking_level
+    }
+}
+
+pub(super) fn lost(refusal: Refusal) -> Lost {
+    match refusal {
+        Refusal::Fenced | Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. } => {
+            Lost::Fenced
+        }
+        other => Lost::Broken(other),
+    }
+}
+
+async fn wait_for_store(pause: &mut Duration) {
+    warn!("the store did not take a commit; it is tried again");
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(STORE_BACKOFF_MAX);
+}
+
+/// Comes back when an idle agent is gone.
+async fn idle_event(opened: &mut Option<Opened>) {
+    match opened {
+        None => std::future::pending().await,
+        Some(opened) => loop {
+            match opened.agent.events.recv().await {
+                None | Some(AgentEvent::Exited { .. }) => return,
+                // What an idle agent says belongs to no turn.
+                Some(_) => {}
+            }
+        },
+    }
+}
+
+/// Ends an agent and waits for the proof.
+async fn close(opened: Opened) {
+    let Agent {
+        commands,
+        mut events,
+    } = opened.agent;
+    drop(commands);
+    let gone = async { while events.recv().await.is_some() {} };
+    if tokio::time::timeout(KILL_PROOF_MAX, gone).await.is_err() {
+        error!(agent = %opened.name, "an agent did not prove its end");
+    }
+}

@@ -1,0 +1,152 @@
+//! What the registry and a session's actor share, and where a session's agents keep their files.
+
+use crate::{agent::Driver, domain::ids::SessionRow, feed::Feed, store::Store};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+/// How far the gateway is on its way down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It serves.
+    No,
+    /// Running turns may end by themselves; no new one starts.
+    Waiting,
+    /// The window is over: what runs is interrupted.
+    Over,
+}
+
+/// What every actor works with.
+pub struct Workshop {
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// Where deltas go.
+    pub feed: Arc<Feed>,
+    /// Every configured agent.
+    pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// Where agents keep their files.
+    pub directories: Directories,
+    /// How long an agent may be idle.
+    pub agent_idle_timeout: Duration,
+    /// How far the gateway is on its way down.
+    pub drain: watch::Receiver<Drain>,
+}
+
+/// Where agents keep their files, below the data directory.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    root: PathBuf,
+}
+
+/// What the registry holds of an actor.
+#[derive(Debug, Default)]
+pub struct Handle {
+    /// Something that concerns the actor has changed.
+    pub nudge: Notify,
+    granted: AtomicBool,
+    close: AtomicBool,
+    idle_since: Mutex<Option<Instant>>,
+}
+
+/// What an actor tells the registry.
+#[derive(Debug)]
+pub struct Done {
+    /// Its session.
+    pub session: SessionRow,
+    /// How the grant was used.
+    pub used: Used,
+}
+
+/// How a grant was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// As it should.
+    Well,
+    /// The store did not answer: the session must be looked at again.
+    NotYet,
+    /// A Delete failed; it waits for the next Delete or the next start.
+    DeleteFailed,
+}
+
+// === impl Directories ===
+
+impl Directories {
+    /// All below `data_directory`.
+    pub fn new(data_directory: &Path) -> Self {
+        Self {
+            root: data_directory.to_owned(),
+        }
+    }
+
+    /// All files of one session; removed with it.
+    pub fn session(&self, uid: Uuid) -> PathBuf {
+        self.root.join("sessions").join(uid.to_string())
+    }
+
+    /// What the session's agents keep.
+    pub fn agent(&self, uid: Uuid) -> PathBuf {
+        self.session(uid).join("agent")
+    }
+
+    /// Where the session's agents work unless it names a directory.
+    pub fn work(&self, uid: Uuid) -> PathBuf {
+        self.session(uid).join("work")
+    }
+
+    /// What a tenant's agents of one name share.
+    pub fn tenant(&self, tenant: &str, agent: &str) -> PathBuf {
+        let hashed = |text: &str| -> String {
+            let digest = Sha256::digest(text.as_bytes());
+            digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        self.root
+            .join("tenants")
+            .join(hashed(tenant))
+            .join(hashed(agent))
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Lets the actor run one turn (or finish a Delete).
+    pub fn grant(&self) {
+        self.granted.store(true, Ordering::SeqCst);
+        self.nudge.notify_one();
+    }
+
+    /// Takes the grant.
+    pub fn take_grant(&self) -> bool {
+        self.granted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Asks the actor to end where it is idle.
+    pub fn ask_to_close(&self) {
+        self.close.store(true, Ordering::SeqCst);
+        self.nudge.notify_one();
+    }
+
+    /// Whether it was asked to end.
+    pub fn should_close(&self) -> bool {
+        self.close.load(Ordering::SeqCst)
+    }
+
+    /// Notes since when the actor is idle; `None` while it works.
+    pub fn set_idle(&self, since: Option<Instant>) {
+        *self.idle_since.lock().expect("no holder panics") = since;
+    }
+
+    /// Since when the actor is idle.
+    pub fn idle_since(&self) -> Option<Instant> {
+        *self.idle_since.lock().expect("no holder panics")
+    }
+}

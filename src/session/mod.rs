@@ -1,0 +1,14 @@
+//! Sessions at work: who is awake, what runs, how it ends.
+//!
+//! * [`machine`]: what an agent says → what is written; pure.
+//! * `running`: one start of a turn around that machine: stops, timers, checkpoints.
+//! * [`actor`]: one awake session.
+//! * [`registry`]: wakes, bounds, retires, drains.
+//! * [`disconnect`]: `cancel_on_disconnect`.
+
+pub mod actor;
+pub mod disconnect;
+pub mod handle;
+pub mod machine;
+pub mod registry;
+mod running;

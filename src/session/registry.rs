@@ -1,0 +1,357 @@
+//! Who is awake: wakes sessions that have work, bounds how many run, retires idle ones, keeps house, drains.
+//!
+//! One task owns all of it. It learns of work from the feed (each commit names its session), so work that was committed
+//! is found even when its caller is gone; a direct nudge only makes it quicker.
+
+use super::{
+    actor::{Actor, Lost},
+    handle::{Done, Drain, Handle, Used, Workshop},
+};
+use crate::{
+    clock,
+    domain::{
+        ids::SessionRow,
+        refusal::Refusal,
+        session::{Session, SessionState},
+        turn::Cause,
+    },
+    store::TurnEnd,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior},
+};
+use tracing::{error, warn};
+
+/// How often queued turns are looked at for expiry, and work for which there was no room.
+const TICK: Duration = Duration::from_secs(1);
+/// How often there is housekeeping, where the last round left nothing to do.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+/// Time that actors have to end after the drain's window: proof of a kill, and the commit.
+const END_MAX: Duration = Duration::from_secs(12);
+
+/// Bounds of what is awake.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistryOptions {
+    /// Turns that run at a time.
+    pub max_running_turns: usize,
+    /// Sessions that are awake at a time.
+    pub max_awake_agents: usize,
+}
+
+/// What handlers hold of the registry.
+pub struct Registry {
+    handles: Mutex<HashMap<SessionRow, Arc<Handle>>>,
+    drain: watch::Sender<Drain>,
+}
+
+/// The task that owns the actors.
+pub struct RegistryTask {
+    registry: Arc<Registry>,
+    workshop: Arc<Workshop>,
+    options: RegistryOptions,
+    /// Sessions that have a grant.
+    working: HashSet<SessionRow>,
+    /// True where work may be waiting that got no grant.
+    backlog: bool,
+    actors: JoinSet<Result<(), Lost>>,
+    rows: HashMap<Id, SessionRow>,
+    done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Makes the registry's shared half. `drain` is the sender of the workshop's receiver.
+    pub fn new(drain: watch::Sender<Drain>) -> Arc<Self> {
+        Arc::new(Self {
+            handles: Mutex::new(HashMap::new()),
+            drain,
+        })
+    }
+
+    /// Tells a session's actor, if there is one, to look at its rows.
+    pub fn nudge(&self, session: SessionRow) {
+        if let Some(handle) = self.handle(session) {
+            handle.nudge.notify_one();
+        }
+    }
+
+    /// Sessions that are awake.
+    pub fn awake(&self) -> usize {
+        self.handles.lock().expect("no holder panics").len()
+    }
+
+    /// No new turn starts from here on.
+    pub fn begin_drain(&self) {
+        self.drain.send_if_modified(|drain| {
+            let first = *drain == Drain::No;
+            if first {
+                *drain = Drain::Waiting;
+            }
+            first
+        });
+    }
+
+    /// What still runs is interrupted.
+    pub fn end_drain(&self) {
+        self.drain.send_replace(Drain::Over);
+    }
+
+    /// Whether new work is refused.
+    pub fn draining(&self) -> bool {
+        *self.drain.borrow() != Drain::No
+    }
+
+    fn handle(&self, session: SessionRow) -> Option<Arc<Handle>> {
+        self.handles
+            .lock()
+            .expect("no holder panics")
+            .get(&session)
+            .cloned()
+    }
+}
+
+// === impl RegistryTask ===
+
+impl RegistryTask {
+    /// Makes the task.
+    pub fn new(registry: Arc<Registry>, workshop: Arc<Workshop>, options: RegistryOptions) -> Self {
+        Self {
+            registry,
+            workshop,
+            options,
+            working: HashSet::new(),
+            // What an earlier life left is found at the first look.
+            backlog: true,
+            actors: JoinSet::new(),
+            rows: HashMap::new(),
+            done: mpsc::channel(options.max_running_turns.max(1)),
+        }
+    }
+
+    /// Runs until a drain is over: no turn is active any more and every agent is gone.
+    pub async fn run(mut self) {
+        let mut drain = self.workshop.drain.clone();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut maintain_at = Instant::now() + MAINTAIN_EVERY;
+        let mut give_up_at: Option<Instant> = None;
+        self.refill().await;
+        loop {
+            if *drain.borrow() != Drain::No && self.actors.is_empty() {
+                return;
+            }
+            let feed = self.workshop.feed.clone();
+            let give_up = give_up_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                changed = feed.changed_sessions() => {
+                    for session in changed {
+                        self.consider(&session);
+                    }
+                }
+                Some(done) = self.done.1.recv() => self.finished(done).await,
+                Some(exit) = self.actors.join_next_with_id() => self.exited(exit).await,
+                _ = tick.tick() => {
+                    self.keep_house(&mut maintain_at).await;
+                    if self.backlog {
+                        self.refill().await;
+                    }
+                }
+                changed = drain.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if *drain.borrow_and_update() == Drain::Over {
+                        give_up_at = Some(Instant::now() + END_MAX);
+                    }
+                }
+                () = tokio::time::sleep_until(give_up), if give_up_at.is_some() => {
+                    error!(left = self.actors.len(), "agents did not end in time; they are left to their keepers");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Grants or nudges, as the session's row asks for.
+    fn consider(&mut self, session: &Session) {
+        if self.working.contains(&session.row) {
+            match session.state {
+                SessionState::Canceling | SessionState::Resetting | SessionState::Deleting => {
+                    self.registry.nudge(session.row);
+                }
+                SessionState::Idle
+                | SessionState::Running
+                | SessionState::WaitingInput
+                | SessionState::Deleted => {}
+            }
+        } else if self.has_work(session) {
+            if self.working.len() < self.options.max_running_turns {
+                self.grant(session.row);
+            } else {
+                self.backlog = true;
+            }
+        }
+    }
+
+    fn has_work(&self, session: &Session) -> bool {
+        match session.state {
+            SessionState::Deleting => true,
+            SessionState::Idle => session.queue_depth > 0 && !self.registry.draining(),
+            SessionState::Running
+            | SessionState::WaitingInput
+            | SessionState::Canceling
+            | SessionState::Resetting
+            | SessionState::Deleted => false,
+        }
+    }
+
+    fn grant(&mut self, row: SessionRow) {
+        self.working.insert(row);
+        if let Some(handle) = self.registry.handle(row) {
+            handle.grant();
+            return;
+        }
+        self.make_room();
+        let handle = Arc::new(Handle::default());
+        handle.grant();
+        self.registry
+            .handles
+            .lock()
+            .expect("no holder panics")
+            .insert(row, handle.clone());
+        let actor = Actor::run(self.workshop.clone(), handle, row, self.done.0.clone());
+        let task = self.actors.spawn(actor);
+        self.rows.insert(task.id(), row);
+    }
+
+    /// Asks the actor that is idle for longest to end, where too many are awake.
+    fn make_room(&self) {
+        let handles = self.registry.handles.lock().expect("no holder panics");
+        if handles.len() < self.options.max_awake_agents {
+            return;
+        }
+        let idle = handles
+            .iter()
+            .filter(|(row, handle)| !self.working.contains(row) && !handle.should_close())
+            .filter_map(|(_, handle)| Some((handle.idle_since()?, handle)))
+            .min_by_key(|(since, _)| *since);
+        if let Some((_, handle)) = idle {
+            handle.ask_to_close();
+        }
+    }
+
+    /// Grants what has waited longest while there is room.
+    async fn refill(&mut self) {
+        let room = self
+            .options
+            .max_running_turns
+            .saturating_sub(self.working.len());
+        if room == 0 {
+            return;
+        }
+        let limit = self.options.max_running_turns + 1;
+        match self.workshop.store.runnable(limit).await {
+            Ok(sessions) => {
+                self.backlog = sessions.len() == limit;
+                for session in sessions {
+                    self.consider(&session);
+                }
+            }
+            Err(problem) => warn!(%problem, "the store does not tell what can run"),
+        }
+    }
+
+    async fn finished(&mut self, done: Done) {
+        self.working.remove(&done.session);
+        match done.used {
+            Used::NotYet => self.backlog = true,
+            Used::DeleteFailed => {}
+            Used::Well if self.backlog => self.refill().await,
+            Used::Well => self.reconsider(done.session).await,
+        }
+    }
+
+    async fn reconsider(&mut self, row: SessionRow) {
+        match self.workshop.store.session_by_row(row).await {
+            Ok(Some(session)) => self.consider(&session),
+            Ok(None) => {}
+            Err(_) => self.backlog = true,
+        }
+    }
+
+    async fn exited(&mut self, exit: Result<(Id, Result<(), Lost>), JoinError>) {
+        let (id, lost) = match exit {
+            Ok((id, Ok(()))) => (id, false),
+            Ok((id, Err(Lost::Fenced))) => (id, false),
+            Ok((id, Err(Lost::Broken(refusal)))) => {
+                error!(%refusal, "a session's actor gave up");
+                (id, true)
+            }
+            Err(problem) => {
+                error!(%problem, "a session's actor panicked");
+                (problem.id(), true)
+            }
+        };
+        let Some(row) = self.rows.remove(&id) else {
+            return;
+        };
+        let handle = self
+            .registry
+            .handles
+            .lock()
+            .expect("no holder panics")
+            .remove(&row);
+        self.working.remove(&row);
+        if lost {
+            self.settle(row).await;
+        }
+        // Granted while it was on its way out.
+        if handle.is_some_and(|h| h.take_grant()) || lost {
+            self.reconsider(row).await;
+        }
+    }
+
+    /// Ends the turn of an actor that is gone; its agent went with it.
+    async fn settle(&self, row: SessionRow) {
+        let store = &self.workshop.store;
+        let settled = async {
+            let (fence, session) = store.claim(row).await?;
+            if session.active_turn.is_some() {
+                let end = TurnEnd::Failed(Cause::AgentExited, "the session's owner failed".into());
+                store
+                    .end_turn(fence, Vec::new(), end, String::new(), clock::now())
+                    .await?;
+            }
+            Ok::<(), Refusal>(())
+        };
+        if let Err(problem) = settled.await {
+            error!(%problem, "a turn could not be settled; the next start settles it");
+        }
+    }
+
+    async fn keep_house(&mut self, maintain_at: &mut Instant) {
+        if let Err(problem) = self.workshop.store.expire_queued(clock::now()).await {
+            warn!(%problem, "queued turns could not be looked at for expiry");
+        }
+        if Instant::now() < *maintain_at {
+            return;
+        }
+        match self.workshop.store.maintain(clock::now()).await {
+            // More to do: at the next tick, so that callers' commits come between.
+            Ok(true) => {}
+            Ok(false) => *maintain_at = Instant::now() + MAINTAIN_EVERY,
+            Err(problem) => {
+                warn!(%problem, "housekeeping failed; it is tried again");
+                *maintain_at = Instant::now() + MAINTAIN_EVERY;
+            }
+        }
+    }
+}

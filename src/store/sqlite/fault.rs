@@ -1,0 +1,93 @@
+//! Why a piece of work in the engine did not succeed, and what its caller is told.
+
+use crate::domain::Refusal;
+use rusqlite::ErrorCode;
+use uuid::Uuid;
+
+/// Result of work inside the engine.
+pub(super) type Answer<T> = Result<T, Fault>;
+
+/// What went wrong.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The domain says no; nothing is wrong.
+    Refused(Refusal),
+    /// The engine failed.
+    Sqlite(rusqlite::Error),
+    /// An invariant does not hold; the text says which.
+    Broken(String),
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer binary wrote it.
+    #[error(
+        "the database has schema {found}, this binary knows {supported}: it was written by a newer version; \
+         run that version, or restore a backup made before the upgrade"
+    )]
+    Newer {
+        /// Schema of the file.
+        found: i64,
+        /// Newest schema that this binary knows.
+        supported: i64,
+    },
+    /// The file is no store of ours.
+    #[error("the database is not usable: {0}")]
+    Unusable(String),
+    /// The engine failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The directory or a thread failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// What the caller is told. Failures are logged here, once.
+    pub(super) fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => {
+                    tracing::error!(%error, "the disk is full");
+                    Refusal::StorageFull
+                }
+                Some(
+                    ErrorCode::SystemIoFailure
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::PermissionDenied,
+                ) => {
+                    tracing::error!(%error, "the store failed");
+                    Refusal::StoreUnavailable
+                }
+                Some(_) | None => internal(&error.to_string()),
+            },
+            Self::Broken(what) => internal(&what),
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Logs a bug under a new id.
+pub(super) fn internal(what: &str) -> Refusal {
+    let id = Uuid::new_v4().simple().to_string();
+    tracing::error!(id, what, "internal error {id} in the store");
+    Refusal::Internal { id }
+}

@@ -1,0 +1,404 @@
+//! The store on one SQLite file, for one process.
+//!
+//! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
+//! connections (`readers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
+//! `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
+//!
+//! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
+
+mod admission;
+mod backup;
+pub mod check;
+mod control;
+mod edit;
+mod fault;
+mod items;
+mod queries;
+mod queue;
+mod readers;
+mod recovery;
+mod requests;
+mod retention;
+mod rows;
+mod schema;
+mod sessions;
+mod turns;
+mod writer;
+
+pub use backup::{backup, restore};
+pub use fault::OpenError;
+
+use super::{
+    Abort, Caller, Committed, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, MessagesPage,
+    NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store,
+    StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+};
+use crate::domain::{
+    Refusal,
+    ids::{SessionKey, SessionRow, Time},
+    session::{Session, SessionFilter},
+    turn::{Attachment, Turn},
+};
+use async_trait::async_trait;
+use readers::Readers;
+use rusqlite::Connection;
+use schema::Identity;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+use uuid::Uuid;
+use writer::Writer;
+
+/// The store on one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    rules: Arc<StoreRules>,
+    identity: Identity,
+    /// Session after which the next look for old events begins.
+    scanned: AtomicI64,
+}
+
+// === impl SqliteStore ===
+
+impl SqliteStore {
+    /// Opens the store of a data directory; makes it where there is none.
+    ///
+    /// # Errors
+    /// A store of a newer version, a damaged one, or a disk that fails.
+    pub fn open(
+        data_directory: &Path,
+        rules: StoreRules,
+        publisher: Arc<dyn Publisher>,
+    ) -> Result<Self, OpenError> {
+        let (connection, identity) = schema::open_writer(data_directory)?;
+        let rules = Arc::new(rules);
+        let readers = Readers::start(&data_directory.join(schema::FILE_NAME))?;
+        let writer = Writer::start(
+            connection,
+            identity,
+            Arc::clone(&rules),
+            data_directory.to_owned(),
+            publisher,
+        )?;
+        Ok(Self {
+            writer,
+            readers,
+            rules,
+            identity,
+            scanned: AtomicI64::new(0),
+        })
+    }
+
+    /// Names this store; never changes.
+    pub fn store_id(&self) -> Uuid {
+        self.identity.store_id
+    }
+
+    async fn read<T, R>(&self, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid) -> fault::Answer<T> + Send + 'static,
+    {
+        let generation = self.identity.generation;
+        self.readers
+            .call(move |connection| read(connection, generation))
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn enqueue(&self, command: Enqueue) -> Result<Committed, Refusal> {
+        self.writer
+            .call(|unit| admission::enqueue(unit, command))
+            .await
+    }
+
+    async fn steer(&self, command: Steer) -> Result<Committed, Refusal> {
+        self.writer
+            .call(|unit| admission::steer(unit, command))
+            .await
+    }
+
+    async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| control::abort(unit, command)).await
+    }
+
+    async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| control::reset(unit, caller)).await
+    }
+
+    async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| queue::update(unit, command)).await
+    }
+
+    async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
+        self.writer
+            .call(move |unit| queue::remove(unit, caller, turn_id))
+            .await
+    }
+
+    async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| queue::clear(unit, caller)).await
+    }
+
+    async fn create_session(&self, caller: Caller, new: NewSession) -> Result<Committed, Refusal> {
+        self.writer
+            .call(|unit| sessions::create(unit, caller, new))
+            .await
+    }
+
+    async fn update_session(&self, command: UpdateSession) -> Result<Committed, Refusal> {
+        self.writer
+            .call(|unit| sessions::update(unit, command))
+            .await
+    }
+
+    async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| sessions::fork(unit, command)).await
+    }
+
+    async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
+        self.writer.call(|unit| control::delete(unit, caller)).await
+    }
+
+    async fn claim(&self, session: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> {
+        self.writer
+            .call(move |unit| sessions::claim(unit, session))
+            .await
+    }
+
+    async fn start_next(&self, fence: Fence, now: Time) -> Result<Option<Started>, Refusal> {
+        self.writer
+            .call(move |unit| turns::start_next(unit, fence, now))
+            .await
+    }
+
+    async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal> {
+        self.read(move |connection, generation| {
+            queries::active_turn(connection, generation, session)
+        })
+        .await
+    }
+
+    async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal> {
+        self.writer
+            .call(move |unit| turns::pending_steers(unit, fence))
+            .await
+    }
+
+    async fn append(
+        &self,
+        fence: Fence,
+        writes: Vec<Write>,
+        now: Time,
+    ) -> Result<Arc<Session>, Refusal> {
+        self.writer
+            .call(move |unit| turns::append(unit, fence, writes, now))
+            .await
+    }
+
+    async fn end_turn(
+        &self,
+        fence: Fence,
+        writes: Vec<Write>,
+        end: TurnEnd,
+        response_text: String,
+        now: Time,
+    ) -> Result<Ended, Refusal> {
+        self.writer
+            .call(move |unit| turns::end_turn(unit, fence, writes, end, response_text, now))
+            .await
+    }
+
+    async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
+        self.writer
+            .call(move |unit| control::finish_delete(unit, fence, now))
+            .await
+    }
+
+    async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal> {
+        // Bounded commits: cut between two, the session is still DELETING and the next owner goes on.
+        while !self
+            .writer
+            .call(move |unit| control::purge_step(unit, fence, now))
+            .await?
+        {}
+        Ok(())
+    }
+
+    async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
+        let mut all = Recovered::default();
+        while let Some(Recovered {
+            ended,
+            requeued,
+            reset,
+        }) = self
+            .writer
+            .call(move |unit| recovery::batch(unit, now))
+            .await?
+        {
+            all.ended += ended;
+            all.requeued += requeued;
+            all.reset += reset;
+        }
+        Ok(all)
+    }
+
+    async fn runnable(&self, limit: usize) -> Result<Vec<Arc<Session>>, Refusal> {
+        self.read(move |connection, generation| queries::runnable(connection, generation, limit))
+            .await
+    }
+
+    async fn expire_queued(&self, now: Time) -> Result<u64, Refusal> {
+        self.writer.call(move |unit| queue::expire(unit, now)).await
+    }
+
+    async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
+        let mut more = self
+            .writer
+            .call(move |unit| {
+                let rows = retention::sweep(unit, now)?;
+                let idle = retention::delete_idle(unit, now)?;
+                Ok(rows || idle)
+            })
+            .await?;
+        let from = self.scanned.load(Ordering::Relaxed);
+        let rules = Arc::clone(&self.rules);
+        let due = self
+            .readers
+            .call(move |connection| retention::due(connection, &rules, from, now))
+            .await?;
+        let mut more_of_these = false;
+        for session in due.sessions {
+            more_of_these |= self
+                .writer
+                .call(move |unit| retention::trim(unit, session, now))
+                .await?;
+        }
+        if !more_of_these {
+            self.scanned.store(due.next, Ordering::Relaxed);
+        }
+        more |= more_of_these;
+        Ok(more)
+    }
+
+    async fn session(&self, tenant: &str, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
+        let (tenant, key) = (tenant.to_owned(), key.clone());
+        self.read(move |connection, generation| {
+            queries::session(connection, generation, &tenant, &key).map(Arc::new)
+        })
+        .await
+    }
+
+    async fn session_by_row(&self, row: SessionRow) -> Result<Option<Arc<Session>>, Refusal> {
+        self.read(move |connection, generation| {
+            queries::session_by_row(connection, generation, row)
+        })
+        .await
+    }
+
+    async fn list_sessions(
+        &self,
+        tenant: &str,
+        filter: SessionFilter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<SessionsPage, Refusal> {
+        let tenant = tenant.to_owned();
+        self.read(move |connection, generation| {
+            queries::list_sessions(connection, generation, &tenant, &filter, after, limit)
+        })
+        .await
+    }
+
+    async fn turn(&self, tenant: &str, key: &SessionKey, turn_id: Uuid) -> Result<Turn, Refusal> {
+        let (tenant, key) = (tenant.to_owned(), key.clone());
+        self.read(move |connection, generation| {
+            queries::turn(connection, generation, &tenant, &key, turn_id)
+        })
+        .await
+    }
+
+    async fn list_turns(
+        &self,
+        filter: TurnsFilter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<TurnsPage, Refusal> {
+        self.read(move |connection, generation| {
+            queries::list_turns(connection, generation, &filter, after, limit)
+        })
+        .await
+    }
+
+    async fn queue(&self, tenant: &str, key: &SessionKey) -> Result<Vec<Turn>, Refusal> {
+        let (tenant, key) = (tenant.to_owned(), key.clone());
+        self.read(move |connection, generation| {
+            queries::queue(connection, generation, &tenant, &key)
+        })
+        .await
+    }
+
+    async fn turn_first_seq(&self, session: SessionRow, turn_id: Uuid) -> Result<i64, Refusal> {
+        self.read(move |connection, _| queries::turn_first_seq(connection, session, turn_id))
+            .await
+    }
+
+    async fn events(
+        &self,
+        session: SessionRow,
+        range: EventsRange,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<EventsPage, Refusal> {
+        self.read(move |connection, _| {
+            queries::events(connection, session, &range, limit, max_bytes)
+        })
+        .await
+    }
+
+    async fn messages(
+        &self,
+        session: SessionRow,
+        generation: i64,
+        through: Option<i64>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<MessagesPage, Refusal> {
+        self.read(move |connection, _| {
+            queries::messages(connection, session, generation, through, before, limit)
+        })
+        .await
+    }
+
+    async fn attachment(
+        &self,
+        session: SessionRow,
+        attachment_id: &str,
+    ) -> Result<Attachment, Refusal> {
+        let attachment_id = attachment_id.to_owned();
+        self.read(move |connection, _| queries::attachment(connection, session, &attachment_id))
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), Refusal> {
+        self.writer.call(|_| Ok(())).await?;
+        self.read(|connection, _| {
+            connection.query_row("SELECT 1", [], |_| Ok(()))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        // Readers first: a reader that looks at an old state keeps the log from being moved.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

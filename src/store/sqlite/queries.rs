@@ -1,0 +1,363 @@
+//! Reads. Each runs in one read transaction, bounded in rows looked at and bytes returned.
+
+use super::{
+    edit,
+    fault::Answer,
+    rows::{self, Hidden},
+};
+use crate::{
+    domain::{
+        Refusal, SessionKey,
+        ids::SessionRow,
+        limits::MESSAGES_PAGE_MAX_BYTES,
+        session::{Session, SessionFilter, SessionState},
+        turn::{Attachment, AttachmentRef, Turn, TurnState},
+    },
+    store::{EventsPage, EventsRange, MessagesPage, SessionsPage, TurnsFilter, TurnsPage},
+};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Rows that a filtered page looks at before it says where to go on.
+const SCAN_MAX_ROWS: usize = 10_000;
+/// Texts of a page of turns beyond its first, in bytes.
+const TURNS_PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The session of a key, as callers may see it.
+pub(super) fn session(
+    connection: &Connection,
+    generation: Uuid,
+    tenant: &str,
+    key: &SessionKey,
+) -> Answer<Session> {
+    match edit::session_of_key(connection, generation, tenant, key.as_str())? {
+        Some((session, _)) if session.state != SessionState::Deleting => Ok(session),
+        Some(_) => Err(Refusal::SessionNotFound {
+            key: key.as_str().to_owned(),
+        }
+        .into()),
+        None => Err(edit::absent(connection, tenant, key.as_str())?.into()),
+    }
+}
+
+/// The session of a row.
+pub(super) fn session_by_row(
+    connection: &Connection,
+    generation: Uuid,
+    row: SessionRow,
+) -> Answer<Option<Arc<Session>>> {
+    let found = edit::session_of_row(connection, generation, row)?;
+    Ok(found.map(|(session, _)| Arc::new(session)))
+}
+
+/// The active turn of a session in any state.
+pub(super) fn active_turn(
+    connection: &Connection,
+    generation: Uuid,
+    session: SessionRow,
+) -> Answer<Option<Turn>> {
+    match edit::session_of_row(connection, generation, session)? {
+        Some((
+            session,
+            Hidden {
+                active_row: Some(row),
+                ..
+            },
+        )) => edit::turn_of_row(connection, &session.key, row),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Sessions that an owner must wake for.
+pub(super) fn runnable(
+    connection: &Connection,
+    generation: Uuid,
+    limit: usize,
+) -> Answer<Vec<Arc<Session>>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM session WHERE session.wake IS NOT NULL ORDER BY session.wake LIMIT ?1",
+        rows::SESSION
+    ))?;
+    let mut found = statement.query([sql_limit(limit)])?;
+    let mut sessions = Vec::new();
+    while let Some(row) = found.next()? {
+        sessions.push(Arc::new(rows::session(row, generation)?.0));
+    }
+    Ok(sessions)
+}
+
+/// Sessions of a tenant, newest first.
+pub(super) fn list_sessions(
+    connection: &Connection,
+    generation: Uuid,
+    tenant: &str,
+    filter: &SessionFilter,
+    after: Option<i64>,
+    limit: usize,
+) -> Answer<SessionsPage> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM session WHERE session.tenant = ?1 AND session.row < ?2 ORDER BY session.row DESC",
+        rows::SESSION
+    ))?;
+    let mut found = statement.query((tenant, after.unwrap_or(i64::MAX)))?;
+    let mut page = SessionsPage::default();
+    let mut last = 0;
+    let mut looked = 0;
+    while let Some(row) = found.next()? {
+        if page.sessions.len() >= limit || looked >= SCAN_MAX_ROWS {
+            page.next = Some(last);
+            break;
+        }
+        let (session, _) = rows::session(row, generation)?;
+        looked += 1;
+        last = session.row.0;
+        // One that is being deleted is not found any more, unless it is asked for.
+        let hidden = session.state == SessionState::Deleting
+            && !filter.states.contains(&SessionState::Deleting);
+        if !hidden && filter.matches(&session) {
+            page.sessions.push(session);
+        }
+    }
+    Ok(page)
+}
+
+/// A turn.
+pub(super) fn turn(
+    connection: &Connection,
+    generation: Uuid,
+    tenant: &str,
+    key: &SessionKey,
+    turn_id: Uuid,
+) -> Answer<Turn> {
+    let session = session(connection, generation, tenant, key)?;
+    edit::turn_of_id(connection, &session, turn_id)?.ok_or_else(|| {
+        Refusal::TurnNotFound {
+            turn_id: turn_id.to_string(),
+        }
+        .into()
+    })
+}
+
+/// Turns of a session or of a tenant, newest first.
+pub(super) fn list_turns(
+    connection: &Connection,
+    generation: Uuid,
+    filter: &TurnsFilter,
+    after: Option<i64>,
+    limit: usize,
+) -> Answer<TurnsPage> {
+    let TurnsFilter {
+        tenant,
+        key,
+        states,
+    } = filter;
+    let session = match key {
+        Some(key) => Some(session(connection, generation, tenant, key)?.row.0),
+        None => None,
+    };
+    let narrow = if session.is_some() {
+        "turn.session = ?2"
+    } else if !states.is_empty() && states.iter().all(|state| !state.is_terminal()) {
+        // These are few, and have an index.
+        "turn.state <= 4 AND ?2 IS NULL"
+    } else {
+        "?2 IS NULL"
+    };
+    // CROSS JOIN: turns first, in their order, and never all turns of all sessions of the tenant.
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {}, session.key FROM turn CROSS JOIN session ON session.row = turn.session \
+         WHERE {narrow} AND turn.row < ?3 AND session.tenant = ?1 ORDER BY turn.row DESC",
+        rows::TURN
+    ))?;
+    let key_column = statement.column_count() - 1;
+    let mut found = statement.query((tenant, session, after.unwrap_or(i64::MAX)))?;
+    let mut page = TurnsPage::default();
+    let (mut last, mut looked, mut bytes) = (0, 0, 0);
+    while let Some(row) = found.next()? {
+        if page.turns.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > TURNS_PAGE_MAX_BYTES {
+            page.next = Some(last);
+            break;
+        }
+        looked += 1;
+        last = row.get(0)?;
+        let state = TurnState::from_number(row.get(3)?);
+        if states.is_empty() || state.is_some_and(|state| states.contains(&state)) {
+            let key = rows::session_key(&row.get::<_, String>(key_column)?)?;
+            let turn = rows::turn(row, &key)?;
+            bytes += turn.text.len() + turn.response_text.len();
+            page.turns.push(turn);
+        }
+    }
+    Ok(page)
+}
+
+/// The waiting turns of a session, in order.
+pub(super) fn queue(
+    connection: &Connection,
+    generation: Uuid,
+    tenant: &str,
+    key: &SessionKey,
+) -> Answer<Vec<Turn>> {
+    let session = session(connection, generation, tenant, key)?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM turn WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position",
+        rows::TURN
+    ))?;
+    let mut found = statement.query([session.row.0])?;
+    let mut turns = Vec::new();
+    while let Some(row) = found.next()? {
+        turns.push(rows::turn(row, key)?);
+    }
+    Ok(turns)
+}
+
+/// `seq` of a turn's first event, or of the first that is kept.
+pub(super) fn turn_first_seq(
+    connection: &Connection,
+    session: SessionRow,
+    turn_id: Uuid,
+) -> Answer<i64> {
+    let first = connection
+        .prepare_cached(
+            "SELECT max(turn.queued_seq, session.first_seq) FROM turn JOIN session ON session.row = turn.session \
+             WHERE turn.turn_id = ?1 AND turn.session = ?2",
+        )?
+        .query_row((turn_id, session.0), |row| row.get(0))
+        .optional()?;
+    first.ok_or_else(|| {
+        Refusal::TurnNotFound {
+            turn_id: turn_id.to_string(),
+        }
+        .into()
+    })
+}
+
+/// A page of a log.
+pub(super) fn events(
+    connection: &Connection,
+    session: SessionRow,
+    range: &EventsRange,
+    limit: usize,
+    max_bytes: usize,
+) -> Answer<EventsPage> {
+    let first_seq = connection
+        .prepare_cached("SELECT first_seq FROM session WHERE row = ?1")?
+        .query_row([session.0], |row| row.get(0))
+        .optional()?;
+    let Some(first_seq) = first_seq else {
+        return Err(edit::gone(connection, session)?.into());
+    };
+    let EventsRange {
+        after,
+        through,
+        kinds,
+        turn_id,
+    } = range;
+    let mut page = EventsPage {
+        events: Vec::new(),
+        looked: *after,
+        first_seq,
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM event WHERE session = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq",
+        rows::EVENT
+    ))?;
+    let mut found = statement.query((session.0, after, through))?;
+    let (mut looked, mut bytes) = (0, 0);
+    while let Some(row) = found.next()? {
+        if page.events.len() >= limit || looked >= SCAN_MAX_ROWS {
+            return Ok(page);
+        }
+        let seq: i64 = row.get(0)?;
+        let kind: u8 = row.get(2)?;
+        let wanted = (kinds.is_empty() || kinds.iter().any(|wanted| wanted.0 == kind))
+            && (turn_id.is_none() || row.get::<_, Option<Uuid>>(3)? == *turn_id);
+        if wanted {
+            let event = rows::event(row)?;
+            if !page.events.is_empty() && bytes + event.body.len() > max_bytes {
+                return Ok(page);
+            }
+            bytes += event.body.len();
+            page.events.push(event);
+        }
+        looked += 1;
+        page.looked = seq;
+    }
+    // Nothing more is there: all up to the end of the range was looked at.
+    page.looked = page.looked.max(*through);
+    Ok(page)
+}
+
+/// A page of messages, the newest page first, oldest first inside.
+pub(super) fn messages(
+    connection: &Connection,
+    session: SessionRow,
+    generation: i64,
+    through: Option<i64>,
+    before: Option<i64>,
+    limit: usize,
+) -> Answer<MessagesPage> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {}, row FROM message WHERE session = ?1 AND generation = ?2 AND row < ?3 AND seq <= ?4 \
+         ORDER BY row DESC",
+        rows::MESSAGE
+    ))?;
+    let row_column = statement.column_count() - 1;
+    let mut found = statement.query((
+        session.0,
+        generation,
+        before.unwrap_or(i64::MAX),
+        through.unwrap_or(i64::MAX),
+    ))?;
+    let mut page = MessagesPage::default();
+    let (mut last, mut bytes) = (0, 0);
+    while let Some(row) = found.next()? {
+        if page.messages.len() >= limit || bytes > MESSAGES_PAGE_MAX_BYTES {
+            page.next = Some(last);
+            break;
+        }
+        let (message, size) = rows::message(row)?;
+        bytes += size;
+        last = row.get(row_column)?;
+        page.messages.push(message);
+    }
+    page.messages.reverse();
+    Ok(page)
+}
+
+/// An attachment.
+pub(super) fn attachment(
+    connection: &Connection,
+    session: SessionRow,
+    attachment_id: &str,
+) -> Answer<Attachment> {
+    let found = connection
+        .prepare_cached(
+            "SELECT name, media_type, data FROM attachment WHERE session = ?1 AND hash = ?2",
+        )?
+        .query_row((session.0, attachment_id), |row| {
+            let data: Vec<u8> = row.get(2)?;
+            Ok(Attachment {
+                reference: AttachmentRef {
+                    attachment_id: attachment_id.to_owned(),
+                    name: row.get(0)?,
+                    media_type: row.get(1)?,
+                    size: i64::try_from(data.len()).expect("a content fits into memory"),
+                },
+                data: Bytes::from(data),
+            })
+        })
+        .optional()?;
+    found.ok_or_else(|| {
+        Refusal::AttachmentNotFound {
+            attachment_id: attachment_id.to_owned(),
+        }
+        .into()
+    })
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,217 @@
+//! Housekeeping in bounded pieces: what is too old goes, a little per commit.
+//!
+//! Events of a turn that is not finished stay, from its first event on. Old requests, tombstones and idle sessions are
+//! found by index; logs by a scan that goes round all sessions, some per call.
+
+use super::{control, edit::SessionEdit, fault::Answer, rows::micros, sessions, writer::Unit};
+use crate::{
+    domain::{
+        event::Role,
+        ids::{SessionRow, Time},
+        limits::REQUEST_KEPT,
+        session::SessionState,
+    },
+    store::StoreRules,
+};
+use rusqlite::{Connection, OptionalExtension as _};
+use std::time::Duration;
+
+/// Rows of one kind that one commit deletes.
+const TRIM_MAX_ROWS: i64 = 2000;
+/// Sessions that one call looks at.
+const SCAN_MAX_SESSIONS: i64 = 512;
+/// Idle sessions that one call deletes.
+const IDLE_MAX_SESSIONS: i64 = 64;
+/// Turns at the old end of a session that one call looks at.
+const HISTORY_MAX_TURNS: i64 = 200;
+
+/// Sessions with something to trim.
+pub(super) struct Due {
+    /// Their rows.
+    pub(super) sessions: Vec<SessionRow>,
+    /// Where the next scan goes on; 0 where it begins again.
+    pub(super) next: i64,
+}
+
+/// Deletes requests and tombstones that are over. True while there are more.
+pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
+    let requests = unit
+        .sql(
+            "DELETE FROM request WHERE id IN \
+             (SELECT id FROM request WHERE keep_until IS NOT NULL AND keep_until <= ?1 LIMIT ?2)",
+        )?
+        .execute((now.0, TRIM_MAX_ROWS))?;
+    let tombstones = unit
+        .sql(
+            "DELETE FROM tombstone WHERE session IN (SELECT session FROM tombstone WHERE time <= ?1 LIMIT ?2)",
+        )?
+        .execute((now.0 - micros(REQUEST_KEPT), TRIM_MAX_ROWS))?;
+    Ok(is_full(requests) || is_full(tombstones))
+}
+
+/// Begins the Delete of sessions that are idle for longer than they may be. True while there are more.
+pub(super) fn delete_idle(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
+    let idle: Vec<i64> = unit
+        .sql(
+            "SELECT row FROM session WHERE idle_deadline IS NOT NULL AND idle_deadline <= ?1 AND active_row IS NULL \
+             AND queue_depth = 0 AND state <> 6 LIMIT ?2",
+        )?
+        .query_map((now.0, IDLE_MAX_SESSIONS), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let more = i64::try_from(idle.len()).unwrap_or(i64::MAX) >= IDLE_MAX_SESSIONS;
+    for row in idle {
+        if let Some(mut edit) = SessionEdit::of_row(unit, SessionRow(row))?
+            && sessions::idle_since(&edit, now)
+        {
+            control::begin_delete(unit, &mut edit, now)?;
+            edit.save(unit, now)?;
+        }
+    }
+    Ok(more)
+}
+
+/// Finds sessions with something to trim, from a row on.
+pub(super) fn due(
+    connection: &Connection,
+    rules: &StoreRules,
+    from: i64,
+    now: Time,
+) -> Answer<Due> {
+    let oldest = cutoff(now, rules.retention_age);
+    let history = rules.history_retention.map(|age| cutoff(now, age));
+    let mut statement = connection.prepare_cached(
+        "SELECT session.row, head, first_seq, create_time, event.time FROM session \
+         LEFT JOIN event ON event.session = session.row AND event.seq = session.first_seq \
+         WHERE session.row > ?1 ORDER BY session.row LIMIT ?2",
+    )?;
+    let mut found = statement.query((from, SCAN_MAX_SESSIONS))?;
+    let mut due = Due {
+        sessions: Vec::new(),
+        next: 0,
+    };
+    let mut looked = 0;
+    while let Some(row) = found.next()? {
+        let session: i64 = row.get(0)?;
+        let kept = row.get::<_, i64>(1)? - row.get::<_, i64>(2)? + 1;
+        let created: i64 = row.get(3)?;
+        let first: Option<i64> = row.get(4)?;
+        if kept > rules.retention_events
+            || first.is_some_and(|first| first < oldest)
+            || history.is_some_and(|history| created < history)
+        {
+            due.sessions.push(SessionRow(session));
+        }
+        looked += 1;
+        due.next = session;
+    }
+    if looked < SCAN_MAX_SESSIONS {
+        due.next = 0;
+    }
+    Ok(due)
+}
+
+/// Trims a session's log and history a little. True while there is more of it.
+pub(super) fn trim(unit: &mut Unit<'_>, row: SessionRow, now: Time) -> Answer<bool> {
+    let Some(mut edit) = SessionEdit::of_row(unit, row)? else {
+        return Ok(false);
+    };
+    if edit.session.state == SessionState::Deleting {
+        return Ok(false);
+    }
+    let (trimmed, more_events) = trim_events(unit, &mut edit, now)?;
+    let removed = trim_history(unit, &mut edit, now)?;
+    if trimmed || removed {
+        let updated = edit.session.update_time;
+        edit.save(unit, updated)?;
+    }
+    Ok(more_events || removed)
+}
+
+fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bool, bool)> {
+    let first = edit.session.first_seq;
+    let by_count = edit.session.head - unit.rules.retention_events + 1;
+    let wanted = by_count.max(first_young(unit, edit, now)?);
+    let allowed = wanted.min(first_of_unfinished(unit, edit)?);
+    let reached = allowed.min(first + TRIM_MAX_ROWS);
+    if reached <= first {
+        return Ok((false, false));
+    }
+    unit.sql("DELETE FROM event WHERE session = ?1 AND seq < ?2")?
+        .execute((edit.session.row.0, reached))?;
+    edit.session.first_seq = reached;
+    Ok((true, reached < allowed))
+}
+
+/// The first event that is young enough, looked for as far as one commit deletes.
+fn first_young(unit: &Unit<'_>, edit: &SessionEdit, now: Time) -> Answer<i64> {
+    let first = edit.session.first_seq;
+    let oldest = cutoff(now, unit.rules.retention_age);
+    // One more than is deleted, so that a log that is old throughout is told as having more.
+    let end = (first + TRIM_MAX_ROWS + 1).min(edit.session.head + 1);
+    let young: Option<i64> = unit
+        .sql(
+            "SELECT seq FROM event WHERE session = ?1 AND seq >= ?2 AND seq < ?3 AND time >= ?4 \
+             ORDER BY seq LIMIT 1",
+        )?
+        .query_row((edit.session.row.0, first, end, oldest), |row| row.get(0))
+        .optional()?;
+    Ok(young.unwrap_or(end))
+}
+
+/// The first event of the turns that are not finished; beyond the head where there are none.
+fn first_of_unfinished(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<i64> {
+    let waiting: Option<i64> = unit
+        .sql("SELECT min(queued_seq) FROM turn WHERE session = ?1 AND state = 1")?
+        .query_row([edit.session.row.0], |row| row.get(0))?;
+    let active: Option<i64> = match edit.hidden.active_row {
+        Some(row) => Some(
+            unit.sql("SELECT queued_seq FROM turn WHERE row = ?1")?
+                .query_row([row], |row| row.get(0))?,
+        ),
+        None => None,
+    };
+    let beyond = edit.session.head + 1;
+    Ok(waiting.unwrap_or(beyond).min(active.unwrap_or(beyond)))
+}
+
+/// Deletes messages and turns that ended too long ago. True where some were.
+fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<bool> {
+    let Some(age) = unit.rules.history_retention else {
+        return Ok(false);
+    };
+    let oldest = cutoff(now, age);
+    let session = edit.session.row.0;
+    let messages: Vec<(i64, i64)> = unit
+        .sql(
+            "DELETE FROM message WHERE row IN (SELECT row FROM message AS old WHERE old.session = ?1 \
+             AND old.time < ?2 AND NOT EXISTS (SELECT 1 FROM turn WHERE turn.turn_id = old.turn_id \
+             AND turn.session = ?1 AND (turn.end_time IS NULL OR turn.end_time >= ?2)) LIMIT ?3) \
+             RETURNING generation, role",
+        )?
+        .query_map((session, oldest, TRIM_MAX_ROWS), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (generation, role) in &messages {
+        if *generation == edit.session.generation {
+            edit.session.message_count -= 1;
+            edit.session.user_message_count -= i64::from(*role == Role::User as i64);
+        }
+    }
+    let turns = unit
+        .sql(
+            "DELETE FROM turn WHERE row IN (SELECT row FROM \
+             (SELECT row, state, end_time FROM turn WHERE session = ?1 ORDER BY row LIMIT ?3) \
+             WHERE state > 4 AND end_time < ?2)",
+        )?
+        .execute((session, oldest, HISTORY_MAX_TURNS))?;
+    Ok(!messages.is_empty() || turns > 0)
+}
+
+fn cutoff(now: Time, age: Duration) -> i64 {
+    now.0.saturating_sub(micros(age))
+}
+
+fn is_full(deleted: usize) -> bool {
+    i64::try_from(deleted).unwrap_or(i64::MAX) >= TRIM_MAX_ROWS
+}

@@ -1,0 +1,128 @@
+//! The file: its schema, its migrations, its connections.
+//!
+//! The schema's version is SQLite's `user_version`. A file of a newer version is refused, never touched.
+
+use super::fault::OpenError;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use std::{fs::File, path::Path, time::Duration};
+use uuid::Uuid;
+
+/// Name of the database inside the data directory.
+pub(super) const FILE_NAME: &str = "quarterdeck.db";
+/// Marks the file as ours: the ASCII of `QDCK`.
+const APPLICATION_ID: i64 = 0x5144_434B;
+/// Every migration in order; its place, from 1, is the schema's version after it.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+/// Statements that a connection keeps prepared.
+const STATEMENTS_MAX: usize = 192;
+/// Pages of log after which a commit moves them into the database; fewer makes more of the slow commits.
+const CHECKPOINT_PAGES: i64 = 8000;
+/// Size to which the log shrinks again after a peak, in bytes.
+const LOG_MAX_BYTES: i64 = 64 * 1024 * 1024;
+/// Page cache of the writer, in KiB (negative by SQLite's convention).
+const WRITER_CACHE_KIB: i64 = -64 * 1024;
+/// Wait for a lock that another process (a backup) holds.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// What the file says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    /// Names this store; never changes.
+    pub(super) store_id: Uuid,
+    /// Changes at a restore, and every log id with it.
+    pub(super) generation: Uuid,
+}
+
+/// Opens the file for writing, makes or upgrades it.
+pub(super) fn open_writer(directory: &Path) -> Result<(Connection, Identity), OpenError> {
+    let path = directory.join(FILE_NAME);
+    let is_new = !path.try_exists()?;
+    let mut connection = Connection::open(&path)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    check_version(&connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_MAX_BYTES)?;
+    connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    migrate(&mut connection)?;
+    if is_new {
+        // SQLite syncs the file; its name is the directory's.
+        File::open(directory)?.sync_all()?;
+    }
+    let identity = identity(&connection)?;
+    Ok((connection, identity))
+}
+
+/// Opens the file for reading.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+/// Refuses a file of a newer binary, or of another program.
+pub(super) fn check_version(connection: &Connection) -> Result<i64, OpenError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = pragma("user_version")?;
+    let supported = i64::try_from(MIGRATIONS.len()).expect("few migrations");
+    if found > supported {
+        return Err(OpenError::Newer { found, supported });
+    }
+    if found > 0 && pragma("application_id")? != APPLICATION_ID {
+        return Err(OpenError::Unusable("it belongs to another program".into()));
+    }
+    Ok(found)
+}
+
+/// Reads the file's identity.
+pub(super) fn identity(connection: &Connection) -> Result<Identity, OpenError> {
+    let read = |name: &str| {
+        connection
+            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+                row.get::<_, Uuid>(0)
+            })
+            .optional()?
+            .ok_or_else(|| OpenError::Unusable(format!("it has no {name}")))
+    };
+    Ok(Identity {
+        store_id: read("store_id")?,
+        generation: read("generation")?,
+    })
+}
+
+/// Gives the store a new generation: every log id changes.
+pub(super) fn renew_generation(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE meta SET value = ?1 WHERE name = 'generation'",
+        [Uuid::new_v4()],
+    )?;
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let found = check_version(connection)?;
+    let done = usize::try_from(found)
+        .map_err(|_| OpenError::Unusable(format!("its schema is {found}")))?;
+    for (number, sql) in (1i64..).zip(MIGRATIONS).skip(done) {
+        // One transaction each: a process that dies between two finds a whole schema.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        if number == 1 {
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            let mut insert =
+                transaction.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
+            insert.execute(("store_id", Uuid::new_v4()))?;
+            insert.execute(("generation", Uuid::new_v4()))?;
+            insert.execute(("sessions", 0i64))?;
+        }
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,561 @@
+//! The one writer: takes what has queued into one transaction, commits it once, publishes, replies.
+//!
+//! No timer: while one batch is synced to the disk the next one gathers. Each job has a savepoint, so a refusal (or a
+//! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
+//! its callers is told `STORE_UNAVAILABLE`.
+
+use super::{
+    fault::{Answer, Fault, OpenError, internal},
+    schema::Identity,
+};
+use crate::{
+    domain::{Refusal, ids::SessionRow},
+    store::{Published, Publisher, StoreRules},
+};
+use rusqlite::{CachedStatement, Connection};
+use std::{
+    cell::Cell,
+    collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{oneshot, watch};
+
+/// Jobs of one transaction.
+const BATCH_MAX_JOBS: usize = 1024;
+/// Jobs that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
+const QUEUE_MAX_JOBS: usize = 8192;
+/// How old the known free space of the disk may be.
+const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Handle of the writer thread.
+pub(super) struct Writer {
+    /// Gone after `close`. A lock and not a channel of channels: it is held for one `try_send`.
+    jobs: Mutex<Option<SyncSender<Box<dyn Job>>>>,
+    /// Closed when the thread has ended.
+    ended: watch::Receiver<()>,
+}
+
+/// What a job works with. Lives as long as one job.
+pub(super) struct Unit<'a> {
+    /// Inside the batch's transaction and the job's savepoint.
+    pub(super) connection: &'a Connection,
+    /// Bounds and rules.
+    pub(super) rules: &'a StoreRules,
+    /// The file's identity.
+    pub(super) identity: Identity,
+    /// Names this process among those that open the file one after the other.
+    pub(super) life: i64,
+    disk: &'a Disk,
+    /// What the job did; published if the batch commits.
+    changes: Vec<Published>,
+}
+
+/// Knows whether the disk has room.
+struct Disk {
+    directory: PathBuf,
+    reserve: u64,
+    checked: Cell<Option<(Instant, bool)>>,
+}
+
+/// One caller's work, its type hidden.
+trait Job: Send {
+    /// Does the work and keeps its value.
+    fn run(&mut self, unit: &mut Unit<'_>) -> Answer<()>;
+    /// Tells the caller: the value, or the refusal.
+    fn reply(self: Box<Self>, refusal: Option<Refusal>);
+}
+
+struct Typed<T, W> {
+    work: Option<W>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, Refusal>>,
+}
+
+struct Thread {
+    connection: Connection,
+    jobs: Receiver<Box<dyn Job>>,
+    rules: Arc<StoreRules>,
+    identity: Identity,
+    life: i64,
+    disk: Disk,
+    publisher: Arc<dyn Publisher>,
+    /// Dropped with the thread.
+    _ended: watch::Sender<()>,
+}
+
+/// A job that ran, and how.
+struct Ran {
+    job: Box<dyn Job>,
+    refusal: Option<Refusal>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        connection: Connection,
+        identity: Identity,
+        rules: Arc<StoreRules>,
+        directory: PathBuf,
+        publisher: Arc<dyn Publisher>,
+    ) -> Result<Self, OpenError> {
+        let (jobs, receiver) = sync_channel(QUEUE_MAX_JOBS);
+        let (ended_sender, ended) = watch::channel(());
+        let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
+        let thread = Thread {
+            connection,
+            jobs: receiver,
+            identity,
+            life: life.cast_signed(),
+            disk: Disk {
+                directory,
+                reserve: rules.disk_reserve,
+                checked: Cell::new(None),
+            },
+            rules,
+            publisher,
+            _ended: ended_sender,
+        };
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || thread.run())?;
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            ended,
+        })
+    }
+
+    /// Runs work in a transaction; returns after its commit and publication.
+    /// The work is queued before the first await: a dropped caller takes nothing back.
+    pub(super) async fn call<T, W>(&self, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Unit<'_>) -> Answer<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Typed {
+            work: Some(work),
+            value: None,
+            reply,
+        });
+        {
+            let jobs = self.jobs.lock().expect("no holder of this lock panics");
+            let jobs = jobs.as_ref().ok_or(Refusal::StoreUnavailable)?;
+            jobs.try_send(job).map_err(|error| match error {
+                TrySendError::Full(_) | TrySendError::Disconnected(_) => Refusal::StoreUnavailable,
+            })?;
+        }
+        answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
+    }
+
+    /// Ends the thread after what was queued is committed, and waits for that.
+    pub(super) async fn close(&self) {
+        drop(
+            self.jobs
+                .lock()
+                .expect("no holder of this lock panics")
+                .take(),
+        );
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+// === impl Unit ===
+
+impl<'a> Unit<'a> {
+    /// A prepared statement.
+    pub(super) fn sql(&self, text: &str) -> rusqlite::Result<CachedStatement<'a>> {
+        self.connection.prepare_cached(text)
+    }
+
+    /// Notes what the job did to a session.
+    pub(super) fn publish(&mut self, published: Published) {
+        self.changes.push(published);
+    }
+
+    /// Refuses new work while the disk is nearly full.
+    pub(super) fn require_room(&self) -> Answer<()> {
+        if self.disk.has_room() {
+            Ok(())
+        } else {
+            Err(Refusal::StorageFull.into())
+        }
+    }
+}
+
+// === impl Disk ===
+
+impl Disk {
+    fn has_room(&self) -> bool {
+        if self.reserve == 0 {
+            return true;
+        }
+        match self.checked.get() {
+            Some((when, room)) if when.elapsed() < DISK_CHECK_INTERVAL => room,
+            Some(_) | None => {
+                // A file system that can't tell its free space is not a reason to refuse work.
+                let room = rustix::fs::statvfs(&self.directory).map_or(true, |fs| {
+                    fs.f_bavail.saturating_mul(fs.f_frsize) >= self.reserve
+                });
+                self.checked.set(Some((Instant::now(), room)));
+                room
+            }
+        }
+    }
+}
+
+// === impl Typed ===
+
+impl<T, W> Job for Typed<T, W>
+where
+    T: Send,
+    W: FnOnce(&mut Unit<'_>) -> Answer<T> + Send,
+{
+    fn run(&mut self, unit: &mut Unit<'_>) -> Answer<()> {
+        let work = self.work.take().expect("a job runs once");
+        self.value = Some(work(unit)?);
+        Ok(())
+    }
+
+    fn reply(self: Box<Self>, refusal: Option<Refusal>) {
+        let answer = match (refusal, self.value) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(value)) => Ok(value),
+            (None, None) => Err(Refusal::StoreUnavailable),
+        };
+        // The caller may be gone; the commit stands.
+        let _ = self.reply.send(answer);
+    }
+}
+
+// === impl Thread ===
+
+impl Thread {
+    fn run(self) {
+        while let Ok(first) = self.jobs.recv() {
+            let mut waiting = VecDeque::from([first]);
+            while waiting.len() < BATCH_MAX_JOBS {
+                match self.jobs.try_recv() {
+                    Ok(job) => waiting.push_back(job),
+                    Err(_) => break,
+                }
+            }
+            while !waiting.is_empty() {
+                self.batch(&mut waiting);
+            }
+        }
+        if let Err(error) = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "the store's log could not be moved into the database at the end");
+        }
+    }
+
+    /// Runs the waiting jobs in one transaction. Jobs behind one that made the engine roll back stay waiting.
+    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) {
+        let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
+        let mut changes = Merged::default();
+        let mut result = self.execute("BEGIN IMMEDIATE");
+        if result.is_err() {
+            ran.extend(waiting.drain(..).map(|job| Ran { job, refusal: None }));
+        }
+        while let Some(mut job) = waiting.pop_front() {
+            let outcome = self.job(job.as_mut());
+            let whole = match outcome {
+                Ok(done) => {
+                    changes.add(done);
+                    ran.push(Ran { job, refusal: None });
+                    true
+                }
+                Err((refusal, whole)) => {
+                    ran.push(Ran {
+                        job,
+                        refusal: Some(refusal),
+                    });
+                    whole
+                }
+            };
+            if !whole {
+                result = Err(rusqlite::Error::ExecuteReturnedResults);
+                break;
+            }
+        }
+        if result.is_ok() {
+            result = self.execute("COMMIT");
+        }
+        if let Err(error) = result {
+            tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
+            if !self.connection.is_autocommit() {
+                let _ = self.execute("ROLLBACK");
+            }
+            for Ran { job, .. } in ran {
+                job.reply(Some(Refusal::StoreUnavailable));
+            }
+            return;
+        }
+        // Commit, then publish, then reply.
+        if !changes.published.is_empty() {
+            self.publisher.publish(changes.published);
+        }
+        for Ran { job, refusal } in ran {
+            job.reply(refusal);
+        }
+    }
+
+    /// Runs one job in its savepoint. The error's second half says whether the transaction is still whole.
+    fn job(&self, job: &mut dyn Job) -> Result<Vec<Published>, (Refusal, bool)> {
+        if let Err(error) = self.execute("SAVEPOINT job") {
+            return Err((Fault::from(error).into_refusal(), false));
+        }
+        let mut unit = Unit {
+            connection: &self.connection,
+            rules: &self.rules,
+            identity: self.identity,
+            life: self.life,
+            disk: &self.disk,
+            changes: Vec::new(),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut unit)));
+        let refusal = match outcome {
+            Ok(Ok(())) => match self.execute("RELEASE job") {
+                Ok(()) => return Ok(unit.changes),
+                Err(error) => Fault::from(error).into_refusal(),
+            },
+            Ok(Err(fault)) => fault.into_refusal(),
+            Err(panic) => internal(&format!("a job panicked: {}", panic_text(panic.as_ref()))),
+        };
+        // Some failures make SQLite roll back by itself; then there is no savepoint left to go to.
+        let whole = !self.connection.is_autocommit()
+            && self.execute("ROLLBACK TO job").is_ok()
+            && self.execute("RELEASE job").is_ok();
+        Err((refusal, whole))
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+}
+
+/// What a batch did: one entry per session.
+#[derive(Default)]
+struct Merged {
+    published: Vec<Published>,
+    places: HashMap<SessionRow, usize>,
+}
+
+impl Merged {
+    fn add(&mut self, changes: Vec<Published>) {
+        for change in changes {
+            match self.places.get(&change.session.row) {
+                Some(&place) => {
+                    let merged = &mut self.published[place];
+                    merged.session = change.session;
+                    merged.events.extend(change.events);
+                    merged.ended.extend(change.ended);
+                }
+                None => {
+                    self.places.insert(change.session.row, self.published.len());
+                    self.published.push(change);
+                }
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::ids::SessionKey,
+        store::{AgentRule, sqlite::schema},
+    };
+    use std::collections::BTreeMap;
+
+    /// Counts publications.
+    #[derive(Default)]
+    struct Count(Mutex<usize>);
+
+    impl Publisher for Count {
+        fn publish(&self, published: Vec<Published>) {
+            *self.0.lock().unwrap() += published.len();
+        }
+    }
+
+    fn rules() -> StoreRules {
+        StoreRules {
+            agents: BTreeMap::<String, AgentRule>::new(),
+            default_agent: String::new(),
+            primary_session: SessionKey::parse("main").unwrap(),
+            queue_limit_turns: 1,
+            queue_limit_bytes: 1,
+            max_sessions: 1,
+            retention_events: 1,
+            retention_age: Duration::ZERO,
+            history_retention: None,
+            disk_reserve: 0,
+        }
+    }
+
+    /// A writer on a file of its own; `prepare` changes its connection.
+    fn writer(prepare: impl FnOnce(&Connection)) -> (tempfile::TempDir, Writer, Arc<Count>) {
+        let directory = tempfile::tempdir().unwrap();
+        let (connection, identity) = schema::open_writer(directory.path()).unwrap();
+        connection
+            .execute_batch("CREATE TABLE note (text TEXT NOT NULL)")
+            .unwrap();
+        prepare(&connection);
+        let count = Arc::new(Count::default());
+        let path = directory.path().to_owned();
+        let rules = Arc::new(rules());
+        let writer = Writer::start(connection, identity, rules, path, count.clone()).unwrap();
+        (directory, writer, count)
+    }
+
+    fn note(unit: &Unit<'_>, text: &str) -> Answer<()> {
+        unit.sql("INSERT INTO note (text) VALUES (?1)")?
+            .execute([text])?;
+        Ok(())
+    }
+
+    async fn notes(writer: &Writer) -> Vec<String> {
+        writer
+            .call(|unit| {
+                let mut statement = unit.sql("SELECT text FROM note ORDER BY rowid")?;
+                let notes = statement.query_map([], |row| row.get(0))?;
+                Ok(notes.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Holds the writer in a job, so that all that is queued meanwhile becomes one batch.
+    fn hold(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (entered, inside) = std::sync::mpsc::channel();
+        let held = Arc::clone(writer);
+        tokio::spawn(async move {
+            held.call(move |_| {
+                entered.send(()).unwrap();
+                let _ = wait.recv();
+                Ok(())
+            })
+            .await
+        });
+        tokio::task::block_in_place(|| inside.recv().unwrap());
+        go
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refusal_and_a_panic_take_back_their_own_writes_alone() {
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer);
+        let first = writer.call(|unit| note(unit, "first"));
+        let refused = writer.call(|unit| {
+            note(unit, "refused")?;
+            Err::<(), _>(Refusal::Fenced.into())
+        });
+        let panicked = writer.call(|unit| {
+            note(unit, "panicked")?;
+            assert!(unit.rules.agents.contains_key("none"), "a bug");
+            Ok(())
+        });
+        let last = writer.call(|unit| note(unit, "last"));
+        let release = async {
+            go.send(()).unwrap();
+        };
+        let (first, refused, panicked, last, ()) =
+            tokio::join!(first, refused, panicked, last, release);
+        assert_eq!(first, Ok(()));
+        assert_eq!(refused, Err(Refusal::Fenced));
+        assert_eq!(panicked.unwrap_err().reason(), "INTERNAL");
+        assert_eq!(last, Ok(()));
+        assert_eq!(notes(&writer).await, ["first", "last"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_disk_fails_its_job_and_the_writer_goes_on() {
+        let (_directory, writer, _) = writer(|connection| {
+            let pages: i64 = connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .unwrap();
+            connection
+                .pragma_update(None, "max_page_count", pages + 2)
+                .unwrap();
+        });
+        let large = "x".repeat(100_000);
+        let full = writer.call(move |unit| note(unit, &large)).await;
+        assert_eq!(full, Err(Refusal::StorageFull));
+        assert_eq!(writer.call(|unit| note(unit, "small")).await, Ok(()));
+        assert_eq!(notes(&writer).await, ["small"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_batch_that_does_not_commit_never_happened() {
+        let (_directory, writer, count) = writer(|connection| {
+            let mut commits = 0;
+            connection
+                .commit_hook(Some(move || {
+                    commits += 1;
+                    // The second one fails.
+                    commits == 2
+                }))
+                .unwrap();
+        });
+        assert_eq!(writer.call(|unit| note(unit, "one")).await, Ok(()));
+        let lost = writer.call(|unit| {
+            note(unit, "two")?;
+            let session = crate::store::sqlite::requests::tests::deleted_session(unit);
+            unit.publish(Published {
+                session: Arc::new(session),
+                events: Vec::new(),
+                ended: Vec::new(),
+            });
+            Ok(())
+        });
+        assert_eq!(lost.await, Err(Refusal::StoreUnavailable));
+        assert_eq!(*count.0.lock().unwrap(), 0, "nothing is published");
+        assert_eq!(writer.call(|unit| note(unit, "three")).await, Ok(()));
+        assert_eq!(notes(&writer).await, ["one", "three"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_dropped_caller_takes_no_commit_back() {
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer);
+        {
+            let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
+            // Polled once: queued, not answered.
+            assert!(futures_poll(&mut call));
+        }
+        go.send(()).unwrap();
+        assert_eq!(notes(&writer).await, ["stands"]);
+        writer.close().await;
+        let closed = writer.call(|unit| note(unit, "late")).await;
+        assert_eq!(closed, Err(Refusal::StoreUnavailable));
+    }
+
+    /// True while the future is not ready.
+    fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::Pin::new(future).poll(&mut context).is_pending()
+    }
+}

@@ -1,0 +1,9 @@
+//! Between the contract's messages and the domain: total functions, no I/O.
+//!
+//! * [`encode`]: domain → messages.
+//! * [`frames`]: events as the bytes that store, tail and readers share; a leaf that those rooms may know too.
+//! * [`parse`]: requests → domain, every wrong field named at once.
+
+pub mod encode;
+pub mod frames;
+pub mod parse;

@@ -1,0 +1,459 @@
+//! Requests → domain. Every wrong field is named, all of them at once.
+
+use crate::{
+    domain::{
+        event::EventKind,
+        ids::SessionKey,
+        limits::{
+            ATTACHMENT_MAX_BYTES, ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, CWD_MAX_BYTES,
+            DISPLAY_NAME_MAX_BYTES, GRACE_DEFAULT, GRACE_MAX, LABEL_VALUE_MAX_BYTES,
+            MAP_KEY_MAX_BYTES, MAP_MAX_ENTRIES, METADATA_VALUE_MAX_BYTES, NAME_MAX_BYTES,
+            PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, TEXT_MAX_BYTES, TURN_TIMEOUT_MAX,
+        },
+        refusal::Refusal,
+        session::{SessionFilter, SessionState},
+        turn::{AbortMode, Attachment, OnInterrupt, TurnState},
+    },
+    proto,
+    store::OnBusy,
+};
+use std::{collections::BTreeMap, time::Duration};
+use uuid::Uuid;
+
+/// Longest `source` and the like are named in `limits`; this is the longest page token.
+const PAGE_TOKEN_MAX_BYTES: usize = 256;
+
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub struct Fields {
+    wrong: Vec<(String, String)>,
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// Notes that a field is wrong.
+    pub fn wrong(&mut self, field: impl Into<String>, problem: impl Into<String>) {
+        self.wrong.push((field.into(), problem.into()));
+    }
+
+    /// The value, if nothing was wrong.
+    ///
+    /// # Errors
+    /// `INVALID_FIELD` with all that was noted.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Refusal> {
+        match value {
+            Some(value) if self.wrong.is_empty() => Ok(value),
+            _ => Err(Refusal::InvalidField { fields: self.wrong }),
+        }
+    }
+
+    /// Refuses if something was wrong.
+    ///
+    /// # Errors
+    /// `INVALID_FIELD` with all that was noted.
+    pub fn check(self) -> Result<(), Refusal> {
+        self.finish(Some(()))
+    }
+
+    /// A session key.
+    pub fn session_key(&mut self, field: &str, text: &str) -> Option<SessionKey> {
+        SessionKey::parse(text)
+            .map_err(|problem| self.wrong(field, problem))
+            .ok()
+    }
+
+    /// A turn's id.
+    pub fn turn_id(&mut self, field: &str, text: &str) -> Option<Uuid> {
+        let parsed = Uuid::parse_str(text).ok();
+        if parsed.is_none() {
+            self.wrong(field, "must be the UUID of a turn");
+        }
+        parsed
+    }
+
+    /// A turn's id that may be left out.
+    pub fn optional_turn_id(&mut self, field: &str, text: &str) -> Option<Uuid> {
+        if text.is_empty() {
+            None
+        } else {
+            self.turn_id(field, text)
+        }
+    }
+
+    /// A client-made id of a request; empty means none.
+    pub fn request_id(&mut self, text: &str) {
+        let visible = text.bytes().all(|b| (0x21..=0x7e).contains(&b));
+        if !visible || text.len() > REQUEST_ID_MAX_BYTES {
+            self.wrong(
+                "request_id",
+                format!("must be 1 to {REQUEST_ID_MAX_BYTES} visible ASCII characters"),
+            );
+        }
+    }
+
+    /// The text of a prompt or steer, and what goes with it.
+    pub fn input(&mut self, prefix: &str, text: &str, attachments: &[proto::Attachment]) {
+        if text.trim().is_empty() && attachments.is_empty() {
+            self.wrong(
+                format!("{prefix}text"),
+                "must not be blank without attachments",
+            );
+        }
+        if text.len() > TEXT_MAX_BYTES {
+            self.wrong(
+                format!("{prefix}text"),
+                format!("must be at most {TEXT_MAX_BYTES} bytes, has {}", text.len()),
+            );
+        }
+        if attachments.len() > ATTACHMENTS_MAX {
+            self.wrong(
+                format!("{prefix}attachments"),
+                format!("must be at most {ATTACHMENTS_MAX}"),
+            );
+        }
+        let total: usize = attachments.iter().map(|a| a.data.len()).sum();
+        if total > ATTACHMENTS_MAX_BYTES {
+            self.wrong(
+                format!("{prefix}attachments"),
+                format!("must be at most {ATTACHMENTS_MAX_BYTES} bytes together"),
+            );
+        }
+        for (at, attachment) in attachments.iter().enumerate() {
+            let field = |name: &str| format!("{prefix}attachments[{at}].{name}");
+            if attachment.data.is_empty() {
+                self.wrong(field("data"), "must not be empty");
+            }
+            if attachment.data.len() > ATTACHMENT_MAX_BYTES {
+                self.wrong(
+                    field("data"),
+                    format!("must be at most {ATTACHMENT_MAX_BYTES} bytes"),
+                );
+            }
+            self.text(&field("name"), &attachment.name, DISPLAY_NAME_MAX_BYTES);
+            self.text(&field("media_type"), &attachment.media_type, NAME_MAX_BYTES);
+        }
+    }
+
+    /// A short free text without control characters.
+    pub fn text(&mut self, field: &str, text: &str, max: usize) {
+        if text.len() > max {
+            self.wrong(field, format!("must be at most {max} bytes"));
+        }
+        if text.chars().any(char::is_control) {
+            self.wrong(field, "must not contain control characters");
+        }
+    }
+
+    /// Labels or metadata.
+    pub fn map(&mut self, field: &str, map: &BTreeMap<String, String>, value_max: usize) {
+        if map.len() > MAP_MAX_ENTRIES {
+            self.wrong(
+                field,
+                format!("must have at most {MAP_MAX_ENTRIES} entries"),
+            );
+        }
+        for (key, value) in map {
+            let named = format!(
+                "{field}[{}]",
+                crate::domain::limits::cut(key, MAP_KEY_MAX_BYTES)
+            );
+            if key.is_empty() || key.len() > MAP_KEY_MAX_BYTES || key.chars().any(char::is_control)
+            {
+                self.wrong(
+                    &named,
+                    format!(
+                        "its key must be 1 to {MAP_KEY_MAX_BYTES} bytes without control characters"
+                    ),
+                );
+            }
+            if value.len() > value_max {
+                self.wrong(&named, format!("must be at most {value_max} bytes"));
+            }
+        }
+    }
+
+    /// Labels.
+    pub fn labels(&mut self, field: &str, labels: &BTreeMap<String, String>) {
+        self.map(field, labels, LABEL_VALUE_MAX_BYTES);
+    }
+
+    /// Metadata.
+    pub fn metadata(&mut self, field: &str, metadata: &BTreeMap<String, String>) {
+        self.map(field, metadata, METADATA_VALUE_MAX_BYTES);
+    }
+
+    /// Settings of a new session but its agent and directory.
+    pub fn settings(
+        &mut self,
+        prefix: &str,
+        model: &str,
+        thinking_level: &str,
+        display_name: &str,
+    ) {
+        self.text(&format!("{prefix}model"), model, NAME_MAX_BYTES);
+        self.text(
+            &format!("{prefix}thinking_level"),
+            thinking_level,
+            NAME_MAX_BYTES,
+        );
+        self.text(
+            &format!("{prefix}display_name"),
+            display_name,
+            DISPLAY_NAME_MAX_BYTES,
+        );
+    }
+
+    /// A working directory's path, before it is resolved.
+    pub fn cwd(&mut self, field: &str, cwd: &str) {
+        self.text(field, cwd, CWD_MAX_BYTES);
+        if !cwd.is_empty() && !cwd.starts_with('/') {
+            self.wrong(field, "must be an absolute path");
+        }
+    }
+
+    /// A span within bounds; `None` where it is left out.
+    pub fn span(
+        &mut self,
+        field: &str,
+        span: Option<prost_types::Duration>,
+        min: Duration,
+        max: Duration,
+    ) -> Option<Duration> {
+        let span = span?;
+        match Duration::try_from(span) {
+            Ok(span) if span >= min && span <= max => Some(span),
+            _ => {
+                self.wrong(field, format!("must be between {min:?} and {max:?}"));
+                None
+            }
+        }
+    }
+
+    /// `turn_timeout`.
+    pub fn turn_timeout(
+        &mut self,
+        field: &str,
+        span: Option<prost_types::Duration>,
+        default: Duration,
+    ) -> Duration {
+        self.span(field, span, Duration::from_millis(1), TURN_TIMEOUT_MAX)
+            .unwrap_or(default)
+    }
+
+    /// `grace`.
+    pub fn grace(&mut self, span: Option<prost_types::Duration>) -> Duration {
+        self.span("grace", span, Duration::ZERO, GRACE_MAX)
+            .unwrap_or(GRACE_DEFAULT)
+    }
+
+    /// `on_busy`.
+    pub fn on_busy(&mut self, field: &str, number: i32) -> OnBusy {
+        match proto::OnBusy::try_from(number) {
+            Ok(proto::OnBusy::Unspecified | proto::OnBusy::Enqueue) => OnBusy::Enqueue,
+            Ok(proto::OnBusy::Reject) => OnBusy::Reject,
+            Ok(proto::OnBusy::Interrupt) => OnBusy::Interrupt,
+            Ok(proto::OnBusy::SteerOrEnqueue) => OnBusy::SteerOrEnqueue,
+            Err(_) => {
+                self.wrong(field, "is no value of OnBusy");
+                OnBusy::Enqueue
+            }
+        }
+    }
+
+    /// `on_interrupt`.
+    pub fn on_interrupt(&mut self, field: &str, number: i32) -> Option<OnInterrupt> {
+        match proto::OnInterrupt::try_from(number) {
+            Ok(proto::OnInterrupt::Unspecified) => None,
+            Ok(proto::OnInterrupt::Mark) => Some(OnInterrupt::Mark),
+            Ok(proto::OnInterrupt::Retry) => Some(OnInterrupt::Retry),
+            Err(_) => {
+                self.wrong(field, "is no value of OnInterrupt");
+                None
+            }
+        }
+    }
+
+    /// `mode` of Abort.
+    pub fn abort_mode(&mut self, number: i32) -> AbortMode {
+        match proto::AbortMode::try_from(number) {
+            Ok(proto::AbortMode::Unspecified | proto::AbortMode::Cancel) => AbortMode::Cancel,
+            Ok(proto::AbortMode::Kill) => AbortMode::Kill,
+            Err(_) => {
+                self.wrong("mode", "is no value of AbortMode");
+                AbortMode::Cancel
+            }
+        }
+    }
+
+    /// Names of event kinds.
+    pub fn kinds(&mut self, names: &[String]) -> Vec<EventKind> {
+        let mut kinds = Vec::with_capacity(names.len().min(64));
+        for (at, name) in names.iter().enumerate().take(64) {
+            match EventKind::parse(name) {
+                Some(kind) => kinds.push(kind),
+                None => self.wrong(
+                    format!("kinds[{at}]"),
+                    "is no kind of event; kinds are the field names of GatewayEvent's oneof",
+                ),
+            }
+        }
+        if names.len() > 64 {
+            self.wrong("kinds", "must be at most 64");
+        }
+        kinds
+    }
+
+    /// A number that must not be negative.
+    pub fn not_negative(&mut self, field: &str, number: i64) {
+        if number < 0 {
+            self.wrong(field, "must not be negative");
+        }
+    }
+
+    /// Rows of a page.
+    pub fn page_size(&mut self, size: i32) -> usize {
+        match usize::try_from(size) {
+            Ok(0) => PAGE_DEFAULT,
+            Ok(size) => size.min(PAGE_MAX),
+            Err(_) => {
+                self.wrong("page_size", "must not be negative");
+                PAGE_DEFAULT
+            }
+        }
+    }
+
+    /// Position that a page token stands for. `scope` is what the token must have been made for.
+    pub fn page_token(&mut self, token: &str, scope: &str) -> Option<i64> {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        if token.is_empty() {
+            return None;
+        }
+        let position = || {
+            if token.len() > PAGE_TOKEN_MAX_BYTES {
+                return None;
+            }
+            let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+            let (position, mark) = bytes.split_at(8);
+            (mark == scope_mark(scope))
+                .then(|| i64::from_be_bytes(position.try_into().expect("split at 8")))
+        };
+        let position = position();
+        if position.is_none() {
+            self.wrong(
+                "page_token",
+                "was not given for this list; take next_page_token with the same other fields",
+            );
+        }
+        position
+    }
+
+    /// States of turns.
+    pub fn turn_states(&mut self, field: &str, numbers: &[i32]) -> Vec<TurnState> {
+        let mut states = Vec::new();
+        for (at, number) in numbers.iter().enumerate().take(TurnState::ALL.len()) {
+            match TurnState::from_number((*number).into()) {
+                Some(state) => states.push(state),
+                None => self.wrong(format!("{field}[{at}]"), "is no state of a turn"),
+            }
+        }
+        states
+    }
+
+    /// Which sessions are meant.
+    pub fn filter(&mut self, filter: Option<proto::SessionFilter>) -> SessionFilter {
+        let proto::SessionFilter {
+            labels,
+            agent,
+            states,
+            key_prefix,
+        } = filter.unwrap_or_default();
+        self.labels("filter.labels", &labels);
+        self.text("filter.agent", &agent, NAME_MAX_BYTES);
+        self.text("filter.key_prefix", &key_prefix, NAME_MAX_BYTES);
+        let mut parsed = Vec::new();
+        for (at, number) in states.iter().enumerate().take(16) {
+            match SessionState::from_number((*number).into()) {
+                Some(state) => parsed.push(state),
+                None => self.wrong(format!("filter.states[{at}]"), "is no state of a session"),
+            }
+        }
+        SessionFilter {
+            labels,
+            agent,
+            states: parsed,
+            key_prefix,
+        }
+    }
+}
+
+/// The token of a position in a list.
+pub fn page_token(position: Option<i64>, scope: &str) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    position.map_or_else(String::new, |position| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&position.to_be_bytes());
+        bytes[8..].copy_from_slice(&scope_mark(scope));
+        URL_SAFE_NO_PAD.encode(bytes)
+    })
+}
+
+fn scope_mark(scope: &str) -> [u8; 8] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(scope.as_bytes())[..8]
+        .try_into()
+        .expect("a digest has 32 bytes")
+}
+
+/// Attachments with their ids. Hashes the contents: keep it off a serving thread where they are large.
+pub fn attachments(attachments: Vec<proto::Attachment>) -> Vec<Attachment> {
+    attachments
+        .into_iter()
+        .map(|a| Attachment::new(a.name, a.media_type, a.data))
+        .collect()
+}
+
+/// Hash of a request for its `request_id`; the caller clears that field before.
+pub fn request_hash(request: &impl prost::Message) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(request.encode_to_vec()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_wrong_fields_come_at_once() {
+        let mut fields = Fields::default();
+        fields.session_key("session_key", "a b");
+        fields.request_id("x y");
+        fields.input("", " ", &[]);
+        let Err(Refusal::InvalidField { fields }) = fields.check() else {
+            panic!("it is wrong");
+        };
+        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["session_key", "request_id", "text"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_token_comes_back_for_its_own_list_only(position in any::<i64>(), other in "[a-z]{1,8}") {
+            let token = page_token(Some(position), "turns");
+            let mut fields = Fields::default();
+            prop_assert_eq!(fields.page_token(&token, "turns"), Some(position));
+            prop_assert!(fields.check().is_ok());
+            let mut fields = Fields::default();
+            if other != "turns" {
+                prop_assert_eq!(fields.page_token(&token, &other), None);
+                prop_assert!(fields.check().is_err());
+            }
+        }
+
+        #[test]
+        fn no_page_token_panics(token in "\\PC{0,300}") {
+            Fields::default().page_token(&token, "x");
+        }
+    }
+}

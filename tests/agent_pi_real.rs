@@ -1,0 +1,314 @@
+//! The pi driver against real pi, both wire dialects, and a scripted model.
+//!
+//! Runs where `QUARTERDECK_TEST_PI` lists pi commands, separated by `:`; `.ci/install-pi` installs the pinned ones and
+//! prints the list. Without it these tests say so and pass.
+
+mod agent_pi_support;
+#[path = "agent_support/mod.rs"]
+mod support;
+
+use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};
+use quarterdeck::{
+    agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
+    domain::turn::StopReason,
+};
+use serde_json::json;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use support::{eventually, fixture};
+
+/// A model's endpoint; ended with the test.
+struct ModelServer {
+    process: Child,
+    port: u16,
+}
+
+impl ModelServer {
+    fn scripted() -> Self {
+        Self::start(&["python3", fixture("fake_llm.py").to_str().unwrap()])
+    }
+
+    /// Starts a server that prints `listening on PORT`.
+    fn start(command: &[&str]) -> Self {
+        let mut process = Command::new(command[0])
+            .args(&command[1..])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let output = process.stdout.take().unwrap();
+        let port = BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on ")?.trim().parse().ok())
+            .expect("it says where it listens");
+        Self { process, port }
+    }
+
+    /// What pi must know of it: model `fake/ID` of this many output tokens for each.
+    fn models(&self, models: &[(&str, u32)]) -> String {
+        let models: Vec<_> = models
+            .iter()
+            .map(|(id, tokens)| json!({ "id": id, "reasoning": true, "contextWindow": 32768, "maxTokens": tokens }))
+            .collect();
+        json!({ "providers": { "fake": {
+            "baseUrl": format!("http://127.0.0.1:{}/v1", self.port),
+            "api": "openai-completions",
+            "apiKey": "no-key",
+            "compat": { "supportsDeveloperRole": false, "supportsReasoningEffort": false, "supportsStore": false },
+            "models": models,
+        } } })
+        .to_string()
+    }
+}
+
+impl Drop for ModelServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn commands() -> Vec<String> {
+    let list = std::env::var("QUARTERDECK_TEST_PI").unwrap_or_default();
+    if list.is_empty() {
+        eprintln!("QUARTERDECK_TEST_PI is not set: real pi is not tested");
+    }
+    list.split(':')
+        .filter(|it| !it.is_empty())
+        .map(Into::into)
+        .collect()
+}
+
+/// pi with models that stand in a template directory; what a user has installed for pi stays out.
+fn options(command: &str, models: &str, template: &Path) -> PiOptions {
+    std::fs::write(template.join("models.json"), models).unwrap();
+    PiOptions {
+        command: vec![command.into()],
+        arguments: ["-ne", "-ns", "-np", "-nc"].map(Into::into).to_vec(),
+        template_directory: Some(template.into()),
+        model: "fake/fake-1".into(),
+        thinking_level: "off".into(),
+        start_timeout: PATIENCE,
+        ..PiOptions::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
+        let template = tempfile::tempdir().unwrap();
+        let place = Place::new(options(&command, &models, template.path()));
+        let (mut session, name) = place.open().await;
+        assert_eq!(name, "fake/fake-1");
+
+        // A prompt streams, and what was streamed is what was said.
+        let (end, text, events) = session.ask("hello there").await;
+        assert_eq!(end, Outcome::Completed(StopReason::Stop));
+        assert_eq!(text, "Echo: hello there");
+        assert_eq!(streamed(&events), text);
+        let deltas = events
+            .iter()
+            .filter(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .count();
+        assert!(deltas >= 2, "{events:#?}");
+        assert!(matches!(&events[0], AgentEvent::MessageStarted));
+        assert!(events.iter().any(|it| matches!(it,
+            AgentEvent::UsageRecorded { usage, model } if usage.output_tokens == 20 && model == "fake/fake-1")));
+
+        // Thinking is told apart from text.
+        let (_, text, events) = session.ask("THINK please").await;
+        assert_eq!(text, "Echo: THINK please");
+        assert!(
+            events.iter().any(|it| matches!(it,
+            AgentEvent::ThinkingCompleted { text, .. } if text == "Let me think.")),
+            "{events:#?}"
+        );
+
+        // A tool runs, and a steer that comes meanwhile is applied in the same turn.
+        session
+            .start("RUN echo one; while [ ! -e go ]; do sleep 0.1; done; echo two")
+            .await;
+        let before = session.until(|it| matches!(it,
+            AgentEvent::ToolUpdate { partial_result_json, .. } if partial_result_json.contains("one"))).await;
+        assert!(before.iter().any(|it| matches!(it,
+            AgentEvent::ToolStarted { tool_name, args_json, .. } if tool_name == "bash" && args_json.contains("echo one"))));
+        assert!(
+            before.iter().any(|it| matches!(it,
+            AgentEvent::ToolInputDelta { tool_name, .. } if tool_name == "bash")),
+            "{before:#?}"
+        );
+        let steer_id = session.steer("look left").await;
+        std::fs::write(place.request.working_directory.join("go"), "").unwrap();
+        let events = session.turn().await;
+        assert_eq!(outcome(&events), Outcome::Completed(StopReason::Stop));
+        assert!(events.iter().any(|it| matches!(it,
+            AgentEvent::ToolCompleted { result_json, is_error: false, .. } if result_json.contains("two"))), "{events:#?}");
+        let applied = events
+            .iter()
+            .position(|it| *it == AgentEvent::SteerApplied { steer_id });
+        let applied = applied.expect("the steer was applied");
+        assert_eq!(said(&events[applied..]), "Echo: look left");
+
+        // What the model's provider refuses is a turn that failed.
+        let (end, text, _) = session.ask("FAIL").await;
+        assert!(
+            matches!(&end, Outcome::Failed(message) if message.contains("told to fail")),
+            "{end:?}"
+        );
+        assert_eq!(text, "");
+
+        // A retry is told, and its success is the turn's.
+        let (end, text, _) = session.ask("FLAKY once").await;
+        assert_eq!(end, Outcome::Completed(StopReason::Stop));
+        assert_eq!(text, "Echo: FLAKY once");
+
+        // An abort in the middle of a tool leaves no process of it, and the session goes on.
+        let marker = format!("{}", 40_000 + std::process::id() % 10_000);
+        let runs_sleep = || !processes(&format!("sleep {marker}.5")).is_empty();
+        session
+            .start(&format!("RUN setsid sleep {marker}.5 & sleep {marker}.5"))
+            .await;
+        eventually("the tool runs", runs_sleep).await;
+        session.send(AgentCommand::Cancel).await;
+        let events = session.turn().await;
+        assert_eq!(outcome(&events), Outcome::Stopped);
+        assert!(!runs_sleep(), "{:?}", processes(&marker));
+
+        // An abort in the middle of text keeps what was said.
+        session.start("SLOW").await;
+        session
+            .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .await;
+        session.send(AgentCommand::Cancel).await;
+        let events = session.turn().await;
+        assert_eq!(outcome(&events), Outcome::Stopped);
+        assert!(said(&events).starts_with("word"), "{events:#?}");
+
+        // A steer that is queued when the abort comes must not reach the next turn (0.73.1 can't take it back, so its
+        // process ends).
+        session.start("SLOW").await;
+        session
+            .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .await;
+        let steer_id = session.steer("a stale steer").await;
+        session.send(AgentCommand::Cancel).await;
+        let events = session.turn().await;
+        assert!(!events.contains(&AgentEvent::SteerApplied { steer_id }));
+        match events.last() {
+            Some(AgentEvent::TurnEnded(end)) => assert_eq!(*end, Outcome::Stopped),
+            Some(AgentEvent::Exited { message }) => {
+                eprintln!("{message}");
+                session.assert_closed().await;
+                session = place.open().await.0;
+            }
+            other => panic!("{other:?}"),
+        }
+        let (_, text, _) = session.ask("not steered").await;
+        assert_eq!(text, "Echo: not steered");
+
+        // A kill in the middle of a tool ends pi and everything below it; nothing follows.
+        session
+            .start(&format!("RUN setsid sleep {marker}.5 & sleep {marker}.5"))
+            .await;
+        eventually("the tool runs", runs_sleep).await;
+        session.send(AgentCommand::Kill).await;
+        let events = session.turn().await;
+        assert!(
+            matches!(events.last(), Some(AgentEvent::Exited { .. })),
+            "{events:#?}"
+        );
+        session.assert_closed().await;
+        assert!(!runs_sleep(), "{:?}", processes(&marker));
+        let session_id = place.request.session_id.to_string();
+        assert_eq!(processes(&session_id), Vec::<String>::new());
+
+        // It continues its conversation with a new process.
+        let (mut session, _) = place.open().await;
+        let (end, text, _) = session.ask("HISTORY").await;
+        assert_eq!(end, Outcome::Completed(StopReason::Stop));
+        assert!(text.parse::<u32>().is_ok_and(|count| count >= 9), "{text}");
+
+        // Letting go of an agent ends it.
+        drop(session);
+        eventually("pi is gone", || processes(&session_id).is_empty()).await;
+        // Nothing became anyone's default.
+        let settings = place.request.tenant_directory.join("pi/settings.json");
+        let settings = std::fs::read_to_string(settings).unwrap_or_default();
+        assert!(!settings.contains("default"), "{settings}");
+    }
+}
+
+/// Runs where `QUARTERDECK_TEST_MODEL_SERVER` is a command that serves a model; `.ci/pi-real-model` sets it. Says nothing
+/// about what a model of this size answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_with_a_real_model_keeps_to_the_protocol() {
+    let Ok(server) = std::env::var("QUARTERDECK_TEST_MODEL_SERVER") else {
+        eprintln!("QUARTERDECK_TEST_MODEL_SERVER is not set: a real model is not tested");
+        return;
+    };
+    let server: Vec<&str> = server.split(' ').collect();
+    for command in commands() {
+        let model = ModelServer::start(&server);
+        let models = model.models(&[("fake-1", 24), ("long", 2000)]);
+        let template = tempfile::tempdir().unwrap();
+        let mut options = options(&command, &models, template.path());
+        let prompt = [
+            "--no-tools",
+            "--system-prompt",
+            "You are a helpful assistant.",
+        ];
+        options.arguments.extend(prompt.map(Into::into));
+        let mut place = Place::new(options);
+        let (mut session, _) = place.open().await;
+
+        // It streams, ends by the model's own reason, and says what it used.
+        let (end, text, events) = session.ask("What is the capital of France?").await;
+        eprintln!("== {command}\n{end:?}: {text:?}");
+        assert!(
+            matches!(
+                end,
+                Outcome::Completed(StopReason::Stop | StopReason::Length)
+            ),
+            "{end:?}"
+        );
+        let deltas = events
+            .iter()
+            .filter(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .count();
+        assert!(deltas >= 2, "{events:#?}");
+        assert_eq!(streamed(&events), text);
+        let used = events.iter().find_map(|event| match event {
+            AgentEvent::UsageRecorded { usage, .. } => Some(*usage),
+            _ => None,
+        });
+        let used = used.expect("usage was recorded");
+        eprintln!("{deltas} deltas, {used:?}");
+        assert!(
+            used.input_tokens + used.cache_read_tokens > 0
+                && (2..=24).contains(&used.output_tokens)
+        );
+        drop(session);
+
+        // It continues with another model, and an abort in the middle keeps what was said.
+        place.request.model = "fake/long".into();
+        let (mut session, name) = place.open().await;
+        assert_eq!(name, "fake/long");
+        session
+            .start("Count from one to one thousand in words, please.")
+            .await;
+        session
+            .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .await;
+        session.send(AgentCommand::Cancel).await;
+        let events = session.turn().await;
+        eprintln!("stopped at {:?}", said(&events));
+        assert_eq!(outcome(&events), Outcome::Stopped);
+        assert!(!said(&events).is_empty());
+    }
+}
