@@ -4,7 +4,7 @@
 //! * `running`: one start of a turn around that machine: stops, timers, checkpoints.
 //! * [`actor`]: one awake session.
 //! * [`registry`]: wakes, bounds, retires, drains.
-//! * [`disconnect`]: `cancel_on_disconnect`.
+//! * [`disconnect`] carries out `cancel_on_disconnect`.
 
 pub mod actor;
 pub mod disconnect;
