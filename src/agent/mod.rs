@@ -13,6 +13,10 @@
 
 pub mod echo;
 pub mod keeper;
+#[cfg(target_os = "linux")]
+mod lineage;
+#[cfg(not(target_os = "linux"))]
+#[path = "lineage_elsewhere.rs"]
 mod lineage;
 mod lines;
 pub mod pi;

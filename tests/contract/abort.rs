@@ -216,7 +216,7 @@ async fn only_the_named_turn_is_stopped() {
         turn(&mut client, key, &active).await.state(),
         TurnState::Running
     );
-    assert_eq!(waiting(&mut client, key).await, [two.clone()]);
+    assert_eq!(waiting(&mut client, key).await, std::slice::from_ref(&two));
     let answer = ok!(client.abort(AbortRequest {
         session_key: key,
         turn_id: active.as_str()

@@ -52,9 +52,8 @@ impl Decoder for Raw {
 
 /// Sends bytes as the request of a method.
 async fn send(address: &str, method: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
-    let endpoint = tonic::transport::Endpoint::from_shared(address.to_owned()).expect("an address");
-    let mut client = tonic::client::Grpc::new(endpoint.connect().await.expect("it accepts"))
-        .max_encoding_message_size(usize::MAX);
+    let mut client =
+        tonic::client::Grpc::new(channel(address).await).max_encoding_message_size(usize::MAX);
     client.ready().await.expect("ready");
     let path = PathAndQuery::from_maybe_shared(format!("/quarterdeck.v1.GatewayService/{method}"))
         .expect("a path");

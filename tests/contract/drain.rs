@@ -53,7 +53,10 @@ async fn new_work_is_refused_and_the_rest_is_served_to_the_end() {
         turn(&mut client, key, &active).await.state(),
         TurnState::Running
     );
-    assert_eq!(waiting(&mut client, key).await, [waits.clone()]);
+    assert_eq!(
+        waiting(&mut client, key).await,
+        std::slice::from_ref(&waits)
+    );
     let mut late = Follow::live(&mut client, key).await;
     ok!(client.update_queued(UpdateQueuedRequest {
         session_key: edited,
@@ -88,7 +91,7 @@ async fn new_work_is_refused_and_the_rest_is_served_to_the_end() {
 
     // Nothing runs any more: the streams end, after the last terminal event.
     for follow in [&mut follow, &mut late] {
-        let ended = follow.to_error().await;
+        let ended = follow.failure().await;
         let details = refused(Err::<(), _>(ended), draining.0, draining.1);
         let durable = durable(&follow.seen);
         let last = durable.last().expect("some");
@@ -142,7 +145,7 @@ async fn a_turn_that_outlasts_the_window_is_interrupted_with_all_it_said() {
         wait: millis(1)
     }));
     gateway.terminate();
-    let events = stream.to_end().await;
+    let events = stream.rest().await;
     assert_eq!(kind(events.last().expect("some")), "turn_ended");
     let told = waiter.await.expect("no panic");
     assert_eq!(

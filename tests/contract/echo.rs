@@ -40,7 +40,7 @@ async fn the_events_of_a_turn_in_their_order() {
         ..Default::default()
     };
     let mut events = Follow::new(client.run(request).await.expect("runs").into_inner())
-        .to_end()
+        .rest()
         .await;
     events.retain(|e| kind(e) != "session_state");
     let lines: Vec<String> = events.iter().map(line).collect();
@@ -151,7 +151,7 @@ async fn a_reply_beyond_a_message_goes_on_in_the_next_item() {
         ..Default::default()
     };
     let events = Follow::new(client.run(request).await.expect("runs").into_inner())
-        .to_end()
+        .rest()
         .await;
     let expected = vec![word; 120].join(" ");
     let messages: Vec<(String, bool)> = events

@@ -150,7 +150,7 @@ async fn what_retention_took_is_expired_and_turns_and_messages_stay() {
         ..Default::default()
     };
     let stream = Follow::new(client.run(first.clone()).await.expect("runs").into_inner());
-    let turn_id = stream.to_end().await[0].turn_id.clone();
+    let turn_id = stream.rest().await[0].turn_id.clone();
     for _ in 0..4 {
         run(&mut client, key, "x").await;
     }
@@ -222,7 +222,7 @@ async fn what_retention_took_is_expired_and_turns_and_messages_stay() {
         "first"
     );
     let again = Follow::new(client.run(first).await.expect("attached").into_inner())
-        .to_end()
+        .rest()
         .await;
     let Some(Kind::TurnEnded(ended)) = &again.last().expect("some").kind else {
         panic!("{again:?}")

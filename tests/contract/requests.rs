@@ -90,7 +90,7 @@ async fn run_counts_as_enqueue() {
         ..Default::default()
     };
     let first = Follow::new(client.run(run()).await.expect("runs").into_inner())
-        .to_end()
+        .rest()
         .await;
     let answer = inner(client.enqueue(enqueue()).await).expect("replayed");
     assert!(answer.replayed);

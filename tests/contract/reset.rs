@@ -52,7 +52,7 @@ async fn a_reset_is_a_barrier_for_what_runs_and_waits() {
         mode: proto::AbortMode::Kill
     }));
     let reset = soon(reset).await.expect("no panic");
-    assert_eq!(reset.rejected_turn_ids, [waits.clone()]);
+    assert_eq!(reset.rejected_turn_ids, std::slice::from_ref(&waits));
     let after = reset.session.expect("a session");
     assert_eq!(after.generation, 2);
     assert_ne!(after.session_id, before.session_id);
@@ -205,7 +205,7 @@ async fn delete_takes_everything_and_attached_readers_see_it() {
         )
     );
 
-    let events = follow.to_end().await;
+    let events = follow.rest().await;
     let last = events.last().expect("some");
     assert_eq!((kind(last), last.seq), ("session_deleted", deleted.seq));
     let ended = events.iter().find_map(|e| match &e.kind {
@@ -216,7 +216,7 @@ async fn delete_takes_everything_and_attached_readers_see_it() {
         end(&ended.expect("it ended")),
         (TurnState::Canceled, "SESSION_DELETED", StopReason::Aborted)
     );
-    let events = filtered.to_end().await;
+    let events = filtered.rest().await;
     assert_eq!(
         kind(events.last().expect("some")),
         "session_deleted",

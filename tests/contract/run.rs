@@ -28,7 +28,7 @@ async fn it_streams_one_turn_and_ends_well() {
     let mut stream = follow(&mut client, request(key, "!think=a !tool=look one two")).await;
     let queued = stream.until("turn_queued").await;
     abort(&mut client, key).await;
-    let events = stream.to_end().await;
+    let events = stream.rest().await;
     let turn_id = &queued.turn_id;
     assert!(
         events
@@ -68,11 +68,11 @@ async fn a_repeat_attaches_to_the_same_turn_while_it_runs_and_after() {
         panic!("asked for")
     };
     assert_eq!(format!("{}{}", open.text, second.tokens()), done.text);
-    let first = durable(&first.to_end().await);
-    assert_eq!(first, durable(&second.to_end().await));
+    let first = durable(&first.rest().await);
+    assert_eq!(first, durable(&second.rest().await));
     assert_eq!(
         first,
-        durable(&follow(&mut client, prompt.clone()).await.to_end().await)
+        durable(&follow(&mut client, prompt.clone()).await.rest().await)
     );
     let after_seq = first[2].seq;
     let rest = follow(
@@ -83,7 +83,7 @@ async fn a_repeat_attaches_to_the_same_turn_while_it_runs_and_after() {
         },
     )
     .await
-    .to_end()
+    .rest()
     .await;
     assert_eq!(durable(&rest), first[3..]);
     assert_eq!(
@@ -133,7 +133,7 @@ async fn cancel_on_disconnect_cancels_when_the_last_stream_is_gone() {
         TurnState::Running
     );
     abort(&mut client, held).await;
-    again.to_end().await;
+    again.rest().await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn it_ends_well_for_every_end_of_its_turn() {
     let (_server, mut client) = shared().await;
     let failed = follow(&mut client, request("run.failed", "!fail=WHY x"))
         .await
-        .to_end()
+        .rest()
         .await;
     let Some(Kind::TurnEnded(ended)) = &failed.last().expect("some").kind else {
         panic!("it ends with the turn")
@@ -186,7 +186,7 @@ async fn it_ends_well_for_every_end_of_its_turn() {
     stream.until("turn_queued").await;
     ok!(client.clear_queue(ClearQueueRequest { session_key: key }));
     assert_eq!(
-        kinds(&durable(&stream.to_end().await)),
+        kinds(&durable(&stream.rest().await)),
         ["turn_queued", "turn_ended"]
     );
     abort(&mut client, key).await;

@@ -142,9 +142,7 @@ async fn reads_neither_wake_nor_count_as_activity() {
 #[tokio::test]
 async fn health_is_told_overall_and_per_service() {
     let (server, _client) = shared().await;
-    let mut health = HealthClient::connect(server.address().to_owned())
-        .await
-        .expect("it accepts");
+    let mut health = HealthClient::new(channel(server.address()).await);
     for service in ["", SERVICE] {
         let answer = health
             .check(HealthCheckRequest {
@@ -171,9 +169,7 @@ async fn reflection_lists_the_services_in_both_versions() {
     let (server, _client) = shared().await;
     macro_rules! services {
         ($version:ident) => {{
-            let mut client = $version::server_reflection_client::ServerReflectionClient::connect(server.address().to_owned())
-                .await
-                .expect("it accepts");
+            let mut client = $version::server_reflection_client::ServerReflectionClient::new(channel(server.address()).await);
             let request = $version::ServerReflectionRequest {
                 message_request: Some($version::server_reflection_request::MessageRequest::ListServices(String::new())),
                 ..Default::default()

@@ -228,7 +228,7 @@ async fn clear_queue_reset_and_delete_reject_what_was_not_applied() {
     let mut follow = Follow::after(&mut client, key, head).await;
     follow.until("caught_up").await;
     ok!(client.delete_session(DeleteSessionRequest { session_key: key }));
-    let events = follow.to_end().await;
+    let events = follow.rest().await;
     let ended = events.iter().find_map(|e| match &e.kind {
         Some(Kind::TurnEnded(ended)) if e.turn_id == steered => ended.turn.clone(),
         _ => None,

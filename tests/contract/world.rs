@@ -158,13 +158,13 @@ impl Follow {
     }
 
     /// Reads to the end, which must be OK.
-    pub(crate) async fn to_end(mut self) -> Vec<proto::GatewayEvent> {
+    pub(crate) async fn rest(mut self) -> Vec<proto::GatewayEvent> {
         while self.next().await.expect("the end is OK").is_some() {}
         self.seen
     }
 
     /// Reads to the end, which must be an error.
-    pub(crate) async fn to_error(&mut self) -> Status {
+    pub(crate) async fn failure(&mut self) -> Status {
         loop {
             match self.next().await {
                 Ok(Some(_)) => {}
@@ -411,4 +411,10 @@ pub(crate) async fn until_state(client: &mut Client, key: &str, wanted: proto::S
             return;
         }
     }
+}
+
+/// A connection, for clients of one's own.
+pub(crate) async fn channel(address: &str) -> tonic::transport::Channel {
+    let endpoint = tonic::transport::Endpoint::from_shared(address.to_owned()).expect("an address");
+    endpoint.connect().await.expect("the server accepts")
 }

@@ -97,7 +97,7 @@ impl Gateway {
                 std::time::Instant::now() < deadline,
                 "the server does not end"
             );
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
@@ -145,7 +145,14 @@ fn launch(
     arguments: &[OsString],
     environment: &[(String, String)],
 ) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
+    // What the test run is told by variables is not the server's configuration.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("QUARTERDECK_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
