@@ -181,19 +181,24 @@ impl Gateway {
             .await?;
         // Gone before this call: another one did the work.
         let replayed = committed.replayed || committed.session.state == SessionState::Deleted;
-        let mut session = committed.session;
-        if session.state != SessionState::Deleted
-            && let Some(tail) = self.tail_of(session.row).await?
-        {
-            let gone = tail.until(|session| session.state == SessionState::Deleted);
-            session = tokio::time::timeout(DELETE_MAX, gone).await.map_err(|_| {
-                Refusal::SessionDeleting {
-                    key: key.to_string(),
+        let session = committed.session;
+        let mut seq = session.head;
+        if session.state != SessionState::Deleted {
+            seq = match self.tail_of(session.row).await? {
+                Some(tail) => {
+                    let gone = tail.until(|session| session.state == SessionState::Deleted);
+                    tokio::time::timeout(DELETE_MAX, gone)
+                        .await
+                        .map_err(|_| Refusal::SessionDeleting {
+                            key: key.to_string(),
+                        })?
+                        .head
                 }
-            })?;
+                None => self.store.last_position(session.row).await?.unwrap_or(seq),
+            };
         }
         Ok(proto::DeleteSessionResponse {
-            seq: session.head,
+            seq,
             replayed,
             log_id: session.log_id.to_string(),
         })

@@ -188,7 +188,8 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
             }
             .into()),
             WhenGone::Confirm => {
-                let head = last_position(unit, kept.session)?.unwrap_or(receipt.seq);
+                let head =
+                    edit::last_position(unit.connection, kept.session)?.unwrap_or(receipt.seq);
                 let gone = deleted(unit, caller, kept.session, kept.session_uid, head);
                 Ok(Committed {
                     session: Arc::new(gone),
@@ -215,13 +216,6 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
         cleared,
         replayed: true,
     })
-}
-
-/// Position of a deleted session's last event.
-fn last_position(unit: &Unit<'_>, session: SessionRow) -> Answer<Option<i64>> {
-    let mut statement = unit.sql("SELECT head FROM tombstone WHERE session = ?1")?;
-    let mut found = statement.query([session.0])?;
-    Ok(found.next()?.map(|row| row.get(0)).transpose()?)
 }
 
 /// What is left to say of a session whose rows are gone.
