@@ -6,7 +6,7 @@ use proto::{AbortMode, SessionState, StopReason, TurnState};
 const CANCELED: (TurnState, &str, StopReason) =
     (TurnState::Canceled, "ABORTED", StopReason::Aborted);
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_said_is_kept_and_nothing_comes_after_the_end() {
     let (_server, mut client) = shared().await;
     let key = "abort.running";
@@ -56,7 +56,7 @@ async fn what_was_said_is_kept_and_nothing_comes_after_the_end() {
     assert_eq!(of_turn(&mut client, key, &turn_id).await.len(), 6);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_that_hangs_is_stopped() {
     let (_server, mut client) = shared().await;
     let key = "abort.hang";
@@ -71,7 +71,7 @@ async fn a_turn_that_hangs_is_stopped() {
     assert_eq!(session(&mut client, key).await.state(), SessionState::Idle);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stubborn_turn_is_killed_after_grace() {
     let (_server, mut client) = shared().await;
     let key = "abort.grace";
@@ -93,7 +93,7 @@ async fn a_stubborn_turn_is_killed_after_grace() {
     assert_eq!(end(&answer.turn.expect("the turn")), CANCELED);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_abort_joins_and_raises_the_first() {
     let (_server, mut client) = shared().await;
     for (key, mode, grace) in [
@@ -139,7 +139,7 @@ async fn a_second_abort_joins_and_raises_the_first() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_to_stop_is_no_error() {
     let (_server, mut client) = shared().await;
     let key = "abort.idle";
@@ -169,7 +169,7 @@ async fn nothing_to_stop_is_no_error() {
     assert_eq!(session(&mut client, key).await.head_seq, head);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn only_the_named_turn_is_stopped() {
     let (_server, mut client) = shared().await;
     let key = "abort.named";
@@ -228,7 +228,7 @@ async fn only_the_named_turn_is_stopped() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn clear_queue_rejects_what_waited_at_that_commit() {
     let (_server, mut client) = shared().await;
     let key = "abort.clear";

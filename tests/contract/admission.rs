@@ -9,7 +9,7 @@ fn small() -> Options {
     config("queue_limit_turns = 3\nqueue_limit_bytes = \"1MiB\"\ndrain_timeout = \"0s\"\n")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn enqueue_makes_the_session_and_the_turn_in_one() {
     let (_server, mut client) = shared().await;
     let key = "admission:made@1";
@@ -96,7 +96,7 @@ async fn enqueue_makes_the_session_and_the_turn_in_one() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn fields_that_make_a_session_are_ignored_on_an_existing_one_but_for_the_agent() {
     let (_server, mut client) = shared().await;
     let key = "admission.ignored";
@@ -127,7 +127,7 @@ async fn fields_that_make_a_session_are_ignored_on_an_existing_one_but_for_the_a
     assert_eq!(fact(&details, "agent"), "echo");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn another_agent_counts_from_the_next_reset() {
     let (_server, mut client) = shared().await;
     let key = "admission.next-agent";
@@ -170,7 +170,7 @@ async fn another_agent_counts_from_the_next_reset() {
     assert_eq!(turn.agent, "other");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_agent_makes_nothing() {
     let (_server, mut client) = shared().await;
     let key = "admission.no-agent";
@@ -192,7 +192,7 @@ async fn an_unknown_agent_makes_nothing() {
     assert!(!exists(&mut client, key).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_working_directory_must_lie_under_a_root_of_the_agent() {
     let (_server, mut client) = shared().await;
     let key = "admission.cwd";
@@ -231,7 +231,7 @@ async fn a_working_directory_must_lie_under_a_root_of_the_agent() {
     assert!(!exists(&mut client, key).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn blank_and_oversize_texts_are_refused_and_the_largest_one_runs() {
     let (_server, mut client) = shared().await;
     let key = "admission.text";
@@ -256,7 +256,7 @@ async fn blank_and_oversize_texts_are_refused_and_the_largest_one_runs() {
     assert_eq!(turn.response_text, text);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn turns_of_a_session_run_one_at_a_time_in_order() {
     let (_server, mut client) = shared().await;
     let key = "admission.fifo";
@@ -287,7 +287,7 @@ async fn turns_of_a_session_run_one_at_a_time_in_order() {
     assert_eq!(marks, expected);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn reject_refuses_while_busy_and_names_the_active_turn() {
     let (_server, mut client) = shared().await;
     let key = "admission.reject";
@@ -314,7 +314,7 @@ async fn reject_refuses_while_busy_and_names_the_active_turn() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn interrupt_goes_first_the_newest_before_older_and_cancels_what_runs() {
     let (_server, mut client) = shared().await;
     let key = "admission.interrupt";
@@ -368,7 +368,7 @@ async fn interrupt_goes_first_the_newest_before_older_and_cancels_what_runs() {
     assert_eq!(started[1..], order);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn steer_or_enqueue_steers_what_runs_and_enqueues_else() {
     let (_server, mut client) = shared().await;
     let key = "admission.steer";
@@ -406,7 +406,7 @@ async fn steer_or_enqueue_steers_what_runs_and_enqueues_else() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_queue_is_full_by_turns() {
     let mut gateway = Gateway::with(small());
     let client = &mut gateway.client().await;
@@ -447,7 +447,7 @@ async fn a_queue_is_full_by_turns() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_queue_is_full_by_bytes_of_texts_and_attachments() {
     let mut gateway = Gateway::with(small());
     let client = &mut gateway.client().await;
@@ -488,7 +488,7 @@ async fn a_queue_is_full_by_bytes_of_texts_and_attachments() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_that_waits_too_long_expires() {
     let (_server, mut client) = shared().await;
     let key = "admission.ttl";
@@ -512,7 +512,7 @@ async fn a_turn_that_waits_too_long_expires() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_that_runs_too_long_fails() {
     let (_server, mut client) = shared().await;
     let key = "admission.timeout";
@@ -533,7 +533,7 @@ async fn a_turn_that_runs_too_long_fails() {
     assert_eq!(requeued.response_text, "never seen");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn another_generation_is_refused_and_nothing_is_made() {
     let (_server, mut client) = shared().await;
     let key = "admission.generation";

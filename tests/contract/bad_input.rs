@@ -63,7 +63,7 @@ async fn send(address: &str, method: &str, bytes: Vec<u8>) -> Result<Vec<u8>, St
         .map(tonic::Response::into_inner)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn bad_session_keys_are_refused_by_every_rpc() {
     let (_server, mut client) = shared().await;
     let long = "x".repeat(129);
@@ -120,7 +120,7 @@ async fn bad_session_keys_are_refused_by_every_rpc() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_at_the_edge_of_the_grammar_are_sessions_of_their_own() {
     let (_server, mut client) = shared().await;
     let long = format!("{}{}", "9", "z".repeat(127));
@@ -133,7 +133,7 @@ async fn keys_at_the_edge_of_the_grammar_are_sessions_of_their_own() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn fields_out_of_bounds_are_named_all_at_once() {
     let (_server, mut client) = shared().await;
     let key = "bad.fields";
@@ -233,7 +233,7 @@ async fn fields_out_of_bounds_are_named_all_at_once() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn bytes_that_are_no_request_are_malformed() {
     let (server, mut client) = shared().await;
     let key = "bad.bytes";
@@ -273,7 +273,7 @@ async fn bytes_that_are_no_request_are_malformed() {
     assert!(exists(&mut client, key).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn messages_beyond_their_bound_are_refused() {
     let (server, mut client) = shared().await;
     let mebibyte = 1024 * 1024;

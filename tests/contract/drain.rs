@@ -3,7 +3,7 @@
 use crate::world::*;
 use proto::{StopReason, TurnState};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn new_work_is_refused_and_the_rest_is_served_to_the_end() {
     let mut gateway = Gateway::with(config("drain_timeout = \"60s\"\n"));
     let mut client = gateway.client().await;
@@ -119,7 +119,7 @@ async fn new_work_is_refused_and_the_rest_is_served_to_the_end() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_that_outlasts_the_window_is_interrupted_with_all_it_said() {
     let mut gateway = Gateway::with(config("drain_timeout = \"200ms\"\n"));
     let mut client = gateway.client().await;

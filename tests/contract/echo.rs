@@ -27,7 +27,7 @@ fn line(event: &proto::GatewayEvent) -> String {
     format!("{}{said}", kind(event))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_events_of_a_turn_in_their_order() {
     let (_server, mut client) = shared().await;
     let key = "echo.golden";
@@ -85,7 +85,7 @@ turn_ended "hello  big world"
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn directives() {
     let (_server, mut client) = shared().await;
     let key = "echo.directives";
@@ -120,7 +120,7 @@ async fn directives() {
     assert_eq!(failed.result_json, r#"{"error":"x"}"#);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn history_counts_user_messages_of_the_generation_steers_included() {
     let (_server, mut client) = shared().await;
     let key = "echo.history";
@@ -137,7 +137,7 @@ async fn history_counts_user_messages_of_the_generation_steers_included() {
     assert_eq!(run(&mut client, key, "!history").await.response_text, "5");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reply_beyond_a_message_goes_on_in_the_next_item() {
     let (_server, mut client) = shared().await;
     let key = "echo.long";
@@ -180,7 +180,7 @@ async fn a_reply_beyond_a_message_goes_on_in_the_next_item() {
     assert!(turn.response_text == expected, "GetTurn has it whole");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn large_tool_texts_are_cut_with_their_size() {
     let (_server, mut client) = shared().await;
     let key = "echo.tool";

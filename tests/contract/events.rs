@@ -2,7 +2,7 @@
 
 use crate::world::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pages_are_bounded_and_go_on_where_they_ended() {
     let (_server, mut client) = shared().await;
     let key = "events.pages";
@@ -55,7 +55,7 @@ async fn pages_are_bounded_and_go_on_where_they_ended() {
     assert_eq!((none.events.len(), none.next_after_seq), (0, head));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn wait_holds_the_answer_until_something_comes() {
     let (_server, mut client) = shared().await;
     let key = "events.wait";
@@ -115,7 +115,7 @@ async fn wait_holds_the_answer_until_something_comes() {
     refused(missing, Code::NotFound, "SESSION_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_page_is_at_most_a_mebibyte() {
     let (_server, mut client) = shared().await;
     let key = "events.large";
@@ -135,7 +135,7 @@ async fn a_page_is_at_most_a_mebibyte() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_retention_took_is_expired_and_turns_and_messages_stay() {
     let mut gateway = Gateway::with(config("retention_events = 10\ndrain_timeout = \"0s\"\n"));
     let mut client = gateway.client().await;

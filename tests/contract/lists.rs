@@ -22,7 +22,7 @@ fn keys(sessions: &[proto::SessionSnapshot]) -> Vec<&str> {
     sessions.iter().map(|s| s.session_key.as_str()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_is_made_once_with_its_settings() {
     let (_server, mut client) = shared().await;
     let key = "lists.create";
@@ -76,7 +76,7 @@ async fn a_session_is_made_once_with_its_settings() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_changes_what_the_mask_names() {
     let (_server, mut client) = shared().await;
     let key = "lists.update";
@@ -177,7 +177,7 @@ async fn a_session_changes_what_the_mask_names() {
     assert!(!exists(&mut client, "lists.nowhere").await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_idles_too_long_is_deleted() {
     let mut gateway = Gateway::start();
     let mut client = gateway.client().await;
@@ -218,7 +218,7 @@ async fn a_session_that_idles_too_long_is_deleted() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn sessions_are_listed_newest_first_by_filter_and_page() {
     let (_server, mut client) = shared().await;
     for n in 0..5 {
@@ -328,7 +328,7 @@ async fn sessions_are_listed_newest_first_by_filter_and_page() {
     abort(&mut client, "list:0").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_watch_gives_the_list_then_each_change() {
     let (_server, mut client) = shared().await;
     let (one, two) = ("watch:1", "watch:2");

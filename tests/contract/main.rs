@@ -17,6 +17,7 @@ mod events;
 mod lists;
 mod messages;
 mod queue;
+mod races;
 mod requests;
 mod reset;
 mod run;

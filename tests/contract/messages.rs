@@ -12,7 +12,7 @@ fn parts(message: &proto::Message) -> Vec<&Part> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn messages_have_parts_and_ids_that_never_change() {
     let (_server, mut client) = shared().await;
     let key = "messages.parts";
@@ -77,7 +77,7 @@ async fn messages_have_parts_and_ids_that_never_change() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn messages_are_paged_newest_page_first_oldest_first_inside() {
     let (_server, mut client) = shared().await;
     let key = "messages.pages";
@@ -120,7 +120,7 @@ async fn messages_are_paged_newest_page_first_oldest_first_inside() {
     refused(missing, Code::NotFound, "SESSION_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn attachments_are_stored_once_by_hash_and_go_with_the_session() {
     let (_server, mut client) = shared().await;
     let key = "messages.attachments";
@@ -206,7 +206,7 @@ async fn attachments_are_stored_once_by_hash_and_go_with_the_session() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn attachments_are_bounded() {
     let (_server, mut client) = shared().await;
     let key = "messages.bounds";
@@ -269,7 +269,7 @@ async fn attachments_are_bounded() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn state_is_tied_to_one_position_also_in_the_middle_of_a_turn() {
     let (_server, mut client) = shared().await;
     let key = "messages.state";
@@ -344,7 +344,7 @@ async fn state_is_tied_to_one_position_also_in_the_middle_of_a_turn() {
     refused(missing, Code::NotFound, "SESSION_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn state_shows_running_tools_with_their_newest_partial_result() {
     let (_server, mut client) = shared().await;
     let key = "messages.tools";

@@ -12,7 +12,7 @@ async fn three(client: &mut Client, key: &str) -> Vec<String> {
     ids
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_waiting_turn_changes_text_and_place() {
     let (_server, mut client) = shared().await;
     let key = "queue.update";
@@ -65,7 +65,7 @@ async fn a_waiting_turn_changes_text_and_place() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_waiting_turn_is_removed_and_all_are_cleared() {
     let (_server, mut client) = shared().await;
     let key = "queue.remove";
@@ -104,7 +104,7 @@ async fn a_waiting_turn_is_removed_and_all_are_cleared() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn only_waiting_turns_are_edited() {
     let (_server, mut client) = shared().await;
     let key = "queue.not-waiting";
@@ -191,7 +191,7 @@ async fn only_waiting_turns_are_edited() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fork_has_the_messages_and_a_log_of_its_own() {
     let (_server, mut client) = shared().await;
     let (key, fork) = ("fork.from", "fork.to");
@@ -237,7 +237,7 @@ async fn a_fork_has_the_messages_and_a_log_of_its_own() {
     assert_eq!(newest.session.expect("a session").message_count, 6);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn forks_that_can_not_be_are_refused() {
     let (_server, mut client) = shared().await;
     let (key, fork) = ("fork.refused", "fork.never");

@@ -32,7 +32,7 @@ macro_rules! request {
     };
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn enqueue_repeats() {
     let (_server, mut client) = shared().await;
     let key = "requests.enqueue";
@@ -75,7 +75,7 @@ async fn enqueue_repeats() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn run_counts_as_enqueue() {
     let (_server, mut client) = shared().await;
     let key = "requests.run";
@@ -115,7 +115,7 @@ async fn run_counts_as_enqueue() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn steer_repeats() {
     let (_server, mut client) = shared().await;
     let key = "requests.steer";
@@ -158,7 +158,7 @@ async fn steer_repeats() {
     assert_eq!(steers, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn abort_repeats_and_never_stops_a_later_turn() {
     let (_server, mut client) = shared().await;
     let key = "requests.abort";
@@ -193,7 +193,7 @@ async fn abort_repeats_and_never_stops_a_later_turn() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn reset_repeats_while_it_waits_and_after() {
     let (_server, mut client) = shared().await;
     let key = "requests.reset";
@@ -248,7 +248,7 @@ async fn reset_repeats_while_it_waits_and_after() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn queue_editing_repeats() {
     let (_server, mut client) = shared().await;
     let key = "requests.queue";
@@ -293,7 +293,7 @@ async fn queue_editing_repeats() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn making_changing_forking_and_deleting_sessions_repeats() {
     let (_server, mut client) = shared().await;
     let (key, fork) = ("requests.session", "requests.session.fork");
@@ -361,7 +361,7 @@ async fn making_changing_forking_and_deleting_sessions_repeats() {
     assert!(exists(&mut client, key).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn ids_outlive_reset_and_delete() {
     let (_server, mut client) = shared().await;
     let key = "requests.outlive";
@@ -407,7 +407,7 @@ async fn ids_outlive_reset_and_delete() {
     assert_eq!(session(&mut client, key).await.head_seq, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_id_is_one_per_method_and_session_and_only_successes_are_kept() {
     let (_server, mut client) = shared().await;
     let (one, two) = ("requests.scope1", "requests.scope2");
@@ -456,7 +456,7 @@ async fn an_id_is_one_per_method_and_session_and_only_successes_are_kept() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_at_once_have_one_effect() {
     let (server, mut client) = shared().await;
     let key = "requests.many";
@@ -490,7 +490,7 @@ async fn many_at_once_have_one_effect() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn ids_outlive_a_crash() {
     let mut gateway = Gateway::with(config("drain_timeout = \"0s\"\n"));
     let mut client = gateway.client().await;

@@ -4,7 +4,7 @@ use crate::world::*;
 use proto::{SessionState, StopReason, TurnState};
 use std::collections::BTreeMap;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reset_is_a_barrier_for_what_runs_and_waits() {
     let (_server, mut client) = shared().await;
     let key = "reset.barrier";
@@ -111,7 +111,7 @@ async fn a_reset_is_a_barrier_for_what_runs_and_waits() {
     assert_eq!(old_ends, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reset_of_an_idle_session_begins_anew_and_history_stays_by_generation() {
     let (_server, mut client) = shared().await;
     let key = "reset.idle";
@@ -166,7 +166,7 @@ async fn a_reset_of_an_idle_session_begins_anew_and_history_stays_by_generation(
     invalid(beyond, &["generation"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn delete_takes_everything_and_attached_readers_see_it() {
     let (_server, mut client) = shared().await;
     let key = "delete.all";
@@ -267,7 +267,7 @@ async fn delete_takes_everything_and_attached_readers_see_it() {
     refused(gone, Code::NotFound, "TURN_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_is_being_deleted_takes_nothing() {
     let (_server, mut client) = shared().await;
     let key = "delete.deleting";
@@ -306,7 +306,7 @@ async fn a_session_that_is_being_deleted_takes_nothing() {
     assert!(!exists(&mut client, key).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_primary_session_and_unknown_ones_are_not_deleted() {
     let (_server, mut client) = shared().await;
     let primary = session(&mut client, "main").await;

@@ -19,7 +19,7 @@ async fn follow(client: &mut Client, request: proto::RunRequest) -> Follow {
     Follow::new(client.run(request).await.expect("it runs").into_inner())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn it_streams_one_turn_and_ends_well() {
     let (_server, mut client) = shared().await;
     let key = "run.turn";
@@ -50,7 +50,7 @@ async fn it_streams_one_turn_and_ends_well() {
     assert_eq!(text, "one two");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_repeat_attaches_to_the_same_turn_while_it_runs_and_after() {
     let (_server, mut client) = shared().await;
     let key = "run.reattach";
@@ -94,7 +94,7 @@ async fn a_repeat_attaches_to_the_same_turn_while_it_runs_and_after() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_goes_away_cancels_nothing() {
     let (_server, mut client) = shared().await;
     let key = "run.gone";
@@ -107,7 +107,7 @@ async fn a_client_that_goes_away_cancels_nothing() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cancel_on_disconnect_cancels_when_the_last_stream_is_gone() {
     let (_server, mut client) = shared().await;
     let (left, held) = ("run.left", "run.held");
@@ -136,7 +136,7 @@ async fn cancel_on_disconnect_cancels_when_the_last_stream_is_gone() {
     again.rest().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn it_refuses_what_it_can_not_follow_and_runs_nothing() {
     let (_server, mut client) = shared().await;
     let key = "run.refused";
@@ -165,7 +165,7 @@ async fn it_refuses_what_it_can_not_follow_and_runs_nothing() {
     abort(&mut client, key).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn it_ends_well_for_every_end_of_its_turn() {
     let (_server, mut client) = shared().await;
     let failed = follow(&mut client, request("run.failed", "!fail=WHY x"))

@@ -8,7 +8,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 const SERVICE: &str = "quarterdeck.v1.GatewayService";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn streams_and_sessions_are_bounded() {
     let mut gateway = Gateway::with(config("max_streams = 2\nmax_sessions = 2\n"));
     let mut client = gateway.client().await;
@@ -72,7 +72,7 @@ async fn streams_and_sessions_are_bounded() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_disk_refuses_new_turns_and_lets_the_rest_commit() {
     let mut gateway = Gateway::start();
     let mut client = gateway.client().await;
@@ -103,7 +103,7 @@ async fn a_full_disk_refuses_new_turns_and_lets_the_rest_commit() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_primary_session_is_there_from_the_start() {
     let mut gateway = Gateway::with(config(
         "primary_session = \"captain\"\ndefault_agent = \"other\"\n[agents.other]\ndriver = \"echo\"\n",
@@ -125,7 +125,7 @@ async fn the_primary_session_is_there_from_the_start() {
     gateway.check_store();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn reads_neither_wake_nor_count_as_activity() {
     let (_server, mut client) = shared().await;
     let key = "server.reads";
@@ -139,7 +139,7 @@ async fn reads_neither_wake_nor_count_as_activity() {
     assert_eq!(session(&mut client, key).await, before);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn health_is_told_overall_and_per_service() {
     let (server, _client) = shared().await;
     let mut health = HealthClient::new(channel(server.address()).await);
@@ -164,7 +164,7 @@ async fn health_is_told_overall_and_per_service() {
     assert_eq!(unknown.expect_err("unknown").code(), Code::NotFound);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn reflection_lists_the_services_in_both_versions() {
     let (server, _client) = shared().await;
     macro_rules! services {

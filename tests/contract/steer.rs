@@ -5,7 +5,7 @@ use proto::{AdmissionMode, SessionState, StopReason, TurnState};
 
 const SLOW: &str = "!delay=20ms !repeat=100000 word";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_steer_reaches_the_turn_that_runs() {
     let (_server, mut client) = shared().await;
     let key = "steer.applied";
@@ -42,7 +42,7 @@ async fn a_steer_reaches_the_turn_that_runs() {
     assert_eq!(session(&mut client, key).await.queue_depth, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_steer_for_nothing_is_a_turn() {
     let (_server, mut client) = shared().await;
     let key = "steer.idle";
@@ -78,7 +78,7 @@ async fn a_steer_for_nothing_is_a_turn() {
     assert!(stopping.await.expect("no panic").aborted);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pending_steers_are_bounded_and_become_turns_at_the_end() {
     let (_server, mut client) = shared().await;
     let key = "steer.requeued";
@@ -143,7 +143,7 @@ async fn pending_steers_are_bounded_and_become_turns_at_the_end() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn expected_turn_and_generation_hold() {
     let (_server, mut client) = shared().await;
     let key = "steer.expected";
@@ -183,7 +183,7 @@ async fn expected_turn_and_generation_hold() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn clear_queue_reset_and_delete_reject_what_was_not_applied() {
     let (_server, mut client) = shared().await;
     let key = "steer.rejected";
@@ -244,7 +244,33 @@ async fn clear_queue_reset_and_delete_reject_what_was_not_applied() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_long_steer_is_whole_in_its_message_and_cut_where_it_is_announced() {
+    let (_server, mut client) = shared().await;
+    let key = "steer.long";
+    let text = "ö".repeat(50_000);
+    start(&mut client, key, SLOW).await;
+    let steered = steer(&mut client, key, &text).await.expect("taken");
+    let accepted = event(&mut client, key, 0, "steer_accepted").await;
+    let Some(Kind::SteerAccepted(accepted)) = accepted.kind else {
+        panic!("asked for")
+    };
+    assert!(text.starts_with(&accepted.text) && accepted.text.len() == 64 * 1024);
+    let message = event(&mut client, key, steered.seq, "message_started").await;
+    let applied = event(&mut client, key, steered.seq, "steer_applied").await;
+    let message = if message.seq > applied.seq {
+        message
+    } else {
+        event(&mut client, key, applied.seq, "message_started").await
+    };
+    let Some(Kind::MessageStarted(message)) = message.kind else {
+        panic!("asked for")
+    };
+    assert!(message.role() == proto::Role::User && message.text == text);
+    abort(&mut client, key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn bad_steers_are_refused() {
     let (_server, mut client) = shared().await;
     let key = "steer.bad";

@@ -27,7 +27,7 @@ async fn catch_up(follow: &mut Follow) -> i64 {
     caught_up.seq
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_a_cursor_it_is_live_from_the_head() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.live";
@@ -96,7 +96,7 @@ async fn without_a_cursor_it_is_live_from_the_head() {
     assert_eq!(tokens, 3, "one token a word");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cursor_gives_what_came_after_it_each_once() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.cursor";
@@ -142,7 +142,7 @@ async fn a_cursor_gives_what_came_after_it_each_once() {
     assert_eq!(durable(&follow.seen), all);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cursors_that_can_not_be_served_say_what_is_there() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.bad-cursor";
@@ -214,7 +214,7 @@ async fn cursors_that_can_not_be_served_say_what_is_there() {
     catch_up(&mut Follow::subscribe(&mut client, reached).await).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_late_reader_gets_open_blocks_and_goes_on_from_there() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.late";
@@ -270,7 +270,7 @@ async fn a_late_reader_gets_open_blocks_and_goes_on_from_there() {
     assert_eq!(after(&early.seen, joined), after(&late.seen, joined));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_late_reader_gets_open_thinking_too() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.thinking";
@@ -304,7 +304,7 @@ async fn a_late_reader_gets_open_thinking_too() {
     assert!(kept.partial && kept.text == "one ");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn filters_leave_out_all_but_control_events() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.kinds";
@@ -361,7 +361,7 @@ async fn filters_leave_out_all_but_control_events() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn deltas_can_be_left_out() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.no-deltas";
@@ -401,7 +401,7 @@ async fn deltas_can_be_left_out() {
     }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn silence_is_broken_by_progress_that_tells_how_far_was_looked() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.progress";
@@ -438,7 +438,7 @@ async fn silence_is_broken_by_progress_that_tells_how_far_was_looked() {
     invalid(client.subscribe(bad).await, &["coalesce"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn gathered_deltas_are_the_same_text() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.coalesce";
@@ -454,7 +454,7 @@ async fn gathered_deltas_are_the_same_text() {
     assert_eq!(follow.tokens(), turn.response_text);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn session_state_follows_each_change_of_state_depth_and_name() {
     let (_server, mut client) = shared().await;
     let key = "subscribe.state";

@@ -3,7 +3,7 @@
 use crate::world::*;
 use proto::{StopReason, TurnState};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_ends_that_an_agent_makes() {
     let (_server, mut client) = shared().await;
     let key = "turns.ends";
@@ -25,7 +25,7 @@ async fn the_ends_that_an_agent_makes() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn await_turn_ends_with_the_turn_or_with_wait() {
     let (server, mut client) = shared().await;
     let key = "turns.await";
@@ -67,7 +67,7 @@ async fn await_turn_ends_with_the_turn_or_with_wait() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn unknown_turns_and_sessions_are_not_found() {
     let (_server, mut client) = shared().await;
     let key = "turns.unknown";
@@ -113,7 +113,7 @@ async fn unknown_turns_and_sessions_are_not_found() {
     assert!(!exists(&mut client, "turns.nowhere").await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn long_texts_are_whole_in_get_turn_and_cut_in_events_and_lists() {
     let (_server, mut client) = shared().await;
     let key = "turns.long";
@@ -153,7 +153,7 @@ async fn long_texts_are_whole_in_get_turn_and_cut_in_events_and_lists() {
     assert!(cut(&listed[0].response_text) && listed[0].response_text_truncated);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn turns_are_listed_newest_first_by_state_and_page() {
     let (_server, mut client) = shared().await;
     let key = "turns.list";
