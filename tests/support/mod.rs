@@ -145,14 +145,7 @@ fn launch(
     arguments: &[OsString],
     environment: &[(String, String)],
 ) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
-    // What the test run is told by variables is not the server's configuration.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("QUARTERDECK_") {
-            command.env_remove(name);
-        }
-    }
-    let mut child = command
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
