@@ -75,14 +75,14 @@ async fn a_turn_that_hangs_is_stopped() {
 async fn a_stubborn_turn_is_killed_after_grace() {
     let (_server, mut client) = shared().await;
     let key = "abort.grace";
-    start(&mut client, key, "!stubborn !hang x").await;
+    start_stubborn(&mut client, key).await;
     let begun = std::time::Instant::now();
     let answer = ok!(client.abort(AbortRequest {
         session_key: key,
         grace: millis(300)
     }));
     assert!(answer.aborted && begun.elapsed() >= std::time::Duration::from_millis(300));
-    start(&mut client, key, "!stubborn !hang x").await;
+    start_stubborn(&mut client, key).await;
     let begun = std::time::Instant::now();
     let answer = ok!(client.abort(AbortRequest {
         session_key: key,
@@ -100,7 +100,7 @@ async fn a_second_abort_joins_and_raises_the_first() {
         ("abort.raise", AbortMode::Kill, None),
         ("abort.shorten", AbortMode::Cancel, Some(millis(1))),
     ] {
-        start(&mut client, key, "!stubborn !hang x").await;
+        start_stubborn(&mut client, key).await;
         let mut other = client.clone();
         let first = tokio::spawn(async move {
             ok!(other.abort(AbortRequest {

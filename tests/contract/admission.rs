@@ -319,7 +319,7 @@ async fn interrupt_goes_first_the_newest_before_older_and_cancels_what_runs() {
     let (_server, mut client) = shared().await;
     let key = "admission.interrupt";
     // Stubborn, so that it is still being stopped while the others come.
-    let active = start(&mut client, key, "!stubborn !hang x").await;
+    let active = start_stubborn(&mut client, key).await;
     let plain = queue(&mut client, key, "plain").await;
     let mut interrupts = Vec::new();
     for text in ["first", "second"] {

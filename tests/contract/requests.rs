@@ -197,7 +197,7 @@ async fn abort_repeats_and_never_stops_a_later_turn() {
 async fn reset_repeats_while_it_waits_and_after() {
     let (_server, mut client) = shared().await;
     let key = "requests.reset";
-    start(&mut client, key, "!stubborn !hang x").await;
+    start_stubborn(&mut client, key).await;
     let waits = queue(&mut client, key, "x").await;
     let reset = move || {
         request!(ResetRequest {

@@ -16,7 +16,7 @@ async fn a_reset_is_a_barrier_for_what_runs_and_waits() {
     }));
     run(&mut client, key, "old").await;
     let before = session(&mut client, key).await;
-    let active = start(&mut client, key, "!stubborn !hang x").await;
+    let active = start_stubborn(&mut client, key).await;
     let waits = queue(&mut client, key, "waits").await;
     let mut follow = Follow::live(&mut client, key).await;
     let mut other = client.clone();
@@ -271,7 +271,7 @@ async fn delete_takes_everything_and_attached_readers_see_it() {
 async fn a_session_that_is_being_deleted_takes_nothing() {
     let (_server, mut client) = shared().await;
     let key = "delete.deleting";
-    start(&mut client, key, "!stubborn !hang x").await;
+    start_stubborn(&mut client, key).await;
     let mut other = client.clone();
     // Stubborn: the delete takes its five seconds of grace.
     let deleting = tokio::spawn(async move {

@@ -64,7 +64,7 @@ async fn a_steer_for_nothing_is_a_turn() {
     let turn = await_turn(&mut client, key, &answer.turn.expect("a turn").turn_id).await;
     assert_eq!(turn.response_text, "idle");
 
-    let active = start(&mut client, key, "!stubborn !hang x").await;
+    let active = start_stubborn(&mut client, key).await;
     let mut other = client.clone();
     let stopping = tokio::spawn(async move { abort(&mut other, key).await });
     until_state(&mut client, key, SessionState::Canceling).await;

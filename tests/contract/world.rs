@@ -307,6 +307,23 @@ pub(crate) async fn start(client: &mut Client, key: &str, text: &str) -> String 
     turn_id
 }
 
+/// Starts a turn that ignores a soft cancel. A stop that comes before the agent has the turn needs no agent to obey, so
+/// this waits for its first word.
+pub(crate) async fn start_stubborn(client: &mut Client, key: &str) -> String {
+    let turn_id = start(client, key, "!stubborn !delay=60s x").await;
+    let mut after = 0;
+    loop {
+        let started = event(client, key, after, "message_started").await;
+        after = started.seq;
+        let Some(Kind::MessageStarted(message)) = &started.kind else {
+            panic!("asked for")
+        };
+        if started.turn_id == turn_id && message.role() == proto::Role::Assistant {
+            return turn_id;
+        }
+    }
+}
+
 /// Enqueues; returns the id of the turn.
 pub(crate) async fn queue(client: &mut Client, key: &str, text: &str) -> String {
     enqueue(client, key, text)
