@@ -30,7 +30,7 @@ async fn what_was_said_is_kept_and_nothing_comes_after_the_end() {
         end_event.seq
     );
     follow.until("turn_ended").await;
-    let streamed = follow.tokens();
+    let streamed = follow.text();
     let events = of_turn(&mut client, key, &turn_id).await;
     assert_eq!(
         kinds(&events),

@@ -519,7 +519,7 @@ async fn a_turn_that_runs_too_long_fails() {
     let answer = ok!(client.enqueue(EnqueueRequest {
         session_key: key,
         text: "!hang x",
-        turn_timeout: millis(1000)
+        turn_timeout: millis(2000)
     }));
     let turn_id = answer.turn.expect("a turn").turn_id;
     event(&mut client, key, 0, "turn_started").await;

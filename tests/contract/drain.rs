@@ -160,13 +160,7 @@ async fn a_turn_that_outlasts_the_window_is_interrupted_with_all_it_said() {
         told,
         "a terminal state never changes"
     );
-    let streamed: String = events
-        .iter()
-        .filter_map(|e| match &e.kind {
-            Some(Kind::Token(token)) => Some(token.delta.as_str()),
-            _ => None,
-        })
-        .collect();
+    let streamed = text(&events);
     let messages = ok!(client.list_messages(ListMessagesRequest { session_key: key })).messages;
     let last = messages.last().expect("some");
     let Some(proto::message_part::Part::Text(kept)) = &last.parts[0].part else {

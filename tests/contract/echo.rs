@@ -31,17 +31,18 @@ fn line(event: &proto::GatewayEvent) -> String {
 async fn the_events_of_a_turn_in_their_order() {
     let (_server, mut client) = shared().await;
     let key = "echo.golden";
-    let request = proto::RunRequest {
-        enqueue: Some(proto::EnqueueRequest {
-            session_key: key.into(),
-            text: "!think=let_me_see !tool=look hello  big world".into(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mut events = Follow::new(client.run(request).await.expect("runs").into_inner())
-        .rest()
-        .await;
+    ok!(client.create_session(CreateSessionRequest { session_key: key }));
+    // Attached before the turn is there, so that no delta is told by a snapshot.
+    let mut follow = Follow::live(&mut client, key).await;
+    let joined = follow.seen.len();
+    queue(
+        &mut client,
+        key,
+        "!think=let_me_see !tool=look hello  big world",
+    )
+    .await;
+    follow.until("turn_ended").await;
+    let mut events = follow.seen.split_off(joined);
     events.retain(|e| kind(e) != "session_state");
     let lines: Vec<String> = events.iter().map(line).collect();
     let expected = r#"

@@ -348,7 +348,7 @@ async fn state_is_tied_to_one_position_also_in_the_middle_of_a_turn() {
 async fn state_shows_running_tools_with_their_newest_partial_result() {
     let (_server, mut client) = shared().await;
     let key = "messages.tools";
-    let turn_id = queue(&mut client, key, "!delay=1s !tool=look hello").await;
+    let turn_id = queue(&mut client, key, "!delay=2s !tool=look hello").await;
     let mut follow = Follow::after(&mut client, key, 0).await;
     follow.until("tool_started").await;
     let state = ok!(client.get_session_state(GetSessionStateRequest { session_key: key }));

@@ -220,7 +220,7 @@ async fn a_late_reader_gets_open_blocks_and_goes_on_from_there() {
     let key = "subscribe.late";
     run(&mut client, key, "x").await;
     let mut early = Follow::live(&mut client, key).await;
-    queue(&mut client, key, "!delay=10ms !repeat=60 wörd").await;
+    queue(&mut client, key, "!delay=10ms !repeat=150 wörd").await;
     for _ in 0..3 {
         early.until("token").await;
     }
@@ -415,15 +415,17 @@ async fn silence_is_broken_by_progress_that_tells_how_far_was_looked() {
     catch_up(&mut follow).await;
     run(&mut client, key, "y").await;
     let head = session(&mut client, key).await.head_seq;
-    let event = follow.until("progress").await;
-    let Some(Kind::Progress(progress)) = &event.kind else {
-        panic!("asked for")
-    };
-    assert_eq!(
-        (progress.seq, event.seq),
-        (head, 0),
-        "a filtered reader may resume from there"
-    );
+    // A filtered reader may resume from there.
+    loop {
+        let event = follow.until("progress").await;
+        let Some(Kind::Progress(progress)) = &event.kind else {
+            panic!("asked for")
+        };
+        assert_eq!(event.seq, 0);
+        if progress.seq == head {
+            break;
+        }
+    }
     for bad in [0, 999, 300_001] {
         let bad = proto::SubscribeRequest {
             progress_interval: Some(millis(bad)),
@@ -451,7 +453,7 @@ async fn gathered_deltas_are_the_same_text() {
     catch_up(&mut follow).await;
     let turn = run(&mut client, key, "!delay=1ms !repeat=100 some words").await;
     follow.until("turn_ended").await;
-    assert_eq!(follow.tokens(), turn.response_text);
+    assert_eq!(follow.text(), turn.response_text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -174,14 +174,25 @@ impl Follow {
         }
     }
 
-    /// Text of all tokens so far.
-    pub(crate) fn tokens(&self) -> String {
-        let token = |event: &proto::GatewayEvent| match &event.kind {
-            Some(Kind::Token(token)) => Some(token.delta.clone()),
-            _ => None,
-        };
-        self.seen.iter().filter_map(token).collect()
+    /// Text of the newest block, as this stream told it.
+    pub(crate) fn text(&self) -> String {
+        text(&self.seen)
     }
+}
+
+/// Text of the newest block: what a join showed of it, and the deltas since.
+pub(crate) fn text(events: &[proto::GatewayEvent]) -> String {
+    let mut text = String::new();
+    for event in events {
+        let (offset, more) = match &event.kind {
+            Some(Kind::Token(token)) => (token.offset, &token.delta),
+            Some(Kind::ItemSnapshot(open)) => (open.offset, &open.text),
+            _ => continue,
+        };
+        text.truncate(usize::try_from(offset).expect("positive"));
+        text.push_str(more);
+    }
+    text
 }
 
 /// Waits for what must come.
