@@ -18,6 +18,7 @@ mod lists;
 mod messages;
 mod queue;
 mod races;
+mod recover;
 mod requests;
 mod reset;
 mod run;
