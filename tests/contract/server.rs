@@ -192,3 +192,73 @@ async fn reflection_lists_the_services_in_both_versions() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_session_whose_turns_only_wait_is_idle_and_busy() {
+    let mut gateway = Gateway::with(config("max_running_turns = 1\ndrain_timeout = \"0s\"\n"));
+    let mut client = gateway.client().await;
+    start(&mut client, "first", "!hang x").await;
+    let key = "second";
+    let one = queue(&mut client, key, "one").await;
+    let now = session(&mut client, key).await;
+    assert_eq!(
+        (now.state(), now.queue_depth, now.active_turn_id.as_str()),
+        (proto::SessionState::Idle, 1, "")
+    );
+    let on_busy = proto::OnBusy::Reject;
+    let busy = call!(client.enqueue(EnqueueRequest {
+        session_key: key,
+        text: "x",
+        on_busy: on_busy
+    }));
+    let details = refused(busy, Code::FailedPrecondition, "SESSION_BUSY");
+    assert_eq!(fact(&details, "active_turn_id"), "");
+    let on_busy = proto::OnBusy::Interrupt;
+    let first = ok!(client.enqueue(EnqueueRequest {
+        session_key: key,
+        text: "first",
+        on_busy: on_busy
+    }));
+    let first = first.turn.expect("a turn").turn_id;
+    let on_busy = proto::OnBusy::SteerOrEnqueue;
+    let last = ok!(client.enqueue(EnqueueRequest {
+        session_key: key,
+        text: "last",
+        on_busy: on_busy
+    }));
+    assert_eq!(
+        (last.mode(), last.queue_position),
+        (proto::AdmissionMode::Queued, 2)
+    );
+    let last = last.turn.expect("a turn").turn_id;
+    let order = [first, one, last];
+    assert_eq!(waiting(&mut client, key).await, order);
+    let idle = abort(&mut client, key).await;
+    assert!(!idle.aborted && idle.turn.is_none());
+    assert_eq!(
+        waiting(&mut client, key).await,
+        order,
+        "an abort of nothing takes nothing"
+    );
+    let filter = proto::SessionFilter {
+        states: vec![proto::SessionState::Idle.into()],
+        ..Default::default()
+    };
+    let listed = ok!(client.list_sessions(ListSessionsRequest { filter: filter })).sessions;
+    assert!(listed.iter().any(|s| s.session_key == key));
+    let reset = ok!(client.reset(ResetRequest { session_key: key }));
+    assert_eq!(reset.rejected_turn_ids, order);
+    let next = queue(&mut client, key, "!history").await;
+    let cleared = ok!(client.abort(AbortRequest {
+        session_key: key,
+        clear_queue: true
+    }));
+    assert_eq!(
+        (cleared.aborted, &cleared.cleared_turn_ids[..]),
+        (false, &[next][..])
+    );
+    let next = queue(&mut client, key, "!history").await;
+    abort(&mut client, "first").await;
+    assert_eq!(await_turn(&mut client, key, &next).await.response_text, "0");
+    gateway.check_store();
+}
