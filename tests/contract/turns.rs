@@ -224,3 +224,46 @@ async fn turns_are_listed_newest_first_by_state_and_page() {
         &["states[0]"],
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn pages_fit_a_client_that_takes_four_mebibytes() {
+    let (server, mut client) = shared().await;
+    let key = "turns.pages";
+    let text = "x".repeat(64 * 1024);
+    for _ in 0..40 {
+        run(&mut client, key, &text).await;
+    }
+    let mut client =
+        proto::gateway_service_client::GatewayServiceClient::new(channel(server.address()).await);
+    let (mut turns, mut messages, mut token) = (0, 0, String::new());
+    loop {
+        let page = ok!(client.list_turns(ListTurnsRequest {
+            session_key: key,
+            page_size: 1000,
+            page_token: token.as_str()
+        }));
+        turns += page.turns.len();
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let state = ok!(client.get_session_state(GetSessionStateRequest {
+        session_key: key,
+        page_size: 1000
+    }));
+    assert!(!state.next_page_token.is_empty() && !state.messages.is_empty());
+    loop {
+        let page = ok!(client.list_messages(ListMessagesRequest {
+            session_key: key,
+            page_size: 1000,
+            page_token: token.as_str()
+        }));
+        messages += page.messages.len();
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((turns, messages), (40, 80));
+}

@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// Rows that a filtered page looks at before it says where to go on.
 const SCAN_MAX_ROWS: usize = 10_000;
 /// Texts of a page of turns beyond its first, in bytes.
-const TURNS_PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+const TURNS_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
 
 /// The session of a key, as callers may see it.
 pub(super) fn session(
