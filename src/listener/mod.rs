@@ -203,13 +203,15 @@ async fn accept(
         () = drain.cancelled() => {}
         () = accepting => {}
     }
-    // Who connected already is told to go elsewhere; closing the socket would reset the connection instead.
-    while let Ok(slot) = slots.clone().try_acquire_owned() {
-        let (stream, peer) = tokio::select! {
-            biased;
-            waiting = next_connection(&socket) => waiting,
-            () = std::future::ready(()) => return,
-        };
+    // Who connected already is told to go elsewhere; closing the socket would reset the connection instead. Asked of the
+    // kernel itself: the runtime may not have heard of the newest ones yet.
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    while let Ok(slot) = slots.clone().try_acquire_owned()
+        && let Ok((stream, peer)) = socket.accept()
+        && stream.set_nonblocking(true).is_ok()
+    {
         begin(slot, stream, peer);
     }
 }
