@@ -312,7 +312,7 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                     command: agent.command.clone(),
                     arguments: agent.args.clone(),
                     environment: agent.environment.0.clone().into_iter().collect(),
-                    template_directory: None,
+                    template_directory: template_directory(Path::new(&agent.template_dir)),
                     model: agent.model.clone(),
                     thinking_level: agent.thinking_level.clone(),
                     start_timeout: agent.start_timeout,
@@ -328,6 +328,16 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
         .iter()
         .map(|(name, agent)| (name.clone(), driver(agent)))
         .collect())
+}
+
+/// The named directory, or pi's own of the user that runs the server.
+fn template_directory(named: &Path) -> Option<PathBuf> {
+    if named.as_os_str().is_empty() {
+        let own = std::env::home_dir()?.join(".pi/agent");
+        own.is_dir().then_some(own)
+    } else {
+        Some(named.to_owned())
+    }
 }
 
 fn rules(

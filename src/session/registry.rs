@@ -141,7 +141,7 @@ impl RegistryTask {
         let mut drain = self.workshop.drain.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // At once: a server that never lives long keeps house all the same.
+        // The first round at once: a server that is started often must keep house too.
         let mut maintain_at = Instant::now();
         let mut give_up_at: Option<Instant> = None;
         self.refill().await;

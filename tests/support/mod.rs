@@ -97,13 +97,18 @@ impl Gateway {
                 std::time::Instant::now() < deadline,
                 "the server does not end"
             );
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
     /// Starts it again on the same directory, at a new port.
     pub fn restart(&mut self) {
         (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
+    }
+
+    /// Sets a variable for the next start.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.into(), value.into()));
     }
 
     /// Starts it again, and kills it with -9 after this time, ready or not.

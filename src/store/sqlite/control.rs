@@ -168,7 +168,9 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
             // Joins the one that is pending: the same generation comes of both. What was accepted between the two is
             // from before this one all the same, and must not run after it.
             let session = edit.save(unit, now)?;
-            return Ok(Done::session(session).with_cleared(cleared));
+            let mut done = Done::session(session).with_cleared(cleared);
+            done.receipt.stopping = true;
+            return Ok(done);
         }
         edit.hidden.pending_reset = true;
         let stop = Stop {
@@ -181,8 +183,11 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
             complete_reset(unit, &mut edit, now)?;
             edit.settle_state(None);
         }
+        let stopping = edit.hidden.pending_reset;
         let session = edit.save(unit, now)?;
-        Ok(Done::session(session).with_cleared(cleared))
+        let mut done = Done::session(session).with_cleared(cleared);
+        done.receipt.stopping = stopping;
+        Ok(done)
     })
 }
 

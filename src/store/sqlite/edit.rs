@@ -117,6 +117,14 @@ pub(super) fn gone(connection: &Connection, row: SessionRow) -> Answer<Refusal> 
     Ok(Refusal::SessionDeleted { key })
 }
 
+/// Position of the last event of a session that is gone.
+pub(super) fn last_position(connection: &Connection, row: SessionRow) -> Answer<Option<i64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT head FROM tombstone WHERE session = ?1")?;
+    let mut found = statement.query([row.0])?;
+    Ok(found.next()?.map(|row| row.get(0)).transpose()?)
+}
+
 // === impl SessionEdit ===
 
 impl SessionEdit {
@@ -444,7 +452,8 @@ impl SessionEdit {
         match self.hidden.wake {
             Some(row) if !self.wake_stale => Ok(Some(row)),
             Some(_) | None => Ok(unit
-                .sql("SELECT min(row) FROM turn WHERE session = ?1 AND state = 1")?
+                // Not by the index on all turns of the session: its old end is full of finished ones.
+                .sql("SELECT min(row) FROM turn INDEXED BY turn_waiting WHERE session = ?1 AND state = 1")?
                 .query_row([self.session.row.0], |row| row.get(0))?),
         }
     }

@@ -63,7 +63,7 @@ fn settle(
         }
         Verdict::End(end) => {
             let resets = edit.hidden.pending_reset;
-            turns::finish(unit, edit, end, None, now)?;
+            turns::finish(unit, edit, end, turns::Witness::Crash, now)?;
             recovered.ended += 1;
             recovered.reset += u64::from(resets);
         }
