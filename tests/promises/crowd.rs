@@ -72,19 +72,22 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
                 stalled.push((one, stream, seq));
             }
         }
+        // More than the windows and buffers of a stalled stream hold, so that it does stand still.
+        let burst = format!("!repeat=40 {}", "x".repeat(8 * 1024));
+        visitor
+            .enqueue(&prompt(KEY, &burst, ""))
+            .await
+            .expect("accepted");
+        let head = visitor.rest(KEY).await.head_seq;
+        all_at(&reached, head).await;
         delays.lock().expect("nobody panics here").clear();
         let mut appends = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..2 {
             turns += 1;
             append(&mut visitor, turns, &mut appends).await;
         }
         let head = visitor.rest(KEY).await.head_seq;
-        for reader in reached.iter() {
-            crate::world::eventually("every healthy reader to be at the head", async || {
-                (reader.load(Ordering::Relaxed) == head).then_some(())
-            })
-            .await;
-        }
+        all_at(&reached, head).await;
         let delivered = std::mem::take(&mut *delays.lock().expect("nobody panics here"));
         if round > 0 {
             samples.appends[usize::from(stalls)].append(&mut appends);
@@ -126,14 +129,25 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
     site.gateway.check_store();
 }
 
-/// Enqueues a turn that streams 60 KiB, and takes the time of commits to another session while it does.
+/// Waits until every healthy reader has the whole log.
+async fn all_at(reached: &[AtomicI64], head: i64) {
+    crate::world::eventually("every healthy reader to be at the head", async || {
+        let all = reached
+            .iter()
+            .all(|seq| seq.load(Ordering::Relaxed) == head);
+        all.then_some(())
+    })
+    .await;
+}
+
+/// Enqueues a turn that streams a while, and takes the time of commits to another session while it does.
 async fn append(visitor: &mut Visitor, turn: u64, appends: &mut Vec<Duration>) {
-    let text = format!("!delay=2ms !repeat=60 {turn}-{}", "x".repeat(1024));
+    let text = format!("!delay=100ms !repeat=15 {turn}-{}", "x".repeat(512));
     visitor
         .enqueue(&prompt(KEY, &text, ""))
         .await
         .expect("accepted");
-    for call in 0..5 {
+    for call in 0..10 {
         // Behind a turn that hangs nothing but admission is measured.
         let key = format!("side-{turn}");
         if call == 0 {

@@ -23,6 +23,8 @@ const SESSIONS: u64 = 8;
 const READERS: u64 = 100;
 /// Turns that may wait before a writer waits for the readers' sake.
 const WAITING_MAX: i32 = 8;
+/// Events that a napping reader lets pass: more than retention keeps.
+const NAP_EVENTS: i64 = 300;
 /// Bytes that a slow reader's stream holds unread.
 const NARROW: u32 = 4096;
 
@@ -116,6 +118,11 @@ async fn r05_readers_see_each_event_once_in_order_across_kills_restarts_and_rete
         counts.cuts.load(Ordering::Relaxed),
         counts.expired.load(Ordering::Relaxed),
         counts.overtaken.load(Ordering::Relaxed),
+    );
+
+    assert!(
+        counts.expired.load(Ordering::Relaxed) > 0,
+        "retention overtook nobody"
     );
 
     // A cursor that is too old, too new, or of another log is refused with what there is.
@@ -251,6 +258,15 @@ impl Reader {
         heads: &mut watch::Receiver<Heads>,
     ) {
         let cut_after = self.dice.below(400);
+        if self.slow && self.dice.chance(30) {
+            // With the stream open, or once it is cut.
+            let held = self.dice.chance(50).then_some(stream);
+            self.nap(heads).await;
+            match held {
+                Some(held) => stream = held,
+                None => return,
+            }
+        }
         for _ in 0..=cut_after {
             if self.done(heads) {
                 return;
@@ -280,6 +296,18 @@ impl Reader {
         if self.dice.chance(10) {
             drop(stream);
             self.visitor.reconnect().await;
+        }
+    }
+
+    /// Reads nothing until the log has gone far beyond, or nobody writes any more.
+    async fn nap(&mut self, heads: &watch::Receiver<Heads>) {
+        let from = self.account.seq.unwrap_or(0);
+        while heads.borrow().is_empty() {
+            let session = self.visitor.session(&self.key).await;
+            if session.first_seq > from + 1 && session.head_seq > from + NAP_EVENTS {
+                return;
+            }
+            tokio::time::sleep(LOOK * 5).await;
         }
     }
 

@@ -112,7 +112,7 @@ impl List {
     async fn run(mut self, mut dice: Dice) {
         // A session is there, whatever the list begins with.
         self.enqueue("hello").await;
-        let commands: Vec<Command> = (0..dice.below(5) + 2)
+        let commands: Vec<Command> = (0..dice.below(4) + 1)
             .map(|_| *dice.pick(&COMMANDS))
             .collect();
         for command in &commands {

@@ -39,11 +39,13 @@ pub struct Account {
     blocks: HashMap<(String, i32), String>,
 }
 
-/// Holds a whole log against the rules that a caller can see. `fifo` where no call changed the order of the queue.
+/// Holds a whole log against the rules that a caller can see. `fifo` where no call changed the order of the queue;
+/// requeued steers are passed over.
 pub fn check_log(events: &[GatewayEvent], fifo: bool) -> HashMap<String, TurnStory> {
     let mut turns: HashMap<String, TurnStory> = HashMap::new();
     let mut order = Vec::new();
     let mut first_starts = Vec::new();
+    let mut requeued_steers = HashSet::new();
     let mut active: Option<String> = None;
     for (at, event) in events.iter().enumerate() {
         let key = &event.session_key;
@@ -83,7 +85,20 @@ pub fn check_log(events: &[GatewayEvent], fifo: bool) -> HashMap<String, TurnSto
                 assert_eq!(active.as_deref(), Some(&*event.turn_id), "{}", place());
                 active = None;
             }
+            // A steer that came too late goes ahead of what waits.
+            Kind::SteerRequeued(requeued) => {
+                let turn = requeued.turn.as_ref().expect("a turn");
+                let story = turns.entry(turn.turn_id.clone()).or_default();
+                story.queued = event.seq;
+                story.generation = turn.generation;
+                requeued_steers.insert(turn.turn_id.clone());
+            }
             Kind::TurnEnded(ended) => {
+                // A steer that a Reset took away was never queued.
+                if story.queued == 0 {
+                    story.queued = event.seq;
+                    story.generation = event.generation;
+                }
                 let state = ended.turn.as_ref().expect("a turn").state();
                 story.ended = Some((event.seq, state));
                 let never_started = matches!(state, TurnState::Rejected | TurnState::Expired);
@@ -108,8 +123,9 @@ pub fn check_log(events: &[GatewayEvent], fifo: bool) -> HashMap<String, TurnSto
         }
     }
     if fifo {
-        let started: HashSet<&String> = first_starts.iter().collect();
-        order.retain(|turn| started.contains(turn));
+        let started: HashSet<String> = first_starts.iter().cloned().collect();
+        order.retain(|turn| started.contains(turn) && !requeued_steers.contains(turn));
+        first_starts.retain(|turn| !requeued_steers.contains(turn));
         assert_eq!(first_starts, order, "not first in, first out");
     }
     for (turn_id, story) in &turns {
@@ -125,7 +141,7 @@ impl Witness {
     pub fn saw(&self, event: &GatewayEvent) {
         let print = fingerprint(event);
         let mut seen = self.0.lock().expect("nobody panics here");
-        let first = *seen.entry(event.seq).or_insert((print, kind(event)));
+        let first = *seen.entry(event.seq).or_insert_with(|| (print, kind(event)));
         assert_eq!(
             first,
             (print, kind(event)),
