@@ -3,18 +3,21 @@
 use super::{Gateway, admission};
 use crate::{
     domain::{
+        event::EventKind,
+        ids::SessionRow,
         refusal::Refusal,
         session::SessionState,
         turn::{Cause, TurnState},
     },
     proto,
-    store::{Abort, UpdateQueued, UpdateSession},
+    store::{Abort, EventsRange, UpdateQueued, UpdateSession},
     wire::{
         encode::{self, TurnTexts},
         parse::Fields,
     },
 };
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
 const DELETE_MAX: Duration = Duration::from_secs(60);
@@ -64,13 +67,25 @@ impl Gateway {
         {
             let turn_id = stopping.turn_id;
             if let Some(tail) = self.tail_of(committed.session.row).await? {
-                tail.until(|session| session.active_turn != Some(turn_id))
-                    .await;
+                let ended = tail.until(|session| session.active_turn != Some(turn_id));
+                self.while_serving(ended).await?;
             }
             *stopping = self
                 .store
                 .turn(&self.principal().tenant, &key, turn_id)
                 .await?;
+        }
+        let mut seq = receipt.seq;
+        if let Some(ended) = turn
+            .as_ref()
+            .filter(|turn| receipt.stopping && turn.state.is_terminal())
+        {
+            let row = committed.session.row;
+            let found = self
+                .first_event(row, seq, EventKind::TURN_ENDED, Some(ended.turn_id))
+                .await?;
+            // None: the commit itself ended it, as it does with a waiting turn.
+            seq = found.unwrap_or(seq);
         }
         let stopped = turn
             .as_ref()
@@ -79,10 +94,40 @@ impl Gateway {
             aborted: receipt.stopping && stopped,
             turn: turn.map(|turn| encode::turn(&turn, TurnTexts::Cut)),
             cleared_turn_ids: receipt.cleared.iter().map(ToString::to_string).collect(),
-            seq: receipt.seq,
+            seq,
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
         })
+    }
+
+    /// `seq` of the first event of a kind after a position; `None` where there is none, or it is not kept any more.
+    async fn first_event(
+        &self,
+        session: SessionRow,
+        after: i64,
+        kind: EventKind,
+        turn_id: Option<Uuid>,
+    ) -> Result<Option<i64>, Refusal> {
+        let mut after = after.max(0);
+        loop {
+            let range = EventsRange {
+                after,
+                through: i64::MAX,
+                kinds: vec![kind],
+                turn_id,
+            };
+            let page = match self.store.events(session, range, 1, 1).await {
+                Ok(page) => page,
+                Err(Refusal::SessionDeleted { .. }) => return Ok(None),
+                Err(refusal) => return Err(refusal),
+            };
+            let found = page.events.first().map(|event| event.seq);
+            if found.is_some() || page.looked <= after {
+                // Behind a gap the first one that is kept need not be the first one.
+                return Ok(found.filter(|_| page.first_seq <= after + 1));
+            }
+            after = page.looked;
+        }
     }
 
     pub(super) async fn reset(
@@ -111,14 +156,17 @@ impl Gateway {
         if session.state == SessionState::Resetting {
             let before = session.generation;
             if let Some(tail) = self.tail_of(session.row).await? {
-                session = tail
-                    .until(|now| {
-                        now.generation > before
-                            || matches!(now.state, SessionState::Deleting | SessionState::Deleted)
-                    })
-                    .await;
+                let over = tail.until(|now| {
+                    now.generation > before
+                        || matches!(now.state, SessionState::Deleting | SessionState::Deleted)
+                });
+                session = self.while_serving(over).await?;
             }
         }
+        let accepted = committed.receipt.seq;
+        let reset = self
+            .first_event(session.row, accepted - 1, EventKind::SESSION_RESET, None)
+            .await?;
         Ok(proto::ResetResponse {
             session: Some(encode::session(&session)),
             rejected_turn_ids: committed
@@ -127,7 +175,7 @@ impl Gateway {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            seq: committed.receipt.seq,
+            seq: reset.unwrap_or(accepted),
             replayed: committed.replayed,
             log_id: session.log_id.to_string(),
         })
@@ -155,20 +203,20 @@ impl Gateway {
         let committed = self
             .carry_out(async move { store.delete_session(caller).await })
             .await?;
-        if committed.session.state != SessionState::Deleted
-            && let Some(tail) = self.tail_of(committed.session.row).await?
+        let mut session = committed.session;
+        if session.state != SessionState::Deleted
+            && let Some(tail) = self.tail_of(session.row).await?
         {
             let gone = tail.until(|session| session.state == SessionState::Deleted);
-            tokio::time::timeout(DELETE_MAX, gone)
-                .await
-                .map_err(|_| Refusal::SessionDeleting {
-                    key: key.to_string(),
-                })?;
+            let gone = self.while_serving(tokio::time::timeout(DELETE_MAX, gone));
+            session = gone.await?.map_err(|_| Refusal::SessionDeleting {
+                key: key.to_string(),
+            })?;
         }
         Ok(proto::DeleteSessionResponse {
-            seq: committed.receipt.seq,
+            seq: session.head,
             replayed: committed.replayed,
-            log_id: committed.session.log_id.to_string(),
+            log_id: session.log_id.to_string(),
         })
     }
 

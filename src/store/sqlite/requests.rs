@@ -18,7 +18,7 @@ use crate::{
     },
     store::{Caller, Committed, Receipt},
 };
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -193,7 +193,7 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
                     caller,
                     kept.session,
                     kept.session_uid,
-                    receipt.seq,
+                    last_seq(unit, kept.session)?.unwrap_or(receipt.seq),
                 )),
                 receipt,
                 turn: None,
@@ -217,6 +217,15 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
         cleared,
         replayed: true,
     })
+}
+
+/// The last `seq` of a session whose rows are gone, while its tombstone stands.
+fn last_seq(unit: &Unit<'_>, session: SessionRow) -> Answer<Option<i64>> {
+    let head = unit
+        .sql("SELECT head FROM tombstone WHERE session = ?1")?
+        .query_row([session.0], |row| row.get(0))
+        .optional()?;
+    Ok(head)
 }
 
 /// What is left to say of a session whose rows are gone.
