@@ -32,8 +32,9 @@ use tracing::{error, warn};
 
 /// How often queued turns are looked at for expiry, and work for which there was no room.
 const TICK: Duration = Duration::from_secs(1);
-/// How often there is housekeeping, where the last round left nothing to do.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+/// How often there is housekeeping, where the last piece left nothing to do: it looks at some sessions a time, and a
+/// large store must not wait hours for its turn.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
 /// Time that actors have to end after the drain's window: proof of a kill, and the commit.
 const END_MAX: Duration = Duration::from_secs(12);
 

@@ -284,8 +284,7 @@ impl Store for SqliteStore {
         if !more_of_these {
             self.scanned.store(due.next, Ordering::Relaxed);
         }
-        // The rest of a round is looked at soon too: a large store must not take hours for one.
-        more |= more_of_these || due.next != 0;
+        more |= more_of_these;
         Ok(more)
     }
 
