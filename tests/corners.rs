@@ -150,7 +150,7 @@ async fn abort_reset_and_delete_tell_the_place_of_their_end() {
     assert_eq!((again.seq, again.replayed), (first.seq, true));
 
     let head = newest(&mut client, "s", "turn_ended").await;
-    for (request_id, replayed) in [("d", false), ("d", true), ("", false)] {
+    for (request_id, replayed) in [("d", false), ("d", true), ("", true)] {
         let delete = proto::DeleteSessionRequest {
             session_key: "s".into(),
             request_id: request_id.into(),

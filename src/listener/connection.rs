@@ -18,11 +18,14 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Bytes by which HTTP/2 is told from HTTP/1.1.
@@ -41,6 +44,9 @@ const STREAM_SEND_MAX_BYTES: usize = 256 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all requests of a connection that the peer may send ahead.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Time that a peer has, at a drain, to say its first word, and to close its side once its connection has ended.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// Request extension: the serving runtime that the request runs on, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,14 +106,17 @@ impl Server {
                 polled
             }));
             tokio::select! {
+                // What was read counts before the end is begun.
+                biased;
                 ended = turn => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%peer, "connection of {peer} ended: {error}");
+                    match ended {
+                        Ok(()) => linger(io, &self.signals.kill).await,
+                        Err(error) => tracing::debug!(%peer, "connection of {peer} ended: {error}"),
                     }
                     return;
                 }
                 () = self.signals.kill.cancelled() => return,
-                () = self.signals.drain.cancelled(), if !ending => {
+                () = must_end(&self.signals.drain, &io), if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -157,6 +166,31 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         builder
+    }
+}
+
+/// Comes back at a drain, once the peer has said which protocol it speaks: only then can it be told to go elsewhere.
+async fn must_end(drain: &CancellationToken, io: &Coalesce<TcpStream>) {
+    drain.cancelled().await;
+    // Bytes are read by the connection, which is polled by the same task.
+    let spoken = std::future::poll_fn(|_| match io.received() < PREFACE_BYTES {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    });
+    // A peer that says nothing is cut all the same.
+    let _ = tokio::time::timeout(LINGER_MAX, spoken).await;
+}
+
+/// Reads until the peer has closed too. A socket that is closed with bytes unread resets the connection, and a reset
+/// may take back the last answers before the peer has read them.
+async fn linger(mut io: Coalesce<TcpStream>, kill: &CancellationToken) {
+    let mut unread = [0; 1024];
+    let read = async {
+        while io.shutdown().await.is_ok() && io.read(&mut unread).await.is_ok_and(|n| n > 0) {}
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER_MAX, read) => {}
+        () = kill.cancelled() => {}
     }
 }
 

@@ -169,7 +169,7 @@ impl Listener {
     }
 }
 
-/// Accepts until told to stop; dropping the socket then refuses whatever waits in the kernel's queue.
+/// Accepts until told to stop, and then what waits in the kernel's queue.
 async fn accept(
     socket: std::net::TcpListener,
     slots: Arc<Semaphore>,
@@ -179,24 +179,40 @@ async fn accept(
 ) {
     let socket = tokio::net::TcpListener::from_std(socket)
         .expect("a listening socket registers with the runtime that it is served on");
+    let mut next = servers.iter().cycle();
+    let mut begin = |slot: OwnedSemaphorePermit, stream: std::net::TcpStream, peer: SocketAddr| {
+        let (server, handle) = next.next().expect("there is at least one runtime");
+        let server = server.clone();
+        let connection = async move {
+            match here(stream) {
+                Ok(stream) => server.serve(stream, peer).await,
+                Err(error) => tracing::warn!(%peer, "connection from {peer} is lost: {error}"),
+            }
+            drop(slot);
+        };
+        tasks.spawn_on(connection, handle);
+    };
     let accepting = async {
-        for (server, handle) in servers.iter().cycle() {
+        loop {
             let slot = take_slot(&slots).await;
             let (stream, peer) = next_connection(&socket).await;
-            let server = server.clone();
-            let connection = async move {
-                match here(stream) {
-                    Ok(stream) => server.serve(stream, peer).await,
-                    Err(error) => tracing::warn!(%peer, "connection from {peer} is lost: {error}"),
-                }
-                drop(slot);
-            };
-            tasks.spawn_on(connection, handle);
+            begin(slot, stream, peer);
         }
     };
     tokio::select! {
         () = drain.cancelled() => {}
         () = accepting => {}
+    }
+    // Who connected already is told to go elsewhere; closing the socket would reset the connection instead. Asked of the
+    // kernel itself: the runtime may not have heard of the newest ones yet.
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    while let Ok(slot) = slots.clone().try_acquire_owned()
+        && let Ok((stream, peer)) = socket.accept()
+        && stream.set_nonblocking(true).is_ok()
+    {
+        begin(slot, stream, peer);
     }
 }
 

@@ -32,8 +32,7 @@ use tracing::{error, warn};
 
 /// How often queued turns are looked at for expiry, and work for which there was no room.
 const TICK: Duration = Duration::from_secs(1);
-/// How often there is housekeeping, where the last piece left nothing to do: it looks at some sessions a time, and a
-/// large store must not wait hours for its turn.
+/// How often there is housekeeping, where the last round left nothing to do. A round looks at some hundred sessions.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
 /// Time that actors have to end after the drain's window: proof of a kill, and the commit.
 const END_MAX: Duration = Duration::from_secs(12);
@@ -369,10 +368,9 @@ impl RegistryTask {
 
 /// Housekeeping in bounded pieces, for ever.
 async fn keep_house(store: Arc<dyn Store>) {
-    let mut pause = MAINTAIN_EVERY;
+    // The first round at once: a server that is started often must keep house too.
     loop {
-        tokio::time::sleep(pause).await;
-        pause = match store.maintain(clock::now()).await {
+        let pause = match store.maintain(clock::now()).await {
             // More to do: soon, so that callers' commits come between.
             Ok(true) => TICK,
             Ok(false) => MAINTAIN_EVERY,
@@ -381,5 +379,6 @@ async fn keep_house(store: Arc<dyn Store>) {
                 MAINTAIN_EVERY
             }
         };
+        tokio::time::sleep(pause).await;
     }
 }

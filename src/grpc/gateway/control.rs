@@ -5,6 +5,7 @@ use crate::{
     domain::{
         event::EventKind,
         ids::SessionRow,
+        limits::EVENTS_PAGE_MAX_BYTES,
         refusal::Refusal,
         session::SessionState,
         turn::{Cause, TurnState},
@@ -66,26 +67,29 @@ impl Gateway {
             .filter(|turn| receipt.stopping && !turn.state.is_terminal())
         {
             let turn_id = stopping.turn_id;
-            if let Some(tail) = self.tail_of(committed.session.row).await? {
-                let ended = tail.until(|session| session.active_turn != Some(turn_id));
-                self.while_serving(ended).await?;
-            }
-            *stopping = self
-                .store
-                .turn(&self.principal().tenant, &key, turn_id)
-                .await?;
+            let tail = self.tail_of(committed.session.row).await?;
+            // Asked for before the look, so that no end falls between.
+            let waiter = tail.as_ref().map(|tail| tail.turn_waiter(turn_id));
+            let active = tail
+                .as_ref()
+                .is_some_and(|tail| tail.session().active_turn == Some(turn_id));
+            *stopping = match waiter {
+                // Told by the commit itself: a Delete may take the turn's row right behind it.
+                Some(ended) if active => self.while_serving(ended).await?.as_ref().clone(),
+                Some(_) | None => {
+                    self.store
+                        .turn(&self.principal().tenant, &key, turn_id)
+                        .await?
+                }
+            };
         }
         let mut seq = receipt.seq;
-        if let Some(ended) = turn
+        if let Some(turn) = turn
             .as_ref()
             .filter(|turn| receipt.stopping && turn.state.is_terminal())
         {
-            let row = committed.session.row;
-            let found = self
-                .first_event(row, seq, EventKind::TURN_ENDED, Some(ended.turn_id))
-                .await?;
-            // None: the commit itself ended it, as it does with a waiting turn.
-            seq = found.unwrap_or(seq);
+            let ended = (EventKind::TURN_ENDED, Some(turn.turn_id));
+            seq = self.reached(committed.session.row, seq, ended).await?;
         }
         let stopped = turn
             .as_ref()
@@ -98,36 +102,6 @@ impl Gateway {
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
         })
-    }
-
-    /// `seq` of the first event of a kind after a position; `None` where there is none, or it is not kept any more.
-    async fn first_event(
-        &self,
-        session: SessionRow,
-        after: i64,
-        kind: EventKind,
-        turn_id: Option<Uuid>,
-    ) -> Result<Option<i64>, Refusal> {
-        let mut after = after.max(0);
-        loop {
-            let range = EventsRange {
-                after,
-                through: i64::MAX,
-                kinds: vec![kind],
-                turn_id,
-            };
-            let page = match self.store.events(session, range, 1, 1).await {
-                Ok(page) => page,
-                Err(Refusal::SessionDeleted { .. }) => return Ok(None),
-                Err(refusal) => return Err(refusal),
-            };
-            let found = page.events.first().map(|event| event.seq);
-            if found.is_some() || page.looked <= after {
-                // Behind a gap the first one that is kept need not be the first one.
-                return Ok(found.filter(|_| page.first_seq <= after + 1));
-            }
-            after = page.looked;
-        }
     }
 
     pub(super) async fn reset(
@@ -163,10 +137,11 @@ impl Gateway {
                 session = self.while_serving(over).await?;
             }
         }
-        let accepted = committed.receipt.seq;
-        let reset = self
-            .first_event(session.row, accepted - 1, EventKind::SESSION_RESET, None)
-            .await?;
+        let mut seq = committed.receipt.seq;
+        if committed.receipt.stopping {
+            let reset = (EventKind::SESSION_RESET, None);
+            seq = self.reached(session.row, seq, reset).await?;
+        }
         Ok(proto::ResetResponse {
             session: Some(encode::session(&session)),
             rejected_turn_ids: committed
@@ -175,7 +150,7 @@ impl Gateway {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            seq: reset.unwrap_or(accepted),
+            seq,
             replayed: committed.replayed,
             log_id: session.log_id.to_string(),
         })
@@ -203,21 +178,61 @@ impl Gateway {
         let committed = self
             .carry_out(async move { store.delete_session(caller).await })
             .await?;
-        let mut session = committed.session;
-        if session.state != SessionState::Deleted
-            && let Some(tail) = self.tail_of(session.row).await?
-        {
-            let gone = tail.until(|session| session.state == SessionState::Deleted);
-            let gone = self.while_serving(tokio::time::timeout(DELETE_MAX, gone));
-            session = gone.await?.map_err(|_| Refusal::SessionDeleting {
-                key: key.to_string(),
-            })?;
+        // Gone before this call: another one did the work.
+        let replayed = committed.replayed || committed.session.state == SessionState::Deleted;
+        let session = committed.session;
+        let mut seq = session.head;
+        if session.state != SessionState::Deleted {
+            seq = match self.tail_of(session.row).await? {
+                Some(tail) => {
+                    let gone = tail.until(|session| session.state == SessionState::Deleted);
+                    self.while_serving(tokio::time::timeout(DELETE_MAX, gone))
+                        .await?
+                        .map_err(|_| Refusal::SessionDeleting {
+                            key: key.to_string(),
+                        })?
+                        .head
+                }
+                None => self.store.last_position(session.row).await?.unwrap_or(seq),
+            };
         }
         Ok(proto::DeleteSessionResponse {
-            seq: session.head,
-            replayed: committed.replayed,
+            seq,
+            replayed,
             log_id: session.log_id.to_string(),
         })
+    }
+
+    /// Position of the first such event after the commit of a command that waited for it: what the call reached, the
+    /// same for each repeat. The commit's own position where the event stands before it or is not kept any more.
+    async fn reached(
+        &self,
+        session: SessionRow,
+        commit: i64,
+        (kind, turn_id): (EventKind, Option<Uuid>),
+    ) -> Result<i64, Refusal> {
+        let mut range = EventsRange {
+            after: commit,
+            through: i64::MAX,
+            kinds: vec![kind],
+            turn_id,
+        };
+        loop {
+            let read = self
+                .store
+                .events(session, range.clone(), 1, EVENTS_PAGE_MAX_BYTES);
+            let page = match read.await {
+                Err(Refusal::SessionDeleted { .. }) => return Ok(commit),
+                page => page?,
+            };
+            if let Some(event) = page.events.first() {
+                return Ok(event.seq);
+            }
+            if page.looked <= range.after || page.looked == range.through {
+                return Ok(commit);
+            }
+            range.after = page.looked;
+        }
     }
 
     pub(super) async fn update_session(

@@ -260,12 +260,7 @@ impl Gateway {
                         .as_ref()
                         .map(|json| json.text.clone())
                         .unwrap_or_default(),
-                    full_size: tool
-                        .partial_result
-                        .as_ref()
-                        .or(Some(&tool.args))
-                        .and_then(|json| json.full_size)
-                        .map_or(0, |size| i64::try_from(size).unwrap_or(i64::MAX)),
+                    full_size: tool.partial_result.as_ref().map_or(0, encode::full_size),
                 })
                 .collect(),
             seq: look.head,

@@ -18,7 +18,7 @@ use crate::{
     },
     store::{Caller, Committed, Receipt},
 };
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -187,19 +187,18 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
                 key: caller.key.as_str().to_owned(),
             }
             .into()),
-            WhenGone::Confirm => Ok(Committed {
-                session: Arc::new(deleted(
-                    unit,
-                    caller,
-                    kept.session,
-                    kept.session_uid,
-                    last_seq(unit, kept.session)?.unwrap_or(receipt.seq),
-                )),
-                receipt,
-                turn: None,
-                cleared: Vec::new(),
-                replayed: true,
-            }),
+            WhenGone::Confirm => {
+                let head =
+                    edit::last_position(unit.connection, kept.session)?.unwrap_or(receipt.seq);
+                let gone = deleted(unit, caller, kept.session, kept.session_uid, head);
+                Ok(Committed {
+                    session: Arc::new(gone),
+                    receipt,
+                    turn: None,
+                    cleared: Vec::new(),
+                    replayed: true,
+                })
+            }
         };
     };
     let turn = match receipt.turn_id {
@@ -217,15 +216,6 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
         cleared,
         replayed: true,
     })
-}
-
-/// The last `seq` of a session whose rows are gone, while its tombstone stands.
-fn last_seq(unit: &Unit<'_>, session: SessionRow) -> Answer<Option<i64>> {
-    let head = unit
-        .sql("SELECT head FROM tombstone WHERE session = ?1")?
-        .query_row([session.0], |row| row.get(0))
-        .optional()?;
-    Ok(head)
 }
 
 /// What is left to say of a session whose rows are gone.
