@@ -39,7 +39,7 @@ use std::{
     future::Future,
     io::{Read, Seek, Write},
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -292,6 +292,16 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
             mark
         }
     };
+    // The directory itself may be an operator's, with a mode of its own; what agents keep is for nobody else.
+    for name in Directories::BELOW {
+        let below = directory.join(name);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&below)
+            .and_then(|()| fs::set_permissions(&below, fs::Permissions::from_mode(0o700)))
+            .with_context(named)?;
+    }
     Ok((lock, mark))
 }
 

@@ -18,8 +18,9 @@ pub const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 pub const TURN_TEXT_IN_EVENT_MAX_BYTES: usize = 64 * 1024;
 /// JSON of tools inside events is cut here, in bytes.
 pub const TOOL_JSON_MAX_BYTES: usize = 256 * 1024;
-/// An assistant message is closed (`continued`) when its blocks reach this, in bytes.
-pub const ASSISTANT_MESSAGE_MAX_BYTES: usize = 512 * 1024;
+/// An assistant message is closed (`continued`) when its blocks reach this, in bytes. A little below 512 KiB, since
+/// `message_completed` holds the text twice and no event is above 1 MiB.
+pub const ASSISTANT_MESSAGE_MAX_BYTES: usize = 511 * 1024;
 /// Longest error message of a turn, in bytes.
 pub const ERROR_MESSAGE_MAX_BYTES: usize = 4 * 1024;
 /// Steers that may wait for one turn.

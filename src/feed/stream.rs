@@ -122,11 +122,21 @@ enum Place {
     /// Waits for a page of the store.
     Reading(Work<EventsPage>),
     /// Waits for the store's word on whether its turn's end was taken by retention.
-    Checking(Work<Option<Box<Turn>>>),
+    Checking(Work<TurnEnd>),
     /// Reads the ring.
     Live,
     /// Has nothing to say but its end.
     Over(Result<(), Refusal>),
+}
+
+/// Where the `turn_ended` of a turn's reader is.
+enum TurnEnd {
+    /// It is not written yet, or stands in the log after what the client has.
+    Comes,
+    /// The client has it.
+    Had,
+    /// Retention took it: it is made from the turn's row.
+    Taken(Box<Turn>),
 }
 
 // === impl Reader ===
@@ -428,8 +438,9 @@ impl Reader {
         out.freeze()
     }
 
-    /// The turn, if it is finished and retention took its `turn_ended`.
-    fn turn_end(&self) -> Work<Option<Box<Turn>>> {
+    /// Looks for the turn's `turn_ended`.
+    fn turn_end(&self) -> Work<TurnEnd> {
+        let had = self.seq.unwrap_or(0);
         let store = self.store.clone();
         let session = self.tail.session();
         let turn_id = self
@@ -439,7 +450,7 @@ impl Reader {
         Box::pin(async move {
             let turn = store.turn(&session.tenant, &session.key, turn_id).await?;
             if !turn.state.is_terminal() {
-                return Ok(None);
+                return Ok(TurnEnd::Comes);
             }
             // Row and event are one commit, so an event that is missing now was taken. One that is there comes by
             // itself, published already or not.
@@ -458,23 +469,28 @@ impl Reader {
                 let page = store
                     .events(session.row, range, 1, REPLAY_PAGE_MAX_BYTES)
                     .await?;
-                if !page.events.is_empty() {
-                    return Ok(None);
+                if let Some(ended) = page.events.first() {
+                    return Ok(if ended.seq <= had {
+                        TurnEnd::Had
+                    } else {
+                        TurnEnd::Comes
+                    });
                 }
                 if page.looked <= after || page.looked == i64::MAX {
-                    return Ok(Some(Box::new(turn)));
+                    return Ok(TurnEnd::Taken(Box::new(turn)));
                 }
                 after = page.looked;
             }
         })
     }
 
-    fn take_check(&mut self, checked: Result<Option<Box<Turn>>, Refusal>) -> Bytes {
+    fn take_check(&mut self, checked: Result<TurnEnd, Refusal>) -> Bytes {
         self.turn_unchecked = false;
         match checked {
             Err(refusal) => self.place = Place::Over(Err(refusal)),
-            Ok(None) => self.place = Place::Entering,
-            Ok(Some(turn)) => {
+            Ok(TurnEnd::Comes) => self.place = Place::Entering,
+            Ok(TurnEnd::Had) => self.place = Place::Over(Ok(())),
+            Ok(TurnEnd::Taken(turn)) => {
                 self.place = Place::Over(Ok(()));
                 let body = frames::event_body(
                     turn.end_time.unwrap_or_else(now),

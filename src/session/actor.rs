@@ -36,7 +36,7 @@ const OPEN_BACKOFF: Duration = Duration::from_millis(250);
 /// Time that readers have to read to `session_deleted`.
 const DELETE_READ_MAX: Duration = Duration::from_secs(5);
 /// Pause before a commit that the store did not take is tried again; doubles up to the maximum.
-const STORE_BACKOFF: Duration = Duration::from_millis(50);
+pub(super) const STORE_BACKOFF: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const STORE_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -166,7 +166,7 @@ impl Actor {
                 Ok(Used::Well)
             }
             Ok(None) => Ok(Used::Well),
-            Err(Refusal::StoreUnavailable) => Ok(Used::NotYet),
+            Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
             Err(other) => Err(lost(other)),
         }
     }
@@ -308,11 +308,14 @@ impl Actor {
             | SessionState::WaitingInput
             | SessionState::Deleted => return Ok(None),
         }
-        match self.workshop.store.active_turn(self.row).await {
-            Ok(turn) => Ok(turn.and_then(|turn| turn.cancel)),
-            // The next nudge or the next look brings it.
-            Err(Refusal::StoreUnavailable) => Ok(None),
-            Err(other) => Err(lost(other)),
+        // Asked until there is an answer: the nudge that led here does not come again.
+        let mut pause = STORE_BACKOFF;
+        loop {
+            match self.workshop.store.active_turn(self.row).await {
+                Ok(turn) => return Ok(turn.and_then(|turn| turn.cancel)),
+                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(other) => return Err(lost(other)),
+            }
         }
     }
 
@@ -326,7 +329,9 @@ impl Actor {
                 .append(self.fence, writes.clone(), clock::now());
             match append.await {
                 Ok(_) => return Ok(()),
-                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => {
+                    wait_for_store(&mut pause).await;
+                }
                 Err(other) => return Err(lost(other)),
             }
         }
@@ -350,7 +355,9 @@ impl Actor {
             );
             match ending.await {
                 Ok(ended) => return Ok(ended),
-                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => {
+                    wait_for_store(&mut pause).await;
+                }
                 Err(other) => return Err(lost(other)),
             }
         }
@@ -362,7 +369,7 @@ impl Actor {
         let store = self.workshop.store.clone();
         let session = match store.finish_delete(self.fence, clock::now()).await {
             Ok(session) => session,
-            Err(Refusal::StoreUnavailable) => return Ok(Used::NotYet),
+            Err(Refusal::StoreUnavailable | Refusal::StorageFull) => return Ok(Used::NotYet),
             Err(other) => return Err(lost(other)),
         };
         self.tail.readers_gone(DELETE_READ_MAX).await;
@@ -376,7 +383,7 @@ impl Actor {
         }
         match store.purge_session(self.fence, clock::now()).await {
             Ok(()) => Ok(Used::Well),
-            Err(Refusal::StoreUnavailable) => Ok(Used::NotYet),
+            Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
             Err(other) => Err(lost(other)),
         }
     }
@@ -408,7 +415,7 @@ pub(super) fn lost(refusal: Refusal) -> Lost {
     }
 }
 
-async fn wait_for_store(pause: &mut Duration) {
+pub(super) async fn wait_for_store(pause: &mut Duration) {
     warn!("the store did not take a commit; it is tried again");
     tokio::time::sleep(*pause).await;
     *pause = (*pause * 2).min(STORE_BACKOFF_MAX);

@@ -33,6 +33,8 @@ pub struct Connected {
     key: SessionKey,
     session: SessionRow,
     turn_id: Uuid,
+    /// The turn has ended: there is nothing left to abort.
+    over: bool,
 }
 
 // === impl Disconnects ===
@@ -63,6 +65,7 @@ impl Disconnects {
             key,
             session,
             turn_id,
+            over: false,
         }
     }
 
@@ -72,6 +75,13 @@ impl Disconnects {
 }
 
 // === impl Connected ===
+
+impl Connected {
+    /// The stream ended with its turn: its end is no disconnect.
+    pub fn over(mut self) {
+        self.over = true;
+    }
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
@@ -87,7 +97,7 @@ impl Drop for Connected {
             left == 0
         };
         // Streams that a drain ends are no disconnects.
-        if !last || self.disconnects.registry.draining() {
+        if !last || self.over || self.disconnects.registry.draining() {
             return;
         }
         let disconnects = self.disconnects.clone();

@@ -80,6 +80,9 @@ pub enum Used {
 // === impl Directories ===
 
 impl Directories {
+    /// Names of what stands below the data directory.
+    pub const BELOW: [&str; 2] = ["sessions", "tenants"];
+
     /// All below `data_directory`.
     pub fn new(data_directory: &Path) -> Self {
         Self {
@@ -89,7 +92,7 @@ impl Directories {
 
     /// All files of one session; removed with it.
     pub fn session(&self, uid: Uuid) -> PathBuf {
-        self.root.join("sessions").join(uid.to_string())
+        self.root.join(Self::BELOW[0]).join(uid.to_string())
     }
 
     /// What the session's agents keep.
@@ -109,7 +112,7 @@ impl Directories {
             digest[..16].iter().map(|b| format!("{b:02x}")).collect()
         };
         self.root
-            .join("tenants")
+            .join(Self::BELOW[1])
             .join(hashed(tenant))
             .join(hashed(agent))
     }

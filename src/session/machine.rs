@@ -80,6 +80,9 @@ struct OpenTool {
     tool_name: String,
     args: Json,
     partial_result: Option<Json>,
+    /// Bytes of the result that a checkpoint holds.
+    saved: usize,
+    /// Bytes by which the result is ahead of that; 0 where it is the same one.
     unsaved: usize,
 }
 
@@ -287,6 +290,7 @@ impl TurnMachine {
             if std::mem::take(&mut tool.unsaved) > 0
                 && let Some(partial) = &tool.partial_result
             {
+                tool.saved = partial.text.len();
                 writes.push(Write::Checkpoint {
                     item_id: tool.item_id,
                     block: BlockKind::ToolResult,
@@ -570,6 +574,7 @@ impl TurnMachine {
             tool_name,
             args,
             partial_result: None,
+            saved: 0,
             unsaved: 0,
         });
     }
@@ -584,7 +589,8 @@ impl TurnMachine {
         };
         let (text, full_size) = cut_json(json);
         let partial_result = Json { text, full_size };
-        tool.unsaved = partial_result.text.len();
+        // By what it grew: it comes whole each time, and saving it whole for each line would cost more than it is worth.
+        tool.unsaved = partial_result.text.len().abs_diff(tool.saved).max(1);
         tool.partial_result = Some(partial_result.clone());
         effects.push(Effect::Delta {
             item_id: tool.item_id,
@@ -654,6 +660,7 @@ fn finish_tool(
         tool_name,
         args,
         partial_result: _,
+        saved: _,
         unsaved: _,
     } = tool;
     effects.push(Effect::Write(Write::Event {
@@ -684,6 +691,7 @@ fn finish_tool(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{domain::ids::Time, wire::frames};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -713,6 +721,8 @@ mod tests {
                         assert!(self.open.remove(item) && self.closed.insert(*item));
                         let bytes: usize = blocks.iter().map(|(_, t)| t.len()).sum();
                         assert!(bytes <= ASSISTANT_MESSAGE_MAX_BYTES);
+                        let body = frames::event_body(Time(0), Some(*item), Some(*item), 1, event);
+                        assert!(body.len() + 512 <= 1024 * 1024, "an event is at most 1 MiB");
                         let text = blocks.iter().map(|(_, t)| t.as_str()).collect();
                         self.finals.push((text, *continued));
                     }

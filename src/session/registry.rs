@@ -15,10 +15,11 @@ use crate::{
         session::{Session, SessionState},
         turn::Cause,
     },
-    store::TurnEnd,
+    store::{Store, TurnEnd},
 };
 use std::{
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -60,6 +61,8 @@ pub struct RegistryTask {
     working: HashSet<SessionRow>,
     /// True where work may be waiting that got no grant.
     backlog: bool,
+    /// Sessions whose actor failed and whose turn could not be ended yet; tried again at each tick.
+    unsettled: HashSet<SessionRow>,
     actors: JoinSet<Result<(), Lost>>,
     rows: HashMap<Id, SessionRow>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
@@ -130,6 +133,7 @@ impl RegistryTask {
             working: HashSet::new(),
             // What an earlier life left is found at the first look.
             backlog: true,
+            unsettled: HashSet::new(),
             actors: JoinSet::new(),
             rows: HashMap::new(),
             done: mpsc::channel(options.max_running_turns.max(1)),
@@ -141,8 +145,8 @@ impl RegistryTask {
         let mut drain = self.workshop.drain.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first round at once: a server that is started often must keep house too.
-        let mut maintain_at = Instant::now();
+        // Beside the loop: a long round of it must not keep a turn from starting.
+        let mut house = pin!(keep_house(self.workshop.store.clone()));
         let mut give_up_at: Option<Instant> = None;
         self.refill().await;
         loop {
@@ -159,8 +163,12 @@ impl RegistryTask {
                 }
                 Some(done) = self.done.1.recv() => self.finished(done).await,
                 Some(exit) = self.actors.join_next_with_id() => self.exited(exit).await,
+                () = &mut house => unreachable!("it never ends"),
                 _ = tick.tick() => {
-                    self.keep_house(&mut maintain_at).await;
+                    self.expire_queued().await;
+                    for row in std::mem::take(&mut self.unsettled) {
+                        self.settle(row).await;
+                    }
                     if self.backlog {
                         self.refill().await;
                     }
@@ -289,7 +297,11 @@ impl RegistryTask {
     }
 
     async fn exited(&mut self, exit: Result<(Id, Result<(), Lost>), JoinError>) {
-        let (id, lost) = match exit {
+        // What the actor said before it ended counts first: later it would be taken for a word of the next one.
+        while let Ok(done) = self.done.1.try_recv() {
+            self.finished(done).await;
+        }
+        let (id, failed) = match exit {
             Ok((id, Ok(()))) => (id, false),
             Ok((id, Err(Lost::Fenced))) => (id, false),
             Ok((id, Err(Lost::Broken(refusal)))) => {
@@ -311,21 +323,29 @@ impl RegistryTask {
             .expect("no holder panics")
             .remove(&row);
         self.working.remove(&row);
-        if lost {
+        if failed {
+            // Not looked at again before the next tick: what failed at once would fail at once for ever.
+            self.backlog = true;
             self.settle(row).await;
-        }
-        // Granted while it was on its way out.
-        if handle.is_some_and(|h| h.take_grant()) || lost {
+        } else if handle.is_some_and(|h| h.take_grant()) {
+            // Granted while it was on its way out.
             self.reconsider(row).await;
         }
     }
 
     /// Ends the turn of an actor that is gone; its agent went with it.
-    async fn settle(&self, row: SessionRow) {
+    async fn settle(&mut self, row: SessionRow) {
+        if self.working.contains(&row) {
+            // Another actor has it already, and with it nothing was active.
+            return;
+        }
         let store = &self.workshop.store;
         let settled = async {
-            let (fence, session) = store.claim(row).await?;
+            let Some(session) = store.session_by_row(row).await? else {
+                return Ok(());
+            };
             if session.active_turn.is_some() {
+                let (fence, _) = store.claim(row).await?;
                 let end = TurnEnd::Failed(Cause::AgentExited, "the session's owner failed".into());
                 store
                     .end_turn(fence, Vec::new(), end, String::new(), clock::now())
@@ -334,25 +354,31 @@ impl RegistryTask {
             Ok::<(), Refusal>(())
         };
         if let Err(problem) = settled.await {
-            error!(%problem, "a turn could not be settled; the next start settles it");
+            error!(%problem, "a turn could not be settled; it is tried again");
+            self.unsettled.insert(row);
         }
     }
 
-    async fn keep_house(&mut self, maintain_at: &mut Instant) {
+    async fn expire_queued(&self) {
         if let Err(problem) = self.workshop.store.expire_queued(clock::now()).await {
             warn!(%problem, "queued turns could not be looked at for expiry");
         }
-        if Instant::now() < *maintain_at {
-            return;
-        }
-        match self.workshop.store.maintain(clock::now()).await {
-            // More to do: at the next tick, so that callers' commits come between.
-            Ok(true) => {}
-            Ok(false) => *maintain_at = Instant::now() + MAINTAIN_EVERY,
+    }
+}
+
+/// Housekeeping in bounded pieces, for ever.
+async fn keep_house(store: Arc<dyn Store>) {
+    // The first round at once: a server that is started often must keep house too.
+    loop {
+        let pause = match store.maintain(clock::now()).await {
+            // More to do: soon, so that callers' commits come between.
+            Ok(true) => TICK,
+            Ok(false) => MAINTAIN_EVERY,
             Err(problem) => {
                 warn!(%problem, "housekeeping failed; it is tried again");
-                *maintain_at = Instant::now() + MAINTAIN_EVERY;
+                MAINTAIN_EVERY
             }
-        }
+        };
+        tokio::time::sleep(pause).await;
     }
 }

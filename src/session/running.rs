@@ -1,7 +1,7 @@
 //! One start of a turn, from the moment its agent is open to its terminal commit.
 
 use super::{
-    actor::{Actor, Lost},
+    actor::{Actor, Lost, STORE_BACKOFF, wait_for_store},
     handle::Drain,
     machine::{Effect, TurnMachine, Verdict},
 };
@@ -288,17 +288,14 @@ impl<'a> Running<'a> {
         if !steer || self.stopping.is_some() {
             return Ok(());
         }
-        let steers = match self
-            .actor
-            .workshop
-            .store
-            .pending_steers(self.actor.fence)
-            .await
-        {
-            Ok(steers) => steers,
-            // Unapplied steers become turns at the end, so nothing is lost.
-            Err(Refusal::StoreUnavailable) => return Ok(()),
-            Err(other) => return Err(super::actor::lost(other)),
+        let mut pause = STORE_BACKOFF;
+        let steers = loop {
+            let pending = self.actor.workshop.store.pending_steers(self.actor.fence);
+            match pending.await {
+                Ok(steers) => break steers,
+                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
+                Err(other) => return Err(super::actor::lost(other)),
+            }
         };
         for steer in steers {
             let steer_id = steer.steer_id;

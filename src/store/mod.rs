@@ -139,6 +139,9 @@ pub struct NewSession {
     pub labels: BTreeMap<String, String>,
     /// Working directory, resolved and allowed; empty means its own.
     pub cwd: String,
+    /// Why the working directory that was asked for can't be had; refuses where the session would be made, and there
+    /// alone: what an existing session ignores, and what a repeat did before, is no reason to refuse.
+    pub cwd_refused: Option<Refusal>,
     /// Free text for people.
     pub display_name: String,
     /// Deleted after this long without a turn, in microseconds.

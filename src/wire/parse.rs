@@ -119,7 +119,7 @@ impl Fields {
                 format!("must be at most {ATTACHMENTS_MAX_BYTES} bytes together"),
             );
         }
-        for (at, attachment) in attachments.iter().enumerate() {
+        for (at, attachment) in attachments.iter().enumerate().take(ATTACHMENTS_MAX) {
             let field = |name: &str| format!("{prefix}attachments[{at}].{name}");
             if attachment.data.is_empty() {
                 self.wrong(field("data"), "must not be empty");
@@ -153,7 +153,7 @@ impl Fields {
                 format!("must have at most {MAP_MAX_ENTRIES} entries"),
             );
         }
-        for (key, value) in map {
+        for (key, value) in map.iter().take(MAP_MAX_ENTRIES) {
             let named = format!(
                 "{field}[{}]",
                 crate::domain::limits::cut(key, MAP_KEY_MAX_BYTES)

@@ -159,6 +159,16 @@ pub async fn a_fork_has_the_messages_up_to_its_turn<E: Engine>() {
     // A fork goes on by itself, and can be forked.
     world.enqueue("f2", "more").await;
     assert_eq!(world.run("f2").await.1.user_messages_before, 2);
+    let again = world.store.fork_session(Fork {
+        caller: world.caller("f2"),
+        new_key: key("f3"),
+        turn_id: None,
+    });
+    let again = again.await.unwrap().session;
+    assert_eq!(
+        again.message_count, 4,
+        "no turn of the fork itself is finished"
+    );
     world.done().await;
 }
 

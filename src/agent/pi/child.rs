@@ -179,7 +179,7 @@ impl PiChild {
     async fn perform(&mut self, channels: &mut Channels) -> Option<AgentEvent> {
         while let Some(effect) = self.machine.next_effect() {
             match effect {
-                Effect::Emit(event) => self.outbox.push_back(event),
+                Effect::Emit(event) => self.outbox.push_back(self.masked(event)),
                 Effect::Write(line) => match self.process.write_line(&line).await {
                     Ok(()) => {}
                     // It is ending; its status comes with the end of its output.
@@ -245,6 +245,16 @@ impl PiChild {
                 .secrets
                 .mask(&format!("{why} ({status}){separator}{stderr_tail}")),
         }
+    }
+
+    /// Without the secrets that a provider's error may repeat.
+    fn masked(&self, mut event: AgentEvent) -> AgentEvent {
+        if let AgentEvent::RetryScheduled { error_message, .. }
+        | AgentEvent::CompactionCompleted { error_message, .. } = &mut event
+        {
+            *error_message = self.secrets.mask(error_message);
+        }
+        event
     }
 
     fn unproven(&self, StopFailed(survivors): StopFailed) -> AgentEvent {

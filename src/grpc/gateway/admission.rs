@@ -94,9 +94,9 @@ impl Gateway {
         );
         fields.cwd(&format!("{prefix}cwd"), &request.cwd);
         let key = fields.finish(key)?;
-        let cwd = self
+        let (cwd, cwd_refused) = self
             .resolve_cwd(&format!("{prefix}cwd"), &request.agent, &request.cwd)
-            .await?;
+            .await;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
             .caller(
@@ -116,6 +116,7 @@ impl Gateway {
                 thinking_level: request.thinking_level,
                 labels: request.labels,
                 cwd,
+                cwd_refused,
                 display_name: request.display_name,
                 expire_after_idle: None,
             },
@@ -207,9 +208,7 @@ impl Gateway {
         let expire_after_idle =
             expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
         let key = fields.finish(key)?;
-        let cwd = self
-            .resolve_cwd("cwd", &request.agent, &request.cwd)
-            .await?;
+        let (cwd, cwd_refused) = self.resolve_cwd("cwd", &request.agent, &request.cwd).await;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
             .caller(key, "CreateSession", request_id, &request, None)
@@ -220,6 +219,7 @@ impl Gateway {
             thinking_level: request.thinking_level,
             labels: request.labels,
             cwd,
+            cwd_refused,
             display_name: request.display_name,
             expire_after_idle,
         };
@@ -267,10 +267,10 @@ impl Gateway {
         })
     }
 
-    /// The directory that a session asks for, resolved, if it stands below one of its agent's roots.
-    async fn resolve_cwd(&self, field: &str, agent: &str, cwd: &str) -> Result<String, Refusal> {
+    /// The directory that a session asks for, resolved, if it stands below one of its agent's roots; else why not.
+    async fn resolve_cwd(&self, field: &str, agent: &str, cwd: &str) -> (String, Option<Refusal>) {
         if cwd.is_empty() {
-            return Ok(String::new());
+            return (String::new(), None);
         }
         let agent = if agent.is_empty() {
             &self.default_agent
@@ -282,14 +282,13 @@ impl Gateway {
         let allowed = resolved.ok().filter(|path| {
             path.is_dir() && roots.is_some_and(|r| r.iter().any(|root| path.starts_with(root)))
         });
-        allowed
-            .and_then(|path| path.into_os_string().into_string().ok())
-            .ok_or_else(|| {
-                Refusal::field(
-                    field,
-                    format!("is no directory below the cwd_roots of agent {agent}"),
-                )
-            })
+        match allowed.and_then(|path| path.into_os_string().into_string().ok()) {
+            Some(cwd) => (cwd, None),
+            None => {
+                let problem = format!("is no directory below the cwd_roots of agent {agent}");
+                (String::new(), Some(Refusal::field(field, problem)))
+            }
+        }
     }
 }
 

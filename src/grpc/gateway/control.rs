@@ -75,7 +75,7 @@ impl Gateway {
                 .is_some_and(|tail| tail.session().active_turn == Some(turn_id));
             *stopping = match waiter {
                 // Told by the commit itself: a Delete may take the turn's row right behind it.
-                Some(ended) if active => ended.await.as_ref().clone(),
+                Some(ended) if active => self.while_serving(ended).await?.as_ref().clone(),
                 Some(_) | None => {
                     self.store
                         .turn(&self.principal().tenant, &key, turn_id)
@@ -130,12 +130,11 @@ impl Gateway {
         if session.state == SessionState::Resetting {
             let before = session.generation;
             if let Some(tail) = self.tail_of(session.row).await? {
-                session = tail
-                    .until(|now| {
-                        now.generation > before
-                            || matches!(now.state, SessionState::Deleting | SessionState::Deleted)
-                    })
-                    .await;
+                let over = tail.until(|now| {
+                    now.generation > before
+                        || matches!(now.state, SessionState::Deleting | SessionState::Deleted)
+                });
+                session = self.while_serving(over).await?;
             }
         }
         let mut seq = committed.receipt.seq;
@@ -187,8 +186,8 @@ impl Gateway {
             seq = match self.tail_of(session.row).await? {
                 Some(tail) => {
                     let gone = tail.until(|session| session.state == SessionState::Deleted);
-                    tokio::time::timeout(DELETE_MAX, gone)
-                        .await
+                    self.while_serving(tokio::time::timeout(DELETE_MAX, gone))
+                        .await?
                         .map_err(|_| Refusal::SessionDeleting {
                             key: key.to_string(),
                         })?

@@ -58,7 +58,7 @@ pub struct Gateway {
     pub default_agent: String,
     /// How long a turn may run where its caller does not say.
     pub turn_timeout: Duration,
-    /// Cancelled at the end of a drain: watches end.
+    /// Cancelled at the end of a drain: watches and waits end.
     pub ending: CancellationToken,
 }
 
@@ -135,6 +135,16 @@ impl Gateway {
             Ok(committed)
         });
         task.await.map_err(|problem| super::status::bug(&problem))?
+    }
+
+    /// Waits for what only a serving gateway brings about. At the end of a drain it will not come any more, and who
+    /// waits is told so.
+    async fn while_serving<T>(&self, wait: impl Future<Output = T>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            value = wait => Ok(value),
+            () = self.ending.cancelled() => Err(Refusal::Draining { last_seq: None }),
+        }
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Arc<Session>, Refusal> {

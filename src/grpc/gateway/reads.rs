@@ -43,7 +43,8 @@ impl Gateway {
         if let Some(waiter) = waiter
             && !turn.state.is_terminal()
         {
-            turn = match tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), waiter).await {
+            let waited = tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), waiter);
+            turn = match self.while_serving(waited).await? {
                 Ok(ended) => ended.as_ref().clone(),
                 Err(_) => self.store.turn(&tenant, &key, turn_id).await?,
             };
@@ -174,7 +175,9 @@ impl Gateway {
             if page.events.is_empty() && Instant::now() < deadline {
                 let head = session.head;
                 let newer = tail.until(|session| session.head > head);
-                if tokio::time::timeout_at(deadline, newer).await.is_ok() {
+                let waited = tokio::time::timeout_at(deadline, newer);
+                // Where the gateway stops meanwhile the empty page is the answer, as at the end of `wait`.
+                if matches!(self.while_serving(waited).await, Ok(Ok(_))) {
                     continue;
                 }
             }

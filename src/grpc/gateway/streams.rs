@@ -48,7 +48,7 @@ struct ReaderBody {
     reader: Pin<Box<Reader>>,
     ended: bool,
     /// Its drop is the disconnect.
-    _connected: Option<Connected>,
+    connected: Option<Connected>,
 }
 
 // === impl ReaderBody ===
@@ -69,7 +69,12 @@ impl http_body::Body for ReaderBody {
             Step::End(end) => {
                 self.ended = true;
                 let status = match end {
-                    Ok(()) => Status::ok(""),
+                    Ok(()) => {
+                        if let Some(connected) = self.connected.take() {
+                            connected.over();
+                        }
+                        Status::ok("")
+                    }
                     Err(refusal) => status(&refusal),
                 };
                 Frame::trailers(handover::trailers(&status))
@@ -139,7 +144,7 @@ impl Gateway {
         Ok(handover::stream(ReaderBody {
             reader: Box::pin(reader),
             ended: false,
-            _connected: None,
+            connected: None,
         }))
     }
 
@@ -155,6 +160,8 @@ impl Gateway {
         };
         fields.check()?;
         let permit = self.feed.stream_permit()?;
+        self.refuse_ahead(&enqueue.session_key, request.after_seq)
+            .await?;
         let committed = self.admit(enqueue, "enqueue.", false).await?;
         let (session, turn) = (committed.session, committed.turn);
         let key: SessionKey = session.key.clone();
@@ -164,6 +171,8 @@ impl Gateway {
         let turn_id = turn.ok_or_else(gone)?.turn_id;
         let tail = self.tail_of(session.row).await?.ok_or_else(gone)?;
         let first = self.store.turn_first_seq(session.row, turn_id).await?;
+        // A log that was made by this call has nothing that the caller could have: see `refuse_ahead`.
+        let had = request.after_seq.min(tail.head());
         let connected = request.cancel_on_disconnect.then(|| {
             self.disconnects
                 .connected(self.principal(), key.clone(), session.row, turn_id)
@@ -173,7 +182,7 @@ impl Gateway {
             self.store.clone(),
             permit,
             ReaderOptions {
-                after: (first - 1).max(request.after_seq),
+                after: (first - 1).max(had),
                 replay: true,
                 kinds: Vec::new(),
                 deltas: true,
@@ -186,8 +195,24 @@ impl Gateway {
         Ok(handover::stream(ReaderBody {
             reader: Box::pin(reader),
             ended: false,
-            _connected: connected,
+            connected,
         }))
+    }
+
+    /// Refuses a Run that says to have events which its log does not have, before anything is admitted.
+    async fn refuse_ahead(&self, key: &str, after_seq: i64) -> Result<(), Refusal> {
+        let Some(key) = SessionKey::parse(key).ok().filter(|_| after_seq > 0) else {
+            // A wrong key is refused with everything else that is wrong.
+            return Ok(());
+        };
+        match self.session(&key).await {
+            Ok(session) if after_seq > session.head => {
+                Err(Refusal::CursorAhead(feed::log_range(&session)))
+            }
+            // Whether a session that is not there may be made is for the admission to say.
+            Ok(_) | Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     pub(super) fn watch_sessions(

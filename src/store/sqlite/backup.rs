@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, backup::Backup};
 use std::{
     fs::{self, File},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
 };
 
@@ -25,7 +26,7 @@ pub fn backup(data_directory: &Path, target_directory: &Path) -> anyhow::Result<
         "{} holds no store",
         data_directory.display()
     );
-    fs::create_dir_all(target_directory)
+    make_directory(target_directory)
         .with_context(|| format!("can't make {}", target_directory.display()))?;
     if fs::read_dir(target_directory)?.next().is_some() {
         bail!("{} is not empty", target_directory.display());
@@ -44,7 +45,7 @@ pub fn restore(source_directory: &Path, data_directory: &Path) -> anyhow::Result
         "{} holds no backup",
         source_directory.display()
     );
-    fs::create_dir_all(data_directory)
+    make_directory(data_directory)
         .with_context(|| format!("can't make {}", data_directory.display()))?;
     ensure!(
         !data_directory.join(FILE_NAME).try_exists()?,
@@ -57,6 +58,14 @@ pub fn restore(source_directory: &Path, data_directory: &Path) -> anyhow::Result
         schema::renew_generation(copied)?;
         Ok(())
     })
+}
+
+/// Makes a directory that its owner alone can read, where there is none.
+fn make_directory(directory: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }
 
 /// Copies a database under another name, changes it, and gives it its name when it is whole and on the disk.
@@ -73,6 +82,7 @@ fn copy(
     }
     {
         let from = schema::open_reader(source)?;
+        schema::make_private(&unfinished)?;
         let mut to = Connection::open(&unfinished)?;
         Backup::new(&from, &mut to)?.step(ALL_PAGES)?;
         // One file, no log beside it.

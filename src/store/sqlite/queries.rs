@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Refusal, SessionKey,
         ids::SessionRow,
-        limits::MESSAGES_PAGE_MAX_BYTES,
+        limits::{MESSAGES_PAGE_MAX_BYTES, TURN_TEXT_IN_EVENT_MAX_BYTES},
         session::{Session, SessionFilter, SessionState},
         turn::{Attachment, AttachmentRef, Turn, TurnState},
     },
@@ -17,13 +17,16 @@ use crate::{
 };
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// Rows that a filtered page looks at before it says where to go on.
 const SCAN_MAX_ROWS: usize = 10_000;
-/// Texts of a page of turns beyond its first, in bytes.
-const TURNS_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of a page of turns or sessions beyond its last row, as callers see them: what clients take without being asked
+/// to take more is 4 MiB.
+const LIST_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
+/// What a turn or a session takes beside its texts, in bytes; rather too much.
+const ROW_BYTES: usize = 1024;
 
 /// The session of a key, as callers may see it.
 pub(super) fn session(
@@ -103,10 +106,9 @@ pub(super) fn list_sessions(
     ))?;
     let mut found = statement.query((tenant, after.unwrap_or(i64::MAX)))?;
     let mut page = SessionsPage::default();
-    let mut last = 0;
-    let mut looked = 0;
+    let (mut last, mut looked, mut bytes) = (0, 0, 0);
     while let Some(row) = found.next()? {
-        if page.sessions.len() >= limit || looked >= SCAN_MAX_ROWS {
+        if page.sessions.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > LIST_PAGE_MAX_BYTES {
             page.next = Some(last);
             break;
         }
@@ -117,6 +119,7 @@ pub(super) fn list_sessions(
         let hidden = session.state == SessionState::Deleting
             && !filter.states.contains(&SessionState::Deleting);
         if !hidden && filter.matches(&session) {
+            bytes += ROW_BYTES + session.cwd.len() + map_bytes(&session.labels);
             page.sessions.push(session);
         }
     }
@@ -179,7 +182,7 @@ pub(super) fn list_turns(
     let mut page = TurnsPage::default();
     let (mut last, mut looked, mut bytes) = (0, 0, 0);
     while let Some(row) = found.next()? {
-        if page.turns.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > TURNS_PAGE_MAX_BYTES {
+        if page.turns.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > LIST_PAGE_MAX_BYTES {
             page.next = Some(last);
             break;
         }
@@ -189,7 +192,11 @@ pub(super) fn list_turns(
         if states.is_empty() || state.is_some_and(|state| states.contains(&state)) {
             let key = rows::session_key(&row.get::<_, String>(key_column)?)?;
             let turn = rows::turn(row, &key)?;
-            bytes += turn.text.len() + turn.response_text.len();
+            let shown = |text: &str| text.len().min(TURN_TEXT_IN_EVENT_MAX_BYTES);
+            bytes += ROW_BYTES + shown(&turn.text) + shown(&turn.response_text);
+            bytes += map_bytes(&turn.metadata);
+            bytes += turn.error.as_ref().map_or(0, |error| error.message.len());
+            bytes += turn.attachments.len() * ROW_BYTES;
             page.turns.push(turn);
         }
     }
@@ -359,6 +366,10 @@ pub(super) fn attachment(
         }
         .into()
     })
+}
+
+fn map_bytes(map: &BTreeMap<String, String>) -> usize {
+    map.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
 fn sql_limit(limit: usize) -> i64 {

@@ -4,7 +4,12 @@
 
 use super::fault::OpenError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
-use std::{fs::File, path::Path, time::Duration};
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// Name of the database inside the data directory.
@@ -37,6 +42,7 @@ pub(super) struct Identity {
 pub(super) fn open_writer(directory: &Path) -> Result<(Connection, Identity), OpenError> {
     let path = directory.join(FILE_NAME);
     let is_new = !path.try_exists()?;
+    make_private(&path)?;
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_MAX)?;
     check_version(&connection)?;
@@ -54,6 +60,16 @@ pub(super) fn open_writer(directory: &Path) -> Result<(Connection, Identity), Op
     }
     let identity = identity(&connection)?;
     Ok((connection, identity))
+}
+
+/// Makes a file that its owner alone can read, where there is none; SQLite gives its logs the same mode.
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
 }
 
 /// Opens the file for reading.

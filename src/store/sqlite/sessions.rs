@@ -47,9 +47,13 @@ pub(super) fn insert(
         thinking_level,
         labels,
         cwd,
+        cwd_refused,
         display_name,
         expire_after_idle,
     } = new;
+    if let Some(refusal) = cwd_refused {
+        return Err(refusal.into());
+    }
     if !agent.is_empty() {
         require_agent(unit, &agent)?;
     }
@@ -226,13 +230,15 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
             thinking_level: source.thinking_level.clone(),
             labels: source.labels.clone(),
             cwd: source.cwd.clone(),
+            cwd_refused: None,
             display_name: source.display_name.clone(),
             expire_after_idle: source.expire_after_idle,
         };
         let mut edit = insert(unit, &owner, settings, Some(origin))?;
-        if let Some((turn, end_seq)) = point {
-            copy_messages(unit, &source, &mut edit, &turn, end_seq)?;
-        }
+        // Without a finished turn there still is what the source itself was forked with.
+        let (generation, end_seq) =
+            point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
+        copy_messages(unit, &source, &mut edit, generation, end_seq)?;
         let session = edit.save(unit, caller.now)?;
         Ok(Done::session(session))
     })
@@ -278,13 +284,13 @@ fn fork_point(
     }
 }
 
-/// Copies the messages of every turn that had ended when that turn ended; `seq` 0 says that no event of the new log
-/// made them.
+/// Copies the messages of every turn of a generation that had ended at a position; `seq` 0 says that no event of the new
+/// log made them.
 fn copy_messages(
     unit: &Unit<'_>,
     source: &Session,
     edit: &mut SessionEdit,
-    turn: &Turn,
+    generation: i64,
     end_seq: i64,
 ) -> Answer<()> {
     let mut attachments = BTreeSet::new();
@@ -293,7 +299,7 @@ fn copy_messages(
          (SELECT turn_id FROM turn WHERE session = ?1 AND end_seq <= ?3)) ORDER BY row",
         rows::MESSAGE
     ))?;
-    let mut found = statement.query((source.row.0, turn.generation, end_seq))?;
+    let mut found = statement.query((source.row.0, generation, end_seq))?;
     while let Some(row) = found.next()? {
         let (message, _) = rows::message(row)?;
         for part in &message.parts {
