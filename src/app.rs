@@ -181,9 +181,7 @@ impl App {
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_serving::<GatewayServiceServer<Gateway>>()
-            .await;
+        health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let router = router(gateway, health_service)?;
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
@@ -299,10 +297,7 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
 }
 
-fn drivers(
-    config: &Config,
-    node_mark: &str,
-) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
+fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
     let host = ProcessHost {
         keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
         node_mark: node_mark.to_owned(),
@@ -434,7 +429,9 @@ async fn make_primary(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result
     match store.create_session(caller, NewSession::default()).await {
         Ok(_) => Ok(()),
         // A full disk must not keep aborts and deletes from being served.
-        Err(Refusal::StorageFull | Refusal::TooManySessions { .. } | Refusal::SessionExists { .. }) => Ok(()),
+        Err(
+            Refusal::StorageFull | Refusal::TooManySessions { .. } | Refusal::SessionExists { .. },
+        ) => Ok(()),
         Err(refusal) => Err(refusal).context("can't make the primary session"),
     }
 }

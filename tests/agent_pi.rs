@@ -1,6 +1,7 @@
 //! The pi driver against a scripted pi: what a child can do wrong, and what must be left of it (nothing).
 
 mod agent_pi_support;
+#[path = "agent_support/mod.rs"]
 mod support;
 
 use agent_pi_support::{Place, outcome, processes, said, scripted, streamed};

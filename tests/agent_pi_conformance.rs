@@ -2,6 +2,7 @@
 
 mod agent_pi_support;
 mod conformance;
+#[path = "agent_support/mod.rs"]
 mod support;
 
 use agent_pi_support::scripted;

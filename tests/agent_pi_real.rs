@@ -4,6 +4,7 @@
 //! prints the list. Without it these tests say so and pass.
 
 mod agent_pi_support;
+#[path = "agent_support/mod.rs"]
 mod support;
 
 use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};

@@ -28,8 +28,11 @@ pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
         let app = App::build(config)
             .await
             .map_err(|error| not_started(&error))?;
-        output::line(&format!("listening on http://{}", app.local_addr()))?;
-        app.run(signals.shutdown())
+        let ready = |address| {
+            // Nobody may read it; the server serves all the same.
+            let _ = output::line(&format!("listening on http://{address}"));
+        };
+        app.run(ready, signals.shutdown())
             .await
             .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
     })?;

@@ -1,12 +1,13 @@
 //! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), panics, and
 //! the errors that tonic makes itself, brought into the table of `status.rs`.
 //!
-//! A message that is too large is refused from its five-byte header, before any of it is buffered. Per-service bounds
-//! of tonic must be at least [`INPUT_MESSAGE_MAX_BYTES`]: the ones that count are here.
+//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
+//! [`INPUT_MESSAGE_MAX_BYTES`].
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
-    handover::{self, FRAME_HEADER_BYTES},
+    handover,
+    request_body::{Bounded, Room},
     status,
 };
 use crate::domain::{
@@ -22,26 +23,21 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
     fmt::{self, Display},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
-use tokio_util::sync::PollSemaphore;
 use tonic::Status;
 
 /// Longest time until the answer (of a stream: its head), whatever `grpc-timeout` says. Above every wait that the
 /// contract names, but for those of [`WAITS`].
 pub const CALL_MAX: Duration = Duration::from_secs(120);
-/// Longest time until the request message of a call of [`WAITS`] is there; the others have [`CALL_MAX`].
-const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// Calls that wait for a turn's end, which has bounds of its own (`turn_timeout`, `grace`): only the caller's deadline
 /// counts.
 const WAITS: [&str; 4] = [
@@ -56,35 +52,8 @@ const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
-/// Bytes of request messages beyond [`SMALL_MESSAGE_MAX_BYTES`] each that may be buffered at a time, per set of layers
-/// (one per serving runtime). Further ones wait, in order, with what flow control lets through.
-const BUFFERED_MAX_BYTES: usize = 128 * 1024 * 1024;
-/// Messages up to this, in bytes, are not counted: streams and connections bound them.
-const SMALL_MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
-
-/// The request's body: refuses a message by its header, and one that never arrives; holds one back until there is room.
-struct Bounded {
-    inner: Body,
-    /// Room for messages, in units of [`SMALL_MESSAGE_MAX_BYTES`].
-    room: PollSemaphore,
-    /// The present message's share of it, given back when the request is decoded or dropped.
-    held: Option<OwnedSemaphorePermit>,
-    /// The beginning of a message that waits for its share, and how large that is.
-    waiting: Option<(Frame<Bytes>, u32)>,
-    /// Largest message, in bytes.
-    limit: usize,
-    /// The header of the next message, as far as it has come.
-    header: [u8; FRAME_HEADER_BYTES],
-    header_len: usize,
-    /// Bytes of the present message that are still to come.
-    message_left: usize,
-    /// Until when the first message must be complete.
-    arrival: Option<Pin<Box<Sleep>>>,
-    /// After a refusal nothing more is read.
-    refused: bool,
-}
 
 /// The answer's body: ends at the caller's deadline, and turns a panic into a status.
 struct Guarded {
@@ -100,11 +69,11 @@ struct Guarded {
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
 pub fn layered(routes: Router) -> Router {
-    let room = Arc::new(Semaphore::new(BUFFERED_MAX_BYTES / SMALL_MESSAGE_MAX_BYTES));
+    let room = Room::new();
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, PollSemaphore::new(room.clone()))
+            guard(request, next, room.clone())
         }))
         .fallback(unknown)
 }
@@ -118,7 +87,7 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(request: Request, next: Next, room: PollSemaphore) -> Response {
+async fn guard(request: Request, next: Next, room: Room) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -142,8 +111,8 @@ async fn guard(request: Request, next: Next, room: PollSemaphore) -> Response {
         Some(deadline) => Some(deadline.min(now + CALL_MAX)),
         None => Some(now + CALL_MAX),
     };
-    let arrival = waits.then(|| Box::pin(sleep_until(now + UPLOAD_MAX)));
-    let request = request.map(|inner| Body::new(Bounded::new(inner, limit, room, arrival)));
+    // The others have `CALL_MAX`, uploads included.
+    let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
     let answer = catch_panic(next.run(request));
     let answered = match answer_by {
@@ -266,136 +235,6 @@ impl Display for Panic {
     }
 }
 
-// === impl Bounded ===
-
-impl Bounded {
-    fn new(
-        inner: Body,
-        limit: usize,
-        room: PollSemaphore,
-        arrival: Option<Pin<Box<Sleep>>>,
-    ) -> Self {
-        Self {
-            inner,
-            room,
-            held: None,
-            waiting: None,
-            limit,
-            header: [0; FRAME_HEADER_BYTES],
-            header_len: 0,
-            message_left: 0,
-            arrival,
-            refused: false,
-        }
-    }
-
-    /// Follows the frames through `chunk`, whatever pieces they come in. Returns the share of room that the largest
-    /// message which begins here takes; 0 where none does, or a small one.
-    fn check(&mut self, mut chunk: &[u8]) -> Result<u32, Refusal> {
-        let mut share = 0;
-        loop {
-            let body = self.message_left.min(chunk.len());
-            self.message_left -= body;
-            chunk = &chunk[body..];
-            if chunk.is_empty() {
-                return Ok(share);
-            }
-            let header = (FRAME_HEADER_BYTES - self.header_len).min(chunk.len());
-            self.header[self.header_len..][..header].copy_from_slice(&chunk[..header]);
-            self.header_len += header;
-            chunk = &chunk[header..];
-            if self.header_len < FRAME_HEADER_BYTES {
-                return Ok(share);
-            }
-            self.header_len = 0;
-            let [flag, length @ ..] = self.header;
-            if flag > 1 {
-                return Err(Refusal::MalformedRequest {
-                    problem: format!("a frame begins with {flag}, not with 0 or 1"),
-                });
-            }
-            self.message_left = u32::from_be_bytes(length) as usize;
-            if self.message_left > self.limit {
-                return Err(Refusal::MessageTooLarge { limit: self.limit });
-            }
-            let units = self.message_left / SMALL_MESSAGE_MAX_BYTES;
-            share = share.max(u32::try_from(units).expect("a quotient of 32 bits has no more"));
-        }
-    }
-
-    /// The next frame that may pass: checked, and with room for the message that it begins.
-    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refusal>>> {
-        if self.waiting.is_none() {
-            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                // The peer is gone, or broke HTTP: whoever is told, it is not by this call.
-                Some(Err(error)) => {
-                    let problem = error.to_string();
-                    return Poll::Ready(Some(Err(Refusal::MalformedRequest { problem })));
-                }
-                None => return Poll::Ready(None),
-            };
-            match frame.data_ref().map_or(Ok(0), |data| self.check(data)) {
-                Ok(0) => return Poll::Ready(Some(Ok(frame))),
-                Ok(share) => self.waiting = Some((frame, share)),
-                Err(refusal) => return Poll::Ready(Some(Err(refusal))),
-            }
-        }
-        if let Some((_, share)) = &self.waiting {
-            // The message before is decoded. Who holds and waits at once could wait for ever.
-            self.held = None;
-            self.held = ready!(self.room.poll_acquire_many(cx, *share));
-        }
-        Poll::Ready(self.waiting.take().map(|(frame, _)| Ok(frame)))
-    }
-
-    fn refuse(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.refused = true;
-        // tonic finds the status in the error and answers with it as it stands.
-        Poll::Ready(Some(Err(refusal.into())))
-    }
-}
-
-impl http_body::Body for Bounded {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if this.refused {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(frame) = this.poll_passed(cx) else {
-            let Some(arrival) = &mut this.arrival else {
-                return Poll::Pending;
-            };
-            ready!(arrival.as_mut().poll(cx));
-            return this.refuse(Refusal::DeadlineExceeded);
-        };
-        match frame {
-            Some(Ok(frame)) => {
-                if this.message_left == 0 && this.header_len == 0 && frame.is_data() {
-                    this.arrival = None;
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(refusal)) => this.refuse(refusal),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.refused || (self.waiting.is_none() && self.inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
 // === impl Guarded ===
 
 impl Guarded {
@@ -454,89 +293,6 @@ impl http_body::Body for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use std::convert::Infallible;
-
-    fn room(units: usize) -> PollSemaphore {
-        PollSemaphore::new(Arc::new(Semaphore::new(units)))
-    }
-
-    fn bounded(limit: usize) -> Bounded {
-        Bounded::new(Body::empty(), limit, room(0), None)
-    }
-
-    fn frame(flag: u8, length: u32, body: &[u8]) -> Vec<u8> {
-        let mut frame = vec![flag];
-        frame.extend(length.to_be_bytes());
-        frame.extend(body);
-        frame
-    }
-
-    proptest! {
-        #[test]
-        fn frames_are_followed_whatever_pieces_they_come_in(
-            lengths in prop::collection::vec(0_usize..40, 0..6),
-            cuts in prop::collection::vec(1_usize..9, 0..60),
-        ) {
-            let mut bytes = Vec::new();
-            for length in &lengths {
-                bytes.extend(frame(0, *length as u32, &vec![7; *length]));
-            }
-            bytes.extend(frame(0, 41, &[]));
-            let mut body = bounded(40);
-            let mut rest = bytes.as_slice();
-            let mut cuts = cuts.into_iter().chain(std::iter::repeat(3));
-            let mut result = Ok(0);
-            while !rest.is_empty() && result.is_ok() {
-                let cut = cuts.next().unwrap().min(rest.len());
-                result = body.check(&rest[..cut]);
-                rest = &rest[cut..];
-            }
-            // Everything passes but the last header, and that one is refused however it was cut.
-            prop_assert_eq!(result, Err(Refusal::MessageTooLarge { limit: 40 }));
-            prop_assert!(rest.is_empty());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_that_never_arrives_is_given_up() {
-        use http_body_util::BodyExt;
-        let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
-        let arrival = Some(Box::pin(sleep_until(Instant::now() + UPLOAD_MAX)));
-        let start = Instant::now();
-        let mut body = Bounded::new(silent, 9, room(0), arrival);
-        let status = body.frame().await.unwrap().unwrap_err();
-        let expected = Status::from(Refusal::DeadlineExceeded);
-        assert_eq!(status.code(), expected.code());
-        assert!(start.elapsed() >= UPLOAD_MAX);
-        assert!(body.frame().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_large_message_waits_until_there_is_room() {
-        use http_body_util::BodyExt;
-        let large = 2 * SMALL_MESSAGE_MAX_BYTES;
-        let room = room(3);
-        let body = |length| {
-            let begun = Body::from(frame(0, length as u32, &[7]));
-            Bounded::new(begun, large, room.clone(), None)
-        };
-        let (mut first, mut second, mut small) = (body(large), body(large), body(100));
-        assert!(first.frame().await.unwrap().is_ok());
-        let mut waits = pin!(second.frame());
-        let polled = std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx)));
-        assert!(polled.await.is_pending());
-        assert!(small.frame().await.unwrap().is_ok());
-        drop(first);
-        assert!(waits.await.unwrap().is_ok());
-    }
-
-    #[test]
-    fn a_frame_begins_with_a_flag() {
-        assert!(bounded(9).check(&frame(1, 0, &[])).is_ok());
-        let garbage = bounded(9).check(b"GET / HTTP/1.1");
-        assert!(matches!(garbage, Err(Refusal::MalformedRequest { .. })));
-    }
 
     #[test]
     fn timeouts_are_read_as_the_protocol_writes_them() {

@@ -6,4 +6,5 @@
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+mod request_body;
 pub mod status;

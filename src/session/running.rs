@@ -141,7 +141,11 @@ impl<'a> Running<'a> {
             opened,
             ..
         } = &mut *self.actor;
-        let events = &mut opened.as_mut().expect("open while the turn runs").agent.events;
+        let events = &mut opened
+            .as_mut()
+            .expect("open while the turn runs")
+            .agent
+            .events;
         tokio::select! {
             biased;
             () = handle.nudge.notified() => Next::Nudge,

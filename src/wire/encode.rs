@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        event::{Event, Json},
+        event::{Delta, Event, Json},
         ids::Time,
         limits::{TURN_TEXT_IN_EVENT_MAX_BYTES, cut},
         message::{Message, Part},
@@ -414,6 +414,52 @@ pub fn event(event: &Event) -> Kind {
         }),
         Event::AgentExited { message } => Kind::AgentExited(proto::AgentExited {
             message: message.clone(),
+        }),
+    }
+}
+
+/// The kind of an ephemeral event of an open item.
+pub fn delta(delta: &Delta) -> Kind {
+    match delta {
+        Delta::Token {
+            delta,
+            content_index,
+            offset,
+        } => Kind::Token(proto::Token {
+            delta: delta.clone(),
+            content_index: *content_index,
+            offset: *offset,
+        }),
+        Delta::Thinking {
+            delta,
+            content_index,
+            offset,
+        } => Kind::Thinking(proto::Thinking {
+            delta: delta.clone(),
+            content_index: *content_index,
+            offset: *offset,
+        }),
+        Delta::ToolInput {
+            delta,
+            content_index,
+            offset,
+            tool_call_id,
+            tool_name,
+        } => Kind::ToolInput(proto::ToolInput {
+            delta: delta.clone(),
+            content_index: *content_index,
+            offset: *offset,
+            tool_call_id: tool_call_id.clone(),
+            tool_name: tool_name.clone(),
+        }),
+        Delta::ToolUpdate {
+            tool_call_id,
+            partial_result,
+        } => Kind::ToolUpdate(proto::ToolUpdate {
+            tool_call_id: tool_call_id.clone(),
+            partial_result_json: partial_result.text.clone(),
+            truncated: partial_result.full_size.is_some(),
+            full_size: full_size(partial_result),
         }),
     }
 }

@@ -39,7 +39,10 @@ impl Gateway {
         Ok(proto::EnqueueResponse {
             turn: turn.map(|turn| encode::turn(&turn, TurnTexts::Cut)),
             mode: mode(receipt.admission).into(),
-            steer_id: receipt.steer_id.map(|id| id.to_string()).unwrap_or_default(),
+            steer_id: receipt
+                .steer_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             queue_position: receipt.queue_position,
             seq: receipt.seq,
             log_id: session.log_id.to_string(),
@@ -76,7 +79,8 @@ impl Gateway {
                 "Run follows a turn and can't become a steer; use Enqueue",
             );
         }
-        let on_interrupt = fields.on_interrupt(&format!("{prefix}on_interrupt"), request.on_interrupt);
+        let on_interrupt =
+            fields.on_interrupt(&format!("{prefix}on_interrupt"), request.on_interrupt);
         let turn_timeout = fields.turn_timeout(
             &format!("{prefix}turn_timeout"),
             request.turn_timeout,
@@ -95,7 +99,13 @@ impl Gateway {
             .await?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "Enqueue", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "Enqueue",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let attachments = hash_attachments(request.attachments).await?;
         let command = Enqueue {
@@ -142,7 +152,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "Steer", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "Steer",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let command = Steer {
             caller,
@@ -161,7 +177,10 @@ impl Gateway {
             turn: committed
                 .turn
                 .map(|turn| encode::turn(&turn, TurnTexts::Cut)),
-            steer_id: receipt.steer_id.map(|id| id.to_string()).unwrap_or_default(),
+            steer_id: receipt
+                .steer_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             seq: receipt.seq,
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
@@ -177,12 +196,20 @@ impl Gateway {
         let key = fields.session_key("session_key", &request.session_key);
         fields.request_id(&request.request_id);
         fields.labels("labels", &request.labels);
-        fields.settings("", &request.model, &request.thinking_level, &request.display_name);
+        fields.settings(
+            "",
+            &request.model,
+            &request.thinking_level,
+            &request.display_name,
+        );
         self.known_agent(&mut fields, "agent", &request.agent);
         fields.cwd("cwd", &request.cwd);
-        let expire_after_idle = expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
+        let expire_after_idle =
+            expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
         let key = fields.finish(key)?;
-        let cwd = self.resolve_cwd("cwd", &request.agent, &request.cwd).await?;
+        let cwd = self
+            .resolve_cwd("cwd", &request.agent, &request.cwd)
+            .await?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
             .caller(key, "CreateSession", request_id, &request, None)
@@ -218,7 +245,13 @@ impl Gateway {
         let (key, new_key) = fields.finish(key.zip(new_key))?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "ForkSession", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "ForkSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let fork = Fork {
             caller,

@@ -35,7 +35,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key.clone(), "Abort", request_id, &request, request.expected_generation)
+            .caller(
+                key.clone(),
+                "Abort",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let command = Abort {
             caller,
@@ -52,10 +58,14 @@ impl Gateway {
         let receipt = committed.receipt;
         let mut turn = committed.turn;
         // The rest only waits: a caller that leaves changes nothing.
-        if let Some(stopping) = turn.as_mut().filter(|turn| receipt.stopping && !turn.state.is_terminal()) {
+        if let Some(stopping) = turn
+            .as_mut()
+            .filter(|turn| receipt.stopping && !turn.state.is_terminal())
+        {
             let turn_id = stopping.turn_id;
             if let Some(tail) = self.tail_of(committed.session.row).await? {
-                tail.until(|session| session.active_turn != Some(turn_id)).await;
+                tail.until(|session| session.active_turn != Some(turn_id))
+                    .await;
             }
             *stopping = self
                 .store
@@ -85,7 +95,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "Reset", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "Reset",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let store = self.store.clone();
         let committed = self
@@ -127,7 +143,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key.clone(), "DeleteSession", request_id, &request, request.expected_generation)
+            .caller(
+                key.clone(),
+                "DeleteSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let store = self.store.clone();
         let committed = self
@@ -199,7 +221,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "UpdateSession", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "UpdateSession",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let committed = self
             .store
@@ -239,7 +267,13 @@ impl Gateway {
         let (key, turn_id) = fields.finish(key.zip(turn_id))?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "UpdateQueued", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "UpdateQueued",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let committed = self
             .store
@@ -272,7 +306,13 @@ impl Gateway {
         let (key, turn_id) = fields.finish(key.zip(turn_id))?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "RemoveQueued", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "RemoveQueued",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let committed = self.store.remove_queued(caller, turn_id).await?;
         Ok(proto::RemoveQueuedResponse {
@@ -295,7 +335,13 @@ impl Gateway {
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
-            .caller(key, "ClearQueue", request_id, &request, request.expected_generation)
+            .caller(
+                key,
+                "ClearQueue",
+                request_id,
+                &request,
+                request.expected_generation,
+            )
             .await?;
         let committed = self.store.clear_queue(caller).await?;
         Ok(proto::ClearQueueResponse {

@@ -143,7 +143,9 @@ impl Gateway {
         let tail = self.tail(&key, request.min_seq).await?;
         let session = tail.session();
         let mut after = match request.cursor {
-            Some(cursor) => feed::resolve_cursor(&session, &cursor.log_id, cursor.after_seq, false)?,
+            Some(cursor) => {
+                feed::resolve_cursor(&session, &cursor.log_id, cursor.after_seq, false)?
+            }
             None => session.first_seq - 1,
         };
         let deadline = Instant::now() + wait;
@@ -230,7 +232,13 @@ impl Gateway {
         let session = look.session.clone();
         let page = self
             .store
-            .messages(session.row, session.generation, Some(look.head), None, limit)
+            .messages(
+                session.row,
+                session.generation,
+                Some(look.head),
+                None,
+                limit,
+            )
             .await?;
         Ok(proto::GetSessionStateResponse {
             session: Some(encode::session(&session)),
@@ -242,9 +250,13 @@ impl Gateway {
                 .map(|tool| proto::ToolCallPart {
                     tool_call_id: tool.tool_call_id.clone(),
                     tool_name: tool.tool_name.clone(),
-                    args_json: tool.args_json.clone(),
+                    args_json: tool.args.text.clone(),
                     state: proto::ToolCallState::Running.into(),
-                    result_json: tool.partial_result_json.clone().unwrap_or_default(),
+                    result_json: tool
+                        .partial_result
+                        .as_ref()
+                        .map(|json| json.text.clone())
+                        .unwrap_or_default(),
                     full_size: 0,
                 })
                 .collect(),
@@ -354,11 +366,11 @@ fn open_message(look: &Look) -> Option<proto::Message> {
             part: Some(part),
         })
     };
-    let open = look.message.as_ref()?;
+    let open = look.messages.last()?;
     Some(proto::Message {
         item_id: open.item_id.to_string(),
         turn_id: open.turn_id.map(|id| id.to_string()).unwrap_or_default(),
-        generation: look.session.generation,
+        generation: open.generation,
         role: proto::Role::Assistant.into(),
         parts: open.blocks.iter().filter_map(part).collect(),
         partial: true,

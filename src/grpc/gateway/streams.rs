@@ -111,7 +111,12 @@ impl Gateway {
         let session = tail.session();
         let replay = request.from_oldest || request.cursor.is_some();
         let after = if replay {
-            feed::resolve_cursor(&session, &cursor.log_id, cursor.after_seq, request.from_oldest)?
+            feed::resolve_cursor(
+                &session,
+                &cursor.log_id,
+                cursor.after_seq,
+                request.from_oldest,
+            )?
         } else {
             session.head
         };
@@ -121,8 +126,6 @@ impl Gateway {
             self.store.clone(),
             permit,
             ReaderOptions {
-                tenant: self.principal().tenant,
-                key,
                 after,
                 replay,
                 kinds,
@@ -170,8 +173,6 @@ impl Gateway {
             self.store.clone(),
             permit,
             ReaderOptions {
-                tenant: self.principal().tenant,
-                key: key.clone(),
                 after: (first - 1).max(request.after_seq),
                 replay: true,
                 kinds: Vec::new(),

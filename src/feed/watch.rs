@@ -1,0 +1,113 @@
+//! Newest states of many sessions for one watcher: a bounded map, not a queue.
+
+use super::lock;
+use crate::domain::{
+    ids::SessionRow,
+    refusal::Refusal,
+    session::{Session, SessionFilter, SessionState},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, Weak},
+};
+use tokio::sync::Notify;
+
+/// Changed sessions that may wait for one watcher; beyond that it must start again.
+pub const WATCH_PENDING_MAX: usize = 4096;
+
+/// Follows the sessions of a tenant that match a filter. Dropping it ends it.
+pub struct Watch {
+    queue: Arc<WatchQueue>,
+}
+
+/// What waits for one watcher.
+pub(crate) struct WatchQueue {
+    tenant: String,
+    filter: SessionFilter,
+    state: Mutex<QueueState>,
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct QueueState {
+    /// Newest row of each session that changed and was not taken yet.
+    pending: HashMap<SessionRow, Arc<Session>>,
+    /// Sessions that the watcher believes to match; it must hear when that ends.
+    matching: HashSet<SessionRow>,
+    /// More changed than may wait.
+    overflown: bool,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    pub(super) fn new(tenant: String, filter: SessionFilter) -> (Self, Weak<WatchQueue>) {
+        let queue = Arc::new(WatchQueue {
+            tenant,
+            filter,
+            state: Mutex::default(),
+            notify: Notify::new(),
+        });
+        let weak = Arc::downgrade(&queue);
+        (Self { queue }, weak)
+    }
+
+    /// Tells that the watcher was shown a session in its initial list, so that it hears when that stops to match.
+    pub fn listed(&self, session: SessionRow) {
+        lock(&self.queue.state).matching.insert(session);
+    }
+
+    /// Sessions that changed, the newest row of each; waits until there is one. A session that stops matching comes
+    /// once more; one that is gone comes with `state = Deleted`.
+    ///
+    /// # Errors
+    /// `RESYNC` where more changed than may wait.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Session>>, Refusal> {
+        loop {
+            {
+                let mut state = lock(&self.queue.state);
+                if state.overflown {
+                    return Err(Refusal::Resync);
+                }
+                if !state.pending.is_empty() {
+                    return Ok(std::mem::take(&mut state.pending).into_values().collect());
+                }
+            }
+            self.queue.notify.notified().await;
+        }
+    }
+}
+
+// === impl WatchQueue ===
+
+impl WatchQueue {
+    /// Takes a session's newest row, if the watcher wants to hear of it.
+    pub(super) fn offer(&self, session: &Arc<Session>) {
+        if session.tenant != self.tenant
+            || !session.key.as_str().starts_with(&self.filter.key_prefix)
+        {
+            return;
+        }
+        let gone = session.state == SessionState::Deleted;
+        let matches = self.filter.matches(session);
+        {
+            let mut state = lock(&self.state);
+            let before = if matches && !gone {
+                !state.matching.insert(session.row)
+            } else {
+                state.matching.remove(&session.row)
+            };
+            if state.overflown || !(matches || before) {
+                return;
+            }
+            state.pending.insert(session.row, session.clone());
+            if state.pending.len() > WATCH_PENDING_MAX {
+                *state = QueueState {
+                    overflown: true,
+                    ..QueueState::default()
+                };
+            }
+        }
+        self.notify.notify_one();
+    }
+}
