@@ -90,7 +90,7 @@ fn rates(callers: usize, samples: &Samples) -> Vec<Row> {
     let ours = rate(&samples.gateway);
     let what = format!("Enqueue, {callers} caller{}", if callers == 1 { "" } else { "s" });
     let full = callers == 128;
-    let mut row = |name: &str, loads: &[Load], target: f64, aim: bool| {
+    let row = |name: &str, loads: &[Load], target: f64, aim: bool| {
         let other = rate(loads);
         let ratio = ours.median / other.median;
         let row = Row::shown(what.clone(), ours.show("/s", 0)).against(format!("{name} {}", other.show("/s", 0)), ratio);

@@ -111,7 +111,7 @@ impl Producer {
         let tail = feed.tail(&store, row).await.expect("readable").expect("just made");
         let (fence, _) = store.claim(row).await.expect("nobody else claims");
         let started = store.start_next(fence, clock::now()).await.expect("ours");
-        let mut this = Self {
+        let this = Self {
             store,
             tail,
             fence,

@@ -145,7 +145,7 @@ pub async fn log(store: &Arc<SqliteStore>, key: SessionKey, events: usize) -> (S
     for writes in steps.chunks(COMMIT_EVENTS) {
         store.append(fence, writes.to_vec(), clock::now()).await.expect("the turn runs");
     }
-    let end = TurnEnd::Completed(StopReason::EndTurn);
+    let end = TurnEnd::Completed(StopReason::Stop);
     let ended = store.end_turn(fence, Vec::new(), end, "done".into(), clock::now()).await.expect("ours");
     (row, ended.session.head)
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use quarterdeck::{proto, store::Store as _};
 use std::{path::Path, time::Instant};
+use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -70,9 +71,12 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
 async fn start(data: &Path) -> (Server, f64) {
     let began = Instant::now();
     let server = Server::gateway(data, &[]);
-    let mut health = HealthClient::connect(format!("http://{}", server.address))
+    let channel = Endpoint::from_shared(format!("http://{}", server.address))
+        .expect("an address")
+        .connect()
         .await
         .expect("the server accepts");
+    let mut health = HealthClient::new(channel);
     let answer = health
         .check(HealthCheckRequest::default())
         .await
