@@ -240,6 +240,8 @@ fn router(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl shows the details of errors as text.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // The bounds that count are those of `grpc::layers`, which know each method.
     let service = GatewayServiceServer::new(gateway)
@@ -310,7 +312,7 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                     command: agent.command.clone(),
                     arguments: agent.args.clone(),
                     environment: agent.environment.0.clone().into_iter().collect(),
-                    template_directory: None,
+                    template_directory: template_directory(Path::new(&agent.template_dir)),
                     model: agent.model.clone(),
                     thinking_level: agent.thinking_level.clone(),
                     start_timeout: agent.start_timeout,
@@ -326,6 +328,16 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
         .iter()
         .map(|(name, agent)| (name.clone(), driver(agent)))
         .collect())
+}
+
+/// The named directory, or pi's own of the user that runs the server.
+fn template_directory(named: &Path) -> Option<PathBuf> {
+    if named.as_os_str().is_empty() {
+        let own = std::env::home_dir()?.join(".pi/agent");
+        own.is_dir().then_some(own)
+    } else {
+        Some(named.to_owned())
+    }
 }
 
 fn rules(

@@ -151,6 +151,9 @@ settings! {
         args: Vec<String> = "[]";
         /// Variables of the agent's process, besides the few that it inherits. The values are secrets and never shown.
         environment: Secrets = "{}";
+        /// Directory with pi's own settings (`models.json`, `settings.json`, `auth.json`) that each tenant's agents start
+        /// from. Empty takes `~/.pi/agent`, where there is one.
+        template_dir: String = "";
         /// Directories under which a session may ask for its `cwd`; without any, none may.
         cwd_roots: Vec<PathBuf> = "[]", absolute;
         /// Model of sessions that name none; empty is the agent's own choice.

@@ -1,4 +1,35 @@
 //! Quarterdeck: a gRPC control plane for AI-agent sessions.
+//!
+//! # Rooms
+//!
+//! | room | holds | may know |
+//! |---|---|---|
+//! | `main.rs`, `cli/` | the command line: parse → config → telemetry → [`app`], and the client commands | [`app`], [`config`], [`telemetry`], [`client`] |
+//! | [`app`] | the composition root: builds the rooms in order, recovers, serves, drains | all |
+//! | [`config`], [`telemetry`], [`clock`] | plain data and its sources; logs; the time | [`domain`] |
+//! | [`domain`] | ids, turns, events, messages, sessions, limits, and every "no" the product can say. Pure | nothing |
+//! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
+//! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |
+//! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
+//! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`domain`] |
+//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`domain`] |
+//! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
+//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`wire`], [`session`], [`feed`], [`store`], [`domain`] |
+//! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
+//!
+//! tonic and prost types stop at [`wire`], [`grpc`] and [`client`] ([`feed`] decodes its own events); SQL stops at
+//! [`store`]; clap at `cli`. One current-thread runtime on the main thread runs actors, registry and drivers; calls are
+//! served by current-thread runtimes of their own; the store writes on a plain thread.
+//!
+//! # Two walks
+//!
+//! **Enqueue.** layers (deadline, sizes) → `grpc::gateway` parses by `wire::parse` → [`store::Store::enqueue`] decides
+//! and commits `turn_queued` (fsynced) → publishes to [`feed`] → replies. The feed tells the registry, which grants the
+//! session a turn: its actor commits `turn_started` **before** the agent gets a byte.
+//!
+//! **A token.** child's line → `agent::pi::protocol` → [`agent::AgentEvent`] → [`session::machine`] → a delta is encoded
+//! once and pushed to the session's tail; a completed item is appended, committed, then published → each waiting reader
+//! wakes on its own runtime, takes shared bytes, moves its cursor → socket.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::print_stdout))]

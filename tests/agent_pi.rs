@@ -185,10 +185,10 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
 
 #[tokio::test]
 async fn a_soft_cancel_ends_all_that_the_turn_started_and_nothing_else() {
-    for words in ["helper", "helper old"] {
+    for words in ["sitter", "sitter old"] {
         let (place, sleep) = place(words);
         let (mut session, _) = place.open().await;
-        eventually("the helper runs", || processes(&sleep).len() == 1).await;
+        eventually("the sitter runs", || processes(&sleep).len() == 1).await;
         session.start("tool").await;
         eventually("the tool runs", || processes(&sleep).len() == 3).await;
         session.send(AgentCommand::Cancel).await;
@@ -197,7 +197,7 @@ async fn a_soft_cancel_ends_all_that_the_turn_started_and_nothing_else() {
         assert_eq!(
             processes(&sleep).len(),
             1,
-            "the helper is older than the turn"
+            "the sitter is older than the turn"
         );
         assert_eq!(session.ask("go on").await.1, "Echo: go on");
         // Outside a turn there is nothing to stop.
@@ -273,7 +273,8 @@ async fn a_steer_that_came_too_late_does_not_reach_the_next_turn() {
         assert_eq!(outcome(&events), COMPLETED);
         assert!(!events.contains(&AgentEvent::SteerApplied { steer_id }));
         if !survives {
-            // It can't be taken back, so this process must not get another prompt.
+            // It can't be taken back, so this process must not get another prompt, nor lose one.
+            assert!(session.agent.commands.is_closed());
             assert!(matches!(session.next().await, AgentEvent::Exited { .. }));
             session.assert_closed().await;
             session = place.open().await.0;

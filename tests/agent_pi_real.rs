@@ -244,6 +244,41 @@ async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_with_an_extension_that_asks_nobody_gets_no_for_an_answer() {
+    for command in commands() {
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
+        let template = tempfile::tempdir().unwrap();
+        let mut options = options(&command, &models, template.path());
+        let extension = fixture("pi/ask.js");
+        options.arguments.push("--extension".into());
+        options.arguments.push(extension.to_str().unwrap().into());
+        options.dialog_timeout = std::time::Duration::from_millis(200);
+        let place = Place::new(options);
+        let (mut session, _) = place.open().await;
+        // pi handles the command without a run, once its dialog was cancelled.
+        let (end, text, _) = session.ask("/ask").await;
+        assert_eq!(end, Outcome::Completed(StopReason::Stop));
+        assert_eq!(text, "");
+        let answer = place.request.working_directory.join("answer");
+        assert_eq!(std::fs::read_to_string(answer).unwrap(), "false");
+        // As a steer it is refused, and comes back.
+        session.start("SLOW").await;
+        session
+            .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
+            .await;
+        let steer_id = session.steer("/ask").await;
+        session
+            .until(|it| *it == AgentEvent::SteerReturned { steer_id })
+            .await;
+        session.send(AgentCommand::Cancel).await;
+        assert_eq!(outcome(&session.turn().await), Outcome::Stopped);
+        let (_, text, _) = session.ask("and on").await;
+        assert_eq!(text, "Echo: and on");
+    }
+}
+
 /// Runs where `QUARTERDECK_TEST_MODEL_SERVER` is a command that serves a model; `.ci/pi-real-model` sets it. Says nothing
 /// about what a model of this size answers.
 #[tokio::test(flavor = "multi_thread")]

@@ -198,6 +198,15 @@ async fn a_keeper_that_was_killed_proves_nothing_so_its_agent_is_swept() {
     assert_eq!(exit.status, "its keeper got signal 9");
 }
 
+#[tokio::test]
+async fn a_keeper_that_was_halted_goes_on_when_it_is_told_to_stop() {
+    let mark = mark();
+    let mut process = start(&host(), &mark, SWARM).await;
+    send("-STOP", keeper_of(&mark));
+    process.stop(Duration::ZERO).await.expect("it is proven");
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
 /// The keeper of the child that carries the mark.
 fn keeper_of(mark: &str) -> u32 {
     let is_keeper = |pid: &u32| {
@@ -217,7 +226,12 @@ async fn spread(mark: &str) {
 }
 
 fn kill_9(pid: u32) {
-    let done = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    send("-9", pid);
+}
+
+fn send(signal: &str, pid: u32) {
+    let mut kill = Command::new("kill");
+    let done = kill.args([signal, &pid.to_string()]).status();
     assert!(done.expect("there is a kill").success());
 }
 

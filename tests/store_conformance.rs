@@ -57,6 +57,7 @@ stories! {
         what_an_agent_did_becomes_events_and_messages,
         the_table_of_ends,
         unapplied_steers_become_turns_ahead_of_all_but_interrupts,
+        only_a_death_leaves_open_whether_a_steer_was_taken,
         a_stop_that_clears_rejects_unapplied_steers,
         an_applied_steer_is_a_message_of_its_turn,
         a_fenced_owner_writes_nothing,

@@ -17,7 +17,7 @@
 //! On systems without subreapers and pidfds (anything but Linux) the agent's process group is all that is ended, and
 //! the gateway's death is noticed by the keeper's parent changing.
 
-use super::lineage::{self, Descendant};
+use super::lineage;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::{
     ffi::OsString,
@@ -84,7 +84,7 @@ impl Order {
 
 async fn keep(order: Order) -> io::Result<u8> {
     let gateway = watch_parent(order.gateway)?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    lineage::adopt_orphans()?;
     // Fails only for the leader of a group, which the keeper is where a person starts it from a shell.
     let _ = rustix::process::setsid();
     // All are in place before the agent is: none of them may end the keeper while it has a child.
@@ -113,9 +113,11 @@ async fn keep(order: Order) -> io::Result<u8> {
             _ = terminate.recv() => { let _ = rustix::process::kill_process_group(agent, Signal::TERM); }
         }
     }
+    let keeper = rustix::process::getpid();
     let mut pause = ROUND_MIN;
+    lineage::kill_below(keeper, agent);
     while reap(agent, &mut status)? {
-        kill_everything(agent);
+        lineage::kill_below(keeper, agent);
         tokio::select! {
             _ = ended.recv() => pause = ROUND_MIN,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND_MAX),
@@ -170,19 +172,6 @@ fn reap(agent: Pid, status: &mut Option<WaitStatus>) -> io::Result<bool> {
             Err(rustix::io::Errno::CHILD) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// One round. Parents before their children, on sight: an orphan comes up to the keeper and is met there.
-fn kill_everything(agent: Pid) {
-    let keeper = rustix::process::getpid();
-    let parent = keeper;
-    for pid in lineage::children(keeper) {
-        lineage::kill(Descendant { pid, parent });
-    }
-    lineage::below(keeper).into_iter().for_each(lineage::kill);
-    if !cfg!(target_os = "linux") {
-        let _ = rustix::process::kill_process_group(agent, Signal::KILL);
     }
 }
 

@@ -2,29 +2,34 @@
 //!
 //! A process id may be given to a stranger between a look and a signal. So every signal here goes through a pidfd, and
 //! the reason for it is checked again once the pidfd is held: from then on it names that process or nobody.
-//! Linux only; elsewhere `/proc` shows nothing and these functions find nobody.
+//! Linux only; `lineage_elsewhere.rs` stands in for it on other systems.
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
-use std::{collections::HashSet, fs, io, path::Path, time::Duration};
+use std::{collections::HashSet, fs, io, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Time between two looks at `/proc` while something is being ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Looks in a row that must find nobody before it is believed: one look can miss a process that is a new one at every
+/// moment.
+const EMPTY_LOOKS: usize = 10;
+/// The same for a sweep that has found nobody so far, which is what a start after a clean end finds.
+const EMPTY_LOOKS_AT_FIRST: usize = 2;
 /// Time that a keeper gets to end its own agent before a sweep ends the keeper: it finds what has lost its mark too.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a process stands in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Descendant {
     /// Its id.
     pub(super) pid: Pid,
     /// Its parent when it was seen.
-    pub(super) parent: Pid,
+    parent: Pid,
 }
 
 /// What `/proc/PID/stat` says.
@@ -53,16 +58,26 @@ impl Stat {
     }
 }
 
-/// Processes that run now.
+/// Processes that run now, those with the highest ids first: a process that forks and ends all the time is met only
+/// where little time passes between the list and the look.
 fn everyone() -> impl Iterator<Item = Pid> {
-    fs::read_dir("/proc")
+    let mut pids: Vec<Pid> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .collect();
+    pids.sort_unstable_by_key(|pid| std::cmp::Reverse(pid.as_raw_pid()));
+    pids.into_iter()
+}
+
+/// From now on what loses its parent below this process becomes this process's child.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(())
 }
 
 /// Children of a process, zombies included, in the order in which they became its children.
-pub(super) fn children(parent: Pid) -> Vec<Pid> {
+fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
         return vec![];
     };
@@ -124,20 +139,38 @@ pub(super) fn kill(descendant: Descendant) {
     }
 }
 
+/// One round of killing all below `root`, the agent among them. Parents before their children, on sight: what forks
+/// meanwhile is met in the next round.
+pub(super) fn kill_below(root: Pid, _agent: Pid) {
+    let parent = root;
+    // Its own children at once: one of them may be a new process at every moment.
+    for pid in children(root) {
+        kill(Descendant { pid, parent });
+    }
+    below(root).into_iter().for_each(kill);
+}
+
 /// Kills all below `root` but `keep`, until there is none left.
 ///
 /// # Errors
 /// What was left at the deadline.
 pub(super) async fn end_below(root: Pid, keep: &[Pid], deadline: Instant) -> Result<(), Vec<Pid>> {
+    let mut empty_looks = 0;
     loop {
         let mut left = below(root);
         left.retain(|one| !keep.contains(&one.pid));
         if left.is_empty() {
-            return Ok(());
+            empty_looks += 1;
+            if empty_looks >= EMPTY_LOOKS {
+                return Ok(());
+            }
+            // At once: these looks are cheap, and every cancelled turn waits for them.
+            continue;
         }
         if Instant::now() >= deadline {
             return Err(left.into_iter().map(|one| one.pid).collect());
         }
+        empty_looks = 0;
         left.into_iter().for_each(kill);
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -158,6 +191,7 @@ pub(super) async fn sweep(
     let patience = Instant::now() + KEEPER_PATIENCE;
     let ourselves = ancestors();
     let mut found = HashSet::new();
+    let mut empty_looks = 0;
     loop {
         let mut left = vec![];
         for pid in everyone() {
@@ -177,10 +211,19 @@ pub(super) async fn sweep(
             }
         }
         if left.is_empty() {
-            return Ok(found.len());
-        }
-        if Instant::now() >= deadline {
+            empty_looks += 1;
+            let needed = if found.is_empty() {
+                EMPTY_LOOKS_AT_FIRST
+            } else {
+                EMPTY_LOOKS
+            };
+            if empty_looks >= needed {
+                return Ok(found.len());
+            }
+        } else if Instant::now() >= deadline {
             return Err(left);
+        } else {
+            empty_looks = 0;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -212,7 +255,7 @@ fn is_keeper(pid: Pid) -> bool {
 pub(super) fn describe(pids: &[Pid]) -> String {
     let one = |pid: &Pid| {
         let path = format!("/proc/{pid}/comm");
-        let name = fs::read_to_string(Path::new(&path)).unwrap_or_default();
+        let name = fs::read_to_string(path).unwrap_or_default();
         format!("{pid} ({})", name.trim_end())
     };
     pids.iter().map(one).collect::<Vec<_>>().join(", ")

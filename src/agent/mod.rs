@@ -9,10 +9,15 @@
 //! * A `TurnEnded` after `Cancel` or `Kill`, and any `Exited`, is the proof that nothing which the turn started is left.
 //!   Where it can't prove that it sends `StopFailed`, and the actor opens a fresh agent for the next turn.
 //! * Nothing of a turn comes after its end. After `Exited` the channel closes.
+//! * An agent that will take no other turn closes its command channel before it says the end of its last one.
 //! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
 
 pub mod echo;
 pub mod keeper;
+#[cfg(target_os = "linux")]
+mod lineage;
+#[cfg(not(target_os = "linux"))]
+#[path = "lineage_elsewhere.rs"]
 mod lineage;
 mod lines;
 pub mod pi;

@@ -449,6 +449,7 @@ impl Args for KeyFlags {
                 .help(format!("{}{default}", help.join(" ").trim_end_matches('.')))
                 .help_heading("Configuration")
                 .action(ArgAction::Set)
+                .overrides_with(key.name)
                 .value_name("VALUE");
             // A switch may stand alone.
             let argument = if matches!(key.default, "true" | "false") {

@@ -8,7 +8,7 @@ use super::{
 };
 use quarterdeck::{
     client::{Cut, Resync, Start, Update},
-    proto::{Cursor, SubscribeRequest},
+    proto::{Cursor, SubscribeRequest, gateway_event::Kind},
 };
 use std::{
     io::{self, IsTerminal},
@@ -79,12 +79,19 @@ impl View {
 
     pub(crate) fn show(&mut self, update: &Update) -> Result<(), Failure> {
         match update {
-            Update::Event(event) if self.json => output::json("GatewayEvent", event.as_ref()),
+            Update::Event(event) if self.json => {
+                self.cut = false;
+                output::json("GatewayEvent", event.as_ref())
+            }
             Update::Resynced(resync) if self.json => {
+                self.cut = false;
                 output::json("GetSessionStateResponse", &resync.state)
             }
             Update::Cut(cut) if self.json => {
-                eprintln!("quarterdeck: {}", cut_text(cut));
+                if !self.cut {
+                    self.cut = true;
+                    eprintln!("quarterdeck: {}", cut_text(cut));
+                }
                 Ok(())
             }
             Update::Event(_) | Update::Resynced(_) | Update::Cut(_) => {
@@ -105,6 +112,9 @@ impl View {
                 if self.cut {
                     self.cut = false;
                     text.push_str(&self.said("attached again"));
+                }
+                if matches!(event.kind, Some(Kind::Draining(_))) {
+                    text.push_str(&self.said("the server is going to stop"));
                 }
                 text.push_str(&self.renderer.event(event));
                 text

@@ -13,10 +13,14 @@ static POOL: LazyLock<DescriptorPool> =
 
 /// Writes text as it is, at once.
 pub(crate) fn write(text: &str) -> Result<(), Failure> {
+    Ok(raw(text)?)
+}
+
+/// As [`write`], for who deals with the error.
+pub(crate) fn raw(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    out.flush()
 }
 
 /// Writes one line.

@@ -184,7 +184,6 @@ impl Renderer {
                 let first = exited.message.lines().next().unwrap_or_default();
                 self.note_if_whole(&format!("the agent's process ended: {first}"))
             }
-            Kind::Draining(_) => self.note_if_whole("the server is going to stop"),
             Kind::SessionCreated(_)
             | Kind::SessionUpdated(_)
             | Kind::TurnQueued(_)
@@ -199,7 +198,8 @@ impl Renderer {
             | Kind::SessionState(_)
             | Kind::ToolInput(_)
             | Kind::ToolUpdate(_)
-            | Kind::Lagging(_) => String::new(),
+            | Kind::Lagging(_)
+            | Kind::Draining(_) => String::new(),
         }
     }
 

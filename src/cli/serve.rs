@@ -9,7 +9,7 @@ use quarterdeck::{
     app::{App, DataDirectoryLocked},
     telemetry,
 };
-use std::{io, process::ExitCode};
+use std::{io, net::SocketAddr, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a shell shows for a process that ended by these signals.
@@ -28,25 +28,29 @@ pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
         let app = App::build(config)
             .await
             .map_err(|error| not_started(&error))?;
-        let ready = |address| {
-            // Nobody may read it; the server serves all the same.
-            let _ = output::line(&format!("listening on http://{address}"));
-        };
-        app.run(ready, signals.shutdown())
+        app.run(announce, signals.shutdown())
             .await
             .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
+fn announce(address: SocketAddr) {
+    if let Err(failure) = output::line(&format!("listening on http://{address}")) {
+        // Nobody reads it; the server is as good without.
+        tracing::warn!(%address, "can't say where it listens: {}", failure.message);
+    }
+}
+
 fn not_started(error: &anyhow::Error) -> Failure {
     let message = format!("{error:#}");
-    if error.downcast_ref::<DataDirectoryLocked>().is_some() {
-        return Failure::new(TEMPORARY, message);
-    }
-    let code = match error.downcast_ref::<io::Error>() {
-        Some(_) => UNAVAILABLE,
-        None => SOFTWARE,
+    let code = if error.chain().any(|cause| cause.is::<DataDirectoryLocked>()) {
+        TEMPORARY
+    } else if error.chain().any(|cause| cause.is::<io::Error>()) {
+        // The address is taken, or the directory can't be used.
+        UNAVAILABLE
+    } else {
+        SOFTWARE
     };
     Failure::new(code, message)
 }

@@ -38,3 +38,43 @@ pub fn log_range(session: &Session) -> LogRange {
         head_seq: session.head,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::tests::session;
+
+    /// R5: a cursor is taken exactly, or refused with where the log begins and ends.
+    #[test]
+    fn every_cursor_is_resolved_by_the_table() {
+        for (first_seq, head) in [(1, 0), (1, 10), (5, 10), (10, 10), (11, 10)] {
+            let mut session = session();
+            session.first_seq = first_seq;
+            session.head = head;
+            let own = session.log_id.to_string();
+            let range = log_range(&session);
+            for after in [-1, 0, 1, 3, 4, 5, 9, 10, 11, i64::MAX] {
+                for log_id in ["", own.as_str()] {
+                    let expected = if after > head {
+                        Err(Refusal::CursorAhead(range))
+                    } else if after < first_seq - 1 {
+                        Err(Refusal::CursorExpired(range))
+                    } else {
+                        Ok(after)
+                    };
+                    assert_eq!(resolve_cursor(&session, log_id, after, false), expected);
+                    assert_eq!(
+                        resolve_cursor(&session, log_id, after, true),
+                        Ok(first_seq - 1)
+                    );
+                }
+                for from_oldest in [false, true] {
+                    assert_eq!(
+                        resolve_cursor(&session, "another", after, from_oldest),
+                        Err(Refusal::LogChanged(range))
+                    );
+                }
+            }
+        }
+    }
+}

@@ -20,6 +20,9 @@ pub mod stream;
 pub mod tail;
 pub mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use cursor::{log_range, resolve_cursor};
 pub use open_items::{OpenBlock, OpenMessage, RunningTool};
 pub use stream::{Reader, ReaderOptions, Step};

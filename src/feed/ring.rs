@@ -46,6 +46,8 @@ pub struct Passed {
     pub told: Option<i64>,
     /// Whether a `turn_ended` is among them.
     pub turn_ended: bool,
+    /// Whether `session_deleted` is among them; it is the last then.
+    pub deleted: bool,
 }
 
 /// The newest entries.
@@ -121,11 +123,6 @@ impl Filter {
     /// Whether it lets an event through.
     pub fn passes(&self, kind: EventKind, turn_id: Option<Uuid>) -> bool {
         self.wants(kind) && (self.turn.is_none() || self.turn == turn_id)
-    }
-
-    /// Whether every durable event passes.
-    pub fn is_whole(&self) -> bool {
-        self.turn.is_none() && self.durable_kinds().is_empty()
     }
 
     /// The durable kinds that it wants, as the store takes them: empty means all.
@@ -220,13 +217,14 @@ impl Ring {
         let to = self.end();
         let first = usize::try_from(from - self.base).expect("a ring is small");
         if to - from == 1
-            && let Some(entry) = self.entries.get(first)
+            && let Some(entry) = self.entries.back()
         {
             return if filter.passes(entry.kind, entry.turn_id) {
                 Passed {
                     frames: entry.frame.clone(),
                     told: (entry.seq > 0).then_some(entry.seq),
                     turn_ended: entry.kind == EventKind::TURN_ENDED,
+                    deleted: entry.kind == EventKind::SESSION_DELETED,
                 }
             } else {
                 Passed::default()
@@ -265,6 +263,7 @@ fn concatenate<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, filter: Fil
             passed.told = Some(entry.seq);
         }
         passed.turn_ended |= entry.kind == EventKind::TURN_ENDED;
+        passed.deleted |= entry.kind == EventKind::SESSION_DELETED;
     }
     passed.frames = frames.freeze();
     passed

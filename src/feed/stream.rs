@@ -317,6 +317,10 @@ impl Reader {
         let prefix = self.tail.prefix();
         let position = Position::AfterSeq(head);
         out.extend_from_slice(&durable.frames);
+        if durable.deleted {
+            self.place = Place::Over(Ok(()));
+            return out.freeze();
+        }
         if self.state_version != Some(state_version) {
             if self.filter.passes(EventKind::SESSION_STATE, None) {
                 prefix.put_frame(&mut out, position, &session_state(&session));

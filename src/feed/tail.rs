@@ -551,7 +551,8 @@ impl State {
             return before.first_seq != session.first_seq;
         }
         self.state_version += 1;
-        if self.attached > 0 {
+        // Nothing comes after `session_deleted`.
+        if self.attached > 0 && self.deleted_seq.is_none() {
             let frame = self
                 .prefix()
                 .frame(Position::AfterSeq(self.head), &session_state(session));

@@ -36,7 +36,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::Status;
 
 /// Longest time until the answer (of a stream: its head), whatever `grpc-timeout` says. Above every wait that the
-/// contract names, but for those of [`WAITS`].
+/// contract names, but for the calls that wait for a turn.
 pub const CALL_MAX: Duration = Duration::from_secs(120);
 /// Calls that wait for a turn's end, which has bounds of its own (`turn_timeout`, `grace`): only the caller's deadline
 /// counts.

@@ -1,10 +1,10 @@
 //! Sessions at work: who is awake, what runs, how it ends.
 //!
 //! * [`machine`]: what an agent says → what is written; pure.
-//! * [`running`]: one start of a turn around that machine: stops, timers, checkpoints.
+//! * `running`: one start of a turn around that machine: stops, timers, checkpoints.
 //! * [`actor`]: one awake session.
 //! * [`registry`]: wakes, bounds, retires, drains.
-//! * [`disconnect`]: `cancel_on_disconnect`.
+//! * [`disconnect`] carries out `cancel_on_disconnect`.
 
 pub mod actor;
 pub mod disconnect;

@@ -16,7 +16,10 @@ use crate::{
     feed::Pushed,
     store::{Ended, Started, TurnEnd, Write},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc::error::TrySendError, watch},
     time::Instant,
@@ -62,6 +65,8 @@ pub(super) struct Running<'a> {
     stopping: Option<Stopping>,
     /// Commands that the agent's channel had no room for yet; at most a Cancel, a Kill and the pending steers.
     commands: VecDeque<AgentCommand>,
+    /// Steers that the agent has and did not answer; an answer for another one crossed an earlier turn's end.
+    given: HashSet<Uuid>,
     /// When open blocks are saved next; set while something is unsaved.
     checkpoint_at: Option<Instant>,
 }
@@ -94,6 +99,7 @@ impl<'a> Running<'a> {
             deadline,
             stopping: None,
             commands: VecDeque::new(),
+            given: HashSet::new(),
             checkpoint_at: None,
         }
     }
@@ -165,7 +171,17 @@ impl<'a> Running<'a> {
         });
         let mut taken = 0;
         while let Some(event) = next {
-            let verdict = self.machine.apply(event, &mut effects);
+            let stale = match &event {
+                AgentEvent::SteerApplied { steer_id } | AgentEvent::SteerReturned { steer_id } => {
+                    !self.given.remove(steer_id)
+                }
+                _ => false,
+            };
+            let verdict = if stale {
+                Verdict::Running
+            } else {
+                self.machine.apply(event, &mut effects)
+            };
             taken += 1;
             match verdict {
                 Verdict::Running => {}
@@ -289,6 +305,7 @@ impl<'a> Running<'a> {
             self.actor
                 .append(vec![Write::SteerGiven { steer_id }])
                 .await?;
+            self.given.insert(steer_id);
             self.command(AgentCommand::Steer {
                 steer_id,
                 text: steer.text,

@@ -57,23 +57,31 @@ pub fn nasty(mark: &str, deeds: &str) -> ProcessSpec {
     }
 }
 
-/// Every live process that carries the mark, in its environment or as an argument.
+/// Every live process that carries the mark, in its environment or as an argument. It looks thrice before it says that
+/// there is none, the highest ids first: one look can miss a process that is a new one at every moment.
 pub fn survivors(mark: &str) -> Vec<u32> {
+    let looks = (0..3).map(|_| carriers(mark));
+    looks
+        .into_iter()
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
+}
+
+fn carriers(mark: &str) -> Vec<u32> {
     let entry = format!("NASTY_MARK={mark}").into_bytes();
-    let own = std::process::id();
-    let processes = fs::read_dir("/proc").expect("there is a /proc");
-    processes
-        .flatten()
-        .filter_map(|process| {
-            let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-            let has = |file: &str, what: &[u8]| {
-                fs::read(process.path().join(file))
-                    .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == what))
-            };
-            let found = has("environ", &entry) || has("cmdline", mark.as_bytes());
-            (pid != own && found).then_some(pid)
-        })
-        .collect()
+    let processes = fs::read_dir("/proc").expect("there is a /proc").flatten();
+    let mut pids: Vec<u32> = processes
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable_by(|a, b| b.cmp(a));
+    pids.retain(|pid| {
+        let has = |file: &str, what: &[u8]| {
+            fs::read(format!("/proc/{pid}/{file}"))
+                .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == what))
+        };
+        *pid != std::process::id() && (has("environ", &entry) || has("cmdline", mark.as_bytes()))
+    });
+    pids
 }
 
 /// Looks again and again until `done`; tells `what` was waited for when it gives up.

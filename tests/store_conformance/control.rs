@@ -172,8 +172,6 @@ pub async fn a_reset_waits_for_the_active_turn<E: Engine>() {
             display_name: None,
             labels: None,
             agent: Some("plain".into()),
-            model: None,
-            thinking_level: None,
             expire_after_idle: None,
         })
         .await

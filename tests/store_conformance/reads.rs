@@ -55,6 +55,12 @@ pub async fn events_are_read_by_range_kind_and_turn<E: Engine>() {
     assert_eq!(name(&page.events[5]), "turn_ended");
     let earlier = EventsRange { through: 4, ..all };
     assert_eq!(read(earlier, 99, 1 << 20).await.looked, 4);
+    let beyond = EventsRange {
+        through: i64::MAX,
+        ..EventsRange::default()
+    };
+    let looked = read(beyond, 99, 1 << 20).await.looked;
+    assert_eq!(looked, through, "nothing beyond the head was looked at");
     let first_seq = world.store.turn_first_seq(session.row, id(&first)).await;
     assert_eq!(first_seq.unwrap(), 2);
     world.done().await;

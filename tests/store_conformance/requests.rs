@@ -94,8 +94,6 @@ pub async fn each_command_has_one_effect_per_request_id<E: Engine>() {
             display_name: Some("name".into()),
             labels: None,
             agent: None,
-            model: None,
-            thinking_level: None,
             expire_after_idle: None,
         })
     })

@@ -16,7 +16,13 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
     let world = World::<E>::new();
     let made = world
         .store
-        .create_session(world.caller("s"), NewSession::default())
+        .create_session(
+            world.caller("s"),
+            NewSession {
+                model: "m2".into(),
+                ..NewSession::default()
+            },
+        )
         .await
         .unwrap();
     assert_eq!(world.kinds("s").await, ["session_created"]);
@@ -29,19 +35,17 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
         taken.unwrap_err(),
         Refusal::SessionExists { key: "s".into() }
     );
-    let update = |agent: Option<&str>, model: Option<&str>| UpdateSession {
+    let update = |agent: Option<&str>| UpdateSession {
         caller: world.caller("s"),
         display_name: Some("name".into()),
         labels: Some(BTreeMap::from([("k".into(), "v".into())])),
         agent: agent.map(str::to_owned),
-        model: model.map(str::to_owned),
-        thinking_level: None,
         expire_after_idle: Some(Some(5_000_000)),
     };
     world.enqueue("s", "waits").await;
     let updated = world
         .store
-        .update_session(update(Some("plain"), Some("m2")))
+        .update_session(update(Some("plain")))
         .await
         .unwrap();
     let session = updated.session;
@@ -53,14 +57,14 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
     assert_eq!(world.session("s").await, session);
     let again = world
         .store
-        .update_session(update(Some("plain"), Some("m2")))
+        .update_session(update(Some("plain")))
         .await
         .unwrap();
     assert_eq!(
         again.session.head, session.head,
         "nothing changed, no event"
     );
-    let unknown = world.store.update_session(update(Some("no"), None)).await;
+    let unknown = world.store.update_session(update(Some("no"))).await;
     assert_eq!(unknown.unwrap_err().reason(), "INVALID_FIELD");
     let turn = world.complete("s", "ok").await;
     assert_eq!((turn.agent.as_str(), turn.model.as_str()), ("a", "m2"));

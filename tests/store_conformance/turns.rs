@@ -278,6 +278,40 @@ pub async fn unapplied_steers_become_turns_ahead_of_all_but_interrupts<E: Engine
     world.done().await;
 }
 
+pub async fn only_a_death_leaves_open_whether_a_steer_was_taken<E: Engine>() {
+    let world = World::<E>::new();
+    let died = || TurnEnd::Failed(Cause::AgentExited, String::new());
+    let failed = || TurnEnd::Failed(Cause::AgentError, String::new());
+    for (session, end, possibly) in [
+        ("completed", TurnEnd::Completed(StopReason::Stop), false),
+        ("failed", failed(), false),
+        ("died", died(), true),
+    ] {
+        world.enqueue(session, "active").await;
+        let (fence, _) = world.run(session).await;
+        let steer_id = world
+            .steer(session, "steer")
+            .await
+            .receipt
+            .steer_id
+            .unwrap();
+        world
+            .append(fence, vec![Write::SteerGiven { steer_id }])
+            .await;
+        world.end(fence, end).await;
+        let requeued = world
+            .log(session)
+            .await
+            .iter()
+            .find_map(|event| match decode(event) {
+                Kind::SteerRequeued(steer) => Some(steer.possibly_applied),
+                _ => None,
+            });
+        assert_eq!(requeued, Some(possibly), "{session}");
+    }
+    world.done().await;
+}
+
 pub async fn a_stop_that_clears_rejects_unapplied_steers<E: Engine>() {
     let world = World::<E>::new();
     for (session, cause) in [

@@ -50,8 +50,11 @@ impl Gateway {
         std::fs::write(&config, &options.config).expect("a file");
         let mut arguments: Vec<OsString> = vec!["--config".into(), config.into()];
         arguments.extend(options.arguments);
-        let (child, address) =
-            launch(&directory.path().join("data"), &arguments, &options.environment);
+        let (child, address) = launch(
+            &directory.path().join("data"),
+            &arguments,
+            &options.environment,
+        );
         Self {
             directory,
             address,
@@ -90,8 +93,11 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().expect("it was ours") {
                 return status.code();
             }
-            assert!(std::time::Instant::now() < deadline, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the server does not end"
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
@@ -129,8 +135,19 @@ pub fn check(data: &Path) {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-fn launch(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+fn launch(
+    data: &Path,
+    arguments: &[OsString],
+    environment: &[(String, String)],
+) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
+    // What the test run is told by variables is not the server's configuration.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("QUARTERDECK_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
@@ -167,13 +184,20 @@ pub async fn connect(address: &str) -> Client {
 }
 
 /// Enqueues text.
-pub async fn enqueue(client: &mut Client, key: &str, text: &str) -> Result<proto::EnqueueResponse, Status> {
+pub async fn enqueue(
+    client: &mut Client,
+    key: &str,
+    text: &str,
+) -> Result<proto::EnqueueResponse, Status> {
     let request = proto::EnqueueRequest {
         session_key: key.into(),
         text: text.into(),
         ..Default::default()
     };
-    client.enqueue(request).await.map(tonic::Response::into_inner)
+    client
+        .enqueue(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 /// Waits for a turn's end.
@@ -181,7 +205,10 @@ pub async fn await_turn(client: &mut Client, key: &str, turn_id: &str) -> proto:
     let request = proto::AwaitTurnRequest {
         session_key: key.into(),
         turn_id: turn_id.into(),
-        wait: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        wait: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
     };
     let answer = client.await_turn(request).await.expect("the turn exists");
     answer.into_inner().turn.expect("a turn")
@@ -189,7 +216,11 @@ pub async fn await_turn(client: &mut Client, key: &str, turn_id: &str) -> proto:
 
 /// Enqueues text and waits for the end of its turn.
 pub async fn run(client: &mut Client, key: &str, text: &str) -> proto::Turn {
-    let turn = enqueue(client, key, text).await.expect("accepted").turn.expect("a turn");
+    let turn = enqueue(client, key, text)
+        .await
+        .expect("accepted")
+        .turn
+        .expect("a turn");
     await_turn(client, key, &turn.turn_id).await
 }
 
@@ -200,11 +231,18 @@ pub async fn log(client: &mut Client, key: &str) -> Vec<proto::GatewayEvent> {
     loop {
         let request = proto::ReadEventsRequest {
             session_key: key.into(),
-            cursor: Some(proto::Cursor { log_id: String::new(), after_seq: after }),
+            cursor: Some(proto::Cursor {
+                log_id: String::new(),
+                after_seq: after,
+            }),
             limit: 1000,
             ..Default::default()
         };
-        let page = client.read_events(request).await.expect("readable").into_inner();
+        let page = client
+            .read_events(request)
+            .await
+            .expect("readable")
+            .into_inner();
         after = page.next_after_seq;
         events.extend(page.events);
         if after >= page.head_seq {

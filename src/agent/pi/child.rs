@@ -115,7 +115,7 @@ impl PiChild {
     /// Returns the last event.
     async fn drive(&mut self, channels: &mut Channels) -> AgentEvent {
         loop {
-            if let Some(last) = self.perform().await {
+            if let Some(last) = self.perform(channels).await {
                 return last;
             }
             let deadline = self.machine.deadline();
@@ -138,7 +138,11 @@ impl PiChild {
                 () = sleep_until(deadline) => self.machine.tick(Instant::now()),
                 line = self.process.next_line(), if self.outbox.is_empty() => match line {
                     Some(line) => self.take_line(line),
-                    None => return self.ended("pi ended").await,
+                    None => {
+                        // What is sent from here on is refused, not lost.
+                        channels.commands.close();
+                        return self.ended("pi ended").await;
+                    }
                 },
             }
         }
@@ -172,7 +176,7 @@ impl PiChild {
     }
 
     /// Does what the machine wants. Returns the last event where that ended the process.
-    async fn perform(&mut self) -> Option<AgentEvent> {
+    async fn perform(&mut self, channels: &mut Channels) -> Option<AgentEvent> {
         while let Some(effect) = self.machine.next_effect() {
             match effect {
                 Effect::Emit(event) => self.outbox.push_back(event),
@@ -196,6 +200,10 @@ impl PiChild {
                     }
                     if prove && let Err(failed) = self.process.end_descendants(&self.kept).await {
                         return Some(self.unproven(failed));
+                    }
+                    if fresh {
+                        // Before the end is told, so that no start can cross it and be lost.
+                        channels.commands.close();
                     }
                     self.outbox.push_back(AgentEvent::TurnEnded(match outcome {
                         Outcome::Failed(message) => Outcome::Failed(self.secrets.mask(&message)),

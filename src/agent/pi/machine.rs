@@ -7,7 +7,7 @@
 //! command must not get another prompt, so its process is ended ([`Effect::End`] with `fresh`).
 
 use super::{
-    protocol::{self, Incoming, Response, Role, State},
+    protocol::{self, Incoming, Response, State},
     turn::{Cancel, Phase, Turn},
 };
 use crate::agent::{AgentEvent, Outcome, TurnInput};
@@ -269,104 +269,13 @@ impl Machine {
             return;
         };
         let effects = &mut self.effects;
-        let mut emit = |event| effects.push_back(Effect::Emit(event));
-        match incoming {
-            Incoming::MessageStart(Role::Assistant) => turn.message_started(&mut emit),
-            Incoming::MessageStart(Role::User) => {
-                if !turn.user_message_started(&mut emit)
-                    && let Some(steer_id) = turn.steers.user_message()
-                {
-                    emit(AgentEvent::SteerApplied { steer_id });
-                }
-            }
-            Incoming::Update(update) => turn.updated(update, &mut emit),
-            Incoming::MessageEnd(message) => turn.message_completed(*message, &mut emit),
-            Incoming::ToolStart {
-                id,
-                name,
-                arguments,
-            } => {
-                if let Some(tool_call_id) = turn.tool_started(&id) {
-                    emit(AgentEvent::ToolStarted {
-                        tool_call_id,
-                        tool_name: name,
-                        args_json: arguments,
-                    });
-                }
-            }
-            Incoming::ToolUpdate { id, partial_result } => {
-                if let Some(tool_call_id) = turn.tool(&id) {
-                    emit(AgentEvent::ToolUpdate {
-                        tool_call_id,
-                        partial_result_json: partial_result,
-                    });
-                }
-            }
-            Incoming::ToolEnd {
-                id,
-                result,
-                is_error,
-            } => {
-                if let Some(tool_call_id) = turn.tool_ended(&id) {
-                    emit(AgentEvent::ToolCompleted {
-                        tool_call_id,
-                        result_json: result,
-                        is_error,
-                    });
-                }
-            }
-            Incoming::CompactionStart { reason } => {
-                turn.compacting = true;
-                emit(AgentEvent::CompactionStarted { reason });
-            }
-            Incoming::CompactionEnd {
-                reason,
-                summary,
-                tokens_before,
-                aborted,
-                error_message,
-            } => {
-                turn.compacting = false;
-                emit(AgentEvent::CompactionCompleted {
-                    reason,
-                    summary,
-                    aborted,
-                    error_message,
-                    tokens_before,
-                });
-                if turn.phase == Phase::Ended {
-                    self.question = Some(Question::AskAt(now + RESTART_GRACE));
-                }
-            }
-            Incoming::RetryStart {
-                attempt,
-                max_attempts,
-                delay_milliseconds,
-                error_message,
-            } => {
-                turn.retrying = true;
-                emit(AgentEvent::RetryScheduled {
-                    attempt,
-                    max_attempts,
-                    delay: Duration::from_millis(delay_milliseconds),
-                    error_message,
-                });
-            }
-            Incoming::RetryEnd => {
-                turn.retrying = false;
-                if turn.phase == Phase::Ended {
-                    self.question = Some(Question::AskAt(now + POLL));
-                }
-            }
-            Incoming::MessageStart(Role::Other)
-            | Incoming::Response(_)
-            | Incoming::AgentStart
-            | Incoming::AgentEnd { .. }
-            | Incoming::AgentSettled
-            | Incoming::QueueUpdate { .. }
-            | Incoming::Dialog { .. }
-            | Incoming::ExtensionError { .. }
-            | Incoming::Other => {}
+        let paused = turn.compacting || turn.retrying;
+        turn.hear(incoming, &mut |event| {
+            effects.push_back(Effect::Emit(event));
+        });
+        let goes_on = paused && !turn.compacting && !turn.retrying;
+        if goes_on && turn.phase == Phase::Ended {
+            self.question = Some(Question::AskAt(now + RESTART_GRACE));
         }
     }
 
@@ -589,15 +498,6 @@ impl Machine {
     fn id(&mut self) -> String {
         self.next_id += 1;
         format!("q{}", self.next_id)
-    }
-}
-
-// === impl Turn ===
-
-impl Turn {
-    /// False once only pi's queue is left to be emptied.
-    fn is_open(&self) -> bool {
-        self.phase != Phase::Clearing
     }
 }
 

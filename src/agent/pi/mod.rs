@@ -10,11 +10,12 @@
 //!   right after, the turn; the session continues from its file with a new one.
 //! * Dialogs of extensions are cancelled after a deadline, since nobody sees them.
 //!
-//! The walk: pi's line → [`protocol`] → [`machine`] (with [`turn`] and [`steers`]) → [`child`] → the session's actor.
+//! The walk: pi's line → `protocol` → `machine` (with `turn`, `open_message` and `steers`) → `child` → the session's actor.
 //! Facts about pi that this rests on stand where they are used.
 
 mod child;
 mod machine;
+mod open_message;
 mod protocol;
 mod secrets;
 mod steers;
@@ -29,7 +30,7 @@ use child::{Channels, PiChild};
 use secrets::Secrets;
 use std::{
     ffi::OsString,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,8 +49,8 @@ const COPIED_ONCE: [&str; 1] = ["settings.json"];
 /// Files of it that all tenants share: a refreshed login replaces the one before.
 const LINKED: [&str; 1] = ["auth.json"];
 
-/// How pi is run.
-#[derive(Clone, Debug)]
+/// How pi is run. Its `Debug` names variables of the environment and leaves their values out.
+#[derive(Clone)]
 pub struct PiOptions {
     /// Program and what goes before our own arguments; the program is looked up in `PATH` where it has no slash.
     pub command: Vec<String>,
@@ -94,6 +95,35 @@ impl Default for PiOptions {
             dialog_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(2),
         }
+    }
+}
+
+impl fmt::Debug for PiOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command,
+            arguments,
+            environment,
+            template_directory,
+            model,
+            thinking_level,
+            start_timeout,
+            dialog_timeout,
+            stop_grace,
+        } = self;
+        let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        formatter
+            .debug_struct("PiOptions")
+            .field("command", command)
+            .field("arguments", arguments)
+            .field("environment", &names)
+            .field("template_directory", template_directory)
+            .field("model", model)
+            .field("thinking_level", thinking_level)
+            .field("start_timeout", start_timeout)
+            .field("dialog_timeout", dialog_timeout)
+            .field("stop_grace", stop_grace)
+            .finish()
     }
 }
 

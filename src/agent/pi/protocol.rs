@@ -1,4 +1,4 @@
-//! pi's RPC lines: one JSON object each, read into [`Incoming`] and written by the functions at the end.
+//! pi's RPC lines: one JSON object each, read into [`Incoming`] and written by the functions of [`outgoing`].
 //!
 //! Pure. Accepts both dialects of `message_update` (up to 0.83 each update repeats the whole message, from 0.84 on it
 //! does not) without asking which one it has: what the older one says more is skipped. Event types, roles and fields
@@ -6,10 +6,14 @@
 //!
 //! Source: pi's `docs/rpc.md`, and runs of 0.73.1 and 0.87.1.
 
-use crate::domain::turn::{Attachment, Usage};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+mod message;
+mod outgoing;
+
+pub(super) use message::{AssistantMessage, Change, ModelName, Update};
+pub(super) use outgoing::{cancel_dialog, command, message};
+
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 
 /// One line of pi, as far as the gateway cares.
 #[derive(Debug, PartialEq)]
@@ -137,16 +141,6 @@ pub(super) struct State {
     pub(super) pending_message_count: u64,
 }
 
-/// A model's name; its address and prices stay with pi.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(super) struct ModelName {
-    /// Name at the provider.
-    pub(super) id: String,
-    /// The provider.
-    pub(super) provider: String,
-}
-
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -156,58 +150,6 @@ pub(super) enum Role {
     Assistant,
     /// Tool results and everything that pi may invent.
     Other,
-}
-
-/// How an open assistant message grows.
-#[derive(Debug, PartialEq)]
-pub(super) struct Update {
-    /// Block of the message; several may be open at once.
-    pub(super) content_index: i32,
-    /// What happens to it.
-    pub(super) change: Change,
-}
-
-/// What happens to a block.
-#[derive(Debug, PartialEq)]
-pub(super) enum Change {
-    /// Text to append.
-    Text(String),
-    /// The text, whole.
-    TextEnd(String),
-    /// Thinking to append.
-    Thinking(String),
-    /// The thinking, whole.
-    ThinkingEnd(String),
-    /// A tool call begins.
-    ToolStart {
-        /// The call; may be empty.
-        id: String,
-        /// The tool; may be empty.
-        name: String,
-    },
-    /// Arguments to append.
-    ToolInput(String),
-    /// Beginnings without content, and what newer versions may add.
-    Nothing,
-}
-
-/// A whole assistant message.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct AssistantMessage {
-    /// Its text blocks with their places.
-    pub(super) texts: Vec<(i32, String)>,
-    /// Its thinking blocks with their places.
-    pub(super) thinking: Vec<(i32, String)>,
-    /// True where it has any block, tool calls included.
-    pub(super) has_content: bool,
-    /// pi's word: `stop`, `length`, `toolUse`, `error`, `aborted`.
-    pub(super) stop_reason: String,
-    /// Goes with `error` and `aborted`.
-    pub(super) error_message: String,
-    /// The model that wrote it.
-    pub(super) model: ModelName,
-    /// What the call used, where the provider said so.
-    pub(super) usage: Option<Usage>,
 }
 
 /// Every field that some line has, each left as text until the line's type is known.
@@ -250,23 +192,6 @@ struct Record<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UpdateRecord<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    content_index: i32,
-    delta: Option<String>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    id: Option<String>,
-    tool_name: Option<String>,
-    /// The older dialect's whole message: needed only where a tool call begins.
-    #[serde(borrow)]
-    partial: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct RoleRecord {
     role: String,
 }
@@ -282,44 +207,6 @@ struct Disposition {
 struct CompactionResult {
     summary: String,
     tokens_before: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct MessageRecord {
-    content: Vec<Part>,
-    stop_reason: Option<String>,
-    error_message: Option<String>,
-    model: Option<String>,
-    provider: Option<String>,
-    usage: Option<UsageRecord>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    thinking: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct UsageRecord {
-    input: i64,
-    output: i64,
-    cache_read: i64,
-    cache_write: i64,
-    cost: Option<CostRecord>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct CostRecord {
-    total: f64,
 }
 
 // === impl Incoming ===
@@ -464,284 +351,5 @@ impl Response {
     }
 }
 
-// === impl Update ===
-
-impl Update {
-    fn parse(update: &RawValue) -> Result<Self, serde_json::Error> {
-        let record: UpdateRecord<'_> = serde_json::from_str(update.get())?;
-        let delta = record.delta.unwrap_or_default();
-        let change = match record.kind.as_str() {
-            "text_delta" => Change::Text(delta),
-            "text_end" => Change::TextEnd(plain_text(record.content)),
-            "thinking_delta" => Change::Thinking(delta),
-            "thinking_end" => Change::ThinkingEnd(plain_text(record.content)),
-            "toolcall_start" => {
-                let mut id = record.id.unwrap_or_default();
-                let mut name = record.tool_name.unwrap_or_default();
-                if id.is_empty() && record.partial.is_some() {
-                    let partial: MessageRecord = or_default(record.partial);
-                    let place = usize::try_from(record.content_index).unwrap_or(usize::MAX);
-                    if let Some(part) = partial.content.into_iter().nth(place) {
-                        id = part.id.unwrap_or_default();
-                        name = part.name.unwrap_or_default();
-                    }
-                }
-                Change::ToolStart { id, name }
-            }
-            "toolcall_delta" => Change::ToolInput(delta),
-            _ => Change::Nothing,
-        };
-        Ok(Self {
-            content_index: record.content_index,
-            change,
-        })
-    }
-}
-
-// === impl AssistantMessage ===
-
-impl AssistantMessage {
-    fn parse(message: &RawValue) -> Result<Self, serde_json::Error> {
-        let record: MessageRecord = serde_json::from_str(message.get())?;
-        let mut parsed = Self {
-            has_content: !record.content.is_empty(),
-            stop_reason: record.stop_reason.unwrap_or_default(),
-            error_message: record.error_message.unwrap_or_default(),
-            model: ModelName {
-                id: record.model.unwrap_or_default(),
-                provider: record.provider.unwrap_or_default(),
-            },
-            usage: record.usage.and_then(UsageRecord::into_usage),
-            ..Self::default()
-        };
-        for (place, part) in (0..).zip(record.content) {
-            match part.kind.as_str() {
-                "text" => parsed.texts.push((place, part.text.unwrap_or_default())),
-                "thinking" => parsed
-                    .thinking
-                    .push((place, part.thinking.unwrap_or_default())),
-                _ => {}
-            }
-        }
-        Ok(parsed)
-    }
-}
-
-// === impl ModelName ===
-
-impl ModelName {
-    /// `provider/id`, the form that pi's `--model` takes.
-    pub(super) fn full(&self) -> String {
-        if self.provider.is_empty() {
-            self.id.clone()
-        } else {
-            format!("{}/{}", self.provider, self.id)
-        }
-    }
-}
-
-// === impl UsageRecord ===
-
-impl UsageRecord {
-    /// `None` where the provider reported nothing: pi then writes zeros.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`as` saturates, and no call costs that much"
-    )]
-    fn into_usage(self) -> Option<Usage> {
-        let used = self.input != 0 || self.output != 0 || self.cache_read != 0;
-        used.then(|| Usage {
-            input_tokens: self.input,
-            output_tokens: self.output,
-            cache_read_tokens: self.cache_read,
-            cache_write_tokens: self.cache_write,
-            cost_micros: (self.cost.unwrap_or_default().total * 1e6).round() as i64,
-            model_calls: 1,
-        })
-    }
-}
-
-// === outgoing lines ===
-
-/// A command without fields.
-pub(super) fn command(kind: &str, id: &str) -> Vec<u8> {
-    json!({ "type": kind, "id": id }).to_string().into_bytes()
-}
-
-/// `prompt` and `steer`: text and images; other attachments are put into the text.
-pub(super) fn message(kind: &str, id: &str, text: &str, attachments: &[Attachment]) -> Vec<u8> {
-    let mut text = text.to_owned();
-    let mut images = Vec::new();
-    for Attachment { reference, data } in attachments {
-        if reference.media_type.starts_with("image/") {
-            images.push(json!({
-                "type": "image", "data": STANDARD.encode(data), "mimeType": reference.media_type,
-            }));
-        } else {
-            let content = std::str::from_utf8(data)
-                .unwrap_or("(not shown: the agent takes only text and images)");
-            text.push_str(&format!(
-                "\n\n<file name={}>\n{content}\n</file>",
-                json!(reference.name)
-            ));
-        }
-    }
-    let mut line = json!({ "type": kind, "id": id, "message": text });
-    if !images.is_empty() {
-        line["images"] = images.into();
-    }
-    line.to_string().into_bytes()
-}
-
-/// Says no to an extension's dialog.
-pub(super) fn cancel_dialog(id: &str) -> Vec<u8> {
-    json!({ "type": "extension_ui_response", "id": id, "cancelled": true })
-        .to_string()
-        .into_bytes()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::turn::AttachmentRef;
-
-    fn parse(line: &str) -> Incoming {
-        Incoming::parse(line.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn both_dialects_of_an_update_read_alike() {
-        let old = r#"{"type":"message_update","message":{"role":"assistant"},"assistantMessageEvent":{"type":"toolcall_start","contentIndex":1,"partial":{"content":[{"type":"text","text":"x"},{"type":"toolCall","id":"c1","name":"bash","arguments":{}}]}}}"#;
-        let new = r#"{"type":"message_update","usage":{},"assistantMessageEvent":{"type":"toolcall_start","contentIndex":1,"id":"c1","toolName":"bash"}}"#;
-        assert_eq!(parse(old), parse(new));
-        let (id, name) = ("c1".to_owned(), "bash".to_owned());
-        let change = Change::ToolStart { id, name };
-        assert_eq!(
-            parse(new),
-            Incoming::Update(Update {
-                content_index: 1,
-                change
-            })
-        );
-    }
-
-    #[test]
-    fn tool_json_is_passed_on_as_it_was_written() {
-        let line = r#"{"type":"tool_execution_start","toolCallId":"c","toolName":"t","args":{"z":1.0,"a":12345678901234567890}}"#;
-        assert_eq!(
-            parse(line),
-            Incoming::ToolStart {
-                id: "c".into(),
-                name: "t".into(),
-                arguments: r#"{"z":1.0,"a":12345678901234567890}"#.into(),
-            }
-        );
-    }
-
-    #[test]
-    fn line_separators_inside_strings_do_not_matter() {
-        let line = "{\"type\":\"message_update\",\"assistantMessageEvent\":{\"type\":\"text_delta\",\"contentIndex\":0,\"delta\":\"a\u{2028}b\u{2029}\"}}\r";
-        let Incoming::Update(update) = parse(line) else {
-            panic!("no update");
-        };
-        assert_eq!(update.change, Change::Text("a\u{2028}b\u{2029}".into()));
-    }
-
-    #[test]
-    fn what_is_not_known_is_ignored_and_what_is_no_record_is_an_error() {
-        for line in [
-            r#"{"type":"entry_appended","entry":{"id":"x"}}"#,
-            r#"{"type":"bash_execution_update","id":"b","delta":"x"}"#,
-            r#"{"type":"message_end","message":{"role":"system","content":""}}"#,
-            r#"{"type":"message_end","message":{"role":"user","content":"plain"}}"#,
-            r#"{"type":"extension_ui_request","id":"n","method":"notify","message":"hi"}"#,
-            r#"{"type":"message_update"}"#,
-        ] {
-            assert_eq!(parse(line), Incoming::Other, "{line}");
-        }
-        let unknown = r#"{"type":"message_start","message":{"role":"hologram"}}"#;
-        assert_eq!(parse(unknown), Incoming::MessageStart(Role::Other));
-        let images = r#"{"type":"message_update","assistantMessageEvent":{"type":"image_start"}}"#;
-        assert!(matches!(parse(images), Incoming::Update(_)));
-        for line in [
-            "",
-            "garbage",
-            "null",
-            "[1]",
-            "{}",
-            "{\"type\":3}",
-            "{\"type\":\"agent_end\"",
-        ] {
-            assert!(Incoming::parse(line.as_bytes()).is_err(), "{line}");
-        }
-        assert!(Incoming::parse(b"{\"type\":\"agent_end\",\"reason\":\"\xff\"}").is_err());
-    }
-
-    #[test]
-    fn a_response_without_an_id_still_names_its_command() {
-        // 0.73.1 answers an unknown command without its id.
-        let line = r#"{"type":"response","command":"clear_queue","success":false,"error":"Unknown command: clear_queue"}"#;
-        let Incoming::Response(response) = parse(line) else {
-            panic!("no response");
-        };
-        assert_eq!(response.id, None);
-        assert_eq!(response.command, "clear_queue");
-        assert_eq!(
-            response.error.as_deref(),
-            Some("Unknown command: clear_queue")
-        );
-    }
-
-    #[test]
-    fn usage_is_recorded_where_there_is_any() {
-        let message = |usage: &str| {
-            let line = format!(
-                r#"{{"type":"message_end","message":{{"role":"assistant","content":[],"provider":"p","model":"m/1","usage":{usage},"stopReason":"stop"}}}}"#
-            );
-            match parse(&line) {
-                Incoming::MessageEnd(message) => message,
-                other => panic!("{other:?}"),
-            }
-        };
-        let some = message(
-            r#"{"input":100,"output":20,"cacheRead":3,"cacheWrite":4,"cost":{"total":0.0012345}}"#,
-        );
-        let usage = some.usage.unwrap();
-        assert_eq!((usage.input_tokens, usage.output_tokens), (100, 20));
-        assert_eq!((usage.cache_read_tokens, usage.cache_write_tokens), (3, 4));
-        assert_eq!((usage.cost_micros, usage.model_calls), (1235, 1));
-        assert_eq!(some.model.full(), "p/m/1");
-        assert_eq!(message(r#"{"input":0,"output":0}"#).usage, None);
-    }
-
-    #[test]
-    fn images_go_beside_the_text_and_text_files_into_it() {
-        let attachment = |name: &str, media_type: &str, data: &'static [u8]| Attachment {
-            reference: AttachmentRef {
-                attachment_id: String::new(),
-                name: name.into(),
-                media_type: media_type.into(),
-                size: 0,
-            },
-            data: bytes::Bytes::from_static(data),
-        };
-        let line = message(
-            "prompt",
-            "1",
-            "look\nhere",
-            &[
-                attachment("a.png", "image/png", b"\x89P"),
-                attachment("b.txt", "text/plain", b"hello"),
-                attachment("c.bin", "application/x", b"\xff"),
-            ],
-        );
-        assert!(!line.contains(&b'\n'));
-        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        assert_eq!(line["images"][0]["data"], "iVA=");
-        assert_eq!(line["images"].as_array().unwrap().len(), 1);
-        let text = line["message"].as_str().unwrap();
-        assert!(text.starts_with("look\nhere"));
-        assert!(text.contains("<file name=\"b.txt\">\nhello\n</file>"));
-        assert!(text.contains("not shown"));
-    }
-}
+mod tests;

@@ -1,15 +1,16 @@
 //! One turn as pi tells it: the open message, its tool calls, and by what word it ended.
 
 use super::{
-    protocol::{AssistantMessage, Change, ModelName, Update},
+    open_message::OpenMessage,
+    protocol::{AssistantMessage, Incoming, Role},
     steers::Steers,
 };
 use crate::agent::{AgentEvent, Outcome};
 use crate::domain::turn::StopReason;
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Text of an open message that is kept, in bytes, in case its end is lost.
-pub(super) const KEPT_TEXT_MAX_BYTES: usize = 8 * 1024 * 1024;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 /// What is known of the running turn.
 #[derive(Debug)]
@@ -20,8 +21,6 @@ pub(super) struct Turn {
     pub(super) phase: Phase,
     /// pi answered the prompt.
     pub(super) prompt_answered: bool,
-    /// User messages so far; the first one is the prompt.
-    pub(super) user_messages: usize,
     /// Steers that are not answered yet.
     pub(super) steers: Steers,
     /// A stop was asked for.
@@ -34,12 +33,14 @@ pub(super) struct Turn {
     pub(super) line_lost: bool,
     /// pi looked idle where a run may be about to begin, and was given time for it.
     pub(super) idle_rechecked: bool,
+    /// The first user message is the prompt; later ones are steers.
+    prompt_seen: bool,
     message: Option<OpenMessage>,
     last_word: Option<LastWord>,
-    /// Calls that ended, by pi's id.
-    tools: HashMap<String, usize>,
+    /// How often a call with this id of pi's ended.
+    ended_calls: HashMap<String, usize>,
     /// Calls that run, by pi's id.
-    open_tools: HashSet<String>,
+    calls: HashSet<String>,
 }
 
 /// How far a turn is.
@@ -66,19 +67,6 @@ pub(super) struct Cancel {
     pub(super) answered: bool,
 }
 
-#[derive(Debug, Default)]
-struct OpenMessage {
-    /// `MessageStarted` was sent. A failed model call leaves an empty message, which is not shown.
-    shown: bool,
-    texts: BTreeMap<i32, String>,
-    kept_bytes: usize,
-    /// Thinking that was not said to be whole yet.
-    thinking: BTreeMap<i32, String>,
-    /// Thinking that was.
-    thought: Vec<i32>,
-    calls: HashMap<i32, (String, String)>,
-}
-
 #[derive(Debug)]
 struct LastWord {
     stop_reason: String,
@@ -94,7 +82,7 @@ impl Turn {
             prompt_id,
             phase: Phase::Asked,
             prompt_answered: false,
-            user_messages: 0,
+            prompt_seen: false,
             steers: Steers::default(),
             cancel: None,
             retrying: false,
@@ -103,112 +91,137 @@ impl Turn {
             idle_rechecked: false,
             message: None,
             last_word: None,
-            tools: HashMap::new(),
-            open_tools: HashSet::new(),
+            ended_calls: HashMap::new(),
+            calls: HashSet::new(),
         }
     }
 
-    /// An assistant message begins.
-    pub(super) fn message_started(&mut self, emit: &mut impl FnMut(AgentEvent)) {
-        self.message_lost(emit);
-        self.last_word = None;
-        self.message = Some(OpenMessage::default());
+    /// False once only pi's queue is left to be emptied.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase != Phase::Clearing
     }
 
-    /// A user message begins. Returns true for the prompt itself.
-    pub(super) fn user_message_started(&mut self, emit: &mut impl FnMut(AgentEvent)) -> bool {
-        self.message_lost(emit);
-        // What ended before was not the answer to this.
-        self.last_word = None;
-        self.user_messages += 1;
-        self.user_messages == 1
-    }
-
-    /// The open message grows.
-    pub(super) fn updated(&mut self, update: Update, emit: &mut impl FnMut(AgentEvent)) {
-        let Update {
-            content_index,
-            change,
-        } = update;
-        let tools = &self.tools;
-        let message = self.message.get_or_insert_default();
-        match change {
-            Change::Text(delta) if !delta.is_empty() => {
-                message.show(emit);
-                message.keep(content_index, &delta);
-                emit(AgentEvent::TextDelta {
-                    content_index,
-                    delta,
+    /// Takes what pi tells of the turn. Whether the turn is over may have changed with [`Turn::compacting`] and
+    /// [`Turn::retrying`].
+    pub(super) fn hear(&mut self, incoming: Incoming, emit: &mut impl FnMut(AgentEvent)) {
+        match incoming {
+            Incoming::MessageStart(Role::Assistant) => {
+                self.message_lost(emit);
+                self.last_word = None;
+                self.message = Some(OpenMessage::default());
+            }
+            Incoming::MessageStart(Role::User) => {
+                self.message_lost(emit);
+                // What ended before was not the answer to this.
+                self.last_word = None;
+                let is_prompt = !self.prompt_seen;
+                self.prompt_seen = true;
+                if !is_prompt && let Some(steer_id) = self.steers.user_message() {
+                    emit(AgentEvent::SteerApplied { steer_id });
+                }
+            }
+            Incoming::Update(update) => {
+                let message = self.message.get_or_insert_default();
+                message.grow(update, |id| unique(&self.ended_calls, id), emit);
+            }
+            Incoming::MessageEnd(message) => self.message_completed(*message, emit),
+            Incoming::ToolStart {
+                id,
+                name,
+                arguments,
+            } => {
+                if self.calls.insert(id.clone()) {
+                    emit(AgentEvent::ToolStarted {
+                        tool_call_id: unique(&self.ended_calls, &id),
+                        tool_name: name,
+                        args_json: arguments,
+                    });
+                }
+            }
+            Incoming::ToolUpdate { id, partial_result } => {
+                if self.calls.contains(&id) {
+                    emit(AgentEvent::ToolUpdate {
+                        tool_call_id: unique(&self.ended_calls, &id),
+                        partial_result_json: partial_result,
+                    });
+                }
+            }
+            Incoming::ToolEnd {
+                id,
+                result,
+                is_error,
+            } => {
+                if self.calls.remove(&id) {
+                    emit(AgentEvent::ToolCompleted {
+                        tool_call_id: unique(&self.ended_calls, &id),
+                        result_json: result,
+                        is_error,
+                    });
+                    *self.ended_calls.entry(id).or_default() += 1;
+                }
+            }
+            Incoming::CompactionStart { reason } => {
+                self.compacting = true;
+                emit(AgentEvent::CompactionStarted { reason });
+            }
+            Incoming::CompactionEnd {
+                reason,
+                summary,
+                tokens_before,
+                aborted,
+                error_message,
+            } => {
+                self.compacting = false;
+                emit(AgentEvent::CompactionCompleted {
+                    reason,
+                    summary,
+                    aborted,
+                    error_message,
+                    tokens_before,
                 });
             }
-            Change::TextEnd(text) if !text.is_empty() => {
-                message.show(emit);
-                message.texts.insert(content_index, text);
-            }
-            Change::Thinking(delta) if !delta.is_empty() => {
-                message.show(emit);
-                message.keep_thinking(content_index, &delta);
-                emit(AgentEvent::ThinkingDelta {
-                    content_index,
-                    delta,
+            Incoming::RetryStart {
+                attempt,
+                max_attempts,
+                delay_milliseconds,
+                error_message,
+            } => {
+                self.retrying = true;
+                emit(AgentEvent::RetryScheduled {
+                    attempt,
+                    max_attempts,
+                    delay: Duration::from_millis(delay_milliseconds),
+                    error_message,
                 });
             }
-            Change::ThinkingEnd(text) => message.thought(content_index, text, emit),
-            Change::ToolStart { id, name } => {
-                message
-                    .calls
-                    .insert(content_index, (unique(tools, &id), name));
-            }
-            Change::ToolInput(delta) if !delta.is_empty() => {
-                message.show(emit);
-                let (tool_call_id, tool_name) = message
-                    .calls
-                    .get(&content_index)
-                    .cloned()
-                    .unwrap_or_default();
-                emit(AgentEvent::ToolInputDelta {
-                    content_index,
-                    tool_call_id,
-                    tool_name,
-                    delta,
-                });
-            }
-            Change::Text(_)
-            | Change::TextEnd(_)
-            | Change::Thinking(_)
-            | Change::ToolInput(_)
-            | Change::Nothing => {}
+            Incoming::RetryEnd => self.retrying = false,
+            // The machine's own.
+            Incoming::MessageStart(Role::Other)
+            | Incoming::Response(_)
+            | Incoming::AgentStart
+            | Incoming::AgentEnd { .. }
+            | Incoming::AgentSettled
+            | Incoming::QueueUpdate { .. }
+            | Incoming::Dialog { .. }
+            | Incoming::ExtensionError { .. }
+            | Incoming::Other => {}
         }
     }
 
-    /// The open message is whole.
-    pub(super) fn message_completed(
-        &mut self,
-        message: AssistantMessage,
-        emit: &mut impl FnMut(AgentEvent),
-    ) {
+    fn message_completed(&mut self, message: AssistantMessage, emit: &mut impl FnMut(AgentEvent)) {
         let AssistantMessage {
             texts,
             thinking,
-            has_content,
             stop_reason,
             error_message,
             model,
             usage,
         } = message;
-        let mut open = self.message.take().unwrap_or_default();
-        // An error or an abort before the first token leaves nothing to show.
         let failed = matches!(stop_reason.as_str(), "error" | "aborted");
-        if open.shown || has_content || !failed {
-            open.show(emit);
-            for (content_index, text) in thinking {
-                open.thought(content_index, text, emit);
-            }
-            open.close_thinking(emit);
-            emit(AgentEvent::MessageCompleted { blocks: texts });
-        }
+        let open = self.message.take().unwrap_or_default();
+        open.complete(texts, thinking, failed, emit);
         if let Some(usage) = usage {
-            let model = ModelName::full(&model);
+            let model = model.full();
             emit(AgentEvent::UsageRecorded { usage, model });
         }
         self.last_word = Some(LastWord {
@@ -217,12 +230,10 @@ impl Turn {
         });
     }
 
-    /// Closes a message whose end never came, with what its deltas built.
+    /// Closes a message whose end never came.
     fn message_lost(&mut self, emit: &mut impl FnMut(AgentEvent)) {
-        if let Some(mut open) = self.message.take().filter(|open| open.shown) {
-            open.close_thinking(emit);
-            let blocks = open.texts.into_iter().collect();
-            emit(AgentEvent::MessageCompleted { blocks });
+        if let Some(open) = self.message.take() {
+            open.lose(emit);
         }
     }
 
@@ -231,28 +242,6 @@ impl Turn {
         self.last_word
             .as_ref()
             .is_some_and(|word| word.stop_reason == "error")
-    }
-
-    /// A tool call begins. Returns the id under which it is told: pi's own, made unique in the turn.
-    pub(super) fn tool_started(&mut self, id: &str) -> Option<String> {
-        self.open_tools
-            .insert(id.to_owned())
-            .then(|| unique(&self.tools, id))
-    }
-
-    /// The same of a call that runs.
-    pub(super) fn tool(&self, id: &str) -> Option<String> {
-        self.open_tools
-            .contains(id)
-            .then(|| unique(&self.tools, id))
-    }
-
-    /// A tool call ended; the same id means another call from now on.
-    pub(super) fn tool_ended(&mut self, id: &str) -> Option<String> {
-        let told = self.tool(id)?;
-        self.open_tools.remove(id);
-        *self.tools.entry(id.to_owned()).or_default() += 1;
-        Some(told)
     }
 
     /// Closes what is open and says how the turn ended.
@@ -298,54 +287,5 @@ fn unique(ended: &HashMap<String, usize>, id: &str) -> String {
         None if !id.is_empty() => id.to_owned(),
         None => "call".to_owned(),
         Some(calls) => format!("{id}#{}", calls + 1),
-    }
-}
-
-// === impl OpenMessage ===
-
-impl OpenMessage {
-    fn show(&mut self, emit: &mut impl FnMut(AgentEvent)) {
-        if !self.shown {
-            self.shown = true;
-            emit(AgentEvent::MessageStarted);
-        }
-    }
-
-    fn keep(&mut self, content_index: i32, delta: &str) {
-        if self.kept_bytes + delta.len() <= KEPT_TEXT_MAX_BYTES {
-            self.kept_bytes += delta.len();
-            self.texts.entry(content_index).or_default().push_str(delta);
-        }
-    }
-
-    fn keep_thinking(&mut self, content_index: i32, delta: &str) {
-        let kept = self.thinking.entry(content_index).or_default();
-        if self.kept_bytes + delta.len() <= KEPT_TEXT_MAX_BYTES {
-            self.kept_bytes += delta.len();
-            kept.push_str(delta);
-        }
-    }
-
-    /// Says that what is left of the thinking is whole, as far as its deltas go.
-    fn close_thinking(&mut self, emit: &mut impl FnMut(AgentEvent)) {
-        for (content_index, text) in std::mem::take(&mut self.thinking) {
-            self.thought(content_index, text, emit);
-        }
-    }
-
-    fn thought(&mut self, content_index: i32, text: String, emit: &mut impl FnMut(AgentEvent)) {
-        let text = match self.thinking.remove(&content_index) {
-            Some(kept) if text.is_empty() => kept,
-            Some(_) | None => text,
-        };
-        if text.is_empty() || self.thought.contains(&content_index) {
-            return;
-        }
-        self.show(emit);
-        self.thought.push(content_index);
-        emit(AgentEvent::ThinkingCompleted {
-            content_index,
-            text,
-        });
     }
 }

@@ -29,7 +29,7 @@ impl Chat {
         let rest = rest.trim();
         match name {
             "quit" | "exit" => return Ok(Next::Leave),
-            "help" => self.say(HELP.to_owned())?,
+            "help" => self.say(HELP)?,
             "steer" if rest.is_empty() => self.note("/steer needs a text")?,
             "steer" => self.steer(rest).await?,
             "abort" => self.abort(),
@@ -119,7 +119,7 @@ impl Chat {
                 let mut text = self.view.renderer.new_line();
                 text.push_str(&turn_line(turn));
                 text.push('\n');
-                self.say(text)?;
+                self.say(&text)?;
             }
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Chat {
         let mut text = self.view.renderer.new_line();
         // A renderer of its own: these were shown before, and showing them again changes nothing.
         let mut renderer = Renderer::new(Look {
-            terminal: self.interactive,
+            terminal: self.screen.is_some(),
             whole: true,
         });
         for message in &messages {
@@ -143,6 +143,6 @@ impl Chat {
                 text.push_str(&renderer.finished_message(message));
             }
         }
-        self.say(text)
+        self.say(&text)
     }
 }

@@ -1,32 +1,27 @@
 //! Lines from standard input, read by a thread of their own.
 //!
-//! At a terminal the thread shows a prompt while nothing runs (rustyline), and reads plain lines while a turn streams,
-//! so that streaming text and the prompt never share a line. From a pipe it reads line by line. In both cases it hands
-//! over one line and waits for the word to go on, so that nobody reads ahead of what was decided about a line.
+//! At a terminal the thread edits lines with rustyline once a key waits, and reads plain lines while a turn streams.
+//! From a pipe it reads line by line. In both cases it hands over one line and waits for the word to go on, so that
+//! nobody reads ahead of what was decided about a line.
 
+use super::screen::Screen;
 use quarterdeck::domain::limits;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    termios::{OptionalActions, Termios, tcgetattr, tcsetattr},
-};
-use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustyline::{DefaultEditor, error::ReadlineError};
 use std::{
     env, fs,
     io::{self, BufRead, Read},
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
 use tokio::sync::mpsc;
 
-/// How often the thread looks whether the turn has ended, in nanoseconds.
-const LOOK_NANOSECONDS: i64 = 50_000_000;
-/// Pieces of text that may wait to be shown above the prompt.
-const ABOVE_MAX: usize = 64;
+/// How long the thread waits for a key before it looks whether the chat is over, in nanoseconds.
+const LOOK_NANOSECONDS: i64 = 100_000_000;
 /// Lines of typing that are remembered.
 const HISTORY_MAX: usize = 1000;
 
@@ -47,68 +42,33 @@ pub(super) enum Input {
 pub(super) struct Keyboard {
     inputs: mpsc::Receiver<Input>,
     go_on: SyncSender<()>,
-    shared: Arc<Shared>,
-    /// Text for above the prompt; unset where there is no prompt.
-    above: Option<SyncSender<String>>,
-    /// The terminal as it was, put back when the chat ends under an open prompt.
-    before: Option<Termios>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// A turn streams: no prompt.
-    busy: AtomicBool,
-    /// The prompt stands on the terminal.
-    prompting: AtomicBool,
 }
 
 /// The thread's side.
 struct Reader {
     inputs: mpsc::Sender<Input>,
     go_on: Receiver<()>,
-    shared: Arc<Shared>,
 }
 
 // === impl Keyboard ===
 
 impl Keyboard {
-    /// Starts the thread; with a prompt where one is given.
-    pub(super) fn start(prompt: Option<String>, busy: bool) -> io::Result<Self> {
+    /// Starts the thread; it edits lines where there is a screen.
+    pub(super) fn start(screen: Option<Arc<Screen>>) -> io::Result<Self> {
         let (input_sender, inputs) = mpsc::channel(1);
         let (go_on, go_on_receiver) = sync_channel(1);
-        let shared = Arc::new(Shared::default());
-        shared.busy.store(busy, Ordering::SeqCst);
         let reader = Reader {
             inputs: input_sender,
             go_on: go_on_receiver,
-            shared: Arc::clone(&shared),
         };
-        let mut keyboard = Self {
-            inputs,
-            go_on,
-            shared,
-            above: None,
-            before: None,
-        };
-        match prompt {
-            Some(prompt) => {
-                keyboard.before = Some(tcgetattr(io::stdin())?);
-                let mut editor = new_editor().map_err(io::Error::other)?;
-                let mut printer = editor.create_external_printer().map_err(io::Error::other)?;
-                let (above, texts) = sync_channel::<String>(ABOVE_MAX);
-                keyboard.above = Some(above);
-                spawn("above-prompt", move || {
-                    while let Ok(text) = texts.recv() {
-                        if printer.print(text).is_err() {
-                            return;
-                        }
-                    }
-                })?;
-                spawn("keyboard", move || reader.prompt(editor, &prompt))?;
+        match screen {
+            Some(screen) => {
+                let editor = new_editor().map_err(io::Error::other)?;
+                spawn("keyboard", move || reader.edit(editor, &screen))?;
             }
             None => spawn("standard-input", move || reader.pipe())?,
         }
-        Ok(keyboard)
+        Ok(Self { inputs, go_on })
     }
 
     /// The next input. `None` never comes while the thread lives.
@@ -121,35 +81,6 @@ impl Keyboard {
         // Full or closed: the thread has its word, or is gone.
         let _ = self.go_on.try_send(());
     }
-
-    /// Says whether a turn streams.
-    pub(super) fn set_busy(&self, busy: bool) {
-        self.shared.busy.store(busy, Ordering::SeqCst);
-    }
-
-    /// Shows whole lines above the prompt; gives the text back where no prompt stands or it is overwhelmed.
-    pub(super) fn show_above(&self, text: String) -> Result<(), String> {
-        let Some(above) = &self.above else {
-            return Err(text);
-        };
-        above.try_send(text).map_err(|error| match error {
-            TrySendError::Full(text) | TrySendError::Disconnected(text) => text,
-        })
-    }
-
-    /// True while the prompt stands on the terminal.
-    pub(super) fn prompting(&self) -> bool {
-        self.shared.prompting.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Keyboard {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // Nothing better can be done about a terminal that is gone.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
 }
 
 // === impl Reader ===
@@ -159,31 +90,19 @@ impl Reader {
         while self.hand_over(read_line()) {}
     }
 
-    fn prompt(self, mut editor: DefaultEditor, prompt: &str) {
+    fn edit(self, mut editor: DefaultEditor, screen: &Screen) {
         let history = history_file();
         if let Some(history) = &history {
             // The first chat has none yet.
             let _ = editor.load_history(history);
         }
-        loop {
-            let input = if self.shared.busy.load(Ordering::SeqCst) {
-                match plain_line_waits() {
-                    Ok(false) => continue,
-                    Ok(true) => read_line(),
-                    Err(error) => Input::Failed(error),
-                }
-            } else {
-                self.shared.prompting.store(true, Ordering::SeqCst);
-                let line = editor.readline(prompt);
-                self.shared.prompting.store(false, Ordering::SeqCst);
-                match line {
-                    Ok(line) => Input::Line(line),
-                    Err(ReadlineError::Interrupted) => Input::Interrupted,
-                    Err(ReadlineError::Eof) => Input::End,
-                    Err(ReadlineError::Io(error)) => Input::Failed(error),
-                    Err(error) => Input::Failed(io::Error::other(error)),
-                }
+        while !self.inputs.is_closed() {
+            let input = match key_waits() {
+                Ok(false) => continue,
+                Ok(true) => edit_line(&mut editor, screen),
+                Err(error) => Err(error),
             };
+            let input = input.unwrap_or_else(Input::Failed);
             if let Input::Line(line) = &input
                 && !line.trim().is_empty()
             {
@@ -206,8 +125,24 @@ impl Reader {
     }
 }
 
-/// Waits a moment for a line that was typed while a turn streams.
-fn plain_line_waits() -> io::Result<bool> {
+/// Reads a line: with the editor at the prompt, as the terminal gives it while text streams.
+fn edit_line(editor: &mut DefaultEditor, screen: &Screen) -> io::Result<Input> {
+    let Some(prompt) = screen.begin_edit()? else {
+        return Ok(read_line());
+    };
+    let line = editor.readline(&prompt);
+    screen.end_edit()?;
+    match line {
+        Ok(line) => Ok(Input::Line(line)),
+        Err(ReadlineError::Interrupted) => Ok(Input::Interrupted),
+        Err(ReadlineError::Eof) => Ok(Input::End),
+        Err(ReadlineError::Io(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Waits a moment for a key, or for a whole line while text streams.
+fn key_waits() -> io::Result<bool> {
     let stdin = io::stdin();
     let mut descriptors = [PollFd::new(&stdin, PollFlags::IN)];
     let moment = Timespec {

@@ -5,6 +5,7 @@
 
 mod commands;
 mod keyboard;
+mod screen;
 
 use super::{
     arguments::{ChatArgs, ClientArgs, interrupted},
@@ -22,10 +23,12 @@ use quarterdeck::{
         ResetResponse, SubscribeRequest, Turn, gateway_event::Kind,
     },
 };
+use screen::Screen;
 use std::{
     collections::HashSet,
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -47,8 +50,8 @@ struct Chat {
     client: Client,
     arguments: ClientArgs,
     session: String,
-    /// A person sits there: a prompt, and errors don't end the chat.
-    interactive: bool,
+    /// The terminal where a person sits; without one, errors end the chat.
+    screen: Option<Arc<Screen>>,
     view: View,
     keyboard: Keyboard,
     /// Turns (and a reset) that were asked for here and have not ended.
@@ -57,10 +60,10 @@ struct Chat {
     steers: HashSet<String>,
     /// The line that is being dealt with, from a pipe, holds back the next one.
     line_open: bool,
+    /// A turn that was asked for here ran at the last step: its text must end its line before the prompt.
+    streamed: bool,
     /// What Ctrl-C does next.
     interrupts: u8,
-    /// Part of a line that waits for its end while the prompt stands.
-    held: String,
     /// Calls that run beside the conversation.
     calls: mpsc::Sender<Done>,
     /// The worst end of a turn, for scripts.
@@ -105,20 +108,23 @@ pub(crate) async fn chat(arguments: ChatArgs) -> Result<ExitCode, Failure> {
     let snapshot = state.session.clone().unwrap_or_default();
     // A turn that runs already is worth watching as if it had been asked for here.
     let watched = interactive && !snapshot.active_turn_id.is_empty();
-    let prompt = interactive.then(|| format!("{session}> "));
+    let screen = interactive
+        .then(|| Screen::new(format!("{session}> ")))
+        .transpose()?
+        .map(Arc::new);
     let interrupts = signal(SignalKind::interrupt())?;
     let (calls, done) = mpsc::channel(CALLS_MAX);
     let mut chat = Chat {
         client: client.clone(),
         session: session.clone(),
-        interactive,
+        screen: screen.clone(),
         view: View::new(json, true),
-        keyboard: Keyboard::start(prompt, true)?,
+        keyboard: Keyboard::start(screen.clone())?,
         unfinished: HashSet::new(),
         steers: HashSet::new(),
         line_open: false,
+        streamed: false,
         interrupts: 0,
-        held: String::new(),
         calls,
         worst: 0,
         arguments: client_arguments,
@@ -127,7 +133,6 @@ pub(crate) async fn chat(arguments: ChatArgs) -> Result<ExitCode, Failure> {
     if watched {
         chat.unfinished.insert(snapshot.active_turn_id);
     }
-    chat.keyboard.set_busy(watched);
     let request = SubscribeRequest {
         session_key: session,
         ..SubscribeRequest::default()
@@ -137,7 +142,12 @@ pub(crate) async fn chat(arguments: ChatArgs) -> Result<ExitCode, Failure> {
         after_seq: state.seq,
     });
     let updates = client.follow(request, start);
-    chat.run(updates, done, interrupts).await
+    chat.settle()?;
+    let result = chat.run(updates, done, interrupts).await;
+    if let Some(screen) = screen {
+        screen.leave();
+    }
+    result
 }
 
 /// The session's state; it is created where it is missing.
@@ -181,8 +191,11 @@ impl Chat {
             let next = tokio::select! {
                 input = self.keyboard.next(), if input_open => match input {
                     Some(Input::Line(line)) => self.line(&line, &mut interrupts).await?,
-                    Some(Input::Interrupted) => self.interrupted_at_prompt()?,
-                    Some(Input::End) if self.interactive => Next::Leave,
+                    Some(Input::Interrupted) => {
+                        self.line_open = true;
+                        self.interrupted()?
+                    }
+                    Some(Input::End) if self.screen.is_some() => Next::Leave,
                     Some(Input::End) | None => {
                         input_open = false;
                         Next::GoOn
@@ -202,7 +215,7 @@ impl Chat {
                     self.done(done)?;
                     Next::GoOn
                 }
-                _ = interrupts.recv() => self.interrupted_while_busy()?,
+                _ = interrupts.recv() => self.interrupted()?,
             };
             match next {
                 Next::GoOn => self.settle()?,
@@ -213,14 +226,14 @@ impl Chat {
 
     fn greet(&mut self, state: &GetSessionStateResponse) -> Result<(), Failure> {
         let before = state.messages.len();
-        let shown = if self.interactive {
+        let shown = if self.screen.is_some() {
             MESSAGES_BEFORE.min(before)
         } else {
             0
         };
         let (skipped, newest) = state.messages.split_at(before - shown);
         self.view.renderer.skip(skipped);
-        if !self.interactive {
+        if self.screen.is_none() {
             return Ok(());
         }
         let session = state.session.clone().unwrap_or_default();
@@ -234,37 +247,28 @@ impl Chat {
         output::write(&text)
     }
 
-    /// After each step: whether a turn streams, and whether the next line may come.
+    /// After each step: whether text streams or the prompt waits, and whether the next line may come.
     fn settle(&mut self) -> Result<(), Failure> {
         let busy = !self.unfinished.is_empty();
-        if !busy {
-            self.interrupts = if self.interactive { self.interrupts } else { 0 };
-        }
-        if !busy || self.interactive {
-            if self.line_open {
-                if !busy {
-                    self.end_line()?;
-                }
-                self.keyboard.set_busy(busy);
-                self.line_open = false;
-                self.keyboard.go_on();
-            } else if !busy {
-                self.end_line()?;
-                self.keyboard.set_busy(false);
+        if let Some(screen) = self.screen.clone() {
+            if busy {
+                screen.stream()?;
             } else {
-                self.keyboard.set_busy(true);
+                if self.line_open || self.streamed {
+                    let text = self.view.renderer.new_line();
+                    self.say(&text)?;
+                }
+                screen.wait()?;
             }
-        }
-        Ok(())
-    }
-
-    /// The prompt must begin a line.
-    fn end_line(&mut self) -> Result<(), Failure> {
-        if self.keyboard.prompting() {
+            self.streamed = busy;
+        } else if busy {
             return Ok(());
         }
-        let text = self.view.renderer.new_line();
-        self.say(text)
+        if self.line_open {
+            self.line_open = false;
+            self.keyboard.go_on();
+        }
+        Ok(())
     }
 
     async fn line(&mut self, line: &str, interrupts: &mut Signal) -> Result<Next, Failure> {
@@ -322,7 +326,7 @@ impl Chat {
             self.view.show(update)?;
         } else {
             let text = self.view.text(update);
-            self.say(text)?;
+            self.say(&text)?;
         }
         match update {
             Update::Event(event) => match &event.kind {
@@ -386,25 +390,25 @@ impl Chat {
         Ok(())
     }
 
-    fn interrupted_while_busy(&mut self) -> Result<Next, Failure> {
-        self.interrupts += 1;
-        if self.interrupts > 1 || self.unfinished.is_empty() {
-            return Err(interrupted());
-        }
-        // The terminal has put `^C` where the text was.
-        output::write("\n")?;
-        self.note("stopping the turn; Ctrl-C again leaves")?;
-        self.abort();
-        Ok(Next::GoOn)
-    }
-
-    fn interrupted_at_prompt(&mut self) -> Result<Next, Failure> {
-        self.line_open = true;
+    /// Ctrl-C: the first stops the running turn, the second leaves.
+    fn interrupted(&mut self) -> Result<Next, Failure> {
         self.interrupts += 1;
         if self.interrupts > 1 {
             return Err(interrupted());
         }
-        self.note("Ctrl-C again leaves")?;
+        if self.unfinished.is_empty() {
+            if self.screen.is_none() {
+                return Err(interrupted());
+            }
+            self.note("Ctrl-C again leaves")?;
+            return Ok(Next::GoOn);
+        }
+        if self.screen.is_some() && self.view.renderer.at_line_start() {
+            // The terminal has put `^C` there.
+            self.say("\n")?;
+        }
+        self.note("stopping the turn; Ctrl-C again leaves")?;
+        self.abort();
         Ok(Next::GoOn)
     }
 
@@ -443,7 +447,7 @@ impl Chat {
     /// A call that failed: said to a person, the end of a script.
     fn failed(&mut self, status: &Status) -> Result<(), Failure> {
         let failure = Failure::call(&self.arguments.addr, status);
-        if !self.interactive {
+        if self.screen.is_none() {
             return Err(failure);
         }
         if failure.code == UNAVAILABLE || failure.code == SOFTWARE {
@@ -453,33 +457,22 @@ impl Chat {
     }
 
     fn note(&mut self, text: &str) -> Result<(), Failure> {
-        if !self.interactive {
+        if self.screen.is_none() {
             eprintln!("quarterdeck: {text}");
             return Ok(());
         }
         let text = self.view.renderer.note(text);
-        self.say(text)
+        self.say(&text)
     }
 
-    /// Shows text: above the prompt in whole lines where it stands, else where the cursor is.
-    fn say(&mut self, text: String) -> Result<(), Failure> {
-        self.held.push_str(&text);
-        if self.held.is_empty() {
+    fn say(&mut self, text: &str) -> Result<(), Failure> {
+        if text.is_empty() {
             return Ok(());
         }
-        if !self.keyboard.prompting() {
-            let text = std::mem::take(&mut self.held);
-            return output::write(&text);
+        match &self.screen {
+            Some(screen) => screen.show(text, self.view.renderer.at_line_start()),
+            None => output::write(text),
         }
-        let Some(end) = self.held.rfind('\n') else {
-            return Ok(());
-        };
-        let rest = self.held.split_off(end + 1);
-        let lines = std::mem::replace(&mut self.held, rest);
-        if let Err(lines) = self.keyboard.show_above(lines) {
-            self.held.insert_str(0, &lines);
-        }
-        Ok(())
     }
 
     async fn newest(&self, limit: usize) -> Result<Vec<proto::Message>, Status> {

@@ -1,9 +1,9 @@
 //! `GatewayService`: each call is parsed, handed to the store or the feed, and answered. Handlers hold no state.
 //!
-//! * [`admission`]: Enqueue, Steer, and what makes sessions.
-//! * [`control`]: Abort, Reset, Delete, the queue, UpdateSession.
-//! * [`reads`]: everything that only looks.
-//! * [`streams`]: Subscribe, Run, WatchSessions.
+//! * `admission`: Enqueue, Steer, and what makes sessions.
+//! * `control`: Abort, Reset, Delete, the queue, UpdateSession.
+//! * `reads`: everything that only looks.
+//! * `streams`: Subscribe, Run, WatchSessions.
 
 mod admission;
 mod control;

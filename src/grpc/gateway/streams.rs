@@ -209,7 +209,8 @@ impl Gateway {
             let _permit = permit;
             let work = async {
                 let mut after = None;
-                while initial {
+                let mut listing = initial;
+                while listing {
                     let page = store
                         .list_sessions(&tenant, filter.clone(), after, WATCH_PAGE)
                         .await?;
@@ -220,9 +221,7 @@ impl Gateway {
                         }
                     }
                     after = page.next;
-                    if after.is_none() {
-                        break;
-                    }
+                    listing = after.is_some();
                 }
                 let mut heartbeat = tokio::time::interval(WATCH_HEARTBEAT);
                 loop {

@@ -444,7 +444,8 @@ impl SessionEdit {
         match self.hidden.wake {
             Some(row) if !self.wake_stale => Ok(Some(row)),
             Some(_) | None => Ok(unit
-                .sql("SELECT min(row) FROM turn WHERE session = ?1 AND state = 1")?
+                // Not by the index on all turns of the session: its old end is full of finished ones.
+                .sql("SELECT min(row) FROM turn INDEXED BY turn_waiting WHERE session = ?1 AND state = 1")?
                 .query_row([self.session.row.0], |row| row.get(0))?),
         }
     }

@@ -157,17 +157,20 @@ pub(super) fn list_turns(
         Some(key) => Some(session(connection, generation, tenant, key)?.row.0),
         None => None,
     };
-    let narrow = if session.is_some() {
-        "turn.session = ?2"
+    let (index, narrow) = if session.is_some() {
+        ("", "turn.session = ?2")
     } else if !states.is_empty() && states.iter().all(|state| !state.is_terminal()) {
         // These are few, and have an index.
-        "turn.state <= 4 AND ?2 IS NULL"
+        (
+            "INDEXED BY turn_unfinished",
+            "turn.state <= 4 AND ?2 IS NULL",
+        )
     } else {
-        "?2 IS NULL"
+        ("", "?2 IS NULL")
     };
     // CROSS JOIN: turns first, in their order, and never all turns of all sessions of the tenant.
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {}, session.key FROM turn CROSS JOIN session ON session.row = turn.session \
+        "SELECT {}, session.key FROM turn {index} CROSS JOIN session ON session.row = turn.session \
          WHERE {narrow} AND turn.row < ?3 AND session.tenant = ?1 ORDER BY turn.row DESC",
         rows::TURN
     ))?;
@@ -242,11 +245,11 @@ pub(super) fn events(
     limit: usize,
     max_bytes: usize,
 ) -> Answer<EventsPage> {
-    let first_seq = connection
-        .prepare_cached("SELECT first_seq FROM session WHERE row = ?1")?
-        .query_row([session.0], |row| row.get(0))
+    let log = connection
+        .prepare_cached("SELECT first_seq, head FROM session WHERE row = ?1")?
+        .query_row([session.0], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
-    let Some(first_seq) = first_seq else {
+    let Some((first_seq, head)) = log else {
         return Err(edit::gone(connection, session)?.into());
     };
     let EventsRange {
@@ -285,8 +288,8 @@ pub(super) fn events(
         looked += 1;
         page.looked = seq;
     }
-    // Nothing more is there: all up to the end of the range was looked at.
-    page.looked = page.looked.max(*through);
+    // Nothing more is there: all up to the end of the range was looked at, and nothing beyond the head can have been.
+    page.looked = page.looked.max((*through).min(head));
     Ok(page)
 }
 

@@ -63,7 +63,7 @@ fn settle(
         }
         Verdict::End(end) => {
             let resets = edit.hidden.pending_reset;
-            turns::finish(unit, edit, end, None, now)?;
+            turns::finish(unit, edit, end, turns::Witness::Crash, now)?;
             recovered.ended += 1;
             recovered.reset += u64::from(resets);
         }
@@ -82,7 +82,7 @@ fn verdict(unit: &Unit<'_>, edit: &SessionEdit, turn: &Turn) -> Verdict {
     let rule = unit.rules.agents.get(&turn.agent);
     let on_interrupt = turn
         .on_interrupt
-        .or(rule.map(|rule| rule.on_interrupt))
+        .or_else(|| rule.map(|rule| rule.on_interrupt))
         .unwrap_or(OnInterrupt::Mark);
     let max_attempts = rule.map_or(1, |rule| rule.max_attempts);
     let failed = |cause: Cause| Verdict::End(TurnEnd::Failed(cause, cause.sentence().to_owned()));

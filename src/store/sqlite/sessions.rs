@@ -199,7 +199,7 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
         let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
         if !can_fork {
             return Err(Refusal::UnsupportedByAgent {
-                agent: source.agent.clone(),
+                agent: source.agent,
                 what: "be forked",
             }
             .into());

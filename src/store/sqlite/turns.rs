@@ -33,8 +33,19 @@ pub(super) struct Ending {
     error: Option<TurnError>,
 }
 
+/// Who saw a turn end.
+pub(super) enum Witness {
+    /// Its owner, who knows the final text.
+    Owner {
+        /// Final assistant text of the turn.
+        response_text: String,
+    },
+    /// Nobody: the process died under it.
+    Crash,
+}
+
 /// A steer that was not applied.
-pub(super) struct SteerRow {
+struct SteerRow {
     row: i64,
     steer_id: Uuid,
     given: bool,
@@ -398,11 +409,21 @@ struct Requeued {
     rejected: Option<Cause>,
 }
 
+/// Whether the agent ended without a word: then nobody knows what it did with a steer that it was given. Otherwise
+/// the end itself says that it did not take it.
+fn died(end: &TurnEnd) -> bool {
+    match end {
+        TurnEnd::Failed(Cause::AgentExited | Cause::StopUnproven, _) => true,
+        TurnEnd::Failed(..) | TurnEnd::Completed(_) | TurnEnd::Stopped => false,
+    }
+}
+
 /// Makes a turn of each steer that was not applied and writes `steer_requeued`, before their turn's end.
 fn requeue_steers(
     unit: &Unit<'_>,
     edit: &mut SessionEdit,
     turn: &Turn,
+    crashed: bool,
     now: Time,
 ) -> Answer<Requeued> {
     let rejected = if edit.session.state == SessionState::Deleting {
@@ -446,7 +467,7 @@ fn requeue_steers(
         let event = Event::SteerRequeued {
             steer_id,
             turn: Box::new(shown),
-            possibly_applied: given,
+            possibly_applied: given && crashed,
         };
         edit.event(
             unit,
@@ -505,18 +526,18 @@ pub(super) fn end_turn(
 ) -> Answer<Ended> {
     let mut edit = SessionEdit::fenced(unit, fence)?;
     apply(unit, &mut edit, writes, now)?;
-    let turn = finish(unit, &mut edit, end, Some(response_text), now)?;
+    let witness = Witness::Owner { response_text };
+    let turn = finish(unit, &mut edit, end, witness, now)?;
     let session = edit.save(unit, now)?;
     Ok(Ended { turn, session })
 }
 
-/// Ends the active turn with all that goes with it. Without a `response_text` the last assistant text that is stored
-/// becomes it.
+/// Ends the active turn with all that goes with it.
 pub(super) fn finish(
     unit: &Unit<'_>,
     edit: &mut SessionEdit,
     end: TurnEnd,
-    response_text: Option<String>,
+    witness: Witness,
     now: Time,
 ) -> Answer<Turn> {
     let turn = edit
@@ -524,11 +545,11 @@ pub(super) fn finish(
         .ok_or_else(|| Fault::Broken("there is no active turn to end".into()))?;
     let about = (turn.turn_id, turn.generation);
     items::close_all(unit, edit, about, now)?;
-    let response_text = match response_text {
-        Some(text) => text,
-        None => last_text(unit, edit, about)?,
+    let (response_text, crashed) = match witness {
+        Witness::Owner { response_text } => (response_text, died(&end)),
+        Witness::Crash => (last_text(unit, edit, about)?, true),
     };
-    let requeued = requeue_steers(unit, edit, &turn, now)?;
+    let requeued = requeue_steers(unit, edit, &turn, crashed, now)?;
     let ending = Ending::of_active(&turn, end);
     edit.session.active_turn = None;
     edit.hidden.active_row = None;
@@ -551,7 +572,7 @@ pub(super) fn retry(
 ) -> Answer<()> {
     let about = (turn.turn_id, turn.generation);
     items::close_all(unit, edit, about, now)?;
-    let requeued = requeue_steers(unit, edit, &turn, now)?;
+    let requeued = requeue_steers(unit, edit, &turn, true, now)?;
     edit.session.active_turn = None;
     edit.hidden.active_row = None;
     let (position, _) = queue::make_place(unit, edit, Place::First)?;
@@ -628,28 +649,32 @@ pub(super) fn end_turn_row(
     Ok(*turn)
 }
 
-/// Text of the newest assistant message of a turn.
+/// Text of the newest assistant message of the active turn, whose messages are the newest of all.
 fn last_text(
     unit: &Unit<'_>,
     edit: &SessionEdit,
     (turn_id, generation): (Uuid, i64),
 ) -> Answer<String> {
     let mut statement = unit.sql(&format!(
-        "SELECT {} FROM message WHERE session = ?1 AND generation = ?2 AND turn_id = ?3 AND role = 2 \
-         ORDER BY row DESC LIMIT 1",
+        "SELECT {} FROM message WHERE session = ?1 AND generation = ?2 ORDER BY row DESC",
         rows::MESSAGE
     ))?;
-    let mut found = statement.query((edit.session.row.0, generation, turn_id))?;
-    let Some(row) = found.next()? else {
-        return Ok(String::new());
-    };
-    let (message, _) = rows::message(row)?;
-    Ok(message
-        .parts
-        .into_iter()
-        .filter_map(|part| match part {
-            Part::Text { text, .. } => Some(text),
-            Part::Thinking { .. } | Part::ToolCall { .. } | Part::Attachment(_) => None,
-        })
-        .collect())
+    let mut found = statement.query((edit.session.row.0, generation))?;
+    while let Some(row) = found.next()? {
+        let (message, _) = rows::message(row)?;
+        if message.turn_id != turn_id {
+            break;
+        }
+        if message.role == Role::Assistant {
+            return Ok(message
+                .parts
+                .into_iter()
+                .filter_map(|part| match part {
+                    Part::Text { text, .. } => Some(text),
+                    Part::Thinking { .. } | Part::ToolCall { .. } | Part::Attachment(_) => None,
+                })
+                .collect());
+        }
+    }
+    Ok(String::new())
 }

@@ -95,6 +95,14 @@ struct Ran {
     refusal: Option<Refusal>,
 }
 
+/// What a failed job left of its batch's transaction.
+enum Transaction {
+    /// All of it but the job's own writes.
+    Whole,
+    /// Nothing: the engine took it back.
+    Lost,
+}
+
 // === impl Writer ===
 
 impl Writer {
@@ -262,44 +270,33 @@ impl Thread {
 
     /// Runs the waiting jobs in one transaction. Jobs behind one that made the engine roll back stay waiting.
     fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) {
-        let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
-        let mut changes = Merged::default();
-        let mut result = self.execute("BEGIN IMMEDIATE");
-        if result.is_err() {
-            ran.extend(waiting.drain(..).map(|job| Ran { job, refusal: None }));
-        }
-        while let Some(mut job) = waiting.pop_front() {
-            let outcome = self.job(job.as_mut());
-            let whole = match outcome {
-                Ok(done) => {
-                    changes.add(done);
-                    ran.push(Ran { job, refusal: None });
-                    true
-                }
-                Err((refusal, whole)) => {
-                    ran.push(Ran {
-                        job,
-                        refusal: Some(refusal),
-                    });
-                    whole
-                }
-            };
-            if !whole {
-                result = Err(rusqlite::Error::ExecuteReturnedResults);
-                break;
-            }
-        }
-        if result.is_ok() {
-            result = self.execute("COMMIT");
-        }
-        if let Err(error) = result {
-            tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
-            if !self.connection.is_autocommit() {
-                let _ = self.execute("ROLLBACK");
-            }
-            for Ran { job, .. } in ran {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            tracing::error!(%error, jobs = waiting.len(), "the store can't write");
+            for job in waiting.drain(..) {
                 job.reply(Some(Refusal::StoreUnavailable));
             }
+            return;
+        }
+        let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
+        let mut changes = Merged::default();
+        while let Some(mut job) = waiting.pop_front() {
+            let refusal = match self.job(job.as_mut()) {
+                Ok(done) => {
+                    changes.add(done);
+                    None
+                }
+                Err((refusal, Transaction::Whole)) => Some(refusal),
+                Err((refusal, Transaction::Lost)) => {
+                    self.abandon(ran);
+                    job.reply(Some(refusal));
+                    return;
+                }
+            };
+            ran.push(Ran { job, refusal });
+        }
+        if let Err(error) = self.execute("COMMIT") {
+            tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
+            self.abandon(ran);
             return;
         }
         // Commit, then publish, then reply.
@@ -311,10 +308,22 @@ impl Thread {
         }
     }
 
-    /// Runs one job in its savepoint. The error's second half says whether the transaction is still whole.
-    fn job(&self, job: &mut dyn Job) -> Result<Vec<Published>, (Refusal, bool)> {
+    /// Tells the callers of a transaction that is taken back.
+    fn abandon(&self, ran: Vec<Ran>) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(%error, "the store can't take a batch back");
+        }
+        for Ran { job, .. } in ran {
+            job.reply(Some(Refusal::StoreUnavailable));
+        }
+    }
+
+    /// Runs one job in its savepoint; a failure says what is left of the transaction.
+    fn job(&self, job: &mut dyn Job) -> Result<Vec<Published>, (Refusal, Transaction)> {
         if let Err(error) = self.execute("SAVEPOINT job") {
-            return Err((Fault::from(error).into_refusal(), false));
+            return Err((Fault::from(error).into_refusal(), Transaction::Lost));
         }
         let mut unit = Unit {
             connection: &self.connection,
@@ -337,7 +346,12 @@ impl Thread {
         let whole = !self.connection.is_autocommit()
             && self.execute("ROLLBACK TO job").is_ok()
             && self.execute("RELEASE job").is_ok();
-        Err((refusal, whole))
+        let transaction = if whole {
+            Transaction::Whole
+        } else {
+            Transaction::Lost
+        };
+        Err((refusal, transaction))
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -414,13 +428,13 @@ mod tests {
     }
 
     /// A writer on a file of its own; `prepare` changes its connection.
-    fn writer(prepare: impl FnOnce(&Connection)) -> (tempfile::TempDir, Writer, Arc<Count>) {
+    fn writer(prepare: impl FnOnce(&mut Connection)) -> (tempfile::TempDir, Writer, Arc<Count>) {
         let directory = tempfile::tempdir().unwrap();
-        let (connection, identity) = schema::open_writer(directory.path()).unwrap();
+        let (mut connection, identity) = schema::open_writer(directory.path()).unwrap();
         connection
             .execute_batch("CREATE TABLE note (text TEXT NOT NULL)")
             .unwrap();
-        prepare(&connection);
+        prepare(&mut connection);
         let count = Arc::new(Count::default());
         let path = directory.path().to_owned();
         let rules = Arc::new(rules());
@@ -446,9 +460,9 @@ mod tests {
     }
 
     /// Holds the writer in a job, so that all that is queued meanwhile becomes one batch.
-    fn hold(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (entered, inside) = std::sync::mpsc::channel();
+    async fn hold(writer: &Arc<Writer>) -> SyncSender<()> {
+        let (go, wait) = sync_channel::<()>(1);
+        let (entered, inside) = oneshot::channel();
         let held = Arc::clone(writer);
         tokio::spawn(async move {
             held.call(move |_| {
@@ -458,15 +472,15 @@ mod tests {
             })
             .await
         });
-        tokio::task::block_in_place(|| inside.recv().unwrap());
+        inside.await.unwrap();
         go
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_refusal_and_a_panic_take_back_their_own_writes_alone() {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
-        let go = hold(&writer);
+        let go = hold(&writer).await;
         let first = writer.call(|unit| note(unit, "first"));
         let refused = writer.call(|unit| {
             note(unit, "refused")?;
@@ -490,7 +504,7 @@ mod tests {
         assert_eq!(notes(&writer).await, ["first", "last"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_full_disk_fails_its_job_and_the_writer_goes_on() {
         let (_directory, writer, _) = writer(|connection| {
             let pages: i64 = connection
@@ -507,7 +521,7 @@ mod tests {
         assert_eq!(notes(&writer).await, ["small"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_batch_that_does_not_commit_never_happened() {
         let (_directory, writer, count) = writer(|connection| {
             let mut commits = 0;
@@ -536,11 +550,11 @@ mod tests {
         assert_eq!(notes(&writer).await, ["one", "three"]);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn a_dropped_caller_takes_no_commit_back() {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
-        let go = hold(&writer);
+        let go = hold(&writer).await;
         {
             let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
             // Polled once: queued, not answered.

@@ -1,0 +1,389 @@
+//! The command line against a real server: what it prints, how it exits, and a chat that outlives its server (R10).
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+use support::{Gateway, Options};
+
+fn command(address: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
+    command
+        .args(arguments)
+        .env("QUARTERDECK_ADDR", address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn quarterdeck(gateway: &Gateway, arguments: &[&str]) -> Output {
+    command(&gateway.address, arguments)
+        .output()
+        .expect("the binary runs")
+}
+
+/// Standard output of a command that succeeds.
+fn said(gateway: &Gateway, arguments: &[&str]) -> String {
+    let output = quarterdeck(gateway, arguments);
+    assert_eq!(code(&output), 0, "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// An address that stays while the server behind it moves.
+struct Front {
+    address: String,
+    behind: Arc<Mutex<String>>,
+}
+
+/// A chat, or a watch, with both ends in hand.
+struct Conversation {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    /// All that was read so far.
+    read: String,
+}
+
+// === impl Front ===
+
+impl Front {
+    fn start(behind: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let behind = Arc::new(Mutex::new(behind.to_owned()));
+        let target = Arc::clone(&behind);
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let target = target.lock().expect("no panic").clone();
+                // A server that is away: the connection ends, as it would without a front.
+                let Ok(far) = TcpStream::connect(target.trim_start_matches("http://")) else {
+                    continue;
+                };
+                carry(&near, &far);
+                carry(&far, &near);
+            }
+        });
+        Self { address, behind }
+    }
+
+    /// Nobody is behind until the next move: a freed port may be another server's by then.
+    fn gone(&self) {
+        self.moved("127.0.0.1:1");
+    }
+
+    fn moved(&self, behind: &str) {
+        behind.clone_into(&mut self.behind.lock().expect("no panic"));
+    }
+}
+
+fn carry(from: &TcpStream, to: &TcpStream) {
+    let mut from = from.try_clone().expect("a handle");
+    let mut to = to.try_clone().expect("a handle");
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut bytes) {
+            if to.write_all(&bytes[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = from.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    fn start(address: &str, arguments: &[&str]) -> Self {
+        let mut child = command(address, arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        Self {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().expect("piped")),
+            child,
+            read: String::new(),
+        }
+    }
+
+    fn type_line(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("open");
+        writeln!(input, "{line}").expect("it reads");
+    }
+
+    /// Reads until the output so far contains the text.
+    fn read_until(&mut self, wanted: &str) {
+        while !self.read.contains(wanted) {
+            let bytes = self.output.fill_buf().expect("readable");
+            assert!(!bytes.is_empty(), "ended before {wanted:?}: {}", self.read);
+            let piece = String::from_utf8_lossy(bytes).into_owned();
+            let length = bytes.len();
+            self.output.consume(length);
+            self.read.push_str(&piece);
+        }
+    }
+
+    /// Ends the input and reads the rest.
+    fn finish(mut self) -> (i32, String) {
+        drop(self.input.take());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("UTF-8");
+        self.read.push_str(&rest);
+        let status = self.child.wait().expect("ours");
+        (status.code().expect("it ended by itself"), self.read)
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A child that must not outlive its test.
+struct Gone(Child);
+
+#[test]
+fn send_prints_the_answer_and_exits_as_the_turn_ended() {
+    let gateway = Gateway::start();
+    assert_eq!(
+        said(&gateway, &["send", "a", "hello", "world"]),
+        "hello world\n"
+    );
+    // Thinking and tools are for terminals; a script gets what the agent said.
+    assert_eq!(
+        said(&gateway, &["send", "a", "!think=hm !tool=bash done"]),
+        "done\n"
+    );
+    let failed = quarterdeck(&gateway, &["send", "a", "!fail=no_way x"]);
+    assert_eq!(code(&failed), 70);
+    let problem = text(&failed.stderr);
+    assert!(problem.contains("AGENT_ERROR: no_way"), "{problem}");
+
+    let mut piped = command(&gateway.address, &["send", "a", "--json"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut input = piped.stdin.take().expect("piped");
+    input.write_all(b"from a pipe\n").expect("it reads");
+    drop(input);
+    let output = piped.wait_with_output().expect("it ends");
+    let events: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect();
+    assert_eq!(events[0]["turnQueued"]["turn"]["text"], "from a pipe");
+    let last = events.last().expect("events");
+    assert_eq!(last["turnEnded"]["turn"]["responseText"], "from a pipe");
+}
+
+#[test]
+fn a_repeated_request_id_never_runs_twice() {
+    let gateway = Gateway::start();
+    let once = ["send", "a", "--request-id", "r1", "once"];
+    assert_eq!(said(&gateway, &once), "once\n");
+    assert_eq!(said(&gateway, &once), "once\n");
+    let conflict = quarterdeck(&gateway, &["send", "a", "--request-id", "r1", "other"]);
+    assert_eq!(code(&conflict), 73);
+    let problem = text(&conflict.stderr);
+    assert!(
+        problem.starts_with("quarterdeck: IDEMPOTENCY_CONFLICT: "),
+        "{problem}"
+    );
+    assert_eq!(said(&gateway, &["history", "a"]), "> once\nonce\n");
+}
+
+#[test]
+fn a_running_turn_is_steered_queued_behind_and_stopped() {
+    let gateway = Gateway::start();
+    let turn = said(&gateway, &["send", "a", "-d", "!hang"]);
+    let turn = turn.trim();
+    let waiting = said(&gateway, &["send", "a", "-d", "later"]);
+    let waiting = waiting.trim();
+    assert!(said(&gateway, &["queue", "a"]).starts_with(waiting));
+    let busy = quarterdeck(&gateway, &["send", "a", "--on-busy", "reject", "x"]);
+    assert_eq!(code(&busy), 65);
+    assert!(text(&busy.stderr).contains("SESSION_BUSY"));
+    let steered = said(&gateway, &["steer", "a", "--turn", turn, "mind", "this"]);
+    assert_eq!(steered, format!("steers {turn}\n"));
+    said(
+        &gateway,
+        &["queue", "a", "--update", waiting, "--text", "edited"],
+    );
+    let removed = said(&gateway, &["queue", "a", "--remove", waiting]);
+    assert!(
+        removed.contains("rejected") && removed.contains("edited"),
+        "{removed}"
+    );
+    let stopped = said(&gateway, &["abort", "a", "--clear-queue"]);
+    assert!(
+        stopped.starts_with(&format!("stopped {turn}\n")),
+        "{stopped}"
+    );
+    assert_eq!(said(&gateway, &["abort", "a"]), "no turn was running\n");
+    assert_eq!(
+        said(&gateway, &["reset", "a"]),
+        "a fresh conversation: generation 2\n"
+    );
+    let unknown = quarterdeck(&gateway, &["steer", "nobody", "x"]);
+    assert_eq!(code(&unknown), 66);
+    let problem = text(&unknown.stderr);
+    assert!(
+        problem.starts_with("quarterdeck: SESSION_NOT_FOUND: "),
+        "{problem}"
+    );
+    let sessions = said(&gateway, &["sessions", "--json", "--prefix", "a"]);
+    let session: serde_json::Value = serde_json::from_str(sessions.trim()).expect("one session");
+    assert_eq!(session["sessionKey"], "a");
+    assert_eq!(session["generation"], "2");
+}
+
+#[test]
+fn a_chat_from_a_pipe_takes_each_line_when_the_turn_before_has_ended() {
+    let gateway = Gateway::start();
+    let mut chat = Conversation::start(&gateway.address, &["chat", "a"]);
+    chat.type_line("!delay=5ms one two");
+    chat.type_line("!think=well !tool=bash three");
+    chat.type_line("/reset");
+    chat.type_line("!history");
+    chat.type_line("/history");
+    let (code, shown) = chat.finish();
+    assert_eq!(code, 0);
+    let expected = "one two\nwell\n* bash {\"text\":\"three\"} -> ok {\"output\":\"three\"}\nthree\n\
+                    [a fresh conversation: generation 2]\n0\n> !history\n0\n";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_chat_outlives_its_server_and_shows_each_completed_text_once() {
+    let mut gateway = Gateway::start();
+    let front = Front::start(&gateway.address);
+    let mut chat = Conversation::start(&front.address, &["chat", "a"]);
+    chat.type_line("before");
+    chat.read_until("before\n");
+    let words: Vec<String> = (0..1000).map(|number| format!("w{number}.")).collect();
+    chat.type_line(&format!("!delay=20ms {}", words.join(" ")));
+    chat.read_until("w20.");
+    front.gone();
+    gateway.kill();
+    gateway.restart();
+    front.moved(&gateway.address);
+    chat.read_until("interrupted: GATEWAY_CRASHED");
+    chat.type_line("after");
+    chat.read_until("after\n");
+    // A drain: the turn that waits runs when the server is back.
+    chat.type_line("!delay=20ms once more until the end");
+    chat.read_until("once");
+    front.gone();
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    gateway.restart();
+    front.moved(&gateway.address);
+    chat.read_until("more until the end\n");
+    chat.type_line("last");
+    let (code, shown) = chat.finish();
+    assert_eq!(code, 75, "a turn was interrupted");
+    for text in ["before\n", "after\n", "once more until the end\n", "last\n"] {
+        assert_eq!(shown.matches(text).count(), 1, "{text}: {shown}");
+    }
+    for word in &words {
+        assert!(shown.matches(word.as_str()).count() <= 1, "{word}: {shown}");
+    }
+    gateway.check_store();
+}
+
+#[test]
+fn a_watch_prints_each_durable_event_once_over_a_restart() {
+    let mut gateway = Gateway::start();
+    let front = Front::start(&gateway.address);
+    said(&gateway, &["send", "a", "one"]);
+    let arguments = ["watch", "a", "--json", "--from-oldest"];
+    let mut watch = Conversation::start(&front.address, &arguments);
+    watch.read_until("caughtUp");
+    front.gone();
+    gateway.kill();
+    gateway.restart();
+    front.moved(&gateway.address);
+    said(&gateway, &["send", "a", "two"]);
+    watch.read_until(r#""responseText":"two""#);
+    let read = watch.read.clone();
+    drop(Gone(watch.child));
+    let (whole, _) = read.rsplit_once('\n').expect("lines");
+    let seqs: Vec<i64> = whole
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("one object a line"))
+        .filter_map(|event| {
+            event["seq"]
+                .as_str()
+                .map(|seq| seq.parse().expect("a number"))
+        })
+        .collect();
+    let dense: Vec<i64> = (1..).take(seqs.len()).collect();
+    assert_eq!(seqs, dense);
+}
+
+#[test]
+fn a_second_server_on_one_directory_exits_75_and_names_the_holder() {
+    let gateway = Gateway::with(Options::default());
+    let data = gateway.data();
+    let data = data.to_str().expect("UTF-8");
+    let second = quarterdeck(
+        &gateway,
+        &["serve", "--listen", "127.0.0.1:0", "--data-dir", data],
+    );
+    assert_eq!(code(&second), 75);
+    let problem = text(&second.stderr);
+    assert!(problem.contains(&gateway.pid().to_string()), "{problem}");
+}
+
+#[test]
+fn a_reader_over_a_restore_is_told_and_goes_on_in_the_new_log() {
+    let mut gateway = Gateway::start();
+    let front = Front::start(&gateway.address);
+    said(&gateway, &["send", "a", "kept"]);
+    let data = gateway.data();
+    let data = data.to_str().expect("UTF-8");
+    let backup = gateway.directory.path().join("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    said(&gateway, &["backup", backup, "--data-dir", data]);
+    said(&gateway, &["send", "a", "lost"]);
+    let mut chat = Conversation::start(&front.address, &["chat", "a"]);
+    chat.type_line("lost too");
+    chat.read_until("lost too\n");
+    front.gone();
+    gateway.kill();
+    // A store is never written over.
+    let refused = quarterdeck(&gateway, &["restore", backup, "--data-dir", data]);
+    assert_eq!(code(&refused), 74, "{}", text(&refused.stdout));
+    std::fs::remove_dir_all(data).expect("ours");
+    said(&gateway, &["restore", backup, "--data-dir", data]);
+    gateway.restart();
+    front.moved(&gateway.address);
+    chat.type_line("new");
+    chat.read_until("new\n");
+    let (code, shown) = chat.finish();
+    assert_eq!(code, 0);
+    assert_eq!(shown, "lost too\nnew\n");
+    assert_eq!(
+        said(&gateway, &["history", "a"]),
+        "> kept\nkept\n> new\nnew\n"
+    );
+}
