@@ -40,8 +40,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// What is measured beside each other.
 struct Contestants {
-    _gateway: Server,
-    _peer: Server,
+    gateway_server: Server,
+    peer_server: Server,
     gateway: Client,
     peer: Client,
     store: Arc<SqliteStore>,
@@ -54,6 +54,9 @@ struct Contestants {
 struct Samples {
     gateway: Vec<Load>,
     peer: Vec<Load>,
+    /// Microseconds of CPU per call.
+    gateway_cpu: Vec<f64>,
+    peer_cpu: Vec<f64>,
     store: Vec<Load>,
     bare: Vec<Load>,
     single: Vec<Load>,
@@ -109,6 +112,11 @@ fn rates(callers: usize, samples: &Samples) -> Vec<Row> {
         rows.push(row("bare SQLite writer, a commit each", &samples.single, 5.0, true));
         let p99 = |loads: &[Load]| Spread::of(loads.iter().map(|load| load.p99 / 1000.0).collect());
         let p50 = |loads: &[Load]| Spread::of(loads.iter().map(|load| load.p50 / 1000.0).collect());
+        let (cpu, peer_cpu) = (Spread::of(samples.gateway_cpu.clone()), Spread::of(samples.peer_cpu.clone()));
+        rows.push(
+            Row::shown(format!("{what}, CPU of the server per call"), cpu.show("µs", 0))
+                .against(format!("bare tonic unary {}", peer_cpu.show("µs", 0)), peer_cpu.median / cpu.median),
+        );
         let (middle, end) = (p50(&samples.gateway), p99(&samples.gateway));
         rows.push(Row::shown(
             format!("{what}, p50 and p99"),
@@ -174,8 +182,8 @@ impl Contestants {
         let bare_single = bare.pop().expect("two were made");
         let bare = bare.pop().expect("two were made");
         Self {
-            _gateway: server,
-            _peer: peer_server,
+            gateway_server: server,
+            peer_server,
             gateway,
             peer,
             store,
@@ -185,8 +193,15 @@ impl Contestants {
     }
 
     async fn sample(&self, callers: usize, span: Duration, samples: &mut Samples) {
-        samples.peer.push(remote(&self.peer, callers, span).await);
-        samples.gateway.push(remote(&self.gateway, callers, span).await);
+        for (client, server, loads, cpu) in [
+            (&self.peer, &self.peer_server, &mut samples.peer, &mut samples.peer_cpu),
+            (&self.gateway, &self.gateway_server, &mut samples.gateway, &mut samples.gateway_cpu),
+        ] {
+            let before = server.cpu();
+            let load = remote(client, callers, span).await;
+            cpu.push((server.cpu() - before).as_micros() as f64 / load.calls as f64);
+            loads.push(load);
+        }
         samples.bare.push(bare(&self.bare, callers, span).await);
         let store = self.store.clone();
         let text = text();

@@ -1,6 +1,6 @@
 //! The floors of fan-out: the least that any server must do to bring the same bytes to the same streams.
 //!
-//! * `tcp`: HTTP/2 frames made by hand, one buffer and one blocking write per connection and burst.
+//! * `tcp`: HTTP/2 frames made by hand, one task per connection, one buffer and one write per connection and burst.
 //! * `h2`: the bare h2 crate, one task per stream, one DATA frame per stream and burst.
 //!
 //! Commands on standard input: `open CONNECTIONS READERS` before the readers dial in, `burst COUNT`.
@@ -11,13 +11,15 @@ use super::{
 };
 use bytes::{BufMut, Bytes};
 use std::{
-    io::{self, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
 };
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{TcpListener, TcpStream, unix::pipe},
     sync::watch,
+    task::JoinSet,
 };
 
 /// Payload of a DATA frame at most: what a client takes that doesn't say otherwise.
@@ -26,47 +28,50 @@ const DATA_MAX: usize = 16_384;
 const STATUS_OK: u8 = 0x88;
 
 /// Serves until standard input ends.
-pub fn tcp() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    announce(listener.local_addr().expect("bound"));
-    let mut connections: Vec<(TcpStream, usize)> = Vec::new();
-    let mut out = Vec::new();
-    for line in io::stdin().lines() {
-        match Command::parse(&line.expect("readable")) {
+#[tokio::main(flavor = "current_thread")]
+pub async fn tcp() {
+    let listener = listen().await;
+    let (bursts, newest) = watch::channel(Bytes::new());
+    let mut tasks = JoinSet::new();
+    let mut commands = commands();
+    while let Some(line) = commands.next_line().await.expect("readable") {
+        match Command::parse(&line) {
             Command::Open {
-                connections: count,
+                connections,
                 readers,
             } => {
-                connections.clear();
-                for place in 0..count {
-                    let (socket, _) = listener.accept().expect("a reader dials in");
-                    socket.set_nodelay(true).expect("a TCP socket");
-                    let streams = (place..readers).step_by(count).count();
-                    connections.push((socket, streams));
-                }
-                let caught_up = producer::caught_up();
-                for (socket, streams) in &mut connections {
-                    out.clear();
-                    put_frame_header(&mut out, 0, SETTINGS, 0, 0);
-                    for stream in ids(*streams) {
-                        put_frame_header(&mut out, 1, HEADERS, END_HEADERS, stream);
-                        out.put_u8(STATUS_OK);
-                        put_data(&mut out, stream, &caught_up);
-                    }
-                    socket.write_all(&out).expect("the reader reads");
+                tasks.abort_all();
+                for place in 0..connections {
+                    let (socket, _) = listener.accept().await.expect("a reader dials in");
+                    let streams = (place..readers).step_by(connections).count();
+                    let mut newest = newest.clone();
+                    newest.mark_unchanged();
+                    tasks.spawn(tcp_connection(socket, streams, newest));
                 }
             }
-            Command::Burst(count) => {
-                let frames = producer::burst(count);
-                for (socket, streams) in &mut connections {
-                    out.clear();
-                    out.reserve(*streams * (frames.len() + FRAME_HEADER));
-                    ids(*streams).for_each(|stream| put_data(&mut out, stream, &frames));
-                    socket.write_all(&out).expect("the reader reads");
-                }
-            }
+            Command::Burst(count) => drop(bursts.send_replace(producer::burst(count))),
             Command::Pace { .. } => panic!("this floor is for bursts"),
         }
+    }
+}
+
+/// Writes each burst to each of its streams. What the reader sends is never read: it is a few bytes.
+async fn tcp_connection(mut socket: TcpStream, streams: usize, mut newest: watch::Receiver<Bytes>) {
+    socket.set_nodelay(true).expect("a TCP socket");
+    let caught_up = producer::caught_up();
+    let mut out = Vec::new();
+    put_frame_header(&mut out, 0, SETTINGS, 0, 0);
+    for stream in ids(streams) {
+        put_frame_header(&mut out, 1, HEADERS, END_HEADERS, stream);
+        out.put_u8(STATUS_OK);
+        put_data(&mut out, stream, &caught_up);
+    }
+    // An error is the reader's leaving.
+    while socket.write_all(&out).await.is_ok() && newest.changed().await.is_ok() {
+        let frames = newest.borrow_and_update().clone();
+        out.clear();
+        out.reserve(streams * (frames.len() + FRAME_HEADER));
+        ids(streams).for_each(|stream| put_data(&mut out, stream, &frames));
     }
 }
 
@@ -84,8 +89,7 @@ fn put_data(out: &mut Vec<u8>, stream: u32, frames: &[u8]) {
 /// Serves until standard input ends.
 #[tokio::main(flavor = "current_thread")]
 pub async fn h2() {
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    announce(listener.local_addr().expect("bound"));
+    let listener = listen().await;
     let (bursts, newest) = watch::channel(Bytes::new());
     let accept = async {
         loop {
@@ -95,10 +99,8 @@ pub async fn h2() {
         }
     };
     let command = async {
-        let input = io::stdin().as_fd().try_clone_to_owned().expect("an open descriptor");
-        let input = tokio::net::unix::pipe::Receiver::from_owned_fd(input).expect("a pipe");
-        let mut lines = BufReader::new(input).lines();
-        while let Some(line) = lines.next_line().await.expect("readable") {
+        let mut commands = commands();
+        while let Some(line) = commands.next_line().await.expect("readable") {
             match Command::parse(&line) {
                 Command::Open { .. } => {}
                 Command::Burst(count) => drop(bursts.send_replace(producer::burst(count))),
@@ -116,7 +118,7 @@ pub async fn h2() {
         .await;
 }
 
-async fn h2_connection(socket: tokio::net::TcpStream, newest: watch::Receiver<Bytes>) {
+async fn h2_connection(socket: TcpStream, newest: watch::Receiver<Bytes>) {
     let mut connection = h2::server::handshake(socket).await.expect("our client speaks HTTP/2");
     // Accepting is what drives the connection. An error is the reader's leaving.
     while let Some(Ok((_, mut respond))) = connection.accept().await {
@@ -131,6 +133,18 @@ async fn h2_connection(socket: tokio::net::TcpStream, newest: watch::Receiver<By
             }
         });
     }
+}
+
+async fn listen() -> TcpListener {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    announce(listener.local_addr().expect("bound"));
+    listener
+}
+
+/// What the report asks for, line by line.
+fn commands() -> Lines<BufReader<pipe::Receiver>> {
+    let input = io::stdin().as_fd().try_clone_to_owned().expect("an open descriptor");
+    BufReader::new(pipe::Receiver::from_owned_fd(input).expect("a pipe")).lines()
 }
 
 /// Tells the parent where we listen.

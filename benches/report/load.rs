@@ -14,6 +14,8 @@ const WARM: Duration = Duration::from_millis(200);
 /// What callers saw.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
+    /// Calls, those before the ones that count included.
+    pub calls: u64,
     pub per_second: f64,
     /// Microseconds.
     pub p50: f64,
@@ -53,6 +55,7 @@ pub async fn load(callers: usize, span: Duration, call: impl AsyncFn(u64) + 'sta
     }
     let mut waits = waits.take();
     Load {
+        calls: numbers.get(),
         per_second: waits.len() as f64 / span.as_secs_f64(),
         p50: quantile(&mut waits, 0.5),
         p99: quantile(&mut waits, 0.99),

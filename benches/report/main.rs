@@ -65,7 +65,7 @@ fn main() {
         }
     } else {
         Plan {
-            samples: 3,
+            samples: 5,
             span: Duration::from_millis(700),
         }
     };
