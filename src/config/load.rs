@@ -11,8 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Variables that are no keys: the file's name, what client commands read, and the mark on agents' processes.
-const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "ADDR", "KEY", "NODE"];
+/// Variables that are no keys: the file's name, what client commands read, and the marks on agents' processes.
+const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "ADDR", "KEY", "NODE", "PROCESS"];
+/// Beginnings of variables that are no keys: what the project's tests read, and what Kubernetes sets in every
+/// container beside a service that is called `quarterdeck`.
+const OTHER_BEGINNINGS: [&str; 4] = ["TEST_", "SERVICE_HOST", "SERVICE_PORT", "PORT"];
 /// Longest agent name, in bytes.
 const AGENT_NAME_MAX_BYTES: usize = 63;
 
@@ -125,7 +128,8 @@ impl Loader {
     }
 
     pub(super) fn variable(&mut self, name: &str, value: &str) {
-        if OTHER_VARIABLES.contains(&name) {
+        let other = OTHER_BEGINNINGS.iter().any(|begin| name.starts_with(begin));
+        if other || OTHER_VARIABLES.contains(&name) {
             return;
         }
         let place = variable_place(name);

@@ -39,6 +39,8 @@ fn every_problem_is_reported_at_once_with_its_place() {
             ("QUARTERDECK_TYPO", "1"),
             ("QUARTERDECK_AGENTS__PI__MAX_ATTEMPTS", "0"),
             ("QUARTERDECK_KEY", "a client's"),
+            ("QUARTERDECK_PORT_7777_TCP_ADDR", "10.0.0.1"),
+            ("QUARTERDECK_SERVICE_PORT", "7777"),
             ("PATH", "/bin"),
         ]),
         flags: vec![("default_agent".into(), "nobody".into())],

@@ -176,6 +176,7 @@ impl Store for Log {
         lock(&self.0).turn.clone().filter(|t| t.turn_id == turn_id)
             .ok_or_else(|| Refusal::TurnNotFound { turn_id: turn_id.to_string() })
     }
+    async fn last_position(&self, _: SessionRow) -> Result<Option<i64>, Refusal> { unreachable!() }
     async fn enqueue(&self, _: Enqueue) -> Result<Committed, Refusal> { unreachable!() }
     async fn steer(&self, _: Steer) -> Result<Committed, Refusal> { unreachable!() }
     async fn abort(&self, _: Abort) -> Result<Committed, Refusal> { unreachable!() }

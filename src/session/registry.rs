@@ -31,8 +31,8 @@ use tracing::{error, warn};
 
 /// How often queued turns are looked at for expiry, and work for which there was no room.
 const TICK: Duration = Duration::from_secs(1);
-/// How often there is housekeeping, where the last round left nothing to do.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+/// How often there is housekeeping, where the last round left nothing to do. A round looks at some hundred sessions.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
 /// Time that actors have to end after the drain's window: proof of a kill, and the commit.
 const END_MAX: Duration = Duration::from_secs(12);
 
@@ -141,7 +141,8 @@ impl RegistryTask {
         let mut drain = self.workshop.drain.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut maintain_at = Instant::now() + MAINTAIN_EVERY;
+        // The first round at once: a server that is started often must keep house too.
+        let mut maintain_at = Instant::now();
         let mut give_up_at: Option<Instant> = None;
         self.refill().await;
         loop {

@@ -278,7 +278,7 @@ pub struct Receipt {
     pub queue_position: i32,
     /// Turns that it took from the queue.
     pub cleared: Vec<Uuid>,
-    /// Abort: false where there was nothing (left) to stop at the commit.
+    /// Abort, Reset: false where there was nothing (left) to stop at the commit.
     pub stopping: bool,
 }
 
@@ -560,6 +560,8 @@ pub trait Store: Send + Sync + 'static {
     async fn session(&self, tenant: &str, key: &SessionKey) -> Result<Arc<Session>, Refusal>;
     /// The session of a row, in any state; `None` when it is gone.
     async fn session_by_row(&self, row: SessionRow) -> Result<Option<Arc<Session>>, Refusal>;
+    /// Position of the last event of a session that is gone, for as long as its tombstone is kept.
+    async fn last_position(&self, row: SessionRow) -> Result<Option<i64>, Refusal>;
     /// Sessions of a tenant after a position.
     async fn list_sessions(
         &self,

@@ -183,7 +183,8 @@ pub fn attachment(reference: &AttachmentRef) -> proto::AttachmentRef {
     }
 }
 
-fn full_size(json: &Json) -> i64 {
+/// Size before a cut; 0 where nothing was cut.
+pub fn full_size(json: &Json) -> i64 {
     json.full_size
         .map_or(0, |n| i64::try_from(n).unwrap_or(i64::MAX))
 }
@@ -367,7 +368,7 @@ pub fn event(event: &Event) -> Kind {
         } => Kind::SteerAccepted(proto::SteerAccepted {
             steer_id: steer_id.to_string(),
             turn_id: turn_id.to_string(),
-            text: text.clone(),
+            text: cut(text, TURN_TEXT_IN_EVENT_MAX_BYTES).to_owned(),
         }),
         Event::SteerApplied { steer_id } => Kind::SteerApplied(proto::SteerApplied {
             steer_id: steer_id.to_string(),
@@ -396,7 +397,7 @@ pub fn event(event: &Event) -> Kind {
             tokens_before,
         } => Kind::CompactionCompleted(proto::CompactionCompleted {
             reason: reason.clone(),
-            summary: summary.clone(),
+            summary: cut(summary, TURN_TEXT_IN_EVENT_MAX_BYTES).to_owned(),
             aborted: *aborted,
             error_message: error_message.clone(),
             tokens_before: *tokens_before,

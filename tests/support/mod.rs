@@ -106,6 +106,33 @@ impl Gateway {
         (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
     }
 
+    /// Sets a variable for the next start.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// Starts it again, and kills it with -9 after this time, ready or not.
+    pub async fn start_and_kill(&mut self, after: Duration) {
+        self.child = spawn(&self.data(), &self.arguments, &self.environment);
+        tokio::time::sleep(after).await;
+        self.kill();
+    }
+
+    /// Waits for its end without holding up the runtime; returns the exit code.
+    pub async fn ended(&mut self, within: Duration) -> Option<i32> {
+        let deadline = std::time::Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it was ours") {
+                return status.code();
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the server does not end"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// A connected client.
     pub async fn client(&self) -> Client {
         connect(&self.address).await
@@ -140,14 +167,21 @@ fn launch(
     arguments: &[OsString],
     environment: &[(String, String)],
 ) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
-    // What the test run is told by variables is not the server's configuration.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("QUARTERDECK_") {
-            command.env_remove(name);
-        }
-    }
-    let mut child = command
+    let mut child = spawn(data, arguments, environment);
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped"))
+        .read_line(&mut line)
+        .expect("readable");
+    let address = line
+        .trim()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("the server said {line:?}; TEST_LOG=1 shows its log"))
+        .to_owned();
+    (child, address)
+}
+
+fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)
@@ -161,17 +195,7 @@ fn launch(
             Stdio::null()
         })
         .spawn()
-        .expect("the binary starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().expect("piped"))
-        .read_line(&mut line)
-        .expect("readable");
-    let address = line
-        .trim()
-        .strip_prefix("listening on ")
-        .unwrap_or_else(|| panic!("the server said {line:?}; TEST_LOG=1 shows its log"))
-        .to_owned();
-    (child, address)
+        .expect("the binary starts")
 }
 
 /// A connected client.

@@ -3,18 +3,22 @@
 use super::{Gateway, admission};
 use crate::{
     domain::{
+        event::EventKind,
+        ids::SessionRow,
+        limits::EVENTS_PAGE_MAX_BYTES,
         refusal::Refusal,
         session::SessionState,
         turn::{Cause, TurnState},
     },
     proto,
-    store::{Abort, UpdateQueued, UpdateSession},
+    store::{Abort, EventsRange, UpdateQueued, UpdateSession},
     wire::{
         encode::{self, TurnTexts},
         parse::Fields,
     },
 };
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
 const DELETE_MAX: Duration = Duration::from_secs(60);
@@ -63,14 +67,29 @@ impl Gateway {
             .filter(|turn| receipt.stopping && !turn.state.is_terminal())
         {
             let turn_id = stopping.turn_id;
-            if let Some(tail) = self.tail_of(committed.session.row).await? {
-                tail.until(|session| session.active_turn != Some(turn_id))
-                    .await;
-            }
-            *stopping = self
-                .store
-                .turn(&self.principal().tenant, &key, turn_id)
-                .await?;
+            let tail = self.tail_of(committed.session.row).await?;
+            // Asked for before the look, so that no end falls between.
+            let waiter = tail.as_ref().map(|tail| tail.turn_waiter(turn_id));
+            let active = tail
+                .as_ref()
+                .is_some_and(|tail| tail.session().active_turn == Some(turn_id));
+            *stopping = match waiter {
+                // Told by the commit itself: a Delete may take the turn's row right behind it.
+                Some(ended) if active => ended.await.as_ref().clone(),
+                Some(_) | None => {
+                    self.store
+                        .turn(&self.principal().tenant, &key, turn_id)
+                        .await?
+                }
+            };
+        }
+        let mut seq = receipt.seq;
+        if let Some(turn) = turn
+            .as_ref()
+            .filter(|turn| receipt.stopping && turn.state.is_terminal())
+        {
+            let ended = (EventKind::TURN_ENDED, Some(turn.turn_id));
+            seq = self.reached(committed.session.row, seq, ended).await?;
         }
         let stopped = turn
             .as_ref()
@@ -79,7 +98,7 @@ impl Gateway {
             aborted: receipt.stopping && stopped,
             turn: turn.map(|turn| encode::turn(&turn, TurnTexts::Cut)),
             cleared_turn_ids: receipt.cleared.iter().map(ToString::to_string).collect(),
-            seq: receipt.seq,
+            seq,
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
         })
@@ -119,6 +138,11 @@ impl Gateway {
                     .await;
             }
         }
+        let mut seq = committed.receipt.seq;
+        if committed.receipt.stopping {
+            let reset = (EventKind::SESSION_RESET, None);
+            seq = self.reached(session.row, seq, reset).await?;
+        }
         Ok(proto::ResetResponse {
             session: Some(encode::session(&session)),
             rejected_turn_ids: committed
@@ -127,7 +151,7 @@ impl Gateway {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            seq: committed.receipt.seq,
+            seq,
             replayed: committed.replayed,
             log_id: session.log_id.to_string(),
         })
@@ -155,21 +179,61 @@ impl Gateway {
         let committed = self
             .carry_out(async move { store.delete_session(caller).await })
             .await?;
-        if committed.session.state != SessionState::Deleted
-            && let Some(tail) = self.tail_of(committed.session.row).await?
-        {
-            let gone = tail.until(|session| session.state == SessionState::Deleted);
-            tokio::time::timeout(DELETE_MAX, gone)
-                .await
-                .map_err(|_| Refusal::SessionDeleting {
-                    key: key.to_string(),
-                })?;
+        // Gone before this call: another one did the work.
+        let replayed = committed.replayed || committed.session.state == SessionState::Deleted;
+        let session = committed.session;
+        let mut seq = session.head;
+        if session.state != SessionState::Deleted {
+            seq = match self.tail_of(session.row).await? {
+                Some(tail) => {
+                    let gone = tail.until(|session| session.state == SessionState::Deleted);
+                    tokio::time::timeout(DELETE_MAX, gone)
+                        .await
+                        .map_err(|_| Refusal::SessionDeleting {
+                            key: key.to_string(),
+                        })?
+                        .head
+                }
+                None => self.store.last_position(session.row).await?.unwrap_or(seq),
+            };
         }
         Ok(proto::DeleteSessionResponse {
-            seq: committed.receipt.seq,
-            replayed: committed.replayed,
-            log_id: committed.session.log_id.to_string(),
+            seq,
+            replayed,
+            log_id: session.log_id.to_string(),
         })
+    }
+
+    /// Position of the first such event after the commit of a command that waited for it: what the call reached, the
+    /// same for each repeat. The commit's own position where the event stands before it or is not kept any more.
+    async fn reached(
+        &self,
+        session: SessionRow,
+        commit: i64,
+        (kind, turn_id): (EventKind, Option<Uuid>),
+    ) -> Result<i64, Refusal> {
+        let mut range = EventsRange {
+            after: commit,
+            through: i64::MAX,
+            kinds: vec![kind],
+            turn_id,
+        };
+        loop {
+            let read = self
+                .store
+                .events(session, range.clone(), 1, EVENTS_PAGE_MAX_BYTES);
+            let page = match read.await {
+                Err(Refusal::SessionDeleted { .. }) => return Ok(commit),
+                page => page?,
+            };
+            if let Some(event) = page.events.first() {
+                return Ok(event.seq);
+            }
+            if page.looked <= range.after || page.looked == range.through {
+                return Ok(commit);
+            }
+            range.after = page.looked;
+        }
     }
 
     pub(super) async fn update_session(

@@ -257,7 +257,7 @@ impl Gateway {
                         .as_ref()
                         .map(|json| json.text.clone())
                         .unwrap_or_default(),
-                    full_size: 0,
+                    full_size: tool.partial_result.as_ref().map_or(0, encode::full_size),
                 })
                 .collect(),
             seq: look.head,

@@ -163,12 +163,15 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
         let now = caller.now;
         let mut edit = requests::usable(unit, &caller)?;
         require_generation(&caller, edit.admission_generation())?;
-        if edit.hidden.pending_reset {
-            // Joins the one that is pending: the same generation comes of both.
-            let session = edit.save(unit, now)?;
-            return Ok(Done::session(session));
-        }
         let cleared = queue::take_all(unit, &mut edit, Cause::SessionReset, now)?;
+        if edit.hidden.pending_reset {
+            // Joins the one that is pending: the same generation comes of both. What was accepted between the two is
+            // from before this one all the same, and must not run after it.
+            let session = edit.save(unit, now)?;
+            let mut done = Done::session(session).with_cleared(cleared);
+            done.receipt.stopping = true;
+            return Ok(done);
+        }
         edit.hidden.pending_reset = true;
         let stop = Stop {
             cause: Cause::SessionReset,
@@ -180,8 +183,11 @@ pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
             complete_reset(unit, &mut edit, now)?;
             edit.settle_state(None);
         }
+        let stopping = edit.hidden.pending_reset;
         let session = edit.save(unit, now)?;
-        Ok(Done::session(session).with_cleared(cleared))
+        let mut done = Done::session(session).with_cleared(cleared);
+        done.receipt.stopping = stopping;
+        Ok(done)
     })
 }
 

@@ -117,6 +117,14 @@ pub(super) fn gone(connection: &Connection, row: SessionRow) -> Answer<Refusal> 
     Ok(Refusal::SessionDeleted { key })
 }
 
+/// Position of the last event of a session that is gone.
+pub(super) fn last_position(connection: &Connection, row: SessionRow) -> Answer<Option<i64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT head FROM tombstone WHERE session = ?1")?;
+    let mut found = statement.query([row.0])?;
+    Ok(found.next()?.map(|row| row.get(0)).transpose()?)
+}
+
 // === impl SessionEdit ===
 
 impl SessionEdit {

@@ -303,6 +303,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn last_position(&self, row: SessionRow) -> Result<Option<i64>, Refusal> {
+        self.read(move |connection, _| edit::last_position(connection, row))
+            .await
+    }
+
     async fn list_sessions(
         &self,
         tenant: &str,

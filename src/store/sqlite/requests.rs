@@ -187,19 +187,18 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
                 key: caller.key.as_str().to_owned(),
             }
             .into()),
-            WhenGone::Confirm => Ok(Committed {
-                session: Arc::new(deleted(
-                    unit,
-                    caller,
-                    kept.session,
-                    kept.session_uid,
-                    receipt.seq,
-                )),
-                receipt,
-                turn: None,
-                cleared: Vec::new(),
-                replayed: true,
-            }),
+            WhenGone::Confirm => {
+                let head =
+                    edit::last_position(unit.connection, kept.session)?.unwrap_or(receipt.seq);
+                let gone = deleted(unit, caller, kept.session, kept.session_uid, head);
+                Ok(Committed {
+                    session: Arc::new(gone),
+                    receipt,
+                    turn: None,
+                    cleared: Vec::new(),
+                    replayed: true,
+                })
+            }
         };
     };
     let turn = match receipt.turn_id {

@@ -1,0 +1,28 @@
+//! The contract as a caller sees it, rule by rule, through a real server process and the `echo` agent.
+
+#![allow(
+    clippy::needless_update,
+    reason = "the macros name all fields of some requests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod abort;
+mod admission;
+mod bad_input;
+mod drain;
+mod echo;
+mod events;
+mod lists;
+mod messages;
+mod queue;
+mod races;
+mod requests;
+mod reset;
+mod run;
+mod server;
+mod steer;
+mod subscribe;
+mod turns;
+mod world;
