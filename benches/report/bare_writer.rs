@@ -52,7 +52,9 @@ impl BareWriter {
             ("cache_size", "-65536"),
             ("temp_store", "MEMORY"),
         ] {
-            connection.pragma_update(None, name, value).expect("a pragma");
+            connection
+                .pragma_update(None, name, value)
+                .expect("a pragma");
         }
         connection.set_prepared_statement_cache_capacity(64);
         let insert_turn = insert_turn(&connection);
@@ -92,14 +94,20 @@ const OWN_COLUMNS: [(&str, &str); 7] = [
 ];
 
 fn insert_turn(connection: &Connection) -> String {
-    let mut columns = connection.prepare("SELECT name FROM pragma_table_info('turn')").expect("a schema");
+    let mut columns = connection
+        .prepare("SELECT name FROM pragma_table_info('turn')")
+        .expect("a schema");
     let columns: Vec<String> = columns
         .query_map([], |row| row.get(0))
         .expect("a schema")
         .collect::<Result<_, _>>()
         .expect("a schema");
     let template: i64 = connection
-        .query_row("SELECT row FROM turn WHERE text = 'a prompt' LIMIT 1", [], |row| row.get(0))
+        .query_row(
+            "SELECT row FROM turn WHERE text = 'a prompt' LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
         .expect("a turn waits");
     let values: Vec<&str> = columns
         .iter()

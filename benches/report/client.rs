@@ -10,16 +10,12 @@ use quarterdeck::{domain::event::EventKind, proto};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    io::ErrorKind,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, sync::Notify, task::JoinHandle};
 
 /// What a run may wait for before it is called stuck.
 pub const STUCK: Duration = Duration::from_secs(60);
@@ -46,6 +42,7 @@ pub const END_HEADERS: u8 = 4;
 pub struct Readers {
     counts: Rc<Counts>,
     connections: Vec<JoinHandle<()>>,
+    sockets: Vec<Rc<TcpStream>>,
 }
 
 /// What the streams have seen, all together.
@@ -95,6 +92,23 @@ impl Readers {
         this
     }
 
+    /// Opens streams one after the other, each when the one before is caught up.
+    pub async fn open_in_turn(
+        address: SocketAddr,
+        connections: usize,
+        readers: usize,
+        request: &proto::SubscribeRequest,
+    ) -> Self {
+        let this = Self::start(address, connections, 0, request).await;
+        for number in 0..readers {
+            let mut out = BytesMut::new();
+            put_request(&mut out, address, number / connections, request);
+            write_all(&this.sockets[number % connections], &out).await;
+            this.counts.until(Wanted::CaughtUp(number as u64 + 1)).await;
+        }
+        this
+    }
+
     /// Opens the streams and waits for nothing.
     pub async fn start(
         address: SocketAddr,
@@ -104,19 +118,25 @@ impl Readers {
     ) -> Self {
         let counts = Rc::new(Counts::default());
         let mut tasks = Vec::with_capacity(connections);
+        let mut sockets = Vec::with_capacity(connections);
         for connection in 0..connections {
             let streams = (connection..readers).step_by(connections).count();
-            let mut socket = TcpStream::connect(address).await.expect("the server accepts");
-            socket.set_nodelay(true).expect("a TCP socket");
-            socket
-                .write_all(&opening(address, streams, request))
+            let socket = TcpStream::connect(address)
                 .await
-                .expect("the server reads");
-            tasks.push(tokio::task::spawn_local(read(socket, counts.clone())));
+                .expect("the server accepts");
+            socket.set_nodelay(true).expect("a TCP socket");
+            let socket = Rc::new(socket);
+            write_all(&socket, &opening(address, streams, request)).await;
+            tasks.push(tokio::task::spawn_local(read(
+                socket.clone(),
+                counts.clone(),
+            )));
+            sockets.push(socket);
         }
         Self {
             counts,
             connections: tasks,
+            sockets,
         }
     }
 
@@ -142,7 +162,11 @@ impl Readers {
 
     /// The latencies kept so far, in microseconds.
     pub fn latencies(&self) -> Vec<u32> {
-        self.counts.latencies.borrow_mut().take().unwrap_or_default()
+        self.counts
+            .latencies
+            .borrow_mut()
+            .take()
+            .unwrap_or_default()
     }
 }
 
@@ -164,7 +188,13 @@ impl Counts {
         };
         tokio::time::timeout(STUCK, reached)
             .await
-            .unwrap_or_else(|_| panic!("stuck at {} tokens, {} events", self.tokens.get(), self.durable.get()));
+            .unwrap_or_else(|_| {
+                panic!(
+                    "stuck at {} tokens, {} events",
+                    self.tokens.get(),
+                    self.durable.get()
+                )
+            });
     }
 
     fn reached(&self) -> bool {
@@ -190,7 +220,8 @@ impl Counts {
                 }
                 (field, Value::Bytes(token)) if field == u32::from(EventKind::TOKEN.0) => {
                     self.tokens.set(self.tokens.get() + 1);
-                    self.token_bytes.set(self.token_bytes.get() + message.len() as u64);
+                    self.token_bytes
+                        .set(self.token_bytes.get() + message.len() as u64);
                     if let Some(latencies) = self.latencies.borrow_mut().as_mut() {
                         latencies.extend(age(token));
                     }
@@ -209,8 +240,14 @@ fn age(mut token: &[u8]) -> Option<u32> {
     let (_, Value::Bytes(text)) = next_field(&mut token)? else {
         return None;
     };
-    let made = std::str::from_utf8(text.get(..20)?).ok()?.parse::<u128>().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos();
+    let made = std::str::from_utf8(text.get(..20)?)
+        .ok()?
+        .parse::<u128>()
+        .ok()?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()?
+        .as_nanos();
     u32::try_from(now.saturating_sub(made) / 1000).ok()
 }
 
@@ -272,6 +309,19 @@ fn opening(address: SocketAddr, streams: usize, request: &proto::SubscribeReques
     put_frame_header(&mut out, 4, WINDOW_UPDATE, 0, 0);
     out.put_u32(WINDOW - DEFAULT_WINDOW);
 
+    for number in 0..streams {
+        put_request(&mut out, address, number, request);
+    }
+    out.freeze()
+}
+
+/// Appends the call that opens a connection's stream `number`.
+fn put_request(
+    out: &mut BytesMut,
+    address: SocketAddr,
+    number: usize,
+    request: &proto::SubscribeRequest,
+) {
     let mut head = BytesMut::new();
     head.put_u8(0x83); // :method POST
     head.put_u8(0x86); // :scheme http
@@ -286,25 +336,35 @@ fn opening(address: SocketAddr, streams: usize, request: &proto::SubscribeReques
     literal(b"\x00\x02te", "trailers");
 
     let message = request.encode_to_vec();
-    for number in 0..streams {
-        let stream = u32::try_from(number * 2 + 1).expect("few streams");
-        put_frame_header(&mut out, head.len(), HEADERS, END_HEADERS, stream);
-        out.put_slice(&head);
-        put_frame_header(&mut out, message.len() + 5, DATA, END_STREAM, stream);
-        out.put_u8(0);
-        out.put_u32(u32::try_from(message.len()).expect("short"));
-        out.put_slice(&message);
-    }
-    out.freeze()
+    let stream = u32::try_from(number * 2 + 1).expect("few streams");
+    put_frame_header(out, head.len(), HEADERS, END_HEADERS, stream);
+    out.put_slice(&head);
+    put_frame_header(out, message.len() + 5, DATA, END_STREAM, stream);
+    out.put_u8(0);
+    out.put_u32(u32::try_from(message.len()).expect("short"));
+    out.put_slice(&message);
 }
 
-async fn read(mut socket: TcpStream, counts: Rc<Counts>) {
+async fn write_all(socket: &TcpStream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        socket.writable().await.expect("the connection stands");
+        match socket.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "the connection stands"),
+        }
+    }
+}
+
+async fn read(socket: Rc<TcpStream>, counts: Rc<Counts>) {
     let mut streams: HashMap<u32, Stream> = HashMap::new();
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     loop {
         buffer.reserve(READ_BYTES);
-        let read = socket.read_buf(&mut buffer).await.expect("the connection stands");
-        assert!(read > 0, "the server closed the connection");
+        socket.readable().await.expect("the connection stands");
+        match socket.try_read_buf(&mut buffer) {
+            Ok(read) => assert!(read > 0, "the server closed the connection"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "the connection stands"),
+        }
         let mut at = 0;
         while let Some(frame) = whole_frame(&buffer[at..]) {
             let (kind, flags) = (frame[3], frame[4]);
@@ -312,10 +372,12 @@ async fn read(mut socket: TcpStream, counts: Rc<Counts>) {
             let payload = &frame[FRAME_HEADER..];
             match kind {
                 DATA => streams.entry(stream).or_default().data(payload, &counts),
-                SETTINGS if flags & ACK == 0 => answer(&mut socket, SETTINGS, &[]).await,
-                PING if flags & ACK == 0 => answer(&mut socket, PING, payload).await,
+                SETTINGS if flags & ACK == 0 => answer(&socket, SETTINGS, &[]).await,
+                PING if flags & ACK == 0 => answer(&socket, PING, payload).await,
                 RST_STREAM | GOAWAY => panic!("the server ended it: frame {kind}, {payload:?}"),
-                HEADERS if flags & END_STREAM != 0 => panic!("the server ended a stream: {payload:?}"),
+                HEADERS if flags & END_STREAM != 0 => {
+                    panic!("the server ended a stream: {payload:?}")
+                }
                 _ => {}
             }
             at += frame.len();
@@ -327,11 +389,11 @@ async fn read(mut socket: TcpStream, counts: Rc<Counts>) {
     }
 }
 
-async fn answer(socket: &mut TcpStream, kind: u8, payload: &[u8]) {
+async fn answer(socket: &TcpStream, kind: u8, payload: &[u8]) {
     let mut out = BytesMut::new();
     put_frame_header(&mut out, payload.len(), kind, ACK, 0);
     out.put_slice(payload);
-    socket.write_all(&out).await.expect("the connection stands");
+    write_all(socket, &out).await;
 }
 
 fn whole_frame(bytes: &[u8]) -> Option<&[u8]> {

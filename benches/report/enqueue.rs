@@ -80,8 +80,14 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
             let ours = p50(&samples.gateway);
             rows.push(
                 Row::shown("Enqueue, 1 caller, p50", ours.show("µs", 0))
-                    .against(format!("one fsync {}", fsync.show("µs", 0)), fsync.median / ours.median)
-                    .target("≤ one fsync + 300 µs", ours.median <= fsync.median + MORE_THAN_FSYNC),
+                    .against(
+                        format!("one fsync {}", fsync.show("µs", 0)),
+                        fsync.median / ours.median,
+                    )
+                    .target(
+                        "≤ one fsync + 300 µs",
+                        ours.median <= fsync.median + MORE_THAN_FSYNC,
+                    ),
             );
         }
         rows.extend(rates(callers, &samples));
@@ -91,12 +97,16 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
 
 fn rates(callers: usize, samples: &Samples) -> Vec<Row> {
     let ours = rate(&samples.gateway);
-    let what = format!("Enqueue, {callers} caller{}", if callers == 1 { "" } else { "s" });
+    let what = format!(
+        "Enqueue, {callers} caller{}",
+        if callers == 1 { "" } else { "s" }
+    );
     let full = callers == 128;
     let row = |name: &str, loads: &[Load], target: f64, aim: bool| {
         let other = rate(loads);
         let ratio = ours.median / other.median;
-        let row = Row::shown(what.clone(), ours.show("/s", 0)).against(format!("{name} {}", other.show("/s", 0)), ratio);
+        let row = Row::shown(what.clone(), ours.show("/s", 0))
+            .against(format!("{name} {}", other.show("/s", 0)), ratio);
         if full && aim {
             row.target(format!("≥ {target:.2}"), ratio >= target)
         } else {
@@ -109,13 +119,27 @@ fn rates(callers: usize, samples: &Samples) -> Vec<Row> {
         row("our store without gRPC", &samples.store, 0.0, false),
     ];
     if full {
-        rows.push(row("bare SQLite writer, a commit each", &samples.single, 5.0, true));
+        rows.push(row(
+            "bare SQLite writer, a commit each",
+            &samples.single,
+            5.0,
+            true,
+        ));
         let p99 = |loads: &[Load]| Spread::of(loads.iter().map(|load| load.p99 / 1000.0).collect());
         let p50 = |loads: &[Load]| Spread::of(loads.iter().map(|load| load.p50 / 1000.0).collect());
-        let (cpu, peer_cpu) = (Spread::of(samples.gateway_cpu.clone()), Spread::of(samples.peer_cpu.clone()));
+        let (cpu, peer_cpu) = (
+            Spread::of(samples.gateway_cpu.clone()),
+            Spread::of(samples.peer_cpu.clone()),
+        );
         rows.push(
-            Row::shown(format!("{what}, CPU of the server per call"), cpu.show("µs", 0))
-                .against(format!("bare tonic unary {}", peer_cpu.show("µs", 0)), peer_cpu.median / cpu.median),
+            Row::shown(
+                format!("{what}, CPU of the server per call"),
+                cpu.show("µs", 0),
+            )
+            .against(
+                format!("bare tonic unary {}", peer_cpu.show("µs", 0)),
+                peer_cpu.median / cpu.median,
+            ),
         );
         let (middle, end) = (p50(&samples.gateway), p99(&samples.gateway));
         rows.push(Row::shown(
@@ -140,7 +164,8 @@ fn one_fsync(directory: &Path) -> f64 {
     let mut waits: Vec<u32> = (0..FSYNCS)
         .map(|_| {
             let began = Instant::now();
-            file.write_all(&[7; FSYNC_BYTES]).expect("the disk takes it");
+            file.write_all(&[7; FSYNC_BYTES])
+                .expect("the disk takes it");
             file.sync_data().expect("the disk takes it");
             u32::try_from(began.elapsed().as_micros()).expect("short")
         })
@@ -194,8 +219,18 @@ impl Contestants {
 
     async fn sample(&self, callers: usize, span: Duration, samples: &mut Samples) {
         for (client, server, loads, cpu) in [
-            (&self.peer, &self.peer_server, &mut samples.peer, &mut samples.peer_cpu),
-            (&self.gateway, &self.gateway_server, &mut samples.gateway, &mut samples.gateway_cpu),
+            (
+                &self.peer,
+                &self.peer_server,
+                &mut samples.peer,
+                &mut samples.peer_cpu,
+            ),
+            (
+                &self.gateway,
+                &self.gateway_server,
+                &mut samples.gateway,
+                &mut samples.gateway_cpu,
+            ),
         ] {
             let before = server.cpu();
             let load = remote(client, callers, span).await;
@@ -207,11 +242,16 @@ impl Contestants {
         let text = text();
         let call = async move |number| {
             let key = seed::key(place(number, SESSIONS));
-            store.enqueue(seed::enqueue(key, &text)).await.expect("admitted");
+            store
+                .enqueue(seed::enqueue(key, &text))
+                .await
+                .expect("admitted");
         };
         samples.store.push(load(callers, span, call).await);
         if callers == 128 {
-            samples.single.push(bare(&self.bare_single, callers, span).await);
+            samples
+                .single
+                .push(bare(&self.bare_single, callers, span).await);
         }
     }
 }
@@ -241,7 +281,9 @@ fn text() -> String {
 }
 
 pub async fn connect(address: SocketAddr) -> Client {
-    Client::connect(format!("http://{address}")).await.expect("the server accepts")
+    Client::connect(format!("http://{address}"))
+        .await
+        .expect("the server accepts")
 }
 
 /// Gives every session a head turn that never ends, and waits until all run.
@@ -252,7 +294,9 @@ async fn hang(client: &Client) {
         let (mut client, numbers) = (client.clone(), numbers.clone());
         tasks.spawn_local(async move {
             loop {
-                let Some(number) = numbers.lock().await.next() else { break };
+                let Some(number) = numbers.lock().await.next() else {
+                    break;
+                };
                 let request = proto::EnqueueRequest {
                     session_key: seed::key(number).to_string(),
                     text: "!hang".into(),
@@ -271,7 +315,14 @@ async fn hang(client: &Client) {
     };
     let deadline = Instant::now() + START_MAX;
     let mut client = client.clone();
-    while !client.list_turns(waiting.clone()).await.expect("readable").into_inner().turns.is_empty() {
+    while !client
+        .list_turns(waiting.clone())
+        .await
+        .expect("readable")
+        .into_inner()
+        .turns
+        .is_empty()
+    {
         assert!(Instant::now() < deadline, "the head turns don't start");
     }
 }

@@ -3,7 +3,13 @@
 //! A burst is what is ready at one wake-up. The next one is asked for when every reader has the last event of the one
 //! before, so bursts never run together and every event is proven to have come.
 
-use super::{Plan, client::Readers, process::Server, producer, table::{Row, Spread}};
+use super::{
+    Plan,
+    client::Readers,
+    process::Server,
+    producer,
+    table::{Row, Spread},
+};
 use quarterdeck::proto;
 use std::time::Instant;
 
@@ -30,7 +36,12 @@ const REGIMES: [Regime; 5] = [
     regime(READERS, 64, Some(0.8), None),
 ];
 
-const fn regime(connections: usize, burst: usize, of_tcp: Option<f64>, of_h2: Option<f64>) -> Regime {
+const fn regime(
+    connections: usize,
+    burst: usize,
+    of_tcp: Option<f64>,
+    of_h2: Option<f64>,
+) -> Regime {
     Regime {
         connections,
         burst,
@@ -57,10 +68,17 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
         let [tcp, h2, ours] = samples.map(Spread::of);
         let what = format!(
             "CPU per delivered event, {READERS} readers, {}, burst {}",
-            if regime.connections == READERS { "own connections".to_owned() } else { format!("{} connections", regime.connections) },
+            if regime.connections == READERS {
+                "own connections".to_owned()
+            } else {
+                format!("{} connections", regime.connections)
+            },
             regime.burst,
         );
-        for (name, floor, target) in [("hand-framed TCP", tcp, regime.of_tcp), ("raw h2", h2, regime.of_h2)] {
+        for (name, floor, target) in [
+            ("hand-framed TCP", tcp, regime.of_tcp),
+            ("raw h2", h2, regime.of_h2),
+        ] {
             let ratio = floor.median / ours.median;
             let mut row = Row::shown(what.clone(), ours.show("ns", 0))
                 .against(format!("{name} {}", floor.show("ns", 0)), ratio);
@@ -77,14 +95,19 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
 pub fn request() -> proto::SubscribeRequest {
     proto::SubscribeRequest {
         session_key: producer::SESSION_KEY.into(),
-        progress_interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+        progress_interval: Some(prost_types::Duration {
+            seconds: 300,
+            nanos: 0,
+        }),
         ..Default::default()
     }
 }
 
 /// Nanoseconds of CPU per delivered event.
 async fn sample(server: &mut Server, regime: Regime, plan: Plan) -> f64 {
-    let Regime { connections, burst, .. } = regime;
+    let Regime {
+        connections, burst, ..
+    } = regime;
     server.tell(&format!("open {connections} {READERS}"));
     let readers = Readers::open(server.address, connections, READERS, &request()).await;
     let command = format!("burst {burst}");
@@ -103,7 +126,10 @@ async fn sample(server: &mut Server, regime: Regime, plan: Plan) -> f64 {
     if std::env::var_os("BENCH_TRACE").is_some() {
         eprintln!(
             "{} {connections}/{burst}: {bursts} bursts, message {} bytes, {:?} CPU in {:?}",
-            server.address, readers.token_bytes(), used, began.0.elapsed()
+            server.address,
+            readers.token_bytes(),
+            used,
+            began.0.elapsed()
         );
     }
     used.as_nanos() as f64 / ((bursts - WARM_BURSTS) * per_burst) as f64

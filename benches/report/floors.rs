@@ -119,11 +119,15 @@ pub async fn h2() {
 }
 
 async fn h2_connection(socket: TcpStream, newest: watch::Receiver<Bytes>) {
-    let mut connection = h2::server::handshake(socket).await.expect("our client speaks HTTP/2");
+    let mut connection = h2::server::handshake(socket)
+        .await
+        .expect("our client speaks HTTP/2");
     // Accepting is what drives the connection. An error is the reader's leaving.
     while let Some(Ok((_, mut respond))) = connection.accept().await {
         let response = http::Response::new(());
-        let mut stream = respond.send_response(response, false).expect("the stream stands");
+        let mut stream = respond
+            .send_response(response, false)
+            .expect("the stream stands");
         let mut newest = newest.clone();
         newest.mark_unchanged();
         tokio::task::spawn_local(async move {
@@ -136,14 +140,19 @@ async fn h2_connection(socket: TcpStream, newest: watch::Receiver<Bytes>) {
 }
 
 async fn listen() -> TcpListener {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
     announce(listener.local_addr().expect("bound"));
     listener
 }
 
 /// What the report asks for, line by line.
 fn commands() -> Lines<BufReader<pipe::Receiver>> {
-    let input = io::stdin().as_fd().try_clone_to_owned().expect("an open descriptor");
+    let input = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .expect("an open descriptor");
     BufReader::new(pipe::Receiver::from_owned_fd(input).expect("a pipe")).lines()
 }
 

@@ -1,6 +1,12 @@
 //! How long a token is on its way to 100 readers with a connection each, from the making of its text to its reading.
 
-use super::{Plan, client::Readers, fanout, process::Server, table::{Row, Spread, quantile}};
+use super::{
+    Plan,
+    client::Readers,
+    fanout,
+    process::Server,
+    table::{Row, Spread, quantile},
+};
 
 const READERS: usize = 100;
 /// Tokens a second: what a model gives, and what a core can hardly write.
@@ -30,7 +36,8 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
         for (part, [peer, ours]) in [("p50", p50.map(Spread::of)), ("p99", p99.map(Spread::of))] {
             let what = format!("token latency, {per_second}/s, {READERS} own connections, {part}");
             let against = format!("bare tonic stream {}", peer.show("µs", 0));
-            let row = Row::shown(what, ours.show("µs", 0)).against(against, peer.median / ours.median);
+            let row =
+                Row::shown(what, ours.show("µs", 0)).against(against, peer.median / ours.median);
             rows.push(if per_second == FULL_RATE && part == "p50" {
                 let met = ours.median <= peer.median + MORE_MAX;
                 row.target(format!("≤ peer + {MORE_MAX:.0} µs"), met)
@@ -51,6 +58,8 @@ async fn sample(server: &mut Server, per_second: u32, plan: Plan) -> Vec<u32> {
     readers.until_tokens(warm).await;
     readers.keep_latencies();
     server.tell(&format!("pace {per_second} {tokens}"));
-    readers.until_tokens(warm + u64::from(tokens) * READERS as u64).await;
+    readers
+        .until_tokens(warm + u64::from(tokens) * READERS as u64)
+        .await;
     readers.latencies()
 }

@@ -45,7 +45,9 @@ pub async fn load(callers: usize, span: Duration, call: impl AsyncFn(u64) + 'sta
                 let answered = Instant::now();
                 if asked >= begin && answered <= end {
                     let micros = (answered - asked).as_micros();
-                    waits.borrow_mut().push(u32::try_from(micros).expect("short"));
+                    waits
+                        .borrow_mut()
+                        .push(u32::try_from(micros).expect("short"));
                 }
             }
         });

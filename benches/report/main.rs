@@ -53,11 +53,17 @@ const GROUPS: [(&str, Group); 6] = [
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == process::SERVER_ARGUMENT) {
+    if arguments
+        .first()
+        .is_some_and(|first| first == process::SERVER_ARGUMENT)
+    {
         return serve(&arguments[1..]);
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let names: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let plan = if quick {
         Plan {
             samples: 1,
@@ -89,6 +95,8 @@ fn serve(arguments: &[String]) {
         [name] if name == "tcp" => floors::tcp(),
         [name] if name == "h2" => floors::h2(),
         [name] if name == "tonic" => peer::tonic(),
+        [name] if name == "agents" => memory::hold_agents(memory::AWAKE),
+        [name] if name == "no-agents" => memory::hold_agents(0),
         [name, data] if name == "rooms" => rooms::serve(data.as_ref()),
         other => panic!("no server: {other:?}"),
     }

@@ -1,13 +1,20 @@
 //! Resident memory per thing that there may be many of, as growth of the server over many of them.
 
-use super::{Plan, client::Readers, enqueue::connect, fanout, process::Server, seed, table::Row};
-use quarterdeck::proto;
+use super::{
+    Plan, client::Readers, enqueue::connect, fanout, floors::announce, process::Server, seed,
+    table::Row,
+};
+use quarterdeck::{
+    agent::{Driver as _, OpenRequest, echo::Echo},
+    proto,
+};
 use std::{cell::Cell, rc::Rc};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 /// Sessions before those that count, so that caches are full.
 const WARM: u64 = 500;
-const AWAKE: u64 = 2000;
+pub const AWAKE: u64 = 2000;
 const READERS: usize = 2000;
 const CONNECTIONS: usize = 8;
 pub const SLEEPING: u64 = 100_000;
@@ -43,34 +50,68 @@ async fn sleeping() -> Row {
     .target("≤ 100 B", each <= SLEEPING_MAX)
 }
 
+/// Growth over sessions that stay awake, less growth over as many that don't (pages of the store's cache), less what an
+/// echo agent takes.
 async fn awake() -> Row {
-    let directory = tempfile::tempdir().expect("a directory");
-    let server = Server::gateway(
-        directory.path(),
-        &[
-            ("QUARTERDECK_MAX_AWAKE_AGENTS", "10000"),
-            ("QUARTERDECK_AGENT_IDLE_TIMEOUT", "1h"),
-        ],
-    );
-    run_turns(&server, 0..WARM).await;
-    let before = server.resident();
-    run_turns(&server, WARM..WARM + AWAKE).await;
-    let each = (server.resident() as f64 - before as f64) / AWAKE as f64;
+    let mut each = Vec::new();
+    for awake_max in ["10000", "64"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let server = Server::gateway(
+            directory.path(),
+            &[
+                ("QUARTERDECK_MAX_AWAKE_AGENTS", awake_max),
+                ("QUARTERDECK_AGENT_IDLE_TIMEOUT", "1h"),
+            ],
+        );
+        run_turns(&server, 0..WARM).await;
+        let before = server.resident();
+        run_turns(&server, WARM..WARM + AWAKE).await;
+        each.push((server.resident() as f64 - before as f64) / AWAKE as f64);
+    }
+    let agent = Server::own("agents", &[]).resident() as f64;
+    let agent = (agent - Server::own("no-agents", &[]).resident() as f64) / AWAKE as f64;
+    let session = each[0] - each[1] - agent;
     Row::shown(
-        format!("memory per awake idle session, its echo agent included ({AWAKE})"),
-        format!("{:.1} KiB", each / KIB),
+        format!(
+            "memory per awake idle session, besides its echo agent ({:.1} KiB) ({AWAKE})",
+            agent / KIB
+        ),
+        format!("{:.1} KiB", session / KIB),
     )
-    .target("≤ 4 KiB besides the agent", each <= AWAKE_MAX)
+    .target("≤ 4 KiB", session <= AWAKE_MAX)
+}
+
+/// Holds that many idle echo agents until standard input ends.
+#[tokio::main(flavor = "current_thread")]
+pub async fn hold_agents(count: u64) {
+    let mut agents = Vec::new();
+    for number in 0..count {
+        let request = OpenRequest {
+            tenant: "default".into(),
+            session_key: seed::key(number).to_string(),
+            session_id: Uuid::now_v7(),
+            model: String::new(),
+            thinking_level: String::new(),
+            working_directory: "/".into(),
+            session_directory: "/".into(),
+            tenant_directory: "/".into(),
+        };
+        agents.push(Echo.open(request).await.expect("echo always opens"));
+        tokio::task::yield_now().await;
+    }
+    announce(([127, 0, 0, 1], 0).into());
+    std::io::stdin().lines().for_each(drop);
 }
 
 async fn reader() -> Row {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::own("rooms", &[directory.path().as_os_str()]);
-    // As many as come, then gone: what the allocator keeps is there before the first measured one.
+    // The first ones, then gone: what the allocator keeps in any case is there before those that count.
     drop(Readers::open(server.address, CONNECTIONS, CONNECTIONS, &fanout::request()).await);
     let few = Readers::open(server.address, CONNECTIONS, CONNECTIONS, &fanout::request()).await;
     let before = server.resident();
-    let _many = Readers::open(server.address, CONNECTIONS, READERS, &fanout::request()).await;
+    let _many =
+        Readers::open_in_turn(server.address, CONNECTIONS, READERS, &fanout::request()).await;
     let each = (server.resident() as f64 - before as f64) / READERS as f64;
     drop(few);
     Row::shown(
@@ -100,11 +141,19 @@ async fn run_turns(server: &Server, sessions: std::ops::Range<u64>) {
                     text: "hello there".into(),
                     ..Default::default()
                 };
-                let turn = client.enqueue(request).await.expect("admitted").into_inner().turn;
+                let turn = client
+                    .enqueue(request)
+                    .await
+                    .expect("admitted")
+                    .into_inner()
+                    .turn;
                 let request = proto::AwaitTurnRequest {
                     session_key,
                     turn_id: turn.expect("a turn").turn_id,
-                    wait: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+                    wait: Some(prost_types::Duration {
+                        seconds: 60,
+                        nanos: 0,
+                    }),
                 };
                 client.await_turn(request).await.expect("the turn exists");
             }

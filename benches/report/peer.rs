@@ -38,7 +38,9 @@ struct Handler(Tokens);
 #[tokio::main]
 pub async fn tonic() {
     let (tokens, _) = broadcast::channel(BEHIND_MAX);
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
     announce(listener.local_addr().expect("bound"));
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let serve = tonic::transport::Server::builder()
@@ -103,10 +105,13 @@ impl tonic::server::ServerStreamingService<proto::SubscribeRequest> for Handler 
 
     fn call(&mut self, _: tonic::Request<proto::SubscribeRequest>) -> Self::Future {
         let caught_up = proto::GatewayEvent {
-            kind: Some(proto::gateway_event::Kind::CaughtUp(proto::CaughtUp::default())),
+            kind: Some(proto::gateway_event::Kind::CaughtUp(
+                proto::CaughtUp::default(),
+            )),
             ..Default::default()
         };
-        let live = BroadcastStream::new(self.0.subscribe()).map(|token| token.map_err(|_| Status::data_loss("behind")));
+        let live = BroadcastStream::new(self.0.subscribe())
+            .map(|token| token.map_err(|_| Status::data_loss("behind")));
         let stream = tokio_stream::once(Ok(caught_up)).chain(live);
         ready(Ok(tonic::Response::new(Box::pin(stream))))
     }

@@ -76,7 +76,8 @@ impl Server {
 
     /// CPU time of its living threads, user and system.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server lives");
+        let tasks =
+            fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server lives");
         let nanos = |task: fs::DirEntry| -> Option<u64> {
             let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
             text.split(' ').next()?.parse().ok()
@@ -95,9 +96,16 @@ impl Server {
     }
 
     fn status(&self, field: &str) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server lives");
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("the server lives");
         text.lines()
-            .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .find_map(|line| {
+                line.strip_prefix(field)?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse::<u64>()
+                    .ok()
+            })
             .expect("the kernel tells it")
             * 1024
     }

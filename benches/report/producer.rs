@@ -59,7 +59,9 @@ impl Command {
 
 /// A token's text: the moment of its making in nanoseconds, as 20 digits, then what makes it 40 bytes.
 pub fn token_text() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     format!("{:020} and some more words", since.as_nanos())
 }
 
@@ -105,7 +107,13 @@ pub fn burst(count: usize) -> Bytes {
 
 /// Frame of the event by which a reader knows that it is live.
 pub fn caught_up() -> Bytes {
-    let body = frames::body(clock::now(), None, None, 0, Kind::CaughtUp(proto::CaughtUp::default()));
+    let body = frames::body(
+        clock::now(),
+        None,
+        None,
+        0,
+        Kind::CaughtUp(proto::CaughtUp::default()),
+    );
     IDS.0.frame(Position::AfterSeq(3), &body)
 }
 

@@ -26,7 +26,10 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
     let (row, head) = seed::log(&store, key, EVENTS).await;
     store.close().await;
     drop(store);
-    let server = Server::gateway(directory.path(), &[("QUARTERDECK_RETENTION_EVENTS", "1000000")]);
+    let server = Server::gateway(
+        directory.path(),
+        &[("QUARTERDECK_RETENTION_EVENTS", "1000000")],
+    );
     let request = proto::SubscribeRequest {
         from_oldest: true,
         ..fanout::request()
@@ -50,12 +53,21 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
     let grown = growth[0];
     let (rate, floor, cpu) = (Spread::of(rates), Spread::of(floors), Spread::of(cpu));
     vec![
-        Row::shown(format!("replay of {head} stored events, 1 reader"), rate.show("events/s", 0))
-            .against(format!("bare SELECT of the rows {}", floor.show("/s", 0)), rate.median / floor.median)
-            .target("≥ 500 000 events/s", rate.median >= EVENTS_PER_SECOND),
+        Row::shown(
+            format!("replay of {head} stored events, 1 reader"),
+            rate.show("events/s", 0),
+        )
+        .against(
+            format!("bare SELECT of the rows {}", floor.show("/s", 0)),
+            rate.median / floor.median,
+        )
+        .target("≥ 500 000 events/s", rate.median >= EVENTS_PER_SECOND),
         Row::shown("the same, CPU per event", cpu.show("ns", 0)),
-        Row::shown("the same, growth of resident memory", format!("{grown:.1} MiB"))
-            .target("≤ 16 MiB", grown * MIB <= GROWTH_MAX),
+        Row::shown(
+            "the same, growth of resident memory",
+            format!("{grown:.1} MiB"),
+        )
+        .target("≤ 16 MiB", grown * MIB <= GROWTH_MAX),
     ]
 }
 
@@ -67,7 +79,12 @@ fn select(data: &Path, session: i64) -> f64 {
         .prepare("SELECT seq, body FROM event WHERE session = ?1 ORDER BY seq")
         .expect("a schema");
     let bytes: usize = statement
-        .query_map([session], |row| row.get_ref(1)?.as_blob().map(<[u8]>::len).map_err(Into::into))
+        .query_map([session], |row| {
+            row.get_ref(1)?
+                .as_blob()
+                .map(<[u8]>::len)
+                .map_err(Into::into)
+        })
         .expect("readable")
         .map(|length| length.expect("readable"))
         .sum();

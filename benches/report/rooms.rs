@@ -71,7 +71,8 @@ pub async fn serve(data: &Path) {
         turn_timeout: Duration::from_secs(3600),
         ending: CancellationToken::new(),
     };
-    let routes = tonic::service::Routes::from(axum::Router::new()).add_service(GatewayServiceServer::new(gateway));
+    let routes = tonic::service::Routes::from(axum::Router::new())
+        .add_service(GatewayServiceServer::new(gateway));
     let router = layers::layered(routes.into_axum_router());
     let address = listener.local_addr();
     let serving = listener.serve(move |_| router.clone());
@@ -92,7 +93,9 @@ pub async fn serve(data: &Path) {
                         runtime.block_on(producer.next_message());
                     }
                 }
-                Command::Pace { per_second, count } => producer::pace(per_second, count, || producer.push()),
+                Command::Pace { per_second, count } => {
+                    producer::pace(per_second, count, || producer.push())
+                }
             }
         }
         drop(ended_sender);
@@ -106,9 +109,16 @@ pub async fn serve(data: &Path) {
 impl Producer {
     async fn start(feed: &Arc<Feed>, store: Arc<dyn Store>) -> Self {
         let key = SessionKey::parse(SESSION_KEY).expect("it follows the grammar");
-        let committed = store.enqueue(seed::enqueue(key, "a prompt")).await.expect("admitted");
+        let committed = store
+            .enqueue(seed::enqueue(key, "a prompt"))
+            .await
+            .expect("admitted");
         let row = committed.session.row;
-        let tail = feed.tail(&store, row).await.expect("readable").expect("just made");
+        let tail = feed
+            .tail(&store, row)
+            .await
+            .expect("readable")
+            .expect("just made");
         let (fence, _) = store.claim(row).await.expect("nobody else claims");
         let started = store.start_next(fence, clock::now()).await.expect("ours");
         let this = Self {
@@ -154,7 +164,10 @@ impl Producer {
     }
 
     async fn append(&self, writes: Vec<Write>) {
-        self.store.append(self.fence, writes, clock::now()).await.expect("the turn runs");
+        self.store
+            .append(self.fence, writes, clock::now())
+            .await
+            .expect("the turn runs");
     }
 
     fn push(&mut self) {

@@ -8,8 +8,8 @@ use quarterdeck::{
         turn::{OnInterrupt, StopReason},
     },
     store::{
-        AgentRule, Caller, Enqueue, NewSession, OnBusy, Published, Publisher, RequestKey, Store, StoreRules, TurnEnd,
-        Write, sqlite::SqliteStore,
+        AgentRule, Caller, Enqueue, NewSession, OnBusy, Published, Publisher, RequestKey, Store,
+        StoreRules, TurnEnd, Write, sqlite::SqliteStore,
     },
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -102,7 +102,11 @@ where
     let mut tasks = JoinSet::new();
     for number in 0..count {
         if tasks.len() == AT_ONCE {
-            tasks.join_next().await.expect("there are tasks").expect("nothing is refused");
+            tasks
+                .join_next()
+                .await
+                .expect("there are tasks")
+                .expect("nothing is refused");
         }
         tasks.spawn(each(number));
     }
@@ -116,7 +120,10 @@ pub async fn sleeping(store: &Arc<SqliteStore>, count: u64) {
     all(count, |number| {
         let store = store.clone();
         async move {
-            store.create_session(caller(key(number)), NewSession::default()).await.expect("room for all");
+            store
+                .create_session(caller(key(number)), NewSession::default())
+                .await
+                .expect("room for all");
         }
     })
     .await;
@@ -127,10 +134,23 @@ pub async fn busy(store: &Arc<SqliteStore>, count: u64) {
     all(count, |number| {
         let store = store.clone();
         async move {
-            let first = store.enqueue(enqueue(key(number), "!hang")).await.expect("room for all");
-            let (fence, _) = store.claim(first.session.row).await.expect("nobody else claims");
-            store.start_next(fence, clock::now()).await.expect("ours").expect("a turn waits");
-            store.enqueue(enqueue(key(number), "a prompt")).await.expect("room for all");
+            let first = store
+                .enqueue(enqueue(key(number), "!hang"))
+                .await
+                .expect("room for all");
+            let (fence, _) = store
+                .claim(first.session.row)
+                .await
+                .expect("nobody else claims");
+            store
+                .start_next(fence, clock::now())
+                .await
+                .expect("ours")
+                .expect("a turn waits");
+            store
+                .enqueue(enqueue(key(number), "a prompt"))
+                .await
+                .expect("room for all");
         }
     })
     .await;
@@ -138,15 +158,30 @@ pub async fn busy(store: &Arc<SqliteStore>, count: u64) {
 
 /// Makes a session with a finished turn and at least that many events; returns its row and how many there are.
 pub async fn log(store: &Arc<SqliteStore>, key: SessionKey, events: usize) -> (SessionRow, i64) {
-    let row = store.enqueue(enqueue(key, "a prompt")).await.expect("room for it").session.row;
+    let row = store
+        .enqueue(enqueue(key, "a prompt"))
+        .await
+        .expect("room for it")
+        .session
+        .row;
     let (fence, _) = store.claim(row).await.expect("nobody else claims");
-    store.start_next(fence, clock::now()).await.expect("ours").expect("a turn waits");
+    store
+        .start_next(fence, clock::now())
+        .await
+        .expect("ours")
+        .expect("a turn waits");
     let steps: Vec<Write> = (0..events.div_ceil(4)).flat_map(step).collect();
     for writes in steps.chunks(COMMIT_EVENTS) {
-        store.append(fence, writes.to_vec(), clock::now()).await.expect("the turn runs");
+        store
+            .append(fence, writes.to_vec(), clock::now())
+            .await
+            .expect("the turn runs");
     }
     let end = TurnEnd::Completed(StopReason::Stop);
-    let ended = store.end_turn(fence, Vec::new(), end, "done".into(), clock::now()).await.expect("ours");
+    let ended = store
+        .end_turn(fence, Vec::new(), end, "done".into(), clock::now())
+        .await
+        .expect("ours");
     (row, ended.session.head)
 }
 
@@ -171,7 +206,10 @@ fn step(number: usize) -> [Write; 4] {
             message,
             Event::MessageCompleted {
                 role: Role::Assistant,
-                blocks: vec![(0, "Let me look at the file and see what stands in it. ".repeat(4))],
+                blocks: vec![(
+                    0,
+                    "Let me look at the file and see what stands in it. ".repeat(4),
+                )],
                 partial: false,
                 continued: false,
             },
@@ -189,7 +227,9 @@ fn step(number: usize) -> [Write; 4] {
             Event::ToolCompleted {
                 tool_call_id,
                 tool_name: "read".into(),
-                result: json(r#"{"content":"//! Quarterdeck: a gRPC control plane for AI-agent sessions."}"#),
+                result: json(
+                    r#"{"content":"//! Quarterdeck: a gRPC control plane for AI-agent sessions."}"#,
+                ),
                 is_error: false,
                 partial: false,
             },

@@ -11,7 +11,9 @@ use super::{
 use quarterdeck::{proto, store::Store as _};
 use std::{path::Path, time::Instant};
 use tonic::transport::Endpoint;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 const MIB: f64 = 1024.0 * 1024.0;
 const BINARY_MAX: f64 = 25.0;
@@ -45,8 +47,11 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
         if sessions == 0 {
             let resident = server.resident() as f64 / MIB;
             rows.push(
-                Row::shown("resident memory of an idle server", format!("{resident:.1} MiB"))
-                    .target(format!("≤ {IDLE_MAX:.0} MiB"), resident <= IDLE_MAX),
+                Row::shown(
+                    "resident memory of an idle server",
+                    format!("{resident:.1} MiB"),
+                )
+                .target(format!("≤ {IDLE_MAX:.0} MiB"), resident <= IDLE_MAX),
             );
         } else {
             let page = list(&server).await;
@@ -59,7 +64,10 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
             );
         }
     }
-    let size = std::fs::metadata(env!("CARGO_BIN_EXE_quarterdeck")).expect("it was built").len() as f64 / MIB;
+    let size = std::fs::metadata(env!("CARGO_BIN_EXE_quarterdeck"))
+        .expect("it was built")
+        .len() as f64
+        / MIB;
     rows.push(
         Row::shown("the binary, stripped", format!("{size:.1} MiB"))
             .target(format!("≤ {BINARY_MAX:.0} MiB"), size <= BINARY_MAX),
@@ -98,7 +106,11 @@ async fn list(server: &Server) -> f64 {
             ..Default::default()
         };
         let began = Instant::now();
-        let page = client.list_sessions(request).await.expect("readable").into_inner();
+        let page = client
+            .list_sessions(request)
+            .await
+            .expect("readable")
+            .into_inner();
         waits.push(u32::try_from(began.elapsed().as_micros()).expect("short"));
         assert_eq!(page.sessions.len(), 100);
         token = page.next_page_token;

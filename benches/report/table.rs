@@ -72,7 +72,11 @@ impl Spread {
 
     /// `median unit [least–most]`.
     pub fn show(&self, unit: &str, digits: usize) -> String {
-        let Self { median, least, most } = self;
+        let Self {
+            median,
+            least,
+            most,
+        } = self;
         format!("{median:.digits$} {unit} [{least:.digits$}–{most:.digits$}]")
     }
 }
@@ -81,13 +85,18 @@ impl Spread {
 pub fn quantile(samples: &mut [u32], part: f64) -> f64 {
     assert!(!samples.is_empty(), "something was measured");
     samples.sort_unstable();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in a list"
+    )]
     let place = (samples.len() as f64 * part) as usize;
     f64::from(samples[place.min(samples.len() - 1)])
 }
 
 /// The head of the table.
-pub const HEAD: &str = "| what | measured | floor or peer, same run | ratio | target | |\n|---|---|---|---|---|---|";
+pub const HEAD: &str =
+    "| what | measured | floor or peer, same run | ratio | target | |\n|---|---|---|---|---|---|";
 
 /// A row as Markdown.
 pub fn markdown(row: &Row) -> String {
@@ -112,15 +121,31 @@ pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| -> String {
         text.lines()
-            .find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, value)| value.trim().to_owned()))
+            .find_map(|line| {
+                line.strip_prefix(name)?
+                    .split_once(':')
+                    .map(|(_, value)| value.trim().to_owned())
+            })
             .unwrap_or_default()
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut text = format!("{cores} cores");
     let _ = write!(text, " ({})", field(&read("/proc/cpuinfo"), "model name"));
-    let _ = write!(text, ", memory {}", field(&read("/proc/meminfo"), "MemTotal"));
-    let _ = write!(text, ", Linux {}", read("/proc/sys/kernel/osrelease").trim());
+    let _ = write!(
+        text,
+        ", memory {}",
+        field(&read("/proc/meminfo"), "MemTotal")
+    );
+    let _ = write!(
+        text,
+        ", Linux {}",
+        read("/proc/sys/kernel/osrelease").trim()
+    );
     let load = read("/proc/loadavg");
-    let _ = write!(text, ", load before the run {}", load.split(' ').next().unwrap_or_default());
+    let _ = write!(
+        text,
+        ", load before the run {}",
+        load.split(' ').next().unwrap_or_default()
+    );
     text
 }
