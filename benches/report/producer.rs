@@ -118,6 +118,10 @@ pub fn caught_up() -> Bytes {
 }
 
 /// Calls `push` at a rate, on this thread; late calls are made up for.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, which is there to keep time"
+)]
 pub fn pace(per_second: u32, count: u32, mut push: impl FnMut()) {
     let start = Instant::now();
     let step = Duration::from_secs(1) / per_second;
