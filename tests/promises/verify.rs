@@ -141,7 +141,9 @@ impl Witness {
     pub fn saw(&self, event: &GatewayEvent) {
         let print = fingerprint(event);
         let mut seen = self.0.lock().expect("nobody panics here");
-        let first = *seen.entry(event.seq).or_insert_with(|| (print, kind(event)));
+        let first = *seen
+            .entry(event.seq)
+            .or_insert_with(|| (print, kind(event)));
         assert_eq!(
             first,
             (print, kind(event)),
