@@ -83,9 +83,10 @@ impl Renderer {
         self.own_turns.insert(turn_id.to_owned());
     }
 
-    /// A line of the program itself.
+    /// A line of the program itself. What it quotes of others does not steer the terminal.
     pub(crate) fn note(&mut self, text: &str) -> String {
         let mut out = self.new_line();
+        let text = self.clean(text);
         self.styled(&mut out, DIM, &format!("[{text}]"));
         out.push('\n');
         out
@@ -354,7 +355,7 @@ impl Renderer {
             return String::new();
         }
         let mut out = self.new_line();
-        let text = format!("* {name} {}", summary(args_json));
+        let text = format!("* {} {}", summary(name), summary(args_json));
         self.styled(&mut out, DIM, text.trim_end());
         self.line = Line::Tool(id.to_owned());
         out
@@ -380,7 +381,7 @@ impl Renderer {
         } else {
             // Other text came between: the line begins again.
             out.push_str(&self.new_line());
-            self.styled(&mut out, DIM, &format!("* {name} "));
+            self.styled(&mut out, DIM, &format!("* {} ", summary(name)));
         }
         self.styled(
             &mut out,

@@ -13,7 +13,7 @@ use crate::{
             cut_json,
         },
         message::Part,
-        turn::{Cause, StopReason},
+        turn::{Cause, StopReason, Usage},
     },
     store::{TurnEnd, Write},
 };
@@ -22,6 +22,15 @@ use uuid::Uuid;
 
 /// Bytes of text in one delta event.
 pub const DELTA_MAX_BYTES: usize = 256 * 1024;
+
+/// Longest name, id or reason of an agent's own that is kept, in bytes.
+const WORD_MAX_BYTES: usize = 1024;
+/// Blocks of one message; one more begins the next item.
+const BLOCKS_MAX: usize = 1024;
+/// Tools that run at a time; one more ends the oldest, of which nobody has heard for long.
+const TOOLS_MAX: usize = 256;
+/// Largest number of a single usage report. What adds up does not overflow for as long as anything lasts.
+const USAGE_MAX: i64 = 1 << 50;
 
 /// One thing that has to be done, in order.
 #[derive(Clone, Debug)]
@@ -103,8 +112,13 @@ pub struct TurnMachine {
 // === impl OpenMessage ===
 
 impl OpenMessage {
-    fn bytes(&self) -> usize {
-        self.blocks.values().map(|b| b.text.len()).sum()
+    /// Bytes that a block may still take.
+    fn room(&self, content_index: i32) -> usize {
+        if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&content_index) {
+            return 0;
+        }
+        let bytes = self.blocks.values().map(|b| b.text.len()).sum();
+        ASSISTANT_MESSAGE_MAX_BYTES.saturating_sub(bytes)
     }
 }
 
@@ -118,7 +132,7 @@ impl TurnMachine {
 
     /// Takes what the agent said; appends what is to be done to `effects`.
     pub fn apply(&mut self, event: AgentEvent, effects: &mut Vec<Effect>) -> Verdict {
-        match event {
+        match bounded(event) {
             AgentEvent::Ready { .. } => {}
             AgentEvent::MessageStarted => {
                 self.complete_message(None, false, effects);
@@ -332,11 +346,7 @@ impl TurnMachine {
     fn text(&mut self, content_index: i32, thinking: bool, delta: &str, effects: &mut Vec<Effect>) {
         let mut rest = delta;
         while !rest.is_empty() {
-            let room = ASSISTANT_MESSAGE_MAX_BYTES
-                - self
-                    .opened(effects)
-                    .bytes()
-                    .min(ASSISTANT_MESSAGE_MAX_BYTES);
+            let room = self.opened(effects).room(content_index);
             let piece = cut(rest, room.min(DELTA_MAX_BYTES));
             if piece.is_empty() {
                 // Less room than the next character takes.
@@ -437,16 +447,19 @@ impl TurnMachine {
         let mut rest = rest.to_owned();
         loop {
             let message = self.opened(effects);
-            let block = message.blocks.entry(content_index).or_default();
-            if block.done {
-                return;
+            if let Some(block) = message.blocks.get_mut(&content_index) {
+                if block.done {
+                    return;
+                }
+                block.text.clear();
             }
-            block.thinking = thinking;
-            block.text.clear();
-            let room = ASSISTANT_MESSAGE_MAX_BYTES.saturating_sub(message.bytes());
-            let piece = cut(&rest, room).to_owned();
+            let piece = cut(&rest, message.room(content_index)).to_owned();
             let left = rest.split_off(piece.len());
-            message.blocks.entry(content_index).or_default().text = piece;
+            if !piece.is_empty() || left.is_empty() {
+                let block = message.blocks.entry(content_index).or_default();
+                block.thinking = thinking;
+                block.text = piece;
+            }
             if left.is_empty() {
                 return;
             }
@@ -557,6 +570,14 @@ impl TurnMachine {
         if self.tools.iter().any(|t| t.tool_call_id == tool_call_id) {
             self.complete_tool(tool_call_id.clone(), "null".into(), true, effects);
         }
+        if self.tools.len() >= TOOLS_MAX {
+            let oldest = self.tools.remove(0);
+            let result = Json {
+                text: "null".into(),
+                full_size: None,
+            };
+            finish_tool(oldest, result, true, true, effects);
+        }
         let (text, full_size) = cut_json(args_json);
         let args = Json { text, full_size };
         let item_id = Uuid::now_v7();
@@ -620,6 +641,73 @@ impl TurnMachine {
         let (text, full_size) = cut_json(json);
         finish_tool(tool, Json { text, full_size }, is_error, false, effects);
     }
+}
+
+/// What an agent says, within bounds: no place is negative, no number adds up beyond what is stored, no name fills an
+/// event. Agents are not trusted with that, and their models even less.
+fn bounded(mut event: AgentEvent) -> AgentEvent {
+    let shorten = |word: &mut String| word.truncate(cut(word, WORD_MAX_BYTES).len());
+    let place = |content_index: &mut i32| *content_index = (*content_index).max(0);
+    match &mut event {
+        AgentEvent::TextDelta { content_index, .. }
+        | AgentEvent::ThinkingDelta { content_index, .. }
+        | AgentEvent::ThinkingCompleted { content_index, .. } => place(content_index),
+        AgentEvent::ToolInputDelta {
+            content_index,
+            tool_call_id,
+            tool_name,
+            delta: _,
+        } => {
+            place(content_index);
+            shorten(tool_call_id);
+            shorten(tool_name);
+        }
+        AgentEvent::MessageCompleted { blocks } => {
+            blocks.iter_mut().for_each(|(index, _)| place(index));
+        }
+        AgentEvent::ToolStarted {
+            tool_call_id,
+            tool_name,
+            args_json: _,
+        } => {
+            shorten(tool_call_id);
+            shorten(tool_name);
+        }
+        AgentEvent::ToolUpdate { tool_call_id, .. }
+        | AgentEvent::ToolCompleted { tool_call_id, .. } => shorten(tool_call_id),
+        AgentEvent::UsageRecorded { usage, model } => {
+            let Usage {
+                input_tokens,
+                output_tokens,
+                cache_read_tokens,
+                cache_write_tokens,
+                cost_micros,
+                model_calls,
+            } = usage;
+            for number in [
+                input_tokens,
+                output_tokens,
+                cache_read_tokens,
+                cache_write_tokens,
+                cost_micros,
+                model_calls,
+            ] {
+                *number = (*number).clamp(0, USAGE_MAX);
+            }
+            shorten(model);
+        }
+        AgentEvent::CompactionStarted { reason } => shorten(reason),
+        AgentEvent::CompactionCompleted { reason, .. } => shorten(reason),
+        AgentEvent::Ready { .. }
+        | AgentEvent::MessageStarted
+        | AgentEvent::SteerApplied { .. }
+        | AgentEvent::SteerReturned { .. }
+        | AgentEvent::RetryScheduled { .. }
+        | AgentEvent::TurnEnded(_)
+        | AgentEvent::Exited { .. }
+        | AgentEvent::StopFailed { .. } => {}
+    }
+    event
 }
 
 fn plain(effects: &mut Vec<Effect>, event: Event) {
@@ -858,6 +946,55 @@ mod tests {
         let writes = machine.checkpoints();
         assert!(matches!(&writes[..], [Write::Checkpoint { text, .. }] if text == "abc"));
         assert!(machine.checkpoints().is_empty());
+    }
+
+    #[test]
+    fn what_an_agent_says_is_kept_within_bounds() {
+        let long = "x".repeat(100_000);
+        let mut events = vec![AgentEvent::TextDelta {
+            content_index: -1,
+            delta: "first".into(),
+        }];
+        for content_index in 0..3_000 {
+            events.push(AgentEvent::TextDelta {
+                content_index,
+                delta: "y".into(),
+            });
+        }
+        for number in 0..TOOLS_MAX + 9 {
+            events.push(AgentEvent::ToolStarted {
+                tool_call_id: format!("{number}{long}"),
+                tool_name: long.clone(),
+                args_json: "{}".into(),
+            });
+        }
+        let (mut machine, reader) = run(events);
+        assert_eq!(reader.finals.len(), 2, "the third item is open");
+        assert!(
+            reader.finals[0].0.starts_with("firsty"),
+            "{:?}",
+            reader.finals[0]
+        );
+        assert_eq!(machine.tools.len(), TOOLS_MAX);
+        assert!(
+            machine
+                .tools
+                .iter()
+                .all(|t| t.tool_name.len() == WORD_MAX_BYTES)
+        );
+        let mut effects = Vec::new();
+        let usage = Usage {
+            input_tokens: i64::MAX,
+            output_tokens: -1,
+            ..Usage::default()
+        };
+        let model = long.clone();
+        machine.apply(AgentEvent::UsageRecorded { usage, model }, &mut effects);
+        let Some(Effect::Write(Write::Usage { usage, model })) = effects.pop() else {
+            panic!("it is written");
+        };
+        assert_eq!((usage.input_tokens, usage.output_tokens), (USAGE_MAX, 0));
+        assert_eq!(model.len(), WORD_MAX_BYTES);
     }
 
     fn any_event() -> impl Strategy<Value = AgentEvent> {

@@ -332,3 +332,29 @@ proptest! {
         prop_assert_eq!(show(ALL, &events), format!("{text}{end}"));
     }
 }
+
+#[test]
+fn nothing_that_others_say_steers_the_terminal() {
+    let mut renderer = Renderer::new(Look {
+        terminal: true,
+        whole: true,
+    });
+    let mut log = Log::default();
+    let evil = "\x1b]0;evil\x07\u{9b}2J";
+    let tool = ToolStarted {
+        tool_name: evil.into(),
+        args_json: evil.into(),
+        ..ToolStarted::default()
+    };
+    let exited = quarterdeck::proto::AgentExited {
+        message: evil.into(),
+    };
+    let mut text = renderer.event(&log.durable("t", Kind::ToolStarted(tool)));
+    text.push_str(&renderer.event(&log.durable("", Kind::AgentExited(exited))));
+    text.push_str(&renderer.event(&token("m", 0, evil)));
+    for ours in [DIM, RED, CYAN, PLAIN] {
+        text = text.replace(ours, "");
+    }
+    let control = |c: char| c.is_control() && c != '\n';
+    assert!(!text.contains(control), "{text:?}");
+}

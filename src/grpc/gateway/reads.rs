@@ -143,6 +143,7 @@ impl Gateway {
         let key = fields.finish(key)?;
         let tail = self.tail(&key, request.min_seq).await?;
         let session = tail.session();
+        let has_cursor = request.cursor.is_some();
         let mut after = match request.cursor {
             Some(cursor) => {
                 feed::resolve_cursor(&session, &cursor.log_id, cursor.after_seq, false)?
@@ -150,6 +151,8 @@ impl Gateway {
             None => session.first_seq - 1,
         };
         let deadline = Instant::now() + wait;
+        // Whatever is kept was asked for: what retention takes before the first look is none of it.
+        let mut from_oldest = !has_cursor;
         loop {
             let session = tail.session();
             let range = EventsRange {
@@ -162,7 +165,7 @@ impl Gateway {
                 .store
                 .events(session.row, range, limit, EVENTS_PAGE_MAX_BYTES)
                 .await?;
-            if page.first_seq > after + 1 {
+            if page.first_seq > after + 1 && !std::mem::take(&mut from_oldest) {
                 let mut range = feed::log_range(&session);
                 range.first_seq = page.first_seq;
                 return Err(Refusal::CursorExpired(range));

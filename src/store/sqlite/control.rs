@@ -129,7 +129,14 @@ pub(super) fn abort(unit: &mut Unit<'_>, command: Abort) -> Answer<Committed> {
         if clear_queue {
             cleared.extend(queue::take_all(unit, &mut edit, Cause::QueueCleared, now)?);
         }
-        let session = edit.save(unit, now)?;
+        // Where there was nothing to stop nothing changed.
+        let changed = stopping || !cleared.is_empty();
+        let time = if changed {
+            now
+        } else {
+            edit.session.update_time
+        };
+        let session = edit.save(unit, time)?;
         let mut done = Done::session(session).with_turn(turn).with_cleared(cleared);
         done.receipt.stopping = stopping;
         Ok(done)
