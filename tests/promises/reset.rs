@@ -115,13 +115,18 @@ async fn r08_a_reset_that_joins_another_takes_what_came_between() {
     let mut visitor = site.visitor().await;
     let key = "stubborn";
     // Ignores the soft way, so the first Reset is pending for as long as its turn is not killed.
+    let text = "!stubborn !delay=60s !think=long x";
     visitor
-        .enqueue(&prompt(key, "!stubborn !hang", ""))
+        .enqueue(&prompt(key, text, ""))
         .await
         .expect("accepted");
-    eventually("the turn to run", async || {
-        let state = visitor.session(key).await.state();
-        (state == SessionState::Running).then_some(())
+    // Before its agent has the turn, a Reset would be over at once.
+    eventually("the agent to reply", async || {
+        let events = log(&mut visitor.client, key).await;
+        let started = events
+            .iter()
+            .filter(|event| matches!(event.kind, Some(Kind::MessageStarted(_))));
+        (started.count() == 2).then_some(())
     })
     .await;
     let first = tokio::spawn(reset(visitor.client.clone(), key.into()));
