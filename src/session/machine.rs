@@ -988,7 +988,7 @@ mod tests {
             output_tokens: -1,
             ..Usage::default()
         };
-        let model = long.clone();
+        let model = long;
         machine.apply(AgentEvent::UsageRecorded { usage, model }, &mut effects);
         let Some(Effect::Write(Write::Usage { usage, model })) = effects.pop() else {
             panic!("it is written");
