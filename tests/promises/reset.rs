@@ -2,13 +2,13 @@
 //! knows one thing: what was acknowledged before a Reset was asked for does not run after it.
 
 use crate::{
-    support::Client,
+    support::{Client, log},
     verify::{TurnStory, check_log},
-    world::{Dice, PATIENCE, Site, dice, figure, prompt},
+    world::{Dice, PATIENCE, Site, dice, eventually, figure, prompt},
 };
 use quarterdeck::proto::{
-    AbortRequest, EnqueueResponse, GatewayEvent, ReadEventsRequest, ResetRequest, Role,
-    SteerRequest, TurnState, gateway_event::Kind,
+    AbortMode, AbortRequest, EnqueueResponse, GatewayEvent, ReadEventsRequest, ResetRequest, Role,
+    SessionState, SteerRequest, TurnState, gateway_event::Kind,
 };
 use std::{
     collections::HashMap,
@@ -105,6 +105,64 @@ async fn r08_reset_is_a_barrier() {
     while let Some(ended) = tasks.join_next().await {
         ended.expect("no list fails");
     }
+    site.gateway.check_store();
+}
+
+/// Found by reading: a Reset that joined a pending one let a turn run that was acknowledged before it was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r08_a_reset_that_joins_another_takes_what_came_between() {
+    let mut site = Site::start(String::new());
+    let mut visitor = site.visitor().await;
+    let key = "stubborn";
+    // Ignores the soft way, so the first Reset is pending for as long as its turn is not killed.
+    visitor
+        .enqueue(&prompt(key, "!stubborn !hang", ""))
+        .await
+        .expect("accepted");
+    eventually("the turn to run", async || {
+        let state = visitor.session(key).await.state();
+        (state == SessionState::Running).then_some(())
+    })
+    .await;
+    let first = tokio::spawn(reset(visitor.client.clone(), key.into()));
+    eventually("the Reset to be pending", async || {
+        let state = visitor.session(key).await.state();
+        (state == SessionState::Resetting).then_some(())
+    })
+    .await;
+    let between = visitor
+        .enqueue(&prompt(key, "between", ""))
+        .await
+        .expect("accepted");
+    let second = tokio::spawn(reset(visitor.client.clone(), key.into()));
+    let between = visitor
+        .end_of(key, &between.turn.expect("a turn").turn_id)
+        .await;
+    assert_eq!(between.state(), TurnState::Rejected);
+    assert_eq!(between.error.expect("a reason").reason, "SESSION_RESET");
+    let after = visitor
+        .enqueue(&prompt(key, "after", ""))
+        .await
+        .expect("accepted");
+    let mut kill = AbortRequest {
+        session_key: key.into(),
+        ..Default::default()
+    };
+    kill.set_mode(AbortMode::Kill);
+    visitor.client.abort(kill).await.expect("answered");
+    let (first, second) = (
+        first.await.expect("no panic"),
+        second.await.expect("no panic"),
+    );
+    assert_eq!(first, second, "the same generation comes of both");
+    let after = visitor
+        .end_of(key, &after.turn.expect("a turn").turn_id)
+        .await;
+    assert_eq!(
+        (after.state(), after.generation),
+        (TurnState::Completed, second)
+    );
+    check_log(&log(&mut visitor.client, key).await, true);
     site.gateway.check_store();
 }
 
