@@ -46,9 +46,14 @@ use std::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
+/// Time that the registry has after the drain's window: what it gives its agents, and commits. Longer only where the
+/// store hangs.
+const REGISTRY_END_MAX: Duration = Duration::from_secs(20);
+/// Time that the store has to move its log into the database.
+const STORE_CLOSE_MAX: Duration = Duration::from_secs(30);
 /// Time that connections have to take the last bytes of their streams at a drain.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Time that recovery waits for a store that does not answer before the start fails.
@@ -124,6 +129,10 @@ impl App {
             feed: feed.clone(),
             drivers,
             directories: Directories::new(&absolute(&config.data_dir)?),
+            cwd_roots: agents
+                .iter()
+                .map(|(name, facts)| (name.clone(), facts.cwd_roots.clone()))
+                .collect(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -212,12 +221,22 @@ impl App {
         let in_time = tokio::time::timeout(config.drain_timeout, &mut registry_task).await;
         if in_time.is_err() {
             registry.end_drain();
-            registry_task.await.context("the session registry failed")?;
+            match tokio::time::timeout(REGISTRY_END_MAX, &mut registry_task).await {
+                Ok(ended) => ended.context("the session registry failed")?,
+                Err(_) => {
+                    error!("the session registry did not end; the next start settles the rest")
+                }
+            }
         }
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
-        store.close().await;
+        if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
+            .await
+            .is_err()
+        {
+            error!("the store did not close in time; what was answered is on disk");
+        }
         info!("stopped");
         Ok(())
     }

@@ -236,3 +236,48 @@ async fn the_largest_answer_fits_its_event() {
     assert!(said == text);
     gateway.check_store();
 }
+
+/// An agent works where its own roots allow it, whichever agent the session was made for.
+#[tokio::test]
+async fn another_agent_does_not_inherit_a_cwd() {
+    let root = tempfile::tempdir().expect("a directory");
+    let root = root.path().canonicalize().expect("it is there");
+    let mut gateway = Gateway::with(Options {
+        config: format!(
+            "[agents.echo]\ncwd_roots = [{root:?}]\n[agents.other]\ndriver = \"echo\"\n"
+        ),
+        ..Options::default()
+    });
+    let mut client = gateway.client().await;
+    let create = proto::CreateSessionRequest {
+        session_key: "s".into(),
+        cwd: root.to_string_lossy().into_owned(),
+        ..Default::default()
+    };
+    client.create_session(create).await.expect("below a root");
+    let turn = run(&mut client, "s", "hello").await;
+    assert_eq!(turn.response_text, "hello");
+    let update = proto::UpdateSessionRequest {
+        session_key: "s".into(),
+        session: Some(proto::SessionSnapshot {
+            agent: "other".into(),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["agent".into()],
+        }),
+        ..Default::default()
+    };
+    let refused = client.update_session(update).await.expect_err("no roots");
+    assert_eq!(reason(&refused), "INVALID_FIELD");
+
+    // The roots are gone with the next start.
+    gateway.terminate();
+    gateway.wait();
+    let config = gateway.directory.path().join("quarterdeck.toml");
+    std::fs::write(config, "").expect("ours");
+    gateway.restart();
+    let turn = run(&mut gateway.client().await, "s", "hello").await;
+    assert_eq!(turn.error.expect("it failed").reason, "AGENT_UNAVAILABLE");
+    gateway.check_store();
+}

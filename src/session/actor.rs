@@ -216,7 +216,7 @@ impl Actor {
             Ok(request) => request,
             Err(problem) => {
                 return Ok(unavailable(format!(
-                    "the session's directories can't be made: {problem}"
+                    "the session's directories can't be used: {problem}"
                 )));
             }
         };
@@ -259,7 +259,15 @@ impl Actor {
         let working_directory = if session.cwd.is_empty() {
             directories.work(session.uid)
         } else {
-            session.cwd.clone().into()
+            // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
+            let resolved = tokio::fs::canonicalize(&session.cwd).await?;
+            if !self.workshop.may_work_in(&session.agent, &resolved) {
+                let agent = &session.agent;
+                return Err(std::io::Error::other(format!(
+                    "its cwd is not below the cwd_roots of agent {agent}"
+                )));
+            }
+            resolved
         };
         let session_directory = directories.agent(session.uid);
         let tenant_directory = directories.tenant(&session.tenant, &session.agent);

@@ -35,6 +35,8 @@ pub struct Workshop {
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     /// Where agents keep their files.
     pub directories: Directories,
+    /// Directories, resolved, below which the sessions of an agent may work; looked at each time it is opened.
+    pub cwd_roots: BTreeMap<String, Vec<PathBuf>>,
     /// How long an agent may be idle.
     pub agent_idle_timeout: Duration,
     /// How far the gateway is on its way down.
@@ -75,6 +77,16 @@ pub enum Used {
     NotYet,
     /// A Delete failed; it waits for the next Delete or the next start.
     DeleteFailed,
+}
+
+// === impl Workshop ===
+
+impl Workshop {
+    /// Whether an agent may work in a directory, which is resolved.
+    pub fn may_work_in(&self, agent: &str, directory: &Path) -> bool {
+        let roots = self.cwd_roots.get(agent);
+        roots.is_some_and(|roots| roots.iter().any(|root| directory.starts_with(root)))
+    }
 }
 
 // === impl Directories ===

@@ -4,7 +4,7 @@ use super::{Gateway, admission};
 use crate::{
     domain::{
         event::EventKind,
-        ids::SessionRow,
+        ids::{SessionKey, SessionRow},
         limits::EVENTS_PAGE_MAX_BYTES,
         refusal::Refusal,
         session::SessionState,
@@ -17,7 +17,7 @@ use crate::{
         parse::Fields,
     },
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use uuid::Uuid;
 
 /// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
@@ -281,6 +281,9 @@ impl Gateway {
                 ),
             }
         }
+        if let (Some(key), Some(agent)) = (&key, &agent) {
+            self.fits_cwd(&mut fields, key, agent).await?;
+        }
         let key = fields.finish(key)?;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
@@ -308,6 +311,31 @@ impl Gateway {
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
         })
+    }
+
+    /// Refuses an agent that may not work where the session does.
+    async fn fits_cwd(
+        &self,
+        fields: &mut Fields,
+        key: &SessionKey,
+        agent: &str,
+    ) -> Result<(), Refusal> {
+        let session = match self.session(key).await {
+            Ok(session) => session,
+            // For the store to say, which knows repeats.
+            Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => return Ok(()),
+            Err(refusal) => return Err(refusal),
+        };
+        let roots = self.agents.get(agent).map(|facts| &facts.cwd_roots);
+        let cwd = Path::new(&session.cwd);
+        let fits = roots.is_none_or(|roots| roots.iter().any(|root| cwd.starts_with(root)));
+        if !session.cwd.is_empty() && !fits {
+            fields.wrong(
+                "session.agent",
+                "its cwd_roots do not hold the session's cwd",
+            );
+        }
+        Ok(())
     }
 
     pub(super) async fn update_queued(
