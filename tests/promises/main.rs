@@ -6,7 +6,7 @@
 //!
 //! Each checker was seen to fail once, on a bug planted for it: an answer before its commit (R1), a crashed turn run
 //! again unasked (R2), a repeat that is not looked up (R3), a cursor that skips one event (R5), last in first out (R6), an
-//! Abort that does not wait (R7), a Reset that keeps the queue, or that joins another and keeps it (R8), a publisher that
+//! Abort that does not wait (R7), a Reset that keeps the queue (R8), a publisher that
 //! waits where there are many readers (R10), a recovery that stops after its first commit (R12), streams cut without a
 //! reason at a drain (R17), a crash without checkpoints, and a restore that keeps its log ids.
 
