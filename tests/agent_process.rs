@@ -123,7 +123,10 @@ async fn r7_a_sweep_ends_what_a_plain_kill_leaves() {
     spread(&mark).await;
 
     assert_eq!(sweep_leftovers("another node").await, 0);
-    assert!(survivors(&mark).len() >= SWARM_MIN);
+    eventually("the swarm is untouched", || {
+        survivors(&mark).len() >= SWARM_MIN
+    })
+    .await;
     assert!(sweep_leftovers(&node).await >= SWARM_MIN);
     assert_eq!(survivors(&mark), [0; 0]);
     assert_eq!(sweep_leftovers(&node).await, 0);
@@ -286,7 +289,11 @@ async fn what_a_turn_left_can_be_ended_without_the_agent() {
         .expect("it reads");
     until(&mut process, "swarm").await;
     spread(&mark).await;
-    assert!(process.descendants().len() >= SWARM_MIN);
+    // One look at /proc may miss a process whose parent ends meanwhile.
+    eventually("the swarm is seen below the keeper", || {
+        process.descendants().len() >= SWARM_MIN
+    })
+    .await;
     process
         .end_descendants(&before)
         .await
