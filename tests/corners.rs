@@ -118,12 +118,32 @@ async fn a_run_ends_for_a_client_that_has_its_end() {
     gateway.check_store();
 }
 
+/// Enqueues a turn that hangs, and waits until it has started: before that an Abort finds nothing to stop.
+async fn start_hanging(client: &mut Client, key: &str) {
+    let queued = enqueue(client, key, "!hang").await.expect("accepted");
+    let started = proto::ReadEventsRequest {
+        session_key: key.into(),
+        cursor: Some(proto::Cursor {
+            log_id: queued.log_id,
+            after_seq: queued.seq,
+        }),
+        kinds: vec!["turn_started".into()],
+        wait: Some(prost_types::Duration {
+            seconds: 30,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let page = client.read_events(started).await.expect("readable");
+    assert_eq!(page.into_inner().events.len(), 1);
+}
+
 /// The `seq` of a stop is the place of what it brought about, and every repeat tells the same.
 #[tokio::test]
 async fn abort_reset_and_delete_tell_the_place_of_their_end() {
     let mut gateway = Gateway::start();
     let mut client = gateway.client().await;
-    enqueue(&mut client, "s", "!hang").await.expect("accepted");
+    start_hanging(&mut client, "s").await;
     let abort = proto::AbortRequest {
         session_key: "s".into(),
         request_id: "a".into(),
@@ -133,7 +153,7 @@ async fn abort_reset_and_delete_tell_the_place_of_their_end() {
     assert!(first.aborted);
     assert_eq!(first.seq, newest(&mut client, "s", "turn_ended").await);
 
-    enqueue(&mut client, "s", "!hang").await.expect("accepted");
+    start_hanging(&mut client, "s").await;
     let reset = proto::ResetRequest {
         session_key: "s".into(),
         request_id: "r".into(),
