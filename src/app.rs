@@ -18,15 +18,12 @@ use crate::{
         refusal::Refusal,
     },
     feed::{Feed, FeedOptions},
-    grpc::{
-        gateway::{AgentFacts, Gateway},
-        layers,
-    },
+    grpc::{gateway::Gateway, layers},
     listener::{Listener, ListenerOptions},
     proto,
     session::{
         disconnect::Disconnects,
-        handle::{Directories, Drain, Workshop},
+        handle::{CwdRoots, Directories, Drain, Workshop},
         registry::{Registry, RegistryOptions, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
@@ -79,7 +76,7 @@ pub struct App {
     feed: Arc<Feed>,
     registry: Arc<Registry>,
     registry_task: RegistryTask,
-    agents: BTreeMap<String, AgentFacts>,
+    cwd_roots: Arc<CwdRoots>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -123,16 +120,13 @@ impl App {
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
         let registry = Registry::new(drain_sender);
-        let agents = agent_facts(&config, &drivers)?;
+        let cwd_roots = Arc::new(cwd_roots(&config)?);
         let workshop = Arc::new(Workshop {
             store: store.clone(),
             feed: feed.clone(),
             drivers,
             directories: Directories::new(&absolute(&config.data_dir)?),
-            cwd_roots: agents
-                .iter()
-                .map(|(name, facts)| (name.clone(), facts.cwd_roots.clone()))
-                .collect(),
+            cwd_roots: cwd_roots.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -148,7 +142,7 @@ impl App {
             feed,
             registry,
             registry_task,
-            agents,
+            cwd_roots,
             _lock: lock,
         })
     }
@@ -174,7 +168,7 @@ impl App {
             feed,
             registry,
             registry_task,
-            agents,
+            cwd_roots,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -184,7 +178,7 @@ impl App {
             feed: feed.clone(),
             registry: registry.clone(),
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
-            agents,
+            cwd_roots,
             default_agent: config.default_agent.clone(),
             turn_timeout: config.turn_timeout,
             ending: ending.clone(),
@@ -397,31 +391,18 @@ fn rules(
     })
 }
 
-fn agent_facts(
-    config: &Config,
-    drivers: &BTreeMap<String, Arc<dyn Driver>>,
-) -> anyhow::Result<BTreeMap<String, AgentFacts>> {
-    let mut facts = BTreeMap::new();
+fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {
+    let mut all = BTreeMap::new();
     for (name, agent) in &config.agents {
-        let Some(driver) = drivers.get(name) else {
-            continue;
-        };
-        let mut cwd_roots = Vec::with_capacity(agent.cwd_roots.len());
-        for root in &agent.cwd_roots {
-            let resolved = fs::canonicalize(root).with_context(|| {
+        let resolve = |root: &PathBuf| {
+            fs::canonicalize(root).with_context(|| {
                 format!("agents.{name}.cwd_roots: {} can't be used", root.display())
-            })?;
-            cwd_roots.push(resolved);
-        }
-        facts.insert(
-            name.clone(),
-            AgentFacts {
-                capabilities: driver.capabilities(),
-                cwd_roots,
-            },
-        );
+            })
+        };
+        let roots = agent.cwd_roots.iter().map(resolve);
+        all.insert(name.clone(), roots.collect::<anyhow::Result<_>>()?);
     }
-    Ok(facts)
+    Ok(CwdRoots(all))
 }
 
 fn primary_key(config: &Config) -> anyhow::Result<SessionKey> {

@@ -22,7 +22,7 @@ use quarterdeck::{
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
     store::{Fence, Store, Write, sqlite::SqliteStore},
 };
-use std::{collections::BTreeMap, io, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -66,7 +66,7 @@ pub async fn serve(data: &Path) {
         feed: feed.clone(),
         registry: registry.clone(),
         disconnects: Disconnects::new(store.clone(), registry, Handle::current()),
-        agents: BTreeMap::new(),
+        cwd_roots: Arc::default(),
         default_agent: seed::AGENT.into(),
         turn_timeout: Duration::from_secs(3600),
         ending: CancellationToken::new(),

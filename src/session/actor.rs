@@ -261,7 +261,7 @@ impl Actor {
         } else {
             // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
             let resolved = tokio::fs::canonicalize(&session.cwd).await?;
-            if !self.workshop.may_work_in(&session.agent, &resolved) {
+            if !self.workshop.cwd_roots.hold(&session.agent, &resolved) {
                 let agent = &session.agent;
                 return Err(std::io::Error::other(format!(
                     "its cwd is not below the cwd_roots of agent {agent}"

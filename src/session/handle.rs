@@ -35,13 +35,17 @@ pub struct Workshop {
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     /// Where agents keep their files.
     pub directories: Directories,
-    /// Directories, resolved, below which the sessions of an agent may work; looked at each time it is opened.
-    pub cwd_roots: BTreeMap<String, Vec<PathBuf>>,
+    /// Where sessions may work; looked at each time an agent is opened.
+    pub cwd_roots: Arc<CwdRoots>,
     /// How long an agent may be idle.
     pub agent_idle_timeout: Duration,
     /// How far the gateway is on its way down.
     pub drain: watch::Receiver<Drain>,
 }
+
+/// Every configured agent, with the directories, resolved, below which its sessions may work.
+#[derive(Clone, Debug, Default)]
+pub struct CwdRoots(pub BTreeMap<String, Vec<PathBuf>>);
 
 /// Where agents keep their files, below the data directory.
 #[derive(Clone, Debug)]
@@ -79,12 +83,12 @@ pub enum Used {
     DeleteFailed,
 }
 
-// === impl Workshop ===
+// === impl CwdRoots ===
 
-impl Workshop {
-    /// Whether an agent may work in a directory, which is resolved.
-    pub fn may_work_in(&self, agent: &str, directory: &Path) -> bool {
-        let roots = self.cwd_roots.get(agent);
+impl CwdRoots {
+    /// Whether an agent may work in a directory, which is resolved. One that is not configured may nowhere.
+    pub fn hold(&self, agent: &str, directory: &Path) -> bool {
+        let roots = self.0.get(agent);
         roots.is_some_and(|roots| roots.iter().any(|root| directory.starts_with(root)))
     }
 }

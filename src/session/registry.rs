@@ -86,11 +86,6 @@ impl Registry {
         }
     }
 
-    /// Sessions that are awake.
-    pub fn awake(&self) -> usize {
-        self.handles.lock().expect("no holder panics").len()
-    }
-
     /// No new turn starts from here on.
     pub fn begin_drain(&self) {
         self.drain.send_if_modified(|drain| {

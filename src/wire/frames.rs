@@ -7,7 +7,7 @@
 use super::encode;
 use crate::{
     domain::{
-        event::{Event, Json, Role},
+        event::{Event, Json},
         ids::{LogId, SessionKey, Time},
         message::Part,
         turn::AttachmentRef,
@@ -138,13 +138,6 @@ fn decode_part(part: proto::MessagePart) -> Option<Part> {
             size: reference.size,
         }),
     })
-}
-
-/// The role with that number of the contract.
-pub fn role(number: i32) -> Option<Role> {
-    [Role::User, Role::Assistant, Role::Tool, Role::System]
-        .into_iter()
-        .find(|r| *r as i32 == number)
 }
 
 // === impl LogPrefix ===

@@ -277,11 +277,10 @@ impl Gateway {
         } else {
             agent
         };
-        let roots = self.agents.get(agent).map(|a| a.cwd_roots.as_slice());
         let resolved = tokio::fs::canonicalize(cwd).await;
-        let allowed = resolved.ok().filter(|path| {
-            path.is_dir() && roots.is_some_and(|r| r.iter().any(|root| path.starts_with(root)))
-        });
+        let allowed = resolved
+            .ok()
+            .filter(|path| path.is_dir() && self.cwd_roots.hold(agent, path));
         match allowed.and_then(|path| path.into_os_string().into_string().ok()) {
             Some(cwd) => (cwd, None),
             None => {

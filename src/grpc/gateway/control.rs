@@ -326,10 +326,10 @@ impl Gateway {
             Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => return Ok(()),
             Err(refusal) => return Err(refusal),
         };
-        let roots = self.agents.get(agent).map(|facts| &facts.cwd_roots);
+        // An agent that is not configured was refused already.
+        let known = self.cwd_roots.0.contains_key(agent);
         let cwd = Path::new(&session.cwd);
-        let fits = roots.is_none_or(|roots| roots.iter().any(|root| cwd.starts_with(root)));
-        if !session.cwd.is_empty() && !fits {
+        if known && !session.cwd.is_empty() && !self.cwd_roots.hold(agent, cwd) {
             fields.wrong(
                 "session.agent",
                 "its cwd_roots do not hold the session's cwd",

@@ -12,7 +12,6 @@ mod streams;
 
 use super::{handover::Handed, status::status};
 use crate::{
-    agent::Capabilities,
     clock,
     domain::{
         ids::{Principal, SessionKey, SessionRow},
@@ -21,26 +20,17 @@ use crate::{
     },
     feed::{Feed, Tail},
     proto::{self, gateway_service_server::GatewayService},
-    session::{disconnect::Disconnects, registry::Registry},
+    session::{disconnect::Disconnects, handle::CwdRoots, registry::Registry},
     store::{Caller, Committed, RequestKey, Store},
     wire::parse::{self, Fields},
 };
-use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 /// Requests above this are hashed off the serving threads, in bytes.
 const HASH_HERE_MAX_BYTES: usize = 64 * 1024;
-
-/// What handlers must know of an agent.
-#[derive(Clone, Debug)]
-pub struct AgentFacts {
-    /// What it can do.
-    pub capabilities: Capabilities,
-    /// Directories, resolved, under which a session may ask for its `cwd`.
-    pub cwd_roots: Vec<PathBuf>,
-}
 
 /// The service.
 pub struct Gateway {
@@ -52,8 +42,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     /// Streams that cancel their turn when they go.
     pub disconnects: Arc<Disconnects>,
-    /// Every configured agent.
-    pub agents: BTreeMap<String, AgentFacts>,
+    /// Every configured agent, and where it may work.
+    pub cwd_roots: Arc<CwdRoots>,
     /// Agent of sessions that name none.
     pub default_agent: String,
     /// How long a turn may run where its caller does not say.
@@ -173,8 +163,8 @@ impl Gateway {
 
     /// Refuses an agent that is not configured.
     fn known_agent(&self, fields: &mut Fields, field: &str, agent: &str) {
-        if !agent.is_empty() && !self.agents.contains_key(agent) {
-            let names: Vec<&str> = self.agents.keys().map(String::as_str).collect();
+        if !agent.is_empty() && !self.cwd_roots.0.contains_key(agent) {
+            let names: Vec<&str> = self.cwd_roots.0.keys().map(String::as_str).collect();
             fields.wrong(
                 field,
                 format!("no such agent; there are {}", names.join(", ")),
