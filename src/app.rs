@@ -13,12 +13,9 @@ use crate::{
     },
     clock,
     config::{AgentConfig, Config, DriverKind},
-    domain::{
-        ids::{Principal, SessionKey},
-        refusal::Refusal,
-    },
+    domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{gateway::Gateway, layers},
+    grpc::{admin::Admin, gateway::Gateway, layers},
     listener::{Listener, ListenerOptions},
     proto,
     session::{
@@ -29,6 +26,7 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
 use anyhow::Context;
+use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
     collections::BTreeMap,
@@ -185,7 +183,7 @@ impl App {
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, health_service)?;
+        let router = router(gateway, Admin {}, health_service)?;
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
@@ -238,6 +236,7 @@ impl App {
 
 fn router(
     gateway: Gateway,
+    admin: Admin,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -262,6 +261,7 @@ fn router(
         .max_encoding_message_size(usize::MAX);
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
+        .add_service(AdminServiceServer::new(admin))
         .add_service(health)
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
@@ -436,13 +436,13 @@ async fn recover(store: &Arc<dyn Store>) -> anyhow::Result<()> {
 /// The default tenant's primary session exists from the start.
 async fn make_primary(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
     let key = primary_key(config)?;
-    let principal = Principal::local();
-    let found = store.session(&principal.tenant, &key).await;
+    let identity = Arc::new(Identity::unauthenticated());
+    let found = store.session(&identity, &key).await;
     if found.is_ok() {
         return Ok(());
     }
     let caller = Caller {
-        principal,
+        identity,
         key,
         request: None,
         expected_generation: None,

@@ -63,7 +63,10 @@ async fn a_backup_of_a_store_in_use_is_restored_as_another_generation() {
     assert!(restore(&saved, &restored).is_err(), "never over a store");
     assert_eq!(check(&restored).unwrap(), Vec::<String>::new());
     let store = open(&restored);
-    let session = store.session("default", &harness::key("s")).await.unwrap();
+    let session = store
+        .session(&harness::viewer(), &harness::key("s"))
+        .await
+        .unwrap();
     assert_eq!(session.head, 2);
     assert_ne!(session.log_id, kept.session.log_id, "every log id changes");
     assert_eq!(session.uid, kept.session.uid);

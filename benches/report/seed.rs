@@ -3,8 +3,9 @@
 use quarterdeck::{
     clock,
     domain::{
+        access::Identity,
         event::{Event, Json, Role},
-        ids::{Principal, SessionKey, SessionRow},
+        ids::{SessionKey, SessionRow},
         turn::{OnInterrupt, StopReason},
     },
     store::{
@@ -64,7 +65,7 @@ pub fn key(number: u64) -> SessionKey {
 
 fn caller(key: SessionKey) -> Caller {
     Caller {
-        principal: Principal::local(),
+        identity: Arc::new(Identity::unauthenticated()),
         key,
         request: None,
         expected_generation: None,

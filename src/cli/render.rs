@@ -200,7 +200,8 @@ impl Renderer {
             | Kind::ToolInput(_)
             | Kind::ToolUpdate(_)
             | Kind::Lagging(_)
-            | Kind::Draining(_) => String::new(),
+            | Kind::Draining(_)
+            | Kind::Reload(_) => String::new(),
         }
     }
 

@@ -188,7 +188,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 32] = [
+pub const KINDS: [(EventKind, &str); 33] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -221,6 +221,7 @@ pub const KINDS: [(EventKind, &str); 32] = [
     (EventKind::ITEM_SNAPSHOT, "item_snapshot"),
     (EventKind::LAGGING, "lagging"),
     (EventKind::DRAINING, "draining"),
+    (EventKind::RELOAD, "reload"),
 ];
 
 #[allow(missing_docs, reason = "the names are the contract's")]
@@ -257,6 +258,8 @@ impl EventKind {
     pub const ITEM_SNAPSHOT: Self = Self(68);
     pub const LAGGING: Self = Self(69);
     pub const DRAINING: Self = Self(70);
+    /// `reload`.
+    pub const RELOAD: Self = Self(71);
 
     /// The kind that filters call by that name.
     pub fn parse(name: &str) -> Option<Self> {

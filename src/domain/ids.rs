@@ -88,8 +88,15 @@ impl LogId {
 
 // === impl Principal ===
 
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.subject)
+    }
+}
+
 impl Principal {
-    /// The caller while the server asks for no credentials.
+    /// The user who runs the server, however it is recognised: no credentials asked for, the unix socket, or the key that
+    /// the first start makes.
     pub fn local() -> Self {
         Self {
             tenant: "default".into(),

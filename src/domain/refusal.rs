@@ -1,7 +1,7 @@
 //! Every "no" the product can say, with its facts. `grpc/status.rs` turns each into a status; nothing else does.
 
-use super::ids::LogId;
-use std::time::Duration;
+use super::{access::Scope, ids::LogId};
+use std::{fmt, time::Duration};
 
 /// Where a log begins and ends; goes with every refusal of a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,21 @@ pub struct LogRange {
     pub first_seq: i64,
     /// Newest durable event.
     pub head_seq: i64,
+}
+
+/// Whose bound was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitOf {
+    /// One session's.
+    Session,
+    /// One principal's.
+    Principal,
+    /// One tenant's.
+    Tenant,
+    /// One peer address's.
+    Address,
+    /// The whole server's.
+    Server,
 }
 
 /// A "no", with what the caller needs to go on.
@@ -30,6 +45,42 @@ pub enum Refusal {
     MalformedRequest {
         /// What the decoder said.
         problem: String,
+    },
+    /// The call carries no credential.
+    #[error(
+        "this server asks for a credential: `authorization: Bearer KEY` (command line: --key or QUARTERDECK_KEY)"
+    )]
+    CredentialsMissing,
+    /// The credential is not valid, whatever the reason.
+    #[error("the credential is not valid: unknown, malformed, expired or revoked")]
+    CredentialsInvalid,
+    /// The credential lacks a scope.
+    #[error("this call needs the scope {scope}, which the credential does not have")]
+    ScopeRequired {
+        /// The scope.
+        scope: Scope,
+    },
+    /// The session belongs to somebody else.
+    #[error("session {key} belongs to another principal, who would have to share it")]
+    SessionNotYours {
+        /// The key.
+        key: String,
+    },
+    /// Too many calls in a short time.
+    #[error("the {of} makes more than {limit} calls a second; retry later")]
+    RateLimited {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// The bound, in calls a second (of an address: failed ones a minute).
+        limit: i64,
+        /// When the next call will be taken.
+        retry_after: Duration,
+    },
+    /// No such API key in the tenant.
+    #[error("API key {key_id} does not exist")]
+    ApiKeyNotFound {
+        /// The id as given.
+        key_id: String,
     },
     /// No such session.
     #[error("session {key} does not exist; Enqueue or CreateSession creates it")]
@@ -130,8 +181,10 @@ pub enum Refusal {
     #[error("another owner has taken the session")]
     Fenced,
     /// A bound of a queue.
-    #[error("the queue is full ({current} of {limit} {unit}); retry after a turn has ended")]
+    #[error("the {of}'s queue is full ({current} of {limit} {unit}); retry after a turn has ended")]
     QueueFull {
+        /// Whose bound it is.
+        of: LimitOf,
         /// What is counted: `turns`, `bytes` or `steers`.
         unit: &'static str,
         /// The bound.
@@ -140,16 +193,24 @@ pub enum Refusal {
         current: i64,
     },
     /// A bound of the store.
-    #[error("there are {limit} sessions already; delete some")]
+    #[error("the {of} has {current} of {limit} sessions already; delete some")]
     TooManySessions {
+        /// Whose bound it is.
+        of: LimitOf,
         /// The bound.
         limit: i64,
+        /// How many there are.
+        current: i64,
     },
     /// A bound of streams.
-    #[error("there are {limit} streams already; close some")]
+    #[error("the {of} has {current} of {limit} streams open already; close some")]
     TooManyStreams {
+        /// Whose bound it is.
+        of: LimitOf,
         /// The bound.
         limit: i64,
+        /// How many there are.
+        current: i64,
     },
     /// The message is larger than its RPC takes.
     #[error("the message is larger than {limit} bytes")]
@@ -195,6 +256,20 @@ pub enum Refusal {
     },
 }
 
+// === impl LimitOf ===
+
+impl fmt::Display for LimitOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Session => "session",
+            Self::Principal => "principal",
+            Self::Tenant => "tenant",
+            Self::Address => "address",
+            Self::Server => "server",
+        })
+    }
+}
+
 // === impl Refusal ===
 
 impl Refusal {
@@ -210,6 +285,12 @@ impl Refusal {
         match self {
             Self::InvalidField { .. } => "INVALID_FIELD",
             Self::MalformedRequest { .. } => "MALFORMED_REQUEST",
+            Self::CredentialsMissing => "CREDENTIALS_MISSING",
+            Self::CredentialsInvalid => "CREDENTIALS_INVALID",
+            Self::ScopeRequired { .. } => "SCOPE_REQUIRED",
+            Self::SessionNotYours { .. } => "SESSION_NOT_YOURS",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::ApiKeyNotFound { .. } => "API_KEY_NOT_FOUND",
             Self::SessionNotFound { .. } => "SESSION_NOT_FOUND",
             Self::SessionDeleted { .. } => "SESSION_DELETED",
             Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
@@ -254,8 +335,15 @@ impl Refusal {
             }
             Self::StorageFull => Some(Duration::from_secs(30)),
             Self::Resync => Some(Duration::from_millis(100)),
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::TooManySessions { .. } => Some(Duration::from_secs(30)),
             Self::InvalidField { .. }
             | Self::MalformedRequest { .. }
+            | Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::ScopeRequired { .. }
+            | Self::SessionNotYours { .. }
+            | Self::ApiKeyNotFound { .. }
             | Self::SessionNotFound { .. }
             | Self::SessionDeleted { .. }
             | Self::TurnNotFound { .. }
@@ -273,7 +361,6 @@ impl Refusal {
             | Self::UnsupportedByAgent { .. }
             | Self::GenerationMismatch { .. }
             | Self::Fenced
-            | Self::TooManySessions { .. }
             | Self::MessageTooLarge { .. }
             | Self::DeadlineExceeded
             | Self::MethodUnknown

@@ -1,6 +1,7 @@
 //! A session's row: settings, state, counters.
 
 use super::{
+    access::Shares,
     ids::{LogId, SessionKey, SessionRow, Time},
     turn::Usage,
 };
@@ -37,6 +38,8 @@ pub struct Session {
     pub tenant: String,
     /// Subject that created it.
     pub owner: String,
+    /// Subjects of the tenant that may use it too.
+    pub shares: Shares,
     /// Caller-chosen key.
     pub key: SessionKey,
     /// Present life of its log.

@@ -31,8 +31,9 @@ pub use watch::Watch;
 
 use crate::{
     domain::{
+        access::Identity,
         ids::{SessionRow, Time},
-        refusal::Refusal,
+        refusal::{LimitOf, Refusal},
         session::{Session, SessionFilter},
     },
     store::{Published, Publisher, Store},
@@ -180,8 +181,10 @@ impl Feed {
             Ok(_) => Ok(StreamPermit {
                 shared: self.shared.clone(),
             }),
-            Err(_) => Err(Refusal::TooManyStreams {
+            Err(taken) => Err(Refusal::TooManyStreams {
+                of: LimitOf::Server,
                 limit: i64::try_from(limit).unwrap_or(i64::MAX),
+                current: i64::try_from(taken).unwrap_or(i64::MAX),
             }),
         }
     }
@@ -200,9 +203,9 @@ impl Feed {
         self.shared.wake_everyone();
     }
 
-    /// Changes of a tenant's sessions that match, from now on; the caller lists what there is afterwards.
-    pub fn watch(self: &Arc<Self>, tenant: String, filter: SessionFilter) -> Watch {
-        let (watch, queue) = Watch::new(tenant, filter);
+    /// Changes of sessions that the viewer may see and that match, from now on; the caller lists what there is afterwards.
+    pub fn watch(self: &Arc<Self>, viewer: Arc<Identity>, filter: SessionFilter) -> Watch {
+        let (watch, queue) = Watch::new(viewer, filter);
         let mut watchers = lock(&self.watchers);
         watchers.retain(|w| w.strong_count() > 0);
         watchers.push(queue);

@@ -77,12 +77,13 @@ struct CachedRange {
 
 impl Filter {
     /// Control events that come whatever `kinds` says.
-    const ALWAYS: [EventKind; 6] = [
+    const ALWAYS: [EventKind; 7] = [
         EventKind::HELLO,
         EventKind::CAUGHT_UP,
         EventKind::PROGRESS,
         EventKind::LAGGING,
         EventKind::DRAINING,
+        EventKind::RELOAD,
         EventKind::SESSION_DELETED,
     ];
     /// What `deltas = false` leaves out.

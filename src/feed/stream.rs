@@ -448,7 +448,7 @@ impl Reader {
             .turn()
             .expect("only a turn's reader looks for its end");
         Box::pin(async move {
-            let turn = store.turn(&session.tenant, &session.key, turn_id).await?;
+            let turn = store.turn_of(session.row, turn_id).await?;
             if !turn.state.is_terminal() {
                 return Ok(TurnEnd::Comes);
             }

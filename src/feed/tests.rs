@@ -32,6 +32,7 @@ pub(super) fn session() -> Session {
         uid: Uuid::from_u128(1),
         tenant: "default".into(),
         owner: "local".into(),
+        shares: Default::default(),
         key: SessionKey::parse("story").expect("a key"),
         log_id: LogId(Uuid::from_u128(2)),
         session_id: Uuid::from_u128(3),
@@ -172,7 +173,8 @@ impl Store for Log {
         let looked = if events.len() == 7 { events[6].seq } else { range.through };
         Ok(EventsPage { events, looked, first_seq: log.session.first_seq })
     }
-    async fn turn(&self, _: &str, _: &SessionKey, turn_id: Uuid) -> Result<Turn, Refusal> {
+    async fn turn(&self, _: &Arc<Identity>, _: &SessionKey, _: Uuid) -> Result<Turn, Refusal> { unreachable!() }
+    async fn turn_of(&self, _: SessionRow, turn_id: Uuid) -> Result<Turn, Refusal> {
         lock(&self.0).turn.clone().filter(|t| t.turn_id == turn_id)
             .ok_or_else(|| Refusal::TurnNotFound { turn_id: turn_id.to_string() })
     }
@@ -200,10 +202,10 @@ impl Store for Log {
     async fn runnable(&self, _: usize) -> Result<Vec<Arc<Session>>, Refusal> { unreachable!() }
     async fn expire_queued(&self, _: Time) -> Result<u64, Refusal> { unreachable!() }
     async fn maintain(&self, _: Time) -> Result<bool, Refusal> { unreachable!() }
-    async fn session(&self, _: &str, _: &SessionKey) -> Result<Arc<Session>, Refusal> { unreachable!() }
-    async fn list_sessions(&self, _: &str, _: SessionFilter, _: Option<i64>, _: usize) -> Result<SessionsPage, Refusal> { unreachable!() }
+    async fn session(&self, _: &Arc<Identity>, _: &SessionKey) -> Result<Arc<Session>, Refusal> { unreachable!() }
+    async fn list_sessions(&self, _: &Arc<Identity>, _: SessionFilter, _: Option<i64>, _: usize) -> Result<SessionsPage, Refusal> { unreachable!() }
     async fn list_turns(&self, _: TurnsFilter, _: Option<i64>, _: usize) -> Result<TurnsPage, Refusal> { unreachable!() }
-    async fn queue(&self, _: &str, _: &SessionKey) -> Result<Vec<Turn>, Refusal> { unreachable!() }
+    async fn queue(&self, _: &Arc<Identity>, _: &SessionKey) -> Result<Vec<Turn>, Refusal> { unreachable!() }
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
@@ -332,6 +334,7 @@ impl Client {
                 self.lagged += 1;
                 "lagging"
             }
+            Kind::Reload(_) => "reload",
             Kind::Draining(_) => {
                 self.draining += 1;
                 "draining"
@@ -802,7 +805,11 @@ async fn streams_are_bounded() {
     let permit = feed.stream_permit().expect("room");
     assert_eq!(
         feed.stream_permit().err(),
-        Some(Refusal::TooManyStreams { limit: 1 })
+        Some(Refusal::TooManyStreams {
+            of: LimitOf::Server,
+            limit: 1,
+            current: 1
+        })
     );
     drop(permit);
     assert!(feed.stream_permit().is_ok());
@@ -816,7 +823,9 @@ async fn waiters_and_watchers_are_told() {
         states: vec![SessionState::Running],
         ..SessionFilter::default()
     };
-    let mut watch = story.feed.watch("default".into(), filter);
+    let mut watch = story
+        .feed
+        .watch(Arc::new(Identity::unauthenticated()), filter);
     let waiter = story.tail.turn_waiter(story.turn_id);
     drop(story.tail.turn_waiter(story.turn_id));
     let running = story

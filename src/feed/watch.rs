@@ -2,6 +2,7 @@
 
 use super::lock;
 use crate::domain::{
+    access::Identity,
     ids::SessionRow,
     refusal::Refusal,
     session::{Session, SessionFilter, SessionState},
@@ -15,14 +16,14 @@ use tokio::sync::Notify;
 /// Changed sessions that may wait for one watcher; beyond that it must start again.
 pub const WATCH_PENDING_MAX: usize = 4096;
 
-/// Follows the sessions of a tenant that match a filter. Dropping it ends it.
+/// Follows the sessions that a viewer may see and that match a filter. Dropping it ends it.
 pub struct Watch {
     queue: Arc<WatchQueue>,
 }
 
 /// What waits for one watcher.
 pub(crate) struct WatchQueue {
-    tenant: String,
+    viewer: Arc<Identity>,
     filter: SessionFilter,
     state: Mutex<QueueState>,
     notify: Notify,
@@ -41,9 +42,9 @@ struct QueueState {
 // === impl Watch ===
 
 impl Watch {
-    pub(super) fn new(tenant: String, filter: SessionFilter) -> (Self, Weak<WatchQueue>) {
+    pub(super) fn new(viewer: Arc<Identity>, filter: SessionFilter) -> (Self, Weak<WatchQueue>) {
         let queue = Arc::new(WatchQueue {
-            tenant,
+            viewer,
             filter,
             state: Mutex::default(),
             notify: Notify::new(),
@@ -83,13 +84,13 @@ impl Watch {
 impl WatchQueue {
     /// Takes a session's newest row, if the watcher wants to hear of it.
     pub(super) fn offer(&self, session: &Arc<Session>) {
-        if session.tenant != self.tenant
+        if session.tenant != self.viewer.principal.tenant
             || !session.key.as_str().starts_with(&self.filter.key_prefix)
         {
             return;
         }
         let gone = session.state == SessionState::Deleted;
-        let matches = self.filter.matches(session);
+        let matches = self.viewer.access(session).is_some() && self.filter.matches(session);
         {
             let mut state = lock(&self.state);
             let before = if matches && !gone {

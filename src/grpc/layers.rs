@@ -12,6 +12,7 @@ use super::{
 };
 use crate::domain::{
     Refusal,
+    access::Identity,
     limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
 };
 use axum::{
@@ -29,6 +30,7 @@ use std::{
     fmt::{self, Display},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -114,6 +116,10 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
+    let mut request = request;
+    request
+        .extensions_mut()
+        .insert(Arc::new(Identity::unauthenticated()));
     let answer = catch_panic(next.run(request));
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)

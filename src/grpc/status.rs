@@ -141,20 +141,41 @@ fn row(refusal: &Refusal) -> Row {
         }
 
         Refusal::QueueFull {
+            of,
             unit,
             limit,
             current,
         } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
             .fact("unit", unit)
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota(format!("queue:{unit}"))),
-        Refusal::TooManySessions { limit } => Row::of(Code::ResourceExhausted)
+        Refusal::TooManySessions { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
             .fact("limit", limit)
+            .fact("current", current)
             .detail(Detail::Quota("sessions".into())),
-        Refusal::TooManyStreams { limit } => Row::of(Code::ResourceExhausted)
+        Refusal::TooManyStreams { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
             .fact("limit", limit)
+            .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::RateLimited {
+            of,
+            limit,
+            retry_after: _,
+        } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .detail(Detail::Quota("requests".into())),
+
+        Refusal::CredentialsMissing | Refusal::CredentialsInvalid => Row::of(Code::Unauthenticated),
+        Refusal::ScopeRequired { scope } => Row::of(Code::PermissionDenied).fact("scope", scope),
+        Refusal::SessionNotYours { key } => Row::of(Code::PermissionDenied).session(key),
+        Refusal::ApiKeyNotFound { key_id } => Row::of(Code::NotFound)
+            .fact("key_id", key_id)
+            .detail(Detail::Resource("api_key", key_id.clone())),
         Refusal::MessageTooLarge { limit } => Row::of(Code::ResourceExhausted)
             .fact("limit", limit)
             .detail(Detail::Quota("message_bytes".into())),
@@ -270,7 +291,7 @@ impl From<Refusal> for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::LogId;
+    use crate::domain::{LogId, access::Scope, refusal::LimitOf};
     use std::collections::BTreeSet;
 
     /// What a row must be: the refusal, its code, and the names of its details and facts.
@@ -409,25 +430,71 @@ mod tests {
             (Refusal::Fenced, Aborted, "", &[]),
             (
                 Refusal::QueueFull {
+                    of: LimitOf::Session,
                     unit: "turns",
                     limit: 32,
                     current: 32,
                 },
                 ResourceExhausted,
                 "QuotaFailure",
-                &[("unit", "turns"), ("limit", "32"), ("current", "32")],
+                &[
+                    ("of", "session"),
+                    ("unit", "turns"),
+                    ("limit", "32"),
+                    ("current", "32"),
+                ],
             ),
             (
-                Refusal::TooManySessions { limit: 7 },
+                Refusal::TooManySessions {
+                    of: LimitOf::Tenant,
+                    limit: 7,
+                    current: 8,
+                },
                 ResourceExhausted,
                 "QuotaFailure",
-                &[("limit", "7")],
+                &[("of", "tenant"), ("limit", "7"), ("current", "8")],
             ),
             (
-                Refusal::TooManyStreams { limit: 7 },
+                Refusal::TooManyStreams {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    current: 7,
+                },
                 ResourceExhausted,
                 "QuotaFailure",
-                &[("limit", "7")],
+                &[("of", "principal"), ("limit", "7"), ("current", "7")],
+            ),
+            (
+                Refusal::RateLimited {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    retry_after: std::time::Duration::from_secs(1),
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "principal"), ("limit", "7")],
+            ),
+            (Refusal::CredentialsMissing, Unauthenticated, "", &[]),
+            (Refusal::CredentialsInvalid, Unauthenticated, "", &[]),
+            (
+                Refusal::ScopeRequired {
+                    scope: Scope::AdminKeys,
+                },
+                PermissionDenied,
+                "",
+                &[("scope", "admin.keys")],
+            ),
+            (
+                Refusal::SessionNotYours { key: s("a") },
+                PermissionDenied,
+                "ResourceInfo",
+                &[("session_key", "a")],
+            ),
+            (
+                Refusal::ApiKeyNotFound { key_id: s("k") },
+                NotFound,
+                "ResourceInfo",
+                &[("key_id", "k")],
             ),
             (
                 Refusal::MessageTooLarge { limit: 7 },
@@ -518,7 +585,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 32);
+        assert_eq!(tested.len(), 38);
     }
 
     #[test]

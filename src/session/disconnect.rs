@@ -4,7 +4,8 @@ use super::registry::Registry;
 use crate::{
     clock,
     domain::{
-        ids::{Principal, SessionKey, SessionRow},
+        access::Identity,
+        ids::{SessionKey, SessionRow},
         limits::{DISCONNECT_GRACE, GRACE_DEFAULT},
         turn::{AbortMode, Cause},
     },
@@ -29,7 +30,7 @@ pub struct Disconnects {
 /// One such stream; its drop is the disconnect.
 pub struct Connected {
     disconnects: Arc<Disconnects>,
-    principal: Principal,
+    identity: Arc<Identity>,
     key: SessionKey,
     session: SessionRow,
     turn_id: Uuid,
@@ -53,7 +54,7 @@ impl Disconnects {
     /// Counts a stream for as long as the guard lives.
     pub fn connected(
         self: &Arc<Self>,
-        principal: Principal,
+        identity: Arc<Identity>,
         key: SessionKey,
         session: SessionRow,
         turn_id: Uuid,
@@ -61,7 +62,7 @@ impl Disconnects {
         *self.lock().entry(turn_id).or_default() += 1;
         Connected {
             disconnects: self.clone(),
-            principal,
+            identity,
             key,
             session,
             turn_id,
@@ -101,7 +102,7 @@ impl Drop for Connected {
             return;
         }
         let disconnects = self.disconnects.clone();
-        let (principal, key) = (self.principal.clone(), self.key.clone());
+        let (identity, key) = (self.identity.clone(), self.key.clone());
         let (session, turn_id) = (self.session, self.turn_id);
         self.disconnects.runtime.spawn(async move {
             tokio::time::sleep(DISCONNECT_GRACE).await;
@@ -110,7 +111,7 @@ impl Drop for Connected {
             }
             let abort = Abort {
                 caller: Caller {
-                    principal,
+                    identity,
                     key,
                     request: None,
                     expected_generation: None,

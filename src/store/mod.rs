@@ -9,8 +9,9 @@
 pub mod sqlite;
 
 use crate::domain::{
+    access::Identity,
     event::{BlockKind, Event, EventKind, Role},
-    ids::{Principal, SessionKey, SessionRow, Time},
+    ids::{SessionKey, SessionRow, Time},
     message::{Message, Part},
     refusal::Refusal,
     session::{Session, SessionFilter},
@@ -114,8 +115,8 @@ pub struct RequestKey {
 /// What every command of a caller carries.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who calls.
-    pub principal: Principal,
+    /// Who calls, and what it may do.
+    pub identity: Arc<Identity>,
     /// The session that it is about.
     pub key: SessionKey,
     /// Set where the caller gave a `request_id`.
@@ -469,8 +470,8 @@ pub struct SessionsPage {
 /// Who may be seen by a list over all sessions.
 #[derive(Clone, Debug)]
 pub struct TurnsFilter {
-    /// The tenant.
-    pub tenant: String,
+    /// Who looks.
+    pub viewer: Arc<Identity>,
     /// One session, or all.
     pub key: Option<SessionKey>,
     /// States; empty means any.
@@ -559,22 +560,34 @@ pub trait Store: Send + Sync + 'static {
 
     // -------------------------------------------------------------------------------------------------------- reads
 
-    /// The session of a key. `SESSION_NOT_FOUND` (also while DELETING), `SESSION_DELETED`.
-    async fn session(&self, tenant: &str, key: &SessionKey) -> Result<Arc<Session>, Refusal>;
+    /// The session of a key. `SESSION_NOT_FOUND` (also while DELETING, and where the viewer may not see it),
+    /// `SESSION_DELETED`.
+    async fn session(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+    ) -> Result<Arc<Session>, Refusal>;
     /// The session of a row, in any state; `None` when it is gone.
     async fn session_by_row(&self, row: SessionRow) -> Result<Option<Arc<Session>>, Refusal>;
     /// Position of the last event of a session that is gone, for as long as its tombstone is kept.
     async fn last_position(&self, row: SessionRow) -> Result<Option<i64>, Refusal>;
-    /// Sessions of a tenant after a position.
+    /// Sessions that the viewer may see, after a position.
     async fn list_sessions(
         &self,
-        tenant: &str,
+        viewer: &Arc<Identity>,
         filter: SessionFilter,
         after: Option<i64>,
         limit: usize,
     ) -> Result<SessionsPage, Refusal>;
     /// A turn, whole. `SESSION_NOT_FOUND`, `SESSION_DELETED`, `TURN_NOT_FOUND`.
-    async fn turn(&self, tenant: &str, key: &SessionKey, turn_id: Uuid) -> Result<Turn, Refusal>;
+    async fn turn(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+        turn_id: Uuid,
+    ) -> Result<Turn, Refusal>;
+    /// A turn of a session in any state, whole; for those who were let in already. `SESSION_DELETED`, `TURN_NOT_FOUND`.
+    async fn turn_of(&self, session: SessionRow, turn_id: Uuid) -> Result<Turn, Refusal>;
     /// Turns after a position.
     async fn list_turns(
         &self,
@@ -583,7 +596,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<TurnsPage, Refusal>;
     /// The waiting turns in order.
-    async fn queue(&self, tenant: &str, key: &SessionKey) -> Result<Vec<Turn>, Refusal>;
+    async fn queue(&self, viewer: &Arc<Identity>, key: &SessionKey) -> Result<Vec<Turn>, Refusal>;
     /// `seq` of a turn's `turn_queued` (the first one that is kept, when that is gone); for Run.
     async fn turn_first_seq(&self, session: SessionRow, turn_id: Uuid) -> Result<i64, Refusal>;
     /// Events with `after < seq <= through`, of `kinds` (empty: all) and of `turn_id` (if given), at most `limit` and

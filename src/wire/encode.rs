@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{
+        access::SessionAccess,
         event::{Delta, Event, Json},
         ids::Time,
         limits::{TURN_TEXT_IN_EVENT_MAX_BYTES, cut},
@@ -82,6 +83,26 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
         cwd: session.cwd.clone(),
         next_agent: session.next_agent.clone(),
         expire_after_idle: session.expire_after_idle.map(micros),
+        owner: principal(&session.tenant, &session.owner),
+        shares: session
+            .shares
+            .iter()
+            .map(|(subject, access)| proto::SessionShare {
+                principal: principal(&session.tenant, subject),
+                access: share_access(*access).into(),
+            })
+            .collect(),
+    }
+}
+
+fn principal(tenant: &str, subject: &str) -> String {
+    format!("{tenant}/{subject}")
+}
+
+fn share_access(access: SessionAccess) -> proto::ShareAccess {
+    match access {
+        SessionAccess::Read => proto::ShareAccess::Read,
+        SessionAccess::Write | SessionAccess::Own => proto::ShareAccess::Write,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Enqueue and Steer: what is accepted, and as what.
 
-use super::harness::{Engine, World, attachment, id};
+use super::harness::{Engine, World, attachment, id, viewer};
 use quarterdeck::{
     domain::{
         Refusal,
+        refusal::LimitOf,
         session::SessionState,
         turn::{Cause, StopReason, TurnState},
     },
@@ -56,6 +57,7 @@ pub async fn turns_wait_in_order_and_a_full_queue_stores_nothing<E: Engine>() {
     assert_eq!(
         refused.unwrap_err(),
         Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "turns",
             limit: 4,
             current: 4
@@ -79,6 +81,7 @@ pub async fn a_queue_is_bounded_in_bytes_too<E: Engine>() {
     assert_eq!(
         refused.unwrap_err(),
         Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "bytes",
             limit: 1000,
             current: 600
@@ -171,7 +174,7 @@ pub async fn what_does_not_fit_the_session_is_refused<E: Engine>() {
     assert_eq!(refused.reason(), "INVALID_FIELD");
     let missing = world
         .store
-        .session("default", &super::harness::key("s"))
+        .session(&viewer(), &super::harness::key("s"))
         .await;
     assert_eq!(missing.unwrap_err().reason(), "SESSION_NOT_FOUND");
 
@@ -220,7 +223,14 @@ pub async fn sessions_are_bounded<E: Engine>() {
     world.enqueue("s1", "1").await;
     world.enqueue("s2", "1").await;
     let refused = world.try_enqueue("s3", "1", OnBusy::Enqueue).await;
-    assert_eq!(refused.unwrap_err(), Refusal::TooManySessions { limit: 2 });
+    assert_eq!(
+        refused.unwrap_err(),
+        Refusal::TooManySessions {
+            of: LimitOf::Server,
+            limit: 2,
+            current: 2
+        }
+    );
     world.enqueue("s1", "2").await;
     world.delete("s2").await;
     let row = world.store.runnable(1).await.unwrap()[0].row;
@@ -274,6 +284,7 @@ pub async fn steers_are_bounded_and_fit_their_turn<E: Engine>() {
             .await
             .unwrap_err(),
         Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "steers",
             limit: 8,
             current: 8

@@ -1,6 +1,6 @@
 //! Abort, Reset, Delete, and the editing of the queue.
 
-use super::harness::{Engine, World, hours, id, key};
+use super::harness::{Engine, World, hours, id, key, viewer};
 use quarterdeck::{
     domain::{
         Refusal,
@@ -243,7 +243,7 @@ pub async fn a_delete_takes_everything_but_a_tombstone<E: Engine>() {
     let again = world.delete("s").await;
     assert_eq!(again.session.state, SessionState::Deleting);
     for refused in [
-        world.store.session("default", &key("s")).await.unwrap_err(),
+        world.store.session(&viewer(), &key("s")).await.unwrap_err(),
         world.store.abort(world.abort_of("s")).await.unwrap_err(),
         world
             .store
@@ -270,7 +270,7 @@ pub async fn a_delete_takes_everything_but_a_tombstone<E: Engine>() {
     assert_eq!(super::harness::name(log.last().unwrap()), "session_deleted");
     world.store.purge_session(fence, world.now()).await.unwrap();
     assert_eq!(world.store.session_by_row(row).await.unwrap(), None);
-    let gone = world.store.session("default", &key("s")).await;
+    let gone = world.store.session(&viewer(), &key("s")).await;
     assert_eq!(
         gone.unwrap_err(),
         Refusal::SessionDeleted { key: "s".into() }

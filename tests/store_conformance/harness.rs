@@ -5,8 +5,9 @@ use prost::Message as _;
 use quarterdeck::{
     domain::{
         Event, Refusal,
+        access::Identity,
         event::{BlockKind, KINDS, Role},
-        ids::{Principal, SessionKey, SessionRow, Time},
+        ids::{SessionKey, SessionRow, Time},
         message::Part,
         session::Session,
         turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn},
@@ -108,6 +109,18 @@ pub fn rules() -> StoreRules {
     }
 }
 
+pub fn viewer() -> Arc<Identity> {
+    Arc::new(Identity::unauthenticated())
+}
+
+/// Another principal, with all scopes.
+pub fn other_viewer(tenant: &str, subject: &str) -> Arc<Identity> {
+    let mut identity = Identity::unauthenticated();
+    identity.principal.tenant = tenant.into();
+    identity.principal.subject = subject.into();
+    Arc::new(identity)
+}
+
 pub fn key(text: &str) -> SessionKey {
     SessionKey::parse(text).unwrap()
 }
@@ -204,7 +217,7 @@ impl<E: Engine> World<E> {
 
     pub fn caller(&self, session: &str) -> Caller {
         Caller {
-            principal: Principal::local(),
+            identity: viewer(),
             key: key(session),
             request: None,
             expected_generation: None,
@@ -293,7 +306,7 @@ impl<E: Engine> World<E> {
     // -------------------------------------------------------------------------------------------------- an owner
 
     pub async fn session(&self, session: &str) -> Arc<Session> {
-        self.store.session("default", &key(session)).await.unwrap()
+        self.store.session(&viewer(), &key(session)).await.unwrap()
     }
 
     pub async fn claim(&self, session: &str) -> Fence {
@@ -384,13 +397,13 @@ impl<E: Engine> World<E> {
 
     pub async fn turn(&self, session: &str, turn_id: Uuid) -> Turn {
         self.store
-            .turn("default", &key(session), turn_id)
+            .turn(&viewer(), &key(session), turn_id)
             .await
             .unwrap()
     }
 
     pub async fn waiting(&self, session: &str) -> Vec<String> {
-        let queue = self.store.queue("default", &key(session)).await.unwrap();
+        let queue = self.store.queue(&viewer(), &key(session)).await.unwrap();
         queue.into_iter().map(|turn| turn.text).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Any order of commands, owner's calls and crashes: no promise breaks, and the queue is what a plain list says.
 
-use super::harness::{Engine, World, said};
+use super::harness::{Engine, World, said, viewer};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -81,7 +81,7 @@ async fn play<E: Engine>(steps: Vec<Step>) {
         let text = number.to_string();
         let active = match world
             .store
-            .session("default", &super::harness::key("s"))
+            .session(&viewer(), &super::harness::key("s"))
             .await
         {
             Ok(session) => session.active_turn.is_some(),
@@ -118,7 +118,7 @@ async fn play<E: Engine>(steps: Vec<Step>) {
             Step::Reset => {
                 let resetting = world
                     .store
-                    .session("default", &super::harness::key("s"))
+                    .session(&viewer(), &super::harness::key("s"))
                     .await
                     .is_ok_and(|s| s.state == SessionState::Resetting);
                 if world.store.reset(world.caller("s")).await.is_ok() && !resetting {
@@ -134,7 +134,7 @@ async fn play<E: Engine>(steps: Vec<Step>) {
                 if number > 0
                     && world
                         .store
-                        .session("default", &super::harness::key("s"))
+                        .session(&viewer(), &super::harness::key("s"))
                         .await
                         .is_ok()
                 {
@@ -185,7 +185,7 @@ async fn play<E: Engine>(steps: Vec<Step>) {
         // Steers and retries enter the queue at an end: the rule for their place is checked, then they are taken over.
         if world
             .store
-            .session("default", &super::harness::key("s"))
+            .session(&viewer(), &super::harness::key("s"))
             .await
             .is_ok()
         {

@@ -1,6 +1,6 @@
 //! Reads: pages, positions, filters, walls.
 
-use super::harness::{Engine, World, attachment, id, key, name};
+use super::harness::{Engine, World, attachment, id, key, name, other_viewer, viewer};
 use quarterdeck::{
     domain::{EventKind, turn::TurnState},
     store::{EventsRange, TurnsFilter},
@@ -109,7 +109,7 @@ pub async fn turns_are_listed_by_session_tenant_and_state<E: Engine>() {
     world.run("t").await;
     let list = async |key: Option<&str>, states: &[TurnState], after, limit| {
         let filter = TurnsFilter {
-            tenant: "default".into(),
+            viewer: viewer(),
             key: key.map(super::harness::key),
             states: states.to_vec(),
         };
@@ -139,7 +139,7 @@ pub async fn turns_are_listed_by_session_tenant_and_state<E: Engine>() {
         ["t2"]
     );
     let filter = TurnsFilter {
-        tenant: "default".into(),
+        viewer: viewer(),
         key: Some(key("no")),
         states: Vec::new(),
     };
@@ -196,7 +196,7 @@ pub async fn what_waits_is_found_oldest_first<E: Engine>() {
         "deletes first, none that is active"
     );
     assert_eq!(runnable(2).await, ["d", "a"]);
-    let first = world.store.queue("default", &key("a")).await.unwrap()[0].turn_id;
+    let first = world.store.queue(&viewer(), &key("a")).await.unwrap()[0].turn_id;
     world
         .store
         .remove_queued(world.caller("a"), first)
@@ -215,13 +215,13 @@ pub async fn tenants_see_nothing_of_each_other<E: Engine>() {
     let world = World::<E>::new();
     world.enqueue("s", "1").await;
     let mut command = world.enqueue_of("s", "2");
-    command.caller.principal.tenant = "other".into();
+    command.caller.identity = other_viewer("other", "local");
     let other = world.store.enqueue(command).await.unwrap();
     assert_eq!(other.receipt.seq, 2, "a session of its own");
-    let missing = world.store.turn("default", &key("s"), id(&other)).await;
+    let missing = world.store.turn(&viewer(), &key("s"), id(&other)).await;
     assert_eq!(missing.unwrap_err().reason(), "TURN_NOT_FOUND");
     let filter = TurnsFilter {
-        tenant: "other".into(),
+        viewer: other_viewer("other", "local"),
         key: None,
         states: Vec::new(),
     };
@@ -229,7 +229,7 @@ pub async fn tenants_see_nothing_of_each_other<E: Engine>() {
     assert_eq!(turns.len(), 1);
     let sessions = world
         .store
-        .list_sessions("other", Default::default(), None, 9)
+        .list_sessions(&other_viewer("other", "local"), Default::default(), None, 9)
         .await;
     assert_eq!(sessions.unwrap().sessions.len(), 1);
     world.done().await;

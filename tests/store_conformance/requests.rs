@@ -1,6 +1,6 @@
 //! R3: the same `request_id` has one effect.
 
-use super::harness::{Engine, World, hours, id, key, request};
+use super::harness::{Engine, World, hours, id, key, other_viewer, request};
 use quarterdeck::{
     domain::{Refusal, session::SessionState, turn::StopReason, turn::TurnState},
     store::{Caller, Committed, Fork, NewSession, TurnEnd, UpdateQueued, UpdateSession},
@@ -113,8 +113,7 @@ pub async fn another_request_under_the_same_id_is_refused<E: Engine>() {
     let enqueue = |session: &str, subject: &str, tenant: &str| {
         let mut command = world.enqueue_of(session, "1");
         command.caller.request = request("r", "Enqueue", 1);
-        command.caller.principal.subject = subject.into();
-        command.caller.principal.tenant = tenant.into();
+        command.caller.identity = other_viewer(tenant, subject);
         world.store.enqueue(command)
     };
     let first = enqueue("s", "local", "default").await.unwrap();

@@ -1,6 +1,6 @@
 //! What goes after a time, and what must not.
 
-use super::harness::{Engine, World, hours, id};
+use super::harness::{Engine, World, hours, id, viewer};
 use quarterdeck::{
     domain::{
         session::SessionState,
@@ -86,7 +86,7 @@ pub async fn history_goes_when_it_may<E: Engine>() {
     maintain(&world).await;
     let gone = world
         .store
-        .turn("default", &super::harness::key("s"), id(&old))
+        .turn(&viewer(), &super::harness::key("s"), id(&old))
         .await;
     assert_eq!(gone.unwrap_err().reason(), "TURN_NOT_FOUND");
     let session = world.session("s").await;
@@ -146,7 +146,7 @@ pub async fn tombstones_go_after_a_day<E: Engine>() {
     world.store.purge_session(fence, world.now()).await.unwrap();
     let reason = async || {
         let key = super::harness::key("s");
-        let gone = world.store.session("default", &key).await;
+        let gone = world.store.session(&viewer(), &key).await;
         gone.unwrap_err().reason()
     };
     world.pass(hours(23));

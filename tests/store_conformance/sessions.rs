@@ -1,6 +1,6 @@
 //! Sessions: made, changed, forked, listed.
 
-use super::harness::{Engine, World, attachment, id, key};
+use super::harness::{Engine, World, attachment, id, key, viewer};
 use quarterdeck::{
     domain::{
         Refusal,
@@ -227,7 +227,7 @@ pub async fn lists_are_paged_and_filtered<E: Engine>() {
     let list = async |filter: SessionFilter, after, limit| {
         let page = world
             .store
-            .list_sessions("default", filter, after, limit)
+            .list_sessions(&viewer(), filter, after, limit)
             .await
             .unwrap();
         let keys: Vec<String> = page.sessions.iter().map(|s| s.key.to_string()).collect();

@@ -311,6 +311,7 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
         K::ItemSnapshot(_) => "item_snapshot",
         K::Lagging(_) => "lagging",
         K::Draining(_) => "draining",
+        K::Reload(_) => "reload",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Enqueue, Steer, and what makes sessions.
 
-use super::{Gateway, off_thread};
+use super::{Call, off_thread};
 use crate::{
     domain::{
         limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
@@ -21,9 +21,9 @@ const HASH_HERE_MAX_BYTES: usize = 64 * 1024;
 /// Longest `queue_ttl` and `expire_after_idle`.
 const SPAN_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 
-// === impl Gateway ===
+// === impl Call ===
 
-impl Gateway {
+impl Call<'_> {
     pub(super) async fn enqueue(
         &self,
         request: proto::EnqueueRequest,

@@ -1,6 +1,6 @@
 //! Abort, Reset, Delete, the queue, UpdateSession.
 
-use super::{Gateway, admission};
+use super::{Call, admission};
 use crate::{
     domain::{
         event::EventKind,
@@ -23,9 +23,9 @@ use uuid::Uuid;
 /// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
 const DELETE_MAX: Duration = Duration::from_secs(60);
 
-// === impl Gateway ===
+// === impl Call ===
 
-impl Gateway {
+impl Call<'_> {
     pub(super) async fn abort(
         &self,
         mut request: proto::AbortRequest,
@@ -76,11 +76,7 @@ impl Gateway {
             *stopping = match waiter {
                 // Told by the commit itself: a Delete may take the turn's row right behind it.
                 Some(ended) if active => self.while_serving(ended).await?.as_ref().clone(),
-                Some(_) | None => {
-                    self.store
-                        .turn(&self.principal().tenant, &key, turn_id)
-                        .await?
-                }
+                Some(_) | None => self.store.turn_of(committed.session.row, turn_id).await?,
             };
         }
         let mut seq = receipt.seq;

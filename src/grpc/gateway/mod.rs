@@ -10,11 +10,12 @@ mod control;
 mod reads;
 mod streams;
 
-use super::{handover::Handed, status::status};
+use super::{handover::Handed, identity, status::status};
 use crate::{
     clock,
     domain::{
-        ids::{Principal, SessionKey, SessionRow},
+        access::Identity,
+        ids::{SessionKey, SessionRow},
         refusal::Refusal,
         session::Session,
     },
@@ -24,7 +25,7 @@ use crate::{
     store::{Caller, Committed, RequestKey, Store},
     wire::parse::{self, Fields},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
@@ -52,6 +53,12 @@ pub struct Gateway {
     pub ending: CancellationToken,
 }
 
+/// One call: the service, and who calls.
+struct Call<'a> {
+    gateway: &'a Gateway,
+    identity: Arc<Identity>,
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Gives a handler's result to tonic.
@@ -61,14 +68,17 @@ fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
         .map_err(|refusal| status(&refusal))
 }
 
-// === impl Gateway ===
+// === impl Call ===
 
-impl Gateway {
-    /// The caller. Until keys exist every caller is the same one.
-    fn principal(&self) -> Principal {
-        Principal::local()
+impl Deref for Call<'_> {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        self.gateway
     }
+}
 
+impl Call<'_> {
     fn refuse_while_draining(&self) -> Result<(), Refusal> {
         if self.registry.draining() {
             Err(Refusal::Draining { last_seq: None })
@@ -105,7 +115,7 @@ impl Gateway {
             })
         };
         Ok(Caller {
-            principal: self.principal(),
+            identity: self.identity.clone(),
             key,
             request,
             expected_generation,
@@ -138,7 +148,7 @@ impl Gateway {
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
-        self.store.session(&self.principal().tenant, key).await
+        self.store.session(&self.identity, key).await
     }
 
     async fn tail_of(&self, row: SessionRow) -> Result<Option<Arc<Tail>>, Refusal> {
@@ -173,6 +183,17 @@ impl Gateway {
     }
 }
 
+// === impl Gateway ===
+
+impl Gateway {
+    fn call<R>(&self, request: &Request<R>) -> Call<'_> {
+        Call {
+            gateway: self,
+            identity: identity(request),
+        }
+    }
+}
+
 /// Runs what would hold a serving thread for long.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -192,11 +213,12 @@ impl GatewayService for Gateway {
         &self,
         request: Request<proto::EnqueueRequest>,
     ) -> Answer<proto::EnqueueResponse> {
-        answer(self.enqueue(request.into_inner()).await)
+        answer(self.call(&request).enqueue(request.into_inner()).await)
     }
 
     async fn run(&self, request: Request<proto::RunRequest>) -> Answer<Self::RunStream> {
-        self.run(request.into_inner())
+        self.call(&request)
+            .run(request.into_inner())
             .await
             .map_err(|refusal| status(&refusal))
     }
@@ -205,68 +227,77 @@ impl GatewayService for Gateway {
         &self,
         request: Request<proto::AwaitTurnRequest>,
     ) -> Answer<proto::AwaitTurnResponse> {
-        answer(self.await_turn(request.into_inner()).await)
+        answer(self.call(&request).await_turn(request.into_inner()).await)
     }
 
     async fn get_turn(
         &self,
         request: Request<proto::GetTurnRequest>,
     ) -> Answer<proto::GetTurnResponse> {
-        answer(self.get_turn(request.into_inner()).await)
+        answer(self.call(&request).get_turn(request.into_inner()).await)
     }
 
     async fn list_turns(
         &self,
         request: Request<proto::ListTurnsRequest>,
     ) -> Answer<proto::ListTurnsResponse> {
-        answer(self.list_turns(request.into_inner()).await)
+        answer(self.call(&request).list_turns(request.into_inner()).await)
     }
 
     async fn steer(&self, request: Request<proto::SteerRequest>) -> Answer<proto::SteerResponse> {
-        answer(self.steer(request.into_inner()).await)
+        answer(self.call(&request).steer(request.into_inner()).await)
     }
 
     async fn abort(&self, request: Request<proto::AbortRequest>) -> Answer<proto::AbortResponse> {
-        answer(self.abort(request.into_inner()).await)
+        answer(self.call(&request).abort(request.into_inner()).await)
     }
 
     async fn reset(&self, request: Request<proto::ResetRequest>) -> Answer<proto::ResetResponse> {
-        answer(self.reset(request.into_inner()).await)
+        answer(self.call(&request).reset(request.into_inner()).await)
     }
 
     async fn list_queue(
         &self,
         request: Request<proto::ListQueueRequest>,
     ) -> Answer<proto::ListQueueResponse> {
-        answer(self.list_queue(request.into_inner()).await)
+        answer(self.call(&request).list_queue(request.into_inner()).await)
     }
 
     async fn update_queued(
         &self,
         request: Request<proto::UpdateQueuedRequest>,
     ) -> Answer<proto::UpdateQueuedResponse> {
-        answer(self.update_queued(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .update_queued(request.into_inner())
+                .await,
+        )
     }
 
     async fn remove_queued(
         &self,
         request: Request<proto::RemoveQueuedRequest>,
     ) -> Answer<proto::RemoveQueuedResponse> {
-        answer(self.remove_queued(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .remove_queued(request.into_inner())
+                .await,
+        )
     }
 
     async fn clear_queue(
         &self,
         request: Request<proto::ClearQueueRequest>,
     ) -> Answer<proto::ClearQueueResponse> {
-        answer(self.clear_queue(request.into_inner()).await)
+        answer(self.call(&request).clear_queue(request.into_inner()).await)
     }
 
     async fn subscribe(
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
-        self.subscribe(request.into_inner())
+        self.call(&request)
+            .subscribe(request.into_inner())
             .await
             .map_err(|refusal| status(&refusal))
     }
@@ -275,76 +306,104 @@ impl GatewayService for Gateway {
         &self,
         request: Request<proto::ReadEventsRequest>,
     ) -> Answer<proto::ReadEventsResponse> {
-        answer(self.read_events(request.into_inner()).await)
+        answer(self.call(&request).read_events(request.into_inner()).await)
     }
 
     async fn watch_sessions(
         &self,
         request: Request<proto::WatchSessionsRequest>,
     ) -> Answer<Self::WatchSessionsStream> {
-        answer(self.watch_sessions(request.into_inner()))
+        answer(self.call(&request).watch_sessions(request.into_inner()))
     }
 
     async fn create_session(
         &self,
         request: Request<proto::CreateSessionRequest>,
     ) -> Answer<proto::CreateSessionResponse> {
-        answer(self.create_session(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .create_session(request.into_inner())
+                .await,
+        )
     }
 
     async fn get_session(
         &self,
         request: Request<proto::GetSessionRequest>,
     ) -> Answer<proto::GetSessionResponse> {
-        answer(self.get_session(request.into_inner()).await)
+        answer(self.call(&request).get_session(request.into_inner()).await)
     }
 
     async fn get_session_state(
         &self,
         request: Request<proto::GetSessionStateRequest>,
     ) -> Answer<proto::GetSessionStateResponse> {
-        answer(self.get_session_state(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .get_session_state(request.into_inner())
+                .await,
+        )
     }
 
     async fn list_sessions(
         &self,
         request: Request<proto::ListSessionsRequest>,
     ) -> Answer<proto::ListSessionsResponse> {
-        answer(self.list_sessions(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .list_sessions(request.into_inner())
+                .await,
+        )
     }
 
     async fn update_session(
         &self,
         request: Request<proto::UpdateSessionRequest>,
     ) -> Answer<proto::UpdateSessionResponse> {
-        answer(self.update_session(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .update_session(request.into_inner())
+                .await,
+        )
     }
 
     async fn delete_session(
         &self,
         request: Request<proto::DeleteSessionRequest>,
     ) -> Answer<proto::DeleteSessionResponse> {
-        answer(self.delete_session(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .delete_session(request.into_inner())
+                .await,
+        )
     }
 
     async fn fork_session(
         &self,
         request: Request<proto::ForkSessionRequest>,
     ) -> Answer<proto::ForkSessionResponse> {
-        answer(self.fork_session(request.into_inner()).await)
+        answer(self.call(&request).fork_session(request.into_inner()).await)
     }
 
     async fn list_messages(
         &self,
         request: Request<proto::ListMessagesRequest>,
     ) -> Answer<proto::ListMessagesResponse> {
-        answer(self.list_messages(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .list_messages(request.into_inner())
+                .await,
+        )
     }
 
     async fn get_attachment(
         &self,
         request: Request<proto::GetAttachmentRequest>,
     ) -> Answer<proto::GetAttachmentResponse> {
-        answer(self.get_attachment(request.into_inner()).await)
+        answer(
+            self.call(&request)
+                .get_attachment(request.into_inner())
+                .await,
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that only looks.
 
-use super::Gateway;
+use super::Call;
 use crate::{
     domain::{
         event::BlockKind,
@@ -22,9 +22,9 @@ use tokio::time::Instant;
 /// Longest `wait` of AwaitTurn that a clock can count to; the turn's own timeout ends it long before.
 const AWAIT_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 
-// === impl Gateway ===
+// === impl Call ===
 
-impl Gateway {
+impl Call<'_> {
     pub(super) async fn await_turn(
         &self,
         request: proto::AwaitTurnRequest,
@@ -34,19 +34,19 @@ impl Gateway {
         let turn_id = fields.turn_id("turn_id", &request.turn_id);
         let wait = fields.span("wait", request.wait, Duration::ZERO, AWAIT_MAX);
         let (key, turn_id) = fields.finish(key.zip(turn_id))?;
-        let tenant = self.principal().tenant;
+        let viewer = self.identity.clone();
         let session = self.session(&key).await?;
         // Asked for before the turn is read, so that no end falls between.
         let tail = self.tail_of(session.row).await?;
         let waiter = tail.as_ref().map(|tail| tail.turn_waiter(turn_id));
-        let mut turn = self.store.turn(&tenant, &key, turn_id).await?;
+        let mut turn = self.store.turn(&viewer, &key, turn_id).await?;
         if let Some(waiter) = waiter
             && !turn.state.is_terminal()
         {
             let waited = tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), waiter);
             turn = match self.while_serving(waited).await? {
                 Ok(ended) => ended.as_ref().clone(),
-                Err(_) => self.store.turn(&tenant, &key, turn_id).await?,
+                Err(_) => self.store.turn(&viewer, &key, turn_id).await?,
             };
         }
         Ok(proto::AwaitTurnResponse {
@@ -62,10 +62,7 @@ impl Gateway {
         let key = fields.session_key("session_key", &request.session_key);
         let turn_id = fields.turn_id("turn_id", &request.turn_id);
         let (key, turn_id) = fields.finish(key.zip(turn_id))?;
-        let turn = self
-            .store
-            .turn(&self.principal().tenant, &key, turn_id)
-            .await?;
+        let turn = self.store.turn(&self.identity, &key, turn_id).await?;
         Ok(proto::GetTurnResponse {
             turn: Some(encode::turn(&turn, TurnTexts::Whole)),
         })
@@ -85,7 +82,7 @@ impl Gateway {
         let after = fields.page_token(&request.page_token, &scope);
         fields.check()?;
         let filter = TurnsFilter {
-            tenant: self.principal().tenant,
+            viewer: self.identity.clone(),
             key,
             states,
         };
@@ -107,7 +104,7 @@ impl Gateway {
         let mut fields = Fields::default();
         let key = fields.session_key("session_key", &request.session_key);
         let key = fields.finish(key)?;
-        let turns = self.store.queue(&self.principal().tenant, &key).await?;
+        let turns = self.store.queue(&self.identity, &key).await?;
         Ok(proto::ListQueueResponse {
             turns: turns
                 .iter()
@@ -287,7 +284,7 @@ impl Gateway {
         fields.check()?;
         let page = self
             .store
-            .list_sessions(&self.principal().tenant, filter, after, limit)
+            .list_sessions(&self.identity, filter, after, limit)
             .await?;
         Ok(proto::ListSessionsResponse {
             sessions: page.sessions.iter().map(encode::session).collect(),

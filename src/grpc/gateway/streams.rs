@@ -1,6 +1,6 @@
 //! Subscribe, Run, WatchSessions.
 
-use super::Gateway;
+use super::Call;
 use crate::{
     domain::{
         ids::SessionKey,
@@ -84,9 +84,9 @@ impl http_body::Body for ReaderBody {
     }
 }
 
-// === impl Gateway ===
+// === impl Call ===
 
-impl Gateway {
+impl Call<'_> {
     pub(super) async fn subscribe(
         &self,
         request: proto::SubscribeRequest,
@@ -175,7 +175,7 @@ impl Gateway {
         let had = request.after_seq.min(tail.head());
         let connected = request.cancel_on_disconnect.then(|| {
             self.disconnects
-                .connected(self.principal(), key.clone(), session.row, turn_id)
+                .connected(self.identity.clone(), key.clone(), session.row, turn_id)
         });
         let reader = Reader::new(
             tail,
@@ -223,9 +223,9 @@ impl Gateway {
         let filter = fields.filter(request.filter);
         fields.check()?;
         let permit = self.feed.stream_permit()?;
-        let tenant = self.principal().tenant;
+        let viewer = self.identity.clone();
         // Watched before the list is read, so that no change falls between.
-        let mut watch = self.feed.watch(tenant.clone(), filter.clone());
+        let mut watch = self.feed.watch(viewer.clone(), filter.clone());
         let store = self.store.clone();
         let ending = self.ending.clone();
         let initial = request.initial.unwrap_or(true);
@@ -237,7 +237,7 @@ impl Gateway {
                 let mut listing = initial;
                 while listing {
                     let page = store
-                        .list_sessions(&tenant, filter.clone(), after, WATCH_PAGE)
+                        .list_sessions(&viewer, filter.clone(), after, WATCH_PAGE)
                         .await?;
                     for session in &page.sessions {
                         watch.listed(session.row);

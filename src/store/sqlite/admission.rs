@@ -14,6 +14,7 @@ use crate::{
         Event, Refusal,
         ids::Time,
         limits::{GRACE_DEFAULT, PENDING_STEERS_MAX},
+        refusal::LimitOf,
         session::SessionState,
         turn::{AbortMode, Attachment, Cause, Turn, TurnState},
     },
@@ -40,14 +41,15 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
     once(unit, &caller, WhenGone::Refuse, |unit, request| {
         unit.require_room()?;
         let now = caller.now;
-        let mut edit = match SessionEdit::find(unit, &caller.principal.tenant, &caller.key)? {
-            None => sessions::insert(unit, &caller, new_session, None)?,
-            Some(edit) => {
-                require_admitting(unit, &edit, &new_session.agent)?;
-                require_generation(&caller, edit.admission_generation())?;
-                edit
-            }
-        };
+        let mut edit =
+            match SessionEdit::find(unit, &caller.identity.principal.tenant, &caller.key)? {
+                None => sessions::insert(unit, &caller, new_session, None)?,
+                Some(edit) => {
+                    require_admitting(unit, &edit, &new_session.agent)?;
+                    require_generation(&caller, edit.admission_generation())?;
+                    edit
+                }
+            };
         let new = NewSteerOrTurn {
             text,
             attachments,
@@ -190,6 +192,7 @@ fn require_queue_room(unit: &Unit<'_>, edit: &SessionEdit, new: &NewSteerOrTurn)
     let rules = unit.rules;
     if turns >= rules.queue_limit_turns {
         return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "turns",
             limit: rules.queue_limit_turns,
             current: turns,
@@ -203,6 +206,7 @@ fn require_queue_room(unit: &Unit<'_>, edit: &SessionEdit, new: &NewSteerOrTurn)
         .fold(text, |sum, a| sum + a.reference.size);
     if bytes.saturating_add(more) > rules.queue_limit_bytes {
         return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "bytes",
             limit: rules.queue_limit_bytes,
             current: bytes,
@@ -238,6 +242,7 @@ fn steer_active(
         .query_row([edit.session.row.0], |row| row.get(0))?;
     if pending >= PENDING_STEERS_MAX {
         return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "steers",
             limit: PENDING_STEERS_MAX,
             current: pending,

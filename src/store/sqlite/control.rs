@@ -225,7 +225,10 @@ pub(super) fn complete_reset(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time)
 /// DeleteSession.
 pub(super) fn delete(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
     once(unit, &caller, WhenGone::Confirm, |unit, _| {
-        let (tenant, key) = (caller.principal.tenant.as_str(), caller.key.as_str());
+        let (tenant, key) = (
+            caller.identity.principal.tenant.as_str(),
+            caller.key.as_str(),
+        );
         let Some(mut edit) = SessionEdit::find(unit, tenant, &caller.key)? else {
             return match tombstone(unit, tenant, key)? {
                 Some((row, uid, head)) => {

@@ -12,6 +12,7 @@ use crate::{
         ids::{LogId, SessionKey, SessionRow, Time},
         limits::PREVIEW_MAX_CHARS,
         message::Part,
+        refusal::LimitOf,
         session::{Session, SessionState},
         turn::{Turn, TurnState},
     },
@@ -169,7 +170,9 @@ impl SessionEdit {
             .query_row([], |row| row.get(0))?;
         if count >= unit.rules.max_sessions {
             return Err(Refusal::TooManySessions {
+                of: LimitOf::Server,
                 limit: unit.rules.max_sessions,
+                current: count,
             }
             .into());
         }

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::domain::{
     Refusal,
+    access::Identity,
     ids::{SessionKey, SessionRow, Time},
     session::{Session, SessionFilter},
     turn::{Attachment, Turn},
@@ -42,7 +43,7 @@ use crate::domain::{
 use async_trait::async_trait;
 use readers::Readers;
 use rusqlite::Connection;
-use schema::Identity;
+use schema::FileIdentity;
 use std::{
     path::Path,
     sync::{
@@ -58,7 +59,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     rules: Arc<StoreRules>,
-    identity: Identity,
+    identity: FileIdentity,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
 }
@@ -288,10 +289,14 @@ impl Store for SqliteStore {
         Ok(more)
     }
 
-    async fn session(&self, tenant: &str, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
-        let (tenant, key) = (tenant.to_owned(), key.clone());
+    async fn session(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+    ) -> Result<Arc<Session>, Refusal> {
+        let (viewer, key) = (viewer.clone(), key.clone());
         self.read(move |connection, generation| {
-            queries::session(connection, generation, &tenant, &key).map(Arc::new)
+            queries::session(connection, generation, &viewer, &key).map(Arc::new)
         })
         .await
     }
@@ -310,22 +315,34 @@ impl Store for SqliteStore {
 
     async fn list_sessions(
         &self,
-        tenant: &str,
+        viewer: &Arc<Identity>,
         filter: SessionFilter,
         after: Option<i64>,
         limit: usize,
     ) -> Result<SessionsPage, Refusal> {
-        let tenant = tenant.to_owned();
+        let viewer = viewer.clone();
         self.read(move |connection, generation| {
-            queries::list_sessions(connection, generation, &tenant, &filter, after, limit)
+            queries::list_sessions(connection, generation, &viewer, &filter, after, limit)
         })
         .await
     }
 
-    async fn turn(&self, tenant: &str, key: &SessionKey, turn_id: Uuid) -> Result<Turn, Refusal> {
-        let (tenant, key) = (tenant.to_owned(), key.clone());
+    async fn turn(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+        turn_id: Uuid,
+    ) -> Result<Turn, Refusal> {
+        let (viewer, key) = (viewer.clone(), key.clone());
         self.read(move |connection, generation| {
-            queries::turn(connection, generation, &tenant, &key, turn_id)
+            queries::turn(connection, generation, &viewer, &key, turn_id)
+        })
+        .await
+    }
+
+    async fn turn_of(&self, session: SessionRow, turn_id: Uuid) -> Result<Turn, Refusal> {
+        self.read(move |connection, generation| {
+            queries::turn_of(connection, generation, session, turn_id)
         })
         .await
     }
@@ -342,10 +359,10 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn queue(&self, tenant: &str, key: &SessionKey) -> Result<Vec<Turn>, Refusal> {
-        let (tenant, key) = (tenant.to_owned(), key.clone());
+    async fn queue(&self, viewer: &Arc<Identity>, key: &SessionKey) -> Result<Vec<Turn>, Refusal> {
+        let (viewer, key) = (viewer.clone(), key.clone());
         self.read(move |connection, generation| {
-            queries::queue(connection, generation, &tenant, &key)
+            queries::queue(connection, generation, &viewer, &key)
         })
         .await
     }

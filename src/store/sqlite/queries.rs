@@ -8,6 +8,7 @@ use super::{
 use crate::{
     domain::{
         Refusal, SessionKey,
+        access::Identity,
         ids::SessionRow,
         limits::{MESSAGES_PAGE_MAX_BYTES, TURN_TEXT_IN_EVENT_MAX_BYTES},
         session::{Session, SessionFilter, SessionState},
@@ -32,11 +33,16 @@ const ROW_BYTES: usize = 1024;
 pub(super) fn session(
     connection: &Connection,
     generation: Uuid,
-    tenant: &str,
+    viewer: &Identity,
     key: &SessionKey,
 ) -> Answer<Session> {
+    let tenant = &viewer.principal.tenant;
     match edit::session_of_key(connection, generation, tenant, key.as_str())? {
-        Some((session, _)) if session.state != SessionState::Deleting => Ok(session),
+        Some((session, _))
+            if session.state != SessionState::Deleting && viewer.access(&session).is_some() =>
+        {
+            Ok(session)
+        }
         Some(_) => Err(Refusal::SessionNotFound {
             key: key.as_str().to_owned(),
         }
@@ -91,11 +97,11 @@ pub(super) fn runnable(
     Ok(sessions)
 }
 
-/// Sessions of a tenant, newest first.
+/// Sessions that a viewer may see, newest first.
 pub(super) fn list_sessions(
     connection: &Connection,
     generation: Uuid,
-    tenant: &str,
+    viewer: &Identity,
     filter: &SessionFilter,
     after: Option<i64>,
     limit: usize,
@@ -104,7 +110,7 @@ pub(super) fn list_sessions(
         "SELECT {} FROM session WHERE session.tenant = ?1 AND session.row < ?2 ORDER BY session.row DESC",
         rows::SESSION
     ))?;
-    let mut found = statement.query((tenant, after.unwrap_or(i64::MAX)))?;
+    let mut found = statement.query((&viewer.principal.tenant, after.unwrap_or(i64::MAX)))?;
     let mut page = SessionsPage::default();
     let (mut last, mut looked, mut bytes) = (0, 0, 0);
     while let Some(row) = found.next()? {
@@ -118,7 +124,7 @@ pub(super) fn list_sessions(
         // One that is being deleted is not found any more, unless it is asked for.
         let hidden = session.state == SessionState::Deleting
             && !filter.states.contains(&SessionState::Deleting);
-        if !hidden && filter.matches(&session) {
+        if !hidden && viewer.access(&session).is_some() && filter.matches(&session) {
             bytes += ROW_BYTES + session.cwd.len() + map_bytes(&session.labels);
             page.sessions.push(session);
         }
@@ -130,12 +136,29 @@ pub(super) fn list_sessions(
 pub(super) fn turn(
     connection: &Connection,
     generation: Uuid,
-    tenant: &str,
+    viewer: &Identity,
     key: &SessionKey,
     turn_id: Uuid,
 ) -> Answer<Turn> {
-    let session = session(connection, generation, tenant, key)?;
-    edit::turn_of_id(connection, &session, turn_id)?.ok_or_else(|| {
+    let session = session(connection, generation, viewer, key)?;
+    require_turn(connection, &session, turn_id)
+}
+
+/// A turn of a session in any state.
+pub(super) fn turn_of(
+    connection: &Connection,
+    generation: Uuid,
+    session: SessionRow,
+    turn_id: Uuid,
+) -> Answer<Turn> {
+    match edit::session_of_row(connection, generation, session)? {
+        Some((session, _)) => require_turn(connection, &session, turn_id),
+        None => Err(edit::gone(connection, session)?.into()),
+    }
+}
+
+fn require_turn(connection: &Connection, session: &Session, turn_id: Uuid) -> Answer<Turn> {
+    edit::turn_of_id(connection, session, turn_id)?.ok_or_else(|| {
         Refusal::TurnNotFound {
             turn_id: turn_id.to_string(),
         }
@@ -152,12 +175,12 @@ pub(super) fn list_turns(
     limit: usize,
 ) -> Answer<TurnsPage> {
     let TurnsFilter {
-        tenant,
+        viewer,
         key,
         states,
     } = filter;
     let session = match key {
-        Some(key) => Some(session(connection, generation, tenant, key)?.row.0),
+        Some(key) => Some(session(connection, generation, viewer, key)?.row.0),
         None => None,
     };
     let (index, narrow) = if session.is_some() {
@@ -178,7 +201,8 @@ pub(super) fn list_turns(
         rows::TURN
     ))?;
     let key_column = statement.column_count() - 1;
-    let mut found = statement.query((tenant, session, after.unwrap_or(i64::MAX)))?;
+    let mut found =
+        statement.query((&viewer.principal.tenant, session, after.unwrap_or(i64::MAX)))?;
     let mut page = TurnsPage::default();
     let (mut last, mut looked, mut bytes) = (0, 0, 0);
     while let Some(row) = found.next()? {
@@ -207,10 +231,10 @@ pub(super) fn list_turns(
 pub(super) fn queue(
     connection: &Connection,
     generation: Uuid,
-    tenant: &str,
+    viewer: &Identity,
     key: &SessionKey,
 ) -> Answer<Vec<Turn>> {
-    let session = session(connection, generation, tenant, key)?;
+    let session = session(connection, generation, viewer, key)?;
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {} FROM turn WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position",
         rows::TURN

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         Event, Refusal,
         ids::{SessionRow, Time},
+        refusal::LimitOf,
         turn::{AttachmentRef, Cause, OnInterrupt, Turn, TurnState, Usage},
     },
     store::{Caller, Committed, UpdateQueued},
@@ -410,6 +411,7 @@ fn change_text(
     let sum = edit.session.queue_bytes - before + after;
     if after > before && sum > unit.rules.queue_limit_bytes {
         return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
             unit: "bytes",
             limit: unit.rules.queue_limit_bytes,
             current: edit.session.queue_bytes,

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         Refusal,
+        access::Shares,
         ids::{LogId, SessionRow, Time},
         limits::{REQUEST_KEPT, TURN_TIMEOUT_MAX},
         session::{Session, SessionState},
@@ -229,8 +230,9 @@ pub(super) fn deleted(
     Session {
         row,
         uid,
-        tenant: caller.principal.tenant.clone(),
+        tenant: caller.identity.principal.tenant.clone(),
         owner: String::new(),
+        shares: Shares::new(),
         key: caller.key.clone(),
         log_id: LogId::derive(uid, unit.identity.generation),
         session_id: Uuid::nil(),
@@ -265,8 +267,8 @@ pub(super) fn deleted(
 fn digest(caller: &Caller, method: &str, request_id: &str) -> [u8; 32] {
     let mut digest = Sha256::new();
     for piece in [
-        caller.principal.tenant.as_str(),
-        caller.principal.subject.as_str(),
+        caller.identity.principal.tenant.as_str(),
+        caller.identity.principal.subject.as_str(),
         method,
         caller.key.as_str(),
         request_id,
@@ -331,17 +333,17 @@ pub(super) fn receipt(seq: i64) -> Receipt {
 
 /// Refuses where a command needs a session that callers may use and none is there.
 pub(super) fn usable(unit: &Unit<'_>, caller: &Caller) -> Answer<SessionEdit> {
-    SessionEdit::usable(unit, &caller.principal.tenant, &caller.key)
+    SessionEdit::usable(unit, &caller.identity.principal.tenant, &caller.key)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::domain::ids::{Principal, SessionKey};
+    use crate::domain::ids::SessionKey;
 
     fn caller(key: &str, request_id: &str) -> Caller {
         Caller {
-            principal: Principal::local(),
+            identity: Arc::new(crate::domain::access::Identity::unauthenticated()),
             key: SessionKey::parse(key).unwrap(),
             request: Some(crate::store::RequestKey {
                 request_id: request_id.to_owned(),

@@ -2,6 +2,7 @@
 
 use super::fault::{Answer, Fault};
 use crate::domain::{
+    access::{SessionAccess, Shares},
     event::{EventKind, Role},
     ids::{LogId, SessionKey, SessionRow, Time},
     message::Message,
@@ -26,7 +27,7 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.queue_bytes, session.message_count, session.user_message_count, session.last_message_preview, \
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
     session.cost_micros, session.model_calls, session.head, session.first_seq, session.epoch, \
-    session.update_time, session.last_active_time, session.active_row, session.pending_reset, session.wake";
+    session.update_time, session.last_active_time, session.shares, session.active_row, session.pending_reset, session.wake";
 
 /// Columns that [`turn`] reads.
 pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
@@ -137,6 +138,7 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         epoch: c.take()?,
         update_time: c.time()?,
         last_active_time: c.time()?,
+        shares: shares_of(&c.take::<String>()?)?,
     };
     let hidden = Hidden {
         active_row: c.take()?,
@@ -144,6 +146,33 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         wake: c.take()?,
     };
     Ok((session, hidden))
+}
+
+/// Shares as a column.
+pub(super) fn shares_text(shares: &Shares) -> String {
+    if shares.is_empty() {
+        return String::new();
+    }
+    let numbers: BTreeMap<&str, i64> = shares
+        .iter()
+        .map(|(subject, access)| (subject.as_str(), *access as i64))
+        .collect();
+    serde_json::to_string(&numbers).expect("a map of texts and numbers is JSON")
+}
+
+fn shares_of(text: &str) -> Answer<Shares> {
+    if text.is_empty() {
+        return Ok(Shares::new());
+    }
+    let numbers: BTreeMap<String, i64> =
+        serde_json::from_str(text).map_err(|error| Fault::Broken(format!("shares: {error}")))?;
+    numbers
+        .into_iter()
+        .map(|(subject, number)| {
+            let access = known(SessionAccess::from_number(number), "session access")?;
+            Ok((subject, access))
+        })
+        .collect()
 }
 
 /// A turn of the session with that key.

@@ -17,7 +17,10 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_access.sql"),
+];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
 /// Pages of log after which a commit moves them into the database; fewer makes more of the slow commits.
@@ -31,7 +34,7 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Identity {
+pub(super) struct FileIdentity {
     /// Names this store; never changes.
     pub(super) store_id: Uuid,
     /// Changes at a restore, and every log id with it.
@@ -39,7 +42,7 @@ pub(super) struct Identity {
 }
 
 /// Opens the file for writing, makes or upgrades it.
-pub(super) fn open_writer(directory: &Path) -> Result<(Connection, Identity), OpenError> {
+pub(super) fn open_writer(directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
     let path = directory.join(FILE_NAME);
     let is_new = !path.try_exists()?;
     make_private(&path)?;
@@ -97,7 +100,7 @@ pub(super) fn check_version(connection: &Connection) -> Result<i64, OpenError> {
 }
 
 /// Reads the file's identity.
-pub(super) fn identity(connection: &Connection) -> Result<Identity, OpenError> {
+pub(super) fn identity(connection: &Connection) -> Result<FileIdentity, OpenError> {
     let read = |name: &str| {
         connection
             .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
@@ -106,7 +109,7 @@ pub(super) fn identity(connection: &Connection) -> Result<Identity, OpenError> {
             .optional()?
             .ok_or_else(|| OpenError::Unusable(format!("it has no {name}")))
     };
-    Ok(Identity {
+    Ok(FileIdentity {
         store_id: read("store_id")?,
         generation: read("generation")?,
     })

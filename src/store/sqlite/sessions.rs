@@ -10,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         Event, LogId, Refusal,
+        access::Shares,
         event::ForkOrigin,
         ids::{SessionRow, Time},
         message::Part,
@@ -26,7 +27,7 @@ use uuid::Uuid;
 /// CreateSession.
 pub(super) fn create(unit: &mut Unit<'_>, caller: Caller, new: NewSession) -> Answer<Committed> {
     once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        require_free(unit, &caller.principal.tenant, &caller.key)?;
+        require_free(unit, &caller.identity.principal.tenant, &caller.key)?;
         unit.require_room()?;
         let edit = insert(unit, &caller, new, None)?;
         let session = edit.save(unit, caller.now)?;
@@ -64,8 +65,9 @@ pub(super) fn insert(
     let session = Session {
         row: SessionRow(0),
         uid: Uuid::new_v4(),
-        tenant: caller.principal.tenant.clone(),
-        owner: caller.principal.subject.clone(),
+        tenant: caller.identity.principal.tenant.clone(),
+        owner: caller.identity.principal.subject.clone(),
+        shares: Shares::new(),
         key: caller.key.clone(),
         log_id: LogId::default(),
         session_id: Uuid::now_v7(),
@@ -209,7 +211,7 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
             .into());
         }
         let point = fork_point(unit, &source, turn_id)?;
-        require_free(unit, &caller.principal.tenant, &new_key)?;
+        require_free(unit, &caller.identity.principal.tenant, &new_key)?;
         unit.require_room()?;
         let origin = ForkOrigin {
             session_key: source.key.as_str().to_owned(),

@@ -6,7 +6,7 @@
 
 use super::{
     fault::{Answer, Fault, OpenError, internal},
-    schema::Identity,
+    schema::FileIdentity,
 };
 use crate::{
     domain::{Refusal, ids::SessionRow},
@@ -48,7 +48,7 @@ pub(super) struct Unit<'a> {
     /// Bounds and rules.
     pub(super) rules: &'a StoreRules,
     /// The file's identity.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
     /// Names this process among those that open the file one after the other.
     pub(super) life: i64,
     disk: &'a Disk,
@@ -81,7 +81,7 @@ struct Thread {
     connection: Connection,
     jobs: Receiver<Box<dyn Job>>,
     rules: Arc<StoreRules>,
-    identity: Identity,
+    identity: FileIdentity,
     life: i64,
     disk: Disk,
     publisher: Arc<dyn Publisher>,
@@ -109,7 +109,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         connection: Connection,
-        identity: Identity,
+        identity: FileIdentity,
         rules: Arc<StoreRules>,
         directory: PathBuf,
         publisher: Arc<dyn Publisher>,

@@ -1,0 +1,258 @@
+//! Who may do what: scopes, identities, and what an identity may do with a session.
+
+use super::{
+    ids::{Principal, Time},
+    refusal::Refusal,
+    session::Session,
+};
+use std::{collections::BTreeMap, fmt};
+
+/// Something that a caller may be allowed to do. The names are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Reading sessions and following their events.
+    SessionRead,
+    /// Making sessions, giving them work, changing them.
+    SessionWrite,
+    /// Steering running turns.
+    SessionSteer,
+    /// Stopping turns.
+    SessionAbort,
+    /// Answering an agent's questions.
+    SessionApprove,
+    /// Resetting and deleting sessions.
+    SessionReset,
+    /// All of that on every session of the tenant, not on one's own alone.
+    TenantSessions,
+    /// Reading memory.
+    MemoryRead,
+    /// Changing memory.
+    MemoryWrite,
+    /// Making, listing and revoking API keys.
+    AdminKeys,
+    /// Reading and changing the configuration.
+    AdminConfig,
+    /// Reading logs, and who is connected.
+    AdminLogs,
+    /// Serving turns as a remote worker.
+    WorkerConnect,
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Scopes(u32);
+
+/// How a caller was recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The server asks for none.
+    None,
+    /// An API key, by its id.
+    ApiKey(String),
+    /// A JSON Web Token.
+    Jwt,
+    /// A client certificate.
+    Certificate,
+    /// The user who runs the server, over its unix socket.
+    LocalUser,
+}
+
+/// A recognised caller, with what its credential allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is.
+    pub principal: Principal,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How it was recognised.
+    pub credential: Credential,
+    /// When its credential ends; `None` means never.
+    pub expire_time: Option<Time>,
+}
+
+/// What somebody may do with one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SessionAccess {
+    /// Read it.
+    Read = 1,
+    /// Use it, but neither delete nor share it.
+    Write = 2,
+    /// Everything: its owner, and those with [`Scope::TenantSessions`].
+    Own = 3,
+}
+
+/// Subjects of the session's tenant that it is shared with. Never holds [`SessionAccess::Own`].
+pub type Shares = BTreeMap<String, SessionAccess>;
+
+// === impl Scope ===
+
+impl Scope {
+    /// Every scope, in the contract's order.
+    pub const ALL: [Self; 13] = [
+        Self::SessionRead,
+        Self::SessionWrite,
+        Self::SessionSteer,
+        Self::SessionAbort,
+        Self::SessionApprove,
+        Self::SessionReset,
+        Self::TenantSessions,
+        Self::MemoryRead,
+        Self::MemoryWrite,
+        Self::AdminKeys,
+        Self::AdminConfig,
+        Self::AdminLogs,
+        Self::WorkerConnect,
+    ];
+
+    /// The contract's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionRead => "session.read",
+            Self::SessionWrite => "session.write",
+            Self::SessionSteer => "session.steer",
+            Self::SessionAbort => "session.abort",
+            Self::SessionApprove => "session.approve",
+            Self::SessionReset => "session.reset",
+            Self::TenantSessions => "tenant.sessions",
+            Self::MemoryRead => "memory.read",
+            Self::MemoryWrite => "memory.write",
+            Self::AdminKeys => "admin.keys",
+            Self::AdminConfig => "admin.config",
+            Self::AdminLogs => "admin.logs",
+            Self::WorkerConnect => "worker.connect",
+        }
+    }
+
+    /// The scope with that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Scopes ===
+
+impl Scopes {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// All of them.
+    pub const ALL: Self = Self((1 << Scope::ALL.len()) - 1);
+
+    /// These scopes.
+    pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self(
+            scopes
+                .into_iter()
+                .fold(0, |set, scope| set | 1 << scope as u32),
+        )
+    }
+
+    /// Whether a scope is in it.
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & 1 << scope as u32 != 0
+    }
+
+    /// Whether all scopes of another set are in it.
+    pub fn includes(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Its scopes, in the contract's order.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL
+            .into_iter()
+            .filter(move |scope| self.contains(*scope))
+    }
+
+    /// Their names, sorted.
+    pub fn names(self) -> Vec<String> {
+        let mut names: Vec<String> = self.iter().map(|scope| scope.as_str().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.iter().map(Scope::as_str))
+            .finish()
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// The caller while the server asks for no credentials.
+    pub fn unauthenticated() -> Self {
+        Self {
+            principal: Principal::local(),
+            scopes: Scopes::ALL,
+            credential: Credential::None,
+            expire_time: None,
+        }
+    }
+
+    /// Refuses a call that needs a scope which is not there.
+    ///
+    /// # Errors
+    /// `SCOPE_REQUIRED`, with the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Refusal> {
+        if self.scopes.contains(scope) {
+            Ok(())
+        } else {
+            Err(Refusal::ScopeRequired { scope })
+        }
+    }
+
+    /// What it may do with a session; `None` means that the session does not exist for it. The scopes of the call count
+    /// besides.
+    pub fn access(&self, session: &Session) -> Option<SessionAccess> {
+        let Principal { tenant, subject } = &self.principal;
+        if *tenant != session.tenant {
+            None
+        } else if *subject == session.owner || self.scopes.contains(Scope::TenantSessions) {
+            Some(SessionAccess::Own)
+        } else {
+            session.shares.get(subject).copied()
+        }
+    }
+}
+
+// === impl SessionAccess ===
+
+impl SessionAccess {
+    /// The access with that number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Own]
+            .into_iter()
+            .find(|access| *access as i64 == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_sets_of_names() {
+        assert_eq!(Scopes::ALL.iter().count(), Scope::ALL.len());
+        for scope in Scope::ALL {
+            assert_eq!(Scope::parse(scope.as_str()), Some(scope));
+            assert!(Scopes::ALL.contains(scope));
+            assert!(!Scopes::NONE.contains(scope));
+            assert!(Scopes::of([scope]).contains(scope));
+            assert_eq!(Scopes::of([scope]).iter().count(), 1);
+        }
+        let two = Scopes::of([Scope::SessionWrite, Scope::AdminKeys]);
+        assert_eq!(two.names(), ["admin.keys", "session.write"]);
+        assert!(Scopes::ALL.includes(two) && two.includes(two) && two.includes(Scopes::NONE));
+        assert!(!two.includes(Scopes::of([Scope::AdminKeys, Scope::AdminLogs])));
+        assert_eq!(Scope::parse("session.*"), None);
+    }
+}
