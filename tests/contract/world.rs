@@ -243,7 +243,12 @@ pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, why: &str
     let details = status.get_error_details();
     let info = details.error_info().expect("every error has an ErrorInfo");
     assert_eq!(info.domain, "quarterdeck");
-    let waits = ["QUEUE_FULL", "TOO_MANY_STREAMS", "STORAGE_FULL"];
+    let waits = [
+        "QUEUE_FULL",
+        "TOO_MANY_SESSIONS",
+        "TOO_MANY_STREAMS",
+        "STORAGE_FULL",
+    ];
     let retryable = code == Code::Unavailable || waits.contains(&why);
     assert_eq!(details.retry_info().is_some(), retryable, "{details:?}");
     assert_eq!(
