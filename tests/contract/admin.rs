@@ -189,3 +189,40 @@ async fn every_listener_is_told_to_read_again_once() {
     };
     assert_eq!((reloads(&one), reloads(&late)), (1, 0));
 }
+
+/// No call can name a program, its arguments, its environment or a path, but for `cwd`, which is held against the
+/// agent's `cwd_roots`: who may call must never be who may run.
+#[test]
+fn no_request_has_a_field_for_a_program_a_path_or_an_environment() {
+    let pool =
+        prost_reflect::DescriptorPool::decode(proto::DESCRIPTORS).expect("the build made them");
+    let mut seen = std::collections::BTreeSet::new();
+    let mut open: Vec<_> = pool
+        .services()
+        .flat_map(|service| {
+            service
+                .methods()
+                .map(|method| method.input())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(open.len() > 30);
+    while let Some(message) = open.pop() {
+        if !seen.insert(message.full_name().to_owned()) {
+            continue;
+        }
+        for field in message.fields() {
+            let name = field.name();
+            let words = [
+                "command", "program", "exec", "arg", "env", "path", "dir", "file", "shell", "url",
+            ];
+            let suspicious = words
+                .iter()
+                .any(|word| name.split('_').any(|part| part.starts_with(word)));
+            let known = ["args_json", "paths"].contains(&name);
+            assert!(!suspicious || known, "{}.{name}", message.full_name());
+            open.extend(field.kind().as_message().cloned());
+        }
+    }
+    assert!(seen.contains("quarterdeck.v1.EnqueueRequest"));
+}
