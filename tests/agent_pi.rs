@@ -146,6 +146,7 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
     let said: Value = serde_json::from_str(&said).unwrap();
     let directory = place.request.session_directory.display();
     let file = format!("{directory}/{}.jsonl", place.request.session_id);
+    let extension = format!("{directory}/quarterdeck-memory.js");
     let directory = directory.to_string();
     let wanted = [
         "--mode",
@@ -158,6 +159,8 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
         "default/model",
         "--thinking",
         "high",
+        "--extension",
+        &extension,
         "--no-extensions",
     ];
     assert_eq!(said["argv"], serde_json::json!(wanted));

@@ -12,9 +12,10 @@ use quarterdeck::{
     agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
     domain::turn::StopReason,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -45,6 +46,18 @@ impl ModelServer {
             .find_map(|line| line.strip_prefix("listening on ")?.trim().parse().ok())
             .expect("it says where it listens");
         Self { process, port }
+    }
+
+    /// The messages of every request so far.
+    fn requests(&self) -> Vec<Vec<Value>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: model\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap()
     }
 
     /// What pi must know of it: model `fake/ID` of this many output tokens for each.
@@ -242,6 +255,78 @@ async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
         let settings = std::fs::read_to_string(settings).unwrap_or_default();
         assert!(!settings.contains("default"), "{settings}");
     }
+}
+
+/// Memory stands beside the prompt, marked, once and fresh with each turn, and in nothing that pi keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_is_given_memory_beside_the_prompt_and_answers_from_it() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
+        let template = tempfile::tempdir().unwrap();
+        let place = Place::new(options(&command, &models, template.path()));
+        let (mut session, _) = place.open().await;
+        let memory = |fact: &str| format!("<memory>\n- {fact}\n</memory>");
+        let turn = async |session: &mut agent_pi_support::Session, prompt: &str, memory: &str| {
+            session.start_with_memory(prompt, memory).await;
+            said(&session.turn().await)
+        };
+
+        // It answers from what it was given, and the model was given it right before the prompt.
+        let first = memory("the boat is called Ana\u{ef} 🚤");
+        let text = turn(&mut session, "RECALL boat", &first).await;
+        assert_eq!(text, "Recalled: - the boat is called Ana\u{ef} 🚤");
+        let spoken = users(model.requests().last().unwrap());
+        assert_eq!(spoken, [first.as_str(), "RECALL boat"]);
+
+        // The next turn has its own, and only that; with every call of its run, in the same place.
+        let second = memory("the dog is called Bo");
+        let text = turn(&mut session, "RUN echo one", &second).await;
+        assert_eq!(text, "I run it.|Ran it.");
+        let requests = model.requests();
+        for request in &requests[requests.len() - 2..] {
+            let spoken = users(request);
+            assert_eq!(spoken, ["RECALL boat", &second, "RUN echo one"]);
+        }
+
+        // A turn without memory has none, not the one before's.
+        turn(&mut session, "RECALL boat", "").await;
+        let spoken = users(model.requests().last().unwrap());
+        assert_eq!(spoken, ["RECALL boat", "RUN echo one", "RECALL boat"]);
+
+        // What pi stored is what the user said.
+        drop(session);
+        let directory = &place.request.session_directory;
+        let file = directory.join(format!("{}.jsonl", place.request.session_id));
+        let kept = std::fs::read_to_string(file).unwrap();
+        assert!(kept.contains("RUN echo one") && kept.contains("called Ana\u{ef}"));
+        let kept: Vec<Value> = kept
+            .lines()
+            .map(|it| serde_json::from_str(it).unwrap())
+            .collect();
+        let kept: Vec<Value> = kept.iter().map(|it| it["message"].clone()).collect();
+        assert_eq!(users(&kept), ["RECALL boat", "RUN echo one", "RECALL boat"]);
+        let whole = serde_json::to_string(&kept).unwrap();
+        assert!(
+            !whole.contains("<memory>") && !whole.contains("called Bo"),
+            "{whole}"
+        );
+        assert!(!directory.join("quarterdeck-memory.txt").exists());
+    }
+}
+
+/// Texts of the user's messages.
+fn users(messages: &[Value]) -> Vec<String> {
+    let text = |content: &Value| match content {
+        Value::String(text) => text.clone(),
+        parts => {
+            let parts = parts.as_array().expect("a list of parts");
+            parts.iter().filter_map(|it| it["text"].as_str()).collect()
+        }
+    };
+    let spoken = messages.iter().filter(|it| it["role"] == "user");
+    spoken.map(|it| text(&it["content"])).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

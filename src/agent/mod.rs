@@ -34,6 +34,9 @@ pub const EVENTS_MAX: usize = 256;
 /// Commands that may wait for an agent.
 pub const COMMANDS_MAX: usize = 16;
 
+/// Longest memory context of a turn, in bytes.
+pub const MEMORY_CONTEXT_MAX_BYTES: usize = 64 * 1024;
+
 /// What a driver can do. A caller that asks for something else gets `UNSUPPORTED_BY_AGENT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -91,7 +94,8 @@ pub struct TurnInput {
     pub text: String,
     /// What goes with the prompt.
     pub attachments: Vec<Attachment>,
-    /// Context from memory, to stand beside the prompt; empty where there is none.
+    /// What memory holds for this prompt, marked as memory, at most [`MEMORY_CONTEXT_MAX_BYTES`]; empty where there is
+    /// nothing. It stands beside the prompt, never in it: what the agent keeps as the user's message is `text`.
     pub memory_context: String,
     /// User messages of this generation that were committed before this one, steers included.
     pub user_messages_before: i64,

@@ -99,13 +99,17 @@ impl Session {
     }
 
     pub async fn start(&self, text: &str) {
+        self.start_with_memory(text, "").await;
+    }
+
+    pub async fn start_with_memory(&self, text: &str, memory_context: &str) {
         let input = TurnInput {
             turn_id: Uuid::now_v7(),
             attempt: 1,
             epoch: 1,
             text: text.into(),
             attachments: vec![],
-            memory_context: String::new(),
+            memory_context: memory_context.into(),
             user_messages_before: 0,
         };
         self.send(AgentCommand::StartTurn(Box::new(input))).await;

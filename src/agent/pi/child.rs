@@ -5,6 +5,7 @@
 
 use super::{
     machine::{Effect, Machine},
+    memory::Memory,
     secrets::Secrets,
 };
 use crate::agent::{
@@ -22,6 +23,7 @@ use tokio::{
 pub(super) struct PiChild {
     process: Process,
     machine: Machine,
+    memory: Memory,
     /// Time that pi gets to end by itself.
     stop_grace: Duration,
     secrets: Secrets,
@@ -46,6 +48,7 @@ impl PiChild {
     /// Takes over a process that was just started.
     pub(super) fn new(
         process: Process,
+        memory: Memory,
         dialog_timeout: Duration,
         stop_grace: Duration,
         secrets: Secrets,
@@ -53,6 +56,7 @@ impl PiChild {
         Self {
             process,
             machine: Machine::new(dialog_timeout),
+            memory,
             stop_grace,
             secrets,
             outbox: VecDeque::new(),
@@ -125,7 +129,7 @@ impl PiChild {
                     Some(AgentCommand::Kill) if self.machine.is_busy() => {
                         return self.end("pi was killed").await;
                     }
-                    Some(command) => self.take_command(command),
+                    Some(command) => self.take_command(command).await,
                     None => return self.end("pi is not needed any more").await,
                 },
                 permit = channels.events.reserve(), if !self.outbox.is_empty() => match permit {
@@ -148,10 +152,12 @@ impl PiChild {
         }
     }
 
-    fn take_command(&mut self, command: AgentCommand) {
+    async fn take_command(&mut self, command: AgentCommand) {
         match command {
             AgentCommand::StartTurn(input) => {
                 self.kept = self.process.descendants();
+                // Before pi gets the prompt, which makes it look there.
+                self.memory.give(&input.memory_context).await;
                 self.machine.start(&input);
             }
             AgentCommand::Steer {

@@ -128,15 +128,7 @@ impl Machine {
     /// Starts a turn.
     pub(super) fn start(&mut self, input: &TurnInput) {
         let id = self.id();
-        let text = if input.memory_context.is_empty() || input.text.starts_with('/') {
-            input.text.clone()
-        } else {
-            format!(
-                "<memory>\n{}\n</memory>\n\n{}",
-                input.memory_context, input.text
-            )
-        };
-        let line = protocol::message("prompt", &id, &text, &input.attachments);
+        let line = protocol::message("prompt", &id, &input.text, &input.attachments);
         self.effects.push_back(Effect::Write(line));
         self.question = None;
         self.turn = Some(Turn::new(id));

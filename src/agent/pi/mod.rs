@@ -8,6 +8,7 @@
 //!   stays. `Kill` ends pi, and `Exited` is the turn's end.
 //! * Where pi holds a message that it could not take back (0.73.1 has no command for that) its process ends with, or
 //!   right after, the turn; the session continues from its file with a new one.
+//! * Memory reaches the model through an extension of our own, beside the prompt and never in it (`memory`).
 //! * Dialogs of extensions are cancelled after a deadline, since nobody sees them.
 //!
 //! The walk: pi's line → `protocol` → `machine` (with `turn`, `open_message` and `steers`) → `child` → the session's actor.
@@ -15,6 +16,7 @@
 
 mod child;
 mod machine;
+mod memory;
 mod open_message;
 mod protocol;
 mod secrets;
@@ -27,6 +29,7 @@ use super::{
 };
 use async_trait::async_trait;
 use child::{Channels, PiChild};
+use memory::Memory;
 use secrets::Secrets;
 use std::{
     ffi::OsString,
@@ -139,7 +142,12 @@ impl PiDriver {
         }
     }
 
-    fn spec(&self, request: &OpenRequest, directory: &Path) -> Result<ProcessSpec, StartError> {
+    fn spec(
+        &self,
+        request: &OpenRequest,
+        directory: &Path,
+        memory: &Memory,
+    ) -> Result<ProcessSpec, StartError> {
         let mut command = self.options.command.iter().map(OsString::from);
         let program = command
             .next()
@@ -170,6 +178,7 @@ impl PiDriver {
             }
             arguments.extend(["--thinking".into(), level.into()]);
         }
+        arguments.extend(["--extension".into(), memory.extension.clone().into()]);
         arguments.extend(self.options.arguments.iter().map(OsString::from));
         // Nothing is fetched or reported behind the operator's back, unless the environment says otherwise.
         let mut environment: Vec<(OsString, OsString)> = vec![
@@ -180,6 +189,7 @@ impl PiDriver {
         let own = self.options.environment.iter();
         environment.extend(own.map(|(name, value)| (name.into(), value.into())));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
+        environment.push((memory::VARIABLE.into(), memory.file.clone().into()));
         Ok(ProcessSpec {
             program,
             arguments,
@@ -254,14 +264,21 @@ impl Driver for PiDriver {
             let directory = request.tenant_directory.display();
             StartError(format!("cannot prepare {directory} for pi: {error}"))
         })?;
-        let process = Process::spawn(&self.host, self.spec(&request, &directory)?)?;
+        let memory = Memory::of(&request.session_directory);
+        memory.install().await.map_err(|error| {
+            let file = memory.extension.display();
+            StartError(format!("cannot write {file} for pi: {error}"))
+        })?;
+        let spec = self.spec(&request, &directory, &memory)?;
+        let process = Process::spawn(&self.host, spec)?;
         let PiOptions {
             start_timeout,
             dialog_timeout,
             stop_grace,
             ..
         } = self.options;
-        let mut child = PiChild::new(process, dialog_timeout, stop_grace, self.secrets.clone());
+        let secrets = self.secrets.clone();
+        let mut child = PiChild::new(process, memory, dialog_timeout, stop_grace, secrets);
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
