@@ -43,6 +43,7 @@ pub mod domain;
 pub mod feed;
 pub mod grpc;
 pub mod listener;
+pub mod memory;
 pub mod session;
 pub mod store;
 pub mod telemetry;

@@ -6,6 +6,7 @@ pub mod access;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod memory;
 pub mod message;
 pub mod refusal;
 pub mod session;

@@ -1,0 +1,406 @@
+//! Memory: items that survive, are found, and may be forgotten. On the store's file, through the store's one writer.
+//!
+//! Rows are the truth; index and vectors are derived from them. What is written to a row is written to the index in the
+//! same transaction, so that they agree whatever happens.
+//!
+//! Who may: `memory.read` and `memory.write` reach the tenant's scope and its namespaces, which all of the tenant share;
+//! a session's scope belongs to who may use the session. An agent reaches what its session's `memory_namespaces` name.
+
+pub mod embed;
+
+use crate::{
+    domain::{
+        access::Identity,
+        ids::{SessionRow, Time},
+        memory::{Bucket, Hit, Kind, MemoryItem, MemoryVersion, Place, SearchMode, Source},
+        refusal::Refusal,
+    },
+    store::{RequestKey, sqlite::SqliteStore},
+};
+use embed::Embedder;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The room's handle.
+pub struct Memory {
+    store: Arc<SqliteStore>,
+    rules: MemoryRules,
+    embedder: Option<Arc<dyn Embedder>>,
+}
+
+/// Bounds that an operator chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryRules {
+    /// Items of one scope, forgotten ones included until they are gone.
+    pub scope_limit_items: i64,
+    /// Items of one tenant.
+    pub tenant_limit_items: i64,
+}
+
+/// Who acts.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// A caller, under its own rights.
+    Caller(Arc<Identity>),
+    /// The agent of a session: it reaches what the session's `memory_namespaces` name, and nothing else.
+    Agent {
+        /// The session.
+        session: SessionRow,
+        /// The turn that it works on; what it writes carries it.
+        turn_id: Option<Uuid>,
+    },
+}
+
+/// A search.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// The scope; `None` means the tenant's for a caller, and all that its session reaches for an agent.
+    pub place: Option<Place>,
+    /// Words, `"phrases"` and `tag:NAME`. Blank finds the newest.
+    pub query: String,
+    /// How to look.
+    pub mode: SearchMode,
+    /// Tags that a memory must have, all of them.
+    pub tags: Vec<String>,
+    /// Kinds that a memory must be of; empty means any.
+    pub kinds: Vec<Kind>,
+    /// Whether messages of conversations are looked at too: of the named session, or, in the tenant's scope, of every
+    /// session that the caller may see. For an agent: of its own session.
+    pub episodes: bool,
+    /// Hits, at most.
+    pub limit: usize,
+    /// When it was received.
+    pub now: Time,
+}
+
+/// What a Remember writes. `None` leaves an existing item's as it is.
+#[derive(Clone, Debug)]
+pub struct Remember {
+    /// Who.
+    pub actor: Actor,
+    /// The scope; `None` means the tenant's for a caller, and the first that its session reaches for an agent.
+    pub place: Option<Place>,
+    /// Bucket; of a new item without it, the kind's.
+    pub bucket: Option<Bucket>,
+    /// Kind; of a new item without it, a fact.
+    pub kind: Option<Kind>,
+    /// Names the item inside its scope; empty: its content does.
+    pub key: String,
+    /// The memory itself.
+    pub content: String,
+    /// Tags.
+    pub tags: Option<Vec<String>>,
+    /// When it ends by itself; `Some(None)` means never.
+    pub expire_time: Option<Option<Time>>,
+    /// Set where the caller gave a `request_id`.
+    pub request: Option<RequestKey>,
+    /// When it was received.
+    pub now: Time,
+}
+
+/// What a Remember did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A new item.
+    Created = 1,
+    /// An item was there with just that; its `update_time` moved.
+    Touched = 2,
+    /// An item was there; its version before is kept as history.
+    Superseded = 3,
+}
+
+/// Answer to a Remember.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// The item as it is now; `None` for a repeat whose item is gone by now.
+    pub item: Option<MemoryItem>,
+    /// Its id.
+    pub id: Uuid,
+    /// What was done, the first time.
+    pub outcome: Outcome,
+    /// True for a repeat.
+    pub replayed: bool,
+}
+
+/// Which memory to forget.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The one with that id, in whatever scope the actor reaches.
+    Id(Uuid),
+    /// Those of a key in a scope.
+    Key(Option<Place>, String),
+}
+
+/// A Forget.
+#[derive(Clone, Debug)]
+pub struct Forget {
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub target: Target,
+    /// Erases rows, history, index and vectors; without it the item is hidden.
+    pub hard: bool,
+    /// Set where the caller gave a `request_id`.
+    pub request: Option<RequestKey>,
+    /// When it was received.
+    pub now: Time,
+}
+
+/// Answer to a Forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Items that it hid or erased.
+    pub count: i64,
+    /// True for a repeat.
+    pub replayed: bool,
+}
+
+/// An item of an import; keeps source and times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    /// The scope.
+    pub place: Place,
+    /// Bucket.
+    pub bucket: Option<Bucket>,
+    /// Kind.
+    pub kind: Option<Kind>,
+    /// Key, or empty.
+    pub key: String,
+    /// The memory itself.
+    pub content: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Who wrote it.
+    pub source: Source,
+    /// When it ends by itself.
+    pub expire_time: Option<Time>,
+    /// When it was first written.
+    pub create_time: Option<Time>,
+    /// When it was last written.
+    pub update_time: Option<Time>,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// New items.
+    pub created: i64,
+    /// Items that were there with just that.
+    pub touched: i64,
+    /// Items that got a new version.
+    pub superseded: i64,
+    /// True for a repeat.
+    pub replayed: bool,
+}
+
+/// A page of items, newest change first.
+#[derive(Clone, Debug, Default)]
+pub struct ItemsPage {
+    /// The items; secrets without their content.
+    pub items: Vec<MemoryItem>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<(Time, i64)>,
+}
+
+/// Which items to list.
+#[derive(Clone, Debug, Default)]
+pub struct ItemsFilter {
+    /// The scope; `None` as for a search.
+    pub place: Option<Place>,
+    /// Bucket.
+    pub bucket: Option<Bucket>,
+    /// Kinds; empty means any.
+    pub kinds: Vec<Kind>,
+    /// Tags that must be there.
+    pub tags: Vec<String>,
+    /// Where an earlier page ended.
+    pub after: Option<(Time, i64)>,
+    /// Items, at most.
+    pub limit: usize,
+}
+
+/// An item with its past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemAndHistory {
+    /// The item.
+    pub item: MemoryItem,
+    /// Versions before, newest first.
+    pub history: Vec<MemoryVersion>,
+}
+
+/// State of memory, and of one scope in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryStatus {
+    /// Core items of the scope.
+    pub core_count: i64,
+    /// Archival items of the scope.
+    pub archival_count: i64,
+    /// Hidden items of the scope.
+    pub forgotten_count: i64,
+    /// Bytes of the scope's contents.
+    pub content_bytes: i64,
+    /// Newest write in the scope.
+    pub last_write_time: Option<Time>,
+    /// Messages that a search may find in the scope.
+    pub episode_count: i64,
+    /// Messages of the whole store that are not in the index yet.
+    pub episodes_pending: i64,
+    /// Items of the whole store that are in the index.
+    pub indexed_count: i64,
+    /// The configured embedding model; empty where there is none.
+    pub embedding_model: String,
+    /// Items of the whole store whose vector is not made yet.
+    pub embeddings_pending: i64,
+    /// Items of the whole store whose vector is of another model.
+    pub embeddings_of_other_models: i64,
+    /// The rebuild that runs, or the last one.
+    pub rebuild: Option<RebuildStatus>,
+}
+
+/// A rebuild.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebuildStatus {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was started.
+    pub start_time: Time,
+    /// When it ended.
+    pub end_time: Option<Time>,
+    /// Items that are in the new index.
+    pub items_done: i64,
+    /// Items that there are.
+    pub items_total: i64,
+    /// Messages that are in the new index.
+    pub episodes_done: i64,
+    /// Messages that there are.
+    pub episodes_total: i64,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The room on a store.
+    pub fn new(
+        store: Arc<SqliteStore>,
+        rules: MemoryRules,
+        embedder: Option<Arc<dyn Embedder>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            rules,
+            embedder,
+        })
+    }
+
+    /// State of memory, and of one scope.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's.
+    pub async fn status(
+        &self,
+        _actor: &Actor,
+        _place: Option<Place>,
+        _now: Time,
+    ) -> Result<MemoryStatus, Refusal> {
+        let _ = (&self.store, &self.rules, &self.embedder);
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Core memories, newest change first, at most `CORE_MAX`; no secrets.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's.
+    pub async fn core(
+        &self,
+        _actor: &Actor,
+        _place: Option<Place>,
+        _now: Time,
+    ) -> Result<Vec<MemoryItem>, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// The best matches, best first. Never a secret.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's; there are no embeddings for the mode.
+    pub async fn search(&self, _actor: &Actor, _search: Search) -> Result<Vec<Hit>, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Writes an item.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's; a bound was met.
+    pub async fn remember(&self, _remember: Remember) -> Result<Remembered, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Hides or erases items. Nothing to forget is no error: the count is 0.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's.
+    pub async fn forget(&self, _forget: Forget) -> Result<Forgotten, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Notes that items were given to an agent.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn note_used(&self, _ids: Vec<Uuid>, _now: Time) -> Result<(), Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// A page of items.
+    ///
+    /// # Errors
+    /// The scope is none of the actor's.
+    pub async fn list(
+        &self,
+        _actor: &Actor,
+        _filter: ItemsFilter,
+        _now: Time,
+    ) -> Result<ItemsPage, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// An item with its past. `reveal` shows a secret, and needs `memory.write`.
+    ///
+    /// # Errors
+    /// No such item for the actor.
+    pub async fn get(
+        &self,
+        _actor: &Actor,
+        _id: Uuid,
+        _reveal: bool,
+        _now: Time,
+    ) -> Result<ItemAndHistory, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Writes many items in one transaction.
+    ///
+    /// # Errors
+    /// A bound was met; then none was written.
+    pub async fn import(
+        &self,
+        _identity: &Arc<Identity>,
+        _items: Vec<Import>,
+        _request: Option<RequestKey>,
+        _now: Time,
+    ) -> Result<Imported, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+
+    /// Starts to derive the index (and the vectors) anew; the one that runs where there is one.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn rebuild(
+        self: &Arc<Self>,
+        _identity: &Arc<Identity>,
+        _now: Time,
+    ) -> Result<RebuildStatus, Refusal> {
+        Err(Refusal::MethodUnknown)
+    }
+}
