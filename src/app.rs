@@ -23,10 +23,12 @@ use crate::{
         layers,
     },
     listener::{Listener, ListenerOptions},
+    memory::{Memory, MemoryRules, context::ContextRules},
     proto,
     session::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
+        recall::Recall,
         registry::{Registry, RegistryOptions, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
@@ -124,7 +126,9 @@ impl App {
             store_id: store.store_id(),
             agents: agent_facts(&config, &drivers),
         };
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = Arc::new(store);
+        let memory = Memory::new(store.clone(), memory_rules(), None);
+        let store: Arc<dyn Store> = store;
         let kept = store.settings().await.context("can't read the settings")?;
         let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
@@ -139,6 +143,14 @@ impl App {
             store: store.clone(),
             feed: feed.clone(),
             drivers,
+            recall: Recall {
+                memory,
+                rules: ContextRules {
+                    core_max_tokens: config.memory_core_max_tokens,
+                    matches_max: config.memory_matches_max,
+                    timeout: config.memory_recall_timeout,
+                },
+            },
             directories: Directories::new(&absolute(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
@@ -388,6 +400,13 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
         .iter()
         .map(|(name, agent)| (name.clone(), driver(agent)))
         .collect())
+}
+
+fn memory_rules() -> MemoryRules {
+    MemoryRules {
+        scope_limit_items: 100_000,
+        tenant_limit_items: 1_000_000,
+    }
 }
 
 /// The named directory, or pi's own of the user that runs the server.

@@ -127,6 +127,12 @@ settings! {
         history_retention: Option<Duration> = "never", at_least_a_second;
         /// New turns are refused while less than this is free on the data directory's disk.
         disk_reserve: Size = "512MiB", within(Size(0), Size(TIB));
+        /// Tokens of core memories that an agent is given with each turn, newest first; four bytes count as one. 0 gives none.
+        memory_core_max_tokens: usize = "700", within(0, 10_000);
+        /// Memories that an agent is given with each turn because they fit its prompt best. 0 gives none.
+        memory_matches_max: usize = "4", within(0, 50);
+        /// How long a turn may wait for what memory has; then it runs without.
+        memory_recall_timeout: Duration = "500ms", within(Duration::ZERO, 10 * SECOND);
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.

@@ -1,5 +1,6 @@
 //! What the registry and a session's actor share, and where a session's agents keep their files.
 
+use super::recall::Recall;
 use crate::{agent::Driver, domain::ids::SessionRow, feed::Feed, store::Store};
 use sha2::{Digest, Sha256};
 use std::{
@@ -33,6 +34,8 @@ pub struct Workshop {
     pub feed: Arc<Feed>,
     /// Every configured agent.
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// What agents are given of memory.
+    pub recall: Recall,
     /// Where agents keep their files.
     pub directories: Directories,
     /// Where sessions may work; looked at each time an agent is opened.

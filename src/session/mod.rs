@@ -3,6 +3,7 @@
 //! * [`machine`]: what an agent says → what is written; pure.
 //! * `running`: one start of a turn around that machine: stops, timers, checkpoints.
 //! * [`actor`]: one awake session.
+//! * [`recall`]: what its agent is given of memory.
 //! * [`registry`]: wakes, bounds, retires, drains.
 //! * [`disconnect`] carries out `cancel_on_disconnect`.
 
@@ -10,5 +11,6 @@ pub mod actor;
 pub mod disconnect;
 pub mod handle;
 pub mod machine;
+pub mod recall;
 pub mod registry;
 mod running;

@@ -105,6 +105,9 @@ impl<'a> Running<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<Ended, Lost> {
+        let mut input = self.input.take().expect("taken once, here");
+        let recall = self.actor.workshop.recall.clone();
+        input.memory_context = recall.context(self.actor.row, &input).await;
         // A stop that came while the agent opened: the agent never gets the turn.
         if self.actor.accepted_stop().await?.is_some() {
             return self
@@ -112,7 +115,6 @@ impl<'a> Running<'a> {
                 .end_turn(Vec::new(), TurnEnd::Stopped, String::new())
                 .await;
         }
-        let input = self.input.take().expect("taken once, here");
         self.command(AgentCommand::StartTurn(input));
         self.look().await?;
         loop {
