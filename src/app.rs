@@ -23,7 +23,12 @@ use crate::{
         layers,
     },
     listener::{Listener, ListenerOptions},
-    memory::{Memory, MemoryRules, context::ContextRules},
+    memory::{
+        Memory, MemoryRules,
+        context::ContextRules,
+        embed::Embedder,
+        openai::{OpenAiEmbedder, OpenAiOptions},
+    },
     proto,
     session::{
         disconnect::Disconnects,
@@ -127,7 +132,7 @@ impl App {
             agents: agent_facts(&config, &drivers),
         };
         let store = Arc::new(store);
-        let memory = Memory::new(store.clone(), memory_rules(), None);
+        let memory = Memory::new(store.clone(), memory_rules(), embedder(&config)?);
         let store: Arc<dyn Store> = store;
         let kept = store.settings().await.context("can't read the settings")?;
         let live = Arc::new(LiveConfig::new(config.clone(), kept));
@@ -400,6 +405,21 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
         .iter()
         .map(|(name, agent)| (name.clone(), driver(agent)))
         .collect())
+}
+
+/// The embedding model that is configured.
+fn embedder(config: &Config) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
+    if config.embeddings_url.is_empty() {
+        return Ok(None);
+    }
+    let options = OpenAiOptions {
+        url: config.embeddings_url.parse().context("embeddings_url")?,
+        model: config.embeddings_model.clone(),
+        key: config.embeddings_key.0.clone(),
+        batch_texts: config.embeddings_batch,
+        timeout: config.embeddings_timeout,
+    };
+    Ok(Some(Arc::new(OpenAiEmbedder::new(options)?)))
 }
 
 fn memory_rules() -> MemoryRules {

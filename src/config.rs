@@ -9,10 +9,12 @@ pub mod live;
 mod load;
 mod setting;
 
-pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
+pub use setting::{DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
-use checks::{absolute, at_least_a_second, command, log_filter, session_key, short, within};
+use checks::{
+    absolute, at_least_a_second, command, http_url, log_filter, session_key, short, within,
+};
 use load::Loader;
 use std::{
     collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration,
@@ -133,6 +135,17 @@ settings! {
         memory_matches_max: usize = "4", within(0, 50);
         /// How long a turn may wait for what memory has; then it runs without.
         memory_recall_timeout: Duration = "500ms", within(Duration::ZERO, 10 * SECOND);
+        /// Endpoint of an embedding model that speaks OpenAI's API, such as `http://127.0.0.1:8080/v1/embeddings`. It sees
+        /// what is remembered (never secrets) and what is searched. Empty: memory is searched by words alone.
+        embeddings_url: String = "", http_url;
+        /// Name of the embedding model. After a change RebuildMemory embeds anew.
+        embeddings_model: String = "", short;
+        /// Key of that endpoint, sent as bearer token. A secret, never shown.
+        embeddings_key: Secret = "";
+        /// Texts of one request to it.
+        embeddings_batch: usize = "32", within(1, 256);
+        /// How long one request to it may take; it is tried three times.
+        embeddings_timeout: Duration = "10s", within(Duration::from_millis(10), 120 * SECOND);
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.

@@ -35,6 +35,21 @@ pub(super) fn log_filter(value: &str) -> Result<(), String> {
         .map_err(|error| format!("expected a level or directives, found `{value}`: {error}"))
 }
 
+pub(super) fn http_url(value: &str) -> Result<(), String> {
+    let expected = "must be an address such as http://127.0.0.1:8080/v1/embeddings, without a name or a password";
+    if value.is_empty() {
+        return Ok(());
+    }
+    // The value is not repeated: it may hold a password.
+    let url = reqwest::Url::parse(value).map_err(|_| expected.to_owned())?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    if ["http", "https"].contains(&url.scheme()) && url.has_host() && plain {
+        Ok(())
+    } else {
+        Err(expected.into())
+    }
+}
+
 pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),

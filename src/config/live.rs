@@ -38,11 +38,17 @@ const SHOWN: &[&str] = &[
     "serve_threads",
     "insecure_behind_proxy",
     "log_format",
+    "memory_core_max_tokens",
+    "memory_matches_max",
+    "memory_recall_timeout",
+    "embeddings_model",
+    "embeddings_batch",
+    "embeddings_timeout",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.
 #[cfg(test)]
-const HIDDEN: &[&str] = &["data_dir"];
+const HIDDEN: &[&str] = &["data_dir", "embeddings_url", "embeddings_key"];
 
 /// What UpdateConfig has set: keys and values, as they would stand in variables.
 pub type Overrides = BTreeMap<String, String>;

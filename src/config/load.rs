@@ -252,6 +252,10 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ),
         ));
     }
+    if !config.embeddings_url.is_empty() && config.embeddings_model.is_empty() {
+        let problem = "needs embeddings_model, the name of the model at that address";
+        problems.push(("embeddings_url".to_owned(), problem.to_owned()));
+    }
     problems
 }
 

@@ -1,6 +1,7 @@
 //! Types of settings: how each is read from text or TOML, and written as TOML.
 
 use crate::domain::turn::OnInterrupt;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A value as given, before anyone knows its type. Numbers and booleans are text here.
@@ -38,6 +39,10 @@ pub struct Threads(pub usize, bool);
 /// Variables for an agent's process. Their values are secrets: `Debug` and `print-config` show names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub BTreeMap<String, String>);
+
+/// One secret. Only who exposes it sees it; `Debug` and `print-config` show whether there is one.
+#[derive(Clone, Default)]
+pub struct Secret(pub SecretString);
 
 /// What runs an agent's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,6 +331,37 @@ impl fmt::Debug for Secrets {
     }
 }
 
+impl Setting for Secret {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        // A header's value, in the end.
+        match raw.text("a text")? {
+            text if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(text.into())),
+            _ => Err("must have visible ASCII characters only".into()),
+        }
+    }
+
+    fn write(&self) -> String {
+        quoted(match self.0.expose_secret() {
+            "" => "",
+            _ => "(set)",
+        })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.write())
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Secret {}
+
 /// A type whose values are words.
 macro_rules! words {
     ($type:ty { $($value:path = $word:literal),+ }) => {
@@ -383,6 +419,14 @@ mod tests {
         assert!(!format!("{secrets:?} {}", secrets.write()).contains("hunter2"));
         let problem = read::<Secrets>(r#"["hunter2"]"#).expect_err("a list");
         assert!(!problem.contains("hunter2"));
+        let secret: Secret = read("hunter2").expect("a text");
+        assert_eq!(secret.0.expose_secret(), "hunter2");
+        assert_eq!(
+            format!("{secret:?} {}", secret.write()),
+            r#""(set)" "(set)""#
+        );
+        let problem = read::<Secret>("hunter2 hunter3").expect_err("a blank");
+        assert!(!problem.contains("hunter"));
     }
 
     proptest! {

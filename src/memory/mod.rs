@@ -8,6 +8,7 @@
 
 pub mod context;
 pub mod embed;
+pub mod openai;
 
 use crate::{
     domain::{
