@@ -11,6 +11,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::ProcessHost,
     },
+    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
@@ -75,6 +76,8 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    keys: Arc<Keys>,
+    auth: Arc<Auth>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -89,8 +92,8 @@ impl App {
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
             anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front does both",
+                "listen = {} is not a loopback address, and this server has no encryption; \
+                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front encrypts",
                 config.listen
             );
         }
@@ -114,6 +117,19 @@ impl App {
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        let pepper = secret_files::pepper(&config.data_dir)?;
+        let keys = Arc::new(
+            Keys::load(store.clone(), &pepper)
+                .await
+                .context("can't load the API keys")?,
+        );
+        let auth = if config.no_auth {
+            warn!("no_auth: every caller is the local user and may do everything");
+            Auth::open()
+        } else {
+            first_start::make_first_key(&keys, &config.data_dir).await?;
+            Auth::Required(Credentials { keys: keys.clone() })
+        };
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -141,6 +157,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth: Arc::new(auth),
             _lock: lock,
         })
     }
@@ -167,6 +185,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -183,13 +203,17 @@ impl App {
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
+        let admin = Admin { keys: keys.clone() };
+        let routes = routes(gateway, admin, health_service, config.reflection)?;
+        let router = layers::layered(routes, auth);
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
         let mut registry_task = tokio::spawn(registry_task.run());
+        let house = keys.clone();
+        let house = tokio::spawn(async move { house.keep_house().await });
         info!(%address, "accepting calls");
         ready(address);
         tokio::select! {
@@ -223,6 +247,8 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -234,7 +260,7 @@ impl App {
     }
 }
 
-fn router(
+fn routes(
     gateway: Gateway,
     admin: Admin,
     health: impl tonic::codegen::Service<
@@ -247,6 +273,7 @@ fn router(
     + Send
     + Sync
     + 'static,
+    reflection: bool,
 ) -> anyhow::Result<axum::Router> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -259,13 +286,25 @@ fn router(
     let service = GatewayServiceServer::new(gateway)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = tonic::service::Routes::from(axum::Router::new())
+    let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
-        .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(health);
+    if reflection {
+        routes = routes
+            .add_service(descriptors().build_v1()?)
+            .add_service(descriptors().build_v1alpha()?);
+    }
+    Ok(routes.into_axum_router())
+}
+
+/// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
+    let (_lock, _) = take_data_directory(&config.data_dir)?;
+    first_start::make_another_key(&config.data_dir)
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.

@@ -130,6 +130,10 @@ settings! {
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
         insecure_behind_proxy: bool = "false";
+        /// Asks callers for no credential; every call is the local user's. On loopback only, or behind such a proxy.
+        no_auth: bool = "false";
+        /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
+        reflection: bool = "true";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.

@@ -229,7 +229,7 @@ impl Gateway {
                 .add_service(service)
                 .add_service(health)
                 .add_service(reflection);
-            layered(routes.into_axum_router())
+            layered(routes.into_axum_router(), Arc::new(Auth::open()))
         });
         let socket = TokioIo::new(within(TcpStream::connect(address)).await.unwrap());
         let handshake = http2::handshake(TokioExecutor::new(), socket);

@@ -39,6 +39,7 @@ impl Server {
             .arg(data)
             .env("QUARTERDECK_LOG", "warn")
             .env("QUARTERDECK_DISK_RESERVE", "0")
+            .env("QUARTERDECK_NO_AUTH", "true")
             .envs(environment.iter().copied());
         Self::start(command)
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Variables that are no keys: the file's name, what client commands read, and the marks on agents' processes.
-const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "ADDR", "KEY", "NODE", "PROCESS"];
+const OTHER_VARIABLES: [&str; 6] = ["CONFIG", "ADDR", "KEY", "KEY_FILE", "NODE", "PROCESS"];
 /// Beginnings of variables that are no keys: what the project's tests read, and what Kubernetes sets in every
 /// container beside a service that is called `quarterdeck`.
 const OTHER_BEGINNINGS: [&str; 4] = ["TEST_", "SERVICE_HOST", "SERVICE_PORT", "PORT"];

@@ -187,6 +187,8 @@ fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) 
         .arg(data)
         .args(arguments)
         .env("QUARTERDECK_DISK_RESERVE", "0")
+        // Who wants callers to be asked says so among its own variables.
+        .env("QUARTERDECK_NO_AUTH", "true")
         .envs(environment.iter().cloned())
         .stdout(Stdio::piped())
         .stderr(if std::env::var_os("TEST_LOG").is_some() {

@@ -1,17 +1,32 @@
 //! `AdminService`: who may call, how the server is set, what it says, who is connected.
 
+mod keys;
+
+use super::identity;
 use crate::{
+    auth::keys::Keys,
     domain::refusal::Refusal,
     grpc::status::status,
     proto::{self, admin_service_server::AdminService},
 };
+use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 /// The service.
-pub struct Admin {}
+pub struct Admin {
+    /// API keys.
+    pub keys: Arc<Keys>,
+}
 
 type Answer<T> = Result<Response<T>, Status>;
+
+/// Gives a handler's result to tonic.
+fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
+    result
+        .map(Response::new)
+        .map_err(|refusal| status(&refusal))
+}
 
 fn todo<T>() -> Answer<T> {
     Err(status(&Refusal::MethodUnknown))
@@ -28,8 +43,11 @@ impl AdminService for Admin {
         todo()
     }
 
-    async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Answer<proto::WhoAmIResponse> {
-        todo()
+    async fn who_am_i(
+        &self,
+        request: Request<proto::WhoAmIRequest>,
+    ) -> Answer<proto::WhoAmIResponse> {
+        Ok(Response::new(keys::who_am_i(&identity(&request))))
     }
 
     async fn get_config(
@@ -66,22 +84,25 @@ impl AdminService for Admin {
 
     async fn create_api_key(
         &self,
-        _: Request<proto::CreateApiKeyRequest>,
+        request: Request<proto::CreateApiKeyRequest>,
     ) -> Answer<proto::CreateApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.make_key(&caller, request.into_inner()).await)
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<proto::ListApiKeysRequest>,
+        request: Request<proto::ListApiKeysRequest>,
     ) -> Answer<proto::ListApiKeysResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.keys_of(&caller, request.into_inner()).await)
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<proto::RevokeApiKeyRequest>,
+        request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.revoke_key(&caller, request.into_inner()).await)
     }
 }
