@@ -6,6 +6,7 @@
 //!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
 
+mod admin;
 mod follow;
 mod run;
 mod sessions;
@@ -14,8 +15,12 @@ pub use follow::{Cut, Resync, Start, Update};
 
 use crate::{
     domain::limits,
-    proto::{self, gateway_service_client::GatewayServiceClient},
+    proto::{
+        self, admin_service_client::AdminServiceClient,
+        gateway_service_client::GatewayServiceClient,
+    },
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     sync::{
         Arc,
@@ -49,8 +54,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub struct ClientOptions {
     /// `http://HOST:PORT`, or only `HOST:PORT`.
     pub address: String,
-    /// Sent as a bearer token, for whoever in front of the server asks for one.
-    pub key: Option<String>,
+    /// The API key or other token that calls carry.
+    pub key: Option<SecretString>,
     /// How long a call is repeated while the server is away.
     pub patience: Duration,
 }
@@ -59,12 +64,14 @@ pub struct ClientOptions {
 #[derive(Clone)]
 pub struct Client {
     gateway: Gateway,
+    admin: Admin,
     patience: Duration,
     /// True once the server has answered: from then on a lost connection is worth waiting for.
     answered: Arc<AtomicBool>,
 }
 
 type Gateway = GatewayServiceClient<InterceptedService<Channel, Bearer>>;
+type Admin = AdminServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// The address or the key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +97,8 @@ macro_rules! calls {
                 /// The server's status, or that of the connection.
                 pub async fn $method(&self, #[allow(unused_mut)] mut request: proto::$Request) -> Result<proto::$Response, Status> {
                     calls!(@$kind request);
-                    self.repeat(|mut gateway| {
-                        let request = request.clone();
+                    self.repeat(|| {
+                        let (mut gateway, request) = (self.gateway.clone(), request.clone());
                         async move { gateway.$method(request).await }
                     })
                     .await
@@ -175,16 +182,16 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let bearer = key
-            .map(|key| format!("Bearer {key}").parse())
-            .transpose()
-            .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
-        let gateway =
-            GatewayServiceClient::with_interceptor(endpoint.connect_lazy(), Bearer(bearer))
-                .max_decoding_message_size(ANSWER_MAX_BYTES)
-                .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
+        let bearer = key.map(|key| bearer(&key)).transpose()?;
+        let channel = endpoint.connect_lazy();
+        let admin = AdminServiceClient::with_interceptor(channel.clone(), Bearer(bearer.clone()))
+            .max_decoding_message_size(ANSWER_MAX_BYTES);
+        let gateway = GatewayServiceClient::with_interceptor(channel, Bearer(bearer))
+            .max_decoding_message_size(ANSWER_MAX_BYTES)
+            .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
         Ok(Self {
             gateway,
+            admin,
             patience,
             answered: Arc::new(AtomicBool::new(false)),
         })
@@ -193,13 +200,13 @@ impl Client {
     /// Calls until there is an answer worth giving back, or patience ends.
     async fn repeat<T, F, Fut>(&self, call: F) -> Result<T, Status>
     where
-        F: Fn(Gateway) -> Fut,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let deadline = Instant::now() + self.patience;
         let mut backoff = Backoff::new();
         loop {
-            let status = match call(self.gateway.clone()).await {
+            let status = match call().await {
                 Ok(response) => {
                     self.note_answer();
                     return Ok(response.into_inner());
@@ -262,6 +269,15 @@ pub fn connection_lost(status: &Status) -> bool {
         | Code::Unauthenticated => false,
     };
     by_transport && reason(status).is_empty()
+}
+
+/// The header's value; never shown where requests are.
+fn bearer(key: &SecretString) -> Result<MetadataValue<Ascii>, BadOptions> {
+    let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", key.expose_secret())
+        .parse()
+        .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 fn identify(request_id: &mut String) {

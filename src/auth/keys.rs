@@ -244,7 +244,8 @@ impl Keys {
             let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner);
             let changed = valid.iter().filter_map(|(id, entry)| {
                 let used = entry.used.load(Ordering::Relaxed);
-                (used != entry.written.load(Ordering::Relaxed)).then(|| (id.clone(), entry.clone(), used))
+                (used != entry.written.load(Ordering::Relaxed))
+                    .then(|| (id.clone(), entry.clone(), used))
             });
             changed.collect()
         };

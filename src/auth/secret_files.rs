@@ -84,7 +84,6 @@ pub fn read_key(path: &Path) -> io::Result<SecretString> {
     Ok(SecretString::from(key))
 }
 
-
 /// Writes a file, whole or not at all, that was never anybody else's to read.
 fn write(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!("{name}.unfinished"));

@@ -4,6 +4,8 @@ mod arguments;
 mod chat;
 mod failure;
 mod follow;
+mod key_file;
+mod keys;
 mod local;
 mod output;
 mod render;
@@ -11,7 +13,7 @@ mod send;
 mod serve;
 mod sessions;
 
-use arguments::{CommandLine, Verb};
+use arguments::{CommandLine, KeysVerb, Verb};
 use clap::{Parser, error::ErrorKind};
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
@@ -64,6 +66,13 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Whoami(arguments) => wait(keys::whoami(arguments)),
+        Verb::Keys(arguments) => match arguments.command {
+            KeysVerb::Create(arguments) => wait(keys::create(arguments)),
+            KeysVerb::List(arguments) => wait(keys::list(arguments)),
+            KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
+            KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
+        },
     }
 }
 

@@ -51,7 +51,7 @@ impl Gateway {
         let mut arguments: Vec<OsString> = vec!["--config".into(), config.into()];
         arguments.extend(options.arguments);
         let (child, address) = launch(
-            &directory.path().join("data"),
+            &directory.path().join("quarterdeck-data"),
             &arguments,
             &options.environment,
         );
@@ -66,7 +66,7 @@ impl Gateway {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.directory.path().join("quarterdeck-data")
     }
 
     /// Process id of the server.

@@ -2,7 +2,10 @@
 
 use super::Admin;
 use crate::{
-    auth::{key_text::ID_DIGITS, keys::{KeyWish, MadeKey}},
+    auth::{
+        key_text::ID_DIGITS,
+        keys::{KeyWish, MadeKey},
+    },
     clock,
     domain::{
         access::{Credential, Identity, Scope, Scopes},
@@ -180,7 +183,10 @@ fn known_scopes(fields: &mut Fields, names: &[String]) -> Scopes {
         }
     }
     if names.len() > Scope::ALL.len() * 2 {
-        fields.wrong("scopes", format!("must be at most {}", Scope::ALL.len() * 2));
+        fields.wrong(
+            "scopes",
+            format!("must be at most {}", Scope::ALL.len() * 2),
+        );
     }
     Scopes::of(known)
 }

@@ -30,7 +30,9 @@ pub(super) fn create(unit: &Unit<'_>, new: NewApiKey) -> Answer<CreatedApiKey> {
             .sql(&format!(
                 "SELECT {COLUMNS}, request_hash FROM api_key WHERE request_digest = ?1"
             ))?
-            .query_row([digest], |row| Ok((key_of(row)?, row.get::<_, [u8; 32]>(10)?)))
+            .query_row([digest], |row| {
+                Ok((key_of(row)?, row.get::<_, [u8; 32]>(10)?))
+            })
             .optional()?;
         if let Some((key, kept)) = found {
             if kept != *hash {
@@ -120,7 +122,11 @@ pub(super) fn used(unit: &Unit<'_>, used: &[(String, Time)]) -> Answer<()> {
 
 /// Whether there ever was a key.
 pub(super) fn any(connection: &Connection) -> Answer<bool> {
-    Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM api_key)", [], |row| row.get(0))?)
+    Ok(
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM api_key)", [], |row| {
+            row.get(0)
+        })?,
+    )
 }
 
 /// Every key that calls may be made with.

@@ -31,9 +31,10 @@ pub use backup::{backup, restore};
 pub use fault::OpenError;
 
 use super::{
-    Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage,
-    NewApiKey, NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store,
-    StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
+    EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
+    PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store, StoreRules, TurnEnd,
+    TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
 };
 use crate::domain::{
     Refusal,
