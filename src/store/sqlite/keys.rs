@@ -102,7 +102,7 @@ pub(super) fn revoke(unit: &Unit<'_>, tenant: &str, key_id: &str, now: Time) -> 
     unit.sql(&format!(
         "SELECT {COLUMNS} FROM api_key WHERE tenant = ?1 AND key_id = ?2"
     ))?
-    .query_row([tenant, key_id], |row| key_of(row))
+    .query_row([tenant, key_id], key_of)
     .optional()?
     .ok_or_else(|| Refusal::ApiKeyNotFound {
         key_id: key_id.to_owned(),
