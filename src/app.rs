@@ -4,6 +4,8 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod live;
+
 use crate::{
     agent::{
         Driver,
@@ -13,10 +15,14 @@ use crate::{
     },
     auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind},
+    config::{AgentConfig, Config, DriverKind, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
+    grpc::{
+        admin::{Admin, AgentFacts, ServerFacts},
+        gateway::Gateway,
+        layers,
+    },
     listener::{Listener, ListenerOptions},
     proto,
     session::{
@@ -27,6 +33,8 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -40,7 +48,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -78,6 +86,8 @@ pub struct App {
     cwd_roots: Arc<CwdRoots>,
     keys: Arc<Keys>,
     auth: Arc<Auth>,
+    live: Arc<LiveConfig>,
+    facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
 }
@@ -110,10 +120,16 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
-                .context("can't open the store")?,
-        );
+        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+            .context("can't open the store")?;
+        let facts = ServerFacts {
+            start_time: clock::now(),
+            store_id: store.store_id(),
+            agents: agent_facts(&config, &drivers),
+        };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let kept = store.settings().await.context("can't read the settings")?;
+        let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
@@ -159,6 +175,8 @@ impl App {
             cwd_roots,
             keys,
             auth: Arc::new(auth),
+            live,
+            facts,
             _lock: lock,
         })
     }
@@ -187,10 +205,15 @@ impl App {
             cwd_roots,
             keys,
             auth,
+            live,
+            facts,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
         let ending = CancellationToken::new();
+        let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
+            &live.current().config,
+        )));
         let gateway = Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -198,12 +221,25 @@ impl App {
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
             default_agent: config.default_agent.clone(),
-            turn_timeout: config.turn_timeout,
+            settings: settings.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let admin = Admin { keys: keys.clone() };
+        let admin = Admin {
+            live: live.clone(),
+            updating: Mutex::default(),
+            store: store.clone(),
+            feed: feed.clone(),
+            registry: registry.clone(),
+            facts,
+            keys: keys.clone(),
+        };
+        let rooms = Rooms {
+            feed: feed.clone(),
+            gateway: settings,
+        };
+        tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
         let router = layers::layered(routes, auth);
         let address = listener.local_addr();
@@ -224,6 +260,7 @@ impl App {
             }
         }
 
+        let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
@@ -428,6 +465,17 @@ fn rules(
         history_retention: config.history_retention,
         disk_reserve: config.disk_reserve.0,
     })
+}
+
+fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+    let facts = config.agents.iter().filter_map(|(name, agent)| {
+        Some(AgentFacts {
+            name: name.clone(),
+            driver: agent.driver.name(),
+            capabilities: drivers.get(name)?.capabilities(),
+        })
+    });
+    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

@@ -6,7 +6,6 @@
 //!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
 
-mod admin;
 mod follow;
 mod run;
 mod sessions;
@@ -70,8 +69,9 @@ pub struct Client {
     answered: Arc<AtomicBool>,
 }
 
-type Gateway = GatewayServiceClient<InterceptedService<Channel, Bearer>>;
-type Admin = AdminServiceClient<InterceptedService<Channel, Bearer>>;
+type Service = InterceptedService<Channel, Bearer>;
+type Gateway = GatewayServiceClient<Service>;
+type Admin = AdminServiceClient<Service>;
 
 /// The address or the key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +88,7 @@ pub(crate) struct Backoff(Duration);
 
 /// Makes one method of each RPC. The mutating ones give the request its `request_id`.
 macro_rules! calls {
-    ($($(#[$outer:meta])* $kind:ident $method:ident($Request:ident) -> $Response:ident;)*) => {
+    ($service:ident: $($(#[$outer:meta])* $kind:ident $method:ident($Request:ident) -> $Response:ident;)*) => {
         impl Client {
             $(
                 $(#[$outer])*
@@ -98,8 +98,8 @@ macro_rules! calls {
                 pub async fn $method(&self, #[allow(unused_mut)] mut request: proto::$Request) -> Result<proto::$Response, Status> {
                     calls!(@$kind request);
                     self.repeat(|| {
-                        let (mut gateway, request) = (self.gateway.clone(), request.clone());
-                        async move { gateway.$method(request).await }
+                        let (mut service, request) = (self.$service.clone(), request.clone());
+                        async move { service.$method(request).await }
                     })
                     .await
                 }
@@ -110,7 +110,7 @@ macro_rules! calls {
     (@writes $request:ident) => { identify(&mut $request.request_id); };
 }
 
-calls! {
+calls! { gateway:
     /// Accepts a prompt.
     writes enqueue(EnqueueRequest) -> EnqueueResponse;
     /// Waits for a turn's end.
@@ -155,6 +155,28 @@ calls! {
     reads get_attachment(GetAttachmentRequest) -> GetAttachmentResponse;
 }
 
+// What changes something here is safe to repeat by itself, but for making a key.
+calls! { admin:
+    /// Tells what runs on the server.
+    reads get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
+    /// Tells who the caller is.
+    reads who_am_i(WhoAmIRequest) -> WhoAmIResponse;
+    /// Reads the configuration.
+    reads get_config(GetConfigRequest) -> GetConfigResponse;
+    /// Changes the configuration.
+    reads update_config(UpdateConfigRequest) -> UpdateConfigResponse;
+    /// Lists who listens.
+    reads list_channels(ListChannelsRequest) -> ListChannelsResponse;
+    /// Tells every listener to read again.
+    reads broadcast_reload(BroadcastReloadRequest) -> BroadcastReloadResponse;
+    /// Makes an API key.
+    writes create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
+    /// Lists API keys.
+    reads list_api_keys(ListApiKeysRequest) -> ListApiKeysResponse;
+    /// Revokes an API key.
+    reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+}
+
 impl Client {
     /// A client of that server. Connects at the first call.
     ///
@@ -183,15 +205,13 @@ impl Client {
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
         let bearer = key.map(|key| bearer(&key)).transpose()?;
-        let channel = endpoint.connect_lazy();
-        let admin = AdminServiceClient::with_interceptor(channel.clone(), Bearer(bearer.clone()))
-            .max_decoding_message_size(ANSWER_MAX_BYTES);
-        let gateway = GatewayServiceClient::with_interceptor(channel, Bearer(bearer))
+        let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
+        let gateway = GatewayServiceClient::new(service.clone())
             .max_decoding_message_size(ANSWER_MAX_BYTES)
             .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
         Ok(Self {
             gateway,
-            admin,
+            admin: AdminServiceClient::new(service).max_decoding_message_size(ANSWER_MAX_BYTES),
             patience,
             answered: Arc::new(AtomicBool::new(false)),
         })

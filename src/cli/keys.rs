@@ -18,7 +18,7 @@ pub(crate) async fn whoami(arguments: WhoamiArgs) -> Result<ExitCode, Failure> {
     let WhoamiArgs { client: arguments } = arguments;
     let who = arguments
         .client()?
-        .who_am_i()
+        .who_am_i(proto::WhoAmIRequest {})
         .await
         .map_err(|status| Failure::call(&arguments.addr, &status))?;
     if arguments.json {

@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, and one line of failure with its exit code.
 
+mod admin;
 mod arguments;
 mod chat;
 mod failure;
@@ -73,6 +74,10 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Server(arguments) => wait(admin::server(arguments)),
+        Verb::Config(arguments) => wait(admin::config(arguments)),
+        Verb::Channels(arguments) => wait(admin::channels(arguments)),
+        Verb::Reload(arguments) => wait(admin::reload(arguments)),
     }
 }
 

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
 use std::{
-    collections::BTreeMap,
     future::poll_fn,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -211,6 +210,8 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
+    async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
     async fn create_api_key(&self, _: NewApiKey) -> Result<CreatedApiKey, Refusal> { unreachable!() }
@@ -219,8 +220,6 @@ impl Store for Log {
     async fn has_api_keys(&self) -> Result<bool, Refusal> { unreachable!() }
     async fn valid_api_keys(&self, _: Time) -> Result<Vec<KeptApiKey>, Refusal> { unreachable!() }
     async fn list_api_keys(&self, _: ApiKeysFilter, _: Option<i64>, _: usize) -> Result<ApiKeysPage, Refusal> { unreachable!() }
-    async fn change_settings(&self, _: BTreeMap<String, String>, _: Vec<String>) -> Result<(), Refusal> { unreachable!() }
-    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> { unreachable!() }
 }
 
 // ------------------------------------------------------------------------------------------------------- a client

@@ -629,6 +629,10 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// What UpdateConfig has set: keys and values.
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
+    /// Replaces all of that.
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.
@@ -658,14 +662,6 @@ pub trait Store: Send + Sync + 'static {
         before: Option<i64>,
         limit: usize,
     ) -> Result<ApiKeysPage, Refusal>;
-    /// Sets some keys of the configuration and takes others back, in one commit. Nothing is checked here.
-    async fn change_settings(
-        &self,
-        set: BTreeMap<String, String>,
-        clear: Vec<String>,
-    ) -> Result<(), Refusal>;
-    /// Every key of the configuration that was set so.
-    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
 }
 
 /// Which events of a log to read.

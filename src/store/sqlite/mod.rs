@@ -424,6 +424,16 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.read(|connection, _| settings::all(connection)).await
+    }
+
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| settings::replace(unit, &settings))
+            .await
+    }
+
     async fn ping(&self) -> Result<(), Refusal> {
         self.writer.call(|_| Ok(())).await?;
         self.read(|connection, _| {
@@ -476,19 +486,5 @@ impl Store for SqliteStore {
     ) -> Result<ApiKeysPage, Refusal> {
         self.read(move |connection, _| keys::list(connection, &filter, before, limit))
             .await
-    }
-
-    async fn change_settings(
-        &self,
-        set: BTreeMap<String, String>,
-        clear: Vec<String>,
-    ) -> Result<(), Refusal> {
-        self.writer
-            .call(move |unit| settings::change(unit, &set, &clear))
-            .await
-    }
-
-    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
-        self.read(|connection, _| settings::all(connection)).await
     }
 }
