@@ -12,6 +12,7 @@
 //! * An agent that will take no other turn closes its command channel before it says the end of its last one.
 //! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
 
+mod confine;
 pub mod echo;
 pub mod keeper;
 #[cfg(target_os = "linux")]

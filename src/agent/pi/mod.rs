@@ -23,7 +23,7 @@ mod turn;
 
 use super::{
     Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest, StartError,
-    process::{self, Process, ProcessHost, ProcessSpec},
+    process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use async_trait::async_trait;
 use child::{Channels, PiChild};
@@ -70,6 +70,8 @@ pub struct PiOptions {
     pub dialog_timeout: Duration,
     /// Time that pi gets to end by itself before it is killed.
     pub stop_grace: Duration,
+    /// Bounds of pi's process, and of each that it starts.
+    pub limits: ProcessLimits,
 }
 
 /// The driver. Holds nothing of any session.
@@ -94,6 +96,7 @@ impl Default for PiOptions {
             start_timeout: Duration::from_secs(60),
             dialog_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(2),
+            limits: ProcessLimits::default(),
         }
     }
 }
@@ -110,6 +113,7 @@ impl fmt::Debug for PiOptions {
             start_timeout,
             dialog_timeout,
             stop_grace,
+            limits,
         } = self;
         let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
         formatter
@@ -123,6 +127,7 @@ impl fmt::Debug for PiOptions {
             .field("start_timeout", start_timeout)
             .field("dialog_timeout", dialog_timeout)
             .field("stop_grace", stop_grace)
+            .field("limits", limits)
             .finish()
     }
 }
@@ -185,6 +190,7 @@ impl PiDriver {
             arguments,
             environment,
             working_directory: request.working_directory.clone(),
+            limits: self.options.limits,
         })
     }
 
