@@ -14,6 +14,7 @@
 
 mod confine;
 pub mod echo;
+pub mod events;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod lineage;
@@ -26,12 +27,11 @@ pub mod process;
 
 use crate::domain::turn::{Attachment, StopReason, Usage};
 use async_trait::async_trait;
+use events::EventReceiver;
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Events that an agent may be ahead of its session's actor.
-pub const EVENTS_MAX: usize = 256;
 /// Commands that may wait for an agent.
 pub const COMMANDS_MAX: usize = 16;
 
@@ -267,7 +267,7 @@ pub struct Agent {
     /// Dropping it ends the agent and everything it started.
     pub commands: mpsc::Sender<AgentCommand>,
     /// Closed after the agent's last event.
-    pub events: mpsc::Receiver<AgentEvent>,
+    pub events: EventReceiver,
 }
 
 /// Why an agent did not start. For people; holds no secret.

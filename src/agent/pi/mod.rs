@@ -22,7 +22,7 @@ mod steers;
 mod turn;
 
 use super::{
-    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest, StartError,
+    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
     process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use async_trait::async_trait;
@@ -270,9 +270,10 @@ impl Driver for PiDriver {
         let mut child = PiChild::new(process, dialog_timeout, stop_grace, self.secrets.clone());
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (event_sender, events) = events::channel();
         event_sender
-            .try_send(AgentEvent::Ready { model })
+            .send(AgentEvent::Ready { model })
+            .await
             .expect("the channel is new, and its receiver is here");
         let channels = Channels {
             commands: command_receiver,
