@@ -4,6 +4,8 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod live;
+
 use crate::{
     agent::{
         Driver,
@@ -12,10 +14,14 @@ use crate::{
         process::ProcessHost,
     },
     clock,
-    config::{AgentConfig, Config, DriverKind, SocketPath},
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
+    grpc::{
+        admin::{Admin, AgentFacts, ServerFacts},
+        gateway::Gateway,
+        layers,
+    },
     listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
     session::{
@@ -26,6 +32,8 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -39,7 +47,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -78,6 +86,8 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    live: Arc<LiveConfig>,
+    facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
 }
@@ -104,10 +114,16 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
-                .context("can't open the store")?,
-        );
+        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+            .context("can't open the store")?;
+        let facts = ServerFacts {
+            start_time: clock::now(),
+            store_id: store.store_id(),
+            agents: agent_facts(&config, &drivers),
+        };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let kept = store.settings().await.context("can't read the settings")?;
+        let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
@@ -138,6 +154,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            live,
+            facts,
             _lock: lock,
         })
     }
@@ -164,10 +182,15 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            live,
+            facts,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
         let ending = CancellationToken::new();
+        let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
+            &live.current().config,
+        )));
         let gateway = Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -175,12 +198,25 @@ impl App {
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
             default_agent: config.default_agent.clone(),
-            turn_timeout: config.turn_timeout,
+            settings: settings.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
+        let admin = Admin {
+            live: live.clone(),
+            updating: Mutex::default(),
+            store: store.clone(),
+            feed: feed.clone(),
+            registry: registry.clone(),
+            facts,
+        };
+        let rooms = Rooms {
+            feed: feed.clone(),
+            gateway: settings,
+        };
+        tokio::spawn(rooms.follow(live.subscribe()));
+        let router = router(gateway, admin, health_service)?;
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
@@ -199,6 +235,7 @@ impl App {
             }
         }
 
+        let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
@@ -420,6 +457,17 @@ fn rules(
         history_retention: config.history_retention,
         disk_reserve: config.disk_reserve.0,
     })
+}
+
+fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+    let facts = config.agents.iter().filter_map(|(name, agent)| {
+        Some(AgentFacts {
+            name: name.clone(),
+            driver: agent.driver.name(),
+            capabilities: drivers.get(name)?.capabilities(),
+        })
+    });
+    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

@@ -6,6 +6,7 @@
 
 mod checks;
 mod exposure;
+pub mod live;
 mod load;
 mod setting;
 
@@ -225,6 +226,15 @@ pub struct ConfigError {
     pub place: String,
     /// What is wrong, for people.
     pub problem: String,
+}
+
+// === impl Key ===
+
+impl<T> Key<T> {
+    /// The value of an owner, as TOML; secrets replaced.
+    pub fn toml(&self, owner: &T) -> String {
+        (self.toml)(owner)
+    }
 }
 
 // === impl Config ===

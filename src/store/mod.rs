@@ -623,6 +623,10 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// What UpdateConfig has set: keys and values.
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
+    /// Replaces all of that.
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.

@@ -22,6 +22,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sessions;
+mod settings;
 mod turns;
 mod writer;
 
@@ -45,6 +46,7 @@ use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -406,6 +408,16 @@ impl Store for SqliteStore {
     ) -> Result<Attachment, Refusal> {
         let attachment_id = attachment_id.to_owned();
         self.read(move |connection, _| queries::attachment(connection, session, &attachment_id))
+            .await
+    }
+
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.read(|connection, _| settings::all(connection)).await
+    }
+
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| settings::replace(unit, &settings))
             .await
     }
 
