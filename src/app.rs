@@ -15,7 +15,7 @@ use crate::{
     },
     auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind, live::LiveConfig},
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
     grpc::{
@@ -23,7 +23,7 @@ use crate::{
         gateway::Gateway,
         layers,
     },
-    listener::{Listener, ListenerOptions},
+    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -65,6 +65,9 @@ const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// The unix socket in the data directory.
+const SOCKET_FILE: &str = "quarterdeck.sock";
+
 /// Another server holds the data directory.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in use by another quarterdeck server (process {holder}); stop it, or choose another --data-dir", directory.display())]
@@ -100,21 +103,15 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has no encryption; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front encrypts",
-                config.listen
-            );
-        }
+        config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
-        let listener = Listener::bind(ListenerOptions {
-            address: config.listen,
-            max_connections: config.max_connections,
-            serve_threads: config.serve_threads.0,
-        })
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = Listener::bind(listener_options(&config))
+            .await?
+            .with_bounds(Bounds {
+                age: config.connection_age_max,
+                age_grace: config.connection_age_grace,
+                ..Bounds::default()
+            });
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -186,13 +183,13 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    /// Serves until `shutdown` comes, then drains. `ready` is called with the address when calls are accepted.
     ///
     /// # Errors
     /// A part of the gateway that failed.
     pub async fn run(
         self,
-        ready: impl FnOnce(SocketAddr),
+        ready: impl FnOnce(&str),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self {
@@ -242,7 +239,8 @@ impl App {
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
         let router = layers::layered(routes, auth);
-        let address = listener.local_addr();
+        let url = listener.url();
+        let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
@@ -250,8 +248,9 @@ impl App {
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
         let house = tokio::spawn(async move { house.keep_house().await });
-        info!(%address, "accepting calls");
-        ready(address);
+        let unix = unix.map(|path| path.display().to_string());
+        info!(url, unix, "accepting calls");
+        ready(&url);
         tokio::select! {
             () = shutdown => {}
             ended = &mut registry_task => {
@@ -392,6 +391,38 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
             .with_context(named)?;
     }
     Ok((lock, mark))
+}
+
+fn listener_options(config: &Config) -> ListenerOptions {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            client_required: config.tls_client_required,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    let unix = match &config.listen_unix {
+        SocketPath::Auto => Some(UnixOptions {
+            path: config.data_dir.join(SOCKET_FILE),
+            by_default: true,
+        }),
+        SocketPath::None => None,
+        SocketPath::At(path) => Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+    };
+    ListenerOptions {
+        address: config.listen,
+        tls,
+        unix,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        serve_threads: config.serve_threads.0,
+    }
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
