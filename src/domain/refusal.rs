@@ -27,6 +27,8 @@ pub enum LimitOf {
     Address,
     /// The whole server's.
     Server,
+    /// One memory scope's.
+    Scope,
 }
 
 /// A "no", with what the caller needs to go on.
@@ -105,6 +107,49 @@ pub enum Refusal {
     AttachmentNotFound {
         /// The id as given.
         attachment_id: String,
+    },
+    /// No such memory in what the caller may see.
+    #[error("memory {id} does not exist")]
+    MemoryNotFound {
+        /// The id as given.
+        id: String,
+    },
+    /// A bound of memory.
+    #[error("the {of} has {current} of {limit} memories already; Forget some with hard")]
+    MemoryFull {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How many there are.
+        current: i64,
+    },
+    /// The vectors are of another model than the configured one.
+    #[error(
+        "the vectors are of the embedding model {stored}, the server is set to {configured}; \
+         RebuildMemory embeds all anew, mode LEXICAL needs no vectors"
+    )]
+    EmbeddingMismatch {
+        /// Model of the vectors.
+        stored: String,
+        /// The configured model.
+        configured: String,
+    },
+    /// A secret was sealed with another key than the server has.
+    #[error(
+        "this server's memory key is not the one that the secret was sealed with; put the old key back, or Forget the secret"
+    )]
+    SecretUnreadable,
+    /// The mode needs an embedding model, and none is configured.
+    #[error(
+        "this server has no embedding model: set one in its configuration, or search with mode LEXICAL"
+    )]
+    EmbeddingMissing,
+    /// The embedding model does not answer.
+    #[error("the embedding model does not answer ({problem}); retry, or search with mode LEXICAL")]
+    EmbeddingUnavailable {
+        /// What went wrong, without secrets.
+        problem: String,
     },
     /// The `request_id` was used for another request.
     #[error("request_id {request_id} was used for another request; make a new one")]
@@ -266,6 +311,7 @@ impl fmt::Display for LimitOf {
             Self::Tenant => "tenant",
             Self::Address => "address",
             Self::Server => "server",
+            Self::Scope => "memory scope",
         })
     }
 }
@@ -295,6 +341,12 @@ impl Refusal {
             Self::SessionDeleted { .. } => "SESSION_DELETED",
             Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
             Self::AttachmentNotFound { .. } => "ATTACHMENT_NOT_FOUND",
+            Self::MemoryNotFound { .. } => "MEMORY_NOT_FOUND",
+            Self::MemoryFull { .. } => "MEMORY_FULL",
+            Self::EmbeddingMismatch { .. } => "EMBEDDING_MISMATCH",
+            Self::EmbeddingMissing => "EMBEDDING_MISSING",
+            Self::SecretUnreadable => "SECRET_UNREADABLE",
+            Self::EmbeddingUnavailable { .. } => "EMBEDDING_UNAVAILABLE",
             Self::IdempotencyConflict { .. } => "IDEMPOTENCY_CONFLICT",
             Self::SessionExists { .. } => "SESSION_EXISTS",
             Self::SessionBusy { .. } => "SESSION_BUSY",
@@ -337,6 +389,7 @@ impl Refusal {
             Self::Resync => Some(Duration::from_millis(100)),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::TooManySessions { .. } => Some(Duration::from_secs(30)),
+            Self::EmbeddingUnavailable { .. } => Some(Duration::from_secs(1)),
             Self::InvalidField { .. }
             | Self::MalformedRequest { .. }
             | Self::CredentialsMissing
@@ -348,6 +401,11 @@ impl Refusal {
             | Self::SessionDeleted { .. }
             | Self::TurnNotFound { .. }
             | Self::AttachmentNotFound { .. }
+            | Self::MemoryNotFound { .. }
+            | Self::MemoryFull { .. }
+            | Self::EmbeddingMismatch { .. }
+            | Self::EmbeddingMissing
+            | Self::SecretUnreadable
             | Self::IdempotencyConflict { .. }
             | Self::SessionExists { .. }
             | Self::SessionBusy { .. }

@@ -104,6 +104,25 @@ fn row(refusal: &Refusal) -> Row {
             .fact("attachment_id", attachment_id)
             .detail(Detail::Resource("attachment", attachment_id.clone())),
 
+        Refusal::MemoryNotFound { id } => Row::of(Code::NotFound)
+            .fact("id", id)
+            .detail(Detail::Resource("memory", id.clone())),
+        Refusal::MemoryFull { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("memories".into())),
+        Refusal::EmbeddingMismatch { stored, configured } => Row::of(Code::FailedPrecondition)
+            .fact("stored_model", stored)
+            .fact("configured_model", configured)
+            .detail(Detail::Precondition("embedding_model".into())),
+        Refusal::EmbeddingMissing => {
+            Row::of(Code::FailedPrecondition).detail(Detail::Precondition("embedding_model".into()))
+        }
+        Refusal::SecretUnreadable => {
+            Row::of(Code::FailedPrecondition).detail(Detail::Precondition("memory_key".into()))
+        }
+        Refusal::EmbeddingUnavailable { problem: _ } => Row::of(Code::Unavailable),
         Refusal::IdempotencyConflict { request_id } => {
             Row::of(Code::AlreadyExists).fact("request_id", request_id)
         }
@@ -519,6 +538,49 @@ mod tests {
                 &[("session_key", "a")],
             ),
             (Refusal::Resync, Unavailable, "", &[]),
+            (
+                Refusal::MemoryNotFound { id: s("m") },
+                NotFound,
+                "ResourceInfo",
+                &[("id", "m")],
+            ),
+            (
+                Refusal::MemoryFull {
+                    of: LimitOf::Scope,
+                    limit: 5,
+                    current: 5,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "memory scope"), ("limit", "5"), ("current", "5")],
+            ),
+            (
+                Refusal::EmbeddingMismatch {
+                    stored: s("a"),
+                    configured: s("b"),
+                },
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[("stored_model", "a"), ("configured_model", "b")],
+            ),
+            (
+                Refusal::EmbeddingMissing,
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[],
+            ),
+            (
+                Refusal::SecretUnreadable,
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[],
+            ),
+            (
+                Refusal::EmbeddingUnavailable { problem: s("gone") },
+                Unavailable,
+                "",
+                &[],
+            ),
             (Refusal::DeadlineExceeded, DeadlineExceeded, "", &[]),
             (Refusal::MethodUnknown, Unimplemented, "", &[]),
             (
@@ -585,7 +647,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 38);
+        assert_eq!(tested.len(), 44);
     }
 
     #[test]
