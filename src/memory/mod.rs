@@ -8,27 +8,35 @@
 
 pub mod context;
 pub mod embed;
+mod episodes;
+mod index;
+mod items;
 pub mod openai;
+mod query;
+mod reads;
+mod rebuild;
+mod room;
+mod rows;
+mod scope;
+mod search;
+mod snippet;
+mod vault;
+mod vectors;
+mod words;
+
+pub use room::Memory;
+pub use vault::{KeyError, Vault};
 
 use crate::{
     domain::{
         access::Identity,
         ids::{SessionRow, Time},
-        memory::{Bucket, Hit, Kind, MemoryItem, MemoryVersion, Place, SearchMode, Source},
-        refusal::Refusal,
+        memory::{Bucket, Kind, MemoryItem, MemoryVersion, Place, SearchMode, Source},
     },
-    store::{RequestKey, sqlite::SqliteStore},
+    store::RequestKey,
 };
-use embed::Embedder;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The room's handle.
-pub struct Memory {
-    store: Arc<SqliteStore>,
-    rules: MemoryRules,
-    embedder: Option<Arc<dyn Embedder>>,
-}
 
 /// Bounds that an operator chooses.
 #[derive(Clone, Copy, Debug)]
@@ -276,133 +284,4 @@ pub struct RebuildStatus {
     pub episodes_done: i64,
     /// Messages that there are.
     pub episodes_total: i64,
-}
-
-// === impl Memory ===
-
-impl Memory {
-    /// The room on a store.
-    pub fn new(
-        store: Arc<SqliteStore>,
-        rules: MemoryRules,
-        embedder: Option<Arc<dyn Embedder>>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            rules,
-            embedder,
-        })
-    }
-
-    /// State of memory, and of one scope.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's.
-    pub async fn status(
-        &self,
-        _actor: &Actor,
-        _place: Option<Place>,
-        _now: Time,
-    ) -> Result<MemoryStatus, Refusal> {
-        let _ = (&self.store, &self.rules, &self.embedder);
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Core memories, newest change first, at most `CORE_MAX`; no secrets.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's.
-    pub async fn core(
-        &self,
-        _actor: &Actor,
-        _place: Option<Place>,
-        _now: Time,
-    ) -> Result<Vec<MemoryItem>, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// The best matches, best first. Never a secret.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's; there are no embeddings for the mode.
-    pub async fn search(&self, _actor: &Actor, _search: Search) -> Result<Vec<Hit>, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Writes an item.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's; a bound was met.
-    pub async fn remember(&self, _remember: Remember) -> Result<Remembered, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Hides or erases items. Nothing to forget is no error: the count is 0.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's.
-    pub async fn forget(&self, _forget: Forget) -> Result<Forgotten, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Notes that items were given to an agent.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn note_used(&self, _ids: Vec<Uuid>, _now: Time) -> Result<(), Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// A page of items.
-    ///
-    /// # Errors
-    /// The scope is none of the actor's.
-    pub async fn list(
-        &self,
-        _actor: &Actor,
-        _filter: ItemsFilter,
-        _now: Time,
-    ) -> Result<ItemsPage, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// An item with its past. `reveal` shows a secret, and needs `memory.write`.
-    ///
-    /// # Errors
-    /// No such item for the actor.
-    pub async fn get(
-        &self,
-        _actor: &Actor,
-        _id: Uuid,
-        _reveal: bool,
-        _now: Time,
-    ) -> Result<ItemAndHistory, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Writes many items in one transaction.
-    ///
-    /// # Errors
-    /// A bound was met; then none was written.
-    pub async fn import(
-        &self,
-        _identity: &Arc<Identity>,
-        _items: Vec<Import>,
-        _request: Option<RequestKey>,
-        _now: Time,
-    ) -> Result<Imported, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
-
-    /// Starts to derive the index (and the vectors) anew; the one that runs where there is one.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn rebuild(
-        self: &Arc<Self>,
-        _identity: &Arc<Identity>,
-        _now: Time,
-    ) -> Result<RebuildStatus, Refusal> {
-        Err(Refusal::MethodUnknown)
-    }
 }

@@ -5,11 +5,11 @@ use rusqlite::ErrorCode;
 use uuid::Uuid;
 
 /// Result of work inside the engine.
-pub(super) type Answer<T> = Result<T, Fault>;
+pub(crate) type Answer<T> = Result<T, Fault>;
 
 /// What went wrong.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The domain says no; nothing is wrong.
     Refused(Refusal),
     /// The engine failed.

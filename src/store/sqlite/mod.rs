@@ -29,6 +29,10 @@ mod writer;
 
 pub use backup::{backup, restore};
 pub use fault::OpenError;
+pub(crate) use fault::{Answer, Fault};
+pub(crate) use queries::{session as session_of, session_by_row};
+pub(crate) use requests::once_for;
+pub(crate) use writer::Unit;
 
 use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
@@ -103,6 +107,24 @@ impl SqliteStore {
     /// Names this store; never changes.
     pub fn store_id(&self) -> Uuid {
         self.identity.store_id
+    }
+
+    /// Reads for the memory room, which keeps its rows in the same file.
+    pub(crate) async fn look<T, R>(&self, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid) -> fault::Answer<T> + Send + 'static,
+    {
+        self.read(read).await
+    }
+
+    /// Writes for the memory room, through the one writer: one transaction, one commit, then the reply.
+    pub(crate) async fn change<T, W>(&self, write: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
+    {
+        self.writer.call(write).await
     }
 
     async fn read<T, R>(&self, read: R) -> Result<T, Refusal>

@@ -30,7 +30,7 @@ const LIST_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
 const ROW_BYTES: usize = 1024;
 
 /// The session of a key, as callers may see it.
-pub(super) fn session(
+pub(crate) fn session(
     connection: &Connection,
     generation: Uuid,
     viewer: &Identity,
@@ -52,7 +52,7 @@ pub(super) fn session(
 }
 
 /// The session of a row.
-pub(super) fn session_by_row(
+pub(crate) fn session_by_row(
     connection: &Connection,
     generation: Uuid,
     row: SessionRow,

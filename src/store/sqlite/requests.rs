@@ -12,14 +12,15 @@ use crate::{
     domain::{
         Refusal,
         access::Shares,
-        ids::{LogId, SessionRow, Time},
+        ids::{LogId, Principal, SessionRow, Time},
         limits::{REQUEST_KEPT, TURN_TIMEOUT_MAX},
         session::{Session, SessionState},
         turn::Turn,
     },
-    store::{Caller, Committed, Receipt},
+    store::{Caller, Committed, Receipt, RequestKey},
 };
 use rusqlite::params;
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -77,7 +78,7 @@ pub(super) fn once(
     let slot = match &caller.request {
         None => None,
         Some(request) => {
-            let key = digest(caller, request.method, &request.request_id);
+            let key = digest(&caller.identity.principal, caller.key.as_str(), request);
             match look_up(unit, key)? {
                 Found::Kept(kept) if kept.hash == request.hash => {
                     return replay(unit, caller, when_gone, kept);
@@ -121,6 +122,42 @@ pub(super) fn once(
         cleared: done.cleared,
         replayed: false,
     })
+}
+
+/// Does what is of no session once per request id: of `name`, in the principal's tenant. True for a repeat, which gets
+/// the same value.
+pub(crate) fn once_for<T: Serialize + DeserializeOwned>(
+    unit: &mut Unit<'_>,
+    principal: &Principal,
+    name: &str,
+    request: Option<&RequestKey>,
+    now: Time,
+    work: impl FnOnce(&mut Unit<'_>) -> Answer<T>,
+) -> Answer<(T, bool)> {
+    let Some(request) = request else {
+        return Ok((work(unit)?, false));
+    };
+    let key = digest(principal, name, request);
+    let broken = |error: serde_json::Error| Fault::Broken(format!("receipt: {error}"));
+    let id = match look_up(unit, key)? {
+        Found::Kept(kept) if kept.hash == request.hash => {
+            return Ok((serde_json::from_str(&kept.receipt).map_err(broken)?, true));
+        }
+        Found::Kept(_) => {
+            let request_id = request.request_id.clone();
+            return Err(Refusal::IdempotencyConflict { request_id }.into());
+        }
+        Found::Free(id) => id,
+    };
+    let value = work(unit)?;
+    let receipt = serde_json::to_string(&value).map_err(broken)?;
+    let keep_until = now.plus_micros(micros(REQUEST_KEPT)).0;
+    unit.sql(
+        "INSERT INTO request (id, key, hash, session, session_uid, receipt, keep_until) \
+         VALUES (?1, ?2, ?3, 0, x'', ?4, ?5)",
+    )?
+    .execute(params![id, key, request.hash, receipt, keep_until])?;
+    Ok((value, false))
 }
 
 /// The turn that a request admitted has ended: its repeats are answered for another 24 h.
@@ -264,14 +301,14 @@ pub(super) fn deleted(
 }
 
 /// Digest of the whole key; each piece with its length, so no two keys are written alike.
-fn digest(caller: &Caller, method: &str, request_id: &str) -> [u8; 32] {
+fn digest(principal: &Principal, name: &str, request: &RequestKey) -> [u8; 32] {
     let mut digest = Sha256::new();
     for piece in [
-        caller.identity.principal.tenant.as_str(),
-        caller.identity.principal.subject.as_str(),
-        method,
-        caller.key.as_str(),
-        request_id,
+        principal.tenant.as_str(),
+        principal.subject.as_str(),
+        request.method,
+        name,
+        request.request_id.as_str(),
     ] {
         digest.update((piece.len() as u64).to_be_bytes());
         digest.update(piece);
@@ -362,10 +399,16 @@ pub(super) mod tests {
 
     #[test]
     fn no_two_keys_are_written_alike() {
+        let request = |method, request_id: &str| RequestKey {
+            request_id: request_id.to_owned(),
+            method,
+            hash: [0; 32],
+        };
+        let principal = Principal::local();
         let digests = [
-            digest(&caller("a", "bc"), "m", "bc"),
-            digest(&caller("ab", "c"), "m", "c"),
-            digest(&caller("a", "c"), "mb", "c"),
+            digest(&principal, "a", &request("m", "bc")),
+            digest(&principal, "ab", &request("m", "c")),
+            digest(&principal, "a", &request("mb", "c")),
         ];
         assert_ne!(digests[0], digests[1]);
         assert_ne!(digests[1], digests[2]);

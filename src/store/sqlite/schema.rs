@@ -17,9 +17,10 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
+    include_str!("migrations/0003_memory.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
@@ -34,11 +35,11 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FileIdentity {
+pub(crate) struct FileIdentity {
     /// Names this store; never changes.
-    pub(super) store_id: Uuid,
+    pub(crate) store_id: Uuid,
     /// Changes at a restore, and every log id with it.
-    pub(super) generation: Uuid,
+    pub(crate) generation: Uuid,
 }
 
 /// Opens the file for writing, makes or upgrades it.

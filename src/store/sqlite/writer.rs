@@ -42,13 +42,13 @@ pub(super) struct Writer {
 }
 
 /// What a job works with. Lives as long as one job.
-pub(super) struct Unit<'a> {
+pub(crate) struct Unit<'a> {
     /// Inside the batch's transaction and the job's savepoint.
-    pub(super) connection: &'a Connection,
+    pub(crate) connection: &'a Connection,
     /// Bounds and rules.
-    pub(super) rules: &'a StoreRules,
+    pub(crate) rules: &'a StoreRules,
     /// The file's identity.
-    pub(super) identity: FileIdentity,
+    pub(crate) identity: FileIdentity,
     /// Names this process among those that open the file one after the other.
     pub(super) life: i64,
     disk: &'a Disk,
@@ -180,7 +180,7 @@ impl Writer {
 
 impl<'a> Unit<'a> {
     /// A prepared statement.
-    pub(super) fn sql(&self, text: &str) -> rusqlite::Result<CachedStatement<'a>> {
+    pub(crate) fn sql(&self, text: &str) -> rusqlite::Result<CachedStatement<'a>> {
         self.connection.prepare_cached(text)
     }
 
@@ -190,7 +190,7 @@ impl<'a> Unit<'a> {
     }
 
     /// Refuses new work while the disk is nearly full.
-    pub(super) fn require_room(&self) -> Answer<()> {
+    pub(crate) fn require_room(&self) -> Answer<()> {
         if self.disk.has_room() {
             Ok(())
         } else {

@@ -1,0 +1,243 @@
+//! What the tools do, in the gateway's process: under the caller's identity, or, where the request names a session, as
+//! that session's agent.
+
+use super::{
+    Backend,
+    tools::{
+        self, ForgetArguments, Gone, Kept, Name, RememberArguments, SearchArguments, SearchResults,
+    },
+};
+use crate::{
+    clock,
+    domain::{
+        access::{Identity, Scope, SessionAccess},
+        ids::SessionKey,
+        memory::{Namespace, Place, SearchMode},
+        refusal::Refusal,
+    },
+    memory::{Actor, Forget, Memory, Outcome, Remember, Search, Target},
+    store::Store,
+};
+use rmcp::{
+    ErrorData,
+    model::{CallToolRequestParams, CallToolResult},
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The rooms that the tools work with.
+#[derive(Clone)]
+pub(super) struct Local {
+    pub(super) memory: Arc<Memory>,
+    pub(super) store: Arc<dyn Store>,
+}
+
+/// Who calls, and what the address names.
+struct Caller {
+    actor: Actor,
+    place: Option<Place>,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Read,
+    Write,
+}
+
+impl Backend for Local {
+    async fn call(
+        &self,
+        call: CallToolRequestParams,
+        parts: Option<&http::request::Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let Some(name) = Name::parse(&call.name) else {
+            let problem = format!("there is no tool `{}`", call.name);
+            return Err(ErrorData::invalid_params(problem, None));
+        };
+        let identity = parts.and_then(|parts| parts.extensions.get::<Arc<Identity>>());
+        let (Some(parts), Some(identity)) = (parts, identity) else {
+            let problem = "the call came without a caller";
+            return Err(ErrorData::internal_error(problem, None));
+        };
+        let query = parts.uri.query().unwrap_or_default();
+        let arguments = call.arguments;
+        let done = match name {
+            Name::Search => self.search(identity, query, arguments).await,
+            Name::Remember => self.remember(identity, query, arguments).await,
+            Name::Forget => self.forget(identity, query, arguments).await,
+        };
+        done.unwrap_or_else(|refusal| {
+            Ok(tools::refused(&format!("{}: {refusal}", refusal.reason())))
+        })
+    }
+}
+
+/// What a tool gives: its result, or why memory refused.
+type Called = Result<Result<CallToolResult, ErrorData>, Refusal>;
+
+// === impl Local ===
+
+impl Local {
+    async fn search(
+        &self,
+        identity: &Arc<Identity>,
+        query: &str,
+        given: Option<rmcp::model::JsonObject>,
+    ) -> Called {
+        let arguments: SearchArguments = match tools::arguments(given) {
+            Ok(arguments) => arguments,
+            Err(wrong) => return Ok(Ok(wrong)),
+        };
+        if let Some(problem) = arguments.problem() {
+            return Ok(Ok(tools::refused(&problem)));
+        }
+        let Caller { actor, place } = self.caller(identity, query, Need::Read).await?;
+        let search = Search {
+            place,
+            limit: arguments.limit(),
+            mode: arguments.mode.map_or(SearchMode::Lexical, Into::into),
+            query: arguments.query,
+            tags: Vec::new(),
+            kinds: Vec::new(),
+            episodes: arguments.conversations,
+            now: clock::now(),
+        };
+        let results = SearchResults::of(self.memory.search(&actor, search).await?);
+        Ok(tools::done(results.text(), &results))
+    }
+
+    async fn remember(
+        &self,
+        identity: &Arc<Identity>,
+        query: &str,
+        given: Option<rmcp::model::JsonObject>,
+    ) -> Called {
+        let arguments: RememberArguments = match tools::arguments(given) {
+            Ok(arguments) => arguments,
+            Err(wrong) => return Ok(Ok(wrong)),
+        };
+        if let Some(problem) = arguments.problem() {
+            return Ok(Ok(tools::refused(&problem)));
+        }
+        let Caller { actor, place } = self.caller(identity, query, Need::Write).await?;
+        let RememberArguments {
+            content,
+            key,
+            kind,
+            bucket,
+            tags,
+        } = arguments;
+        let remembered = self
+            .memory
+            .remember(Remember {
+                actor,
+                by_agent: true,
+                place,
+                bucket: bucket.map(Into::into),
+                kind: kind.map(Into::into),
+                key,
+                content,
+                tags,
+                expire_time: None,
+                request: None,
+                now: clock::now(),
+            })
+            .await?;
+        let (outcome, text) = match remembered.outcome {
+            Outcome::Created => ("created", "Remembered."),
+            Outcome::Touched => ("touched", "This was known already."),
+            Outcome::Superseded => ("superseded", "Remembered, in the place of an older memory."),
+        };
+        let kept = Kept {
+            id: remembered.id.to_string(),
+            outcome: outcome.into(),
+        };
+        Ok(tools::done(text.into(), &kept))
+    }
+
+    async fn forget(
+        &self,
+        identity: &Arc<Identity>,
+        query: &str,
+        given: Option<rmcp::model::JsonObject>,
+    ) -> Called {
+        let arguments: ForgetArguments = match tools::arguments(given) {
+            Ok(arguments) => arguments,
+            Err(wrong) => return Ok(Ok(wrong)),
+        };
+        let ForgetArguments { id, key, hard } = arguments;
+        let Caller { actor, place } = self.caller(identity, query, Need::Write).await?;
+        let target = match (id.as_str(), key.as_str()) {
+            ("", "") => return Ok(Ok(tools::refused("give the id or the key of the memory"))),
+            (_, "") => match Uuid::parse_str(&id) {
+                Ok(id) => Target::Id(id),
+                Err(_) => return Ok(Ok(tools::refused("id is no id that memory_search gave"))),
+            },
+            ("", _) => Target::Key(place, key),
+            (_, _) => return Ok(Ok(tools::refused("give either the id or the key, not both"))),
+        };
+        let forget = Forget {
+            actor,
+            target,
+            hard,
+            request: None,
+            now: clock::now(),
+        };
+        let forgotten = self.memory.forget(forget).await?.count;
+        let text = match forgotten {
+            0 => "There was nothing to forget.".to_owned(),
+            1 => "Forgotten.".to_owned(),
+            many => format!("{many} memories were forgotten."),
+        };
+        Ok(tools::done(text, &Gone { forgotten }))
+    }
+
+    /// Who acts, by the identity and by what the address names: `?session_key=`, `?namespace=` or neither.
+    async fn caller(
+        &self,
+        identity: &Arc<Identity>,
+        query: &str,
+        need: Need,
+    ) -> Result<Caller, Refusal> {
+        identity.require(match need {
+            Need::Read => Scope::MemoryRead,
+            Need::Write => Scope::MemoryWrite,
+        })?;
+        let mut place = None;
+        let mut session = None;
+        for (name, value) in url_pairs(query) {
+            let wrong = |problem: String| Refusal::field(&name, &problem);
+            match name.as_str() {
+                "namespace" => {
+                    place = Some(Place::Namespace(Namespace::parse(&value).map_err(wrong)?));
+                }
+                "session_key" => session = Some(SessionKey::parse(&value).map_err(wrong)?),
+                _ => return Err(Refusal::field(&name, "is no parameter of this address")),
+            }
+        }
+        let Some(key) = session else {
+            let actor = Actor::Caller(identity.clone());
+            return Ok(Caller { actor, place });
+        };
+        let session = self.store.session(identity, &key).await?;
+        let access = identity.access(&session);
+        if need == Need::Write && access < Some(SessionAccess::Write) {
+            let key = key.as_str().to_owned();
+            return Err(Refusal::SessionNotYours { key });
+        }
+        let turn = self.store.active_turn(session.row).await?;
+        let actor = Actor::Agent {
+            session: session.row,
+            turn_id: turn.map(|turn| turn.turn_id),
+        };
+        Ok(Caller { actor, place })
+    }
+}
+
+/// Names and values of a query, decoded.
+fn url_pairs(query: &str) -> Vec<(String, String)> {
+    let mut url = reqwest::Url::parse("http://localhost/").expect("an address");
+    url.set_query(Some(query).filter(|it| !it.is_empty()));
+    url.query_pairs().into_owned().collect()
+}

@@ -1,0 +1,187 @@
+//! RebuildMemory: the index filled anew in bounded steps, beside the one that is read, which it takes the place of at the
+//! end. Where it stands is a row, so a server that stopped meanwhile goes on with it.
+
+use super::{RebuildStatus, episodes, index, rows};
+use crate::{
+    domain::{ids::Time, memory::Kind},
+    store::sqlite::{Answer, Fault, Unit},
+};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Items of one step, and messages: a step is one job of the store's writer, which others wait for.
+const STEP_ITEMS: i64 = 200;
+/// Bytes of contents after which a step ends early.
+const STEP_MAX_BYTES: usize = 1024 * 1024;
+
+/// Where a rebuild stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Job {
+    id: Uuid,
+    start_time: i64,
+    end_time: Option<i64>,
+    /// Row of the last item that is done.
+    item: i64,
+    /// Row of the last message that is done.
+    episode: i64,
+    items_done: i64,
+    items_total: i64,
+    episodes_done: i64,
+    episodes_total: i64,
+}
+
+/// Whether one runs.
+pub(super) fn running(connection: &Connection) -> Answer<bool> {
+    Ok(job(connection)?.is_some_and(|job| job.end_time.is_none()))
+}
+
+/// The one that runs, or the last one.
+pub(super) fn status(connection: &Connection) -> Answer<Option<RebuildStatus>> {
+    Ok(job(connection)?.map(|job| {
+        let Job {
+            id,
+            start_time,
+            end_time,
+            item: _,
+            episode: _,
+            items_done,
+            items_total,
+            episodes_done,
+            episodes_total,
+        } = job;
+        RebuildStatus {
+            id,
+            start_time: Time(start_time),
+            end_time: end_time.map(Time),
+            items_done,
+            items_total,
+            episodes_done,
+            episodes_total,
+        }
+    }))
+}
+
+/// Starts one, where none runs.
+/// With `embed` all vectors go, to be made anew; without it they stay for whoever configures their model again.
+pub(super) fn start(unit: &Unit<'_>, embed: bool, now: Time) -> Answer<()> {
+    if running(unit.connection)? {
+        return Ok(());
+    }
+    unit.require_room()?;
+    let building = 3 - index::Tables::of(unit.connection)?.active;
+    clear(unit, building)?;
+    let items_total = items_count(unit.connection)?;
+    let job = Job {
+        id: Uuid::now_v7(),
+        start_time: now.0,
+        end_time: None,
+        item: 0,
+        episode: 0,
+        items_done: 0,
+        items_total,
+        episodes_done: 0,
+        episodes_total: episodes::count_all(unit.connection)?,
+    };
+    if embed {
+        unit.sql("DELETE FROM memory_vector")?.execute([])?;
+    }
+    save(unit, &job)
+}
+
+/// One bounded step. True while there is more to do.
+pub(super) fn step(unit: &Unit<'_>, now: Time) -> Answer<bool> {
+    let Some(mut job) = job(unit.connection)?.filter(|job| job.end_time.is_none()) else {
+        return Ok(false);
+    };
+    let tables = index::Tables::of(unit.connection)?;
+    let building = tables
+        .building
+        .ok_or_else(|| Fault::Broken("a rebuild without its tables".into()))?;
+    let more = items_step(unit, &mut job, building)? || {
+        let (reached, done) =
+            episodes::rebuild_step(unit, building, job.episode, STEP_ITEMS, STEP_MAX_BYTES)?;
+        // A piece may hold tools' messages alone, which are not put into the index.
+        let moved = reached > job.episode;
+        job.episode = reached;
+        job.episodes_done += done;
+        moved
+    };
+    if !more {
+        unit.sql("UPDATE memory_state SET value = ?1 WHERE name = 'active'")?
+            .execute([building])?;
+        job.end_time = Some(now.0);
+        job.items_total = job.items_done;
+        job.episodes_total = job.episodes_done;
+        clear(unit, tables.active)?;
+    }
+    save(unit, &job)?;
+    Ok(more)
+}
+
+/// Indexes the next items. True while there are some.
+fn items_step(unit: &Unit<'_>, job: &mut Job, building: i64) -> Answer<bool> {
+    let mut statement = unit.sql(&format!(
+        "SELECT {} FROM memory WHERE memory.row > ?1 ORDER BY memory.row LIMIT ?2",
+        rows::ITEM
+    ))?;
+    let mut found = statement.query((job.item, STEP_ITEMS))?;
+    let (mut any, mut bytes) = (false, 0);
+    while let Some(row) = found.next()? {
+        let item = rows::item(row)?;
+        any = true;
+        job.item = item.row;
+        if item.kind != Kind::Secret && item.forget_time.is_none() {
+            let text = item.text(None)?;
+            bytes += text.len();
+            let (key, tags, content) = index::item_lines(&item.key, &item.tags, &text);
+            // A write that came first has put it there already.
+            unit.sql(&format!(
+                "DELETE FROM memory_index_{building} WHERE rowid = ?1"
+            ))?
+            .execute([item.row])?;
+            index::put_lines(unit, building, item.row, (&key, &tags, &content))?;
+            job.items_done += 1;
+        }
+        if bytes > STEP_MAX_BYTES {
+            break;
+        }
+    }
+    job.items_total = job.items_total.max(job.items_done);
+    Ok(any)
+}
+
+/// Items that belong into the index.
+pub(super) fn items_count(connection: &Connection) -> Answer<i64> {
+    Ok(connection
+        .prepare_cached("SELECT count(*) FROM memory WHERE kind <> 5 AND forget_time IS NULL")?
+        .query_row([], |row| row.get(0))?)
+}
+
+fn clear(unit: &Unit<'_>, number: i64) -> Answer<()> {
+    for table in ["memory_index", "episode_index"] {
+        unit.sql(&format!(
+            "INSERT INTO {table}_{number} ({table}_{number}) VALUES ('delete-all')"
+        ))?
+        .execute([])?;
+    }
+    Ok(())
+}
+
+fn job(connection: &Connection) -> Answer<Option<Job>> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT value FROM memory_state WHERE name = 'rebuild'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    text.map(|text| {
+        serde_json::from_str(&text).map_err(|error| Fault::Broken(format!("rebuild: {error}")))
+    })
+    .transpose()
+}
+
+fn save(unit: &Unit<'_>, job: &Job) -> Answer<()> {
+    let text = serde_json::to_string(job).expect("numbers and ids are always JSON");
+    unit.sql("INSERT OR REPLACE INTO memory_state (name, value) VALUES ('rebuild', ?1)")?
+        .execute([text])?;
+    Ok(())
+}
