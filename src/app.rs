@@ -21,8 +21,10 @@ use crate::{
         admin::{Admin, AgentFacts, ServerFacts},
         gateway::Gateway,
         layers,
+        memory::MemoryCalls,
     },
     listener::{Listener, ListenerOptions},
+    memory::{Memory, MemoryRules, Vault},
     proto,
     session::{
         disconnect::Disconnects,
@@ -36,6 +38,7 @@ use arc_swap::ArcSwap;
 use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
+use proto::memory_service_server::MemoryServiceServer;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -85,6 +88,7 @@ pub struct App {
     cwd_roots: Arc<CwdRoots>,
     live: Arc<LiveConfig>,
     facts: ServerFacts,
+    memory: Arc<Memory>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -124,7 +128,9 @@ impl App {
             store_id: store.store_id(),
             agents: agent_facts(&config, &drivers),
         };
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = Arc::new(store);
+        let memory = Memory::new(store.clone(), memory_rules(&config), vault(&config)?, None);
+        let store: Arc<dyn Store> = store;
         let kept = store.settings().await.context("can't read the settings")?;
         let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
@@ -159,6 +165,7 @@ impl App {
             cwd_roots,
             live,
             facts,
+            memory,
             _lock: lock,
         })
     }
@@ -187,6 +194,7 @@ impl App {
             cwd_roots,
             live,
             facts,
+            memory,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -219,7 +227,11 @@ impl App {
             gateway: settings,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
-        let router = router(gateway, admin, health_service)?;
+        let behind = [
+            tokio::spawn(memory.clone().run(ending.clone())),
+            tokio::spawn(memory.clone().run_embedding(ending.clone())),
+        ];
+        let router = router(gateway, admin, MemoryCalls { memory }, health_service)?;
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
@@ -260,6 +272,9 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        for task in behind {
+            task.await.context("memory's work behind failed")?;
+        }
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -274,6 +289,7 @@ impl App {
 fn router(
     gateway: Gateway,
     admin: Admin,
+    memory: MemoryCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -299,6 +315,11 @@ fn router(
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
+        .add_service(
+            MemoryServiceServer::new(memory)
+                .max_decoding_message_size(usize::MAX)
+                .max_encoding_message_size(usize::MAX),
+        )
         .add_service(health)
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
@@ -353,6 +374,23 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
             .with_context(named)?;
     }
     Ok((lock, mark))
+}
+
+fn memory_rules(config: &Config) -> MemoryRules {
+    MemoryRules {
+        scope_limit_items: i64::try_from(config.memory_scope_limit).unwrap_or(i64::MAX),
+        tenant_limit_items: i64::try_from(config.memory_tenant_limit).unwrap_or(i64::MAX),
+    }
+}
+
+/// The key that secrets are sealed with.
+fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let file = if config.memory_key_file.is_empty() {
+        config.data_dir.join("memory.key")
+    } else {
+        PathBuf::from(&config.memory_key_file)
+    };
+    Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

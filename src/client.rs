@@ -16,7 +16,7 @@ use crate::{
     domain::limits,
     proto::{
         self, admin_service_client::AdminServiceClient,
-        gateway_service_client::GatewayServiceClient,
+        gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
     },
 };
 use std::{
@@ -63,6 +63,7 @@ pub struct ClientOptions {
 pub struct Client {
     gateway: Gateway,
     admin: Admin,
+    memory: Memory,
     patience: Duration,
     /// True once the server has answered: from then on a lost connection is worth waiting for.
     answered: Arc<AtomicBool>,
@@ -71,6 +72,7 @@ pub struct Client {
 type Service = InterceptedService<Channel, Bearer>;
 type Gateway = GatewayServiceClient<Service>;
 type Admin = AdminServiceClient<Service>;
+type Memory = MemoryServiceClient<Service>;
 
 /// The address or the key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +178,27 @@ calls! { admin:
     reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
 }
 
+calls! { memory:
+    /// Counts memories, and tells the health of index and embeddings.
+    reads get_memory_status(GetMemoryStatusRequest) -> GetMemoryStatusResponse;
+    /// Reads core memories.
+    reads list_core_memories(ListCoreMemoriesRequest) -> ListCoreMemoriesResponse;
+    /// Looks for memories and messages.
+    reads search_memory(SearchMemoryRequest) -> SearchMemoryResponse;
+    /// Writes a memory.
+    writes remember(RememberRequest) -> RememberResponse;
+    /// Forgets memories.
+    writes forget(ForgetRequest) -> ForgetResponse;
+    /// Starts to derive the index anew.
+    reads rebuild_memory(RebuildMemoryRequest) -> RebuildMemoryResponse;
+    /// Lists memories.
+    reads list_memories(ListMemoriesRequest) -> ListMemoriesResponse;
+    /// Reads one memory.
+    reads get_memory(GetMemoryRequest) -> GetMemoryResponse;
+    /// Writes many memories.
+    writes import_memories(ImportMemoriesRequest) -> ImportMemoriesResponse;
+}
+
 impl Client {
     /// A client of that server. Connects at the first call.
     ///
@@ -213,7 +236,9 @@ impl Client {
             .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
         Ok(Self {
             gateway,
-            admin: AdminServiceClient::new(service).max_decoding_message_size(ANSWER_MAX_BYTES),
+            admin: AdminServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
+            memory: MemoryServiceClient::new(service).max_decoding_message_size(ANSWER_MAX_BYTES),
             patience,
             answered: Arc::new(AtomicBool::new(false)),
         })

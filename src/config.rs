@@ -129,6 +129,13 @@ settings! {
         disk_reserve: Size = "512MiB", within(Size(0), Size(TIB));
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
+        /// Memories of one scope (a namespace, a session, the tenant's own), hidden ones included.
+        memory_scope_limit: u64 = "100000", within(1, 100_000_000);
+        /// Memories of one tenant, over all its scopes.
+        memory_tenant_limit: u64 = "1000000", within(1, 1_000_000_000);
+        /// File with the key that seals secret memories: 64 hexadecimal digits. Empty is `memory.key` in the data
+        /// directory, made at the first start; a backup does not take it along.
+        memory_key_file: String = "";
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
         insecure_behind_proxy: bool = "false";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.

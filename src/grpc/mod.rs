@@ -7,6 +7,7 @@ pub mod admin;
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+pub mod memory;
 mod request_body;
 pub mod status;
 
