@@ -5,7 +5,11 @@ use std::{env, fs, path::PathBuf};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(
-        ["quarterdeck/v1/admin.proto", "quarterdeck/v1/gateway.proto"],
+        [
+            "quarterdeck/v1/admin.proto",
+            "quarterdeck/v1/gateway.proto",
+            "quarterdeck/v1/memory.proto",
+        ],
         ["proto"],
     )?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -22,10 +22,12 @@ use crate::{
         admin::{Admin, AgentFacts, ServerFacts},
         gateway::Gateway,
         layers,
+        memory::MemoryCalls,
     },
     listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
+    mcp::{self, http::HttpOptions},
     memory::{
-        Memory, MemoryRules,
+        Memory, MemoryRules, Vault,
         context::ContextRules,
         embed::Embedder,
         openai::{OpenAiEmbedder, OpenAiOptions},
@@ -44,6 +46,7 @@ use arc_swap::ArcSwap;
 use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
+use proto::memory_service_server::MemoryServiceServer;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -98,6 +101,7 @@ pub struct App {
     auth: Arc<Auth>,
     live: Arc<LiveConfig>,
     facts: ServerFacts,
+    memory: Arc<Memory>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -132,7 +136,12 @@ impl App {
             agents: agent_facts(&config, &drivers),
         };
         let store = Arc::new(store);
-        let memory = Memory::new(store.clone(), memory_rules(), embedder(&config)?);
+        let memory = Memory::new(
+            store.clone(),
+            memory_rules(&config),
+            vault(&config)?,
+            embedder(&config)?,
+        );
         let store: Arc<dyn Store> = store;
         let kept = store.settings().await.context("can't read the settings")?;
         let live = Arc::new(LiveConfig::new(config.clone(), kept));
@@ -162,7 +171,7 @@ impl App {
             feed: feed.clone(),
             drivers,
             recall: Recall {
-                memory,
+                memory: memory.clone(),
                 rules: ContextRules {
                     core_max_tokens: config.memory_core_max_tokens,
                     matches_max: config.memory_matches_max,
@@ -191,6 +200,7 @@ impl App {
             auth: Arc::new(auth),
             live,
             facts,
+            memory,
             _lock: lock,
         })
     }
@@ -221,6 +231,7 @@ impl App {
             auth,
             live,
             facts,
+            memory,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -254,8 +265,23 @@ impl App {
             gateway: settings,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
-        let routes = routes(gateway, admin, health_service, config.reflection)?;
-        let router = layers::layered(routes, auth);
+        let behind = [
+            tokio::spawn(memory.clone().run(ending.clone())),
+            tokio::spawn(memory.clone().run_embedding(ending.clone())),
+        ];
+        let calls = MemoryCalls {
+            memory: memory.clone(),
+        };
+        let routes = routes(gateway, admin, calls, health_service, config.reflection)?;
+        let mut router = layers::layered(routes, auth.clone());
+        if config.mcp {
+            router = router.merge(mcp::http::routes(HttpOptions {
+                memory,
+                store: store.clone(),
+                auth,
+                ending: ending.clone(),
+            }));
+        }
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
@@ -302,6 +328,9 @@ impl App {
         serving.stop(CLOSE_MAX).await;
         house.abort();
         keys.write_used().await;
+        for task in behind {
+            task.await.context("memory's work behind failed")?;
+        }
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -316,6 +345,7 @@ impl App {
 fn routes(
     gateway: Gateway,
     admin: Admin,
+    memory: MemoryCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -342,6 +372,11 @@ fn routes(
     let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
+        .add_service(
+            MemoryServiceServer::new(memory)
+                .max_decoding_message_size(usize::MAX)
+                .max_encoding_message_size(usize::MAX),
+        )
         .add_service(health);
     if reflection {
         routes = routes
@@ -442,6 +477,23 @@ fn listener_options(config: &Config) -> ListenerOptions {
     }
 }
 
+fn memory_rules(config: &Config) -> MemoryRules {
+    MemoryRules {
+        scope_limit_items: i64::try_from(config.memory_scope_limit).unwrap_or(i64::MAX),
+        tenant_limit_items: i64::try_from(config.memory_tenant_limit).unwrap_or(i64::MAX),
+    }
+}
+
+/// The key that secrets are sealed with.
+fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let file = if config.memory_key_file.is_empty() {
+        config.data_dir.join("memory.key")
+    } else {
+        PathBuf::from(&config.memory_key_file)
+    };
+    Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
+}
+
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
 }
@@ -496,13 +548,6 @@ fn embedder(config: &Config) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
         timeout: config.embeddings_timeout,
     };
     Ok(Some(Arc::new(OpenAiEmbedder::new(options)?)))
-}
-
-fn memory_rules() -> MemoryRules {
-    MemoryRules {
-        scope_limit_items: 100_000,
-        tenant_limit_items: 1_000_000,
-    }
 }
 
 /// The named directory, or pi's own of the user that runs the server.

@@ -16,9 +16,11 @@ use crate::{
     domain::limits,
     proto::{
         self, admin_service_client::AdminServiceClient,
-        gateway_service_client::GatewayServiceClient,
+        gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
     },
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     sync::{
@@ -35,6 +37,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 /// Address of a server that was started without options.
@@ -45,6 +48,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Largest answer, in bytes: the longest reply of a turn with room for its escapes and for a page of messages.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Largest answer to what is no RPC, in bytes.
+pub const POST_ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// First and longest pause between two tries.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -64,6 +69,9 @@ pub struct ClientOptions {
 pub struct Client {
     gateway: Gateway,
     admin: Admin,
+    memory: Memory,
+    /// For what is no RPC.
+    service: Service,
     patience: Duration,
     /// True once the server has answered: from then on a lost connection is worth waiting for.
     answered: Arc<AtomicBool>,
@@ -72,6 +80,7 @@ pub struct Client {
 type Service = InterceptedService<Channel, Bearer>;
 type Gateway = GatewayServiceClient<Service>;
 type Admin = AdminServiceClient<Service>;
+type Memory = MemoryServiceClient<Service>;
 
 /// The address or the key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +186,27 @@ calls! { admin:
     reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
 }
 
+calls! { memory:
+    /// Counts memories, and tells the health of index and embeddings.
+    reads get_memory_status(GetMemoryStatusRequest) -> GetMemoryStatusResponse;
+    /// Reads core memories.
+    reads list_core_memories(ListCoreMemoriesRequest) -> ListCoreMemoriesResponse;
+    /// Looks for memories and messages.
+    reads search_memory(SearchMemoryRequest) -> SearchMemoryResponse;
+    /// Writes a memory.
+    writes remember(RememberRequest) -> RememberResponse;
+    /// Forgets memories.
+    writes forget(ForgetRequest) -> ForgetResponse;
+    /// Starts to derive the index anew.
+    reads rebuild_memory(RebuildMemoryRequest) -> RebuildMemoryResponse;
+    /// Lists memories.
+    reads list_memories(ListMemoriesRequest) -> ListMemoriesResponse;
+    /// Reads one memory.
+    reads get_memory(GetMemoryRequest) -> GetMemoryResponse;
+    /// Writes many memories.
+    writes import_memories(ImportMemoriesRequest) -> ImportMemoriesResponse;
+}
+
 impl Client {
     /// A client of that server. Connects at the first call.
     ///
@@ -211,10 +241,41 @@ impl Client {
             .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
         Ok(Self {
             gateway,
-            admin: AdminServiceClient::new(service).max_decoding_message_size(ANSWER_MAX_BYTES),
+            admin: AdminServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
+            memory: MemoryServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
+            service,
             patience,
             answered: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// Posts a JSON text to a path of the server, with the credential of the calls. Tried once.
+    ///
+    /// # Errors
+    /// The connection was lost, or the answer is larger than [`POST_ANSWER_MAX_BYTES`].
+    pub async fn post_json(
+        &self,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(http::StatusCode, Bytes), Status> {
+        let request = http::Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json, text/event-stream")
+            .body(tonic::body::Body::new(Full::new(body)))
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let lost = |error: &dyn std::fmt::Display| Status::unavailable(error.to_string());
+        let service = self.service.clone();
+        let response = service
+            .oneshot(request)
+            .await
+            .map_err(|error| lost(&error))?;
+        self.note_answer();
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, POST_ANSWER_MAX_BYTES);
+        let body = body.collect().await.map_err(|error| lost(&error))?;
+        Ok((head.status, body.to_bytes()))
     }
 
     /// Calls until there is an answer worth giving back, or patience ends.

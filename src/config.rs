@@ -178,6 +178,15 @@ settings! {
         embeddings_timeout: Duration = "10s", within(Duration::from_millis(10), 120 * SECOND);
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
+        /// Memories of one scope (a namespace, a session, the tenant's own), hidden ones included.
+        memory_scope_limit: u64 = "100000", within(1, 100_000_000);
+        /// Memories of one tenant, over all its scopes.
+        memory_tenant_limit: u64 = "1000000", within(1, 1_000_000_000);
+        /// File with the key that seals secret memories: 64 hexadecimal digits. Empty is `memory.key` in the data
+        /// directory, made at the first start; a backup does not take it along.
+        memory_key_file: String = "";
+        /// Whether agents may reach memory by the Model Context Protocol, at `/mcp` of `listen` and by `quarterdeck mcp`.
+        mcp: bool = "true";
         /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are
         /// authenticated all the same.
         insecure_behind_proxy: bool = "false";

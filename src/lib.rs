@@ -47,6 +47,7 @@ pub mod feed;
 mod fuzz;
 pub mod grpc;
 pub mod listener;
+pub mod mcp;
 pub mod memory;
 pub mod session;
 pub mod store;

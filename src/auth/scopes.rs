@@ -24,6 +24,9 @@ const STEER: Needs = Needs::Scopes(&[Scope::SessionSteer]);
 const ABORT: Needs = Needs::Scopes(&[Scope::SessionAbort]);
 const RESET: Needs = Needs::Scopes(&[Scope::SessionReset]);
 const WRITE_RESET: Needs = Needs::Scopes(&[Scope::SessionWrite, Scope::SessionReset]);
+const MEMORY_READ: Needs = Needs::Scopes(&[Scope::MemoryRead]);
+const MEMORY_WRITE: Needs = Needs::Scopes(&[Scope::MemoryWrite]);
+const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
 const KEYS: Needs = Needs::Scopes(&[Scope::AdminKeys]);
 const CONFIG: Needs = Needs::Scopes(&[Scope::AdminConfig]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
@@ -57,6 +60,20 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
             ("ForkSession", WRITE_READ),
             ("ListMessages", READ),
             ("GetAttachment", READ),
+        ],
+    ),
+    (
+        "quarterdeck.v1.MemoryService",
+        &[
+            ("GetMemoryStatus", MEMORY_READ),
+            ("ListCoreMemories", MEMORY_READ),
+            ("SearchMemory", MEMORY_READ),
+            ("Remember", MEMORY_WRITE),
+            ("Forget", MEMORY_WRITE),
+            ("RebuildMemory", MEMORY_WRITE),
+            ("ListMemories", MEMORY_READ),
+            ("GetMemory", MEMORY_READ),
+            ("ImportMemories", IMPORT),
         ],
     ),
     (

@@ -66,6 +66,11 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// List a session's waiting turns, or change them.
     Queue(QueueArgs),
+    /// Serve memory to an agent: the Model Context Protocol over standard input and output.
+    ///
+    /// The agent starts this command itself. It may search, remember and forget what the key may; with --session no
+    /// more than that session's agent. The server must have `mcp = true`, which is the default.
+    Mcp(McpArgs),
     /// Tell who the server takes you for, and what you may do.
     Whoami(WhoamiArgs),
     /// Make, list and revoke API keys.
@@ -144,6 +149,28 @@ pub(crate) struct ClientArgs {
     /// Print one JSON object a line, for scripts
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// Namespace of the memories; without it (and without --session) they are the tenant's
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) namespace: String,
+    /// Session whose agent this is: it reaches the session's memory namespaces, and what it writes names the turn
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "KEY"
+    )]
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 /// What a new session is made with; an existing one keeps what it has.

@@ -48,6 +48,7 @@ const SHOWN: &[&str] = &[
     "memory_core_max_tokens",
     "memory_matches_max",
     "memory_recall_timeout",
+    "mcp",
     "embeddings_model",
     "embeddings_batch",
     "embeddings_timeout",

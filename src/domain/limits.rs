@@ -74,6 +74,9 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for which request ids outlive their turn, and tombstones their session.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// Time for which a forgotten memory is only hidden; then it is erased.
+pub const FORGOTTEN_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Cuts `text` to at most `max` bytes at a character's edge.
 pub fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]

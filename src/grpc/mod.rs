@@ -8,6 +8,7 @@ pub mod codec;
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+pub mod memory;
 mod request_body;
 pub mod status;
 

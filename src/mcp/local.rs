@@ -175,7 +175,11 @@ impl Local {
                 Err(_) => return Ok(Ok(tools::refused("id is no id that memory_search gave"))),
             },
             ("", _) => Target::Key(place, key),
-            (_, _) => return Ok(Ok(tools::refused("give either the id or the key, not both"))),
+            (_, _) => {
+                return Ok(Ok(tools::refused(
+                    "give either the id or the key, not both",
+                )));
+            }
         };
         let forget = Forget {
             actor,

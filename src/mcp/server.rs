@@ -4,7 +4,7 @@ use super::{Backend, tools};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResult, Implementation, ListToolsResult,
+        CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
         PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
@@ -43,8 +43,8 @@ impl<B: Backend> ServerHandler for Server<B> {
         &self,
         call: CallToolRequestParams,
         context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, ErrorData> {
+    ) -> Result<CallToolResponse, ErrorData> {
         let parts = context.extensions.get::<http::request::Parts>();
-        self.0.call(call, parts).await
+        self.0.call(call, parts).await.map(Into::into)
     }
 }

@@ -25,9 +25,12 @@ pub struct Reach {
 /// Why it can't serve.
 #[derive(Debug, thiserror::Error)]
 pub enum StdioError {
-    /// The gateway refused or did not answer.
+    /// The gateway refused.
     #[error("{0}")]
     Refused(String),
+    /// The gateway did not answer.
+    #[error("the gateway does not answer: {0}")]
+    Away(String),
     /// The client does not speak the protocol.
     #[error("the client does not speak MCP: {0}")]
     Protocol(String),
@@ -55,7 +58,10 @@ enum Answer {
 pub async fn serve(client: Client, reach: &Reach) -> Result<(), StdioError> {
     let mut url = reqwest::Url::parse("http://localhost/").expect("an address");
     url.set_path(PATH);
-    for (name, value) in [("namespace", &reach.namespace), ("session_key", &reach.session_key)] {
+    for (name, value) in [
+        ("namespace", &reach.namespace),
+        ("session_key", &reach.session_key),
+    ] {
         if !value.is_empty() {
             url.query_pairs_mut().append_pair(name, value);
         }
@@ -64,7 +70,7 @@ pub async fn serve(client: Client, reach: &Reach) -> Result<(), StdioError> {
     let path = format!("{PATH}{query}");
     let remote = Remote { client, path };
     // Who may not call is told before the first word of the protocol.
-    remote.ask("ping", json!({})).await.map_err(StdioError::Refused)?;
+    remote.ask("ping", json!({})).await?;
     let transport = (tokio::io::stdin(), tokio::io::stdout());
     let running = match Server(remote).serve(transport).await {
         Ok(running) => running,
@@ -82,22 +88,24 @@ pub async fn serve(client: Client, reach: &Reach) -> Result<(), StdioError> {
 
 impl Remote {
     /// One request of the protocol.
-    async fn ask(&self, method: &str, params: Value) -> Result<Bytes, String> {
+    async fn ask(&self, method: &str, params: Value) -> Result<Bytes, StdioError> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let body = request.to_string().into();
         let (status, body) = self
             .client
             .post_json(&self.path, body)
             .await
-            .map_err(|status| format!("the gateway does not answer: {}", status.message()))?;
+            .map_err(|status| StdioError::Away(status.message().to_owned()))?;
         if status.is_success() {
             return Ok(body);
         }
         if status == StatusCode::NOT_FOUND {
-            return Err("the gateway serves no MCP: set mcp = true there".into());
+            let problem = "the gateway serves no MCP: set mcp = true there";
+            return Err(StdioError::Refused(problem.into()));
         }
         let said = String::from_utf8_lossy(&body);
-        Err(format!("the gateway refused ({status}): {}", said.trim()))
+        let problem = format!("the gateway refused ({status}): {}", said.trim());
+        Err(StdioError::Refused(problem))
     }
 }
 
@@ -109,11 +117,14 @@ impl Backend for Remote {
     ) -> Result<CallToolResult, ErrorData> {
         let params = json!({ "name": call.name, "arguments": call.arguments });
         let failed = |problem: String| ErrorData::internal_error(problem, None);
-        let body = self.ask("tools/call", params).await.map_err(failed)?;
+        let asked = self.ask("tools/call", params).await;
+        let body = asked.map_err(|error| failed(error.to_string()))?;
         match serde_json::from_slice(&body) {
             Ok(Answer::Result(result)) => Ok(result),
             Ok(Answer::Error(error)) => Err(error),
-            Err(error) => Err(failed(format!("the gateway's answer can't be read: {error}"))),
+            Err(error) => Err(failed(format!(
+                "the gateway's answer can't be read: {error}"
+            ))),
         }
     }
 }

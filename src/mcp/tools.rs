@@ -180,9 +180,8 @@ impl Name {
     }
 
     fn tool(self) -> Tool {
-        let tool = |description: &'static str| {
-            Tool::new(self.as_str(), description, JsonObject::new())
-        };
+        let tool =
+            |description: &'static str| Tool::new(self.as_str(), description, JsonObject::new());
         match self {
             Self::Search => tool(
                 "Searches long-term memory: facts, preferences and people that were remembered in earlier conversations.",
@@ -304,8 +303,20 @@ impl SearchResults {
             return "Nothing was found.".into();
         }
         let line = |result: &SearchResult| {
-            let SearchResult { source, id, kind, key, text, tags: _, score: _ } = result;
-            let name = if key.is_empty() { String::new() } else { format!("{key}: ") };
+            let SearchResult {
+                source,
+                id,
+                kind,
+                key,
+                text,
+                tags: _,
+                score: _,
+            } = result;
+            let name = if key.is_empty() {
+                String::new()
+            } else {
+                format!("{key}: ")
+            };
             let id = match source {
                 ResultSource::Memory => format!(" (id {id})"),
                 ResultSource::Conversation => " (from a conversation)".into(),

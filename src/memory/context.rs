@@ -104,7 +104,7 @@ impl Memory {
             limit: (rules.matches_max + core.len()).min(SEARCH_LIMIT_MAX),
             now,
         };
-        if self.embedder.is_some() {
+        if self.has_embedder() {
             // An endpoint that is slow leaves the words half of the time.
             let until = start + rules.timeout / 2;
             match within(until, self.search(actor, search(SearchMode::Hybrid))).await {

@@ -60,6 +60,7 @@ pub(super) fn remember(
 ) -> Answer<Remembered> {
     let Remember {
         actor,
+        by_agent,
         place,
         bucket,
         kind,
@@ -72,6 +73,7 @@ pub(super) fn remember(
     } = remember;
     let scope = scope::resolve_one(unit, &actor, place.as_ref(), Need::Write)?;
     let (source, turn_id) = match &actor {
+        Actor::Caller(_) if by_agent => (Source::Auto, None),
         Actor::Caller(_) => (Source::Manual, None),
         Actor::Agent { turn_id, .. } => (Source::Auto, *turn_id),
     };

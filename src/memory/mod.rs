@@ -88,6 +88,8 @@ pub struct Search {
 pub struct Remember {
     /// Who.
     pub actor: Actor,
+    /// An agent writes in the caller's name.
+    pub by_agent: bool,
     /// The scope; `None` means the tenant's for a caller, and the first that its session reaches for an agent.
     pub place: Option<Place>,
     /// Bucket; of a new item without it, the kind's.

@@ -40,8 +40,10 @@ pub struct Memory {
     rules: MemoryRules,
     vault: Arc<Vault>,
     embedder: Option<Arc<dyn Embedder>>,
-    /// There is work behind.
+    /// There is a rebuild to go on with.
     work: Notify,
+    /// There may be items without a vector.
+    unembedded: Notify,
 }
 
 // === impl Memory ===
@@ -60,7 +62,13 @@ impl Memory {
             vault: Arc::new(vault),
             embedder,
             work: Notify::new(),
+            unembedded: Notify::new(),
         })
+    }
+
+    /// Whether memory can be searched by meaning.
+    pub(super) fn has_embedder(&self) -> bool {
+        self.embedder.is_some()
     }
 
     /// State of memory, and of one scope.
@@ -164,7 +172,7 @@ impl Memory {
             .store
             .change(move |unit| items::remember(unit, &vault, rules, remember))
             .await?;
-        self.work.notify_one();
+        self.unembedded.notify_one();
         Ok(remembered)
     }
 
@@ -243,7 +251,7 @@ impl Memory {
             .store
             .change(move |unit| items::import(unit, &vault, rules, &identity, items, request, now))
             .await?;
-        self.work.notify_one();
+        self.unembedded.notify_one();
         Ok(imported)
     }
 
@@ -267,6 +275,7 @@ impl Memory {
             })
             .await?;
         self.work.notify_one();
+        self.unembedded.notify_one();
         Ok(status)
     }
 
@@ -321,15 +330,14 @@ impl Memory {
         };
         let work = async {
             loop {
-                let pause = match self.embed_some(embedder.as_ref()).await {
-                    Ok(true) => continue,
-                    Ok(false) => LOOK_INTERVAL,
+                match self.embed_some(embedder.as_ref()).await {
+                    Ok(true) => {}
+                    Ok(false) => self.unembedded.notified().await,
                     Err(refusal) => {
                         tracing::warn!(%refusal, "memories wait for their vectors");
-                        EMBED_RETRY
+                        tokio::time::sleep(EMBED_RETRY).await;
                     }
-                };
-                tokio::time::sleep(pause).await;
+                }
             }
         };
         tokio::select! {

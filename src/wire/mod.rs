@@ -2,8 +2,10 @@
 //!
 //! * [`encode`]: domain → messages.
 //! * [`frames`]: events as the bytes that store, tail and readers share; a leaf that those rooms may know too.
+//! * [`memory`]: both ways for memory.
 //! * [`parse`]: requests → domain, every wrong field named at once.
 
 pub mod encode;
 pub mod frames;
+pub mod memory;
 pub mod parse;

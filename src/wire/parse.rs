@@ -56,6 +56,16 @@ impl Fields {
         self.finish(Some(()))
     }
 
+    /// Whether nothing is wrong.
+    pub(super) fn is_right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// Adds what is wrong with a part.
+    pub(super) fn take(&mut self, part: Self) {
+        self.wrong.extend(part.wrong);
+    }
+
     /// A session key.
     pub fn session_key(&mut self, field: &str, text: &str) -> Option<SessionKey> {
         SessionKey::parse(text)
@@ -398,7 +408,7 @@ pub fn page_token(position: Option<i64>, scope: &str) -> String {
     })
 }
 
-fn scope_mark(scope: &str) -> [u8; 8] {
+pub(super) fn scope_mark(scope: &str) -> [u8; 8] {
     use sha2::{Digest, Sha256};
     Sha256::digest(scope.as_bytes())[..8]
         .try_into()

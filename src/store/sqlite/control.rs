@@ -321,6 +321,18 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
             return Ok(false);
         }
     }
+    // Memory goes with its session; triggers take its index, its vectors and its past.
+    let memories = unit
+        .sql(
+            "DELETE FROM memory WHERE row IN (SELECT memory.row FROM memory_scope \
+             JOIN memory ON memory.scope = memory_scope.row WHERE memory_scope.session = ?1 LIMIT ?2)",
+        )?
+        .execute((row, PURGE_MAX_ROWS))?;
+    if i64::try_from(memories).unwrap_or(i64::MAX) >= PURGE_MAX_ROWS {
+        return Ok(false);
+    }
+    unit.sql("DELETE FROM memory_scope WHERE session = ?1 AND session <> 0")?
+        .execute([row])?;
     let Session {
         tenant,
         key,

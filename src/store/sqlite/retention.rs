@@ -8,7 +8,7 @@ use crate::{
     domain::{
         event::Role,
         ids::{SessionRow, Time},
-        limits::REQUEST_KEPT,
+        limits::{FORGOTTEN_KEPT, REQUEST_KEPT},
         session::SessionState,
     },
     store::StoreRules,
@@ -33,7 +33,7 @@ pub(super) struct Due {
     pub(super) next: i64,
 }
 
-/// Deletes requests and tombstones that are over. True while there are more.
+/// Deletes requests, tombstones and memories that are over. True while there are more.
 pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
     let requests = unit
         .sql(
@@ -46,7 +46,13 @@ pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
             "DELETE FROM tombstone WHERE session IN (SELECT session FROM tombstone WHERE time <= ?1 LIMIT ?2)",
         )?
         .execute((now.0 - micros(REQUEST_KEPT), TRIM_MAX_ROWS))?;
-    Ok(is_full(requests) || is_full(tombstones))
+    let memories = unit
+        .sql(
+            "DELETE FROM memory WHERE row IN (SELECT row FROM memory WHERE expire_time <= ?1 \
+             UNION ALL SELECT row FROM memory WHERE forget_time <= ?2 LIMIT ?3)",
+        )?
+        .execute((now.0, cutoff(now, FORGOTTEN_KEPT), TRIM_MAX_ROWS))?;
+    Ok(is_full(requests) || is_full(tombstones) || is_full(memories))
 }
 
 /// Begins the Delete of sessions that are idle for longer than they may be. True while there are more.
