@@ -31,6 +31,7 @@ pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use queries::{session as session_of, session_by_row};
 pub(crate) use requests::once_for;
+pub(crate) use schema::open_reader_of;
 pub(crate) use writer::Unit;
 
 use super::{

@@ -154,7 +154,7 @@ pub(crate) fn once_for<T: Serialize + DeserializeOwned>(
     let keep_until = now.plus_micros(micros(REQUEST_KEPT)).0;
     unit.sql(
         "INSERT INTO request (id, key, hash, session, session_uid, receipt, keep_until) \
-         VALUES (?1, ?2, ?3, 0, x'', ?4, ?5)",
+         VALUES (?1, ?2, ?3, 0, zeroblob(16), ?4, ?5)",
     )?
     .execute(params![id, key, request.hash, receipt, keep_until])?;
     Ok((value, false))
