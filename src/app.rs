@@ -13,9 +13,14 @@ use crate::{
     },
     clock,
     config::{AgentConfig, Config, DriverKind},
-    domain::{access::Identity, ids::SessionKey, refusal::Refusal},
+    domain::{
+        access::Identity,
+        ids::SessionKey,
+        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        refusal::Refusal,
+    },
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
+    grpc::{admin::Admin, gateway::Gateway, layers, web},
     listener::{Listener, ListenerOptions},
     proto,
     session::{
@@ -41,6 +46,8 @@ use std::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -182,8 +189,12 @@ impl App {
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
+        let router = web::layered(router(gateway, Admin {}, health_service)?, pages(&config)?);
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
@@ -255,17 +266,54 @@ fn router(
             // So that grpcurl shows the details of errors as text.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    // The bounds that count are those of `grpc::layers`, which know each method.
-    let service = GatewayServiceServer::new(gateway)
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
+    let gateway = Arc::new(gateway);
+    // `grpc::layers` bound messages as they come; these bound what a compressed one becomes.
+    let service = |limit| {
+        GatewayServiceServer::from_arc(gateway.clone())
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(usize::MAX)
+    };
+    let admin = AdminServiceServer::new(admin)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let v1 = descriptors()
+        .build_v1()?
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let v1alpha = descriptors()
+        .build_v1alpha()?
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
     let routes = tonic::service::Routes::from(axum::Router::new())
-        .add_service(service)
-        .add_service(AdminServiceServer::new(admin))
+        .add_service(service(MESSAGE_MAX_BYTES))
+        .add_service(admin)
         .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(v1)
+        .add_service(v1alpha)
+        .into_axum_router();
+    let inputs = service(INPUT_MESSAGE_MAX_BYTES);
+    let inputs = inputs.map_request(|it: http::Request<axum::body::Body>| it.map(Body::new));
+    let routes = layers::INPUTS.into_iter().fold(routes, |routes, path| {
+        routes.route_service(path, inputs.clone())
+    });
+    Ok(layers::layered(routes))
+}
+
+/// The pages that may call.
+fn pages(config: &Config) -> anyhow::Result<web::Pages> {
+    if !config.grpc_web {
+        return Ok(web::Pages::None);
+    }
+    let listed = config
+        .grpc_web_origins
+        .iter()
+        .map(|origin| http::HeaderValue::from_str(origin.as_str()));
+    Ok(web::Pages::Of(listed.collect::<Result<_, _>>()?))
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.

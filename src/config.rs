@@ -6,12 +6,16 @@
 
 mod checks;
 mod load;
+mod origin;
 mod setting;
 
+pub use origin::Origin;
 pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
-use checks::{absolute, at_least_a_second, command, log_filter, session_key, short, within};
+use checks::{
+    absolute, at_least_a_second, command, log_filter, origins, session_key, short, within,
+};
 use load::Loader;
 use std::{
     collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration,
@@ -130,6 +134,10 @@ settings! {
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
         insecure_behind_proxy: bool = "false";
+        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
+        grpc_web: bool = "false";
+        /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
+        grpc_web_origins: Vec<Origin> = "[]", origins;
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.

@@ -1,8 +1,11 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{SECOND, Setting};
+use super::{Origin, SECOND, Setting};
 use crate::domain::{ids::SessionKey, limits};
 use std::{path::PathBuf, time::Duration};
+
+/// Origins that may be listed; each call of a page is compared with all of them.
+const ORIGINS_MAX: usize = 64;
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -49,6 +52,14 @@ pub(super) fn absolute(value: &[PathBuf]) -> Result<(), String> {
             path.display()
         )),
         None => Ok(()),
+    }
+}
+
+pub(super) fn origins(value: &[Origin]) -> Result<(), String> {
+    if value.len() <= ORIGINS_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {ORIGINS_MAX} origins"))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), panics, and
 //! the errors that tonic makes itself, brought into the table of `status.rs`.
 //!
-//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
-//! [`INPUT_MESSAGE_MAX_BYTES`].
+//! The bounds of messages are kept by `request_body.rs`. How large a compressed one gets is known to tonic alone: the
+//! bounds of its services must be the same.
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
@@ -48,12 +48,14 @@ const WAITS: [&str; 4] = [
     "/quarterdeck.v1.GatewayService/Reset",
     "/quarterdeck.v1.GatewayService/DeleteSession",
 ];
-/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`].
-const INPUTS: [&str; 3] = [
+/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`]; all others are bounded by [`MESSAGE_MAX_BYTES`].
+pub const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Enqueue",
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
+/// Compressions of messages that are read, as `grpc-accept-encoding` names them.
+const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
 
@@ -97,6 +99,13 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
         Ok(timeout) => timeout,
         Err(refusal) => return refuse(&refusal),
     };
+    if let Some(refusal) = unknown_compression(request.headers()) {
+        let mut answer = refuse(&refusal);
+        answer
+            .headers_mut()
+            .insert("grpc-accept-encoding", COMPRESSIONS);
+        return answer;
+    }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
     let limit = if INPUTS.contains(&path) {
@@ -129,7 +138,7 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match foreign(response.headers()) {
+        Ok(response) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
             None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
         },
@@ -138,13 +147,6 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
 
 /// Why a request is no gRPC call that may be answered here.
 fn not_a_call(request: &Request) -> Option<(StatusCode, &'static str)> {
-    if request.headers().contains_key(header::ORIGIN) {
-        // Only browsers send it. A page must not reach a server on loopback, be it by a name that points there.
-        return Some((
-            StatusCode::FORBIDDEN,
-            "calls from web pages are not enabled\n",
-        ));
-    }
     if request.method() != Method::POST {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n"));
     }
@@ -203,12 +205,22 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     parse().map(Some).ok_or_else(invalid)
 }
 
+/// Refuses messages that are compressed in another way than tonic's services are told to read.
+fn unknown_compression(headers: &HeaderMap) -> Option<Refusal> {
+    let name = headers.get("grpc-encoding")?;
+    if name == "gzip" || name == "identity" {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+    Some(Refusal::CompressionUnknown { name })
+}
+
 /// What tonic's own answer means; `None` for answers that a handler gave.
-fn foreign(headers: &HeaderMap) -> Option<Refusal> {
+fn foreign(headers: &HeaderMap, limit: usize) -> Option<Refusal> {
     if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
         return None;
     }
-    status::foreign(&Status::from_header_map(headers)?)
+    status::foreign(&Status::from_header_map(headers)?, limit)
 }
 
 fn refuse(refusal: &Refusal) -> Response {

@@ -9,6 +9,7 @@ pub mod handover;
 pub mod layers;
 mod request_body;
 pub mod status;
+pub mod web;
 
 use crate::domain::access::Identity;
 use std::sync::Arc;
