@@ -1,6 +1,6 @@
 //! One connection: its protocol settings, its deadlines, and its end.
 
-use super::{Bounds, Signals, coalesce::Coalesce};
+use super::{Bounds, Signals, coalesce::Coalesce, unread};
 use axum::{Router, body::Body};
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
@@ -204,7 +204,9 @@ async fn answer(
     let call = Call::begin(calls);
     request.extensions_mut().insert(index);
     request.extensions_mut().insert(PeerAddress(peer));
-    let response = router.oneshot(request).await?;
+    let (request, unread) = unread::watch(request);
+    let mut response = router.oneshot(request).await?;
+    unread.announce(&mut response);
     Ok(response.map(|inner| Counted { inner, _call: call }))
 }
 

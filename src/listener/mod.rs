@@ -11,6 +11,7 @@
 mod coalesce;
 mod connection;
 mod runtimes;
+mod unread;
 
 pub use connection::{PeerAddress, RuntimeIndex};
 
