@@ -12,7 +12,6 @@ use quarterdeck::{
 use serde_json::{Value, json};
 use std::{
     io::Write,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -27,12 +26,7 @@ struct Site {
 
 impl Site {
     async fn start(script: String) -> Self {
-        let listener = Listener::bind(ListenerOptions {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            max_connections: 64,
-            serve_threads: 1,
-        });
-        let listener = listener.await.unwrap();
+        let listener = Listener::bind(ListenerOptions::default()).await.unwrap();
         let origin = format!("http://{}", listener.local_addr());
         let serving = listener.serve(move |_| {
             let script = script.clone();

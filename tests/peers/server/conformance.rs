@@ -14,12 +14,13 @@ use prost_types::Any;
 use quarterdeck::{
     domain::limits::MESSAGE_MAX_BYTES,
     grpc::handover::{self, Handed},
-    listener::Serving,
+    listener::{Serving, TlsOptions},
 };
 use std::{
     collections::BTreeMap,
     convert::Infallible,
     io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
     time::Duration,
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
@@ -54,8 +55,22 @@ named! {
 struct Compat {
     #[prost(bool, tag = "4")]
     use_tls: bool,
+    /// Who signs client certificates; then each client must show one.
+    #[prost(bytes = "vec", tag = "5")]
+    client_tls_cert: Vec<u8>,
     #[prost(uint32, tag = "6")]
     message_receive_limit: u32,
+    #[prost(message, optional, tag = "7")]
+    server_creds: Option<Credentials>,
+}
+
+/// Certificate and key, as PEM.
+#[derive(Clone, PartialEq, Message)]
+struct Credentials {
+    #[prost(bytes = "vec", tag = "1")]
+    cert: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -197,19 +212,34 @@ pub async fn start(details: Details) -> Serving {
     let mut message = vec![0; u32::from_be_bytes(length) as usize];
     input.read_exact(&mut message).expect("the suite says what");
     let asked = Compat::decode(message.as_slice()).expect("a message");
-    assert!(
-        !asked.use_tls,
-        "without TLS, the suite's configuration says"
-    );
     let limit = match asked.message_receive_limit {
         0 => MESSAGE_MAX_BYTES,
         limit => limit as usize,
     };
-    let (serving, address) = serve(details, move || routes(limit)).await;
+    let credentials = asked.server_creds.filter(|_| asked.use_tls);
+    let pem_cert = credentials.as_ref().map(|it| it.cert.clone());
+    // The listener reads files when it is bound, and goes on with what it read when they are gone.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &[u8]| {
+        let path = directory.path().join(name);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.create_new(true).write(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(text))
+            .expect("a file");
+        path
+    };
+    let tls = credentials.map(|Credentials { cert, key }| TlsOptions {
+        certificate: file("cert.pem", &cert),
+        key: file("key.pem", &key),
+        client_ca: (!asked.client_tls_cert.is_empty())
+            .then(|| file("client.pem", &asked.client_tls_cert)),
+        client_required: !asked.client_tls_cert.is_empty(),
+    });
+    let (serving, address) = serve(details, tls, move || routes(limit)).await;
     let answer = CompatAnswer {
         host: address.ip().to_string(),
         port: address.port().into(),
-        pem_cert: Vec::new(),
+        pem_cert: pem_cert.unwrap_or_default(),
     };
     let answer = answer.encode_to_vec();
     let length = u32::try_from(answer.len()).expect("a short answer");

@@ -18,10 +18,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use quarterdeck::{
+    auth::{Auth, scopes::Needs},
     grpc::{layers, web},
-    listener::{Listener, ListenerOptions, Serving},
+    listener::{Listener, ListenerOptions, Serving, TlsOptions},
 };
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::Status;
 use tonic_types::StatusExt;
@@ -46,7 +47,7 @@ async fn main() -> ExitCode {
         Some("conformance") => conformance::start(Details::Ours).await,
         Some("bare") => conformance::start(Details::None).await,
         Some("interop") => {
-            let (serving, address) = serve(Details::Ours, interop::routes).await;
+            let (serving, address) = serve(Details::Ours, None, interop::routes).await;
             println!("listening on {address}");
             serving
         }
@@ -64,19 +65,21 @@ async fn main() -> ExitCode {
 /// Serves `routes` as the product serves its own.
 async fn serve(
     details: Details,
+    tls: Option<TlsOptions>,
     routes: impl Fn() -> Router + Send + Sync + 'static,
 ) -> (Serving, SocketAddr) {
     let options = ListenerOptions {
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        max_connections: 4096,
-        serve_threads: 1,
+        tls,
+        ..ListenerOptions::default()
     };
     let listener = Listener::bind(options).await.expect("a free port");
     let address = listener.local_addr();
     let serving = listener.serve(move |_| {
         // The body is read to its end: h2spec breaks it, and looks for what becomes of that.
         let page = async |_: Bytes| "quarterdeck\n";
-        let router = layers::layered(routes()).route("/", get(page).post(page));
+        let auth = Arc::new(Auth::open());
+        let router = layers::layered_with(routes(), auth, |_| Some(Needs::Credential));
+        let router = router.route("/", get(page).post(page));
         let router = match details {
             Details::Ours => router,
             Details::None => router.layer(map_response(bare)),
