@@ -20,8 +20,9 @@ use crate::{
     feed::{Feed, FeedOptions},
     grpc::{
         admin::{Admin, AgentFacts, ServerFacts},
+        channels::Channels,
         gateway::Gateway,
-        layers,
+        layers::{self, Gate},
     },
     listener::{Listener, ListenerOptions},
     proto,
@@ -226,6 +227,7 @@ impl App {
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let channels = Arc::new(Channels::default());
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -234,6 +236,7 @@ impl App {
             registry: registry.clone(),
             facts,
             keys: keys.clone(),
+            channels: channels.clone(),
         };
         let rooms = Rooms {
             feed: feed.clone(),
@@ -241,7 +244,13 @@ impl App {
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
-        let router = layers::layered(routes, auth);
+        let router = layers::layered(
+            routes,
+            Gate {
+                auth,
+                channels: channels.clone(),
+            },
+        );
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
@@ -249,7 +258,9 @@ impl App {
         }
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
-        let house = tokio::spawn(async move { house.keep_house().await });
+        let house = tokio::spawn(async move {
+            tokio::join!(house.keep_house(), channels.end_expired());
+        });
         info!(%address, "accepting calls");
         ready(address);
         tokio::select! {

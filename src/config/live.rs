@@ -37,6 +37,8 @@ const SHOWN: &[&str] = &[
     "max_connections",
     "serve_threads",
     "insecure_behind_proxy",
+    "no_auth",
+    "reflection",
     "log_format",
 ];
 
