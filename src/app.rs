@@ -15,7 +15,7 @@ use crate::{
     },
     auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind, live::LiveConfig},
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
     grpc::{
@@ -24,7 +24,7 @@ use crate::{
         gateway::Gateway,
         layers::{self, Gate},
     },
-    listener::{Listener, ListenerOptions},
+    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -66,6 +66,9 @@ const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// The unix socket in the data directory.
+const SOCKET_FILE: &str = "quarterdeck.sock";
+
 /// Another server holds the data directory.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in use by another quarterdeck server (process {holder}); stop it, or choose another --data-dir", directory.display())]
@@ -101,21 +104,15 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has no encryption; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front encrypts",
-                config.listen
-            );
-        }
+        config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
-        let listener = Listener::bind(ListenerOptions {
-            address: config.listen,
-            max_connections: config.max_connections,
-            serve_threads: config.serve_threads.0,
-        })
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = Listener::bind(listener_options(&config))
+            .await?
+            .with_bounds(Bounds {
+                age: config.connection_age_max,
+                age_grace: config.connection_age_grace,
+                ..Bounds::default()
+            });
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -145,7 +142,7 @@ impl App {
             Auth::open()
         } else {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials { keys: keys.clone() })
+            Auth::Required(Credentials::new(keys.clone()))
         };
         recover(&store).await?;
         make_primary(&store, &config).await?;
@@ -187,13 +184,13 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    /// Serves until `shutdown` comes, then drains. `ready` is called with the address when calls are accepted.
     ///
     /// # Errors
     /// A part of the gateway that failed.
     pub async fn run(
         self,
-        ready: impl FnOnce(SocketAddr),
+        ready: impl FnOnce(&str),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self {
@@ -251,7 +248,8 @@ impl App {
                 channels: channels.clone(),
             },
         );
-        let address = listener.local_addr();
+        let url = listener.url();
+        let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
@@ -261,8 +259,9 @@ impl App {
         let house = tokio::spawn(async move {
             tokio::join!(house.keep_house(), channels.end_expired());
         });
-        info!(%address, "accepting calls");
-        ready(address);
+        let unix = unix.map(|path| path.display().to_string());
+        info!(url, unix, "accepting calls");
+        ready(&url);
         tokio::select! {
             () = shutdown => {}
             ended = &mut registry_task => {
@@ -403,6 +402,38 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
             .with_context(named)?;
     }
     Ok((lock, mark))
+}
+
+fn listener_options(config: &Config) -> ListenerOptions {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            client_required: config.tls_client_required,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    let unix = match &config.listen_unix {
+        SocketPath::Auto => Some(UnixOptions {
+            path: config.data_dir.join(SOCKET_FILE),
+            by_default: true,
+        }),
+        SocketPath::None => None,
+        SocketPath::At(path) => Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+    };
+    ListenerOptions {
+        address: config.listen,
+        tls,
+        unix,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        serve_threads: config.serve_threads.0,
+    }
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

@@ -2,7 +2,7 @@
 
 use super::{SECOND, Setting};
 use crate::domain::{ids::SessionKey, limits};
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -39,6 +39,23 @@ pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),
         Some(_) | None => Err("must begin with a program".into()),
+    }
+}
+
+pub(super) fn host_names(value: &[String]) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(allowed)
+    };
+    let is_name = |name: &str| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        name.parse::<IpAddr>().is_ok() || name.split('.').all(is_label)
+    };
+    match value.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!(
+            "must be names such as agents.example.org or *.example.org, or addresses, all without a port; found `{name}`"
+        )),
+        None => Ok(()),
     }
 }
 

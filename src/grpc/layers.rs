@@ -21,7 +21,7 @@ use crate::{
         Refusal,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
-    listener::PeerAddress,
+    listener::Peer,
 };
 use axum::{
     Router,
@@ -181,11 +181,12 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
 /// Who calls, where the method asks for that, and whether it may. Gives the call its place.
 fn admit(Gate { auth, channels }: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let path = request.uri().path();
+    let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
     let needs = scopes::find(path);
     let identity = match needs {
         Some((_, Needs::Nothing)) => None,
         Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
-            Some(auth.recognise(request.headers())?)
+            Some(auth.recognise(request.headers(), peer)?)
         }
     };
     // Only now: who may not call is not told what there is.
@@ -198,7 +199,7 @@ fn admit(Gate { auth, channels }: &Gate, request: &mut Request) -> Result<Open, 
         identity: identity.clone(),
         method,
         streams: STREAMS.contains(&path),
-        peer: peer(request),
+        peer: peer.map_or_else(String::new, Peer::to_string),
         user_agent: user_agent.map_or_else(String::new, |it| {
             String::from_utf8_lossy(it.as_bytes()).into_owned()
         }),
@@ -212,11 +213,6 @@ fn admit(Gate { auth, channels }: &Gate, request: &mut Request) -> Result<Open, 
         request.extensions_mut().insert(identity);
     }
     Ok(open)
-}
-
-fn peer(request: &Request) -> String {
-    let address = request.extensions().get::<PeerAddress>();
-    address.map_or_else(String::new, |PeerAddress(address)| address.to_string())
 }
 
 /// Why a request is no gRPC call that may be answered here.
