@@ -13,7 +13,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
+    auth::{Auth, Credentials, first_start, keys::Keys, scopes, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{
@@ -25,8 +25,10 @@ use crate::{
     feed::{Feed, FeedOptions},
     grpc::{
         admin::{Admin, AgentFacts, ServerFacts},
+        channels::Channels,
         gateway::Gateway,
-        layers, web,
+        layers::{self, Gate},
+        web,
     },
     listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
@@ -148,7 +150,7 @@ impl App {
             Auth::open()
         } else {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials { keys: keys.clone() })
+            Auth::Required(Credentials::new(keys.clone()))
         };
         recover(&store).await?;
         make_primary(&store, &config).await?;
@@ -234,6 +236,7 @@ impl App {
             .send_compressed(Gzip)
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let channels = Arc::new(Channels::default());
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -242,6 +245,7 @@ impl App {
             registry: registry.clone(),
             facts,
             keys: keys.clone(),
+            channels: channels.clone(),
         };
         let rooms = Rooms {
             feed: feed.clone(),
@@ -249,7 +253,12 @@ impl App {
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
-        let router = web::layered(layers::layered(routes, auth), pages(&config)?);
+        let gate = Gate {
+            auth,
+            channels: channels.clone(),
+            methods: scopes::find,
+        };
+        let router = web::layered(layers::layered(routes, gate), pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
@@ -258,7 +267,9 @@ impl App {
         }
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
-        let house = tokio::spawn(async move { house.keep_house().await });
+        let house = tokio::spawn(async move {
+            tokio::join!(house.keep_house(), channels.end_expired());
+        });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);

@@ -8,7 +8,7 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
 use quarterdeck::{
-    client::{Client, ClientOptions, DEFAULT_ADDRESS},
+    client::{Client, ClientOptions, ClientTls, DEFAULT_ADDRESS},
     config::{Config, KEYS, Sources},
     proto::{self, OnBusy, OnInterrupt},
 };
@@ -127,7 +127,7 @@ struct KeyFlags(Vec<(String, String)>);
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArgs {
-    /// Address of the server
+    /// Address of the server: http://HOST:PORT, https://HOST:PORT, or unix:PATH for its unix socket
     #[arg(long, env = "QUARTERDECK_ADDR", default_value = DEFAULT_ADDRESS, value_name = "URL")]
     pub(crate) addr: String,
     /// API key, or another token that the server takes
@@ -141,6 +141,25 @@ pub(crate) struct ClientArgs {
         conflicts_with = "key"
     )]
     key_file: Option<PathBuf>,
+    /// CA that the certificate of an https:// server is checked against, a PEM file [default: those of this machine]
+    #[arg(long, env = "QUARTERDECK_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Our own certificate, for an https:// server that asks for one, a PEM file
+    #[arg(
+        long,
+        env = "QUARTERDECK_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file
+    #[arg(
+        long,
+        env = "QUARTERDECK_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "cert"
+    )]
+    client_key: Option<PathBuf>,
     /// Print one JSON object a line, for scripts
     #[arg(long)]
     pub(crate) json: bool,
@@ -560,6 +579,11 @@ impl ClientArgs {
         Ok(Client::new(ClientOptions {
             address: self.addr.clone(),
             key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
+            tls: ClientTls {
+                ca: self.ca.clone(),
+                certificate: self.cert.clone(),
+                key: self.client_key.clone(),
+            },
             patience: PATIENCE,
         })?)
     }

@@ -44,6 +44,7 @@ const SHOWN: &[&str] = &[
     "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
+    "reflection",
     "log_format",
 ];
 

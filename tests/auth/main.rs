@@ -6,4 +6,5 @@ mod support;
 mod first_start;
 mod keys;
 mod scopes;
+mod streams;
 mod world;
