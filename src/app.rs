@@ -16,7 +16,7 @@ use crate::{
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
     grpc::{admin::Admin, gateway::Gateway, layers},
-    listener::{Listener, ListenerOptions},
+    listener::{Listener, ListenerOptions, Serving},
     proto,
     session::{
         disconnect::Disconnects,
@@ -24,8 +24,10 @@ use crate::{
         registry::{Registry, RegistryOptions, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+    telemetry::{Telemetry, metrics, scrape},
 };
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -69,7 +71,10 @@ pub struct DataDirectoryLocked {
 /// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
 pub struct App {
     config: Config,
+    telemetry: Telemetry,
     listener: Listener,
+    /// Where metrics are told.
+    metrics_listener: Option<Listener>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     registry: Arc<Registry>,
@@ -86,7 +91,7 @@ impl App {
     ///
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
         if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
             anyhow::bail!(
                 "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
@@ -102,6 +107,7 @@ impl App {
         })
         .await
         .with_context(|| format!("can't listen on {}", config.listen))?;
+        let metrics_listener = metrics_listener(&config).await?;
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -135,7 +141,9 @@ impl App {
         let registry_task = RegistryTask::new(registry.clone(), workshop, options);
         Ok(Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -161,7 +169,9 @@ impl App {
     ) -> anyhow::Result<()> {
         let Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -183,12 +193,20 @@ impl App {
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
+        let admin = Admin {
+            logs: telemetry.logs,
+            feed: feed.clone(),
+            ending: ending.clone(),
+        };
+        let router = router(gateway, admin, health_service)?;
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
+        let _metrics = metrics_listener
+            .zip(telemetry.metrics)
+            .map(|(listener, handle)| serve_metrics(listener, handle, &config, store.clone()));
         let mut registry_task = tokio::spawn(registry_task.run());
         info!(%address, "accepting calls");
         ready(address);
@@ -266,6 +284,46 @@ fn router(
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
     Ok(layers::layered(routes.into_axum_router()))
+}
+
+async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let Some(address) = config.metrics_listen else {
+        return Ok(None);
+    };
+    let listener = Listener::bind(ListenerOptions {
+        address,
+        max_connections: scrape::MAX_CONNECTIONS,
+        serve_threads: 1,
+    })
+    .await
+    .with_context(|| format!("can't listen on {address} (metrics_listen)"))?;
+    Ok(Some(listener))
+}
+
+/// Tells metrics until the answer is dropped.
+fn serve_metrics(
+    listener: Listener,
+    handle: PrometheusHandle,
+    config: &Config,
+    store: Arc<dyn Store>,
+) -> Serving {
+    let address = listener.local_addr();
+    let sample = move || {
+        let store = store.clone();
+        async move {
+            // A store that does not answer has other ways to say so; the newest number stands.
+            if let Ok(count) = store.session_count().await {
+                metrics::get().sessions.set(count as f64);
+            }
+        }
+    };
+    let router = scrape::router(handle.clone(), config.metrics_anywhere, sample);
+    let serving = listener.serve(move |_| router.clone());
+    for runtime in serving.runtimes() {
+        runtime.spawn(scrape::upkeep(handle.clone()));
+    }
+    info!(%address, "telling metrics");
+    serving
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.

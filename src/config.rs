@@ -11,7 +11,9 @@ mod setting;
 pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
-use checks::{absolute, at_least_a_second, command, log_filter, session_key, short, within};
+use checks::{
+    absolute, at_least_a_second, command, log_filter, otlp_endpoint, session_key, short, within,
+};
 use load::Loader;
 use std::{
     collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration,
@@ -130,6 +132,14 @@ settings! {
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
         /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
         insecure_behind_proxy: bool = "false";
+        /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.
+        /// Anything but loopback needs `metrics_anywhere`.
+        metrics_listen: Option<SocketAddr> = "none";
+        /// Says that something else keeps strangers from `metrics_listen`, so that it may be any address.
+        metrics_anywhere: bool = "false";
+        /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; empty sends none.
+        /// Needs a program that was built with the feature `otlp`.
+        otlp_endpoint: String = "", otlp_endpoint;
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.

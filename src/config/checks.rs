@@ -35,6 +35,21 @@ pub(super) fn log_filter(value: &str) -> Result<(), String> {
         .map_err(|error| format!("expected a level or directives, found `{value}`: {error}"))
 }
 
+pub(super) fn otlp_endpoint(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        Ok(())
+    } else if !cfg!(feature = "otlp") {
+        Err("this program was built without the feature otlp and sends no spans".into())
+    } else if value
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.scheme_str() == Some("http"))
+    {
+        Ok(())
+    } else {
+        Err(format!("expected http://HOST:PORT, found `{value}`"))
+    }
+}
+
 pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),

@@ -1,4 +1,4 @@
-//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), panics, and
+//! What every gRPC call passes through, outermost first: what it leaves behind (`observe.rs`), the bounds of a call (content type, size, time), panics, and
 //! the errors that tonic makes itself, brought into the table of `status.rs`.
 //!
 //! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
@@ -7,6 +7,7 @@
 
 use super::{
     handover,
+    observe::{CallFacts, observe},
     request_body::{Bounded, Room},
     status,
 };
@@ -77,6 +78,7 @@ pub fn layered(routes: Router) -> Router {
         .route_layer(from_fn(move |request, next| {
             guard(request, next, room.clone())
         }))
+        .route_layer(from_fn(observe))
         .fallback(unknown)
 }
 
@@ -117,9 +119,11 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
     let mut request = request;
-    request
-        .extensions_mut()
-        .insert(Arc::new(Identity::unauthenticated()));
+    let identity = Arc::new(Identity::unauthenticated());
+    if let Some(facts) = request.extensions().get::<Arc<CallFacts>>() {
+        facts.recognised(&identity);
+    }
+    request.extensions_mut().insert(identity);
     let answer = catch_panic(next.run(request));
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)

@@ -7,10 +7,13 @@ pub mod admin;
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+pub mod methods;
+pub mod observe;
 mod request_body;
 pub mod status;
 
 use crate::domain::access::Identity;
+use observe::CallFacts;
 use std::sync::Arc;
 
 /// Who calls, as the layers recognised it.
@@ -19,4 +22,12 @@ fn identity<R>(request: &tonic::Request<R>) -> Arc<Identity> {
     identity
         .cloned()
         .expect("the layers let no call pass without an identity")
+}
+
+/// What is known of the call besides, for what it leaves behind.
+fn facts<R>(request: &tonic::Request<R>) -> Arc<CallFacts> {
+    let facts = request.extensions().get::<Arc<CallFacts>>();
+    facts
+        .cloned()
+        .expect("the layers let no call of a known method pass without")
 }

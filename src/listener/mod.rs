@@ -14,6 +14,7 @@ mod runtimes;
 
 pub use connection::{PeerAddress, RuntimeIndex};
 
+use crate::telemetry::metrics::{self, Counted};
 use axum::Router;
 use runtimes::Runtimes;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -184,6 +185,7 @@ async fn accept(
         let (server, handle) = next.next().expect("there is at least one runtime");
         let server = server.clone();
         let connection = async move {
+            let _open = Counted::one(&metrics::get().connections_open);
             match here(stream) {
                 Ok(stream) => server.serve(stream, peer).await,
                 Err(error) => tracing::warn!(%peer, "connection from {peer} is lost: {error}"),

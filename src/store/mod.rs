@@ -185,6 +185,8 @@ pub struct Enqueue {
     pub turn_timeout: Duration,
     /// How long it may wait.
     pub queue_ttl: Option<Duration>,
+    /// W3C `traceparent` of the call; empty for none.
+    pub trace_context: String,
 }
 
 /// Steer.
@@ -200,6 +202,8 @@ pub struct Steer {
     pub expected_turn: Option<Uuid>,
     /// How long a turn may run that this becomes.
     pub turn_timeout: Duration,
+    /// W3C `traceparent` of the call; empty for none.
+    pub trace_context: String,
 }
 
 /// Abort.
@@ -623,6 +627,8 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// How many sessions there are; for metrics.
+    async fn session_count(&self) -> Result<i64, Refusal>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.

@@ -1,15 +1,28 @@
 //! `AdminService`: who may call, how the server is set, what it says, who is connected.
 
+mod logs;
+
+use super::{identity, status::status};
 use crate::{
     domain::refusal::Refusal,
-    grpc::status::status,
+    feed::Feed,
     proto::{self, admin_service_server::AdminService},
+    telemetry::logs::Logs,
 };
+use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 /// The service.
-pub struct Admin {}
+pub struct Admin {
+    /// What the server said.
+    pub logs: Arc<Logs>,
+    /// Where streams count.
+    pub feed: Arc<Feed>,
+    /// Cancelled at the end of a drain: streams end.
+    pub ending: CancellationToken,
+}
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -46,8 +59,13 @@ impl AdminService for Admin {
         todo()
     }
 
-    async fn tail_logs(&self, _: Request<proto::TailLogsRequest>) -> Answer<Self::TailLogsStream> {
-        todo()
+    async fn tail_logs(
+        &self,
+        request: Request<proto::TailLogsRequest>,
+    ) -> Answer<Self::TailLogsStream> {
+        logs::tail(self, identity(&request), request.into_inner())
+            .map(Response::new)
+            .map_err(|refusal| status(&refusal))
     }
 
     async fn list_channels(

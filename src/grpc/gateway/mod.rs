@@ -10,7 +10,7 @@ mod control;
 mod reads;
 mod streams;
 
-use super::{handover::Handed, identity, status::status};
+use super::{facts, handover::Handed, identity, observe::CallFacts, status::status};
 use crate::{
     clock,
     domain::{
@@ -57,6 +57,7 @@ pub struct Gateway {
 struct Call<'a> {
     gateway: &'a Gateway,
     identity: Arc<Identity>,
+    facts: Arc<CallFacts>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -99,6 +100,7 @@ impl Call<'_> {
     where
         R: prost::Message + Clone + 'static,
     {
+        self.facts.about(&key);
         let request = if request_id.is_empty() {
             None
         } else {
@@ -190,6 +192,7 @@ impl Gateway {
         Call {
             gateway: self,
             identity: identity(request),
+            facts: facts(request),
         }
     }
 }

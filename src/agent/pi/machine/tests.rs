@@ -52,6 +52,7 @@ impl Replay {
             attachments: vec![],
             memory_context: String::new(),
             user_messages_before: 0,
+            trace_context: String::new(),
         });
         self.pump();
     }
