@@ -4,6 +4,8 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod live;
+
 use crate::{
     agent::{
         Driver,
@@ -12,10 +14,14 @@ use crate::{
         process::ProcessHost,
     },
     clock,
-    config::{AgentConfig, Config, DriverKind},
+    config::{AgentConfig, Config, DriverKind, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
+    grpc::{
+        admin::{Admin, AgentFacts, ServerFacts},
+        gateway::Gateway,
+        layers,
+    },
     listener::{Listener, ListenerOptions, Serving},
     proto,
     session::{
@@ -27,6 +33,8 @@ use crate::{
     telemetry::{Telemetry, metrics, scrape},
 };
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use live::Rooms;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
@@ -41,7 +49,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -80,6 +88,8 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    live: Arc<LiveConfig>,
+    facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
 }
@@ -113,10 +123,16 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
-                .context("can't open the store")?,
-        );
+        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+            .context("can't open the store")?;
+        let facts = ServerFacts {
+            start_time: clock::now(),
+            store_id: store.store_id(),
+            agents: agent_facts(&config, &drivers),
+        };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let kept = store.settings().await.context("can't read the settings")?;
+        let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
@@ -149,6 +165,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            live,
+            facts,
             _lock: lock,
         })
     }
@@ -177,10 +195,15 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            live,
+            facts,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
         let ending = CancellationToken::new();
+        let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
+            &live.current().config,
+        )));
         let gateway = Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -188,16 +211,27 @@ impl App {
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
             default_agent: config.default_agent.clone(),
-            turn_timeout: config.turn_timeout,
+            settings: settings.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let admin = Admin {
-            logs: telemetry.logs,
+            live: live.clone(),
+            updating: Mutex::default(),
+            store: store.clone(),
             feed: feed.clone(),
+            registry: registry.clone(),
+            facts,
+            logs: telemetry.logs,
             ending: ending.clone(),
         };
+        let rooms = Rooms {
+            feed: feed.clone(),
+            gateway: settings,
+            log_filter: telemetry.log_filter,
+        };
+        tokio::spawn(rooms.follow(live.subscribe()));
         let router = router(gateway, admin, health_service)?;
         let address = listener.local_addr();
         let serving = listener.serve(move |_| router.clone());
@@ -218,6 +252,7 @@ impl App {
             }
         }
 
+        let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
@@ -447,6 +482,17 @@ fn rules(
         history_retention: config.history_retention,
         disk_reserve: config.disk_reserve.0,
     })
+}
+
+fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+    let facts = config.agents.iter().filter_map(|(name, agent)| {
+        Some(AgentFacts {
+            name: name.clone(),
+            driver: agent.driver.name(),
+            capabilities: drivers.get(name)?.capabilities(),
+        })
+    });
+    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

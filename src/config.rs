@@ -5,6 +5,7 @@
 //! place where it stands, before anything is opened. Values of `environment` are secrets and are never shown.
 
 mod checks;
+pub mod live;
 mod load;
 mod setting;
 
@@ -205,6 +206,15 @@ pub struct ConfigError {
     pub place: String,
     /// What is wrong, for people.
     pub problem: String,
+}
+
+// === impl Key ===
+
+impl<T> Key<T> {
+    /// The value of an owner, as TOML; secrets replaced.
+    pub fn toml(&self, owner: &T) -> String {
+        (self.toml)(owner)
+    }
 }
 
 // === impl Config ===

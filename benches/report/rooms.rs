@@ -8,6 +8,7 @@ use super::{
     producer::{self, Command, SESSION_KEY},
     seed,
 };
+use arc_swap::ArcSwap;
 use quarterdeck::{
     clock,
     domain::{
@@ -16,7 +17,10 @@ use quarterdeck::{
         turn::Turn,
     },
     feed::{Feed, FeedOptions, Pushed, Tail},
-    grpc::{gateway::Gateway, layers},
+    grpc::{
+        gateway::{Gateway, GatewaySettings},
+        layers,
+    },
     listener::{Listener, ListenerOptions},
     proto::gateway_service_server::GatewayServiceServer,
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
@@ -68,7 +72,9 @@ pub async fn serve(data: &Path) {
         disconnects: Disconnects::new(store.clone(), registry, Handle::current()),
         cwd_roots: Arc::default(),
         default_agent: seed::AGENT.into(),
-        turn_timeout: Duration::from_secs(3600),
+        settings: Arc::new(ArcSwap::from_pointee(GatewaySettings {
+            turn_timeout: Duration::from_secs(3600),
+        })),
         ending: CancellationToken::new(),
     };
     let routes = tonic::service::Routes::from(axum::Router::new())

@@ -63,6 +63,14 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// List a session's waiting turns, or change them.
     Queue(QueueArgs),
+    /// Tell what runs at the address: version, agents, limits.
+    Server(ClientArgs),
+    /// Read or change the configuration of a running server. What is changed stays so over restarts.
+    Config(ConfigKeysArgs),
+    /// List who is connected and listens.
+    Channels(ChannelsArgs),
+    /// Tell every listening client to read again what it keeps, and let agents begin afresh.
+    Reload(ReloadArgs),
     /// Copy the data directory, also while its server runs.
     Backup(BackupArgs),
     /// Make a data directory from a backup. It must hold no store yet. Every log gets a new id, so that readers notice.
@@ -353,6 +361,61 @@ pub(crate) struct QueueArgs {
     /// New place: waiting turns ahead of it
     #[arg(long, requires = "update", group = "edit")]
     pub(crate) position: Option<i32>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigKeysArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print keys as they are now; all that may be read where none is named
+    Get {
+        /// Names of keys
+        #[arg(value_name = "KEY")]
+        keys: Vec<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Change keys, all of them or none
+    Set {
+        /// Keys and their new values
+        #[arg(value_name = "KEY=VALUE", value_parser = pair, required = true)]
+        values: Vec<(String, String)>,
+        /// Only check
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Take changes back: the keys are as file, environment and flags say
+    Clear {
+        /// Names of keys
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChannelsArgs {
+    /// Only those that listen to this session
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// Why, for people
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

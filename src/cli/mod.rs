@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, and one line of failure with its exit code.
 
+mod admin;
 mod arguments;
 mod chat;
 mod failure;
@@ -64,6 +65,10 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Server(arguments) => wait(admin::server(arguments)),
+        Verb::Config(arguments) => wait(admin::config(arguments)),
+        Verb::Channels(arguments) => wait(admin::channels(arguments)),
+        Verb::Reload(arguments) => wait(admin::reload(arguments)),
     }
 }
 

@@ -42,11 +42,12 @@ pub(super) fn otlp_endpoint(value: &str) -> Result<(), String> {
         Err("this program was built without the feature otlp and sends no spans".into())
     } else if value
         .parse::<http::Uri>()
-        .is_ok_and(|uri| uri.scheme_str() == Some("http"))
+        .is_ok_and(|uri| uri.scheme_str() == Some("http") && !value.contains('@'))
     {
         Ok(())
     } else {
-        Err(format!("expected http://HOST:PORT, found `{value}`"))
+        // Not repeated: it may hold a password.
+        Err("expected http://HOST:PORT, without a user".into())
     }
 }
 

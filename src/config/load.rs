@@ -197,51 +197,8 @@ impl Loader {
 
     /// Checks that look at several keys.
     pub(super) fn finish(mut self) -> Result<Config, ConfigErrors> {
-        let config = &self.config;
-        let mut problems = Vec::new();
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            problems.push((
-                "listen".to_owned(),
-                format!(
-                    "{} is reachable from other machines, and this server has no encryption or authentication of its own; \
-                     listen on 127.0.0.1, or put a proxy in front that has both and set insecure_behind_proxy = true",
-                    config.listen
-                ),
-            ));
-        }
-        if let Some(address) = config.metrics_listen
-            && !address.ip().is_loopback()
-            && !config.metrics_anywhere
-        {
-            problems.push((
-                "metrics_listen".to_owned(),
-                format!(
-                    "{address} is reachable from other machines, and metrics are told to whoever asks; listen on \
-                     127.0.0.1, or keep strangers out by other means and set metrics_anywhere = true"
-                ),
-            ));
-        }
-        if !config.agents.contains_key(&config.default_agent) {
-            let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
-            problems.push((
-                "default_agent".to_owned(),
-                format!(
-                    "no agent is called `{}`; there are: {}",
-                    config.default_agent,
-                    names.join(", ")
-                ),
-            ));
-        }
-        if config.max_awake_agents < config.max_running_turns {
-            problems.push((
-                "max_awake_agents".to_owned(),
-                format!(
-                    "must be at least max_running_turns ({}), for a running turn holds its agent awake",
-                    config.max_running_turns
-                ),
-            ));
-        }
-        for name in config.agents.keys() {
+        let mut problems = together(&self.config);
+        for name in self.config.agents.keys() {
             let (agent, driver) = (format!("agents.{name}"), format!("agents.{name}.driver"));
             if self.places.contains_key(&agent) && !self.places.contains_key(&driver) {
                 problems.push((agent, "needs a `driver`: echo or pi".into()));
@@ -262,6 +219,54 @@ impl Loader {
     }
 }
 
+/// What is wrong with values that are each in their bounds: keys and problems.
+pub(super) fn together(config: &Config) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
+        problems.push((
+                "listen".to_owned(),
+                format!(
+                    "{} is reachable from other machines, and this server has no encryption or authentication of its own; \
+                     listen on 127.0.0.1, or put a proxy in front that has both and set insecure_behind_proxy = true",
+                    config.listen
+                ),
+            ));
+    }
+    if let Some(address) = config.metrics_listen
+        && !address.ip().is_loopback()
+        && !config.metrics_anywhere
+    {
+        problems.push((
+            "metrics_listen".to_owned(),
+            format!(
+                "{address} is reachable from other machines, and metrics are told to whoever asks; listen on \
+                 127.0.0.1, or keep strangers out by other means and set metrics_anywhere = true"
+            ),
+        ));
+    }
+    if !config.agents.contains_key(&config.default_agent) {
+        let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
+        problems.push((
+            "default_agent".to_owned(),
+            format!(
+                "no agent is called `{}`; there are: {}",
+                config.default_agent,
+                names.join(", ")
+            ),
+        ));
+    }
+    if config.max_awake_agents < config.max_running_turns {
+        problems.push((
+            "max_awake_agents".to_owned(),
+            format!(
+                "must be at least max_running_turns ({}), for a running turn holds its agent awake",
+                config.max_running_turns
+            ),
+        ));
+    }
+    problems
+}
+
 /// Entries as they stand in the file; the table itself sorts them by name.
 fn in_order<'t, 'i>(
     table: &'t toml::de::DeTable<'i>,
@@ -278,7 +283,12 @@ fn variable_place(name: &str) -> String {
     format!("variable {VARIABLE_PREFIX}{name}")
 }
 
-fn apply_key<T>(keys: &[Key<T>], owner: &mut T, name: &str, raw: &Raw) -> Result<(), String> {
+pub(super) fn apply_key<T>(
+    keys: &[Key<T>],
+    owner: &mut T,
+    name: &str,
+    raw: &Raw,
+) -> Result<(), String> {
     let Some(key) = keys.iter().find(|key| key.name == name) else {
         return Err("there is no such key; `quarterdeck print-config --default` shows all".into());
     };

@@ -354,8 +354,15 @@ macro_rules! words {
             }
 
             fn write(&self) -> String {
+                quoted(self.name())
+            }
+        }
+
+        impl $type {
+            /// The word that stands for it.
+            pub fn name(&self) -> &'static str {
                 match self {
-                    $($value => quoted($word),)+
+                    $($value => $word,)+
                 }
             }
         }

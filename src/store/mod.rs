@@ -629,6 +629,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Attachment, Refusal>;
     /// How many sessions there are; for metrics.
     async fn session_count(&self) -> Result<i64, Refusal>;
+    /// What UpdateConfig has set: keys and values.
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
+    /// Replaces all of that.
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.

@@ -34,6 +34,7 @@ use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt, filter_fn},
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -55,16 +56,22 @@ pub struct TelemetryOptions<'a> {
 }
 
 /// What was set up.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Telemetry {
     /// The newest records.
     pub logs: Arc<Logs>,
+    /// What is logged.
+    pub log_filter: LogFilter,
     /// What was measured, where it is.
     pub metrics: Option<PrometheusHandle>,
     /// Sends what is left of the spans at the end.
     #[cfg(feature = "otlp")]
     pub exporter: Option<otlp::Exporter>,
 }
+
+/// Changes what is logged while the server runs.
+#[derive(Clone)]
+pub struct LogFilter(Arc<dyn Fn(&str) + Send + Sync>);
 
 /// Why logs can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -96,11 +103,21 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
         otlp_endpoint,
     } = *options;
     let logs = Arc::new(Logs::default());
-    let kept = EnvFilter::try_new(log)?
-        .or(filter_fn(of_ours))
-        .and(filter_fn(no_transport));
+    let (shown, show) = reload::Layer::new(EnvFilter::try_new(log)?);
+    let (kept, keep) = reload::Layer::new(EnvFilter::try_new(log)?);
+    let kept = kept.or(filter_fn(of_ours)).and(filter_fn(no_transport));
+    let log_filter = LogFilter(Arc::new(move |log| {
+        let set = || {
+            show.reload(EnvFilter::try_new(log)?)?;
+            keep.reload(EnvFilter::try_new(log)?)?;
+            Ok::<(), Box<dyn std::error::Error>>(())
+        };
+        if let Err(problem) = set() {
+            tracing::error!(%problem, "what is logged could not be changed");
+        }
+    }));
     let subscriber = tracing_subscriber::registry()
-        .with(RecordLayer(Stderr::new(format)).with_filter(EnvFilter::try_new(log)?))
+        .with(RecordLayer(Stderr::new(format)).with_filter(shown))
         .with(RecordLayer(logs.clone()).with_filter(kept));
     #[cfg(feature = "otlp")]
     let (subscriber, exporter) = {
@@ -115,10 +132,20 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
     let metrics = metrics.then(metrics::install).transpose()?;
     Ok(Telemetry {
         logs,
+        log_filter,
         metrics,
         #[cfg(feature = "otlp")]
         exporter,
     })
+}
+
+// === impl LogFilter ===
+
+impl LogFilter {
+    /// Takes a filter that the configuration has checked.
+    pub fn set(&self, log: &str) {
+        (self.0)(log);
+    }
 }
 
 // === impl Telemetry ===

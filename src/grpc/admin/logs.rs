@@ -20,7 +20,6 @@ use crate::{
     },
     wire::{encode, parse::Fields},
 };
-use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -54,11 +53,11 @@ enum Start {
 
 pub(super) fn tail(
     admin: &Admin,
-    identity: Arc<Identity>,
+    identity: &Identity,
     request: proto::TailLogsRequest,
 ) -> Result<ReceiverStream<Result<proto::LogRecord, Status>>, Refusal> {
     let follow = !request.no_follow;
-    let (filter, start) = parse(&identity, request)?;
+    let (filter, start) = parse(identity, request)?;
     let permit = admin.feed.stream_permit()?;
     let logs = admin.logs.clone();
     let kind = filter.kind();

@@ -1,30 +1,78 @@
 //! `AdminService`: who may call, how the server is set, what it says, who is connected.
 
+mod config;
+mod info;
 mod logs;
+mod reload;
 
 use super::{identity, status::status};
 use crate::{
-    domain::refusal::Refusal,
+    agent::Capabilities,
+    config::live::LiveConfig,
+    domain::{ids::Time, refusal::Refusal},
     feed::Feed,
     proto::{self, admin_service_server::AdminService},
+    session::registry::Registry,
+    store::Store,
     telemetry::logs::Logs,
 };
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 /// The service.
 pub struct Admin {
+    /// How the server is set.
+    pub live: Arc<LiveConfig>,
+    /// One UpdateConfig at a time: what is checked is what is kept.
+    pub updating: Mutex<()>,
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The events.
+    pub feed: Arc<Feed>,
+    /// Who is awake.
+    pub registry: Arc<Registry>,
+    /// What never changes while the server runs.
+    pub facts: ServerFacts,
     /// What the server said.
     pub logs: Arc<Logs>,
-    /// Where streams count.
-    pub feed: Arc<Feed>,
     /// Cancelled at the end of a drain: streams end.
     pub ending: CancellationToken,
 }
 
+/// What never changes while the server runs.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// When it was started.
+    pub start_time: Time,
+    /// Names the store.
+    pub store_id: Uuid,
+    /// Every configured agent.
+    pub agents: Vec<AgentFacts>,
+}
+
+/// A configured agent.
+#[derive(Clone, Debug)]
+pub struct AgentFacts {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: &'static str,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
 type Answer<T> = Result<Response<T>, Status>;
+
+/// Gives a handler's result to tonic.
+fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
+    result
+        .map(Response::new)
+        .map_err(|refusal| status(&refusal))
+}
 
 fn todo<T>() -> Answer<T> {
     Err(status(&Refusal::MethodUnknown))
@@ -38,7 +86,7 @@ impl AdminService for Admin {
         &self,
         _: Request<proto::GetServerInfoRequest>,
     ) -> Answer<proto::GetServerInfoResponse> {
-        todo()
+        answer(Ok(self.server_info()))
     }
 
     async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Answer<proto::WhoAmIResponse> {
@@ -47,25 +95,24 @@ impl AdminService for Admin {
 
     async fn get_config(
         &self,
-        _: Request<proto::GetConfigRequest>,
+        request: Request<proto::GetConfigRequest>,
     ) -> Answer<proto::GetConfigResponse> {
-        todo()
+        answer(self.config(request.into_inner()))
     }
 
     async fn update_config(
         &self,
-        _: Request<proto::UpdateConfigRequest>,
+        request: Request<proto::UpdateConfigRequest>,
     ) -> Answer<proto::UpdateConfigResponse> {
-        todo()
+        answer(self.update(request.into_inner()).await)
     }
 
     async fn tail_logs(
         &self,
         request: Request<proto::TailLogsRequest>,
     ) -> Answer<Self::TailLogsStream> {
-        logs::tail(self, identity(&request), request.into_inner())
-            .map(Response::new)
-            .map_err(|refusal| status(&refusal))
+        let identity = identity(&request);
+        answer(logs::tail(self, &identity, request.into_inner()))
     }
 
     async fn list_channels(
@@ -77,9 +124,10 @@ impl AdminService for Admin {
 
     async fn broadcast_reload(
         &self,
-        _: Request<proto::BroadcastReloadRequest>,
+        request: Request<proto::BroadcastReloadRequest>,
     ) -> Answer<proto::BroadcastReloadResponse> {
-        todo()
+        let identity = identity(&request);
+        answer(self.reload(&identity, request.into_inner()))
     }
 
     async fn create_api_key(

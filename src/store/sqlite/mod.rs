@@ -22,6 +22,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sessions;
+mod settings;
 mod turns;
 mod writer;
 
@@ -45,6 +46,7 @@ use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -415,6 +417,16 @@ impl Store for SqliteStore {
             Ok(connection.query_row(count, [], |row| row.get(0))?)
         })
         .await
+    }
+
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.read(|connection, _| settings::all(connection)).await
+    }
+
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| settings::replace(unit, &settings))
+            .await
     }
 
     async fn ping(&self) -> Result<(), Refusal> {
