@@ -7,10 +7,12 @@
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
 
 mod follow;
+mod logs;
 mod run;
 mod sessions;
 
 pub use follow::{Cut, Resync, Start, Update};
+pub use logs::{LogReader, LogUpdate};
 
 use crate::{
     domain::limits,

@@ -6,6 +6,7 @@ mod chat;
 mod failure;
 mod follow;
 mod local;
+mod logs;
 mod output;
 mod render;
 mod send;
@@ -65,6 +66,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Logs(arguments) => wait(logs::logs(arguments)),
         Verb::Server(arguments) => wait(admin::server(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),
