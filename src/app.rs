@@ -11,10 +11,11 @@ use crate::{
         Driver,
         echo::Echo,
         pi::{PiDriver, PiOptions},
-        process::ProcessHost,
+        process::{ProcessHost, ProcessLimits},
     },
+    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind, live::LiveConfig},
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
     grpc::{
@@ -22,7 +23,7 @@ use crate::{
         gateway::Gateway,
         layers,
     },
-    listener::{Listener, ListenerOptions, Serving},
+    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -66,6 +67,9 @@ const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// The unix socket in the data directory.
+const SOCKET_FILE: &str = "quarterdeck.sock";
+
 /// Another server holds the data directory.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in use by another quarterdeck server (process {holder}); stop it, or choose another --data-dir", directory.display())]
@@ -88,6 +92,8 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    keys: Arc<Keys>,
+    auth: Arc<Auth>,
     live: Arc<LiveConfig>,
     facts: ServerFacts,
     /// Held until the process ends.
@@ -102,21 +108,15 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front does both",
-                config.listen
-            );
-        }
+        config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
-        let listener = Listener::bind(ListenerOptions {
-            address: config.listen,
-            max_connections: config.max_connections,
-            serve_threads: config.serve_threads.0,
-        })
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = Listener::bind(listener_options(&config))
+            .await?
+            .with_bounds(Bounds {
+                age: config.connection_age_max,
+                age_grace: config.connection_age_grace,
+                ..Bounds::default()
+            });
         let metrics_listener = metrics_listener(&config).await?;
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
@@ -136,6 +136,19 @@ impl App {
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        let pepper = secret_files::pepper(&config.data_dir)?;
+        let keys = Arc::new(
+            Keys::load(store.clone(), &pepper)
+                .await
+                .context("can't load the API keys")?,
+        );
+        let auth = if config.no_auth {
+            warn!("no_auth: every caller is the local user and may do everything");
+            Auth::open()
+        } else {
+            first_start::make_first_key(&keys, &config.data_dir).await?;
+            Auth::Required(Credentials { keys: keys.clone() })
+        };
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -165,6 +178,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth: Arc::new(auth),
             live,
             facts,
             _lock: lock,
@@ -176,13 +191,13 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    /// Serves until `shutdown` comes, then drains. `ready` is called with the address when calls are accepted.
     ///
     /// # Errors
     /// A part of the gateway that failed.
     pub async fn run(
         self,
-        ready: impl FnOnce(SocketAddr),
+        ready: impl FnOnce(&str),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self {
@@ -195,6 +210,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth,
             live,
             facts,
             _lock,
@@ -223,6 +240,7 @@ impl App {
             feed: feed.clone(),
             registry: registry.clone(),
             facts,
+            keys: keys.clone(),
             logs: telemetry.logs,
             ending: ending.clone(),
         };
@@ -232,18 +250,23 @@ impl App {
             log_filter: telemetry.log_filter,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
-        let router = router(gateway, admin, health_service)?;
-        let address = listener.local_addr();
+        let routes = routes(gateway, admin, health_service, config.reflection)?;
+        let router = layers::layered(routes, auth);
+        let url = listener.url();
+        let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
         let _metrics = metrics_listener
             .zip(telemetry.metrics)
-            .map(|(listener, handle)| serve_metrics(listener, handle, &config, store.clone()));
+            .map(|(listener, handle)| serve_metrics(listener, handle, store.clone()));
         let mut registry_task = tokio::spawn(registry_task.run());
-        info!(%address, "accepting calls");
-        ready(address);
+        let house = keys.clone();
+        let house = tokio::spawn(async move { house.keep_house().await });
+        let unix = unix.map(|path| path.display().to_string());
+        info!(url, unix, "accepting calls");
+        ready(&url);
         tokio::select! {
             () = shutdown => {}
             ended = &mut registry_task => {
@@ -276,6 +299,8 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -287,7 +312,7 @@ impl App {
     }
 }
 
-fn router(
+fn routes(
     gateway: Gateway,
     admin: Admin,
     health: impl tonic::codegen::Service<
@@ -300,6 +325,7 @@ fn router(
     + Send
     + Sync
     + 'static,
+    reflection: bool,
 ) -> anyhow::Result<axum::Router> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -312,36 +338,43 @@ fn router(
     let service = GatewayServiceServer::new(gateway)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = tonic::service::Routes::from(axum::Router::new())
+    let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
-        .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(health);
+    if reflection {
+        routes = routes
+            .add_service(descriptors().build_v1()?)
+            .add_service(descriptors().build_v1alpha()?);
+    }
+    Ok(routes.into_axum_router())
+}
+
+/// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
+    let (_lock, _) = take_data_directory(&config.data_dir)?;
+    first_start::make_another_key(&config.data_dir)
 }
 
 async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     let Some(address) = config.metrics_listen else {
         return Ok(None);
     };
-    let listener = Listener::bind(ListenerOptions {
+    let options = ListenerOptions {
         address,
+        allowed_hosts: config.allowed_hosts.clone(),
         max_connections: scrape::MAX_CONNECTIONS,
-        serve_threads: 1,
-    })
-    .await
-    .with_context(|| format!("can't listen on {address} (metrics_listen)"))?;
-    Ok(Some(listener))
+        ..ListenerOptions::default()
+    };
+    let listener = Listener::bind(options).await;
+    listener.map(Some).context("metrics_listen")
 }
 
 /// Tells metrics until the answer is dropped.
-fn serve_metrics(
-    listener: Listener,
-    handle: PrometheusHandle,
-    config: &Config,
-    store: Arc<dyn Store>,
-) -> Serving {
+fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn Store>) -> Serving {
     let address = listener.local_addr();
     let sample = move || {
         let store = store.clone();
@@ -352,7 +385,7 @@ fn serve_metrics(
             }
         }
     };
-    let router = scrape::router(handle.clone(), config.metrics_anywhere, sample);
+    let router = scrape::router(handle.clone(), sample);
     let serving = listener.serve(move |_| router.clone());
     for runtime in serving.runtimes() {
         runtime.spawn(scrape::upkeep(handle.clone()));
@@ -411,6 +444,38 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
     Ok((lock, mark))
 }
 
+fn listener_options(config: &Config) -> ListenerOptions {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            client_required: config.tls_client_required,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    let unix = match &config.listen_unix {
+        SocketPath::Auto => Some(UnixOptions {
+            path: config.data_dir.join(SOCKET_FILE),
+            by_default: true,
+        }),
+        SocketPath::None => None,
+        SocketPath::At(path) => Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+    };
+    ListenerOptions {
+        address: config.listen,
+        tls,
+        unix,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        serve_threads: config.serve_threads.0,
+    }
+}
+
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
 }
@@ -434,6 +499,12 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                     start_timeout: agent.start_timeout,
                     dialog_timeout: agent.dialog_timeout,
                     stop_grace: PI_STOP_GRACE,
+                    limits: ProcessLimits {
+                        processes: agent.max_processes,
+                        open_files: agent.max_open_files,
+                        file_bytes: agent.max_file_bytes.0,
+                        memory_bytes: agent.max_memory_bytes.0,
+                    },
                 },
                 host.clone(),
             )),

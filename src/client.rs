@@ -21,6 +21,7 @@ use crate::{
         gateway_service_client::GatewayServiceClient,
     },
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     sync::{
         Arc,
@@ -54,8 +55,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub struct ClientOptions {
     /// `http://HOST:PORT`, or only `HOST:PORT`.
     pub address: String,
-    /// Sent as a bearer token, for whoever in front of the server asks for one.
-    pub key: Option<String>,
+    /// The API key or other token that calls carry.
+    pub key: Option<SecretString>,
     /// How long a call is repeated while the server is away.
     pub patience: Duration,
 }
@@ -205,10 +206,7 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let bearer = key
-            .map(|key| format!("Bearer {key}").parse())
-            .transpose()
-            .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+        let bearer = key.map(|key| bearer(&key)).transpose()?;
         let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
         let gateway = GatewayServiceClient::new(service.clone())
             .max_decoding_message_size(ANSWER_MAX_BYTES)
@@ -293,6 +291,15 @@ pub fn connection_lost(status: &Status) -> bool {
         | Code::Unauthenticated => false,
     };
     by_transport && reason(status).is_empty()
+}
+
+/// The header's value; never shown where requests are.
+fn bearer(key: &SecretString) -> Result<MetadataValue<Ascii>, BadOptions> {
+    let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", key.expose_secret())
+        .parse()
+        .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 fn identify(request_id: &mut String) {

@@ -34,7 +34,14 @@ const SHOWN: &[&str] = &[
     "listen",
     "default_agent",
     "primary_session",
+    "tls_client_required",
+    "no_auth",
+    "reflection",
+    "allowed_hosts",
     "max_connections",
+    "max_connections_per_address",
+    "connection_age_max",
+    "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
     "log_format",
@@ -45,7 +52,13 @@ const SHOWN: &[&str] = &[
 
 /// Keys that are shown to nobody; each key stands in one of the lists.
 #[cfg(test)]
-const HIDDEN: &[&str] = &["data_dir"];
+const HIDDEN: &[&str] = &[
+    "data_dir",
+    "listen_unix",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+];
 
 /// What UpdateConfig has set: keys and values, as they would stand in variables.
 pub type Overrides = BTreeMap<String, String>;

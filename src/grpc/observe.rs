@@ -7,7 +7,7 @@
 use super::methods::{self, METHODS, Method};
 use crate::{
     domain::{access::Identity, ids::SessionKey},
-    listener::PeerAddress,
+    listener::Peer,
     telemetry::{
         audit::{self, Audited, audit},
         metrics::CALL_DURATION,
@@ -20,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use metrics::Histogram;
 use std::{
-    net::IpAddr,
+    fmt::Display,
     pin::Pin,
     sync::{Arc, LazyLock, OnceLock},
     task::{Context, Poll, ready},
@@ -44,7 +44,7 @@ struct Call {
     /// Of the method, in the table.
     place: usize,
     facts: Arc<CallFacts>,
-    peer: Option<IpAddr>,
+    peer: Option<Arc<Peer>>,
     began: Instant,
     /// False once the audit record is written, or none is due.
     to_audit: bool,
@@ -73,11 +73,10 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     let facts = Arc::new(CallFacts::begin(method, request.headers()));
-    let peer = request.extensions().get::<PeerAddress>();
     let mut call = Call {
         method,
         place,
-        peer: peer.map(|PeerAddress(address)| address.ip()),
+        peer: request.extensions().get().cloned(),
         facts: facts.clone(),
         began: Instant::now(),
         to_audit: method.mutates,
@@ -175,7 +174,7 @@ impl Call {
             session_key: session_key.map_or("", SessionKey::as_str),
             outcome,
             reason,
-            peer: self.peer,
+            peer: self.peer.as_deref().map(|peer| peer as &dyn Display),
             trace_id: &self.facts.trace.trace_id_text(),
             duration: self.began.elapsed(),
         });

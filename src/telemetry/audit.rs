@@ -4,7 +4,7 @@
 //! out): such calls are counted, see `telemetry::metrics`.
 
 use crate::domain::access::{Credential, Identity};
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 /// Target of every audit record.
 pub const TARGET: &str = "audit";
@@ -12,7 +12,7 @@ pub const TARGET: &str = "audit";
 pub const OK: &str = "ok";
 
 /// A mutating call and what became of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Audited<'a> {
     /// Who called, and with what.
     pub identity: &'a Identity,
@@ -25,7 +25,7 @@ pub struct Audited<'a> {
     /// `ErrorInfo.reason` of a refusal; empty where there was none.
     pub reason: &'a str,
     /// Where it came from, where that is known.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<&'a dyn fmt::Display>,
     /// Trace that it belongs to.
     pub trace_id: &'a str,
     /// Time until the outcome was known.
