@@ -30,7 +30,7 @@ use crate::{
         layers::{self, Gate},
         web,
     },
-    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -38,10 +38,12 @@ use crate::{
         registry::{Registry, RegistryOptions, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+    telemetry::{Telemetry, metrics, scrape},
 };
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use live::Rooms;
+use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -90,7 +92,10 @@ pub struct DataDirectoryLocked {
 /// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
 pub struct App {
     config: Config,
+    telemetry: Telemetry,
     listener: Listener,
+    /// Where metrics are told.
+    metrics_listener: Option<Listener>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     registry: Arc<Registry>,
@@ -111,7 +116,7 @@ impl App {
     ///
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
         config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
         let listener = Listener::bind(listener_options(&config))
@@ -121,6 +126,7 @@ impl App {
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
             });
+        let metrics_listener = metrics_listener(&config).await?;
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -173,7 +179,9 @@ impl App {
         let registry_task = RegistryTask::new(registry.clone(), workshop, options);
         Ok(Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -203,7 +211,9 @@ impl App {
     ) -> anyhow::Result<()> {
         let Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -246,10 +256,13 @@ impl App {
             facts,
             keys: keys.clone(),
             channels: channels.clone(),
+            logs: telemetry.logs,
+            ending: ending.clone(),
         };
         let rooms = Rooms {
             feed: feed.clone(),
             gateway: settings,
+            log_filter: telemetry.log_filter,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
@@ -265,6 +278,9 @@ impl App {
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
+        let _metrics = metrics_listener
+            .zip(telemetry.metrics)
+            .map(|(listener, handle)| serve_metrics(listener, handle, store.clone()));
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
         let house = tokio::spawn(async move {
@@ -397,6 +413,41 @@ fn pages(config: &Config) -> anyhow::Result<web::Pages> {
 pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     let (_lock, _) = take_data_directory(&config.data_dir)?;
     first_start::make_another_key(&config.data_dir)
+}
+
+async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let Some(address) = config.metrics_listen else {
+        return Ok(None);
+    };
+    let options = ListenerOptions {
+        address,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: scrape::MAX_CONNECTIONS,
+        ..ListenerOptions::default()
+    };
+    let listener = Listener::bind(options).await;
+    listener.map(Some).context("metrics_listen")
+}
+
+/// Tells metrics until the answer is dropped.
+fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn Store>) -> Serving {
+    let address = listener.local_addr();
+    let sample = move || {
+        let store = store.clone();
+        async move {
+            // A store that does not answer has other ways to say so; the newest number stands.
+            if let Ok(count) = store.session_count().await {
+                metrics::get().sessions.set(count as f64);
+            }
+        }
+    };
+    let router = scrape::router(handle.clone(), sample);
+    let serving = listener.serve(move |_| router.clone());
+    for runtime in serving.runtimes() {
+        runtime.spawn(scrape::upkeep(handle.clone()));
+    }
+    info!(%address, "telling metrics");
+    serving
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.

@@ -5,6 +5,7 @@ use crate::{
     config::{Config, live::Current},
     feed::Feed,
     grpc::gateway::GatewaySettings,
+    telemetry::LogFilter,
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(super) struct Rooms {
     pub(super) feed: Arc<Feed>,
     /// Defaults of calls.
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
+    /// What is logged.
+    pub(super) log_filter: LogFilter,
 }
 
 // === impl Rooms ===
@@ -33,7 +36,12 @@ impl Rooms {
     }
 
     fn apply(&self, config: &Config) {
-        let Self { feed, gateway } = self;
+        let Self {
+            feed,
+            gateway,
+            log_filter,
+        } = self;
+        log_filter.set(&config.log);
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
     }

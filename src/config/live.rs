@@ -46,6 +46,9 @@ const SHOWN: &[&str] = &[
     "insecure_behind_proxy",
     "reflection",
     "log_format",
+    "metrics_listen",
+    "metrics_anywhere",
+    "otlp_endpoint",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.

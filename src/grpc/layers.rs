@@ -1,5 +1,6 @@
-//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), who calls and
-//! whether it may, panics, and the errors that tonic makes itself, brought into the table of `status.rs`.
+//! What every gRPC call passes through, outermost first: what it leaves behind (`observe.rs`), the bounds of a call
+//! (content type, size, time), who calls and whether it may, panics, and the errors that tonic makes itself, brought into
+//! the table of `status.rs`.
 //!
 //! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
 //! The bounds of messages are kept by `request_body.rs`. How large a compressed one gets is known to tonic alone: the
@@ -9,6 +10,7 @@
 use super::{
     channels::{ChannelFacts, Channels, Open},
     handover,
+    observe::{CallFacts, observe},
     request_body::{Bounded, Room},
     status,
 };
@@ -22,6 +24,7 @@ use crate::{
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
     listener::Peer,
+    telemetry::metrics,
 };
 use axum::{
     Router,
@@ -123,6 +126,7 @@ pub fn layered(routes: Router, gate: Gate) -> Router {
         .route_layer(from_fn(move |request, next| {
             guard(request, next, room.clone(), gate.clone())
         }))
+        .route_layer(from_fn(observe))
         .fallback(unknown)
 }
 
@@ -203,9 +207,16 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let identity = match needs {
         Some((_, Needs::Nothing)) => None,
         Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
-            Some(auth.recognise(request.headers(), peer)?)
+            let identity = auth.recognise(request.headers(), peer);
+            Some(identity.inspect_err(|_| {
+                metrics::get().authentication_failures.increment(1);
+            })?)
         }
     };
+    if let (Some(facts), Some(identity)) = (request.extensions().get::<Arc<CallFacts>>(), &identity)
+    {
+        facts.recognised(identity);
+    }
     // Only now: who may not call is not told what there is.
     let (method, needs) = needs.ok_or(Refusal::MethodUnknown)?;
     if let Some(identity) = &identity {
