@@ -13,7 +13,12 @@ use crate::{
     },
     clock,
     config::{AgentConfig, Config, DriverKind},
-    domain::{access::Identity, ids::SessionKey, refusal::Refusal},
+    domain::{
+        access::Identity,
+        ids::SessionKey,
+        quotas::{LiveQuotas, Quota, Quotas},
+        refusal::Refusal,
+    },
     feed::{Feed, FeedOptions},
     grpc::{admin::Admin, gateway::Gateway, layers},
     listener::{Listener, ListenerOptions},
@@ -21,7 +26,7 @@ use crate::{
     session::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
-        registry::{Registry, RegistryOptions, RegistryTask},
+        registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
@@ -107,8 +112,10 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
+        let rules = rules(&config, &drivers)?;
+        let quotas = rules.quotas.clone();
         let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+            SqliteStore::open(&config.data_dir, rules, feed.clone())
                 .context("can't open the store")?,
         );
         for driver in drivers.values() {
@@ -128,11 +135,7 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let options = RegistryOptions {
-            max_running_turns: config.max_running_turns,
-            max_awake_agents: config.max_awake_agents,
-        };
-        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas);
         Ok(Self {
             config,
             listener,
@@ -381,13 +384,47 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
+        quotas: LiveQuotas::new(quotas(config)?),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,
         disk_reserve: config.disk_reserve.0,
+    })
+}
+
+/// The bounds that may change while the server runs.
+fn quotas(config: &Config) -> anyhow::Result<Quotas> {
+    let of = |sessions: u64, bytes: u64, max_running_turns, max_awake_agents| {
+        let count = |limit: u64| match limit {
+            0 => Ok(i64::MAX),
+            limit => i64::try_from(limit),
+        };
+        let width = |limit| if limit == 0 { usize::MAX } else { limit };
+        anyhow::Ok(Quota {
+            max_sessions: count(sessions)?,
+            max_queue_bytes: count(bytes)?,
+            max_running_turns: width(max_running_turns),
+            max_awake_agents: width(max_awake_agents),
+        })
+    };
+    Ok(Quotas {
+        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
+        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
+        max_sessions: i64::try_from(config.max_sessions)?,
+        max_running_turns: config.max_running_turns,
+        max_awake_agents: config.max_awake_agents,
+        principal: of(
+            config.principal_max_sessions,
+            config.principal_max_queue_bytes.0,
+            config.principal_max_running_turns,
+            config.principal_max_awake_agents,
+        )?,
+        tenant: of(
+            config.tenant_max_sessions,
+            config.tenant_max_queue_bytes.0,
+            config.tenant_max_running_turns,
+            config.tenant_max_awake_agents,
+        )?,
     })
 }
 
