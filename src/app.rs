@@ -4,24 +4,26 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod live;
+
 use crate::{
     agent::{
         Driver,
         echo::Echo,
         pi::{PiDriver, PiOptions},
-        process::ProcessHost,
+        process::{ProcessHost, ProcessLimits},
     },
+    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind},
-    domain::{
-        access::Identity,
-        ids::SessionKey,
-        quotas::{LiveQuotas, Quota, Quotas},
-        refusal::Refusal,
-    },
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
+    domain::{access::Identity, ids::SessionKey, quotas::LiveQuotas, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
-    listener::{Listener, ListenerOptions},
+    grpc::{
+        admin::{Admin, AgentFacts, ServerFacts},
+        gateway::Gateway,
+        layers,
+    },
+    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -31,6 +33,8 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -44,7 +48,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -60,6 +64,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// The unix socket in the data directory.
+const SOCKET_FILE: &str = "quarterdeck.sock";
 
 /// Another server holds the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +87,11 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    keys: Arc<Keys>,
+    auth: Arc<Auth>,
+    live: Arc<LiveConfig>,
+    quotas: LiveQuotas,
+    facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
 }
@@ -92,21 +104,15 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front does both",
-                config.listen
-            );
-        }
+        config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
-        let listener = Listener::bind(ListenerOptions {
-            address: config.listen,
-            max_connections: config.max_connections,
-            serve_threads: config.serve_threads.0,
-        })
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = Listener::bind(listener_options(&config))
+            .await?
+            .with_bounds(Bounds {
+                age: config.connection_age_max,
+                age_grace: config.connection_age_grace,
+                ..Bounds::default()
+            });
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -114,13 +120,32 @@ impl App {
         });
         let rules = rules(&config, &drivers)?;
         let quotas = rules.quotas.clone();
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules, feed.clone())
-                .context("can't open the store")?,
-        );
+        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
+            .context("can't open the store")?;
+        let facts = ServerFacts {
+            start_time: clock::now(),
+            store_id: store.store_id(),
+            agents: agent_facts(&config, &drivers),
+        };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let kept = store.settings().await.context("can't read the settings")?;
+        let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        let pepper = secret_files::pepper(&config.data_dir)?;
+        let keys = Arc::new(
+            Keys::load(store.clone(), &pepper)
+                .await
+                .context("can't load the API keys")?,
+        );
+        let auth = if config.no_auth {
+            warn!("no_auth: every caller is the local user and may do everything");
+            Auth::open()
+        } else {
+            first_start::make_first_key(&keys, &config.data_dir).await?;
+            Auth::Required(Credentials { keys: keys.clone() })
+        };
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -135,7 +160,7 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas.clone());
         Ok(Self {
             config,
             listener,
@@ -144,6 +169,11 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth: Arc::new(auth),
+            live,
+            quotas,
+            facts,
             _lock: lock,
         })
     }
@@ -153,13 +183,13 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    /// Serves until `shutdown` comes, then drains. `ready` is called with the address when calls are accepted.
     ///
     /// # Errors
     /// A part of the gateway that failed.
     pub async fn run(
         self,
-        ready: impl FnOnce(SocketAddr),
+        ready: impl FnOnce(&str),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self {
@@ -170,10 +200,18 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth,
+            live,
+            quotas,
+            facts,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
         let ending = CancellationToken::new();
+        let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
+            &live.current().config,
+        )));
         let gateway = Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -181,20 +219,40 @@ impl App {
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
             default_agent: config.default_agent.clone(),
-            turn_timeout: config.turn_timeout,
+            settings: settings.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
-        let address = listener.local_addr();
+        let admin = Admin {
+            live: live.clone(),
+            updating: Mutex::default(),
+            store: store.clone(),
+            feed: feed.clone(),
+            registry: registry.clone(),
+            facts,
+            keys: keys.clone(),
+        };
+        let rooms = Rooms {
+            feed: feed.clone(),
+            gateway: settings,
+            quotas,
+        };
+        tokio::spawn(rooms.follow(live.subscribe()));
+        let routes = routes(gateway, admin, health_service, config.reflection)?;
+        let router = layers::layered(routes, auth);
+        let url = listener.url();
+        let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
         let mut registry_task = tokio::spawn(registry_task.run());
-        info!(%address, "accepting calls");
-        ready(address);
+        let house = keys.clone();
+        let house = tokio::spawn(async move { house.keep_house().await });
+        let unix = unix.map(|path| path.display().to_string());
+        info!(url, unix, "accepting calls");
+        ready(&url);
         tokio::select! {
             () = shutdown => {}
             ended = &mut registry_task => {
@@ -203,6 +261,7 @@ impl App {
             }
         }
 
+        let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
@@ -226,6 +285,8 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -237,7 +298,7 @@ impl App {
     }
 }
 
-fn router(
+fn routes(
     gateway: Gateway,
     admin: Admin,
     health: impl tonic::codegen::Service<
@@ -250,6 +311,7 @@ fn router(
     + Send
     + Sync
     + 'static,
+    reflection: bool,
 ) -> anyhow::Result<axum::Router> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -262,13 +324,25 @@ fn router(
     let service = GatewayServiceServer::new(gateway)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = tonic::service::Routes::from(axum::Router::new())
+    let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
-        .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(health);
+    if reflection {
+        routes = routes
+            .add_service(descriptors().build_v1()?)
+            .add_service(descriptors().build_v1alpha()?);
+    }
+    Ok(routes.into_axum_router())
+}
+
+/// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
+    let (_lock, _) = take_data_directory(&config.data_dir)?;
+    first_start::make_another_key(&config.data_dir)
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
@@ -321,6 +395,38 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
     Ok((lock, mark))
 }
 
+fn listener_options(config: &Config) -> ListenerOptions {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            client_required: config.tls_client_required,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    let unix = match &config.listen_unix {
+        SocketPath::Auto => Some(UnixOptions {
+            path: config.data_dir.join(SOCKET_FILE),
+            by_default: true,
+        }),
+        SocketPath::None => None,
+        SocketPath::At(path) => Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+    };
+    ListenerOptions {
+        address: config.listen,
+        tls,
+        unix,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        serve_threads: config.serve_threads.0,
+    }
+}
+
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
 }
@@ -344,6 +450,12 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                     start_timeout: agent.start_timeout,
                     dialog_timeout: agent.dialog_timeout,
                     stop_grace: PI_STOP_GRACE,
+                    limits: ProcessLimits {
+                        processes: agent.max_processes,
+                        open_files: agent.max_open_files,
+                        file_bytes: agent.max_file_bytes.0,
+                        memory_bytes: agent.max_memory_bytes.0,
+                    },
                 },
                 host.clone(),
             )),
@@ -384,7 +496,7 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        quotas: LiveQuotas::new(quotas(config)?),
+        quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,
@@ -392,40 +504,15 @@ fn rules(
     })
 }
 
-/// The bounds that may change while the server runs.
-fn quotas(config: &Config) -> anyhow::Result<Quotas> {
-    let of = |sessions: u64, bytes: u64, max_running_turns, max_awake_agents| {
-        let count = |limit: u64| match limit {
-            0 => Ok(i64::MAX),
-            limit => i64::try_from(limit),
-        };
-        let width = |limit| if limit == 0 { usize::MAX } else { limit };
-        anyhow::Ok(Quota {
-            max_sessions: count(sessions)?,
-            max_queue_bytes: count(bytes)?,
-            max_running_turns: width(max_running_turns),
-            max_awake_agents: width(max_awake_agents),
+fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+    let facts = config.agents.iter().filter_map(|(name, agent)| {
+        Some(AgentFacts {
+            name: name.clone(),
+            driver: agent.driver.name(),
+            capabilities: drivers.get(name)?.capabilities(),
         })
-    };
-    Ok(Quotas {
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
-        max_running_turns: config.max_running_turns,
-        max_awake_agents: config.max_awake_agents,
-        principal: of(
-            config.principal_max_sessions,
-            config.principal_max_queue_bytes.0,
-            config.principal_max_running_turns,
-            config.principal_max_awake_agents,
-        )?,
-        tenant: of(
-            config.tenant_max_sessions,
-            config.tenant_max_queue_bytes.0,
-            config.tenant_max_running_turns,
-            config.tenant_max_awake_agents,
-        )?,
-    })
+    });
+    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

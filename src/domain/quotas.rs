@@ -65,6 +65,11 @@ impl LiveQuotas {
         **self.0.load()
     }
 
+    /// Puts others in their place, for all decisions from now on.
+    pub fn set(&self, quotas: Quotas) {
+        self.0.store(Arc::new(quotas));
+    }
+
     /// Changes them for all decisions from now on.
     pub fn change(&self, change: impl Fn(&mut Quotas)) {
         self.0.rcu(|now| {

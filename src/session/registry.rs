@@ -92,6 +92,13 @@ impl Registry {
         }
     }
 
+    /// Lets a tenant's agents begin their next turn with a fresh process; idle ones end now. Returns how many are awake.
+    pub fn reload(&self, tenant: &str) -> usize {
+        let handles = self.handles.lock().expect("no holder panics");
+        let of_tenant = handles.values().filter(|handle| handle.tenant == tenant);
+        of_tenant.map(|handle| handle.ask_to_reload()).count()
+    }
+
     /// No new turn starts from here on.
     pub fn begin_drain(&self) {
         self.drain.send_if_modified(|drain| {
@@ -241,7 +248,7 @@ impl RegistryTask {
         self.make_room(&owner);
         self.heads.enter(&owner);
         self.awake.insert(row, owner);
-        let handle = Arc::new(Handle::default());
+        let handle = Arc::new(Handle::new(session.tenant.clone()));
         handle.grant();
         self.registry
             .handles
