@@ -5,5 +5,6 @@ mod support;
 
 mod first_start;
 mod keys;
+mod ownership;
 mod scopes;
 mod world;
