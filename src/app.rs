@@ -20,6 +20,7 @@ use crate::{
         access::Identity,
         ids::SessionKey,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        quotas::LiveQuotas,
         refusal::Refusal,
     },
     feed::{Feed, FeedOptions},
@@ -35,7 +36,7 @@ use crate::{
     session::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
-        registry::{Registry, RegistryOptions, RegistryTask},
+        registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, metrics, scrape},
@@ -104,6 +105,7 @@ pub struct App {
     keys: Arc<Keys>,
     auth: Arc<Auth>,
     live: Arc<LiveConfig>,
+    quotas: LiveQuotas,
     facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
@@ -132,7 +134,9 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+        let rules = rules(&config, &drivers)?;
+        let quotas = rules.quotas.clone();
+        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
             start_time: clock::now(),
@@ -172,11 +176,7 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let options = RegistryOptions {
-            max_running_turns: config.max_running_turns,
-            max_awake_agents: config.max_awake_agents,
-        };
-        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas.clone());
         Ok(Self {
             config,
             telemetry,
@@ -190,6 +190,7 @@ impl App {
             keys,
             auth: Arc::new(auth),
             live,
+            quotas,
             facts,
             _lock: lock,
         })
@@ -222,6 +223,7 @@ impl App {
             keys,
             auth,
             live,
+            quotas,
             facts,
             _lock,
         } = self;
@@ -263,6 +265,7 @@ impl App {
             feed: feed.clone(),
             gateway: settings,
             log_filter: telemetry.log_filter,
+            quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
@@ -601,9 +604,7 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
+        quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,
