@@ -5,14 +5,21 @@
 //! place where it stands, before anything is opened. Values of `environment` are secrets and are never shown.
 
 mod checks;
+mod exposure;
 pub mod live;
 mod load;
+mod origin;
 mod setting;
 
-pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
+pub use exposure::Exposed;
+pub use origin::Origin;
+pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, SocketPath, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
-use checks::{absolute, at_least_a_second, command, log_filter, session_key, short, within};
+use checks::{
+    absolute, at_least_a_second, command, host_names, log_filter, no_marks, origins, otlp_endpoint,
+    session_key, short, within, zero_or,
+};
 use load::Loader;
 use std::{
     collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration,
@@ -90,9 +97,26 @@ settings! {
     /// Everything that an operator may choose.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Config, keys KEYS {
-        /// Address that calls are accepted at; port 0 takes a free one.
-        /// Anything but loopback needs `insecure_behind_proxy`.
+        /// Address that calls are accepted at; port 0 takes a free one. Anything but loopback needs authentication and
+        /// `tls_certificate`, or `insecure_behind_proxy`.
         listen: SocketAddr = "127.0.0.1:7777";
+        /// Unix socket that calls are accepted at too, by the server's own user alone. `auto` is `quarterdeck.sock` in
+        /// `data_dir`, `none` is none.
+        listen_unix: SocketPath = "auto";
+        /// Certificate chain of the server, a PEM file, its own certificate first. Empty speaks no TLS. Like the other
+        /// TLS files it may be replaced at any time, without a restart.
+        tls_certificate: Option<PathBuf> = "";
+        /// Private key of that certificate, a PEM file without a password that others can't read.
+        tls_key: Option<PathBuf> = "";
+        /// CA of client certificates, a PEM file. Clients are asked for a certificate then, and a wrong one is refused.
+        tls_client_ca: Option<PathBuf> = "";
+        /// Refuses clients without a certificate of `tls_client_ca`.
+        tls_client_required: bool = "false";
+        /// Lets everyone who can connect do everything. On loopback and the unix socket only.
+        no_auth: bool = "false";
+        /// Host names that requests may use, besides addresses of this server, `localhost` and the names in
+        /// `tls_certificate`; `*.` may stand for a first label. Requests that use others are refused.
+        allowed_hosts: Vec<String> = "[]", host_names;
         /// Directory that holds everything durable. One server at a time.
         data_dir: PathBuf = "quarterdeck-data";
         /// Agent of sessions that name none.
@@ -115,10 +139,34 @@ settings! {
         max_awake_agents: usize = "256", within(1, 100_000);
         /// Sessions that may exist.
         max_sessions: u64 = "1000000", within(1, 1_000_000_000);
+        /// Sessions that one principal may own; 0 sets no bound.
+        principal_max_sessions: u64 = "100000", within(0, 1_000_000_000);
+        /// Sessions that the principals of one tenant may own together; 0 sets no bound.
+        tenant_max_sessions: u64 = "400000", within(0, 1_000_000_000);
+        /// Bytes of prompts and attachments that may wait in the sessions of one principal; 0 sets no bound.
+        principal_max_queue_bytes: Size = "256MiB", within(Size(0), Size(TIB));
+        /// Bytes of prompts and attachments that may wait in the sessions of one tenant; 0 sets no bound.
+        tenant_max_queue_bytes: Size = "1GiB", within(Size(0), Size(TIB));
+        /// Turns that may run at once in the sessions of one principal; 0 sets no bound but `max_running_turns`.
+        principal_max_running_turns: usize = "32", within(0, 100_000);
+        /// Turns that may run at once in the sessions of one tenant; 0 sets no bound but `max_running_turns`.
+        tenant_max_running_turns: usize = "128", within(0, 100_000);
+        /// Agents that may be awake at once in the sessions of one principal; 0 sets no bound but `max_awake_agents`.
+        principal_max_awake_agents: usize = "128", within(0, 100_000);
+        /// Agents that may be awake at once in the sessions of one tenant; 0 sets no bound but `max_awake_agents`.
+        tenant_max_awake_agents: usize = "512", within(0, 100_000);
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
-        /// Connections that may be open at once.
+        /// Connections that may be open at once; over the unix socket as many besides.
         max_connections: usize = "4096", within(1, 1_000_000);
+        /// Connections that may be open at once from one address, or one /64 network of IPv6; further ones are closed.
+        /// 0 counts none, which is right behind a proxy: there all come from it.
+        max_connections_per_address: usize = "64", within(0, 1_000_000);
+        /// Age, a tenth more or less, at which clients are told to make a new connection; `never` tells none.
+        connection_age_max: Option<Duration> = "30m", at_least_a_second;
+        /// How long calls and streams may go on after that before they are cut; `never` waits for them. A stream that was
+        /// cut is resumed at its position.
+        connection_age_grace: Option<Duration> = "5m", at_least_a_second;
         /// Events that are kept of a session. Turns that have not ended keep theirs in any case.
         retention_events: u64 = "100000", within(1, 1_000_000_000);
         /// How long events are kept.
@@ -136,8 +184,23 @@ settings! {
         /// File with the key that seals secret memories: 64 hexadecimal digits. Empty is `memory.key` in the data
         /// directory, made at the first start; a backup does not take it along.
         memory_key_file: String = "";
-        /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
+        /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are
+        /// authenticated all the same.
         insecure_behind_proxy: bool = "false";
+        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
+        grpc_web: bool = "false";
+        /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
+        grpc_web_origins: Vec<Origin> = "[]", origins;
+        /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.
+        /// Anything but loopback needs `metrics_anywhere`.
+        metrics_listen: Option<SocketAddr> = "none";
+        /// Says that something else keeps strangers from `metrics_listen`, so that it may be any address.
+        metrics_anywhere: bool = "false";
+        /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; empty sends none.
+        /// Needs a program that was built with the feature `otlp`.
+        otlp_endpoint: String = "", otlp_endpoint;
+        /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
+        reflection: bool = "true";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.
@@ -158,7 +221,7 @@ settings! {
         /// Further arguments, put after those that the driver gives.
         args: Vec<String> = "[]";
         /// Variables of the agent's process, besides the few that it inherits. The values are secrets and never shown.
-        environment: Secrets = "{}";
+        environment: Secrets = "{}", no_marks;
         /// Directory with pi's own settings (`models.json`, `settings.json`, `auth.json`) that each tenant's agents start
         /// from. Empty takes `~/.pi/agent`, where there is one.
         template_dir: String = "";
@@ -176,6 +239,15 @@ settings! {
         start_timeout: Duration = "60s", within(SECOND, HOUR);
         /// How long a question of the agent to its user may wait before it is cancelled.
         dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
+        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one;
+        /// 0 is none of our own bound.
+        max_processes: u64 = "16384", zero_or(64, 4_194_304);
+        /// Files that one process of the agent may have open; 0 is the server's own bound.
+        max_open_files: u64 = "65536", zero_or(64, 1_048_576);
+        /// Size of one file that the agent writes; 0 is the server's own bound.
+        max_file_bytes: Size = "64GiB", zero_or(Size(MIB), Size(1024 * TIB));
+        /// Memory that one process of the agent may write to; 0 is none of our own bound.
+        max_memory_bytes: Size = "0", zero_or(Size(256 * MIB), Size(TIB));
     }
 }
 
@@ -262,6 +334,15 @@ impl Config {
         let mut loader = Loader::new();
         loader.toml(name, text);
         loader.finish()
+    }
+
+    /// Says whether these settings may be served at all.
+    ///
+    /// # Errors
+    /// What is open to whom, and what to set instead.
+    pub fn exposure(&self) -> Result<(), Exposed> {
+        let tls = self.tls_certificate.is_some();
+        exposure::check(self.listen, self.no_auth, tls, self.insecure_behind_proxy)
     }
 
     /// The configuration as a file with comments. Secrets are replaced by `(set)`.

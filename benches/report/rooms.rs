@@ -26,7 +26,7 @@ use quarterdeck::{
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
     store::{Fence, Store, Write, sqlite::SqliteStore},
 };
-use std::{io, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -51,9 +51,8 @@ struct Producer {
 #[tokio::main(flavor = "current_thread")]
 pub async fn serve(data: &Path) {
     let listener = Listener::bind(ListenerOptions {
-        address: (Ipv4Addr::LOCALHOST, 0).into(),
-        max_connections: 4096,
         serve_threads: SERVE_THREADS,
+        ..ListenerOptions::default()
     })
     .await
     .expect("a free port");
@@ -79,7 +78,7 @@ pub async fn serve(data: &Path) {
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(GatewayServiceServer::new(gateway));
-    let router = layers::layered(routes.into_axum_router());
+    let router = layers::layered(routes.into_axum_router(), layers::Gate::open());
     let address = listener.local_addr();
     let serving = listener.serve(move |_| router.clone());
     for (index, handle) in serving.runtimes().iter().enumerate() {

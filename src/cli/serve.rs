@@ -2,14 +2,16 @@
 
 use super::{
     arguments::ConfigArgs,
-    failure::{Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
+    failure::{CONFIG, Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
     output,
 };
 use quarterdeck::{
     app::{App, DataDirectoryLocked},
-    telemetry,
+    config::{Config, Exposed},
+    listener::{ListenError, UnixError},
+    telemetry::{self, Telemetry, TelemetryOptions},
 };
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a shell shows for a process that ended by these signals.
@@ -18,27 +20,38 @@ const EXIT_TERMINATE: i32 = 143;
 
 pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
-    telemetry::init(&config.log, config.log_format)
-        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let telemetry = telemetry::init(&TelemetryOptions {
+            log: &config.log,
+            format: config.log_format,
+            metrics: config.metrics_listen.is_some(),
+            otlp_endpoint: &config.otlp_endpoint,
+        })
+        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
         let signals = Signals::listen()?;
-        let app = App::build(config)
-            .await
-            .map_err(|error| not_started(&error))?;
-        app.run(announce, signals.shutdown())
-            .await
-            .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+        let ended = run(config, telemetry.clone(), signals).await;
+        telemetry.finish().await;
+        ended
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn announce(address: SocketAddr) {
-    if let Err(failure) = output::line(&format!("listening on http://{address}")) {
+async fn run(config: Config, telemetry: Telemetry, signals: Signals) -> Result<(), Failure> {
+    let app = App::build(config, telemetry)
+        .await
+        .map_err(|error| not_started(&error))?;
+    app.run(announce, signals.shutdown())
+        .await
+        .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+}
+
+fn announce(address: &str) {
+    if let Err(failure) = output::line(&format!("listening on {address}")) {
         // Nobody reads it; the server is as good without.
-        tracing::warn!(%address, "can't say where it listens: {}", failure.message);
+        tracing::warn!(address, "can't say where it listens: {}", failure.message);
     }
 }
 
@@ -46,13 +59,28 @@ fn not_started(error: &anyhow::Error) -> Failure {
     let message = format!("{error:#}");
     let code = if error.chain().any(|cause| cause.is::<DataDirectoryLocked>()) {
         TEMPORARY
-    } else if error.chain().any(|cause| cause.is::<io::Error>()) {
+    } else if error.chain().any(is_configuration) {
+        CONFIG
+    } else if error
+        .chain()
+        .any(|cause| cause.is::<io::Error>() || cause.is::<ListenError>())
+    {
         // The address is taken, or the directory can't be used.
         UNAVAILABLE
     } else {
         SOFTWARE
     };
     Failure::new(code, message)
+}
+
+/// True for what another configuration helps.
+fn is_configuration(cause: &(dyn std::error::Error + 'static)) -> bool {
+    match cause.downcast_ref::<ListenError>() {
+        Some(ListenError::Tls(_) | ListenError::Unix(UnixError::TooLong(_))) => true,
+        // Another process is in the way, or the system.
+        Some(ListenError::Address { .. } | ListenError::Unix(_)) => false,
+        None => cause.is::<Exposed>(),
+    }
 }
 
 /// SIGINT and SIGTERM, caught from before the start on.

@@ -1,8 +1,14 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{SECOND, Setting};
+use super::{Origin, SECOND, Secrets, Setting};
 use crate::domain::{ids::SessionKey, limits};
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Variables that the gateway sets for every process that it starts.
+pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
+
+/// Origins that may be listed; each call of a page is compared with all of them.
+const ORIGINS_MAX: usize = 64;
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -15,6 +21,18 @@ pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> 
             max.write(),
             value.write()
         ))
+    }
+}
+
+/// As [`within`]; 0 stands for no bound.
+pub(super) fn zero_or<T: Setting + PartialOrd + Default>(
+    min: T,
+    max: T,
+) -> impl Fn(&T) -> Result<(), String> {
+    let bounded = within(min, max);
+    move |value| match *value == T::default() {
+        true => Ok(()),
+        false => bounded(value).map_err(|problem| format!("{problem}; or 0 for no bound")),
     }
 }
 
@@ -35,10 +53,54 @@ pub(super) fn log_filter(value: &str) -> Result<(), String> {
         .map_err(|error| format!("expected a level or directives, found `{value}`: {error}"))
 }
 
+pub(super) fn otlp_endpoint(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        Ok(())
+    } else if !cfg!(feature = "otlp") {
+        Err("this program was built without the feature otlp and sends no spans".into())
+    } else if value
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.scheme_str() == Some("http") && !value.contains('@'))
+    {
+        Ok(())
+    } else {
+        // Not repeated: it may hold a password.
+        Err("expected http://HOST:PORT, without a user".into())
+    }
+}
+
 pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),
         Some(_) | None => Err("must begin with a program".into()),
+    }
+}
+
+/// Variables of an agent are free but for the marks by which its processes are found. `LD_PRELOAD`, `NODE_OPTIONS` and
+/// their like are allowed: whoever writes this file also names the program, and no call can set a variable.
+pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
+    match MARKS.iter().find(|mark| value.0.contains_key(**mark)) {
+        Some(mark) => Err(format!(
+            "{mark} is how the server finds its own processes; leave it out"
+        )),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn host_names(value: &[String]) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(allowed)
+    };
+    let is_name = |name: &str| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        name.parse::<IpAddr>().is_ok() || name.split('.').all(is_label)
+    };
+    match value.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!(
+            "must be names such as agents.example.org or *.example.org, or addresses, all without a port; found `{name}`"
+        )),
+        None => Ok(()),
     }
 }
 
@@ -49,6 +111,14 @@ pub(super) fn absolute(value: &[PathBuf]) -> Result<(), String> {
             path.display()
         )),
         None => Ok(()),
+    }
+}
+
+pub(super) fn origins(value: &[Origin]) -> Result<(), String> {
+    if value.len() <= ORIGINS_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {ORIGINS_MAX} origins"))
     }
 }
 

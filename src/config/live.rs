@@ -21,6 +21,14 @@ pub const UPDATABLE: &[&str] = &[
     "max_running_turns",
     "max_awake_agents",
     "max_sessions",
+    "principal_max_sessions",
+    "tenant_max_sessions",
+    "principal_max_queue_bytes",
+    "tenant_max_queue_bytes",
+    "principal_max_running_turns",
+    "tenant_max_running_turns",
+    "principal_max_awake_agents",
+    "tenant_max_awake_agents",
     "max_streams",
     "retention_events",
     "retention_age",
@@ -34,15 +42,32 @@ const SHOWN: &[&str] = &[
     "listen",
     "default_agent",
     "primary_session",
+    "tls_client_required",
+    "no_auth",
+    "reflection",
+    "allowed_hosts",
     "max_connections",
+    "max_connections_per_address",
+    "connection_age_max",
+    "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
+    "reflection",
     "log_format",
+    "metrics_listen",
+    "metrics_anywhere",
+    "otlp_endpoint",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.
 #[cfg(test)]
-const HIDDEN: &[&str] = &["data_dir"];
+const HIDDEN: &[&str] = &[
+    "data_dir",
+    "listen_unix",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+];
 
 /// What UpdateConfig has set: keys and values, as they would stand in variables.
 pub type Overrides = BTreeMap<String, String>;

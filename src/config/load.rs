@@ -1,8 +1,8 @@
 //! Reads the sources one after another into one configuration, and keeps every problem with its place.
 
 use super::{
-    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, FILE_MAX_BYTES, KEYS,
-    Key, Raw, VARIABLE_PREFIX,
+    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, Exposed,
+    FILE_MAX_BYTES, KEYS, Key, Raw, VARIABLE_PREFIX,
 };
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,17 @@ use std::{
 };
 
 /// Variables that are no keys: the file's name, what client commands read, and the marks on agents' processes.
-const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "ADDR", "KEY", "NODE", "PROCESS"];
+const OTHER_VARIABLES: [&str; 9] = [
+    "CONFIG",
+    "ADDR",
+    "KEY",
+    "KEY_FILE",
+    "CA",
+    "CERT",
+    "CLIENT_KEY",
+    "NODE",
+    "PROCESS",
+];
 /// Beginnings of variables that are no keys: what the project's tests read, and what Kubernetes sets in every
 /// container beside a service that is called `quarterdeck`.
 const OTHER_BEGINNINGS: [&str; 4] = ["TEST_", "SERVICE_HOST", "SERVICE_PORT", "PORT"];
@@ -222,15 +232,37 @@ impl Loader {
 /// What is wrong with values that are each in their bounds: keys and problems.
 pub(super) fn together(config: &Config) -> Vec<(String, String)> {
     let mut problems = Vec::new();
-    if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-        problems.push((
-                "listen".to_owned(),
-                format!(
-                    "{} is reachable from other machines, and this server has no encryption or authentication of its own; \
-                     listen on 127.0.0.1, or put a proxy in front that has both and set insecure_behind_proxy = true",
-                    config.listen
-                ),
+    if let Err(Exposed { key, problem }) = config.exposure() {
+        problems.push((key.to_owned(), problem));
+    }
+    let certificate = ("tls_certificate", config.tls_certificate.is_some());
+    let key = ("tls_key", config.tls_key.is_some());
+    let client_ca = ("tls_client_ca", config.tls_client_ca.is_some());
+    let client_required = ("tls_client_required", config.tls_client_required);
+    for ((name, set), (other, there)) in [
+        (certificate, key),
+        (key, certificate),
+        (client_ca, certificate),
+        (client_required, client_ca),
+    ] {
+        if set && !there {
+            problems.push((
+                name.to_owned(),
+                format!("means nothing without {other}; set both"),
             ));
+        }
+    }
+    if let Some(address) = config.metrics_listen
+        && !address.ip().to_canonical().is_loopback()
+        && !config.metrics_anywhere
+    {
+        problems.push((
+            "metrics_listen".to_owned(),
+            format!(
+                "{address} is reachable from other machines, and metrics are told to whoever asks; listen on \
+                 127.0.0.1, or keep strangers out by other means and set metrics_anywhere = true"
+            ),
+        ));
     }
     if !config.agents.contains_key(&config.default_agent) {
         let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();

@@ -27,7 +27,7 @@ pub trait Setting: Sized {
 }
 
 /// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
 /// A number of threads; `auto` leaves one core to drivers and store, and takes at most four. The second part says
@@ -38,6 +38,17 @@ pub struct Threads(pub usize, bool);
 /// Variables for an agent's process. Their values are secrets: `Debug` and `print-config` show names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub BTreeMap<String, String>);
+
+/// Where the unix socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketPath {
+    /// In the data directory.
+    Auto,
+    /// Nowhere.
+    None,
+    /// There.
+    At(PathBuf),
+}
 
 /// What runs an agent's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +159,37 @@ impl Setting for PathBuf {
     }
 }
 
+impl Setting for Option<PathBuf> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a path, or an empty text for none")? {
+            "" => Ok(None),
+            path => Ok(Some(path.into())),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), PathBuf::write)
+    }
+}
+
+impl Setting for SocketPath {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a path, auto or none")? {
+            "auto" => Ok(Self::Auto),
+            "none" | "" => Ok(Self::None),
+            path => Ok(Self::At(path.into())),
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::None => quoted("none"),
+            Self::At(path) => path.write(),
+        }
+    }
+}
+
 impl Setting for SocketAddr {
     fn read(raw: &Raw) -> Result<Self, String> {
         let expected = "an address and port such as 127.0.0.1:7777 or [::1]:7777";
@@ -222,6 +264,21 @@ impl Setting for Option<Duration> {
 
     fn write(&self) -> String {
         self.map_or_else(|| quoted("never"), |duration| duration.write())
+    }
+}
+
+impl Setting for Option<SocketAddr> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if *raw == Raw::Text("none".into()) {
+            return Ok(None);
+        }
+        SocketAddr::read(raw)
+            .map(Some)
+            .map_err(|problem| format!("{problem}; or none"))
+    }
+
+    fn write(&self) -> String {
+        self.map_or_else(|| quoted("none"), |address| address.write())
     }
 }
 

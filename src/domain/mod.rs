@@ -3,11 +3,13 @@
 //! Pure: no tokio, tonic, SQL or clock. Time comes in as [`Time`].
 
 pub mod access;
+pub mod api_key;
 pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod memory;
 pub mod message;
+pub mod quotas;
 pub mod refusal;
 pub mod session;
 pub mod turn;

@@ -89,6 +89,7 @@ impl<'a> Running<'a> {
             attachments,
             memory_context: String::new(),
             user_messages_before,
+            trace_context: turn.trace_context,
         });
         Self {
             actor,
@@ -208,7 +209,7 @@ impl<'a> Running<'a> {
                 .expect("open while the turn runs")
                 .agent;
             next = if taken < BATCH_MAX {
-                agent.events.try_recv().ok()
+                agent.events.try_recv()
             } else {
                 None
             };

@@ -22,8 +22,8 @@ mod steers;
 mod turn;
 
 use super::{
-    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest, StartError,
-    process::{self, Process, ProcessHost, ProcessSpec},
+    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use async_trait::async_trait;
 use child::{Channels, PiChild};
@@ -35,6 +35,7 @@ use std::{
     time::Duration,
 };
 use tokio::{fs, sync::mpsc};
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Thinking levels that pi knows. It takes any other word as `off` without a word.
@@ -70,6 +71,8 @@ pub struct PiOptions {
     pub dialog_timeout: Duration,
     /// Time that pi gets to end by itself before it is killed.
     pub stop_grace: Duration,
+    /// Bounds of pi's process, and of each that it starts.
+    pub limits: ProcessLimits,
 }
 
 /// The driver. Holds nothing of any session.
@@ -94,6 +97,7 @@ impl Default for PiOptions {
             start_timeout: Duration::from_secs(60),
             dialog_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(2),
+            limits: ProcessLimits::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl fmt::Debug for PiOptions {
             start_timeout,
             dialog_timeout,
             stop_grace,
+            limits,
         } = self;
         let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
         formatter
@@ -123,6 +128,7 @@ impl fmt::Debug for PiOptions {
             .field("start_timeout", start_timeout)
             .field("dialog_timeout", dialog_timeout)
             .field("stop_grace", stop_grace)
+            .field("limits", limits)
             .finish()
     }
 }
@@ -180,11 +186,13 @@ impl PiDriver {
         let own = self.options.environment.iter();
         environment.extend(own.map(|(name, value)| (name.into(), value.into())));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
+        environment.push(("TRACEPARENT".into(), request.trace_context.clone().into()));
         Ok(ProcessSpec {
             program,
             arguments,
             environment,
             working_directory: request.working_directory.clone(),
+            limits: self.options.limits,
         })
     }
 
@@ -264,15 +272,23 @@ impl Driver for PiDriver {
         let mut child = PiChild::new(process, dialog_timeout, stop_grace, self.secrets.clone());
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (event_sender, events) = events::channel();
         event_sender
-            .try_send(AgentEvent::Ready { model })
+            .send(AgentEvent::Ready { model })
+            .await
             .expect("the channel is new, and its receiver is here");
         let channels = Channels {
             commands: command_receiver,
             events: event_sender,
         };
-        tokio::spawn(child.run(channels));
+        // What it logs is found with its session. It lives over many turns, so it is no part of one's trace.
+        let span = tracing::error_span!(
+            parent: None,
+            "agent",
+            tenant = request.tenant,
+            session_key = request.session_key,
+        );
+        tokio::spawn(child.run(channels).instrument(span));
         Ok(Agent { commands, events })
     }
 

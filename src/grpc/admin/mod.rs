@@ -2,26 +2,35 @@
 
 mod config;
 mod info;
+mod keys;
+mod logs;
 mod reload;
 
-use super::{identity, status::status};
+use super::{channels::Channels, identity, status::status};
 use crate::{
     agent::Capabilities,
+    auth::keys::Keys,
     config::live::LiveConfig,
     domain::{ids::Time, refusal::Refusal},
     feed::Feed,
     proto::{self, admin_service_server::AdminService},
     session::registry::Registry,
     store::Store,
+    telemetry::logs::Logs,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 /// The service.
 pub struct Admin {
+    /// API keys.
+    pub keys: Arc<Keys>,
+    /// What is open.
+    pub channels: Arc<Channels>,
     /// How the server is set.
     pub live: Arc<LiveConfig>,
     /// One UpdateConfig at a time: what is checked is what is kept.
@@ -34,6 +43,10 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// What never changes while the server runs.
     pub facts: ServerFacts,
+    /// What the server said.
+    pub logs: Arc<Logs>,
+    /// Cancelled at the end of a drain: streams end.
+    pub ending: CancellationToken,
 }
 
 /// What never changes while the server runs.
@@ -82,8 +95,11 @@ impl AdminService for Admin {
         answer(Ok(self.server_info()))
     }
 
-    async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Answer<proto::WhoAmIResponse> {
-        todo()
+    async fn who_am_i(
+        &self,
+        request: Request<proto::WhoAmIRequest>,
+    ) -> Answer<proto::WhoAmIResponse> {
+        Ok(Response::new(keys::who_am_i(&identity(&request))))
     }
 
     async fn get_config(
@@ -100,8 +116,12 @@ impl AdminService for Admin {
         answer(self.update(request.into_inner()).await)
     }
 
-    async fn tail_logs(&self, _: Request<proto::TailLogsRequest>) -> Answer<Self::TailLogsStream> {
-        todo()
+    async fn tail_logs(
+        &self,
+        request: Request<proto::TailLogsRequest>,
+    ) -> Answer<Self::TailLogsStream> {
+        let identity = identity(&request);
+        answer(logs::tail(self, &identity, request.into_inner()))
     }
 
     async fn list_channels(
@@ -121,22 +141,25 @@ impl AdminService for Admin {
 
     async fn create_api_key(
         &self,
-        _: Request<proto::CreateApiKeyRequest>,
+        request: Request<proto::CreateApiKeyRequest>,
     ) -> Answer<proto::CreateApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.make_key(&caller, request.into_inner()).await)
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<proto::ListApiKeysRequest>,
+        request: Request<proto::ListApiKeysRequest>,
     ) -> Answer<proto::ListApiKeysResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.keys_of(&caller, request.into_inner()).await)
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<proto::RevokeApiKeyRequest>,
+        request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.revoke_key(&caller, request.into_inner()).await)
     }
 }

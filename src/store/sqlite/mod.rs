@@ -6,6 +6,7 @@
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
+mod access;
 mod admission;
 mod backup;
 pub mod check;
@@ -13,6 +14,9 @@ mod control;
 mod edit;
 mod fault;
 mod items;
+mod keys;
+mod ledger;
+mod lists;
 mod queries;
 mod queue;
 mod readers;
@@ -20,6 +24,7 @@ mod recovery;
 mod requests;
 mod retention;
 mod rows;
+mod runnable;
 mod schema;
 mod sessions;
 mod settings;
@@ -35,13 +40,15 @@ pub(crate) use schema::open_reader_of;
 pub(crate) use writer::Unit;
 
 use super::{
-    Abort, Caller, Committed, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, MessagesPage,
-    NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store,
-    StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
+    EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
+    PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
+    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
 use crate::domain::{
     Refusal,
     access::Identity,
+    api_key::ApiKey,
     ids::{SessionKey, SessionRow, Time},
     session::{Session, SessionFilter},
     turn::{Attachment, Turn},
@@ -125,6 +132,14 @@ impl SqliteStore {
         self.writer.call(write).await
     }
 
+    /// Whether what is counted of every owner is what the rows say. For tests.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn ledger_agrees(&self) -> Result<bool, Refusal> {
+        self.writer.call(|unit| unit.ledger_agrees()).await
+    }
+
     async fn read<T, R>(&self, read: R) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -135,6 +150,16 @@ impl SqliteStore {
             .call(move |connection| read(connection, generation))
             .await
     }
+}
+
+/// Keeps an API key in the store of a data directory that nobody serves.
+///
+/// # Errors
+/// The store can't be opened or written.
+pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenError> {
+    let (connection, _) = schema::open_writer(data_directory)?;
+    keys::insert(&connection, new)?;
+    Ok(())
 }
 
 #[async_trait]
@@ -258,7 +283,14 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| control::postpone_delete(unit, fence))
+            .await
+    }
+
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
+        self.writer.call(recovery::resume_deletes).await?;
         let mut all = Recovered::default();
         while let Some(Recovered {
             ended,
@@ -276,8 +308,8 @@ impl Store for SqliteStore {
         Ok(all)
     }
 
-    async fn runnable(&self, limit: usize) -> Result<Vec<Arc<Session>>, Refusal> {
-        self.read(move |connection, generation| queries::runnable(connection, generation, limit))
+    async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal> {
+        self.read(move |connection, generation| runnable::runnable(connection, generation, &ask))
             .await
     }
 
@@ -347,7 +379,7 @@ impl Store for SqliteStore {
     ) -> Result<SessionsPage, Refusal> {
         let viewer = viewer.clone();
         self.read(move |connection, generation| {
-            queries::list_sessions(connection, generation, &viewer, &filter, after, limit)
+            lists::list_sessions(connection, generation, &viewer, &filter, after, limit)
         })
         .await
     }
@@ -379,7 +411,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<TurnsPage, Refusal> {
         self.read(move |connection, generation| {
-            queries::list_turns(connection, generation, &filter, after, limit)
+            lists::list_turns(connection, generation, &filter, after, limit)
         })
         .await
     }
@@ -434,6 +466,14 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn session_count(&self) -> Result<i64, Refusal> {
+        self.read(|connection, _| {
+            let count = "SELECT value FROM meta WHERE name = 'sessions'";
+            Ok(connection.query_row(count, [], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
         self.read(|connection, _| settings::all(connection)).await
     }
@@ -457,5 +497,44 @@ impl Store for SqliteStore {
         // Readers first: a reader that looks at an old state keeps the log from being moved.
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal> {
+        self.writer.call(|unit| keys::create(unit, new)).await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        tenant: &str,
+        key_id: &str,
+        now: Time,
+    ) -> Result<ApiKey, Refusal> {
+        let (tenant, key_id) = (tenant.to_owned(), key_id.to_owned());
+        self.writer
+            .call(move |unit| keys::revoke(unit, &tenant, &key_id, now))
+            .await
+    }
+
+    async fn api_keys_used(&self, used: Vec<(String, Time)>) -> Result<(), Refusal> {
+        self.writer.call(move |unit| keys::used(unit, &used)).await
+    }
+
+    async fn has_api_keys(&self) -> Result<bool, Refusal> {
+        self.read(|connection, _| keys::any(connection)).await
+    }
+
+    async fn valid_api_keys(&self, now: Time) -> Result<Vec<KeptApiKey>, Refusal> {
+        self.read(move |connection, _| keys::valid(connection, now))
+            .await
+    }
+
+    async fn list_api_keys(
+        &self,
+        filter: ApiKeysFilter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<ApiKeysPage, Refusal> {
+        self.read(move |connection, _| keys::list(connection, &filter, before, limit))
+            .await
     }
 }
