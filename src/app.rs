@@ -13,18 +13,26 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
+    auth::{Auth, Credentials, first_start, keys::Keys, scopes, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
-    domain::{access::Identity, ids::SessionKey, refusal::Refusal},
+    domain::{
+        access::Identity,
+        ids::SessionKey,
+        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        quotas::LiveQuotas,
+        refusal::Refusal,
+    },
     feed::{Feed, FeedOptions},
     grpc::{
         admin::{Admin, AgentFacts, ServerFacts},
+        channels::Channels,
         gateway::Gateway,
-        layers,
+        layers::{self, Gate},
         memory::MemoryCalls,
+        web,
     },
-    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
@@ -37,13 +45,15 @@ use crate::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
         recall::Recall,
-        registry::{Registry, RegistryOptions, RegistryTask},
+        registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+    telemetry::{Telemetry, metrics, scrape},
 };
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use live::Rooms;
+use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
@@ -60,6 +70,8 @@ use std::{
 };
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -91,7 +103,10 @@ pub struct DataDirectoryLocked {
 /// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
 pub struct App {
     config: Config,
+    telemetry: Telemetry,
     listener: Listener,
+    /// Where metrics are told.
+    metrics_listener: Option<Listener>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     registry: Arc<Registry>,
@@ -100,6 +115,7 @@ pub struct App {
     keys: Arc<Keys>,
     auth: Arc<Auth>,
     live: Arc<LiveConfig>,
+    quotas: LiveQuotas,
     facts: ServerFacts,
     memory: Arc<Memory>,
     /// Held until the process ends.
@@ -113,7 +129,7 @@ impl App {
     ///
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
         config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
         let listener = Listener::bind(listener_options(&config))
@@ -123,12 +139,15 @@ impl App {
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
             });
+        let metrics_listener = metrics_listener(&config).await?;
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+        let rules = rules(&config, &drivers)?;
+        let quotas = rules.quotas.clone();
+        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
             start_time: clock::now(),
@@ -159,7 +178,7 @@ impl App {
             Auth::open()
         } else {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials { keys: keys.clone() })
+            Auth::Required(Credentials::new(keys.clone()))
         };
         recover(&store).await?;
         make_primary(&store, &config).await?;
@@ -183,14 +202,12 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let options = RegistryOptions {
-            max_running_turns: config.max_running_turns,
-            max_awake_agents: config.max_awake_agents,
-        };
-        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas.clone());
         Ok(Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -199,6 +216,7 @@ impl App {
             keys,
             auth: Arc::new(auth),
             live,
+            quotas,
             facts,
             memory,
             _lock: lock,
@@ -221,7 +239,9 @@ impl App {
     ) -> anyhow::Result<()> {
         let Self {
             config,
+            telemetry,
             listener,
+            metrics_listener,
             store,
             feed,
             registry,
@@ -230,6 +250,7 @@ impl App {
             keys,
             auth,
             live,
+            quotas,
             facts,
             memory,
             _lock,
@@ -250,7 +271,12 @@ impl App {
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let channels = Arc::new(Channels::default());
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -259,21 +285,36 @@ impl App {
             registry: registry.clone(),
             facts,
             keys: keys.clone(),
+            channels: channels.clone(),
+            logs: telemetry.logs,
+            ending: ending.clone(),
         };
         let rooms = Rooms {
             feed: feed.clone(),
             gateway: settings,
+            log_filter: telemetry.log_filter,
+            quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let behind = [
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
         ];
-        let calls = MemoryCalls {
-            memory: memory.clone(),
+        let routes = routes(
+            gateway,
+            admin,
+            MemoryCalls {
+                memory: memory.clone(),
+            },
+            health_service,
+            config.reflection,
+        )?;
+        let gate = Gate {
+            auth: auth.clone(),
+            channels: channels.clone(),
+            methods: scopes::find,
         };
-        let routes = routes(gateway, admin, calls, health_service, config.reflection)?;
-        let mut router = layers::layered(routes, auth.clone());
+        let mut router = layers::layered(routes, gate);
         if config.mcp {
             router = router.merge(mcp::http::routes(HttpOptions {
                 memory,
@@ -282,15 +323,21 @@ impl App {
                 ending: ending.clone(),
             }));
         }
+        let router = web::layered(router, pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
+        let _metrics = metrics_listener
+            .zip(telemetry.metrics)
+            .map(|(listener, handle)| serve_metrics(listener, handle, store.clone()));
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
-        let house = tokio::spawn(async move { house.keep_house().await });
+        let house = tokio::spawn(async move {
+            tokio::join!(house.keep_house(), channels.end_expired());
+        });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);
@@ -326,11 +373,11 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
-        house.abort();
-        keys.write_used().await;
         for task in behind {
             task.await.context("memory's work behind failed")?;
         }
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -365,25 +412,60 @@ fn routes(
             // So that grpcurl shows the details of errors as text.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    // The bounds that count are those of `grpc::layers`, which know each method.
-    let service = GatewayServiceServer::new(gateway)
-        .max_decoding_message_size(usize::MAX)
+    let gateway = Arc::new(gateway);
+    // `grpc::layers` bound messages as they come; these bound what a compressed one becomes.
+    let service = |limit| {
+        GatewayServiceServer::from_arc(gateway.clone())
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(usize::MAX)
+    };
+    let admin = AdminServiceServer::new(admin)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let memory = MemoryServiceServer::new(memory)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(usize::MAX);
     let mut routes = tonic::service::Routes::from(axum::Router::new())
-        .add_service(service)
-        .add_service(AdminServiceServer::new(admin))
-        .add_service(
-            MemoryServiceServer::new(memory)
-                .max_decoding_message_size(usize::MAX)
-                .max_encoding_message_size(usize::MAX),
-        )
+        .add_service(service(MESSAGE_MAX_BYTES))
+        .add_service(admin)
+        .add_service(memory)
         .add_service(health);
     if reflection {
-        routes = routes
-            .add_service(descriptors().build_v1()?)
-            .add_service(descriptors().build_v1alpha()?);
+        let v1 = descriptors()
+            .build_v1()?
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let v1alpha = descriptors()
+            .build_v1alpha()?
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        routes = routes.add_service(v1).add_service(v1alpha);
     }
-    Ok(routes.into_axum_router())
+    let inputs = service(INPUT_MESSAGE_MAX_BYTES);
+    let inputs = inputs.map_request(|it: http::Request<axum::body::Body>| it.map(Body::new));
+    let routes = routes.into_axum_router();
+    Ok(layers::INPUTS.into_iter().fold(routes, |routes, path| {
+        routes.route_service(path, inputs.clone())
+    }))
+}
+
+/// The pages that may call.
+fn pages(config: &Config) -> anyhow::Result<web::Pages> {
+    if !config.grpc_web {
+        return Ok(web::Pages::None);
+    }
+    let listed = config
+        .grpc_web_origins
+        .iter()
+        .map(|origin| http::HeaderValue::from_str(origin.as_str()));
+    Ok(web::Pages::Of(listed.collect::<Result<_, _>>()?))
 }
 
 /// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
@@ -393,6 +475,41 @@ fn routes(
 pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     let (_lock, _) = take_data_directory(&config.data_dir)?;
     first_start::make_another_key(&config.data_dir)
+}
+
+async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let Some(address) = config.metrics_listen else {
+        return Ok(None);
+    };
+    let options = ListenerOptions {
+        address,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: scrape::MAX_CONNECTIONS,
+        ..ListenerOptions::default()
+    };
+    let listener = Listener::bind(options).await;
+    listener.map(Some).context("metrics_listen")
+}
+
+/// Tells metrics until the answer is dropped.
+fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn Store>) -> Serving {
+    let address = listener.local_addr();
+    let sample = move || {
+        let store = store.clone();
+        async move {
+            // A store that does not answer has other ways to say so; the newest number stands.
+            if let Ok(count) = store.session_count().await {
+                metrics::get().sessions.set(count as f64);
+            }
+        }
+    };
+    let router = scrape::router(handle.clone(), sample);
+    let serving = listener.serve(move |_| router.clone());
+    for runtime in serving.runtimes() {
+        runtime.spawn(scrape::upkeep(handle.clone()));
+    }
+    info!(%address, "telling metrics");
+    serving
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
@@ -445,6 +562,23 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
     Ok((lock, mark))
 }
 
+fn memory_rules(config: &Config) -> MemoryRules {
+    MemoryRules {
+        scope_limit_items: i64::try_from(config.memory_scope_limit).unwrap_or(i64::MAX),
+        tenant_limit_items: i64::try_from(config.memory_tenant_limit).unwrap_or(i64::MAX),
+    }
+}
+
+/// The key that secrets are sealed with.
+fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let file = if config.memory_key_file.is_empty() {
+        config.data_dir.join("memory.key")
+    } else {
+        PathBuf::from(&config.memory_key_file)
+    };
+    Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
+}
+
 fn listener_options(config: &Config) -> ListenerOptions {
     let tls = match (&config.tls_certificate, &config.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsOptions {
@@ -475,23 +609,6 @@ fn listener_options(config: &Config) -> ListenerOptions {
         max_connections_per_address: config.max_connections_per_address,
         serve_threads: config.serve_threads.0,
     }
-}
-
-fn memory_rules(config: &Config) -> MemoryRules {
-    MemoryRules {
-        scope_limit_items: i64::try_from(config.memory_scope_limit).unwrap_or(i64::MAX),
-        tenant_limit_items: i64::try_from(config.memory_tenant_limit).unwrap_or(i64::MAX),
-    }
-}
-
-/// The key that secrets are sealed with.
-fn vault(config: &Config) -> anyhow::Result<Vault> {
-    let file = if config.memory_key_file.is_empty() {
-        config.data_dir.join("memory.key")
-    } else {
-        PathBuf::from(&config.memory_key_file)
-    };
-    Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -578,9 +695,7 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
+        quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,

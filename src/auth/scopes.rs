@@ -24,11 +24,11 @@ const STEER: Needs = Needs::Scopes(&[Scope::SessionSteer]);
 const ABORT: Needs = Needs::Scopes(&[Scope::SessionAbort]);
 const RESET: Needs = Needs::Scopes(&[Scope::SessionReset]);
 const WRITE_RESET: Needs = Needs::Scopes(&[Scope::SessionWrite, Scope::SessionReset]);
-const MEMORY_READ: Needs = Needs::Scopes(&[Scope::MemoryRead]);
-const MEMORY_WRITE: Needs = Needs::Scopes(&[Scope::MemoryWrite]);
-const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
 const KEYS: Needs = Needs::Scopes(&[Scope::AdminKeys]);
 const CONFIG: Needs = Needs::Scopes(&[Scope::AdminConfig]);
+const RECALL: Needs = Needs::Scopes(&[Scope::MemoryRead]);
+const REMEMBER: Needs = Needs::Scopes(&[Scope::MemoryWrite]);
+const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// Service, and its methods with what they ask for.
@@ -63,20 +63,6 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
         ],
     ),
     (
-        "quarterdeck.v1.MemoryService",
-        &[
-            ("GetMemoryStatus", MEMORY_READ),
-            ("ListCoreMemories", MEMORY_READ),
-            ("SearchMemory", MEMORY_READ),
-            ("Remember", MEMORY_WRITE),
-            ("Forget", MEMORY_WRITE),
-            ("RebuildMemory", MEMORY_WRITE),
-            ("ListMemories", MEMORY_READ),
-            ("GetMemory", MEMORY_READ),
-            ("ImportMemories", IMPORT),
-        ],
-    ),
-    (
         "quarterdeck.v1.AdminService",
         &[
             ("GetServerInfo", Needs::Credential),
@@ -89,6 +75,20 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
             ("CreateApiKey", KEYS),
             ("ListApiKeys", KEYS),
             ("RevokeApiKey", KEYS),
+        ],
+    ),
+    (
+        "quarterdeck.v1.MemoryService",
+        &[
+            ("GetMemoryStatus", RECALL),
+            ("ListCoreMemories", RECALL),
+            ("SearchMemory", RECALL),
+            ("Remember", REMEMBER),
+            ("Forget", REMEMBER),
+            ("RebuildMemory", REMEMBER),
+            ("ListMemories", RECALL),
+            ("GetMemory", RECALL),
+            ("ImportMemories", IMPORT),
         ],
     ),
     (
@@ -105,16 +105,16 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ),
 ];
 
-static BY_PATH: LazyLock<HashMap<String, Needs>> = LazyLock::new(|| {
+static BY_PATH: LazyLock<HashMap<String, (&'static str, Needs)>> = LazyLock::new(|| {
     let rows = TABLE.iter().flat_map(|(service, methods)| {
-        let row = move |(method, needs): &(&str, Needs)| (format!("/{service}/{method}"), *needs);
+        let row = move |row: &(&'static str, Needs)| (format!("/{service}/{}", row.0), *row);
         methods.iter().map(row)
     });
     rows.collect()
 });
 
-/// What the method of a path asks for; `None` for one that is not served.
-pub fn needs(path: &str) -> Option<Needs> {
+/// The method of a path and what it asks for; `None` for one that is not served.
+pub fn find(path: &str) -> Option<(&'static str, Needs)> {
     BY_PATH.get(path).copied()
 }
 

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod limits;
 pub mod memory;
 pub mod message;
+pub mod quotas;
 pub mod refusal;
 pub mod session;
 pub mod turn;

@@ -1,11 +1,14 @@
 //! Streamable HTTP at [`PATH`](super::PATH) of the gateway: each request stands alone and is answered by one JSON
 //! object.
 //!
-//! A request passes: no `Origin`, a valid credential, a bound of its size and of its time. Only then is a byte of its
-//! body read. That its `Host` is one of this server's is checked by the listener, for every request.
+//! A request passes: a valid credential, a bound of its size and of its time. Only then is a byte of its body read.
+//! `Host` and `Origin` are looked at before, as of every request: by the listener and by `grpc::web`.
 
 use super::{PATH, local::Local, server::Server};
-use crate::{auth::Auth, domain::refusal::Refusal, memory::Memory, store::Store};
+use crate::{
+    auth::Auth, domain::refusal::Refusal, listener::Peer, memory::Memory, store::Store,
+    telemetry::metrics,
+};
 use axum::{
     Router,
     extract::Request,
@@ -65,14 +68,13 @@ pub fn routes(options: HttpOptions) -> Router {
 }
 
 async fn guard(mut request: Request, next: Next, auth: Arc<Auth>) -> Response {
-    // Only browsers send it.
-    if request.headers().contains_key(header::ORIGIN) {
-        let why = "calls from web pages are not enabled\n";
-        return (StatusCode::FORBIDDEN, why).into_response();
-    }
-    match auth.recognise(request.headers()) {
+    let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
+    match auth.recognise(request.headers(), peer) {
         Ok(identity) => request.extensions_mut().insert(identity),
-        Err(refusal) => return unrecognised(&refusal),
+        Err(refusal) => {
+            metrics::get().authentication_failures.increment(1);
+            return unrecognised(&refusal);
+        }
     };
     match tokio::time::timeout(CALL_MAX, next.run(request)).await {
         Ok(response) => response,

@@ -8,7 +8,7 @@ use crate::domain::memory::{
 use rmcp::{
     ErrorData,
     model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotations},
-    schemars::{self, JsonSchema},
+    schemars::JsonSchema,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -6,6 +6,7 @@
 //! Who may: `memory.read` and `memory.write` reach the tenant's scope and its namespaces, which all of the tenant share;
 //! a session's scope belongs to who may use the session. An agent reaches what its session's `memory_namespaces` name.
 
+pub mod check;
 pub mod context;
 pub mod embed;
 mod episodes;

@@ -12,8 +12,8 @@ use super::words::{Word, normal, words};
 const TERMS_MAX: usize = 32;
 /// Phrases, and tags, that a query may demand; more are not looked at.
 const DEMANDS_MAX: usize = 8;
-/// Shortest word that also stands for words beginning with it, in characters.
-const PREFIX_MIN_CHARS: usize = 3;
+/// Shortest word that also stands for words beginning with it, in bytes: two letters say more where an alphabet is large.
+const PREFIX_MIN_BYTES: usize = 3;
 
 /// A query, cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Term {
 
     /// Whether it may also stand for words that begin with it.
     fn may_begin(&self) -> bool {
-        !self.prefix && self.text.chars().count() >= PREFIX_MIN_CHARS
+        !self.prefix && self.text.len() >= PREFIX_MIN_BYTES
     }
 }
 

@@ -16,6 +16,7 @@ mod drain;
 mod echo;
 mod events;
 mod lists;
+mod memory;
 mod messages;
 mod queue;
 mod races;

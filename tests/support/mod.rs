@@ -160,6 +160,8 @@ impl Drop for Gateway {
 pub fn check(data: &Path) {
     let problems = quarterdeck::store::sqlite::check::check(data).expect("the store is readable");
     assert!(problems.is_empty(), "{problems:#?}");
+    let problems = quarterdeck::memory::check::check(data).expect("the store is readable");
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 fn launch(

@@ -6,6 +6,7 @@
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
+mod access;
 mod admission;
 mod backup;
 pub mod check;
@@ -14,6 +15,8 @@ mod edit;
 mod fault;
 mod items;
 mod keys;
+mod ledger;
+mod lists;
 mod queries;
 mod queue;
 mod readers;
@@ -21,6 +24,7 @@ mod recovery;
 mod requests;
 mod retention;
 mod rows;
+mod runnable;
 mod schema;
 mod sessions;
 mod settings;
@@ -32,13 +36,14 @@ pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use queries::{session as session_of, session_by_row};
 pub(crate) use requests::once_for;
+pub(crate) use schema::open_reader_of;
 pub(crate) use writer::Unit;
 
 use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
-    PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store, StoreRules, TurnEnd,
-    TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
+    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
 use crate::domain::{
     Refusal,
@@ -125,6 +130,14 @@ impl SqliteStore {
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
     {
         self.writer.call(write).await
+    }
+
+    /// Whether what is counted of every owner is what the rows say. For tests.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn ledger_agrees(&self) -> Result<bool, Refusal> {
+        self.writer.call(|unit| unit.ledger_agrees()).await
     }
 
     async fn read<T, R>(&self, read: R) -> Result<T, Refusal>
@@ -270,7 +283,14 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| control::postpone_delete(unit, fence))
+            .await
+    }
+
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
+        self.writer.call(recovery::resume_deletes).await?;
         let mut all = Recovered::default();
         while let Some(Recovered {
             ended,
@@ -288,8 +308,8 @@ impl Store for SqliteStore {
         Ok(all)
     }
 
-    async fn runnable(&self, limit: usize) -> Result<Vec<Arc<Session>>, Refusal> {
-        self.read(move |connection, generation| queries::runnable(connection, generation, limit))
+    async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal> {
+        self.read(move |connection, generation| runnable::runnable(connection, generation, &ask))
             .await
     }
 
@@ -359,7 +379,7 @@ impl Store for SqliteStore {
     ) -> Result<SessionsPage, Refusal> {
         let viewer = viewer.clone();
         self.read(move |connection, generation| {
-            queries::list_sessions(connection, generation, &viewer, &filter, after, limit)
+            lists::list_sessions(connection, generation, &viewer, &filter, after, limit)
         })
         .await
     }
@@ -391,7 +411,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<TurnsPage, Refusal> {
         self.read(move |connection, generation| {
-            queries::list_turns(connection, generation, &filter, after, limit)
+            lists::list_turns(connection, generation, &filter, after, limit)
         })
         .await
     }
@@ -444,6 +464,14 @@ impl Store for SqliteStore {
         let attachment_id = attachment_id.to_owned();
         self.read(move |connection, _| queries::attachment(connection, session, &attachment_id))
             .await
+    }
+
+    async fn session_count(&self) -> Result<i64, Refusal> {
+        self.read(|connection, _| {
+            let count = "SELECT value FROM meta WHERE name = 'sessions'";
+            Ok(connection.query_row(count, [], |row| row.get(0))?)
+        })
+        .await
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {

@@ -76,6 +76,11 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
         .map(drop)
 }
 
+/// Opens the file of a data directory for reading.
+pub(crate) fn open_reader_of(directory: &Path) -> rusqlite::Result<Connection> {
+    open_reader(&directory.join(FILE_NAME))
+}
+
 /// Opens the file for reading.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
