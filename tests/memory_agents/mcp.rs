@@ -1,0 +1,329 @@
+//! Memory as tools: raw HTTP for what a client must not get, and the official SDK over both transports.
+//!
+//! The SDK is used where `QUARTERDECK_TEST_MCP` names the directory that it stands in; `.ci/install-mcp` installs it and
+//! prints that. Without it these tests say so and pass.
+
+use crate::{
+    support::{self, Gateway, fixture},
+    world::{self, Caller, admin_key},
+};
+use quarterdeck::proto::{self, MemorySource, memory_service_client::MemoryServiceClient};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
+use tonic::Request;
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+
+/// One request as it goes over the wire; the status and the answer.
+fn post(gateway: &Gateway, head: &[(&str, &str)], method: &str, body: &str) -> (u16, String) {
+    let authority = gateway.address.strip_prefix("http://").unwrap();
+    let mut lines = vec![
+        ("host", authority),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+    ];
+    lines.retain(|(name, _)| !head.iter().any(|(other, _)| other == name));
+    lines.extend(head);
+    let length = body.len().to_string();
+    lines.extend([("content-length", length.as_str()), ("connection", "close")]);
+    let lines: String = lines
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    let request = format!("{method} /mcp HTTP/1.1\r\n{lines}\r\n{body}");
+    // A server that refuses may close before it took all.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
+    (status.unwrap_or_default(), answer)
+}
+
+/// Calls a tool; the result.
+fn call(gateway: &Gateway, key: &str, name: &str, arguments: Value) -> Value {
+    let params = json!({ "name": name, "arguments": arguments });
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+    let bearer = format!("Bearer {key}");
+    let (status, answer) = post(
+        gateway,
+        &[("authorization", &bearer)],
+        "POST",
+        &body.to_string(),
+    );
+    assert_eq!(status, 200, "{answer}");
+    let at = answer.find("\r\n\r\n").unwrap();
+    let (from, to) = (
+        answer[at..].find('{').unwrap() + at,
+        answer.rfind('}').unwrap(),
+    );
+    serde_json::from_str(&answer[from..=to]).unwrap()
+}
+
+/// Nothing is answered without a valid credential, to a page, by another name of this host, or beyond the bounds.
+#[tokio::test]
+async fn only_callers_that_are_known_get_an_answer() {
+    let gateway = world::start();
+    let bearer = format!("Bearer {}", admin_key(&gateway));
+    let known = ("authorization", bearer.as_str());
+    let (status, answer) = post(&gateway, &[known], "POST", CALL);
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("memory_search"), "{answer}");
+
+    for head in [vec![], vec![("authorization", "Bearer wrong")]] {
+        let (status, answer) = post(&gateway, &head, "POST", CALL);
+        assert_eq!(status, 401, "{answer}");
+        assert!(
+            answer.to_lowercase().contains("www-authenticate: bearer"),
+            "{answer}"
+        );
+        assert!(answer.contains("CREDENTIALS_"), "{answer}");
+    }
+    let page = [known, ("origin", "http://evil.example")];
+    assert_eq!(post(&gateway, &page, "POST", CALL).0, 403);
+    let rebound = [known, ("host", "evil.example")];
+    let status = post(&gateway, &rebound, "POST", CALL).0;
+    assert!((400..500).contains(&status), "{status}");
+    assert_eq!(post(&gateway, &[known], "GET", "").0, 405);
+    let large = format!("[{}]", " ".repeat(300 * 1024));
+    assert_eq!(post(&gateway, &[known], "POST", &large).0, 413);
+}
+
+/// A call may do what its key may, and its arguments have bounds; what is wrong is said, and changes nothing.
+#[tokio::test]
+async fn a_call_may_do_what_its_key_may() {
+    let gateway = world::start();
+    let admin = Caller::admin(&gateway).await;
+    let reader = admin.make_key(&["memory.read"]).await.secret;
+    let writer = admin.make_key(&["memory.write"]).await.secret;
+    let remember = json!({ "content": "the boat is called Ana" });
+    let refused = call(&gateway, &reader, "memory_remember", remember.clone());
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    assert!(refused.to_string().contains("SCOPE_REQUIRED"), "{refused}");
+    let kept = call(&gateway, &writer, "memory_remember", remember);
+    assert_eq!(
+        kept["result"]["structuredContent"]["outcome"], "created",
+        "{kept}"
+    );
+    let refused = call(
+        &gateway,
+        &writer,
+        "memory_search",
+        json!({ "query": "boat" }),
+    );
+    assert!(refused.to_string().contains("SCOPE_REQUIRED"), "{refused}");
+    let found = call(
+        &gateway,
+        &reader,
+        "memory_search",
+        json!({ "query": "boat" }),
+    );
+    let results = &found["result"]["structuredContent"]["results"];
+    assert_eq!(results[0]["text"], "the boat is called Ana", "{found}");
+
+    for (tool, wrong) in [
+        ("memory_search", json!({ "query": "x", "limit": 0 })),
+        ("memory_search", json!({ "query": "x", "limit": 51 })),
+        ("memory_search", json!({ "query": "x".repeat(9000) })),
+        ("memory_search", json!({ "query": "x", "mode": "vector" })),
+        ("memory_search", json!({ "question": "x" })),
+    ] {
+        let refused = call(&gateway, &reader, tool, wrong);
+        assert_eq!(refused["result"]["isError"], true, "{refused}");
+    }
+    for (tool, wrong) in [
+        ("memory_remember", json!({ "content": " " })),
+        ("memory_remember", json!({ "content": "x".repeat(33_000) })),
+        (
+            "memory_remember",
+            json!({ "content": "x", "kind": "rumour" }),
+        ),
+        ("memory_remember", json!({ "content": "x", "tags": [""] })),
+        ("memory_forget", json!({})),
+        ("memory_forget", json!({ "id": "7" })),
+        ("memory_forget", json!({ "id": "7", "key": "x" })),
+    ] {
+        let refused = call(&gateway, &writer, tool, wrong);
+        assert_eq!(refused["result"]["isError"], true, "{refused}");
+    }
+    let unknown = call(&gateway, &reader, "memory_dump", json!({}));
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    let found = call(&gateway, &reader, "memory_search", json!({ "limit": 50 }));
+    let results = found["result"]["structuredContent"]["results"].as_array();
+    assert_eq!(results.unwrap().len(), 1, "{found}");
+}
+
+/// Without the key `mcp` nothing is there.
+#[tokio::test]
+async fn an_operator_may_turn_it_off() {
+    let gateway = world::start_with(&[], "mcp = false\n");
+    let bearer = format!("Bearer {}", admin_key(&gateway));
+    let (status, _) = post(&gateway, &[("authorization", &bearer)], "POST", CALL);
+    assert_eq!(status, 404);
+    let key = admin_key(&gateway);
+    let output = world::command(&gateway, &["mcp", "--key", &key]);
+    assert_eq!(output.status.code(), Some(77));
+    let (said, problem) = world::printed(&output);
+    assert_eq!(said, "");
+    assert!(problem.contains("set mcp = true"), "{problem}");
+}
+
+/// Runs the SDK's client; `None` where there is no SDK.
+fn sdk(given: Value) -> Option<Value> {
+    let Ok(directory) = std::env::var("QUARTERDECK_TEST_MCP") else {
+        eprintln!("QUARTERDECK_TEST_MCP is not set: the official MCP client is not tested");
+        return None;
+    };
+    let output = Command::new("node")
+        .arg(fixture("mcp_client.mjs"))
+        .args([directory, given.to_string()])
+        .output()
+        .expect("node runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let answer = serde_json::from_slice(&output.stdout);
+    Some(answer.unwrap_or_else(|problem| panic!("{problem}: {errors}")))
+}
+
+fn calls() -> Value {
+    json!([
+        { "name": "memory_remember", "arguments": { "content": "Zoë lives in Łódź", "key": "city", "kind": "profile" } },
+        { "name": "memory_remember", "arguments": { "content": "Zoë lives in 東京", "key": "city", "kind": "profile" } },
+        { "name": "memory_search", "arguments": { "query": "東京" } },
+        { "name": "memory_forget", "arguments": { "key": "city" } },
+        { "name": "memory_search", "arguments": { "query": "Zoë" } },
+    ])
+}
+
+/// What the calls must come to.
+fn assert_calls(answer: &Value) {
+    let tools = answer["tools"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer}"));
+    let names: Vec<&str> = tools.iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, ["memory_search", "memory_remember", "memory_forget"]);
+    for tool in tools {
+        assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+        assert!(
+            tool["description"].as_str().is_some_and(|it| it.len() > 20),
+            "{tool}"
+        );
+    }
+    let data = |index: usize| &answer["results"][index]["structuredContent"];
+    assert_eq!(data(0)["outcome"], "created", "{answer}");
+    assert_eq!(data(1)["outcome"], "superseded", "{answer}");
+    assert_eq!(
+        data(2)["results"][0]["text"],
+        "Zoë lives in 東京",
+        "{answer}"
+    );
+    assert_eq!(data(3)["forgotten"], 1, "{answer}");
+    assert_eq!(data(4)["results"], json!([]), "{answer}");
+}
+
+/// The official client lists and calls the tools over HTTP, and is refused without a key.
+#[tokio::test]
+async fn the_official_client_calls_the_tools_over_http() {
+    let gateway = world::start();
+    let url = format!("{}/mcp?namespace=family", gateway.address);
+    let key = admin_key(&gateway);
+    let Some(answer) = sdk(json!({ "url": url, "key": key, "calls": calls() })) else {
+        return;
+    };
+    assert_calls(&answer);
+    for key in ["", "wrong"] {
+        let refused = sdk(json!({ "url": url, "key": key, "calls": [] })).unwrap();
+        let told = refused["refused"].as_str();
+        assert!(
+            told.is_some_and(|it| it.contains("CREDENTIALS") || it.contains("Unauthorized")),
+            "{refused}"
+        );
+    }
+}
+
+/// The same over standard input and output; for a session it acts as its agent: what it writes says so, and names the
+/// turn.
+#[tokio::test]
+async fn the_official_client_calls_the_tools_over_stdio() {
+    let gateway = world::start();
+    let program = env!("CARGO_BIN_EXE_quarterdeck");
+    let key = admin_key(&gateway);
+    let environment =
+        |key: &str| json!({ "QUARTERDECK_ADDR": gateway.address, "QUARTERDECK_KEY": key });
+    let over = |arguments: &[&str], key: &str, calls: Value| {
+        let mut command = vec![program, "mcp"];
+        command.extend(arguments);
+        sdk(json!({ "command": command, "environment": environment(key), "calls": calls }))
+    };
+    let Some(answer) = over(&[], &key, calls()) else {
+        return;
+    };
+    assert_calls(&answer);
+    let refused = over(&[], "wrong", json!([])).unwrap();
+    assert!(refused["refused"].is_string(), "{refused}");
+
+    let admin = Caller::admin(&gateway).await;
+    let mut client = admin.gateway();
+    let enqueue = proto::EnqueueRequest {
+        session_key: "boat".into(),
+        text: "!hang".into(),
+        ..Default::default()
+    };
+    let turn = client
+        .enqueue(enqueue)
+        .await
+        .unwrap()
+        .into_inner()
+        .turn
+        .unwrap();
+    let running = async {
+        loop {
+            let request = proto::GetTurnRequest {
+                session_key: "boat".into(),
+                turn_id: turn.turn_id.clone(),
+            };
+            let turn = client
+                .get_turn(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .turn
+                .unwrap();
+            if turn.state() == proto::TurnState::Running {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(support::SOON, running)
+        .await
+        .expect("it starts");
+    let remember = json!([{ "name": "memory_remember", "arguments": { "content": "the boat is called Ana" } }]);
+    let answer = over(&["--session", "boat"], &key, remember).unwrap();
+    assert_eq!(
+        answer["results"][0]["structuredContent"]["outcome"], "created",
+        "{answer}"
+    );
+    let mut list = Request::new(proto::ListMemoriesRequest {
+        session_key: "boat".into(),
+        ..Default::default()
+    });
+    let bearer = format!("Bearer {key}").parse().unwrap();
+    list.metadata_mut().insert("authorization", bearer);
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    let listed = memory
+        .list_memories(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .memories;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].source(), MemorySource::Auto);
+    assert_eq!(listed[0].turn_id, turn.turn_id);
+}
