@@ -43,12 +43,11 @@ struct Remote {
     path: String,
 }
 
-/// Answer to one call.
+/// Answer to one call: one of both.
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Answer {
-    Result(CallToolResult),
-    Error(ErrorData),
+struct Answer {
+    result: Option<CallToolResult>,
+    error: Option<ErrorData>,
 }
 
 /// Serves until the input ends.
@@ -120,11 +119,18 @@ impl Backend for Remote {
         let asked = self.ask("tools/call", params).await;
         let body = asked.map_err(|error| failed(error.to_string()))?;
         match serde_json::from_slice(&body) {
-            Ok(Answer::Result(result)) => Ok(result),
-            Ok(Answer::Error(error)) => Err(error),
-            Err(error) => Err(failed(format!(
-                "the gateway's answer can't be read: {error}"
-            ))),
+            Ok(Answer {
+                result: Some(result),
+                error: None,
+            }) => Ok(result),
+            Ok(Answer {
+                error: Some(error), ..
+            }) => Err(error),
+            Ok(Answer {
+                result: None,
+                error: None,
+            })
+            | Err(_) => Err(failed("the gateway's answer can't be read".into())),
         }
     }
 }

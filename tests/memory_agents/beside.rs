@@ -46,7 +46,11 @@ async fn an_agent_is_given_what_its_session_may_know() {
         own(MemoryKind::Fact, "", "the anchor weighs forty kilos"),
     )
     .await;
-    remember(&gateway, own(MemoryKind::Fact, "", "the kettle is blue")).await;
+    remember(
+        &gateway,
+        own(MemoryKind::Fact, "", "a blue kettle whistles"),
+    )
+    .await;
     remember(
         &gateway,
         own(MemoryKind::Secret, "anchor pin", "anchor 1234"),

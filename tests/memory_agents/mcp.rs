@@ -4,7 +4,7 @@
 //! prints that. Without it these tests say so and pass.
 
 use crate::{
-    support::{self, Gateway, fixture},
+    support::{self, Gateway},
     world::{self, Caller, admin_key},
 };
 use quarterdeck::proto::{self, MemorySource, memory_service_client::MemoryServiceClient};
@@ -180,7 +180,10 @@ fn sdk(given: Value) -> Option<Value> {
         return None;
     };
     let output = Command::new("node")
-        .arg(fixture("mcp_client.mjs"))
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/mcp_client.mjs"
+        ))
         .args([directory, given.to_string()])
         .output()
         .expect("node runs");
