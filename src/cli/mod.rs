@@ -9,6 +9,7 @@ mod key_file;
 mod keys;
 mod local;
 mod logs;
+mod memory;
 mod output;
 mod render;
 mod send;
@@ -76,6 +77,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Memory(arguments) => wait(memory::memory(arguments)),
         Verb::Server(arguments) => wait(admin::server(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),
