@@ -40,7 +40,7 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
         &[
             "remember",
             "the staging server is in Oslo",
-            "--key",
+            "--name",
             "staging",
             "--tag",
             "work",
@@ -54,7 +54,7 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
             &[
                 "remember",
                 "the staging server is in Oslo",
-                "--key",
+                "--name",
                 "staging"
             ]
         )
@@ -66,7 +66,7 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
             &[
                 "remember",
                 "the staging server is in Bergen",
-                "--key",
+                "--name",
                 "staging"
             ]
         )
@@ -88,7 +88,7 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
     assert!(said(&gateway, &["status"]).contains("archival"));
     assert!(said(&gateway, &["rebuild"]).starts_with("started"));
     assert_eq!(
-        said(&gateway, &["forget", "--key", "staging", "--hard"]),
+        said(&gateway, &["forget", "--name", "staging", "--hard"]),
         "forgot 1\n"
     );
     let missing = memory(&gateway, &["get", &id], "");
@@ -119,7 +119,7 @@ fn an_export_comes_back_by_an_import_without_its_secrets() {
             "team",
             "--kind",
             "secret",
-            "--key",
+            "--name",
             "pin",
         ],
         "canary-4711\n",

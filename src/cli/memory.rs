@@ -38,7 +38,7 @@ enum MemoryVerb {
     ///
     /// Words; "words that stand together" in quotes; beginning*; tag:NAME. Secrets are never found.
     Search(SearchArgs),
-    /// Write a memory. With --key it takes the place of the one of that key.
+    /// Write a memory. With --name it takes the place of the one of that key.
     Remember(Box<RememberArgs>),
     /// List memories, newest change first.
     List(ListArgs),
@@ -108,9 +108,14 @@ struct SearchArgs {
 struct RememberArgs {
     /// The memory; `-` reads it from standard input, which keeps a secret out of the shell's history
     content: String,
-    /// Names it inside its scope
-    #[arg(long, default_value = "", hide_default_value = true)]
-    key: String,
+    /// Key that names it inside its scope
+    #[arg(
+        long = "name",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "KEY"
+    )]
+    name: String,
     /// What it is about; a new memory is a fact
     #[arg(long, value_enum)]
     kind: Option<KindName>,
@@ -154,11 +159,11 @@ struct GetArgs {
 #[derive(Debug, Args)]
 struct ForgetArgs {
     /// The memory
-    #[arg(required_unless_present = "key", conflicts_with = "key")]
+    #[arg(required_unless_present = "name", conflicts_with = "name")]
     id: Option<String>,
     /// The memory of this key
-    #[arg(long)]
-    key: Option<String>,
+    #[arg(long = "name", value_name = "KEY")]
+    name: Option<String>,
     /// Erase it with its past; without it the memory is hidden, and erased after 30 days
     #[arg(long)]
     hard: bool,
@@ -269,7 +274,7 @@ async fn search(arguments: SearchArgs) -> Result<(), Failure> {
 async fn remember(arguments: RememberArgs) -> Result<(), Failure> {
     let RememberArgs {
         content,
-        key,
+        name,
         kind,
         bucket,
         tags,
@@ -296,7 +301,7 @@ async fn remember(arguments: RememberArgs) -> Result<(), Failure> {
         }
         .into(),
         kind: kind_of(kind).into(),
-        key,
+        key: name,
         content,
         tags,
         request_id: String::new(),
@@ -388,7 +393,7 @@ async fn get(arguments: GetArgs) -> Result<(), Failure> {
 async fn forget(arguments: ForgetArgs) -> Result<(), Failure> {
     let ForgetArgs {
         id,
-        key,
+        name,
         hard,
         scope,
         client,
@@ -397,7 +402,7 @@ async fn forget(arguments: ForgetArgs) -> Result<(), Failure> {
         namespace: scope.namespace,
         session_key: scope.session,
         id: id.unwrap_or_default(),
-        key: key.unwrap_or_default(),
+        key: name.unwrap_or_default(),
         hard,
         request_id: String::new(),
     };
