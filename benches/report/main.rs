@@ -6,6 +6,7 @@
 //!
 //! * [`fanout`]: CPU that a delivered event costs the server; [`latency`]: how long a token is on its way.
 //! * [`enqueue`]: admission; [`replay`]: the stored log; [`memory`]; [`start`]: cold start, lists, sizes.
+//! * [`recall`]: what is remembered, searched.
 //! * [`rooms`], [`floors`], [`peer`], [`bare_writer`]: what is measured and what it is measured against.
 //! * [`client`], [`load`], [`process`], [`producer`], [`seed`], [`table`]: the tools.
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ mod memory;
 mod peer;
 mod process;
 mod producer;
+mod recall;
 mod replay;
 mod rooms;
 mod seed;
@@ -42,12 +44,13 @@ pub struct Plan {
 
 type Group = fn(Plan) -> Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
-const GROUPS: [(&str, Group); 6] = [
+const GROUPS: [(&str, Group); 7] = [
     ("fan-out", |plan| Box::pin(fanout::rows(plan))),
     ("latency", |plan| Box::pin(latency::rows(plan))),
     ("enqueue", |plan| Box::pin(enqueue::rows(plan))),
     ("replay", |plan| Box::pin(replay::rows(plan))),
     ("memory", |plan| Box::pin(memory::rows(plan))),
+    ("recall", |plan| Box::pin(recall::rows(plan))),
     ("start", |plan| Box::pin(start::rows(plan))),
 ];
 

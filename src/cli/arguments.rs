@@ -3,6 +3,7 @@
 use super::{
     failure::{Failure, INTERRUPTED},
     key_file,
+    memory::MemoryArgs,
 };
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -75,6 +76,8 @@ pub(crate) enum Verb {
     Whoami(WhoamiArgs),
     /// Make, list and revoke API keys.
     Keys(KeysArgs),
+    /// Remember, search, forget: what survives a conversation.
+    Memory(MemoryArgs),
     /// Tell what runs at the address: version, agents, limits.
     Server(ClientArgs),
     /// Read or change the configuration of a running server. What is changed stays so over restarts.

@@ -10,6 +10,7 @@ mod keys;
 mod local;
 mod logs;
 mod mcp;
+mod memory;
 mod output;
 mod render;
 mod send;
@@ -78,6 +79,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Memory(arguments) => wait(memory::memory(arguments)),
         Verb::Server(arguments) => wait(admin::server(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),

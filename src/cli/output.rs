@@ -65,6 +65,18 @@ fn to_json<M: prost::Message>(name: &str, message: &M) -> String {
     serde_json::to_string(&dynamic).expect("every message has a JSON form")
 }
 
+/// Reads a message of `quarterdeck.v1` from one line of JSON; the error says what is wrong with it.
+pub(crate) fn from_json<M: prost::Message + Default>(name: &str, text: &str) -> Result<M, String> {
+    let descriptor = POOL
+        .get_message_by_name(&format!("quarterdeck.v1.{name}"))
+        .expect("callers name messages of the contract");
+    let mut json = serde_json::Deserializer::from_str(text);
+    let dynamic =
+        DynamicMessage::deserialize(descriptor, &mut json).map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    dynamic.transcode_to().map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

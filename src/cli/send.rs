@@ -58,6 +58,7 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         .map(|path| attachment(path))
         .collect::<Result<Vec<_>, _>>()?;
     let enqueue = EnqueueRequest {
+        memory_namespaces: Vec::new(),
         session_key: session,
         text: given_text(text, !attachments.is_empty())?,
         attachments,

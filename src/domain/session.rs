@@ -3,6 +3,7 @@
 use super::{
     access::Shares,
     ids::{LogId, SessionKey, SessionRow, Time},
+    memory::Reach,
     turn::Usage,
 };
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub struct Session {
     pub cwd: String,
     /// Deleted after this long without a turn, in microseconds.
     pub expire_after_idle: Option<i64>,
+    /// What memory it is given and its tools may reach; empty means the default.
+    pub memory_namespaces: Vec<Reach>,
     /// What it is doing.
     pub state: SessionState,
     /// Turn that runs or is being stopped.

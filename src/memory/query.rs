@@ -9,7 +9,9 @@
 use super::words::{Word, normal, words};
 
 /// Words that a search looks for; of a longer text the first ones.
-const TERMS_MAX: usize = 32;
+const TERMS_MAX: usize = 24;
+/// Words, from the last on, whose beginnings are looked for too: what somebody is about to write.
+const BEGINNINGS_MAX: usize = 3;
 /// Phrases, and tags, that a query may demand; more are not looked at.
 const DEMANDS_MAX: usize = 8;
 /// Shortest word that also stands for words beginning with it, in bytes: two letters say more where an alphabet is large.
@@ -115,8 +117,10 @@ impl Query {
                 demands.push(format!("({})", any.join(" OR ")));
             }
             Tier::Beginnings => {
-                let any: Vec<String> = terms
-                    .filter(|term| term.may_begin())
+                let mut last: Vec<&Term> = self.terms.iter().filter(|t| t.may_begin()).collect();
+                let any: Vec<String> = last
+                    .split_off(last.len().saturating_sub(BEGINNINGS_MAX))
+                    .into_iter()
                     .map(|term| format!("\"{}\"*", term.text))
                     .collect();
                 if any.is_empty() {

@@ -201,7 +201,9 @@ pub(super) fn places(session: &Session) -> Vec<Place> {
 
 /// The session's `memory_namespaces`; its default where none were set.
 pub(super) fn reach(session: &Session) -> Vec<Reach> {
-    if session.primary {
+    if !session.memory_namespaces.is_empty() {
+        session.memory_namespaces.clone()
+    } else if session.primary {
         vec![Reach::Tenant]
     } else {
         vec![Reach::Own]

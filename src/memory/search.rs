@@ -31,7 +31,9 @@ use std::{
 use uuid::Uuid;
 
 /// Texts of one scope beyond which a word counts as common.
-const COMMON_TEXTS: i64 = 4000;
+const COMMON_TEXTS: i64 = 2000;
+/// Matches of single words, over all words of a query, that are ranked.
+const RANKED_MATCHES_MAX: i64 = 8000;
 /// Matches of one search that are looked at, from the best on.
 const CANDIDATES_MAX: usize = 2000;
 /// How much more something brand new counts than something old.
@@ -154,20 +156,21 @@ impl<'a> Ground<'a> {
     fn items(&self, scope: &Scope, row: i64, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
         let table = format!("memory_index_{}", self.tables.active);
         let (from, to) = row_range(row);
-        let rare = self.rare(&table, query, from, to)?;
+        let chosen = self.choose(&table, query, from, to)?;
         let mut all: Vec<Scored> = Vec::new();
         let mut seen = HashSet::new();
         for tier in query.tiers() {
             if all.len() >= limit {
                 break;
             }
-            let Some(expression) = query.expression(tier, |term| rare.contains(&term.text)) else {
+            let Some(expression) = query.expression(tier, |term| chosen.words.contains(&term.text))
+            else {
                 continue;
             };
+            let (weight, order) = chosen.order(&table, "AND rank MATCH 'bm25(2.0, 1.5, 1.0)'");
             let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {}, -{table}.rank FROM {table} CROSS JOIN memory ON memory.row = {table}.rowid \
-                 WHERE {table} MATCH ?1 AND {table}.rowid >= ?2 AND {table}.rowid < ?3 \
-                 AND {table}.rank MATCH 'bm25(2.0, 1.5, 1.0)' ORDER BY {table}.rank",
+                "SELECT {}, {weight} FROM {table} CROSS JOIN memory ON memory.row = {table}.rowid \
+                 WHERE {table} MATCH ?1 AND {table}.rowid >= ?2 AND {table}.rowid < ?3 {order}",
                 rows::ITEM
             ))?;
             let mut found = statement.query((expression, from, to))?;
@@ -176,7 +179,7 @@ impl<'a> Ground<'a> {
             while let Some(row) = found.next()? {
                 looked += 1;
                 let raw: f64 = row.get(16)?;
-                if looked > CANDIDATES_MAX || best.beats_all(raw) {
+                if looked > CANDIDATES_MAX || chosen.is_done(&best, raw) {
                     break;
                 }
                 let item = rows::item(row)?;
@@ -190,18 +193,33 @@ impl<'a> Ground<'a> {
         Ok(all)
     }
 
-    /// The words that are looked for: all, but for common ones where there are rarer ones.
-    fn rare(&self, table: &str, query: &Query, from: i64, to: i64) -> Answer<HashSet<String>> {
-        let mut rare = HashSet::new();
+    /// The words that are looked for: the rarest, as many as the work may cost; common ones where there are no others.
+    fn choose(&self, table: &str, query: &Query, from: i64, to: i64) -> Answer<Chosen> {
+        let mut counted = Vec::with_capacity(query.terms.len());
         for term in &query.terms {
-            if self.count(table, term, from, to)? < COMMON_TEXTS {
-                rare.insert(term.text.clone());
+            counted.push((self.count(table, term, from, to)?, &term.text));
+        }
+        counted.sort();
+        let mut chosen = Chosen {
+            words: HashSet::new(),
+            ranked: true,
+        };
+        let mut matches = 0;
+        for (count, word) in &counted {
+            if *count >= COMMON_TEXTS || matches + count > RANKED_MATCHES_MAX {
+                break;
             }
+            matches += count;
+            chosen.words.insert((*word).clone());
         }
-        if rare.is_empty() {
-            rare.extend(query.terms.iter().map(|term| term.text.clone()));
+        // Words that are nowhere cost nothing, and alone would find nothing.
+        if matches == 0 && !counted.is_empty() {
+            chosen
+                .words
+                .extend(counted.iter().map(|(_, word)| (*word).clone()));
+            chosen.ranked = counted.iter().all(|(count, _)| *count < COMMON_TEXTS);
         }
-        Ok(rare)
+        Ok(chosen)
     }
 
     /// How many texts have a word; stops to count where it is common.
@@ -222,7 +240,7 @@ impl<'a> Ground<'a> {
             return Ok(Vec::new());
         };
         let table = format!("episode_index_{}", self.tables.active);
-        let rare = self.rare(&table, query, 0, i64::MAX)?;
+        let chosen = self.choose(&table, query, 0, i64::MAX)?;
         let mut sessions = HashMap::new();
         let mut all: Vec<Scored> = Vec::new();
         let mut seen = HashSet::new();
@@ -230,15 +248,17 @@ impl<'a> Ground<'a> {
             if all.len() >= limit {
                 break;
             }
-            let Some(expression) = query.expression(tier, |term| rare.contains(&term.text)) else {
+            let Some(expression) = query.expression(tier, |term| chosen.words.contains(&term.text))
+            else {
                 continue;
             };
+            let (weight, order) = chosen.order(&table, "");
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT message.row, message.session, message.generation, message.turn_id, message.item_id, \
-                 message.role, message.time, message.parts, -{table}.rank FROM {table} \
+                 message.role, message.time, message.parts, {weight} FROM {table} \
                  CROSS JOIN message ON message.row = {table}.rowid \
                  CROSS JOIN session ON session.row = message.session \
-                 WHERE {table} MATCH ?1 AND {condition} ORDER BY {table}.rank"
+                 WHERE {table} MATCH ?1 AND {condition} {order}"
             ))?;
             parameters.truncate(1);
             parameters.insert(0, Value::Text(expression));
@@ -248,7 +268,7 @@ impl<'a> Ground<'a> {
             while let Some(row) = found.next()? {
                 looked += 1;
                 let raw: f64 = row.get(8)?;
-                if looked > CANDIDATES_MAX || best.beats_all(raw) {
+                if looked > CANDIDATES_MAX || chosen.is_done(&best, raw) {
                     break;
                 }
                 let session = SessionRow(row.get(1)?);
@@ -334,6 +354,40 @@ fn is_seen(identity: &Arc<Identity>, session: &Session) -> bool {
     session.state != SessionState::Deleting && identity.access(session).is_some()
 }
 
+/// What a search goes by.
+struct Chosen {
+    /// Words of the query that count.
+    words: HashSet<String>,
+    /// Whether BM25 orders what they find. Words that stand nearly everywhere tell nothing of which text is meant, and to
+    /// rank all of it would cost much: there the newest come first.
+    ranked: bool,
+}
+
+// === impl Chosen ===
+
+impl Chosen {
+    /// The weight of a match, and the order, as SQL.
+    fn order(&self, table: &str, weights: &str) -> (String, String) {
+        if self.ranked {
+            (
+                format!("-{table}.rank"),
+                format!("{weights} ORDER BY {table}.rank"),
+            )
+        } else {
+            ("1.0".to_owned(), format!("ORDER BY {table}.rowid DESC"))
+        }
+    }
+
+    /// Whether no later match can be among the best.
+    fn is_done(&self, best: &Best, raw: f64) -> bool {
+        if self.ranked {
+            best.beats_all(raw)
+        } else {
+            best.is_full()
+        }
+    }
+}
+
 /// The weights that were found, to know when no later one can be among the best.
 struct Best {
     wanted: usize,
@@ -359,9 +413,13 @@ impl Best {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.weights.len() == self.wanted
+    }
+
     /// Whether a match of that raw weight, and all after it, are worse than what was found.
     fn beats_all(&self, raw: f64) -> bool {
-        self.weights.len() == self.wanted
+        self.is_full()
             && self
                 .weights
                 .first()

@@ -19,6 +19,7 @@ use crate::domain::{
     api_key::ApiKey,
     event::{BlockKind, Event, EventKind, Role},
     ids::{SessionKey, SessionRow, Time},
+    memory::Reach,
     message::{Message, Part},
     quotas::{LiveQuotas, Quotas},
     refusal::Refusal,
@@ -152,6 +153,8 @@ pub struct NewSession {
     pub display_name: String,
     /// Deleted after this long without a turn, in microseconds.
     pub expire_after_idle: Option<i64>,
+    /// Its memory; empty means the default.
+    pub memory_namespaces: Vec<Reach>,
 }
 
 /// What to do when a turn is active or waits.
@@ -254,6 +257,8 @@ pub struct UpdateSession {
     pub agent: Option<String>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
+    /// Its memory, all of it.
+    pub memory_namespaces: Option<Vec<Reach>>,
     /// Who else may use it, all of them; needs [`SessionAccess::Own`](crate::domain::access::SessionAccess::Own).
     pub shares: Option<Shares>,
 }

@@ -83,6 +83,11 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
         cwd: session.cwd.clone(),
         next_agent: session.next_agent.clone(),
         expire_after_idle: session.expire_after_idle.map(micros),
+        memory_namespaces: session
+            .memory_namespaces
+            .iter()
+            .map(|reach| reach.as_str().to_owned())
+            .collect(),
         owner: principal(&session.tenant, &session.owner),
         shares: session
             .shares

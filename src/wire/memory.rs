@@ -9,8 +9,8 @@ use crate::{
         ids::Time,
         memory::{
             Bucket, CONTENT_MAX_BYTES, Episode, Found, Hit, IMPORT_MAX_ITEMS, KEY_MAX_BYTES, Kind,
-            MemoryItem, MemoryVersion, Namespace, Place, SEARCH_LIMIT_DEFAULT, SEARCH_LIMIT_MAX,
-            SearchMode, Source, TAG_MAX_BYTES, TAGS_MAX,
+            MemoryItem, MemoryVersion, NAMESPACES_MAX, Namespace, Place, Reach,
+            SEARCH_LIMIT_DEFAULT, SEARCH_LIMIT_MAX, SearchMode, Source, TAG_MAX_BYTES, TAGS_MAX,
         },
     },
     memory::{Import, MemoryStatus, Outcome, RebuildStatus},
@@ -44,6 +44,24 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// What memory a session reaches.
+    pub fn memory_namespaces(&mut self, field: &str, names: &[String]) -> Vec<Reach> {
+        if names.len() > NAMESPACES_MAX {
+            self.wrong(field, format!("must be at most {NAMESPACES_MAX}"));
+        }
+        let mut reach = Vec::new();
+        for (at, name) in names.iter().enumerate().take(NAMESPACES_MAX) {
+            match Reach::parse(name) {
+                Ok(one) if reach.contains(&one) => {
+                    self.wrong(format!("{field}[{at}]"), "stands there twice");
+                }
+                Ok(one) => reach.push(one),
+                Err(problem) => self.wrong(format!("{field}[{at}]"), problem),
+            }
+        }
+        reach
     }
 
     /// A memory's id.

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         access::Scope,
         limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
+        memory::Reach,
         refusal::Refusal,
         turn::Attachment,
     },
@@ -94,8 +95,13 @@ impl Call<'_> {
             SPAN_MAX,
         );
         fields.cwd(&format!("{prefix}cwd"), &request.cwd);
+        let memory_namespaces = fields.memory_namespaces(
+            &format!("{prefix}memory_namespaces"),
+            &request.memory_namespaces,
+        );
         let key = fields.finish(key)?;
         // What the method's own scope does not cover.
+        self.may_set_memory(&memory_namespaces)?;
         match on_busy {
             OnBusy::Enqueue | OnBusy::Reject => {}
             OnBusy::Interrupt => self.identity.require(Scope::SessionAbort)?,
@@ -126,6 +132,7 @@ impl Call<'_> {
                 cwd_refused,
                 display_name: request.display_name,
                 expire_after_idle: None,
+                memory_namespaces,
             },
             text: request.text,
             attachments,
@@ -216,7 +223,10 @@ impl Call<'_> {
         fields.cwd("cwd", &request.cwd);
         let expire_after_idle =
             expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
+        let memory_namespaces =
+            fields.memory_namespaces("memory_namespaces", &request.memory_namespaces);
         let key = fields.finish(key)?;
+        self.may_set_memory(&memory_namespaces)?;
         let (cwd, cwd_refused) = self.resolve_cwd("cwd", &request.agent, &request.cwd).await;
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
@@ -231,6 +241,7 @@ impl Call<'_> {
             cwd_refused,
             display_name: request.display_name,
             expire_after_idle,
+            memory_namespaces,
         };
         let committed = self.store.create_session(caller, new).await?;
         Ok(proto::CreateSessionResponse {
@@ -297,6 +308,19 @@ impl Call<'_> {
                 (String::new(), Some(Refusal::field(field, problem)))
             }
         }
+    }
+}
+
+// === impl Call ===
+
+impl Call<'_> {
+    /// Refuses to let a session reach memory that the caller may not reach itself.
+    pub(super) fn may_set_memory(&self, reach: &[Reach]) -> Result<(), Refusal> {
+        if !reach.is_empty() {
+            self.identity.require(Scope::MemoryRead)?;
+            self.identity.require(Scope::MemoryWrite)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Call, admission};
 use crate::{
     domain::{
+        access::Scope,
         event::EventKind,
         ids::{SessionKey, SessionRow},
         limits::EVENTS_PAGE_MAX_BYTES,
@@ -243,11 +244,12 @@ impl Call<'_> {
         if paths.is_empty() {
             fields.wrong(
                 "update_mask",
-                "must name what changes: display_name, labels, agent, expire_after_idle, shares",
+                "must name what changes: display_name, labels, agent, expire_after_idle, shares, \
+                 memory_namespaces",
             );
         }
-        let (mut name, mut labels, mut agent, mut expire, mut shares) =
-            (None, None, None, None, None);
+        let (mut name, mut labels, mut agent, mut expire, mut shares, mut memory) =
+            (None, None, None, None, None, None);
         for (at, path) in paths.iter().enumerate().take(16) {
             match path.as_str() {
                 "display_name" => {
@@ -276,9 +278,14 @@ impl Call<'_> {
                     let tenant = &self.identity.principal.tenant;
                     shares = Some(fields.shares("session.shares", tenant, &new.shares));
                 }
+                "memory_namespaces" => {
+                    let names = &new.memory_namespaces;
+                    memory = Some(fields.memory_namespaces("session.memory_namespaces", names));
+                }
                 _ => fields.wrong(
                     format!("update_mask.paths[{at}]"),
-                    "can't be changed; display_name, labels, agent, expire_after_idle and shares can",
+                    "can't be changed; display_name, labels, agent, expire_after_idle, shares and \
+                     memory_namespaces can",
                 ),
             }
         }
@@ -286,6 +293,11 @@ impl Call<'_> {
             self.fits_cwd(&mut fields, key, agent).await?;
         }
         let key = fields.finish(key)?;
+        // Back to the default too: it is a change of what the session reaches.
+        if memory.is_some() {
+            self.identity.require(Scope::MemoryRead)?;
+            self.identity.require(Scope::MemoryWrite)?;
+        }
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
             .caller(
@@ -304,6 +316,7 @@ impl Call<'_> {
                 labels,
                 agent,
                 expire_after_idle: expire,
+                memory_namespaces: memory,
                 shares,
             })
             .await?;

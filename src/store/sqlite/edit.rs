@@ -155,9 +155,9 @@ impl SessionEdit {
              display_name, agent, next_agent, model, thinking_level, labels, expire_after_idle, state, queue_depth, \
              queue_bytes, message_count, user_message_count, last_message_preview, input_tokens, output_tokens, \
              cache_read_tokens, cache_write_tokens, cost_micros, model_calls, head, first_seq, epoch, update_time, \
-             last_active_time, pending_reset, owner_life) \
+             last_active_time, pending_reset, owner_life, memory_namespaces) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, 0, 0, 0, '', \
-             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0)",
+             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0, ?18)",
         )?
         .execute(params![
             session.tenant,
@@ -177,6 +177,7 @@ impl SessionEdit {
             rows::map_text(&session.labels),
             session.expire_after_idle,
             session.state as i64,
+            rows::reach_text(&session.memory_namespaces),
         ])?;
         session.row = SessionRow(unit.connection.last_insert_rowid());
         let one = Held {
@@ -427,7 +428,8 @@ impl SessionEdit {
     fn save_settings(&self, unit: &Unit<'_>) -> Answer<()> {
         unit.sql(
             "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
-             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10 WHERE row = ?1",
+             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11 \
+             WHERE row = ?1",
         )?
         .execute(params![
             self.session.row.0,
@@ -440,6 +442,7 @@ impl SessionEdit {
             self.session.thinking_level,
             rows::map_text(&self.session.labels),
             self.session.expire_after_idle,
+            rows::reach_text(&self.session.memory_namespaces),
         ])?;
         Ok(())
     }

@@ -294,6 +294,7 @@ pub(super) fn deleted(
         labels: std::collections::BTreeMap::new(),
         cwd: String::new(),
         expire_after_idle: None,
+        memory_namespaces: Vec::new(),
         state: SessionState::Deleted,
         active_turn: None,
         queue_depth: 0,

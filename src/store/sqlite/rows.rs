@@ -5,6 +5,7 @@ use crate::domain::{
     access::{SessionAccess, Shares},
     event::{EventKind, Role},
     ids::{LogId, SessionKey, SessionRow, Time},
+    memory::Reach,
     message::Message,
     session::{Session, SessionState},
     turn::{
@@ -27,7 +28,8 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.queue_bytes, session.message_count, session.user_message_count, session.last_message_preview, \
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
     session.cost_micros, session.model_calls, session.head, session.first_seq, session.epoch, \
-    session.update_time, session.last_active_time, session.shares, session.active_row, session.pending_reset, session.wake";
+    session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
+    session.active_row, session.pending_reset, session.wake";
 
 /// Columns that [`turn`] reads.
 pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
@@ -139,6 +141,7 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         update_time: c.time()?,
         last_active_time: c.time()?,
         shares: shares_of(&c.take::<String>()?)?,
+        memory_namespaces: reach_of(&c.take::<String>()?)?,
     };
     let hidden = Hidden {
         active_row: c.take()?,
@@ -146,6 +149,20 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         wake: c.take()?,
     };
     Ok((session, hidden))
+}
+
+/// What memory a session reaches, as a column: no name has blanks.
+pub(super) fn reach_text(reach: &[Reach]) -> String {
+    let names: Vec<&str> = reach.iter().map(Reach::as_str).collect();
+    names.join(" ")
+}
+
+fn reach_of(text: &str) -> Answer<Vec<Reach>> {
+    text.split_ascii_whitespace()
+        .map(|name| {
+            Reach::parse(name).map_err(|problem| Fault::Broken(format!("memory: {problem}")))
+        })
+        .collect()
 }
 
 /// Shares as a column.

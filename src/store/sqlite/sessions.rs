@@ -11,9 +11,10 @@ use super::{
 use crate::{
     domain::{
         Event, LogId, Refusal,
-        access::Shares,
+        access::{Scope, Scopes, Shares},
         event::ForkOrigin,
         ids::{SessionRow, Time},
+        memory::Reach,
         message::Part,
         session::{Session, SessionState},
         turn::{Attachment, AttachmentRef, Turn, Usage},
@@ -58,6 +59,7 @@ pub(super) fn insert(
         cwd_refused,
         display_name,
         expire_after_idle,
+        memory_namespaces,
     } = new;
     if let Some(refusal) = cwd_refused {
         return Err(refusal.into());
@@ -91,6 +93,7 @@ pub(super) fn insert(
         labels,
         cwd,
         expire_after_idle,
+        memory_namespaces,
         state: SessionState::Idle,
         active_turn: None,
         queue_depth: 0,
@@ -147,6 +150,7 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         labels,
         agent,
         expire_after_idle,
+        memory_namespaces,
         shares,
     } = command;
     let need = if shares.is_some() {
@@ -170,6 +174,8 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         session.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
         session.labels = labels.unwrap_or_else(|| before.labels.clone());
         session.expire_after_idle = expire_after_idle.unwrap_or(before.expire_after_idle);
+        session.memory_namespaces =
+            memory_namespaces.unwrap_or_else(|| before.memory_namespaces.clone());
         if let Some(shares) = shares {
             require_sharable(session, &shares)?;
             edit.share(unit, shares)?;
@@ -187,6 +193,17 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         let session = edit.save(unit, caller.now)?;
         Ok(Done::session(session))
     })
+}
+
+/// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
+/// memory does not get there by a fork.
+fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
+    let rights = Scopes::of([Scope::MemoryRead, Scope::MemoryWrite]);
+    if maker.identity.scopes.includes(rights) {
+        source.memory_namespaces.clone()
+    } else {
+        Vec::new()
+    }
 }
 
 /// Refuses shares that say nothing.
@@ -269,6 +286,7 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
                 cwd_refused: None,
                 display_name: source.display_name.clone(),
                 expire_after_idle: source.expire_after_idle,
+                memory_namespaces: inherited_memory(&owner, &source),
             };
             let mut edit = insert(unit, &owner, settings, Some(origin))?;
             // Without a finished turn there still is what the source itself was forked with.

@@ -1,5 +1,8 @@
 -- Memory. Rows are the truth; indexes, vectors and counts are derived from them, in the same transaction.
 
+-- What memory a session reaches: @session, @tenant and names, separated by blanks; empty means the default.
+ALTER TABLE session ADD COLUMN memory_namespaces TEXT NOT NULL DEFAULT '';
+
 -- A scope is a pair of kind and name inside a tenant.
 CREATE TABLE memory_scope (
     row       INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,168 @@
+//! `quarterdeck memory` against a real server: what it prints, and that an export comes back by an import.
+
+mod support;
+
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+use support::Gateway;
+
+fn memory(gateway: &Gateway, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .arg("memory")
+        .args(arguments)
+        .env("QUARTERDECK_ADDR", &gateway.address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that reads nothing may be gone already.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+/// Standard output of a command that succeeds.
+fn said(gateway: &Gateway, arguments: &[&str]) -> String {
+    let output = memory(gateway, arguments, "");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn what_is_remembered_is_found_listed_and_forgotten() {
+    let mut gateway = Gateway::start();
+    let first = said(
+        &gateway,
+        &[
+            "remember",
+            "the staging server is in Oslo",
+            "--name",
+            "staging",
+            "--tag",
+            "work",
+        ],
+    );
+    assert!(first.starts_with("remembered "), "{first}");
+    let id = first.trim().rsplit(' ').next().expect("an id").to_owned();
+    assert!(
+        said(
+            &gateway,
+            &[
+                "remember",
+                "the staging server is in Oslo",
+                "--name",
+                "staging"
+            ]
+        )
+        .starts_with("known already")
+    );
+    assert!(
+        said(
+            &gateway,
+            &[
+                "remember",
+                "the staging server is in Bergen",
+                "--name",
+                "staging"
+            ]
+        )
+        .starts_with("changed")
+    );
+    let found = said(&gateway, &["search", "staging", "server"]);
+    assert!(
+        found.contains("Bergen") && found.contains("fact") && found.contains(&id),
+        "{found}"
+    );
+    let listed = said(&gateway, &["list", "--tag", "work", "--json"]);
+    assert_eq!(listed.lines().count(), 1);
+    assert!(listed.contains("\"kind\":\"MEMORY_KIND_FACT\""), "{listed}");
+    let whole = said(&gateway, &["get", &id]);
+    assert!(
+        whole.contains("before, version 1: the staging server is in Oslo"),
+        "{whole}"
+    );
+    assert!(said(&gateway, &["status"]).contains("archival"));
+    assert!(said(&gateway, &["rebuild"]).starts_with("started"));
+    assert_eq!(
+        said(&gateway, &["forget", "--name", "staging", "--hard"]),
+        "forgot 1\n"
+    );
+    let missing = memory(&gateway, &["get", &id], "");
+    assert_eq!(missing.status.code(), Some(66), "{missing:?}");
+    gateway.check_store();
+}
+
+#[test]
+fn an_export_comes_back_by_an_import_without_its_secrets() {
+    let mut gateway = Gateway::start();
+    said(
+        &gateway,
+        &[
+            "remember",
+            "日本語のメモ\nin two lines",
+            "--namespace",
+            "team",
+            "--kind",
+            "preference",
+        ],
+    );
+    let secret = memory(
+        &gateway,
+        &[
+            "remember",
+            "-",
+            "--namespace",
+            "team",
+            "--kind",
+            "secret",
+            "--name",
+            "pin",
+        ],
+        "canary-4711\n",
+    );
+    assert!(secret.status.success(), "{secret:?}");
+    let exported = said(&gateway, &["export", "--namespace", "team"]);
+    assert_eq!(exported.lines().count(), 1, "{exported}");
+    assert!(!exported.contains("canary"));
+    let listed = said(&gateway, &["list", "--namespace", "team"]);
+    assert!(
+        listed.contains("(secret)") && !listed.contains("canary"),
+        "{listed}"
+    );
+
+    let mut other = Gateway::start();
+    let brought = memory(&other, &["import"], &exported);
+    assert!(brought.status.success(), "{brought:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&brought.stdout),
+        "1 new, 0 changed, 0 known already\n"
+    );
+    let again = memory(&other, &["import"], &exported);
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "0 new, 0 changed, 1 known already\n"
+    );
+    let back = said(&other, &["export", "--namespace", "team"]);
+    let facts = |line: &str| -> serde_json::Value {
+        let mut item: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        item.as_object_mut().expect("an object").remove("id");
+        item
+    };
+    assert_eq!(
+        facts(&back),
+        facts(&exported),
+        "content, kind, source and times are kept"
+    );
+    let bad = memory(&other, &["import"], "{\"nonsense\": 1}\n");
+    assert_eq!(bad.status.code(), Some(65));
+    assert!(
+        String::from_utf8_lossy(&bad.stderr).contains("line 1"),
+        "{bad:?}"
+    );
+    gateway.check_store();
+    other.check_store();
+}
