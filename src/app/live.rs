@@ -6,6 +6,7 @@ use crate::{
     domain::quotas::{LiveQuotas, Quota, Quotas},
     feed::Feed,
     grpc::gateway::GatewaySettings,
+    telemetry::LogFilter,
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(super) struct Rooms {
     pub(super) feed: Arc<Feed>,
     /// Defaults of calls.
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
+    /// What is logged.
+    pub(super) log_filter: LogFilter,
     /// How much may be used.
     pub(super) quotas: LiveQuotas,
 }
@@ -39,8 +42,10 @@ impl Rooms {
         let Self {
             feed,
             gateway,
+            log_filter,
             quotas,
         } = self;
+        log_filter.set(&config.log);
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
         quotas.set(quotas_of(config));

@@ -52,7 +52,11 @@ const SHOWN: &[&str] = &[
     "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
+    "reflection",
     "log_format",
+    "metrics_listen",
+    "metrics_anywhere",
+    "otlp_endpoint",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.

@@ -7,4 +7,5 @@ mod first_start;
 mod keys;
 mod ownership;
 mod scopes;
+mod streams;
 mod world;

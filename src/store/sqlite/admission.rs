@@ -38,6 +38,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         on_interrupt,
         turn_timeout,
         queue_ttl,
+        trace_context,
     } = command;
     once(
         unit,
@@ -62,6 +63,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
                 origin: Origin {
                     sender: Sender::of(&caller.identity, &edit.session),
                     request,
+                    trace_context,
                 },
             };
             let busy = edit.session.active_turn.is_some() || edit.session.queue_depth > 0;
@@ -122,6 +124,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
         attachments,
         expected_turn,
         turn_timeout,
+        trace_context,
     } = command;
     once(
         unit,
@@ -154,6 +157,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
                 origin: Origin {
                     sender: Sender::of(&caller.identity, &edit.session),
                     request,
+                    trace_context,
                 },
             };
             if let Some(active) = steerable(unit, &edit)? {
@@ -262,13 +266,18 @@ fn steer_active(
         text,
         attachments,
         turn_timeout,
-        origin: Origin { sender, request },
+        origin:
+            Origin {
+                sender,
+                request,
+                trace_context,
+            },
     } = new;
     let references = sessions::store_attachments(unit, edit.session.row, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
         "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \
-         sender_key, sender_operator) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         sender_key, sender_operator, trace_context) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -281,6 +290,7 @@ fn steer_active(
         sender.subject,
         sender.key_id,
         sender.operator,
+        trace_context,
     ])?;
     edit.event(
         unit,

@@ -66,6 +66,8 @@ pub(super) struct Origin {
     pub(super) sender: Sender,
     /// The request that admitted it.
     pub(super) request: Option<i64>,
+    /// Where it stands in its caller's trace.
+    pub(super) trace_context: String,
 }
 
 /// A waiting turn's place.
@@ -104,6 +106,7 @@ impl NewTurn {
             turn_timeout: self.turn_timeout,
             expire_time: self.expire_time,
             cancel: None,
+            trace_context: self.origin.trace_context.clone(),
         }
     }
 }
@@ -117,16 +120,20 @@ pub(super) fn insert(
     place: Place,
     queued_seq: i64,
 ) -> Answer<i32> {
-    let Origin { sender, request } = origin;
+    let Origin {
+        sender,
+        request,
+        trace_context,
+    } = origin;
     let (position, ahead) = make_place(unit, edit, place)?;
     let bytes = bytes_of(&turn.text, &turn.attachments);
     unit.sql(
         "INSERT INTO turn (session, turn_id, generation, state, position, goes_first, queued_seq, bytes, request, \
          attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, \
          model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, expire_time, \
-         cancel_clears, text, response_text, sender, sender_key, sender_operator) \
+         cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context) \
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, 0, 0, 0, 0, 0, 0, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, 0, ?18, '', ?19, ?20, ?21)",
+         ?17, 0, ?18, '', ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -150,6 +157,7 @@ pub(super) fn insert(
         sender.subject,
         sender.key_id,
         sender.operator,
+        trace_context,
     ])?;
     turn.row = unit.connection.last_insert_rowid();
     entered(edit, turn.row, bytes);

@@ -340,7 +340,7 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
 fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
     let mut statement = unit.sql(
         "SELECT row, steer_id, given, text, attachments, turn_timeout, request, sender, sender_key, \
-         sender_operator FROM steer WHERE session = ?1 ORDER BY row",
+         sender_operator, trace_context FROM steer WHERE session = ?1 ORDER BY row",
     )?;
     let mut found = statement.query([edit.session.row.0])?;
     let mut steers = Vec::new();
@@ -359,6 +359,7 @@ fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
                     key_id: row.get(8)?,
                     operator: row.get(9)?,
                 },
+                trace_context: row.get(10)?,
             },
         });
     }

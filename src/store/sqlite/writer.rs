@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{Refusal, ids::SessionRow},
     store::{Published, Publisher, StoreRules},
+    telemetry::metrics,
 };
 use rusqlite::{CachedStatement, Connection};
 use std::{
@@ -296,6 +297,7 @@ impl Thread {
 
     /// Runs the waiting jobs in one transaction. Jobs behind one that made the engine roll back stay waiting.
     fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) {
+        let began = Instant::now();
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             tracing::error!(%error, jobs = waiting.len(), "the store can't write");
             for job in waiting.drain(..) {
@@ -326,6 +328,12 @@ impl Thread {
             return;
         }
         self.ledger.borrow_mut().settle();
+        let metrics = metrics::get();
+        metrics.commit_duration.record(began.elapsed());
+        metrics.batch_jobs.record(ran.len() as f64);
+        for turn in changes.published.iter().flat_map(|one| &one.ended) {
+            metrics::turn_ended(turn);
+        }
         // Commit, then publish, then reply.
         if !changes.published.is_empty() {
             self.publisher.publish(changes.published);
