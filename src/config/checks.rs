@@ -53,6 +53,22 @@ pub(super) fn log_filter(value: &str) -> Result<(), String> {
         .map_err(|error| format!("expected a level or directives, found `{value}`: {error}"))
 }
 
+pub(super) fn otlp_endpoint(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        Ok(())
+    } else if !cfg!(feature = "otlp") {
+        Err("this program was built without the feature otlp and sends no spans".into())
+    } else if value
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.scheme_str() == Some("http") && !value.contains('@'))
+    {
+        Ok(())
+    } else {
+        // Not repeated: it may hold a password.
+        Err("expected http://HOST:PORT, without a user".into())
+    }
+}
+
 pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),

@@ -144,7 +144,8 @@ impl Server {
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
         let old_at = self.bounds.age.map(|age| Instant::now() + jittered(age));
         // Before the end for what comes first of the other bounds, afterwards for the cut.
-        let mut timer = pin!(sleep_until(first_word_by));
+        let first = old_at.map_or(first_word_by, |old_at| old_at.min(first_word_by));
+        let mut timer = pin!(sleep_until(first));
         let mut timed = true;
         let mut ending = false;
         let mut idle_since = None;
@@ -177,11 +178,15 @@ impl Server {
                         return;
                     }
                     let now = Instant::now();
-                    if idle_since.is_some() && io.received() < PREFACE_BYTES {
+                    let silent = idle_since.is_some() && io.received() < PREFACE_BYTES;
+                    if silent && first_word_by <= now {
                         tracing::debug!(%peer, "{peer} sent no request in time");
                         return;
                     }
-                    let idle_until = idle_since.unwrap_or(now) + self.bounds.idle;
+                    let idle_until = match silent {
+                        true => first_word_by,
+                        false => idle_since.unwrap_or(now) + self.bounds.idle,
+                    };
                     let until = old_at.map_or(idle_until, |old_at| old_at.min(idle_until));
                     if until <= now {
                         end = true;
@@ -340,5 +345,25 @@ impl http_body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_tenth_more_or_less() {
+        let minute = Duration::from_secs(60);
+        let ages: Vec<Duration> = (0..1000).map(|_| jittered(minute)).collect();
+        let (first, last) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
+        assert!(
+            *first >= minute * 9 / 10 && *first < minute * 92 / 100,
+            "{first:?}"
+        );
+        assert!(
+            *last <= minute * 11 / 10 && *last > minute * 108 / 100,
+            "{last:?}"
+        );
     }
 }
