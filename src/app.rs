@@ -11,8 +11,9 @@ use crate::{
         Driver,
         echo::Echo,
         pi::{PiDriver, PiOptions},
-        process::ProcessHost,
+        process::{ProcessHost, ProcessLimits},
     },
+    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
@@ -86,6 +87,8 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    keys: Arc<Keys>,
+    auth: Arc<Auth>,
     live: Arc<LiveConfig>,
     facts: ServerFacts,
     /// Held until the process ends.
@@ -127,6 +130,19 @@ impl App {
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        let pepper = secret_files::pepper(&config.data_dir)?;
+        let keys = Arc::new(
+            Keys::load(store.clone(), &pepper)
+                .await
+                .context("can't load the API keys")?,
+        );
+        let auth = if config.no_auth {
+            warn!("no_auth: every caller is the local user and may do everything");
+            Auth::open()
+        } else {
+            first_start::make_first_key(&keys, &config.data_dir).await?;
+            Auth::Required(Credentials { keys: keys.clone() })
+        };
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -154,6 +170,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth: Arc::new(auth),
             live,
             facts,
             _lock: lock,
@@ -182,6 +200,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth,
             live,
             facts,
             _lock,
@@ -210,13 +230,15 @@ impl App {
             feed: feed.clone(),
             registry: registry.clone(),
             facts,
+            keys: keys.clone(),
         };
         let rooms = Rooms {
             feed: feed.clone(),
             gateway: settings,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
-        let router = router(gateway, admin, health_service)?;
+        let routes = routes(gateway, admin, health_service, config.reflection)?;
+        let router = layers::layered(routes, auth);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
@@ -224,6 +246,8 @@ impl App {
             handle.spawn(feed.relay(index));
         }
         let mut registry_task = tokio::spawn(registry_task.run());
+        let house = keys.clone();
+        let house = tokio::spawn(async move { house.keep_house().await });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);
@@ -259,6 +283,8 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -270,7 +296,7 @@ impl App {
     }
 }
 
-fn router(
+fn routes(
     gateway: Gateway,
     admin: Admin,
     health: impl tonic::codegen::Service<
@@ -283,6 +309,7 @@ fn router(
     + Send
     + Sync
     + 'static,
+    reflection: bool,
 ) -> anyhow::Result<axum::Router> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -295,13 +322,25 @@ fn router(
     let service = GatewayServiceServer::new(gateway)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = tonic::service::Routes::from(axum::Router::new())
+    let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
-        .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(health);
+    if reflection {
+        routes = routes
+            .add_service(descriptors().build_v1()?)
+            .add_service(descriptors().build_v1alpha()?);
+    }
+    Ok(routes.into_axum_router())
+}
+
+/// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
+    let (_lock, _) = take_data_directory(&config.data_dir)?;
+    first_start::make_another_key(&config.data_dir)
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
@@ -409,6 +448,12 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                     start_timeout: agent.start_timeout,
                     dialog_timeout: agent.dialog_timeout,
                     stop_grace: PI_STOP_GRACE,
+                    limits: ProcessLimits {
+                        processes: agent.max_processes,
+                        open_files: agent.max_open_files,
+                        file_bytes: agent.max_file_bytes.0,
+                        memory_bytes: agent.max_memory_bytes.0,
+                    },
                 },
                 host.clone(),
             )),

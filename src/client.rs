@@ -21,6 +21,7 @@ use crate::{
         gateway_service_client::GatewayServiceClient,
     },
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     sync::{
         Arc,
@@ -56,8 +57,8 @@ pub struct ClientOptions {
     pub address: String,
     /// For `https://` addresses.
     pub tls: ClientTls,
-    /// Sent as a bearer token, for whoever in front of the server asks for one.
-    pub key: Option<String>,
+    /// The API key or other token that calls carry.
+    pub key: Option<SecretString>,
     /// How long a call is repeated while the server is away.
     pub patience: Duration,
 }
@@ -193,10 +194,7 @@ impl Client {
             patience,
         } = options;
         let endpoint = address::endpoint(&address, &tls)?;
-        let bearer = key
-            .map(|key| format!("Bearer {key}").parse())
-            .transpose()
-            .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+        let bearer = key.map(|key| bearer(&key)).transpose()?;
         let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
         let gateway = GatewayServiceClient::new(service.clone())
             .max_decoding_message_size(ANSWER_MAX_BYTES)
@@ -281,6 +279,15 @@ pub fn connection_lost(status: &Status) -> bool {
         | Code::Unauthenticated => false,
     };
     by_transport && reason(status).is_empty()
+}
+
+/// The header's value; never shown where requests are.
+fn bearer(key: &SecretString) -> Result<MetadataValue<Ascii>, BadOptions> {
+    let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", key.expose_secret())
+        .parse()
+        .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 fn identify(request_id: &mut String) {

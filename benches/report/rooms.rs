@@ -78,7 +78,10 @@ pub async fn serve(data: &Path) {
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(GatewayServiceServer::new(gateway));
-    let router = layers::layered(routes.into_axum_router());
+    let router = layers::layered(
+        routes.into_axum_router(),
+        Arc::new(quarterdeck::auth::Auth::open()),
+    );
     let address = listener.local_addr();
     let serving = listener.serve(move |_| router.clone());
     for (index, handle) in serving.runtimes().iter().enumerate() {

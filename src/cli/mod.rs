@@ -5,6 +5,8 @@ mod arguments;
 mod chat;
 mod failure;
 mod follow;
+mod key_file;
+mod keys;
 mod local;
 mod output;
 mod render;
@@ -12,7 +14,7 @@ mod send;
 mod serve;
 mod sessions;
 
-use arguments::{CommandLine, Verb};
+use arguments::{CommandLine, KeysVerb, Verb};
 use clap::{Parser, error::ErrorKind};
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
@@ -65,6 +67,13 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Whoami(arguments) => wait(keys::whoami(arguments)),
+        Verb::Keys(arguments) => match arguments.command {
+            KeysVerb::Create(arguments) => wait(keys::create(arguments)),
+            KeysVerb::List(arguments) => wait(keys::list(arguments)),
+            KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
+            KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
+        },
         Verb::Server(arguments) => wait(admin::server(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),

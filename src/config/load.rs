@@ -12,10 +12,11 @@ use std::{
 };
 
 /// Variables that are no keys: the file's name, what client commands read, and the marks on agents' processes.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 9] = [
     "CONFIG",
     "ADDR",
     "KEY",
+    "KEY_FILE",
     "CA",
     "CERT",
     "CLIENT_KEY",

@@ -1,9 +1,10 @@
 //! The gRPC surface: one file per service, the table of errors, and what every call passes through.
 //!
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
-//! `handover.rs` lets a handler answer with frames that are encoded already.
+//! `codec.rs` bounds what a request becomes in memory; `handover.rs` lets a handler answer with frames that are encoded already.
 
 pub mod admin;
+pub mod codec;
 pub mod gateway;
 pub mod handover;
 pub mod layers;

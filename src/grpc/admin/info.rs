@@ -38,7 +38,7 @@ impl Admin {
                 history_age: config.history_retention.map(duration),
             }),
             draining: self.registry.draining(),
-            auth_required: false,
+            auth_required: !config.no_auth,
         }
     }
 }

@@ -2,11 +2,13 @@
 
 mod config;
 mod info;
+mod keys;
 mod reload;
 
 use super::{identity, status::status};
 use crate::{
     agent::Capabilities,
+    auth::keys::Keys,
     config::live::LiveConfig,
     domain::{ids::Time, refusal::Refusal},
     feed::Feed,
@@ -22,6 +24,8 @@ use uuid::Uuid;
 
 /// The service.
 pub struct Admin {
+    /// API keys.
+    pub keys: Arc<Keys>,
     /// How the server is set.
     pub live: Arc<LiveConfig>,
     /// One UpdateConfig at a time: what is checked is what is kept.
@@ -82,8 +86,11 @@ impl AdminService for Admin {
         answer(Ok(self.server_info()))
     }
 
-    async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Answer<proto::WhoAmIResponse> {
-        todo()
+    async fn who_am_i(
+        &self,
+        request: Request<proto::WhoAmIRequest>,
+    ) -> Answer<proto::WhoAmIResponse> {
+        Ok(Response::new(keys::who_am_i(&identity(&request))))
     }
 
     async fn get_config(
@@ -121,22 +128,25 @@ impl AdminService for Admin {
 
     async fn create_api_key(
         &self,
-        _: Request<proto::CreateApiKeyRequest>,
+        request: Request<proto::CreateApiKeyRequest>,
     ) -> Answer<proto::CreateApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.make_key(&caller, request.into_inner()).await)
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<proto::ListApiKeysRequest>,
+        request: Request<proto::ListApiKeysRequest>,
     ) -> Answer<proto::ListApiKeysResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.keys_of(&caller, request.into_inner()).await)
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<proto::RevokeApiKeyRequest>,
+        request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.revoke_key(&caller, request.into_inner()).await)
     }
 }
