@@ -111,6 +111,17 @@ fn a_tls_file_that_cannot_be_used_keeps_the_server_from_starting() {
     let (code, said) = refused(&arguments);
     assert_eq!(code, 78, "{said}");
     assert!(said.contains("chmod 600"), "{said}");
+    // It can be known before.
+    let output = quarterdeck(&[&["check-config"][..], &arguments].concat());
+    assert!(
+        problem(&output).contains("chmod 600"),
+        "{}",
+        problem(&output)
+    );
+    assert_eq!(self::code(&output), 78);
+    set_mode(&key, 0o640);
+    let output = quarterdeck(&[&["check-config"][..], &arguments].concat());
+    assert_eq!(self::code(&output), 0, "{}", problem(&output));
 }
 
 #[test]
