@@ -115,13 +115,30 @@ async fn a_record_tells_who_did_what() {
     assert_ne!(field(refused, "trace_id"), TRACE_ID);
 }
 
+/// Waits until the session `left` is in a state.
+async fn until(watched: &mut Streaming<proto::SessionSnapshot>, state: proto::SessionState) {
+    loop {
+        let session = watched.message().await.expect("it follows");
+        let session = session.expect("it follows");
+        if session.session_key == "left" && session.state() == state {
+            return;
+        }
+    }
+}
+
 /// Who leaves before the answer is recorded too: what it asked for may have been done.
 #[tokio::test]
 async fn a_caller_that_leaves_is_recorded() {
     let gateway = Gateway::start();
     let mut client = gateway.client().await;
-    let turn = enqueue(&mut client, "left", "!stubborn").await;
+    let turn = enqueue(&mut client, "left", "!stubborn !hang").await;
     turn.expect("accepted");
+    let mut watched = client
+        .watch_sessions(proto::WatchSessionsRequest::default())
+        .await
+        .expect("watched")
+        .into_inner();
+    soon(until(&mut watched, proto::SessionState::Running)).await;
     // The agent ignores the soft stop, so that Abort waits for its grace.
     let mut second = gateway.client().await;
     let waiting = tokio::spawn(async move {
@@ -135,18 +152,7 @@ async fn a_caller_that_leaves_is_recorded() {
         };
         second.abort(request).await
     });
-    let mut watched = client
-        .watch_sessions(proto::WatchSessionsRequest::default())
-        .await
-        .expect("watched")
-        .into_inner();
-    loop {
-        let session = soon(watched.message()).await.expect("it follows");
-        let session = session.expect("it follows");
-        if session.session_key == "left" && session.state() == proto::SessionState::Canceling {
-            break;
-        }
-    }
+    soon(until(&mut watched, proto::SessionState::Canceling)).await;
     waiting.abort();
     let mut admin = admin(&gateway).await;
     let record = record_with(&mut admin, |record| {

@@ -21,6 +21,11 @@ async fn flood(gateway: &Gateway, calls: usize) {
     }
 }
 
+/// More than the server keeps, and the connection with it.
+const CALLS: usize = 12_800;
+/// Bytes that the slow reader's connection takes ahead.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
 fn cursor(record: &LogRecord) -> Option<LogCursor> {
     Some(LogCursor {
         boot_id: record.boot_id.clone(),
@@ -75,7 +80,12 @@ async fn a_reader_resumes_without_a_gap() {
 #[tokio::test]
 async fn a_slow_reader_is_told_what_went_by_and_an_old_cursor_has_expired() {
     let gateway = Gateway::start();
-    let (mut client, mut admin) = (gateway.client().await, admin(&gateway).await);
+    let mut client = gateway.client().await;
+    // A reader whose own side takes no more than it must.
+    let endpoint = Channel::from_shared(gateway.address.clone())
+        .expect("an address")
+        .initial_stream_window_size(WINDOW_BYTES);
+    let mut admin = Admin::new(endpoint.connect().await.expect("the server accepts"));
     clear(&mut client, "first").await;
     let mut stream = admin
         .tail_logs(following())
@@ -84,7 +94,7 @@ async fn a_slow_reader_is_told_what_went_by_and_an_old_cursor_has_expired() {
         .into_inner();
     let first = next(&mut stream).await.expect("it follows");
     assert_eq!(field(&first, "session_key"), "first");
-    flood(&gateway, 16_000).await;
+    flood(&gateway, CALLS).await;
     clear(&mut client, "last").await;
 
     let (mut got, mut dropped) = (1, 0);
@@ -97,7 +107,7 @@ async fn a_slow_reader_is_told_what_went_by_and_an_old_cursor_has_expired() {
         }
     }
     assert!(dropped > 0, "it was not slow enough to see anything");
-    assert_eq!(got + dropped, 16_002);
+    assert_eq!(got + dropped, CALLS as i64 + 2);
 
     let mut expired = following();
     expired.cursor = cursor(&first);
