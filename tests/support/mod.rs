@@ -14,6 +14,9 @@ use tonic::{Status, transport::Channel};
 /// Bound of every wait of a test.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// A variable of [`Options`] that names a file for the server's standard error.
+pub const STDERR: &str = "TEST_STDERR";
+
 /// A client of the gateway.
 pub type Client = GatewayServiceClient<Channel>;
 
@@ -191,10 +194,10 @@ fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) 
         .env("QUARTERDECK_NO_AUTH", "true")
         .envs(environment.iter().cloned())
         .stdout(Stdio::piped())
-        .stderr(if std::env::var_os("TEST_LOG").is_some() {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
+        .stderr(match environment.iter().find(|(name, _)| name == STDERR) {
+            Some((_, file)) => std::fs::File::create(file).expect("a file").into(),
+            None if std::env::var_os("TEST_LOG").is_some() => Stdio::inherit(),
+            None => Stdio::null(),
         })
         .spawn()
         .expect("the binary starts")
