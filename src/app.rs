@@ -4,6 +4,8 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod live;
+
 use crate::{
     agent::{
         Driver,
@@ -11,12 +13,17 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
+    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind},
+    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
     feed::{Feed, FeedOptions},
-    grpc::{admin::Admin, gateway::Gateway, layers},
-    listener::{Listener, ListenerOptions},
+    grpc::{
+        admin::{Admin, AgentFacts, ServerFacts},
+        gateway::Gateway,
+        layers,
+    },
+    listener::{Bounds, Listener, ListenerOptions, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
@@ -26,6 +33,8 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
 use anyhow::Context;
+use arc_swap::ArcSwap;
+use live::Rooms;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use std::{
@@ -39,7 +48,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -55,6 +64,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// The unix socket in the data directory.
+const SOCKET_FILE: &str = "quarterdeck.sock";
 
 /// Another server holds the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +87,10 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    keys: Arc<Keys>,
+    auth: Arc<Auth>,
+    live: Arc<LiveConfig>,
+    facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
 }
@@ -87,33 +103,46 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            anyhow::bail!(
-                "listen = {} is not a loopback address, and this server has neither encryption nor authentication; \
-                 listen on 127.0.0.1, or set insecure_behind_proxy if a proxy in front does both",
-                config.listen
-            );
-        }
+        config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
-        let listener = Listener::bind(ListenerOptions {
-            address: config.listen,
-            max_connections: config.max_connections,
-            serve_threads: config.serve_threads.0,
-        })
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = Listener::bind(listener_options(&config))
+            .await?
+            .with_bounds(Bounds {
+                age: config.connection_age_max,
+                age_grace: config.connection_age_grace,
+                ..Bounds::default()
+            });
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
-                .context("can't open the store")?,
-        );
+        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+            .context("can't open the store")?;
+        let facts = ServerFacts {
+            start_time: clock::now(),
+            store_id: store.store_id(),
+            agents: agent_facts(&config, &drivers),
+        };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let kept = store.settings().await.context("can't read the settings")?;
+        let live = Arc::new(LiveConfig::new(config.clone(), kept));
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        let pepper = secret_files::pepper(&config.data_dir)?;
+        let keys = Arc::new(
+            Keys::load(store.clone(), &pepper)
+                .await
+                .context("can't load the API keys")?,
+        );
+        let auth = if config.no_auth {
+            warn!("no_auth: every caller is the local user and may do everything");
+            Auth::open()
+        } else {
+            first_start::make_first_key(&keys, &config.data_dir).await?;
+            Auth::Required(Credentials { keys: keys.clone() })
+        };
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -141,6 +170,10 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth: Arc::new(auth),
+            live,
+            facts,
             _lock: lock,
         })
     }
@@ -150,13 +183,13 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` comes, then drains. `ready` is called when calls are accepted.
+    /// Serves until `shutdown` comes, then drains. `ready` is called with the address when calls are accepted.
     ///
     /// # Errors
     /// A part of the gateway that failed.
     pub async fn run(
         self,
-        ready: impl FnOnce(SocketAddr),
+        ready: impl FnOnce(&str),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self {
@@ -167,10 +200,17 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            keys,
+            auth,
+            live,
+            facts,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
         let ending = CancellationToken::new();
+        let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
+            &live.current().config,
+        )));
         let gateway = Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -178,20 +218,39 @@ impl App {
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
             default_agent: config.default_agent.clone(),
-            turn_timeout: config.turn_timeout,
+            settings: settings.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
-        let router = router(gateway, Admin {}, health_service)?;
-        let address = listener.local_addr();
+        let admin = Admin {
+            live: live.clone(),
+            updating: Mutex::default(),
+            store: store.clone(),
+            feed: feed.clone(),
+            registry: registry.clone(),
+            facts,
+            keys: keys.clone(),
+        };
+        let rooms = Rooms {
+            feed: feed.clone(),
+            gateway: settings,
+        };
+        tokio::spawn(rooms.follow(live.subscribe()));
+        let routes = routes(gateway, admin, health_service, config.reflection)?;
+        let router = layers::layered(routes, auth);
+        let url = listener.url();
+        let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
         for (index, handle) in serving.runtimes().iter().enumerate() {
             handle.spawn(feed.relay(index));
         }
         let mut registry_task = tokio::spawn(registry_task.run());
-        info!(%address, "accepting calls");
-        ready(address);
+        let house = keys.clone();
+        let house = tokio::spawn(async move { house.keep_house().await });
+        let unix = unix.map(|path| path.display().to_string());
+        info!(url, unix, "accepting calls");
+        ready(&url);
         tokio::select! {
             () = shutdown => {}
             ended = &mut registry_task => {
@@ -200,6 +259,7 @@ impl App {
             }
         }
 
+        let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
@@ -223,6 +283,8 @@ impl App {
         feed.end_streams();
         ending.cancel();
         serving.stop(CLOSE_MAX).await;
+        house.abort();
+        keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
             .is_err()
@@ -234,7 +296,7 @@ impl App {
     }
 }
 
-fn router(
+fn routes(
     gateway: Gateway,
     admin: Admin,
     health: impl tonic::codegen::Service<
@@ -247,6 +309,7 @@ fn router(
     + Send
     + Sync
     + 'static,
+    reflection: bool,
 ) -> anyhow::Result<axum::Router> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -259,13 +322,25 @@ fn router(
     let service = GatewayServiceServer::new(gateway)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = tonic::service::Routes::from(axum::Router::new())
+    let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service)
         .add_service(AdminServiceServer::new(admin))
-        .add_service(health)
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?);
-    Ok(layers::layered(routes.into_axum_router()))
+        .add_service(health);
+    if reflection {
+        routes = routes
+            .add_service(descriptors().build_v1()?)
+            .add_service(descriptors().build_v1alpha()?);
+    }
+    Ok(routes.into_axum_router())
+}
+
+/// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
+    let (_lock, _) = take_data_directory(&config.data_dir)?;
+    first_start::make_another_key(&config.data_dir)
 }
 
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
@@ -316,6 +391,38 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
             .with_context(named)?;
     }
     Ok((lock, mark))
+}
+
+fn listener_options(config: &Config) -> ListenerOptions {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsOptions {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            client_required: config.tls_client_required,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    let unix = match &config.listen_unix {
+        SocketPath::Auto => Some(UnixOptions {
+            path: config.data_dir.join(SOCKET_FILE),
+            by_default: true,
+        }),
+        SocketPath::None => None,
+        SocketPath::At(path) => Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+    };
+    ListenerOptions {
+        address: config.listen,
+        tls,
+        unix,
+        allowed_hosts: config.allowed_hosts.clone(),
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        serve_threads: config.serve_threads.0,
+    }
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -395,6 +502,17 @@ fn rules(
         history_retention: config.history_retention,
         disk_reserve: config.disk_reserve.0,
     })
+}
+
+fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+    let facts = config.agents.iter().filter_map(|(name, agent)| {
+        Some(AgentFacts {
+            name: name.clone(),
+            driver: agent.driver.name(),
+            capabilities: drivers.get(name)?.capabilities(),
+        })
+    });
+    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

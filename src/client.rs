@@ -14,8 +14,12 @@ pub use follow::{Cut, Resync, Start, Update};
 
 use crate::{
     domain::limits,
-    proto::{self, gateway_service_client::GatewayServiceClient},
+    proto::{
+        self, admin_service_client::AdminServiceClient,
+        gateway_service_client::GatewayServiceClient,
+    },
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     sync::{
         Arc,
@@ -49,8 +53,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub struct ClientOptions {
     /// `http://HOST:PORT`, or only `HOST:PORT`.
     pub address: String,
-    /// Sent as a bearer token, for whoever in front of the server asks for one.
-    pub key: Option<String>,
+    /// The API key or other token that calls carry.
+    pub key: Option<SecretString>,
     /// How long a call is repeated while the server is away.
     pub patience: Duration,
 }
@@ -59,12 +63,15 @@ pub struct ClientOptions {
 #[derive(Clone)]
 pub struct Client {
     gateway: Gateway,
+    admin: Admin,
     patience: Duration,
     /// True once the server has answered: from then on a lost connection is worth waiting for.
     answered: Arc<AtomicBool>,
 }
 
-type Gateway = GatewayServiceClient<InterceptedService<Channel, Bearer>>;
+type Service = InterceptedService<Channel, Bearer>;
+type Gateway = GatewayServiceClient<Service>;
+type Admin = AdminServiceClient<Service>;
 
 /// The address or the key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +88,7 @@ pub(crate) struct Backoff(Duration);
 
 /// Makes one method of each RPC. The mutating ones give the request its `request_id`.
 macro_rules! calls {
-    ($($(#[$outer:meta])* $kind:ident $method:ident($Request:ident) -> $Response:ident;)*) => {
+    ($service:ident: $($(#[$outer:meta])* $kind:ident $method:ident($Request:ident) -> $Response:ident;)*) => {
         impl Client {
             $(
                 $(#[$outer])*
@@ -90,9 +97,9 @@ macro_rules! calls {
                 /// The server's status, or that of the connection.
                 pub async fn $method(&self, #[allow(unused_mut)] mut request: proto::$Request) -> Result<proto::$Response, Status> {
                     calls!(@$kind request);
-                    self.repeat(|mut gateway| {
-                        let request = request.clone();
-                        async move { gateway.$method(request).await }
+                    self.repeat(|| {
+                        let (mut service, request) = (self.$service.clone(), request.clone());
+                        async move { service.$method(request).await }
                     })
                     .await
                 }
@@ -103,7 +110,7 @@ macro_rules! calls {
     (@writes $request:ident) => { identify(&mut $request.request_id); };
 }
 
-calls! {
+calls! { gateway:
     /// Accepts a prompt.
     writes enqueue(EnqueueRequest) -> EnqueueResponse;
     /// Waits for a turn's end.
@@ -148,6 +155,28 @@ calls! {
     reads get_attachment(GetAttachmentRequest) -> GetAttachmentResponse;
 }
 
+// What changes something here is safe to repeat by itself, but for making a key.
+calls! { admin:
+    /// Tells what runs on the server.
+    reads get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
+    /// Tells who the caller is.
+    reads who_am_i(WhoAmIRequest) -> WhoAmIResponse;
+    /// Reads the configuration.
+    reads get_config(GetConfigRequest) -> GetConfigResponse;
+    /// Changes the configuration.
+    reads update_config(UpdateConfigRequest) -> UpdateConfigResponse;
+    /// Lists who listens.
+    reads list_channels(ListChannelsRequest) -> ListChannelsResponse;
+    /// Tells every listener to read again.
+    reads broadcast_reload(BroadcastReloadRequest) -> BroadcastReloadResponse;
+    /// Makes an API key.
+    writes create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
+    /// Lists API keys.
+    reads list_api_keys(ListApiKeysRequest) -> ListApiKeysResponse;
+    /// Revokes an API key.
+    reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+}
+
 impl Client {
     /// A client of that server. Connects at the first call.
     ///
@@ -175,16 +204,14 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let bearer = key
-            .map(|key| format!("Bearer {key}").parse())
-            .transpose()
-            .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
-        let gateway =
-            GatewayServiceClient::with_interceptor(endpoint.connect_lazy(), Bearer(bearer))
-                .max_decoding_message_size(ANSWER_MAX_BYTES)
-                .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
+        let bearer = key.map(|key| bearer(&key)).transpose()?;
+        let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
+        let gateway = GatewayServiceClient::new(service.clone())
+            .max_decoding_message_size(ANSWER_MAX_BYTES)
+            .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES);
         Ok(Self {
             gateway,
+            admin: AdminServiceClient::new(service).max_decoding_message_size(ANSWER_MAX_BYTES),
             patience,
             answered: Arc::new(AtomicBool::new(false)),
         })
@@ -193,13 +220,13 @@ impl Client {
     /// Calls until there is an answer worth giving back, or patience ends.
     async fn repeat<T, F, Fut>(&self, call: F) -> Result<T, Status>
     where
-        F: Fn(Gateway) -> Fut,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let deadline = Instant::now() + self.patience;
         let mut backoff = Backoff::new();
         loop {
-            let status = match call(self.gateway.clone()).await {
+            let status = match call().await {
                 Ok(response) => {
                     self.note_answer();
                     return Ok(response.into_inner());
@@ -262,6 +289,15 @@ pub fn connection_lost(status: &Status) -> bool {
         | Code::Unauthenticated => false,
     };
     by_transport && reason(status).is_empty()
+}
+
+/// The header's value; never shown where requests are.
+fn bearer(key: &SecretString) -> Result<MetadataValue<Ascii>, BadOptions> {
+    let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", key.expose_secret())
+        .parse()
+        .map_err(|_| BadOptions("the key must be visible ASCII".into()))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 fn identify(request_id: &mut String) {

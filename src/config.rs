@@ -5,14 +5,18 @@
 //! place where it stands, before anything is opened. Values of `environment` are secrets and are never shown.
 
 mod checks;
+mod exposure;
+pub mod live;
 mod load;
 mod setting;
 
-pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, Threads};
+pub use exposure::Exposed;
+pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, SocketPath, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, log_filter, no_marks, session_key, short, within, zero_or,
+    absolute, at_least_a_second, command, host_names, log_filter, no_marks, session_key, short,
+    within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -91,9 +95,26 @@ settings! {
     /// Everything that an operator may choose.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Config, keys KEYS {
-        /// Address that calls are accepted at; port 0 takes a free one.
-        /// Anything but loopback needs `insecure_behind_proxy`.
+        /// Address that calls are accepted at; port 0 takes a free one. Anything but loopback needs authentication and
+        /// `tls_certificate`, or `insecure_behind_proxy`.
         listen: SocketAddr = "127.0.0.1:7777";
+        /// Unix socket that calls are accepted at too, by the server's own user alone. `auto` is `quarterdeck.sock` in
+        /// `data_dir`, `none` is none.
+        listen_unix: SocketPath = "auto";
+        /// Certificate chain of the server, a PEM file, its own certificate first. Empty speaks no TLS. Like the other
+        /// TLS files it may be replaced at any time, without a restart.
+        tls_certificate: Option<PathBuf> = "";
+        /// Private key of that certificate, a PEM file without a password that others can't read.
+        tls_key: Option<PathBuf> = "";
+        /// CA of client certificates, a PEM file. Clients are asked for a certificate then, and a wrong one is refused.
+        tls_client_ca: Option<PathBuf> = "";
+        /// Refuses clients without a certificate of `tls_client_ca`.
+        tls_client_required: bool = "false";
+        /// Lets everyone who can connect do everything. On loopback and the unix socket only.
+        no_auth: bool = "false";
+        /// Host names that requests may use, besides addresses of this server, `localhost` and the names in
+        /// `tls_certificate`; `*.` may stand for a first label. Requests that use others are refused.
+        allowed_hosts: Vec<String> = "[]", host_names;
         /// Directory that holds everything durable. One server at a time.
         data_dir: PathBuf = "quarterdeck-data";
         /// Agent of sessions that name none.
@@ -118,8 +139,16 @@ settings! {
         max_sessions: u64 = "1000000", within(1, 1_000_000_000);
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
-        /// Connections that may be open at once.
+        /// Connections that may be open at once; over the unix socket as many besides.
         max_connections: usize = "4096", within(1, 1_000_000);
+        /// Connections that may be open at once from one address, or one /64 network of IPv6; further ones are closed.
+        /// 0 counts none, which is right behind a proxy: there all come from it.
+        max_connections_per_address: usize = "64", within(0, 1_000_000);
+        /// Age, a tenth more or less, at which clients are told to make a new connection; `never` tells none.
+        connection_age_max: Option<Duration> = "30m", at_least_a_second;
+        /// How long calls and streams may go on after that before they are cut; `never` waits for them. A stream that was
+        /// cut is resumed at its position.
+        connection_age_grace: Option<Duration> = "5m", at_least_a_second;
         /// Events that are kept of a session. Turns that have not ended keep theirs in any case.
         retention_events: u64 = "100000", within(1, 1_000_000_000);
         /// How long events are kept.
@@ -130,8 +159,11 @@ settings! {
         disk_reserve: Size = "512MiB", within(Size(0), Size(TIB));
         /// Threads that serve calls; `auto` is the number of cores less one, from 1 to 4.
         serve_threads: Threads = "auto", within(Threads::exactly(1), Threads::exactly(64));
-        /// Says that a proxy in front does encryption and authentication, so that `listen` may be any address.
+        /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are
+        /// authenticated all the same.
         insecure_behind_proxy: bool = "false";
+        /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
+        reflection: bool = "true";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.
@@ -208,6 +240,15 @@ pub struct ConfigError {
     pub problem: String,
 }
 
+// === impl Key ===
+
+impl<T> Key<T> {
+    /// The value of an owner, as TOML; secrets replaced.
+    pub fn toml(&self, owner: &T) -> String {
+        (self.toml)(owner)
+    }
+}
+
 // === impl Config ===
 
 impl Config {
@@ -256,6 +297,15 @@ impl Config {
         let mut loader = Loader::new();
         loader.toml(name, text);
         loader.finish()
+    }
+
+    /// Says whether these settings may be served at all.
+    ///
+    /// # Errors
+    /// What is open to whom, and what to set instead.
+    pub fn exposure(&self) -> Result<(), Exposed> {
+        let tls = self.tls_certificate.is_some();
+        exposure::check(self.listen, self.no_auth, tls, self.insecure_behind_proxy)
     }
 
     /// The configuration as a file with comments. Secrets are replaced by `(set)`.

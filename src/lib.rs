@@ -13,8 +13,9 @@
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
 //! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`domain`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`domain`] |
+//! | [`auth`] | API keys and what recognises a caller; the scopes of every method | [`store`], [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
-//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`wire`], [`session`], [`feed`], [`store`], [`domain`] |
+//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`feed`], [`store`], [`domain`] |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
 //!
 //! tonic and prost types stop at [`wire`], [`grpc`] and [`client`] ([`feed`] decodes its own events); SQL stops at
@@ -23,7 +24,7 @@
 //!
 //! # Two walks
 //!
-//! **Enqueue.** layers (deadline, sizes) → `grpc::gateway` parses by `wire::parse` → [`store::Store::enqueue`] decides
+//! **Enqueue.** layers (who calls, deadline, sizes) → `grpc::gateway` parses by `wire::parse` → [`store::Store::enqueue`] decides
 //! and commits `turn_queued` (fsynced) → publishes to [`feed`] → replies. The feed tells the registry, which grants the
 //! session a turn: its actor commits `turn_started` **before** the agent gets a byte.
 //!
@@ -36,6 +37,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod auth;
 pub mod client;
 pub mod clock;
 pub mod config;

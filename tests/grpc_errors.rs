@@ -9,6 +9,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use quarterdeck::{
+    auth::Auth,
     domain::{Refusal, limits},
     grpc::{
         handover::{self, Handed},
@@ -25,6 +26,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -206,14 +208,14 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
-        Self::start_with(layers::layered).await
+        Self::start_with(|routes| layers::layered(routes, Arc::new(Auth::open()))).await
     }
 
     async fn start_with(layered: fn(axum::Router) -> axum::Router) -> Self {
         let options = ListenerOptions {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections: 10,
-            serve_threads: 1,
+            ..ListenerOptions::default()
         };
         let listener = Listener::bind(options).await.unwrap();
         let address = listener.local_addr();
@@ -270,7 +272,7 @@ async fn within<F: Future>(future: F) -> F::Output {
 }
 
 fn request(path: &str, body: Body) -> http::Request<Body> {
-    http::Request::post(format!("http://x{path}"))
+    http::Request::post(format!("http://localhost{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(body)
@@ -530,7 +532,9 @@ async fn what_is_no_call_is_told_in_http() {
     let mut get = request(ENQUEUE, Body::empty());
     *get.method_mut() = Method::GET;
     assert_eq!(gateway.send(get).await.http, StatusCode::METHOD_NOT_ALLOWED);
-    let mut page = http::Request::get("http://x/").body(Body::empty()).unwrap();
+    let mut page = http::Request::get("http://localhost/")
+        .body(Body::empty())
+        .unwrap();
     page.headers_mut()
         .insert("accept", "text/html".parse().unwrap());
     assert_eq!(gateway.send(page).await.http, StatusCode::NOT_FOUND);

@@ -1,9 +1,7 @@
 //! The listener through real sockets: what a slow, silent or hostile peer costs, and how everything ends.
 
 use axum::{Extension, Router, routing::get};
-use quarterdeck::listener::{
-    Bounds, Listener, ListenerOptions, PeerAddress, RuntimeIndex, Serving,
-};
+use quarterdeck::listener::{Bounds, Listener, ListenerOptions, Peer, RuntimeIndex, Serving};
 use std::{
     io,
     net::SocketAddr,
@@ -22,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A bound that a test waits for.
 const SHORT: Duration = Duration::from_millis(200);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const GET_INDEX: &[u8] = b"GET /index HTTP/1.1\r\nhost: x\r\n\r\n";
-const GET_HANG: &[u8] = b"GET /hang HTTP/1.1\r\nhost: x\r\n\r\n";
+const GET_INDEX: &[u8] = b"GET /index HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const GET_HANG: &[u8] = b"GET /hang HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// HTTP/2 frame types, RFC 9113 section 6.
 const HEADERS: u8 = 1;
@@ -43,17 +41,22 @@ struct Served {
 
 async fn serve(max_connections: usize, bounds: Bounds) -> Served {
     let options = ListenerOptions {
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
         max_connections,
         serve_threads: 2,
+        ..ListenerOptions::default()
     };
+    serve_with(options, bounds).await
+}
+
+async fn serve_with(options: ListenerOptions, bounds: Bounds) -> Served {
     let listener = Listener::bind(options).await.unwrap().with_bounds(bounds);
     let address = listener.local_addr();
     let (hanging, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let told = (hanging.clone(), release.clone());
-    let index = async |Extension(index): Extension<RuntimeIndex>, peer: Extension<PeerAddress>| {
+    let index = async |Extension(index): Extension<RuntimeIndex>, peer: Extension<Arc<Peer>>| {
         let thread = std::thread::current().name().unwrap_or("?").to_owned();
-        format!("{} {thread} {}\n", index.0, peer.0.0.ip())
+        let address = peer.0.counted_address().unwrap();
+        format!("{} {thread} {address}\n", index.0)
     };
     let serving = listener.serve(move |_| {
         let (hanging, release) = told.clone();

@@ -39,6 +39,9 @@ impl Server {
             .arg(data)
             .env("QUARTERDECK_LOG", "warn")
             .env("QUARTERDECK_DISK_RESERVE", "0")
+            .env("QUARTERDECK_NO_AUTH", "true")
+            // All readers come from this machine.
+            .env("QUARTERDECK_MAX_CONNECTIONS_PER_ADDRESS", "0")
             .envs(environment.iter().copied());
         Self::start(command)
     }

@@ -8,6 +8,7 @@ use super::{
     producer::{self, Command, SESSION_KEY},
     seed,
 };
+use arc_swap::ArcSwap;
 use quarterdeck::{
     clock,
     domain::{
@@ -16,13 +17,16 @@ use quarterdeck::{
         turn::Turn,
     },
     feed::{Feed, FeedOptions, Pushed, Tail},
-    grpc::{gateway::Gateway, layers},
+    grpc::{
+        gateway::{Gateway, GatewaySettings},
+        layers,
+    },
     listener::{Listener, ListenerOptions},
     proto::gateway_service_server::GatewayServiceServer,
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
     store::{Fence, Store, Write, sqlite::SqliteStore},
 };
-use std::{io, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,9 +51,8 @@ struct Producer {
 #[tokio::main(flavor = "current_thread")]
 pub async fn serve(data: &Path) {
     let listener = Listener::bind(ListenerOptions {
-        address: (Ipv4Addr::LOCALHOST, 0).into(),
-        max_connections: 4096,
         serve_threads: SERVE_THREADS,
+        ..ListenerOptions::default()
     })
     .await
     .expect("a free port");
@@ -68,12 +71,17 @@ pub async fn serve(data: &Path) {
         disconnects: Disconnects::new(store.clone(), registry, Handle::current()),
         cwd_roots: Arc::default(),
         default_agent: seed::AGENT.into(),
-        turn_timeout: Duration::from_secs(3600),
+        settings: Arc::new(ArcSwap::from_pointee(GatewaySettings {
+            turn_timeout: Duration::from_secs(3600),
+        })),
         ending: CancellationToken::new(),
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(GatewayServiceServer::new(gateway));
-    let router = layers::layered(routes.into_axum_router());
+    let router = layers::layered(
+        routes.into_axum_router(),
+        Arc::new(quarterdeck::auth::Auth::open()),
+    );
     let address = listener.local_addr();
     let serving = listener.serve(move |_| router.clone());
     for (index, handle) in serving.runtimes().iter().enumerate() {

@@ -1,6 +1,9 @@
 //! What the command line takes. The flags of `serve` come from the configuration's table.
 
-use super::failure::{Failure, INTERRUPTED};
+use super::{
+    failure::{Failure, INTERRUPTED},
+    key_file,
+};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
@@ -63,6 +66,18 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// List a session's waiting turns, or change them.
     Queue(QueueArgs),
+    /// Tell who the server takes you for, and what you may do.
+    Whoami(WhoamiArgs),
+    /// Make, list and revoke API keys.
+    Keys(KeysArgs),
+    /// Tell what runs at the address: version, agents, limits.
+    Server(ClientArgs),
+    /// Read or change the configuration of a running server. What is changed stays so over restarts.
+    Config(ConfigKeysArgs),
+    /// List who is connected and listens.
+    Channels(ChannelsArgs),
+    /// Tell every listening client to read again what it keeps, and let agents begin afresh.
+    Reload(ReloadArgs),
     /// Copy the data directory, also while its server runs.
     Backup(BackupArgs),
     /// Make a data directory from a backup. It must hold no store yet. Every log gets a new id, so that readers notice.
@@ -115,9 +130,17 @@ pub(crate) struct ClientArgs {
     /// Address of the server
     #[arg(long, env = "QUARTERDECK_ADDR", default_value = DEFAULT_ADDRESS, value_name = "URL")]
     pub(crate) addr: String,
-    /// Bearer token, for a proxy that asks for one
+    /// API key, or another token that the server takes
     #[arg(long, env = "QUARTERDECK_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// File that holds the key [default: the admin.key of the data directory here, for addresses of this machine]
+    #[arg(
+        long,
+        env = "QUARTERDECK_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "key"
+    )]
+    key_file: Option<PathBuf>,
     /// Print one JSON object a line, for scripts
     #[arg(long)]
     pub(crate) json: bool,
@@ -358,6 +381,132 @@ pub(crate) struct QueueArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct WhoamiArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeysVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make an API key. Its text is printed once and can't be read again.
+    Create(CreateKeyArgs),
+    /// List the API keys of your tenant, newest first.
+    List(ListKeysArgs),
+    /// Revoke an API key: calls with it are refused at once, and its streams end.
+    Revoke(RevokeKeyArgs),
+    /// Make another key with all scopes for the local user, where the file with the first one is lost.
+    ///
+    /// Needs no server, and that none runs on the data directory. Other keys stay as they are.
+    ResetAdmin(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateKeyArgs {
+    /// What the key may do, such as session.read,session.write; each must be among your own scopes
+    #[arg(
+        long = "scopes",
+        required = true,
+        value_delimiter = ',',
+        value_name = "SCOPE,…"
+    )]
+    pub(crate) scopes: Vec<String>,
+    /// Who calls with it, in your tenant [default: you]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) subject: String,
+    /// For people: what the key is for
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME"
+    )]
+    pub(crate) display_name: String,
+    /// The key ends after this long, such as 30days [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) ttl: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListKeysArgs {
+    /// Revoked and expired keys too
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeKeyArgs {
+    /// Id of the key, as `keys list` shows it
+    pub(crate) key_id: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigKeysArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print keys as they are now; all that may be read where none is named
+    Get {
+        /// Names of keys
+        #[arg(value_name = "KEY")]
+        keys: Vec<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Change keys, all of them or none
+    Set {
+        /// Keys and their new values
+        #[arg(value_name = "KEY=VALUE", value_parser = pair, required = true)]
+        values: Vec<(String, String)>,
+        /// Only check
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Take changes back: the keys are as file, environment and flags say
+    Clear {
+        /// Names of keys
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChannelsArgs {
+    /// Only those that listen to this session
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// Why, for people
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     /// Where the copy goes; an empty directory, or none yet
     #[arg(value_name = "DIR")]
@@ -410,7 +559,7 @@ impl ClientArgs {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Ok(Client::new(ClientOptions {
             address: self.addr.clone(),
-            key: self.key.clone(),
+            key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
             patience: PATIENCE,
         })?)
     }

@@ -1,9 +1,12 @@
 //! The command line: parse, dispatch, and one line of failure with its exit code.
 
+mod admin;
 mod arguments;
 mod chat;
 mod failure;
 mod follow;
+mod key_file;
+mod keys;
 mod local;
 mod output;
 mod render;
@@ -11,7 +14,7 @@ mod send;
 mod serve;
 mod sessions;
 
-use arguments::{CommandLine, Verb};
+use arguments::{CommandLine, KeysVerb, Verb};
 use clap::{Parser, error::ErrorKind};
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
@@ -64,6 +67,17 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Whoami(arguments) => wait(keys::whoami(arguments)),
+        Verb::Keys(arguments) => match arguments.command {
+            KeysVerb::Create(arguments) => wait(keys::create(arguments)),
+            KeysVerb::List(arguments) => wait(keys::list(arguments)),
+            KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
+            KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
+        },
+        Verb::Server(arguments) => wait(admin::server(arguments)),
+        Verb::Config(arguments) => wait(admin::config(arguments)),
+        Verb::Channels(arguments) => wait(admin::channels(arguments)),
+        Verb::Reload(arguments) => wait(admin::reload(arguments)),
     }
 }
 

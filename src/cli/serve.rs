@@ -2,14 +2,16 @@
 
 use super::{
     arguments::ConfigArgs,
-    failure::{Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
+    failure::{CONFIG, Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
     output,
 };
 use quarterdeck::{
     app::{App, DataDirectoryLocked},
+    config::Exposed,
+    listener::{ListenError, UnixError},
     telemetry,
 };
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a shell shows for a process that ended by these signals.
@@ -35,10 +37,10 @@ pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn announce(address: SocketAddr) {
-    if let Err(failure) = output::line(&format!("listening on http://{address}")) {
+fn announce(address: &str) {
+    if let Err(failure) = output::line(&format!("listening on {address}")) {
         // Nobody reads it; the server is as good without.
-        tracing::warn!(%address, "can't say where it listens: {}", failure.message);
+        tracing::warn!(address, "can't say where it listens: {}", failure.message);
     }
 }
 
@@ -46,13 +48,28 @@ fn not_started(error: &anyhow::Error) -> Failure {
     let message = format!("{error:#}");
     let code = if error.chain().any(|cause| cause.is::<DataDirectoryLocked>()) {
         TEMPORARY
-    } else if error.chain().any(|cause| cause.is::<io::Error>()) {
+    } else if error.chain().any(is_configuration) {
+        CONFIG
+    } else if error
+        .chain()
+        .any(|cause| cause.is::<io::Error>() || cause.is::<ListenError>())
+    {
         // The address is taken, or the directory can't be used.
         UNAVAILABLE
     } else {
         SOFTWARE
     };
     Failure::new(code, message)
+}
+
+/// True for what another configuration helps.
+fn is_configuration(cause: &(dyn std::error::Error + 'static)) -> bool {
+    match cause.downcast_ref::<ListenError>() {
+        Some(ListenError::Tls(_) | ListenError::Unix(UnixError::TooLong(_))) => true,
+        // Another process is in the way, or the system.
+        Some(ListenError::Address { .. } | ListenError::Unix(_)) => false,
+        None => cause.is::<Exposed>(),
+    }
 }
 
 /// SIGINT and SIGTERM, caught from before the start on.

@@ -2,7 +2,7 @@
 
 use super::{SECOND, Secrets, Setting};
 use crate::domain::{ids::SessionKey, limits};
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
 pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
@@ -63,6 +63,23 @@ pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
     match MARKS.iter().find(|mark| value.0.contains_key(**mark)) {
         Some(mark) => Err(format!(
             "{mark} is how the server finds its own processes; leave it out"
+        )),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn host_names(value: &[String]) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(allowed)
+    };
+    let is_name = |name: &str| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        name.parse::<IpAddr>().is_ok() || name.split('.').all(is_label)
+    };
+    match value.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!(
+            "must be names such as agents.example.org or *.example.org, or addresses, all without a port; found `{name}`"
         )),
         None => Ok(()),
     }

@@ -1,8 +1,8 @@
 //! Reads the sources one after another into one configuration, and keeps every problem with its place.
 
 use super::{
-    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, FILE_MAX_BYTES, KEYS,
-    Key, Raw, VARIABLE_PREFIX,
+    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, Exposed,
+    FILE_MAX_BYTES, KEYS, Key, Raw, VARIABLE_PREFIX,
 };
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,17 @@ use std::{
 };
 
 /// Variables that are no keys: the file's name, what client commands read, and the marks on agents' processes.
-const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "ADDR", "KEY", "NODE", "PROCESS"];
+const OTHER_VARIABLES: [&str; 9] = [
+    "CONFIG",
+    "ADDR",
+    "KEY",
+    "KEY_FILE",
+    "CA",
+    "CERT",
+    "CLIENT_KEY",
+    "NODE",
+    "PROCESS",
+];
 /// Beginnings of variables that are no keys: what the project's tests read, and what Kubernetes sets in every
 /// container beside a service that is called `quarterdeck`.
 const OTHER_BEGINNINGS: [&str; 4] = ["TEST_", "SERVICE_HOST", "SERVICE_PORT", "PORT"];
@@ -197,39 +207,8 @@ impl Loader {
 
     /// Checks that look at several keys.
     pub(super) fn finish(mut self) -> Result<Config, ConfigErrors> {
-        let config = &self.config;
-        let mut problems = Vec::new();
-        if !config.listen.ip().is_loopback() && !config.insecure_behind_proxy {
-            problems.push((
-                "listen".to_owned(),
-                format!(
-                    "{} is reachable from other machines, and this server has no encryption or authentication of its own; \
-                     listen on 127.0.0.1, or put a proxy in front that has both and set insecure_behind_proxy = true",
-                    config.listen
-                ),
-            ));
-        }
-        if !config.agents.contains_key(&config.default_agent) {
-            let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
-            problems.push((
-                "default_agent".to_owned(),
-                format!(
-                    "no agent is called `{}`; there are: {}",
-                    config.default_agent,
-                    names.join(", ")
-                ),
-            ));
-        }
-        if config.max_awake_agents < config.max_running_turns {
-            problems.push((
-                "max_awake_agents".to_owned(),
-                format!(
-                    "must be at least max_running_turns ({}), for a running turn holds its agent awake",
-                    config.max_running_turns
-                ),
-            ));
-        }
-        for name in config.agents.keys() {
+        let mut problems = together(&self.config);
+        for name in self.config.agents.keys() {
             let (agent, driver) = (format!("agents.{name}"), format!("agents.{name}.driver"));
             if self.places.contains_key(&agent) && !self.places.contains_key(&driver) {
                 problems.push((agent, "needs a `driver`: echo or pi".into()));
@@ -250,6 +229,52 @@ impl Loader {
     }
 }
 
+/// What is wrong with values that are each in their bounds: keys and problems.
+pub(super) fn together(config: &Config) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    if let Err(Exposed { key, problem }) = config.exposure() {
+        problems.push((key.to_owned(), problem));
+    }
+    let certificate = ("tls_certificate", config.tls_certificate.is_some());
+    let key = ("tls_key", config.tls_key.is_some());
+    let client_ca = ("tls_client_ca", config.tls_client_ca.is_some());
+    let client_required = ("tls_client_required", config.tls_client_required);
+    for ((name, set), (other, there)) in [
+        (certificate, key),
+        (key, certificate),
+        (client_ca, certificate),
+        (client_required, client_ca),
+    ] {
+        if set && !there {
+            problems.push((
+                name.to_owned(),
+                format!("means nothing without {other}; set both"),
+            ));
+        }
+    }
+    if !config.agents.contains_key(&config.default_agent) {
+        let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
+        problems.push((
+            "default_agent".to_owned(),
+            format!(
+                "no agent is called `{}`; there are: {}",
+                config.default_agent,
+                names.join(", ")
+            ),
+        ));
+    }
+    if config.max_awake_agents < config.max_running_turns {
+        problems.push((
+            "max_awake_agents".to_owned(),
+            format!(
+                "must be at least max_running_turns ({}), for a running turn holds its agent awake",
+                config.max_running_turns
+            ),
+        ));
+    }
+    problems
+}
+
 /// Entries as they stand in the file; the table itself sorts them by name.
 fn in_order<'t, 'i>(
     table: &'t toml::de::DeTable<'i>,
@@ -266,7 +291,12 @@ fn variable_place(name: &str) -> String {
     format!("variable {VARIABLE_PREFIX}{name}")
 }
 
-fn apply_key<T>(keys: &[Key<T>], owner: &mut T, name: &str, raw: &Raw) -> Result<(), String> {
+pub(super) fn apply_key<T>(
+    keys: &[Key<T>],
+    owner: &mut T,
+    name: &str,
+    raw: &Raw,
+) -> Result<(), String> {
     let Some(key) = keys.iter().find(|key| key.name == name) else {
         return Err("there is no such key; `quarterdeck print-config --default` shows all".into());
     };

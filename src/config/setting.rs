@@ -39,6 +39,17 @@ pub struct Threads(pub usize, bool);
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub BTreeMap<String, String>);
 
+/// Where the unix socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketPath {
+    /// In the data directory.
+    Auto,
+    /// Nowhere.
+    None,
+    /// There.
+    At(PathBuf),
+}
+
 /// What runs an agent's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverKind {
@@ -145,6 +156,37 @@ impl Setting for PathBuf {
 
     fn write(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+impl Setting for Option<PathBuf> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a path, or an empty text for none")? {
+            "" => Ok(None),
+            path => Ok(Some(path.into())),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), PathBuf::write)
+    }
+}
+
+impl Setting for SocketPath {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a path, auto or none")? {
+            "auto" => Ok(Self::Auto),
+            "none" | "" => Ok(Self::None),
+            path => Ok(Self::At(path.into())),
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::None => quoted("none"),
+            Self::At(path) => path.write(),
+        }
     }
 }
 
@@ -339,8 +381,15 @@ macro_rules! words {
             }
 
             fn write(&self) -> String {
+                quoted(self.name())
+            }
+        }
+
+        impl $type {
+            /// The word that stands for it.
+            pub fn name(&self) -> &'static str {
                 match self {
-                    $($value => quoted($word),)+
+                    $($value => $word,)+
                 }
             }
         }

@@ -119,7 +119,7 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn a_wide_open_address_needs_a_proxys_word() {
+fn a_wide_open_address_is_refused_where_it_stands() {
     let found = problems(Config::parse("file", "listen = \"0.0.0.0:7777\"\n"));
     assert!(
         found.starts_with("file:1: listen: 0.0.0.0:7777 is reachable"),
@@ -128,6 +128,49 @@ fn a_wide_open_address_needs_a_proxys_word() {
     let text = "listen = \"0.0.0.0:7777\"\ninsecure_behind_proxy = true\n";
     assert!(Config::parse("file", text).is_ok());
     assert!(Config::parse("file", "listen = \"[::1]:0\"\n").is_ok());
+    let text = format!("{text}no_auth = true\n");
+    let found = problems(Config::parse("file", &text));
+    assert!(
+        found.starts_with("file:3: no_auth: with insecure_behind_proxy"),
+        "{found}"
+    );
+}
+
+#[test]
+fn tls_settings_that_mean_nothing_alone_are_refused() {
+    for (text, expected) in [
+        (
+            "tls_certificate = \"c\"",
+            "file:1: tls_certificate: means nothing without tls_key",
+        ),
+        (
+            "tls_key = \"k\"",
+            "file:1: tls_key: means nothing without tls_certificate",
+        ),
+        (
+            "tls_client_ca = \"c\"",
+            "file:1: tls_client_ca: means nothing without tls_certificate",
+        ),
+        (
+            "tls_client_required = true",
+            "file:1: tls_client_required: means nothing without tls_client_ca",
+        ),
+    ] {
+        let found = problems(Config::parse("file", text));
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let all = "tls_certificate = \"c\"\ntls_key = \"k\"\ntls_client_ca = \"a\"\ntls_client_required = true";
+    assert!(Config::parse("file", all).is_ok());
+}
+
+#[test]
+fn allowed_hosts_are_names_without_ports() {
+    let allowed = r#"allowed_hosts = ["example.org", "*.example.org", "printer", "192.0.2.1", "2001:db8::1"]"#;
+    assert!(Config::parse("file", allowed).is_ok());
+    for wrong in ["", "a:1", "http://a", "*", "*.", "a..b", "a b", "[::1]"] {
+        let text = format!("allowed_hosts = [\"{wrong}\"]");
+        assert!(Config::parse("file", &text).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Pure: no tokio, tonic, SQL or clock. Time comes in as [`Time`].
 
 pub mod access;
+pub mod api_key;
 pub mod event;
 pub mod ids;
 pub mod limits;

@@ -44,7 +44,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -79,12 +79,16 @@ pub(crate) struct Shared {
     pub(crate) lanes: Vec<Lane>,
     /// Streams that hold a permit.
     streams: AtomicUsize,
-    /// Bound of `streams`.
-    max_streams: usize,
+    /// Bound of `streams`; may change.
+    max_streams: AtomicUsize,
     /// When running turns are interrupted, in microseconds; 0 while nothing drains.
     drain_deadline: AtomicI64,
     /// True when streams that have delivered everything must end.
     ending: AtomicBool,
+    /// Broadcasts of `reload` so far, over all tenants: tells readers cheaply that there is nothing new.
+    reload_count: AtomicU64,
+    /// Newest broadcast of each tenant that had one, with its number.
+    reloads: Mutex<HashMap<String, (u64, Arc<str>)>>,
 }
 
 /// One stream's place among `max_streams`; dropping it gives the place back.
@@ -112,9 +116,11 @@ impl Feed {
                 tails: Mutex::default(),
                 lanes: (0..serving_runtimes).map(|_| Lane::default()).collect(),
                 streams: AtomicUsize::new(0),
-                max_streams,
+                max_streams: AtomicUsize::new(max_streams),
                 drain_deadline: AtomicI64::new(0),
                 ending: AtomicBool::new(false),
+                reload_count: AtomicU64::new(0),
+                reloads: Mutex::default(),
             }),
             changed: Mutex::default(),
             changed_notify: Notify::new(),
@@ -165,12 +171,19 @@ impl Feed {
         }
     }
 
+    /// Changes how many streams may be open; those that are stay.
+    pub fn set_max_streams(&self, max_streams: usize) {
+        self.shared
+            .max_streams
+            .store(max_streams, Ordering::Relaxed);
+    }
+
     /// A place for one more stream.
     ///
     /// # Errors
     /// `TOO_MANY_STREAMS`.
     pub fn stream_permit(self: &Arc<Self>) -> Result<StreamPermit, Refusal> {
-        let limit = self.shared.max_streams;
+        let limit = self.shared.max_streams.load(Ordering::Relaxed);
         let taken = self
             .shared
             .streams
@@ -194,6 +207,18 @@ impl Feed {
         self.shared
             .drain_deadline
             .store(deadline.0.max(1), Ordering::SeqCst);
+        self.shared.wake_everyone();
+    }
+
+    /// Tells every open stream of a tenant's sessions once to read again what its client keeps.
+    pub fn reload(&self, tenant: &str, reason: &str) {
+        {
+            let mut reloads = lock(&self.shared.reloads);
+            let number = self.shared.reload_count.load(Ordering::SeqCst) + 1;
+            reloads.insert(tenant.to_owned(), (number, reason.into()));
+            // After the entry: a reader that sees the number finds it.
+            self.shared.reload_count.store(number, Ordering::SeqCst);
+        }
         self.shared.wake_everyone();
     }
 
@@ -252,6 +277,18 @@ impl Shared {
     }
 
     /// Wakes every reader of every tail.
+    /// Number of the newest `reload`.
+    pub(crate) fn reload_count(&self) -> u64 {
+        self.reload_count.load(Ordering::SeqCst)
+    }
+
+    /// The tenant's newest `reload`, where it is newer than number `seen`.
+    pub(crate) fn reload_after(&self, seen: u64, tenant: &str) -> Option<Arc<str>> {
+        let reloads = lock(&self.reloads);
+        let (number, reason) = reloads.get(tenant)?;
+        (*number > seen).then(|| reason.clone())
+    }
+
     fn wake_everyone(&self) {
         let tails: Vec<Arc<Tail>> = lock(&self.tails)
             .values()

@@ -94,6 +94,8 @@ pub struct Reader {
     caught_up_due: bool,
     /// Whether `draining` is still to come, where there is a drain.
     draining_due: bool,
+    /// Number of the newest `reload` that it has looked at.
+    reload_seen: u64,
     /// Whether retention may have taken the `turn_ended` it waits for since that was last looked up.
     turn_unchecked: bool,
     progress_interval: Duration,
@@ -159,6 +161,7 @@ impl Reader {
             coalesce,
             turn,
         } = options;
+        let reload_seen = tail.reload_count();
         Self {
             attached: tail.attach(),
             tail,
@@ -174,6 +177,7 @@ impl Reader {
             hello_due: hello,
             caught_up_due: hello,
             draining_due: true,
+            reload_seen,
             turn_unchecked: turn.is_some(),
             progress_interval,
             last_sent: Instant::now(),
@@ -200,7 +204,7 @@ impl Reader {
 
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if let Some(frame) = self.draining() {
+            if let Some(frame) = self.draining().or_else(|| self.reload()) {
                 return Poll::Ready(Step::Frames(frame));
             }
             let frames = match &mut self.place {
@@ -236,6 +240,20 @@ impl Reader {
             deadline: Some(encode::timestamp(deadline)),
         };
         Some(self.control(Kind::Draining(draining)))
+    }
+
+    /// `reload`, once for each broadcast (the newest, where there were several), after `hello`.
+    fn reload(&mut self) -> Option<Bytes> {
+        let count = self.tail.reload_count();
+        if count == self.reload_seen || self.hello_due || matches!(self.place, Place::Over(_)) {
+            return None;
+        }
+        let reason = self.tail.reload_after(self.reload_seen);
+        self.reload_seen = count;
+        let reload = proto::Reload {
+            reason: reason?.to_string(),
+        };
+        Some(self.control(Kind::Reload(reload)))
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {

@@ -389,6 +389,16 @@ impl Tail {
         self.shared.drain_deadline()
     }
 
+    /// Number of the newest `reload` of any tenant.
+    pub(crate) fn reload_count(&self) -> u64 {
+        self.shared.reload_count()
+    }
+
+    /// Why clients shall read again, where that is newer than number `seen`.
+    pub(crate) fn reload_after(&self, seen: u64) -> Option<Arc<str>> {
+        self.shared.reload_after(seen, &self.session().tenant)
+    }
+
     /// What frames of this log begin with.
     pub(crate) fn prefix(&self) -> LogPrefix {
         lock(&self.state).prefix().clone()

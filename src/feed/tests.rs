@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     domain::{
+        api_key::ApiKey,
         event::{BlockKind, Delta, Event, EventKind, Role},
         ids::{LogId, SessionKey},
         session::SessionState,
@@ -209,8 +210,16 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
+    async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
+    async fn create_api_key(&self, _: NewApiKey) -> Result<CreatedApiKey, Refusal> { unreachable!() }
+    async fn revoke_api_key(&self, _: &str, _: &str, _: Time) -> Result<ApiKey, Refusal> { unreachable!() }
+    async fn api_keys_used(&self, _: Vec<(String, Time)>) -> Result<(), Refusal> { unreachable!() }
+    async fn has_api_keys(&self) -> Result<bool, Refusal> { unreachable!() }
+    async fn valid_api_keys(&self, _: Time) -> Result<Vec<KeptApiKey>, Refusal> { unreachable!() }
+    async fn list_api_keys(&self, _: ApiKeysFilter, _: Option<i64>, _: usize) -> Result<ApiKeysPage, Refusal> { unreachable!() }
 }
 
 // ------------------------------------------------------------------------------------------------------- a client

@@ -1,6 +1,7 @@
-//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), panics, and
-//! the errors that tonic makes itself, brought into the table of `status.rs`.
+//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), who calls and
+//! whether it may, panics, and the errors that tonic makes itself, brought into the table of `status.rs`.
 //!
+//! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
 //! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
 //! [`INPUT_MESSAGE_MAX_BYTES`].
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
@@ -10,10 +11,16 @@ use super::{
     request_body::{Bounded, Room},
     status,
 };
-use crate::domain::{
-    Refusal,
-    access::Identity,
-    limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+use crate::{
+    auth::{
+        Auth,
+        scopes::{self, Needs},
+    },
+    domain::{
+        Refusal,
+        access::Identity,
+        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+    },
 };
 use axum::{
     Router,
@@ -70,12 +77,12 @@ struct Guarded {
 ///
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
-pub fn layered(routes: Router) -> Router {
+pub fn layered(routes: Router, auth: Arc<Auth>) -> Router {
     let room = Room::new();
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, room.clone())
+            guard(request, next, room.clone(), auth.clone())
         }))
         .fallback(unknown)
 }
@@ -89,7 +96,7 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(request: Request, next: Next, room: Room) -> Response {
+async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -97,6 +104,13 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
         Ok(timeout) => timeout,
         Err(refusal) => return refuse(&refusal),
     };
+    match admit(&auth, request.uri().path(), request.headers()) {
+        Ok(None) => {}
+        Ok(Some(identity)) => {
+            request.extensions_mut().insert(identity);
+        }
+        Err(refusal) => return refuse(&refusal),
+    }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
     let limit = if INPUTS.contains(&path) {
@@ -116,10 +130,6 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
-    let mut request = request;
-    request
-        .extensions_mut()
-        .insert(Arc::new(Identity::unauthenticated()));
     let answer = catch_panic(next.run(request));
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)
@@ -134,6 +144,18 @@ async fn guard(request: Request, next: Next, room: Room) -> Response {
             None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
         },
     }
+}
+
+/// Who calls, where the method asks for that, and whether it may.
+fn admit(auth: &Auth, path: &str, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, Refusal> {
+    let needs = scopes::needs(path);
+    if needs == Some(Needs::Nothing) {
+        return Ok(None);
+    }
+    let identity = auth.recognise(headers)?;
+    // Only after that: who may not call is not told what there is.
+    needs.ok_or(Refusal::MethodUnknown)?.check(&identity)?;
+    Ok(Some(identity))
 }
 
 /// Why a request is no gRPC call that may be answered here.

@@ -29,6 +29,8 @@ struct Inner<S> {
     out: BytesMut,
     /// The connection is being polled: its flushes wait for the end of the turn.
     in_turn: bool,
+    /// The socket was given bytes since its last flush. TLS keeps what its own socket does not take at once.
+    unflushed: bool,
     /// Bytes read so far, to tell a peer that has said nothing.
     received: u64,
 }
@@ -47,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Coalesce<S> {
             socket,
             out: BytesMut::new(),
             in_turn: false,
+            unflushed: false,
             received: 0,
         })))
     }
@@ -151,12 +154,17 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.out.advance(written);
+            self.unflushed = true;
         }
         // Cleared, so that the next turn begins at the front of the same memory.
         self.out.clear();
         let capacity = self.out.capacity();
         if capacity > IDLE_BUFFER_MAX_BYTES && used < capacity / WORTH_KEEPING {
             self.out = BytesMut::new();
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }

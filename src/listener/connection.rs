@@ -1,8 +1,18 @@
-//! One connection: its protocol settings, its deadlines, and its end.
+//! One connection: its handshake, its protocol settings, its deadlines, and its end.
+//!
+//! A connection ends with GOAWAY when it is idle, when it is old, and at a drain: calls in progress go on, and the client
+//! makes new ones on a new connection. What goes on after the grace is cut; whoever reads an endless stream resumes it.
 
-use super::{Bounds, Signals, coalesce::Coalesce};
+use super::{
+    Bounds, Signals,
+    coalesce::Coalesce,
+    hosts::Hosts,
+    peer::Peer,
+    socket::{Accepted, Socket},
+    tls::Certified,
+};
 use axum::{Router, body::Body};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -11,7 +21,6 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -22,11 +31,11 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, sleep},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 /// Bytes by which HTTP/2 is told from HTTP/1.1.
 const PREFACE_BYTES: u64 = 24;
@@ -48,13 +57,17 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Time that a peer has, at a drain, to say its first word, and to close its side once its connection has ended.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
+/// What is said to a request that names somebody else. Visible ASCII without `%`: a gRPC status takes it as it is.
+const MISDIRECTED: &str = "this server is not known by the host name that was asked for: use its address or localhost, \
+                           or have the name added to allowed_hosts";
+/// PERMISSION_DENIED, as a gRPC status is written.
+const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
+/// How gRPC's content types begin.
+const GRPC: &str = "application/grpc";
+
 /// Request extension: the serving runtime that the request runs on, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuntimeIndex(pub usize);
-
-/// Request extension: who is at the other end of the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 /// What the connections of one runtime share.
 #[derive(Clone)]
@@ -63,6 +76,21 @@ pub(super) struct Server {
     pub(super) index: RuntimeIndex,
     pub(super) bounds: Arc<Bounds>,
     pub(super) signals: Signals,
+}
+
+/// What an accepted socket is opened with.
+pub(super) struct Terms {
+    /// Encrypts it.
+    pub(super) certified: Option<Arc<Certified>>,
+    /// Names that requests may use; `None` takes any.
+    pub(super) hosts: Option<Hosts>,
+}
+
+/// What the requests of one connection share.
+struct Facts {
+    index: RuntimeIndex,
+    peer: Arc<Peer>,
+    hosts: Option<Hosts>,
 }
 
 /// Counts a call for as long as its answer is sent.
@@ -77,22 +105,46 @@ struct Counted {
 // === impl Server ===
 
 impl Server {
-    /// Serves until the peer leaves, a bound is passed, or the signals end it.
-    pub(super) async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    /// Shakes hands, and serves until the peer leaves, a bound is passed, or the signals end it.
+    pub(super) async fn serve(self, accepted: Accepted, terms: Terms) {
+        let Terms { certified, hosts } = terms;
+        let first_word_by = Instant::now() + self.bounds.handshake;
+        let from = accepted.to_string();
+        let opening = Box::pin(accepted.open(certified.as_deref()));
+        let opened = tokio::select! {
+            opened = timeout_at(first_word_by, opening) => opened,
+            () = self.signals.kill.cancelled() => return,
+        };
+        match opened {
+            Ok(Ok((socket, peer))) => {
+                let facts = Facts {
+                    index: self.index,
+                    peer: Arc::new(peer),
+                    hosts,
+                };
+                self.serve_requests(socket, facts, first_word_by).await;
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(peer = from, "connection from {from} is not opened: {error}");
+            }
+            Err(_) => tracing::debug!(peer = from, "{from} did not shake hands in time"),
+        }
+    }
+
+    async fn serve_requests(self, socket: Socket, facts: Facts, first_word_by: Instant) {
+        let peer = facts.peer.clone();
+        let facts = Arc::new(facts);
         let calls = Arc::new(AtomicUsize::new(0));
-        let io = Coalesce::new(stream);
+        let io = Coalesce::new(socket);
         let builder = self.protocol();
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            answer(
-                self.router.clone(),
-                self.index,
-                peer,
-                calls.clone(),
-                request,
-            )
+            answer(self.router.clone(), facts.clone(), calls.clone(), request)
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
-        let mut timer = pin!(sleep(self.bounds.handshake));
+        let old_at = self.bounds.age.map(|age| Instant::now() + jittered(age));
+        // Before the end for what comes first of the other bounds, afterwards for the cut.
+        let mut timer = pin!(sleep_until(first_word_by));
+        let mut timed = true;
         let mut ending = false;
         let mut idle_since = None;
         loop {
@@ -105,6 +157,7 @@ impl Server {
                 };
                 polled
             }));
+            let mut end = false;
             tokio::select! {
                 // What was read counts before the end is begun.
                 biased;
@@ -116,23 +169,32 @@ impl Server {
                     return;
                 }
                 () = self.signals.kill.cancelled() => return,
-                () = must_end(&self.signals.drain, &io), if !ending => {
-                    ending = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = timer.as_mut(), if !ending => {
+                () = must_end(&self.signals.drain, &io), if !ending => end = true,
+                () = timer.as_mut(), if timed => {
+                    if ending {
+                        tracing::debug!(%peer, "connection of {peer} is cut: its end took too long");
+                        return;
+                    }
                     let now = Instant::now();
-                    let idle_until = idle_since.unwrap_or(now) + self.bounds.idle;
                     if idle_since.is_some() && io.received() < PREFACE_BYTES {
                         tracing::debug!(%peer, "{peer} sent no request in time");
                         return;
                     }
-                    if idle_until <= now {
-                        ending = true;
-                        connection.as_mut().graceful_shutdown();
+                    let idle_until = idle_since.unwrap_or(now) + self.bounds.idle;
+                    let until = old_at.map_or(idle_until, |old_at| old_at.min(idle_until));
+                    if until <= now {
+                        end = true;
                     } else {
-                        timer.as_mut().reset(idle_until);
+                        timer.as_mut().reset(until);
                     }
+                }
+            }
+            if end {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+                timed = self.bounds.age_grace.is_some();
+                if let Some(grace) = self.bounds.age_grace {
+                    timer.as_mut().reset(Instant::now() + grace);
                 }
             }
         }
@@ -146,6 +208,9 @@ impl Server {
             ping_interval,
             ping_timeout,
             streams,
+            age: _,
+            age_grace: _,
+            reload: _,
         } = *self.bounds;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -170,7 +235,7 @@ impl Server {
 }
 
 /// Comes back at a drain, once the peer has said which protocol it speaks: only then can it be told to go elsewhere.
-async fn must_end(drain: &CancellationToken, io: &Coalesce<TcpStream>) {
+async fn must_end(drain: &CancellationToken, io: &Coalesce<Socket>) {
     drain.cancelled().await;
     // Bytes are read by the connection, which is polled by the same task.
     let spoken = std::future::poll_fn(|_| match io.received() < PREFACE_BYTES {
@@ -183,7 +248,7 @@ async fn must_end(drain: &CancellationToken, io: &Coalesce<TcpStream>) {
 
 /// Reads until the peer has closed too. A socket that is closed with bytes unread resets the connection, and a reset
 /// may take back the last answers before the peer has read them.
-async fn linger(mut io: Coalesce<TcpStream>, kill: &CancellationToken) {
+async fn linger(mut io: Coalesce<Socket>, kill: &CancellationToken) {
     let mut unread = [0; 1024];
     let read = async {
         while io.shutdown().await.is_ok() && io.read(&mut unread).await.is_ok_and(|n| n > 0) {}
@@ -196,16 +261,45 @@ async fn linger(mut io: Coalesce<TcpStream>, kill: &CancellationToken) {
 
 async fn answer(
     router: Router,
-    index: RuntimeIndex,
-    peer: SocketAddr,
+    facts: Arc<Facts>,
     calls: Arc<AtomicUsize>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Counted>, Infallible> {
     let call = Call::begin(calls);
-    request.extensions_mut().insert(index);
-    request.extensions_mut().insert(PeerAddress(peer));
-    let response = router.oneshot(request).await?;
+    let hosts = facts.hosts.as_ref();
+    let response = if hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers())) {
+        request.extensions_mut().insert(facts.index);
+        request.extensions_mut().insert(facts.peer.clone());
+        router.oneshot(request).await?
+    } else {
+        tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);
+        misdirected(&request)
+    };
     Ok(response.map(|inner| Counted { inner, _call: call }))
+}
+
+/// The refusal of a request that names somebody else, in words that its client shows.
+fn misdirected(request: &Request<Incoming>) -> Response<Body> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+    if is_grpc {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
+        headers.insert("grpc-status", PERMISSION_DENIED);
+        headers.insert("grpc-message", HeaderValue::from_static(MISDIRECTED));
+    } else {
+        *response.body_mut() = format!("{MISDIRECTED}\n").into();
+    }
+    response
+}
+
+/// The duration, a tenth more or less: connections that were opened together are not to end together.
+fn jittered(age: Duration) -> Duration {
+    let tenth = age / 10;
+    let share = u32::from(Uuid::new_v4().as_bytes()[0]);
+    age - tenth + tenth * 2 * share / 255
 }
 
 // === impl Call ===

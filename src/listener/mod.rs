@@ -1,49 +1,84 @@
-//! Sockets: the accept loop, the bounds of a connection, the serving runtimes, and their end.
+//! Sockets: the accept loops, the bounds of a connection, TLS, the serving runtimes, and their end.
 //!
-//! One task accepts and deals connections in turn to the serving runtimes, each a current-thread runtime on a thread of
-//! its own; a connection lives on one of them, so all of its readers wake before it is written to. Behind the accepted
-//! sockets stands a router; HTTP/2 (with prior knowledge) and HTTP/1.1 share the port.
+//! Tasks accept and deal connections in turn to the serving runtimes, each a current-thread runtime on a thread of its
+//! own; a connection lives on one of them, so all of its readers wake before it is written to. Behind the accepted
+//! sockets stands a router; HTTP/2 (with prior knowledge, or by ALPN) and HTTP/1.1 share the port. A unix socket is
+//! served beside it, for its user alone.
 //!
-//! A peer that is slow, silent or hostile costs one of `max_connections` slots for a bounded time and no more. Where all
-//! slots are taken further connections wait in the kernel's queue.
-//! Left out: TLS, and anything about what is served.
+//! A peer that is slow, silent or hostile costs one of `max_connections` slots for a bounded time and no more, and all
+//! peers of one address together no more than `max_connections_per_address`. Where all slots are taken further
+//! connections wait in the kernel's queue; the unix socket has slots of its own, so that it always lets its user in.
+//! A request that calls us by a foreign name is refused before anything else sees it.
+//! Left out: who the peer is for the product ([`Peer`] says what is proven), and anything about what is served.
 
+mod accept;
 mod coalesce;
 mod connection;
+mod hosts;
+mod peer;
+mod per_address;
 mod runtimes;
+mod socket;
+mod tls;
+mod unix;
 
-pub use connection::{PeerAddress, RuntimeIndex};
+pub use connection::RuntimeIndex;
+pub use peer::{Peer, PeerTls, counted};
+pub use tls::{TlsError, TlsOptions, check_tls};
+pub use unix::UnixError;
 
+use accept::{Listening, Policy, Reception, Seldom};
 use axum::Router;
+use per_address::PerAddress;
 use runtimes::Runtimes;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+use tls::Tls;
+use tokio::{net::TcpSocket, runtime::Handle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use unix::BoundSocket;
 
 /// Connections that the kernel keeps ready while we accept others, or have no slot.
 const BACKLOG: u32 = 1024;
-/// Rest after a failed accept; out of descriptors, it fails again at once.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Where to listen, and how much to take.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
     /// Port 0 takes a free one; [`Listener::local_addr`] tells it.
     pub address: SocketAddr,
-    /// Connections at a time; more wait in the kernel's queue.
+    /// Encrypts what comes over the network.
+    pub tls: Option<TlsOptions>,
+    /// A socket of this machine besides.
+    pub unix: Option<UnixOptions>,
+    /// Names that requests may call us by, besides our addresses, `localhost` and those of the certificate; `*.` may
+    /// stand for a first label.
+    pub allowed_hosts: Vec<String>,
+    /// Connections at a time; more wait in the kernel's queue. The unix socket may have as many besides.
     pub max_connections: usize,
+    /// Connections at a time from one address ([`counted`]); more are closed. 0 counts none.
+    pub max_connections_per_address: usize,
     /// Runtimes that connections are dealt to, at least 1.
     pub serve_threads: usize,
+}
+
+/// Where the unix socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixOptions {
+    /// Its file.
+    pub path: PathBuf,
+    /// Nobody asked for it: where its path is too long for a socket, it is left out with a warning.
+    pub by_default: bool,
 }
 
 /// What a single connection may do. The defaults suit every deployment; tests shorten the times.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Time to tell the protocol, and of HTTP/1.1 to send the head of each request.
+    /// Time for TLS and the first word of the protocol together, and of HTTP/1.1 for the head of each request.
     pub handshake: Duration,
     /// Time without a call after which the connection is ended with GOAWAY.
     pub idle: Duration,
@@ -53,15 +88,43 @@ pub struct Bounds {
     pub ping_timeout: Duration,
     /// Calls at a time; more wait in the client.
     pub streams: u32,
+    /// Age, a tenth more or less, at which a connection is told to make its next calls on a new one. `None` lets it grow
+    /// old.
+    pub age: Option<Duration>,
+    /// Time that calls have to end on a connection that is told to go; it is cut then. `None` waits for them.
+    pub age_grace: Option<Duration>,
+    /// Time between two looks at the TLS files.
+    pub reload: Duration,
 }
 
-/// A bound socket that is not served yet; the kernel queues its connections.
-#[derive(Debug)]
+/// Bound sockets that are not served yet; the kernel queues their connections.
 pub struct Listener {
     socket: std::net::TcpListener,
     address: SocketAddr,
+    unix: Option<BoundSocket>,
+    tls: Option<Tls>,
     options: ListenerOptions,
     bounds: Bounds,
+}
+
+/// Why nothing is listened at.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is taken, or not ours.
+    #[error("can't listen on {address}")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// Certificate, key or client CA.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The unix socket.
+    #[error(transparent)]
+    Unix(#[from] UnixError),
 }
 
 /// A listener that is served. Dropping it cuts everything; [`Serving::stop`] ends it in order.
@@ -82,16 +145,36 @@ struct Signals {
     kill: CancellationToken,
 }
 
+// === impl ListenerOptions ===
+
+impl Default for ListenerOptions {
+    /// A free port of loopback, plain, without a bound by address.
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: None,
+            unix: None,
+            allowed_hosts: Vec::new(),
+            max_connections: 4096,
+            max_connections_per_address: 0,
+            serve_threads: 1,
+        }
+    }
+}
+
 // === impl Bounds ===
 
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            handshake: Duration::from_secs(10),
-            idle: Duration::from_secs(30 * 60),
-            ping_interval: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(30),
-            streams: 1024,
+            handshake: Duration::from_secs(5),
+            idle: Duration::from_secs(10 * 60),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+            streams: 256,
+            age: Some(Duration::from_secs(30 * 60)),
+            age_grace: Some(Duration::from_secs(5 * 60)),
+            reload: Duration::from_secs(5),
         }
     }
 }
@@ -99,20 +182,31 @@ impl Default for Bounds {
 // === impl Listener ===
 
 impl Listener {
-    /// Binds the address.
-    pub async fn bind(options: ListenerOptions) -> io::Result<Self> {
-        let socket = match options.address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    /// Reads the TLS files and binds.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn bind(options: ListenerOptions) -> Result<Self, ListenError> {
+        let tls = options.tls.clone().map(Tls::load).transpose()?;
+        let address = options.address;
+        let (socket, address) =
+            bind_tcp(address).map_err(|error| ListenError::Address { address, error })?;
+        let unix = match &options.unix {
+            Some(UnixOptions { path, by_default }) => match BoundSocket::bind(path) {
+                Ok(bound) => Some(bound),
+                Err(error @ UnixError::TooLong(_)) if *by_default => {
+                    tracing::warn!("there is no unix socket: {error}");
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            },
+            None => None,
         };
-        // A restart must not wait for the old connections' TIME_WAIT. Two servers still can't share the port.
-        socket.set_reuseaddr(true)?;
-        socket.bind(options.address)?;
-        // Taken off this runtime: the accept loop runs on one of the serving ones.
-        let socket = socket.listen(BACKLOG)?.into_std()?;
         Ok(Self {
-            address: socket.local_addr()?,
             socket,
+            address,
+            unix,
+            tls,
             options,
             bounds: Bounds::default(),
         })
@@ -129,38 +223,81 @@ impl Listener {
         self.address
     }
 
+    /// The unix socket's file.
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.unix.as_ref().map(|unix| unix.file.path())
+    }
+
+    /// What clients are given as the address.
+    pub fn url(&self) -> String {
+        let scheme = match self.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Starts the runtimes and accepts. `router` is called once per runtime, inside it, with the runtime's index, which
-    /// each request carries too, as [`RuntimeIndex`].
+    /// each request carries too, as [`RuntimeIndex`]; beside it stands the [`Peer`].
     pub fn serve(self, router: impl Fn(usize) -> Router + Send + Sync + 'static) -> Serving {
-        let runtimes = Runtimes::start(self.options.serve_threads.max(1));
+        let Self {
+            socket,
+            address,
+            unix,
+            tls,
+            options,
+            bounds,
+        } = self;
+        let ListenerOptions {
+            address: _,
+            tls: _,
+            unix: _,
+            allowed_hosts,
+            max_connections,
+            max_connections_per_address,
+            serve_threads,
+        } = options;
+        let runtimes = Runtimes::start(serve_threads.max(1));
         let signals = Signals::default();
         let tasks = TaskTracker::new();
-        let shared = Arc::new(self.bounds);
-        let servers: Vec<connection::Server> = runtimes
+        let first = &runtimes.handles()[0];
+        let tls = tls.map(Arc::new);
+        if let Some(tls) = &tls {
+            // Ends with its runtime.
+            first.spawn(tls.clone().keep_current(bounds.reload));
+        }
+        let bounds = Arc::new(bounds);
+        let servers = runtimes
             .handles()
             .iter()
             .enumerate()
             .map(|(index, handle)| {
                 let _inside = handle.enter();
-                connection::Server {
+                let server = connection::Server {
                     router: router(index),
                     index: RuntimeIndex(index),
-                    bounds: shared.clone(),
+                    bounds: bounds.clone(),
                     signals: signals.clone(),
-                }
-            })
-            .collect();
-        let accept = accept(
-            self.socket,
-            Arc::new(Semaphore::new(self.options.max_connections)),
-            servers
-                .into_iter()
-                .zip(runtimes.handles().to_vec())
-                .collect(),
-            signals.drain.clone(),
-            tasks.clone(),
-        );
-        tasks.spawn_on(accept, &runtimes.handles()[0]);
+                };
+                (server, handle.clone())
+            });
+        let reception = Reception {
+            policy: Arc::new(Policy {
+                bound: address.ip(),
+                tls,
+                allowed_hosts: allowed_hosts.into(),
+                per_address: PerAddress::new(max_connections_per_address),
+                full: Seldom::default(),
+            }),
+            servers: servers.collect(),
+            drain: signals.drain.clone(),
+            tasks: tasks.clone(),
+        };
+        let listening = unix.map(Listening::Unix).into_iter();
+        for listening in listening.chain([Listening::Tcp(socket)]) {
+            let accept = accept::accept(listening, max_connections, reception.clone());
+            tasks.spawn_on(accept, first);
+        }
         Serving {
             runtimes,
             signals,
@@ -169,83 +306,18 @@ impl Listener {
     }
 }
 
-/// Accepts until told to stop, and then what waits in the kernel's queue.
-async fn accept(
-    socket: std::net::TcpListener,
-    slots: Arc<Semaphore>,
-    servers: Vec<(connection::Server, Handle)>,
-    drain: CancellationToken,
-    tasks: TaskTracker,
-) {
-    let socket = tokio::net::TcpListener::from_std(socket)
-        .expect("a listening socket registers with the runtime that it is served on");
-    let mut next = servers.iter().cycle();
-    let mut begin = |slot: OwnedSemaphorePermit, stream: std::net::TcpStream, peer: SocketAddr| {
-        let (server, handle) = next.next().expect("there is at least one runtime");
-        let server = server.clone();
-        let connection = async move {
-            match here(stream) {
-                Ok(stream) => server.serve(stream, peer).await,
-                Err(error) => tracing::warn!(%peer, "connection from {peer} is lost: {error}"),
-            }
-            drop(slot);
-        };
-        tasks.spawn_on(connection, handle);
+fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    let accepting = async {
-        loop {
-            let slot = take_slot(&slots).await;
-            let (stream, peer) = next_connection(&socket).await;
-            begin(slot, stream, peer);
-        }
-    };
-    tokio::select! {
-        () = drain.cancelled() => {}
-        () = accepting => {}
-    }
-    // Who connected already is told to go elsewhere; closing the socket would reset the connection instead. Asked of the
-    // kernel itself: the runtime may not have heard of the newest ones yet.
-    let Ok(socket) = socket.into_std() else {
-        return;
-    };
-    while let Ok(slot) = slots.clone().try_acquire_owned()
-        && let Ok((stream, peer)) = socket.accept()
-        && stream.set_nonblocking(true).is_ok()
-    {
-        begin(slot, stream, peer);
-    }
-}
-
-async fn take_slot(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    if slots.available_permits() == 0 {
-        tracing::warn!("max_connections is reached; further connections wait");
-    }
-    let slot = slots.clone().acquire_owned().await;
-    slot.expect("the semaphore is never closed")
-}
-
-async fn next_connection(socket: &tokio::net::TcpListener) -> (std::net::TcpStream, SocketAddr) {
-    loop {
-        let accepted = match socket.accept().await {
-            // Off this runtime, for the one that serves it.
-            Ok((stream, peer)) => stream.into_std().map(|stream| (stream, peer)),
-            Err(error) => Err(error),
-        };
-        match accepted {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                tracing::warn!("accept failed, goes on: {error}");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
-}
-
-/// Registers an accepted stream with the runtime that this runs on.
-fn here(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-    // Frames are gathered by us; the kernel must not wait for more.
-    stream.set_nodelay(true)?;
-    TcpStream::from_std(stream)
+    // A restart must not wait for the old connections' TIME_WAIT. Two servers still can't share the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    // Taken off this runtime: the accept loop runs on one of the serving ones.
+    let socket = socket.listen(BACKLOG)?.into_std()?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 // === impl Serving ===

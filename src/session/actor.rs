@@ -116,6 +116,9 @@ impl Actor {
 
     async fn work(&mut self) -> Result<(), Lost> {
         loop {
+            if self.handle.take_reload() {
+                self.close_agent().await;
+            }
             if self.handle.take_grant() {
                 self.handle.set_idle(None);
                 let used = self.granted().await?;

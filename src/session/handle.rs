@@ -54,12 +54,15 @@ pub struct Directories {
 }
 
 /// What the registry holds of an actor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Handle {
+    /// Tenant of the session.
+    pub tenant: String,
     /// Something that concerns the actor has changed.
     pub nudge: Notify,
     granted: AtomicBool,
     close: AtomicBool,
+    reload: AtomicBool,
     idle_since: Mutex<Option<Instant>>,
 }
 
@@ -137,6 +140,18 @@ impl Directories {
 // === impl Handle ===
 
 impl Handle {
+    /// A handle of an actor that is about to start.
+    pub fn new(tenant: String) -> Self {
+        Self {
+            tenant,
+            nudge: Notify::new(),
+            granted: AtomicBool::new(false),
+            close: AtomicBool::new(false),
+            reload: AtomicBool::new(false),
+            idle_since: Mutex::new(None),
+        }
+    }
+
     /// Lets the actor run one turn (or finish a Delete).
     pub fn grant(&self) {
         self.granted.store(true, Ordering::SeqCst);
@@ -157,6 +172,17 @@ impl Handle {
     /// Whether it was asked to end.
     pub fn should_close(&self) -> bool {
         self.close.load(Ordering::SeqCst)
+    }
+
+    /// Asks the actor to end its agent before the next turn, and at once where it is idle.
+    pub fn ask_to_reload(&self) {
+        self.reload.store(true, Ordering::SeqCst);
+        self.nudge.notify_one();
+    }
+
+    /// Takes that wish.
+    pub fn take_reload(&self) -> bool {
+        self.reload.swap(false, Ordering::SeqCst)
     }
 
     /// Notes since when the actor is idle; `None` while it works.

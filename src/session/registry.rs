@@ -86,6 +86,13 @@ impl Registry {
         }
     }
 
+    /// Lets a tenant's agents begin their next turn with a fresh process; idle ones end now. Returns how many are awake.
+    pub fn reload(&self, tenant: &str) -> usize {
+        let handles = self.handles.lock().expect("no holder panics");
+        let of_tenant = handles.values().filter(|handle| handle.tenant == tenant);
+        of_tenant.map(|handle| handle.ask_to_reload()).count()
+    }
+
     /// No new turn starts from here on.
     pub fn begin_drain(&self) {
         self.drain.send_if_modified(|drain| {
@@ -198,7 +205,7 @@ impl RegistryTask {
             }
         } else if self.has_work(session) {
             if self.working.len() < self.options.max_running_turns {
-                self.grant(session.row);
+                self.grant(session);
             } else {
                 self.backlog = true;
             }
@@ -217,14 +224,15 @@ impl RegistryTask {
         }
     }
 
-    fn grant(&mut self, row: SessionRow) {
+    fn grant(&mut self, session: &Session) {
+        let row = session.row;
         self.working.insert(row);
         if let Some(handle) = self.registry.handle(row) {
             handle.grant();
             return;
         }
         self.make_room();
-        let handle = Arc::new(Handle::default());
+        let handle = Arc::new(Handle::new(session.tenant.clone()));
         handle.grant();
         self.registry
             .handles

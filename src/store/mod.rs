@@ -6,10 +6,16 @@
 //!
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
+mod access;
 pub mod sqlite;
+
+pub use access::{
+    ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
+};
 
 use crate::domain::{
     access::Identity,
+    api_key::ApiKey,
     event::{BlockKind, Event, EventKind, Role},
     ids::{SessionKey, SessionRow, Time},
     message::{Message, Part},
@@ -623,10 +629,39 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// What UpdateConfig has set: keys and values.
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
+    /// Replaces all of that.
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.
     async fn close(&self);
+
+    // ------------------------------------------------------------------------------------------------------- access
+
+    /// Keeps an API key. A repeat of its request makes none; `IDEMPOTENCY_CONFLICT` where the request is another one.
+    async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal>;
+    /// Revokes an API key of a tenant; again is OK. `API_KEY_NOT_FOUND`.
+    async fn revoke_api_key(
+        &self,
+        tenant: &str,
+        key_id: &str,
+        now: Time,
+    ) -> Result<ApiKey, Refusal>;
+    /// Notes when API keys were used last.
+    async fn api_keys_used(&self, used: Vec<(String, Time)>) -> Result<(), Refusal>;
+    /// Whether there ever was an API key, revoked ones included.
+    async fn has_api_keys(&self) -> Result<bool, Refusal>;
+    /// Every API key, of all tenants, that calls may be made with.
+    async fn valid_api_keys(&self, now: Time) -> Result<Vec<KeptApiKey>, Refusal>;
+    /// API keys of a tenant before a position, newest first.
+    async fn list_api_keys(
+        &self,
+        filter: ApiKeysFilter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<ApiKeysPage, Refusal>;
 }
 
 /// Which events of a log to read.

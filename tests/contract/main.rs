@@ -9,6 +9,7 @@
 mod support;
 
 mod abort;
+mod admin;
 mod admission;
 mod bad_input;
 mod drain;

@@ -1,17 +1,75 @@
 //! `AdminService`: who may call, how the server is set, what it says, who is connected.
 
+mod config;
+mod info;
+mod keys;
+mod reload;
+
+use super::{identity, status::status};
 use crate::{
-    domain::refusal::Refusal,
-    grpc::status::status,
+    agent::Capabilities,
+    auth::keys::Keys,
+    config::live::LiveConfig,
+    domain::{ids::Time, refusal::Refusal},
+    feed::Feed,
     proto::{self, admin_service_server::AdminService},
+    session::registry::Registry,
+    store::Store,
 };
+use std::sync::Arc;
+use tokio::sync::Mutex;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 /// The service.
-pub struct Admin {}
+pub struct Admin {
+    /// API keys.
+    pub keys: Arc<Keys>,
+    /// How the server is set.
+    pub live: Arc<LiveConfig>,
+    /// One UpdateConfig at a time: what is checked is what is kept.
+    pub updating: Mutex<()>,
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The events.
+    pub feed: Arc<Feed>,
+    /// Who is awake.
+    pub registry: Arc<Registry>,
+    /// What never changes while the server runs.
+    pub facts: ServerFacts,
+}
+
+/// What never changes while the server runs.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// When it was started.
+    pub start_time: Time,
+    /// Names the store.
+    pub store_id: Uuid,
+    /// Every configured agent.
+    pub agents: Vec<AgentFacts>,
+}
+
+/// A configured agent.
+#[derive(Clone, Debug)]
+pub struct AgentFacts {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: &'static str,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
 
 type Answer<T> = Result<Response<T>, Status>;
+
+/// Gives a handler's result to tonic.
+fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
+    result
+        .map(Response::new)
+        .map_err(|refusal| status(&refusal))
+}
 
 fn todo<T>() -> Answer<T> {
     Err(status(&Refusal::MethodUnknown))
@@ -25,25 +83,28 @@ impl AdminService for Admin {
         &self,
         _: Request<proto::GetServerInfoRequest>,
     ) -> Answer<proto::GetServerInfoResponse> {
-        todo()
+        answer(Ok(self.server_info()))
     }
 
-    async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Answer<proto::WhoAmIResponse> {
-        todo()
+    async fn who_am_i(
+        &self,
+        request: Request<proto::WhoAmIRequest>,
+    ) -> Answer<proto::WhoAmIResponse> {
+        Ok(Response::new(keys::who_am_i(&identity(&request))))
     }
 
     async fn get_config(
         &self,
-        _: Request<proto::GetConfigRequest>,
+        request: Request<proto::GetConfigRequest>,
     ) -> Answer<proto::GetConfigResponse> {
-        todo()
+        answer(self.config(request.into_inner()))
     }
 
     async fn update_config(
         &self,
-        _: Request<proto::UpdateConfigRequest>,
+        request: Request<proto::UpdateConfigRequest>,
     ) -> Answer<proto::UpdateConfigResponse> {
-        todo()
+        answer(self.update(request.into_inner()).await)
     }
 
     async fn tail_logs(&self, _: Request<proto::TailLogsRequest>) -> Answer<Self::TailLogsStream> {
@@ -59,29 +120,33 @@ impl AdminService for Admin {
 
     async fn broadcast_reload(
         &self,
-        _: Request<proto::BroadcastReloadRequest>,
+        request: Request<proto::BroadcastReloadRequest>,
     ) -> Answer<proto::BroadcastReloadResponse> {
-        todo()
+        let identity = identity(&request);
+        answer(self.reload(&identity, request.into_inner()))
     }
 
     async fn create_api_key(
         &self,
-        _: Request<proto::CreateApiKeyRequest>,
+        request: Request<proto::CreateApiKeyRequest>,
     ) -> Answer<proto::CreateApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.make_key(&caller, request.into_inner()).await)
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<proto::ListApiKeysRequest>,
+        request: Request<proto::ListApiKeysRequest>,
     ) -> Answer<proto::ListApiKeysResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.keys_of(&caller, request.into_inner()).await)
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<proto::RevokeApiKeyRequest>,
+        request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
-        todo()
+        let caller = identity(&request);
+        answer(self.revoke_key(&caller, request.into_inner()).await)
     }
 }

@@ -84,7 +84,7 @@ impl Call<'_> {
         let turn_timeout = fields.turn_timeout(
             &format!("{prefix}turn_timeout"),
             request.turn_timeout,
-            self.turn_timeout,
+            self.settings.load().turn_timeout,
         );
         let queue_ttl = fields.span(
             &format!("{prefix}queue_ttl"),
@@ -166,7 +166,7 @@ impl Call<'_> {
             text: request.text,
             attachments: hash_attachments(request.attachments).await?,
             expected_turn,
-            turn_timeout: self.turn_timeout,
+            turn_timeout: self.settings.load().turn_timeout,
         };
         let store = self.store.clone();
         let committed = self

@@ -25,6 +25,7 @@ use crate::{
     store::{Caller, Committed, RequestKey, Store},
     wire::parse::{self, Fields},
 };
+use arc_swap::ArcSwap;
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +48,17 @@ pub struct Gateway {
     pub cwd_roots: Arc<CwdRoots>,
     /// Agent of sessions that name none.
     pub default_agent: String,
-    /// How long a turn may run where its caller does not say.
-    pub turn_timeout: Duration,
+    /// What may change while the server runs.
+    pub settings: Arc<ArcSwap<GatewaySettings>>,
     /// Cancelled at the end of a drain: watches and waits end.
     pub ending: CancellationToken,
+}
+
+/// What may change while the server runs.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewaySettings {
+    /// How long a turn may run where its caller does not say.
+    pub turn_timeout: Duration,
 }
 
 /// One call: the service, and who calls.

@@ -13,6 +13,7 @@ mod control;
 mod edit;
 mod fault;
 mod items;
+mod keys;
 mod queries;
 mod queue;
 mod readers;
@@ -22,6 +23,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sessions;
+mod settings;
 mod turns;
 mod writer;
 
@@ -29,13 +31,15 @@ pub use backup::{backup, restore};
 pub use fault::OpenError;
 
 use super::{
-    Abort, Caller, Committed, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, MessagesPage,
-    NewSession, PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store,
-    StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
+    EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
+    PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store, StoreRules, TurnEnd,
+    TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
 };
 use crate::domain::{
     Refusal,
     access::Identity,
+    api_key::ApiKey,
     ids::{SessionKey, SessionRow, Time},
     session::{Session, SessionFilter},
     turn::{Attachment, Turn},
@@ -45,6 +49,7 @@ use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -110,6 +115,16 @@ impl SqliteStore {
             .call(move |connection| read(connection, generation))
             .await
     }
+}
+
+/// Keeps an API key in the store of a data directory that nobody serves.
+///
+/// # Errors
+/// The store can't be opened or written.
+pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenError> {
+    let (connection, _) = schema::open_writer(data_directory)?;
+    keys::insert(&connection, new)?;
+    Ok(())
 }
 
 #[async_trait]
@@ -409,6 +424,16 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        self.read(|connection, _| settings::all(connection)).await
+    }
+
+    async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| settings::replace(unit, &settings))
+            .await
+    }
+
     async fn ping(&self) -> Result<(), Refusal> {
         self.writer.call(|_| Ok(())).await?;
         self.read(|connection, _| {
@@ -422,5 +447,44 @@ impl Store for SqliteStore {
         // Readers first: a reader that looks at an old state keeps the log from being moved.
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal> {
+        self.writer.call(|unit| keys::create(unit, new)).await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        tenant: &str,
+        key_id: &str,
+        now: Time,
+    ) -> Result<ApiKey, Refusal> {
+        let (tenant, key_id) = (tenant.to_owned(), key_id.to_owned());
+        self.writer
+            .call(move |unit| keys::revoke(unit, &tenant, &key_id, now))
+            .await
+    }
+
+    async fn api_keys_used(&self, used: Vec<(String, Time)>) -> Result<(), Refusal> {
+        self.writer.call(move |unit| keys::used(unit, &used)).await
+    }
+
+    async fn has_api_keys(&self) -> Result<bool, Refusal> {
+        self.read(|connection, _| keys::any(connection)).await
+    }
+
+    async fn valid_api_keys(&self, now: Time) -> Result<Vec<KeptApiKey>, Refusal> {
+        self.read(move |connection, _| keys::valid(connection, now))
+            .await
+    }
+
+    async fn list_api_keys(
+        &self,
+        filter: ApiKeysFilter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<ApiKeysPage, Refusal> {
+        self.read(move |connection, _| keys::list(connection, &filter, before, limit))
+            .await
     }
 }

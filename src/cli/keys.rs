@@ -1,0 +1,172 @@
+//! `whoami`, `keys`: who calls, and with what.
+
+use super::{
+    arguments::{ConfigArgs, CreateKeyArgs, ListKeysArgs, RevokeKeyArgs, WhoamiArgs},
+    failure::{Failure, SOFTWARE, TEMPORARY, USAGE},
+    output,
+};
+use quarterdeck::{
+    app::{self, DataDirectoryLocked},
+    proto::{self, ApiKey, CredentialKind},
+};
+use std::{process::ExitCode, time::SystemTime};
+
+/// Keys that one call asks for.
+const PAGE: i32 = 500;
+
+pub(crate) async fn whoami(arguments: WhoamiArgs) -> Result<ExitCode, Failure> {
+    let WhoamiArgs { client: arguments } = arguments;
+    let who = arguments
+        .client()?
+        .who_am_i(proto::WhoAmIRequest {})
+        .await
+        .map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if arguments.json {
+        output::json("WhoAmIResponse", &who)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let by = match who.credential() {
+        CredentialKind::Unspecified => "an unknown credential".to_owned(),
+        CredentialKind::None => "no credential (the server asks for none)".to_owned(),
+        CredentialKind::ApiKey => format!("API key {}", who.key_id),
+        CredentialKind::Jwt => "a JSON Web Token".to_owned(),
+        CredentialKind::Certificate => "a client certificate".to_owned(),
+        CredentialKind::LocalUser => "the server's own user".to_owned(),
+    };
+    let end = match who.expire_time {
+        Some(time) => format!(", until {}", date(Some(time))),
+        None => String::new(),
+    };
+    output::line(&format!("{} by {by}{end}", who.principal))?;
+    output::line(&who.scopes.join(" "))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn create(arguments: CreateKeyArgs) -> Result<ExitCode, Failure> {
+    let CreateKeyArgs {
+        scopes,
+        subject,
+        display_name,
+        ttl,
+        client: arguments,
+    } = arguments;
+    let ttl = ttl
+        .map(prost_types::Duration::try_from)
+        .transpose()
+        .map_err(|_| Failure::new(USAGE, "--ttl is too long"))?;
+    let request = proto::CreateApiKeyRequest {
+        subject,
+        scopes,
+        display_name,
+        ttl,
+        request_id: String::new(),
+    };
+    let made = arguments
+        .client()?
+        .create_api_key(request)
+        .await
+        .map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if arguments.json {
+        output::json("CreateApiKeyResponse", &made)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if made.secret.is_empty() {
+        let id = made.api_key.map(|key| key.key_id).unwrap_or_default();
+        return Err(Failure::new(
+            TEMPORARY,
+            format!("the answer with the new key {id} was lost; revoke it and make another"),
+        ));
+    }
+    // Alone, so that a script can take it as it is.
+    output::line(&made.secret)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
+    let ListKeysArgs {
+        all,
+        client: arguments,
+    } = arguments;
+    let client = arguments.client()?;
+    let mut page_token = String::new();
+    loop {
+        let request = proto::ListApiKeysRequest {
+            page_size: PAGE,
+            page_token,
+            include_ended: all,
+        };
+        let page = client
+            .list_api_keys(request)
+            .await
+            .map_err(|status| Failure::call(&arguments.addr, &status))?;
+        for key in &page.api_keys {
+            print_key(key, arguments.json)?;
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure> {
+    let RevokeKeyArgs {
+        key_id,
+        client: arguments,
+    } = arguments;
+    let request = proto::RevokeApiKeyRequest { key_id };
+    let revoked = arguments
+        .client()?
+        .revoke_api_key(request)
+        .await
+        .map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if let Some(key) = &revoked.api_key {
+        print_key(key, arguments.json)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn reset_admin(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
+    let config = arguments.load()?;
+    let file = app::reset_admin_key(&config).map_err(|error| {
+        let locked = error.chain().any(|cause| cause.is::<DataDirectoryLocked>());
+        let code = if locked { TEMPORARY } else { SOFTWARE };
+        Failure::new(code, format!("{error:#}"))
+    })?;
+    output::line(&format!(
+        "{} holds a new key; keys of before are still valid, `keys list` shows them",
+        file.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json("ApiKey", key);
+    }
+    let end = match (key.revoke_time, key.expire_time) {
+        (Some(time), _) => format!("revoked {}", date(Some(time))),
+        (None, Some(time)) => format!("ends {}", date(Some(time))),
+        (None, None) => "no end".to_owned(),
+    };
+    let name = match key.display_name.as_str() {
+        "" => String::new(),
+        name => format!("({name}) "),
+    };
+    output::line(&format!(
+        "{} {:<24} used {:<20} {end}  {name}{}",
+        key.key_id,
+        key.principal,
+        date(key.last_used_time),
+        key.scopes.join(" "),
+    ))
+}
+
+/// A time to the second, in UTC.
+fn date(time: Option<prost_types::Timestamp>) -> String {
+    time.and_then(|time| SystemTime::try_from(time).ok())
+        .map_or_else(
+            || "never".to_owned(),
+            |time| humantime::format_rfc3339_seconds(time).to_string(),
+        )
+}

@@ -1,0 +1,62 @@
+//! GetServerInfo.
+
+use super::{Admin, AgentFacts};
+use crate::{
+    domain::limits::{
+        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, TEXT_MAX_BYTES,
+    },
+    proto,
+    wire::encode::{duration, timestamp},
+};
+
+// === impl Admin ===
+
+impl Admin {
+    pub(super) fn server_info(&self) -> proto::GetServerInfoResponse {
+        let config = self.live.current().config;
+        proto::GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").into(),
+            start_time: Some(timestamp(self.facts.start_time)),
+            store_id: self.facts.store_id.to_string(),
+            default_agent: config.default_agent.clone(),
+            agents: self.facts.agents.iter().map(agent).collect(),
+            limits: Some(proto::ServerLimits {
+                queue_turns_per_session: count(config.queue_limit_turns),
+                queue_bytes_per_session: count(config.queue_limit_bytes.0),
+                input_message_bytes: count(INPUT_MESSAGE_MAX_BYTES),
+                message_bytes: count(MESSAGE_MAX_BYTES),
+                text_bytes: count(TEXT_MAX_BYTES),
+                attachment_bytes: count(ATTACHMENT_MAX_BYTES),
+                running_turns: count(config.max_running_turns),
+                turn_timeout: Some(duration(config.turn_timeout)),
+                principal: None,
+                tenant: None,
+            }),
+            retention: Some(proto::RetentionInfo {
+                events: count(config.retention_events),
+                event_age: Some(duration(config.retention_age)),
+                history_age: config.history_retention.map(duration),
+            }),
+            draining: self.registry.draining(),
+            auth_required: !config.no_auth,
+        }
+    }
+}
+
+fn agent(facts: &AgentFacts) -> proto::AgentInfo {
+    let AgentFacts {
+        name,
+        driver,
+        capabilities,
+    } = facts;
+    proto::AgentInfo {
+        name: name.clone(),
+        driver: (*driver).into(),
+        can_steer: capabilities.steer,
+        can_fork: capabilities.fork,
+    }
+}
+
+fn count(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,9 @@
+//! The trust boundary as a caller meets it, through a real server process that asks for credentials.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod first_start;
+mod keys;
+mod scopes;
+mod world;
