@@ -1,7 +1,8 @@
 //! R16, SECURITY.md 3.4: hostile peers against the built binary, beside a healthy caller.
 //!
 //! Runs where `QUARTERDECK_TEST_PYTHON` is a Python with `h2`; `.ci/install-python` makes one and prints it. Without it
-//! this test says so and passes. `QUARTERDECK_TEST_ABUSE=full` takes the sizes of SECURITY.md, some minutes of them.
+//! this test says so and passes. An attack ends when its size is reached (that of SECURITY.md), or its time is over;
+//! `QUARTERDECK_TEST_ABUSE=full` gives each a minute instead of a second.
 //!
 //! What is asserted, and how robust it is:
 //! * **What the server does about it**: it ends the connections of floods, refuses what is too large, sends nothing that
@@ -28,16 +29,16 @@ use support::{Client, Gateway, connect, run};
 use tokio::{process::Command, time::timeout};
 
 /// What a single attack may add to twice the baseline.
-const STALL_MAX: Duration = Duration::from_millis(100);
+const STALL_MAX: Duration = Duration::from_millis(500);
 /// A baseline below this is taken as this: at such speed the scheduler decides.
 const BASELINE_MIN: Duration = Duration::from_millis(5);
-/// What the second round of all attacks may add to the server, in bytes.
-const FLAT_BYTES: u64 = 16 << 20;
+/// What the second round of all attacks may add to the server, in bytes: what the allocator keeps of a room that was
+/// filled and emptied.
+const FLAT_BYTES: u64 = ROOM_BYTES;
 /// What an attack may add to the server at its peak, where it names nothing else, in bytes.
 const PEAK_BYTES: u64 = 32 << 20;
-/// What one that uploads large messages may add: the message, as it is received and as it is decoded, and what
-/// connections may hold.
-const UPLOAD_PEAK_BYTES: u64 = 96 << 20;
+/// What the server gives to large answers that nobody takes, over all callers; twice that to large requests.
+const ROOM_BYTES: u64 = 64 << 20;
 /// Time of a baseline between two attacks.
 const BASELINE: Duration = Duration::from_millis(300);
 /// Time between two calls of the healthy caller.
@@ -48,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A script's attack.
 struct Attack {
     name: &'static str,
-    /// How much of it, here and in full.
-    size: (u64, u64),
+    /// How much of it at most.
+    size: u64,
     /// What it may add to the server at its peak, in bytes.
     peak: u64,
     /// What the server must have done.
@@ -64,52 +65,54 @@ struct Outcome(Value);
 struct Felt(Arc<Mutex<Vec<(Instant, Duration)>>>);
 
 const ATTACKS: &[Attack] = &[
-    flood("rapid_reset", 5_000, 100_000, Outcome::calmed),
-    flood(
-        "rapid_reset_of_whole_calls",
-        5_000,
-        100_000,
-        Outcome::calmed,
-    ),
-    flood("made_you_reset", 5_000, 100_000, Outcome::ended),
-    flood("continuation", 2_000, 10_000, Outcome::ended),
-    flood("empty_continuation", 2_000, 10_000, Outcome::ended),
-    flood("empty_data", 100_000, 1_000_000, Outcome::calmed),
-    // One that answers and stops reading where its answers are not taken need not end these.
-    flood("settings_flood", 20_000, 100_000, Outcome::sent),
-    flood("settings_flood_unread", 20_000, 100_000, Outcome::sent),
-    flood("ping_flood", 20_000, 100_000, Outcome::sent),
-    flood("ping_flood_unread", 20_000, 100_000, Outcome::sent),
-    flood("priority_flood", 20_000, 100_000, Outcome::sent),
-    flood("window_update_flood", 20_000, 100_000, Outcome::sent),
-    flood("window_zero", 500, 500, Outcome::sent_no_data),
-    flood("half_open", 500, 2_000, Outcome::sent),
-    flood("header_list", 10, 100, Outcome::refused),
-    flood("gzip_bomb", 10, 200, Outcome::refused),
-    flood("unknown_fields", 10, 200, Outcome::refused),
-    flood("nested_groups", 20, 1_000, Outcome::refused),
-    flood("nested_messages", 10, 200, Outcome::refused),
-    flood("bad_metadata", 70, 1_000, Outcome::answered),
-    flood("bad_keys", 168, 5_000, Outcome::refused),
-    upload("empty_attachments", 1, 10),
-    upload("long_key", 2, 10),
+    flood("rapid_reset", 100_000, Outcome::calmed),
+    flood("rapid_reset_of_whole_calls", 100_000, Outcome::calmed),
+    flood("made_you_reset", 100_000, Outcome::ended),
+    flood("continuation", 10_000, Outcome::ended),
+    flood("empty_continuation", 10_000, Outcome::ended),
+    flood("empty_data", 1_000_000, Outcome::calmed),
+    // One that answers, and stops reading where its answers are not taken, need not end these.
+    flood("settings_flood", 100_000, Outcome::sent),
+    flood("settings_flood_unread", 100_000, Outcome::sent),
+    flood("ping_flood", 100_000, Outcome::sent),
+    flood("ping_flood_unread", 100_000, Outcome::sent),
+    flood("priority_flood", 100_000, Outcome::sent),
+    flood("window_update_flood", 100_000, Outcome::sent),
+    holding("window_zero", 500, 1, Outcome::sent_no_data),
+    holding("window_one", 500, 1, Outcome::sent),
+    flood("half_open", 2_000, Outcome::sent),
+    flood("header_list", 100, Outcome::refused),
+    flood("gzip_bomb", 100, Outcome::refused),
+    flood("unknown_fields", 200, Outcome::refused),
+    flood("nested_groups", 1_000, Outcome::refused),
+    flood("nested_messages", 200, Outcome::refused),
+    flood("bad_metadata", 1_000, Outcome::answered),
+    flood("bad_keys", 5_000, Outcome::refused),
+    holding("empty_attachments", 10, 2, Outcome::refused),
+    holding("long_key", 10, 2, Outcome::refused),
 ];
 
-const fn flood(name: &'static str, here: u64, full: u64, expected: fn(&Outcome) -> bool) -> Attack {
+const fn flood(name: &'static str, size: u64, expected: fn(&Outcome) -> bool) -> Attack {
     Attack {
         name,
-        size: (here, full),
+        size,
         peak: PEAK_BYTES,
         expected,
     }
 }
 
-const fn upload(name: &'static str, here: u64, full: u64) -> Attack {
+/// One after which the server holds answers or requests of some megabytes for a while.
+const fn holding(
+    name: &'static str,
+    size: u64,
+    rooms: u64,
+    expected: fn(&Outcome) -> bool,
+) -> Attack {
     Attack {
         name,
-        size: (here, full),
-        peak: UPLOAD_PEAK_BYTES,
-        expected: Outcome::refused,
+        size,
+        peak: rooms * ROOM_BYTES + PEAK_BYTES,
+        expected,
     }
 }
 
@@ -205,15 +208,8 @@ async fn stay_healthy(address: String, felt: Felt) {
     }
 }
 
-async fn attack(
-    python: &str,
-    gateway: &Gateway,
-    name: &str,
-    size: u64,
-    limit: Duration,
-) -> Outcome {
-    let (host, port) = gateway
-        .address
+async fn attack(python: &str, address: &str, name: &str, size: u64, limit: Duration) -> Outcome {
+    let (host, port) = address
         .trim_start_matches("http://")
         .rsplit_once(':')
         .expect("an address and a port");
@@ -253,7 +249,7 @@ async fn r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good()
         return;
     };
     let full = std::env::var("QUARTERDECK_TEST_ABUSE").is_ok_and(|it| it == "full");
-    let limit = Duration::from_millis(if full { 60_000 } else { 800 });
+    let limit = Duration::from_millis(if full { 60_000 } else { 700 });
     let gateway = Gateway::start();
     let pid = gateway.pid();
     let mut client = gateway.client().await;
@@ -261,6 +257,11 @@ async fn r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good()
     for _ in 0..4 {
         run(&mut client, "big", "!repeat=20000 0123456789").await;
     }
+    // It takes longer than the server waits for a connection's first word, beside all others.
+    let dripping = tokio::spawn({
+        let (python, address) = (python.clone(), gateway.address.clone());
+        async move { attack(&python, &address, "drip", 20, Duration::from_secs(20)).await }
+    });
     let felt = Felt::default();
     let healthy = tokio::spawn(stay_healthy(gateway.address.clone(), felt.clone()));
 
@@ -271,14 +272,13 @@ async fn r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good()
     for _ in 0..2 {
         for (one, samples) in ATTACKS.iter().zip(&mut of_attack) {
             let began = Instant::now();
-            attack(&python, &gateway, "spin", 1, BASELINE).await;
+            attack(&python, &gateway.address, "spin", 1, BASELINE).await;
             baseline.extend(felt.between(began, Instant::now()));
 
-            let size = if full { one.size.1 } else { one.size.0 };
             let before = memory(pid, "VmRSS");
             forget_peak(pid);
             let began = Instant::now();
-            let outcome = attack(&python, &gateway, one.name, size, limit).await;
+            let outcome = attack(&python, &gateway.address, one.name, one.size, limit).await;
             let took = began.elapsed();
             samples.extend(felt.between(began, began + took));
             let peak = memory(pid, "VmHWM").saturating_sub(before);
@@ -299,6 +299,10 @@ async fn r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good()
             call(&mut gateway.client().await).await;
         }
         after_round.push(memory(pid, "VmRSS"));
+    }
+    let Outcome(dripped) = dripping.await.expect("it ends");
+    if dripped["cut"] != dripped["sent"] || dripped["sent"] == 0 {
+        problems.push(format!("drip: {dripped}"));
     }
     assert!(!healthy.is_finished(), "every healthy call was answered");
     healthy.abort();

@@ -2,11 +2,12 @@
 //! whether it may, panics, and the errors that tonic makes itself, brought into the table of `status.rs`.
 //!
 //! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
-//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
-//! [`INPUT_MESSAGE_MAX_BYTES`].
+//! The bounds of requests are kept by `request_body.rs`, those of answers by `answer_body.rs`; those of tonic's services
+//! must be at least [`INPUT_MESSAGE_MAX_BYTES`].
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
+    answer_body::Answers,
     handover,
     request_body::{Bounded, Room},
     status,
@@ -21,6 +22,7 @@ use crate::{
         access::Identity,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
+    listener::ConnectionEnd,
 };
 use axum::{
     Router,
@@ -78,11 +80,11 @@ struct Guarded {
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
 pub fn layered(routes: Router, auth: Arc<Auth>) -> Router {
-    let room = Room::new();
+    let (room, answers) = (Room::new(), Answers::new());
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, room.clone(), auth.clone())
+            guard(request, next, room.clone(), answers.clone(), auth.clone())
         }))
         .fallback(unknown)
 }
@@ -96,7 +98,13 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) -> Response {
+async fn guard(
+    mut request: Request,
+    next: Next,
+    room: Room,
+    answers: Answers,
+    auth: Arc<Auth>,
+) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -113,6 +121,8 @@ async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) ->
     }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
+    let whole = Answers::are_whole(path);
+    let end = request.extensions().get::<ConnectionEnd>().cloned();
     let limit = if INPUTS.contains(&path) {
         INPUT_MESSAGE_MAX_BYTES
     } else {
@@ -141,7 +151,13 @@ async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) ->
         Err(refusal) => refuse(&refusal),
         Ok(response) => match foreign(response.headers()) {
             Some(refusal) => refuse(&refusal),
-            None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
+            None => {
+                let response = response.map(|inner| Body::new(Guarded::new(inner, deadline)));
+                match whole {
+                    true => answers.admit(response, end).await,
+                    false => response,
+                }
+            }
         },
     }
 }

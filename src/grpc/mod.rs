@@ -4,6 +4,7 @@
 //! `codec.rs` bounds what a request becomes in memory; `handover.rs` lets a handler answer with frames that are encoded already.
 
 pub mod admin;
+mod answer_body;
 pub mod codec;
 pub mod gateway;
 pub mod handover;

@@ -22,7 +22,7 @@ mod socket;
 mod tls;
 mod unix;
 
-pub use connection::RuntimeIndex;
+pub use connection::{ConnectionEnd, RuntimeIndex};
 pub use peer::{Peer, PeerTls, counted};
 pub use tls::{TlsError, TlsOptions, check_tls};
 pub use unix::UnixError;

@@ -148,16 +148,28 @@ def window_update_flood():
 
 def window_zero():
     """Readers that ask for much and take nothing."""
+    return readers(0)
+
+
+def window_one():
+    """Readers that take a byte, so that an answer has begun."""
+    return readers(1)
+
+
+def readers(window):
+    # Of the costly one only as many as fill the room for large answers: they are honest work for the server too.
+    methods = ("ListMessages", "WatchSessions", "Subscribe", "Subscribe", "Subscribe", "Subscribe", "Subscribe",
+               "Subscribe")
     connections = min(50, SIZE)
     peers, asked = [], 0
     for number in range(connections):
         try:
-            peer = Peer(ADDRESS, window=0)
+            peer = Peer(ADDRESS, window=window)
         except OSError:
             continue
         peers.append(peer)
         for stream in range(SIZE // connections):
-            method = ("Subscribe", "ListMessages", "ReadEvents", "WatchSessions")[(number + stream) % 4]
+            method = methods[(number + stream) % len(methods)]
             body = b"" if method == "WatchSessions" else field(1, b"big")
             peer.call(2 * stream + 1, SERVICE + method, body)
             asked += 1
@@ -165,9 +177,11 @@ def window_zero():
     while until:
         time.sleep(0.05)
     data = sum(peer.frames[DATA] for peer in peers)
+    statuses = collections.Counter(text(answer.get(b"grpc-status", answer.get("grpc-status", b"none")))
+                                   for peer in peers for answer in peer.answers.values())
     for peer in peers:
         peer.close()
-    return {"sent": asked, "connections": len(peers), "data_frames": data}
+    return {"sent": asked, "connections": len(peers), "data_frames": data, "statuses": statuses}
 
 
 def half_open():
