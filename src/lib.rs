@@ -6,14 +6,16 @@
 //! |---|---|---|
 //! | `main.rs`, `cli/` | the command line: parse → config → telemetry → [`app`], and the client commands | [`app`], [`config`], [`telemetry`], [`client`] |
 //! | [`app`] | the composition root: builds the rooms in order, recovers, serves, drains | all |
-//! | [`config`], [`telemetry`], [`clock`] | plain data and its sources; logs; the time | [`domain`] |
+//! | [`config`], [`clock`] | plain data and its sources; the time | [`domain`] |
+//! | [`telemetry`] | logs and those who follow them, audit records, metrics, trace context; every room may count and log | [`domain`] |
 //! | [`domain`] | ids, turns, events, messages, sessions, limits, and every "no" the product can say. Pure | nothing |
 //! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
 //! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
 //! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`domain`] |
-//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`domain`] |
+//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
 //! | [`auth`] | API keys and what recognises a caller; the scopes of every method | [`store`], [`domain`] |
+//! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
 //! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`feed`], [`store`], [`domain`] |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
