@@ -180,6 +180,10 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::AnswersWaiting { limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("bytes of answers".into())),
         Refusal::RateLimited {
             of,
             limit,
@@ -484,6 +488,15 @@ mod tests {
                 &[("of", "principal"), ("limit", "7"), ("current", "7")],
             ),
             (
+                Refusal::AnswersWaiting {
+                    limit: 7,
+                    current: 6,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("limit", "7"), ("current", "6")],
+            ),
+            (
                 Refusal::RateLimited {
                     of: LimitOf::Principal,
                     limit: 7,
@@ -653,7 +666,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 44);
+        assert_eq!(tested.len(), 45);
     }
 
     #[test]
