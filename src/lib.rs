@@ -11,6 +11,7 @@
 //! | [`domain`] | ids, turns, events, messages, sessions, limits, and every "no" the product can say. Pure | nothing |
 //! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
 //! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |
+//! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], `wire::frames` |
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
 //! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`domain`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
@@ -21,7 +22,7 @@
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
 //!
 //! tonic and prost types stop at [`wire`], [`grpc`] and [`client`] ([`feed`] decodes its own events); SQL stops at
-//! [`store`]; clap at `cli`. One current-thread runtime on the main thread runs actors, registry and drivers; calls are
+//! [`store`] and [`memory`]; clap at `cli`. One current-thread runtime on the main thread runs actors, registry and drivers; calls are
 //! served by current-thread runtimes of their own; the store writes on a plain thread.
 //!
 //! # Two walks

@@ -46,6 +46,7 @@ pub(super) fn session() -> Session {
         labels: Default::default(),
         cwd: String::new(),
         expire_after_idle: None,
+        memory_namespaces: Vec::new(),
         state: SessionState::Idle,
         active_turn: None,
         queue_depth: 0,

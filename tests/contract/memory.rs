@@ -895,3 +895,56 @@ async fn a_secret_is_read_by_its_id_alone() {
         "SECRET_UNREADABLE",
     );
 }
+
+#[tokio::test]
+async fn a_session_says_what_memory_it_reaches() {
+    let (server, mut client) = shared().await;
+    let _ = &server;
+    let made = ok!(client.create_session(CreateSessionRequest {
+        session_key: "mem-reach",
+        memory_namespaces: vec!["@session".to_owned(), "team".to_owned()]
+    }));
+    let session = made.session.expect("there");
+    assert_eq!(session.memory_namespaces, ["@session", "team"]);
+    let changed = ok!(client.update_session(UpdateSessionRequest {
+        session_key: "mem-reach",
+        session: Some(proto::SessionSnapshot {
+            memory_namespaces: vec!["@tenant".into()],
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["memory_namespaces".into()]
+        })
+    }));
+    let session = changed.session.expect("there");
+    assert_eq!(session.memory_namespaces, ["@tenant"]);
+    let fork = ok!(client.fork_session(ForkSessionRequest {
+        session_key: "mem-reach",
+        new_session_key: "mem-reach-fork"
+    }));
+    let fork = fork.session.expect("there");
+    assert_eq!(fork.memory_namespaces, ["@tenant"]);
+    invalid(
+        call!(client.create_session(CreateSessionRequest {
+            session_key: "mem-reach2",
+            memory_namespaces: vec!["@other".to_owned(), "a".to_owned(), "a".to_owned()]
+        })),
+        &["memory_namespaces[0]", "memory_namespaces[2]"],
+    );
+    let first = ok!(client.enqueue(EnqueueRequest {
+        session_key: "mem-reach3",
+        text: "hi",
+        memory_namespaces: vec!["team".to_owned()]
+    }));
+    await_turn(
+        &mut client,
+        "mem-reach3",
+        &first.turn.expect("a turn").turn_id,
+    )
+    .await;
+    let session = ok!(client.get_session(GetSessionRequest {
+        session_key: "mem-reach3"
+    }))
+    .session;
+    assert_eq!(session.expect("there").memory_namespaces, ["team"]);
+}
