@@ -71,6 +71,7 @@ impl Room {
 
     async fn remember(&self, key: &str, content: &str, kind: Option<Kind>) -> Outcome {
         let remember = Remember {
+            by_agent: false,
             actor: owner(),
             place: Some(place()),
             bucket: None,
