@@ -42,6 +42,8 @@ const SHOWN: &[&str] = &[
     "listen",
     "default_agent",
     "primary_session",
+    "memory_scope_limit",
+    "memory_tenant_limit",
     "tls_client_required",
     "no_auth",
     "reflection",
@@ -70,6 +72,7 @@ const SHOWN: &[&str] = &[
 /// Keys that are shown to nobody; each key stands in one of the lists.
 #[cfg(test)]
 const HIDDEN: &[&str] = &[
+    "memory_key_file",
     "data_dir",
     "listen_unix",
     "tls_certificate",

@@ -666,7 +666,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 45);
+        assert_eq!(tested.len(), 46);
     }
 
     #[test]

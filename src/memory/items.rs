@@ -344,7 +344,7 @@ fn write(
             row: next_row(unit, rules, scope)?,
             scope: 0,
             id,
-            bucket: bucket.unwrap_or(kind.default_bucket()),
+            bucket: bucket.unwrap_or_else(|| kind.default_bucket()),
             kind,
             key,
             content: stored(vault, kind, id, content)?,
@@ -364,10 +364,12 @@ fn write(
     };
     let kind = kind.unwrap_or(old.kind);
     let same_content = old.text(Some(vault)).is_ok_and(|text| text == content);
-    let bucket = bucket.unwrap_or(if kind == old.kind {
-        old.bucket
-    } else {
-        kind.default_bucket()
+    let bucket = bucket.unwrap_or_else(|| {
+        if kind == old.kind {
+            old.bucket
+        } else {
+            kind.default_bucket()
+        }
     });
     let tags = tags.unwrap_or_else(|| old.tags.clone());
     let expire_time = expire_time.unwrap_or(old.expire_time);
