@@ -4,6 +4,7 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod access;
 mod live;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::ProcessHost,
     },
-    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
+    auth::{first_start, keys::Keys, limits::Limits, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{access::Identity, ids::SessionKey, refusal::Refusal},
@@ -33,6 +34,7 @@ use crate::{
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
 };
+use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use live::Rooms;
@@ -89,7 +91,8 @@ pub struct App {
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
     keys: Arc<Keys>,
-    auth: Arc<Auth>,
+    access: Access,
+    limits: Arc<Limits>,
     live: Arc<LiveConfig>,
     facts: ServerFacts,
     /// Held until the process ends.
@@ -137,13 +140,11 @@ impl App {
                 .await
                 .context("can't load the API keys")?,
         );
-        let auth = if config.no_auth {
-            warn!("no_auth: every caller is the local user and may do everything");
-            Auth::open()
-        } else {
+        if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials::new(keys.clone()))
-        };
+        }
+        let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
+        let access = access::build(&config, keys.clone(), limits.clone()).await?;
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -172,7 +173,8 @@ impl App {
             registry_task,
             cwd_roots,
             keys,
-            auth: Arc::new(auth),
+            access,
+            limits,
             live,
             facts,
             _lock: lock,
@@ -202,7 +204,8 @@ impl App {
             registry_task,
             cwd_roots,
             keys,
-            auth,
+            access: Access { auth, key_set },
+            limits,
             live,
             facts,
             _lock,
@@ -225,6 +228,7 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let channels = Arc::new(Channels::default());
+        access::bound_streams(&channels, &live.current().config);
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -238,13 +242,15 @@ impl App {
         let rooms = Rooms {
             feed: feed.clone(),
             gateway: settings,
+            limits,
+            channels: channels.clone(),
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
         let router = layers::layered(
             routes,
             Gate {
-                auth,
+                auth: Arc::new(auth),
                 channels: channels.clone(),
             },
         );
@@ -257,7 +263,12 @@ impl App {
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
         let house = tokio::spawn(async move {
-            tokio::join!(house.keep_house(), channels.end_expired());
+            let key_set = async {
+                if let Some(key_set) = key_set {
+                    key_set.follow().await;
+                }
+            };
+            tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");

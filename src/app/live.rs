@@ -1,10 +1,12 @@
 //! Brings what UpdateConfig changes to the rooms that go by it. Each room has its own small settings; none reads the
 //! configuration.
 
+use super::access;
 use crate::{
+    auth::limits::Limits,
     config::{Config, live::Current},
     feed::Feed,
-    grpc::gateway::GatewaySettings,
+    grpc::{channels::Channels, gateway::GatewaySettings},
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -16,6 +18,10 @@ pub(super) struct Rooms {
     pub(super) feed: Arc<Feed>,
     /// Defaults of calls.
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
+    /// Rates of calls.
+    pub(super) limits: Arc<Limits>,
+    /// Bounds of streams of principals and tenants.
+    pub(super) channels: Arc<Channels>,
 }
 
 // === impl Rooms ===
@@ -33,9 +39,16 @@ impl Rooms {
     }
 
     fn apply(&self, config: &Config) {
-        let Self { feed, gateway } = self;
+        let Self {
+            feed,
+            gateway,
+            limits,
+            channels,
+        } = self;
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
+        limits.set(access::rates(config));
+        access::bound_streams(channels, config);
     }
 }
 

@@ -22,6 +22,11 @@ pub const UPDATABLE: &[&str] = &[
     "max_awake_agents",
     "max_sessions",
     "max_streams",
+    "auth_failures_per_minute",
+    "principal_requests_per_second",
+    "tenant_requests_per_second",
+    "principal_max_streams",
+    "tenant_max_streams",
     "retention_events",
     "retention_age",
     "history_retention",
@@ -44,6 +49,15 @@ const SHOWN: &[&str] = &[
     "serve_threads",
     "insecure_behind_proxy",
     "reflection",
+    "jwt_issuer",
+    "jwt_audience",
+    "jwt_algorithms",
+    "jwt_refresh_min",
+    "jwt_tenant_claim",
+    "jwt_subject_claim",
+    "jwt_scope_claim",
+    "jwt_default_scopes",
+    "certificate_principals",
     "log_format",
 ];
 
@@ -55,6 +69,7 @@ const HIDDEN: &[&str] = &[
     "tls_certificate",
     "tls_key",
     "tls_client_ca",
+    "jwt_jwks_url",
 ];
 
 /// What UpdateConfig has set: keys and values, as they would stand in variables.

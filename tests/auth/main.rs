@@ -5,6 +5,8 @@ mod support;
 
 mod first_start;
 mod keys;
+mod limits;
 mod scopes;
 mod streams;
+mod tokens;
 mod world;
