@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod connections;
 mod first_start;
 mod keys;
 mod limits;

@@ -1,5 +1,7 @@
 //! JSON Web Tokens of an issuer on this machine: what is taken, and every known way to pass for one.
 
+// More than one thread everywhere: the issuer answers while a server is waited for.
+
 use crate::{
     support::{Gateway, reason},
     world::{Caller, start_with},
@@ -188,7 +190,7 @@ async fn assert_refused(caller: &Caller, token: &str, why: &str) {
 }
 
 /// A token of the issuer is its subject, with the scopes that are ours; API keys go on to work beside it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_its_subject() {
     let issuer = Issuer::start().await;
     let (one, two) = (
@@ -219,7 +221,7 @@ async fn a_token_is_its_subject() {
 }
 
 /// Claims by other names, and scopes of tokens that name none.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_have_the_names_that_the_configuration_says() {
     let issuer = Issuer::start().await;
     let signer = Signer::new("one", Algorithm::ES256);
@@ -250,7 +252,7 @@ async fn claims_have_the_names_that_the_configuration_says() {
 }
 
 /// Each claim that binds a token to issuer, receiver and time is needed, and must be right.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_for_others_or_another_time_is_refused() {
     let issuer = Issuer::start().await;
     let signer = Signer::new("one", Algorithm::ES256);
@@ -281,7 +283,7 @@ async fn a_token_for_others_or_another_time_is_refused() {
 
 /// A public key is no secret, and no signature is none: algorithms come from the list and from the key, never from the
 /// token.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_token_chooses_how_it_is_checked() {
     let issuer = Issuer::start().await;
     let signer = Signer::new("one", Algorithm::ES256);
@@ -342,7 +344,7 @@ async fn no_token_chooses_how_it_is_checked() {
 }
 
 /// Nothing in a token's header leads anywhere: keys are those of the issuer's set, by name.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tokens_header_brings_no_key() {
     let issuer = Issuer::start().await;
     let signer = Signer::new("one", Algorithm::ES256);
@@ -393,7 +395,7 @@ async fn a_tokens_header_brings_no_key() {
 
 /// A new key is found when the first token names it, an old one is forgotten with its tokens, and names that are not
 /// there don't make the server fetch at every call.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_rotate() {
     let issuer = Issuer::start().await;
     let (old, new) = (
