@@ -55,7 +55,12 @@ pub(super) async fn build(
         .transpose()?;
     let certificates = Certificates::new(config.certificate_principals.0.clone());
     Ok(Access {
-        auth: Auth::Required(Credentials::new(keys, tokens, certificates, limits)),
+        auth: Auth::Required(Box::new(Credentials::new(
+            keys,
+            tokens,
+            certificates,
+            limits,
+        ))),
         key_set,
     })
 }

@@ -46,7 +46,7 @@ pub enum Auth {
     /// Nobody is asked: everyone is this one. Credentials that come all the same are not looked at.
     Open(Arc<Identity>),
     /// Every caller is asked for a credential.
-    Required(Credentials),
+    Required(Box<Credentials>),
 }
 
 /// What callers are recognised by.

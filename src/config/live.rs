@@ -152,7 +152,7 @@ impl LiveConfig {
             }
             overrides.remove(name);
         }
-        overrides.extend(values.clone());
+        overrides.extend(values);
         let mut config = self.base.clone();
         for (name, value) in &overrides {
             let done = if UPDATABLE.contains(&name.as_str()) {
