@@ -17,8 +17,8 @@ pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, SocketPath
 
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, host_names, log_filter, scopes, session_key, short,
-    signatures, web_address, within,
+    absolute, at_least_a_second, command, host_names, log_filter, no_marks, scopes, session_key,
+    short, signatures, web_address, within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -219,7 +219,7 @@ settings! {
         /// Further arguments, put after those that the driver gives.
         args: Vec<String> = "[]";
         /// Variables of the agent's process, besides the few that it inherits. The values are secrets and never shown.
-        environment: Secrets = "{}";
+        environment: Secrets = "{}", no_marks;
         /// Directory with pi's own settings (`models.json`, `settings.json`, `auth.json`) that each tenant's agents start
         /// from. Empty takes `~/.pi/agent`, where there is one.
         template_dir: String = "";
@@ -237,6 +237,15 @@ settings! {
         start_timeout: Duration = "60s", within(SECOND, HOUR);
         /// How long a question of the agent to its user may wait before it is cancelled.
         dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
+        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one;
+        /// 0 is none of our own bound.
+        max_processes: u64 = "16384", zero_or(64, 4_194_304);
+        /// Files that one process of the agent may have open; 0 is the server's own bound.
+        max_open_files: u64 = "65536", zero_or(64, 1_048_576);
+        /// Size of one file that the agent writes; 0 is the server's own bound.
+        max_file_bytes: Size = "64GiB", zero_or(Size(MIB), Size(1024 * TIB));
+        /// Memory that one process of the agent may write to; 0 is none of our own bound.
+        max_memory_bytes: Size = "0", zero_or(Size(256 * MIB), Size(TIB));
     }
 }
 

@@ -43,6 +43,8 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod feed;
+#[cfg(test)]
+mod fuzz;
 pub mod grpc;
 pub mod listener;
 pub mod session;
@@ -54,6 +56,7 @@ pub mod wire;
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod proto {
     tonic::include_proto!("quarterdeck.v1");
+    include!(concat!(env!("OUT_DIR"), "/clients/quarterdeck.v1.rs"));
 
     /// Every message and service with its comments, for reflection and for JSON output.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/quarterdeck.binpb"));

@@ -9,11 +9,13 @@ mod support;
 
 use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};
 use quarterdeck::{
-    agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
+    agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions, process::ProcessLimits},
+    config::AgentConfig,
     domain::turn::StopReason,
 };
 use serde_json::json;
 use std::{
+    collections::HashSet,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -92,7 +94,92 @@ fn options(command: &str, models: &str, template: &Path) -> PiOptions {
         model: "fake/fake-1".into(),
         thinking_level: "off".into(),
         start_timeout: PATIENCE,
+        limits: default_limits(),
         ..PiOptions::default()
+    }
+}
+
+/// What an operator's pi is bound by who says nothing about it.
+fn default_limits() -> ProcessLimits {
+    let agent = AgentConfig::default();
+    ProcessLimits {
+        processes: agent.max_processes,
+        open_files: agent.max_open_files,
+        file_bytes: agent.max_file_bytes.0,
+        memory_bytes: agent.max_memory_bytes.0,
+    }
+}
+
+/// Sockets on which a process waits for others: numbers that `/proc` gives them.
+fn listening() -> HashSet<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let text: String = tables.iter().flat_map(std::fs::read_to_string).collect();
+    let sockets = text.lines().map(|line| line.split_ascii_whitespace());
+    // State 0A is LISTEN; the tenth field is the socket.
+    sockets
+        .filter_map(|mut fields| (fields.nth(3)? == "0A").then(|| fields.nth(5))?)
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect()
+}
+
+/// Sockets of the processes that carry this text in their environment.
+fn sockets_of(mark: &str) -> Vec<String> {
+    let mut sockets = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        if !String::from_utf8_lossy(&environment).contains(mark) {
+            continue;
+        }
+        let descriptors = std::fs::read_dir(process.path().join("fd"));
+        for descriptor in descriptors.into_iter().flatten().flatten() {
+            let target = std::fs::read_link(descriptor.path()).unwrap_or_default();
+            sockets.extend(target.to_str().map(ToOwned::to_owned));
+        }
+    }
+    sockets
+}
+
+/// SECURITY.md 3.2 (CVE-2026-22812 and its like): an agent opens no port, neither idle nor while it works. And with
+/// little memory of its own it still works.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_opens_no_port_and_lives_within_bounds() {
+    for command in commands() {
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
+        let template = tempfile::tempdir().unwrap();
+        let mut options = options(&command, &models, template.path());
+        let mark = uuid::Uuid::new_v4().to_string();
+        options
+            .environment
+            .push(("PI_TEST_MARK".into(), mark.clone()));
+        options.limits.memory_bytes = 2 << 30;
+        options.limits.open_files = 1024;
+        let place = Place::new(options);
+        let (mut session, _) = place.open().await;
+        let quiet = || {
+            let listening = listening();
+            // The checker sees the port of the model's server, so it would see one of pi's.
+            assert!(!listening.is_empty());
+            let held = sockets_of(&mark);
+            assert!(held.len() >= 3, "{held:?}");
+            held.iter().all(|one| !listening.contains(one))
+        };
+        assert!(quiet());
+        session
+            .start("RUN echo one; while [ ! -e go ]; do sleep 0.1; done; umask; ulimit -c")
+            .await;
+        session
+            .until(|it| matches!(it, AgentEvent::ToolUpdate { .. }))
+            .await;
+        assert!(quiet());
+        std::fs::write(place.request.working_directory.join("go"), "").unwrap();
+        let events = session.turn().await;
+        assert!(
+            events.iter().any(|it| matches!(it,
+            AgentEvent::ToolCompleted { result_json, .. } if result_json.contains("0077\\n0"))),
+            "{events:#?}"
+        );
+        assert!(quiet());
     }
 }
 

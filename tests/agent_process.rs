@@ -4,7 +4,8 @@
 mod support;
 
 use quarterdeck::agent::process::{
-    LINE_MAX, Line, Process, ProcessHost, ProcessSpec, STDERR_TAIL_MAX, sweep_leftovers,
+    LINE_MAX, Line, Process, ProcessHost, ProcessLimits, ProcessSpec, STDERR_TAIL_MAX,
+    sweep_leftovers,
 };
 use std::{
     io::{self, BufRead, BufReader},
@@ -103,6 +104,7 @@ async fn r7_a_sweep_ends_what_a_plain_kill_leaves() {
         arguments,
         environment,
         working_directory,
+        limits: _,
     } = nasty(&mark, "deaf group session orphan bush chain");
     let mut child = Command::new(program)
         .args(arguments)
@@ -359,7 +361,11 @@ async fn a_child_that_never_reads_does_not_hang_its_writer() {
 
 #[tokio::test]
 async fn an_agent_gets_three_pipes_and_a_short_environment() {
+    // What a careless parent hands on: open, and not marked as ours alone.
+    let secret = std::fs::File::open("/dev/zero").expect("there is one");
+    rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).expect("it is ours");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).expect("it is ours");
     let mut process =
         Process::spawn(&host(), nasty(&mark(), "variables descriptors")).expect("it starts");
     let variables = text(&mut process).await;
@@ -377,13 +383,62 @@ async fn an_agent_gets_three_pipes_and_a_short_environment() {
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     assert!(!variables.contains("CARGO"), "{variables}");
     until(&mut process, "variables").await;
-    // What the gateway was started with passes through; nothing that it or the keeper opened does.
     let descriptors = text(&mut process).await;
-    assert!(descriptors.matches("pipe:").count() >= 3, "{descriptors}");
-    for ours in ["socket:", "anon_inode:"] {
-        assert!(!descriptors.contains(ours), "{descriptors}");
+    let each: Vec<&str> = descriptors.split(' ').collect();
+    assert_eq!(each.len(), 3, "{descriptors}");
+    for (number, one) in each.iter().enumerate() {
+        assert!(one.starts_with(&format!("{number}=pipe:")), "{descriptors}");
     }
-    drop(listener);
+    drop((secret, listener));
+}
+
+/// SECURITY.md, child processes: bounds, umask and no rights beyond the gateway's, for all that an agent starts.
+#[tokio::test]
+async fn an_agent_and_what_it_starts_are_confined() {
+    let mut spec = nasty(&mark(), "confinement");
+    spec.limits = ProcessLimits {
+        processes: 5_000,
+        open_files: 256,
+        file_bytes: 3 << 20,
+        memory_bytes: 512 << 20,
+    };
+    let mut process = Process::spawn(&host(), spec).expect("it starts");
+    let memory = 512 << 20;
+    let file = 3 << 20;
+    assert_eq!(
+        text(&mut process).await,
+        format!(
+            "CORE=0,0 NPROC=5000,5000 NOFILE=256,256 FSIZE={file},{file} DATA={memory},{memory} umask=0077 privileges=1"
+        )
+    );
+}
+
+/// A bound above what the gateway has itself is no reason not to start: the gateway's own holds.
+#[tokio::test]
+async fn bounds_only_go_down() {
+    let mut spec = nasty(&mark(), "confinement");
+    spec.limits.open_files = u64::MAX;
+    let mut process = Process::spawn(&host(), spec).expect("it starts");
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let maximum = own.maximum.expect("Linux bounds it");
+    let said = text(&mut process).await;
+    assert!(said.contains(&format!(",{maximum} FSIZE")), "{said}");
+}
+
+#[tokio::test]
+async fn an_agent_that_oversteps_a_bound_is_stopped_at_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut spec = nasty(&mark(), "overstep");
+    spec.working_directory = directory.path().into();
+    spec.limits = ProcessLimits {
+        open_files: 256,
+        file_bytes: 3 << 20,
+        memory_bytes: 512 << 20,
+        ..ProcessLimits::default()
+    };
+    let mut process = Process::spawn(&host(), spec).expect("it starts");
+    // EFBIG and EMFILE.
+    assert_eq!(text(&mut process).await, "file:27 memory files:24");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The `echo` agent: deterministic, in process, needs nothing. Its language is the contract's §8.
 
 use super::{
-    Agent, AgentCommand, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest,
-    Outcome, StartError, TurnInput,
+    Agent, AgentCommand, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, Outcome,
+    StartError, TurnInput,
+    events::{self, EventSender},
 };
 use crate::domain::turn::StopReason;
 use async_trait::async_trait;
@@ -36,7 +37,7 @@ pub struct Echo;
 
 struct Session {
     commands: mpsc::Receiver<AgentCommand>,
-    events: mpsc::Sender<AgentEvent>,
+    events: EventSender,
     /// Steers that wait for the next token.
     steers: VecDeque<(Uuid, String)>,
 }
@@ -162,7 +163,7 @@ impl Driver for Echo {
 
     async fn open(&self, _: OpenRequest) -> Result<Agent, StartError> {
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (event_sender, events) = events::channel();
         let session = Session {
             commands: command_receiver,
             events: event_sender,

@@ -1,6 +1,6 @@
 //! The keeper: a small process between the gateway and one agent, which leaves nothing of the agent behind.
 //!
-//! `quarterdeck keeper GATEWAY_PID -- PROGRAM ARGUMENTS…`, hidden, started by [`super::process`] and by nobody else. It
+//! `quarterdeck keeper GATEWAY_PID LIMITS -- PROGRAM ARGUMENTS…`, hidden, started by [`super::process`] and by nobody else. It
 //! is our own binary because what must be done before the agent runs is safe code only inside a process of our own.
 //!
 //! It has a session of its own and is the child subreaper of all that the agent starts: whatever group or session a
@@ -17,7 +17,10 @@
 //! On systems without subreapers and pidfds (anything but Linux) the agent's process group is all that is ended, and
 //! the gateway's death is noticed by the keeper's parent changing.
 
-use super::lineage;
+use super::{
+    confine::{self, ProcessLimits},
+    lineage,
+};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::{
     ffi::OsString,
@@ -44,6 +47,7 @@ const ROUND_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug, PartialEq, Eq)]
 struct Order {
     gateway: i32,
+    limits: ProcessLimits,
     program: OsString,
     arguments: Vec<OsString>,
 }
@@ -51,6 +55,8 @@ struct Order {
 /// Runs the keeper. `arguments` are those after the subcommand's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let kept = Order::parse(arguments).and_then(|order| {
+        // First: it closes every descriptor that it finds, and the runtime will have some.
+        confine::confine(order.limits)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -67,15 +73,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Order {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> io::Result<Self> {
         let mut arguments = arguments.into_iter();
-        let wrong = || io::Error::other("expected GATEWAY_PID -- PROGRAM ARGUMENTS...");
+        let wrong = || io::Error::other("expected GATEWAY_PID LIMITS -- PROGRAM ARGUMENTS...");
         let gateway = arguments.next().and_then(|pid| pid.to_str()?.parse().ok());
         let gateway = gateway.filter(|pid| *pid > 0).ok_or_else(wrong)?;
+        let limits = arguments.next();
+        let limits = limits.and_then(|limits| ProcessLimits::from_argument(&limits));
+        let limits = limits.ok_or_else(wrong)?;
         arguments
             .next()
             .filter(|separator| separator == "--")
             .ok_or_else(wrong)?;
         Ok(Self {
             gateway,
+            limits,
             program: arguments.next().ok_or_else(wrong)?,
             arguments: arguments.collect(),
         })
@@ -193,11 +203,22 @@ mod tests {
 
     #[test]
     fn the_command_line_is_a_process_id_and_a_command() {
-        let order = parse("17 -- pi --mode rpc --").expect("it is well formed");
+        let order = parse("17 1,2,3,4 -- pi --mode rpc --").expect("it is well formed");
         assert_eq!(order.gateway, 17);
+        assert_eq!(order.limits.to_argument(), "1,2,3,4");
         assert_eq!(order.program, "pi");
         assert_eq!(order.arguments, ["--mode", "rpc", "--"]);
-        for wrong in ["", "17", "17 --", "17 pi", "x -- pi", "0 -- pi", "-1 -- pi"] {
+        for wrong in [
+            "",
+            "17",
+            "17 1,2,3,4 --",
+            "17 1,2,3,4 pi",
+            "17 -- pi",
+            "17 1,2 -- pi",
+            "x 1,2,3,4 -- pi",
+            "0 1,2,3,4 -- pi",
+            "-1 1,2,3,4 -- pi",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

@@ -146,6 +146,25 @@ mod tests {
         assert_eq!(lines(separators).await, [Line::Text(whole)]);
     }
 
+    /// R16: any bytes, and what comes out is what a plain split says.
+    #[test]
+    fn any_bytes_are_cut_as_a_split_would_cut_them() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("it starts");
+        crate::fuzz::fuzz(&[b"one\ntwo\r\n\n\r\n\xff\ntorn"], |input| {
+            let mut expected: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
+            // What follows the last LF is no line.
+            expected.pop();
+            let expected: Vec<Line> = expected
+                .into_iter()
+                .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+                .map(|line| Line::Text(Bytes::copy_from_slice(line)))
+                .collect();
+            assert_eq!(runtime.block_on(lines(input)), expected);
+        });
+    }
+
     #[tokio::test]
     async fn a_line_over_the_bound_is_skipped_in_bounded_memory() {
         let longest = vec![b'x'; LINE_MAX];

@@ -12,7 +12,9 @@
 //! * An agent that will take no other turn closes its command channel before it says the end of its last one.
 //! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
 
+mod confine;
 pub mod echo;
+pub mod events;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod lineage;
@@ -25,12 +27,11 @@ pub mod process;
 
 use crate::domain::turn::{Attachment, StopReason, Usage};
 use async_trait::async_trait;
+use events::EventReceiver;
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Events that an agent may be ahead of its session's actor.
-pub const EVENTS_MAX: usize = 256;
 /// Commands that may wait for an agent.
 pub const COMMANDS_MAX: usize = 16;
 
@@ -266,7 +267,7 @@ pub struct Agent {
     /// Dropping it ends the agent and everything it started.
     pub commands: mpsc::Sender<AgentCommand>,
     /// Closed after the agent's last event.
-    pub events: mpsc::Receiver<AgentEvent>,
+    pub events: EventReceiver,
 }
 
 /// Why an agent did not start. For people; holds no secret.

@@ -6,12 +6,16 @@
 //! * A child can neither hang the caller (its input goes through a bounded queue and a task of its own, so that
 //!   `write_line` never waits for a child that itself waits for `next_line`) nor grow memory (lines and standard error
 //!   are bounded).
+//! * A child gets a short environment, three descriptors, and what [`ProcessLimits`] and `confine` leave it.
 //!
 //! Every process carries two marks in its environment: [`NODE_VARIABLE`], by which the next life of a gateway finds
 //! what this one left, and [`PROCESS_VARIABLE`], by which this one finds what a killed keeper left.
 //! Where there is neither `/proc` nor a subreaper (not Linux) only the agent's process group is ended.
 
-pub use super::lines::{LINE_MAX, Line};
+pub use super::{
+    confine::ProcessLimits,
+    lines::{LINE_MAX, Line},
+};
 
 use super::{StartError, keeper, lineage, lines::Lines};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -95,6 +99,8 @@ pub struct ProcessSpec {
     pub environment: Vec<(OsString, OsString)>,
     /// Must exist.
     pub working_directory: PathBuf,
+    /// Bounds of it and of all that it starts.
+    pub limits: ProcessLimits,
 }
 
 /// How a process ended, once nothing of it is left.
@@ -166,12 +172,14 @@ impl Process {
             arguments,
             environment,
             working_directory,
+            limits,
         } = spec;
         let mark = Uuid::new_v4().to_string();
         let mut command = Command::new(&host.keeper);
         command
             .arg(keeper::SUBCOMMAND)
             .arg(std::process::id().to_string())
+            .arg(limits.to_argument())
             .arg("--")
             .arg(program)
             .args(arguments)

@@ -1,12 +1,15 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{SECOND, Setting};
+use super::{SECOND, Secrets, Setting};
 use crate::domain::{
     access::{Scope, Scopes},
     ids::SessionKey,
     limits,
 };
 use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Variables that the gateway sets for every process that it starts.
+pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -19,6 +22,18 @@ pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> 
             max.write(),
             value.write()
         ))
+    }
+}
+
+/// As [`within`]; 0 stands for no bound.
+pub(super) fn zero_or<T: Setting + PartialOrd + Default>(
+    min: T,
+    max: T,
+) -> impl Fn(&T) -> Result<(), String> {
+    let bounded = within(min, max);
+    move |value| match *value == T::default() {
+        true => Ok(()),
+        false => bounded(value).map_err(|problem| format!("{problem}; or 0 for no bound")),
     }
 }
 
@@ -43,6 +58,17 @@ pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),
         Some(_) | None => Err("must begin with a program".into()),
+    }
+}
+
+/// Variables of an agent are free but for the marks by which its processes are found. `LD_PRELOAD`, `NODE_OPTIONS` and
+/// their like are allowed: whoever writes this file also names the program, and no call can set a variable.
+pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
+    match MARKS.iter().find(|mark| value.0.contains_key(**mark)) {
+        Some(mark) => Err(format!(
+            "{mark} is how the server finds its own processes; leave it out"
+        )),
+        None => Ok(()),
     }
 }
 

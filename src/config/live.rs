@@ -41,6 +41,7 @@ const SHOWN: &[&str] = &[
     "primary_session",
     "tls_client_required",
     "no_auth",
+    "reflection",
     "allowed_hosts",
     "max_connections",
     "max_connections_per_address",

@@ -27,7 +27,7 @@ pub trait Setting: Sized {
 }
 
 /// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
 /// A number of threads; `auto` leaves one core to drivers and store, and takes at most four. The second part says

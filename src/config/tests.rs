@@ -183,3 +183,38 @@ fn a_named_file_must_exist_and_toml_errors_have_lines() {
     let found = problems(Config::parse("file", "log = \"info\"\nlisten = \n"));
     assert!(found.starts_with("file:2: "), "{found}");
 }
+
+#[test]
+fn an_agents_environment_is_free_but_for_the_servers_own_marks() {
+    use crate::agent::process::{NODE_VARIABLE, PROCESS_VARIABLE};
+    assert_eq!(checks::MARKS, [NODE_VARIABLE, PROCESS_VARIABLE]);
+    for mark in checks::MARKS {
+        let text = format!("[agents.pi.environment]\n{mark} = \"x\"\n");
+        let problem = problems(Config::parse("q.toml", &text));
+        assert!(problem.contains(mark), "{problem}");
+    }
+    let text = "[agents.pi.environment]\nNODE_OPTIONS = \"x\"\nQUARTERDECK_KEY = \"x\"\n";
+    let config = Config::parse("q.toml", text).expect("who names the program may name these");
+    assert_eq!(config.agents["pi"].environment.0.len(), 2);
+}
+
+#[test]
+fn a_bound_of_an_agents_processes_may_be_none_but_not_so_small_that_nothing_runs() {
+    let parse = |text: &str| Config::parse("q.toml", &format!("[agents.pi]\n{text}\n"));
+    let config = parse("max_memory_bytes = \"1GiB\"\nmax_processes = 0").expect("both are allowed");
+    let agent = &config.agents["pi"];
+    assert_eq!(
+        (agent.max_memory_bytes, agent.max_processes),
+        (Size(1 << 30), 0)
+    );
+    for wrong in [
+        "max_memory_bytes = 1024",
+        "max_open_files = 3",
+        "max_file_bytes = 1",
+    ] {
+        assert!(
+            problems(parse(wrong)).contains("or 0 for no bound"),
+            "{wrong}"
+        );
+    }
+}

@@ -416,6 +416,25 @@ mod tests {
         }
     }
 
+    /// R16.
+    #[test]
+    fn any_header_is_read_or_refused() {
+        crate::fuzz::fuzz(&[b"1S", b"99999999H", b"application/grpc+proto"], |bytes| {
+            let Ok(value) = http::HeaderValue::from_bytes(bytes) else {
+                return;
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", value.clone());
+            headers.insert(header::CONTENT_TYPE, value);
+            let longest = Duration::from_secs(99_999_999 * 3600);
+            assert!(
+                timeout_of(&headers).is_ok_and(|it| it <= Some(longest))
+                    || timeout_of(&headers).is_err()
+            );
+            let _ = is_grpc(&headers);
+        });
+    }
+
     #[test]
     fn only_grpc_with_protobuf_is_spoken() {
         for (content_type, spoken) in [

@@ -267,6 +267,26 @@ mod tests {
         assert!(waits.await.unwrap().is_ok());
     }
 
+    /// R16.
+    #[test]
+    fn any_bytes_are_followed_or_refused() {
+        let good = [
+            frame(0, 3, b"abc"),
+            frame(1, 0, &[]),
+            frame(0, 40, &[7; 40]),
+        ]
+        .concat();
+        crate::fuzz::fuzz(&[&good, b"GET / HTTP/1.1"], |bytes| {
+            let mut body = bounded(40);
+            for piece in bytes.chunks(1 + bytes.len() / 3) {
+                if body.check(piece).is_err() {
+                    return;
+                }
+                assert!(body.message_left <= 40 && body.header_len < FRAME_HEADER_BYTES);
+            }
+        });
+    }
+
     #[test]
     fn a_frame_begins_with_a_flag() {
         assert!(bounded(9).check(&frame(1, 0, &[])).is_ok());

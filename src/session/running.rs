@@ -208,7 +208,7 @@ impl<'a> Running<'a> {
                 .expect("open while the turn runs")
                 .agent;
             next = if taken < BATCH_MAX {
-                agent.events.try_recv().ok()
+                agent.events.try_recv()
             } else {
                 None
             };

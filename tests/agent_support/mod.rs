@@ -54,6 +54,7 @@ pub fn nasty(mark: &str, deeds: &str) -> ProcessSpec {
         arguments,
         environment: vec![("NASTY_MARK".into(), mark.into())],
         working_directory: std::env::temp_dir(),
+        ..ProcessSpec::default()
     }
 }
 

@@ -203,7 +203,7 @@ impl Session {
 
     /// Events that wait to be heard.
     pub fn waiting(&self) -> usize {
-        self.agent.events.len()
+        self.agent.events.waiting()
     }
 }
 

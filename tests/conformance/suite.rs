@@ -6,7 +6,7 @@ use super::{
 };
 use crate::support::{Random, eventually};
 use quarterdeck::{
-    agent::{AgentEvent, EVENTS_MAX, Outcome},
+    agent::{AgentEvent, Outcome, events::EVENTS_MAX},
     domain::turn::StopReason,
 };
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::agent::{
     AgentCommand, AgentEvent, Outcome, StartError,
+    events::EventSender,
     process::{Line, Process, StopFailed},
 };
 use std::{collections::VecDeque, io, time::Duration};
@@ -37,7 +38,7 @@ pub(super) struct Channels {
     /// What the actor says.
     pub(super) commands: mpsc::Receiver<AgentCommand>,
     /// What it hears.
-    pub(super) events: mpsc::Sender<AgentEvent>,
+    pub(super) events: EventSender,
 }
 
 // === impl PiChild ===
@@ -119,6 +120,7 @@ impl PiChild {
                 return last;
             }
             let deadline = self.machine.deadline();
+            let next = self.outbox.front().map_or(0, AgentEvent::text_bytes);
             tokio::select! {
                 biased;
                 command = channels.commands.recv() => match command {
@@ -128,10 +130,10 @@ impl PiChild {
                     Some(command) => self.take_command(command),
                     None => return self.end("pi is not needed any more").await,
                 },
-                permit = channels.events.reserve(), if !self.outbox.is_empty() => match permit {
-                    Ok(permit) => {
+                place = channels.events.place(next), if !self.outbox.is_empty() => match place {
+                    Ok(place) => {
                         let event = self.outbox.pop_front();
-                        permit.send(event.expect("the branch asks for one"));
+                        place.send(event.expect("the branch asks for one"));
                     }
                     Err(_) => return self.end("nobody listens to pi any more").await,
                 },

@@ -22,8 +22,8 @@ mod steers;
 mod turn;
 
 use super::{
-    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, EVENTS_MAX, OpenRequest, StartError,
-    process::{self, Process, ProcessHost, ProcessSpec},
+    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use async_trait::async_trait;
 use child::{Channels, PiChild};
@@ -70,6 +70,8 @@ pub struct PiOptions {
     pub dialog_timeout: Duration,
     /// Time that pi gets to end by itself before it is killed.
     pub stop_grace: Duration,
+    /// Bounds of pi's process, and of each that it starts.
+    pub limits: ProcessLimits,
 }
 
 /// The driver. Holds nothing of any session.
@@ -94,6 +96,7 @@ impl Default for PiOptions {
             start_timeout: Duration::from_secs(60),
             dialog_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(2),
+            limits: ProcessLimits::default(),
         }
     }
 }
@@ -110,6 +113,7 @@ impl fmt::Debug for PiOptions {
             start_timeout,
             dialog_timeout,
             stop_grace,
+            limits,
         } = self;
         let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
         formatter
@@ -123,6 +127,7 @@ impl fmt::Debug for PiOptions {
             .field("start_timeout", start_timeout)
             .field("dialog_timeout", dialog_timeout)
             .field("stop_grace", stop_grace)
+            .field("limits", limits)
             .finish()
     }
 }
@@ -185,6 +190,7 @@ impl PiDriver {
             arguments,
             environment,
             working_directory: request.working_directory.clone(),
+            limits: self.options.limits,
         })
     }
 
@@ -264,9 +270,10 @@ impl Driver for PiDriver {
         let mut child = PiChild::new(process, dialog_timeout, stop_grace, self.secrets.clone());
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (event_sender, events) = events::channel();
         event_sender
-            .try_send(AgentEvent::Ready { model })
+            .send(AgentEvent::Ready { model })
+            .await
             .expect("the channel is new, and its receiver is here");
         let channels = Channels {
             commands: command_receiver,

@@ -738,3 +738,48 @@ fn dialogs_are_cancelled_after_their_deadline() {
     }
     pi.wrote(&["extension_ui_response"]);
 }
+
+/// R16: whatever pi's lines say, before, in and after a turn.
+#[test]
+fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
+    let recordings = [
+        include_str!("../../../../tests/fixtures/pi/tool-steer-0.87.1.jsonl"),
+        include_str!("../../../../tests/fixtures/pi/retry-0.73.1.jsonl"),
+        include_str!("../../../../tests/fixtures/pi/think-fail-0.73.1.jsonl"),
+    ];
+    let lines: Vec<Vec<u8>> = recordings
+        .iter()
+        .flat_map(|recording| recording.lines())
+        .map(|line| serde_json::from_str::<Value>(line).expect("a record"))
+        .filter(|record| record["from"] == "pi")
+        .map(|record| record["line"].to_string().into_bytes())
+        .filter(|line| line.len() < 1024)
+        .collect();
+    let mut seeds: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+    let dialog = br#"{"type":"extension_ui_request","id":"d1","method":"confirm","title":"x"}"#;
+    seeds.push(dialog);
+    let mut replay = Replay::new(true);
+    let mut inputs = 0;
+    crate::fuzz::fuzz(&seeds, |line| {
+        inputs += 1;
+        let machine = &mut replay.machine;
+        if inputs % 64 == 0 {
+            *machine = Machine::new(Duration::from_secs(7));
+        }
+        if inputs % 8 == 0 && !machine.is_busy() {
+            machine.start(&TurnInput {
+                turn_id: Uuid::nil(),
+                attempt: 1,
+                epoch: 1,
+                text: "x".into(),
+                attachments: vec![],
+                memory_context: String::new(),
+                user_messages_before: 0,
+            });
+        }
+        machine.line(line, replay.now);
+        let effects = std::iter::from_fn(|| machine.next_effect()).count();
+        assert!(effects <= 2 * DIALOGS_MAX, "{effects} effects of one line");
+        assert!(machine.dialogs.len() <= DIALOGS_MAX);
+    });
+}

@@ -140,3 +140,38 @@ fn images_go_beside_the_text_and_text_files_into_it() {
     assert!(text.contains("<file name=\"b.txt\">\nhello\n</file>"));
     assert!(text.contains("not shown"));
 }
+
+/// SECURITY.md, JSON depth: nesting without end takes no stack, on a thread that has little. What is only handed on is
+/// handed on as text, since nobody here looks into it.
+#[test]
+fn nesting_without_end_takes_no_stack() {
+    let parse_all = || {
+        let depth = 100_000;
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let torn = open.repeat(depth);
+            let nested = format!("{torn}1{}", close.repeat(depth));
+            let tool = |args: &str| {
+                format!(
+                    r#"{{"type":"tool_execution_start","toolCallId":"c","toolName":"t","args":{args}}}"#
+                )
+            };
+            let state = |data: &str| {
+                format!(
+                    r#"{{"id":"1","type":"response","command":"get_state","success":true,"data":{{"model":{data}}}}}"#
+                )
+            };
+            for torn in [torn.clone(), tool(&torn), state(&torn)] {
+                assert!(Incoming::parse(torn.as_bytes()).is_err());
+            }
+            for whole in [&nested, &state(&nested)] {
+                let _ = Incoming::parse(whole.as_bytes());
+            }
+            assert!(
+                matches!(parse(&tool(&nested)), Incoming::ToolStart { arguments, .. } if arguments == nested)
+            );
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(256 * 1024);
+    let thread = thread.spawn(parse_all).expect("it starts");
+    thread.join().expect("it did not overflow");
+}
