@@ -8,17 +8,19 @@ mod checks;
 mod exposure;
 pub mod live;
 mod load;
+mod origin;
 mod principals;
 mod setting;
 
 pub use exposure::Exposed;
+pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, SocketPath, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, host_names, log_filter, no_marks, scopes, session_key,
-    short, signatures, web_address, within, zero_or,
+    absolute, at_least_a_second, command, host_names, log_filter, no_marks, origins, otlp_endpoint,
+    scopes, session_key, short, signatures, web_address, within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -197,6 +199,18 @@ settings! {
         /// Who bearers of certificates of `tls_client_ca` are: URI of the certificate's alternative names, and in one text
         /// its principal and scopes, such as `{ "spiffe://example.org/job" = "default/job session.read" }`.
         certificate_principals: Principals = "{}";
+        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
+        grpc_web: bool = "false";
+        /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
+        grpc_web_origins: Vec<Origin> = "[]", origins;
+        /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.
+        /// Anything but loopback needs `metrics_anywhere`.
+        metrics_listen: Option<SocketAddr> = "none";
+        /// Says that something else keeps strangers from `metrics_listen`, so that it may be any address.
+        metrics_anywhere: bool = "false";
+        /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; empty sends none.
+        /// Needs a program that was built with the feature `otlp`.
+        otlp_endpoint: String = "", otlp_endpoint;
         /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
         reflection: bool = "true";
         /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.

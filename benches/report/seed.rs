@@ -92,6 +92,7 @@ pub fn enqueue(key: SessionKey, text: &str) -> Enqueue {
         on_interrupt: None,
         turn_timeout: Duration::from_secs(3600),
         queue_ttl: None,
+        trace_context: String::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     config::{Config, live::Current},
     feed::Feed,
     grpc::{channels::Channels, gateway::GatewaySettings},
+    telemetry::LogFilter,
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(super) struct Rooms {
     pub(super) limits: Arc<Limits>,
     /// Bounds of streams of principals and tenants.
     pub(super) channels: Arc<Channels>,
+    /// What is logged.
+    pub(super) log_filter: LogFilter,
 }
 
 // === impl Rooms ===
@@ -44,7 +47,9 @@ impl Rooms {
             gateway,
             limits,
             channels,
+            log_filter,
         } = self;
+        log_filter.set(&config.log);
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
         limits.set(access::rates(config));

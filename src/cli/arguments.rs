@@ -74,6 +74,10 @@ pub(crate) enum Verb {
     Server(ClientArgs),
     /// Read or change the configuration of a running server. What is changed stays so over restarts.
     Config(ConfigKeysArgs),
+    /// Follow what the server says of itself: its log, and who changed what.
+    ///
+    /// Prints the newest records and then each new one, until interrupted. A server that restarts is waited for.
+    Logs(LogsArgs),
     /// List who is connected and listens.
     Channels(ChannelsArgs),
     /// Tell every listening client to read again what it keeps, and let agents begin afresh.
@@ -280,6 +284,50 @@ pub(crate) struct WatchArgs {
     pub(crate) no_deltas: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Records of before to begin with
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(0..=10_000))]
+    pub(crate) last: i32,
+    /// Least level
+    #[arg(long, value_enum, default_value = "info")]
+    pub(crate) level: Level,
+    /// Beginning of the part of the server, such as quarterdeck::session; `audit` is who changed what
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) target: String,
+    /// Only what is about this session
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) session: String,
+    /// Only what is about this principal
+    #[arg(
+        long,
+        value_name = "TENANT/SUBJECT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) principal: String,
+    /// End after the records of before
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// How grave a record is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Level {
+    /// Every step
+    Trace,
+    /// For those who look for a fault
+    Debug,
+    /// What happened
+    Info,
+    /// Something is not as it should be
+    Warn,
+    /// Someone should look
+    Error,
 }
 
 #[derive(Debug, Args)]

@@ -60,6 +60,9 @@ const SHOWN: &[&str] = &[
     "jwt_default_scopes",
     "certificate_principals",
     "log_format",
+    "metrics_listen",
+    "metrics_anywhere",
+    "otlp_endpoint",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.

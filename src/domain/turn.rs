@@ -207,6 +207,8 @@ pub struct Turn {
     pub expire_time: Option<Time>,
     /// The accepted stop, while it is being stopped.
     pub cancel: Option<Cancel>,
+    /// W3C `traceparent` of the call that sent it; empty where there was none.
+    pub trace_context: String,
 }
 
 // === impl TurnState ===

@@ -23,6 +23,7 @@ use crate::{
     },
     proto,
     store::{EventsPage, EventsRange, Store},
+    telemetry::metrics,
     wire::{
         encode,
         frames::{self, LogPrefix, Position},
@@ -566,6 +567,7 @@ impl Reader {
                 if !self.filter.wants(EventKind::LAGGING) {
                     return Poll::Ready(Bytes::new());
                 }
+                metrics::get().readers_lagged.increment(1);
                 let lagging = proto::Lagging {
                     from_seq: seq,
                     to_seq: head,

@@ -89,6 +89,7 @@ fn turn(turn_id: Uuid, state: TurnState) -> Turn {
         turn_timeout: LONG,
         expire_time: None,
         cancel: None,
+        trace_context: String::new(),
     }
 }
 
@@ -210,6 +211,7 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }

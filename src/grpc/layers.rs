@@ -1,14 +1,16 @@
-//! What every gRPC call passes through, outermost first: the bounds of a call (content type, size, time), who calls and
-//! whether it may, panics, and the errors that tonic makes itself, brought into the table of `status.rs`.
+//! What every gRPC call passes through, outermost first: what it leaves behind (`observe.rs`), the bounds of a call
+//! (content type, size, time), who calls and whether it may, panics, and the errors that tonic makes itself, brought into
+//! the table of `status.rs`.
 //!
 //! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
-//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
-//! [`INPUT_MESSAGE_MAX_BYTES`].
+//! The bounds of messages are kept by `request_body.rs`. How large a compressed one gets is known to tonic alone: the
+//! bounds of its services must be the same.
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
     channels::{ChannelFacts, Channels, Open},
     handover,
+    observe::{CallFacts, observe},
     request_body::{Bounded, Room},
     status,
 };
@@ -22,6 +24,7 @@ use crate::{
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
     listener::Peer,
+    telemetry::metrics,
 };
 use axum::{
     Router,
@@ -31,7 +34,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
@@ -66,12 +69,14 @@ const STREAMS: [&str; 7] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
-/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`].
-const INPUTS: [&str; 3] = [
+/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`]; all others are bounded by [`MESSAGE_MAX_BYTES`].
+pub const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Enqueue",
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
+/// Compressions of messages that are read, as `grpc-accept-encoding` names them.
+const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
 
@@ -82,6 +87,8 @@ pub struct Gate {
     pub auth: Arc<Auth>,
     /// What is open.
     pub channels: Arc<Channels>,
+    /// The methods that are served: by path, the name of each and what it asks for.
+    pub methods: fn(&str) -> Option<(&'static str, Needs)>,
 }
 
 /// The answer's body: ends at the caller's deadline or with its credential, and turns a panic into a status.
@@ -103,6 +110,7 @@ impl Gate {
         Self {
             auth: Arc::new(Auth::open()),
             channels: Arc::default(),
+            methods: scopes::find,
         }
     }
 }
@@ -118,6 +126,7 @@ pub fn layered(routes: Router, gate: Gate) -> Router {
         .route_layer(from_fn(move |request, next| {
             guard(request, next, room.clone(), gate.clone())
         }))
+        .route_layer(from_fn(observe))
         .fallback(unknown)
 }
 
@@ -142,6 +151,13 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
         Ok(open) => open,
         Err(refusal) => return refuse(&refusal),
     };
+    if let Some(refusal) = unknown_compression(request.headers()) {
+        let mut answer = refuse(&refusal);
+        answer
+            .headers_mut()
+            .insert("grpc-accept-encoding", COMPRESSIONS);
+        return answer;
+    }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
     let limit = if INPUTS.contains(&path) {
@@ -171,7 +187,7 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match foreign(response.headers()) {
+        Ok(response) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
             None => response.map(|inner| Body::new(Guarded::new(inner, open, deadline))),
         },
@@ -179,16 +195,28 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
 }
 
 /// Who calls, where the method asks for that, and whether it may. Gives the call its place.
-fn admit(Gate { auth, channels }: &Gate, request: &mut Request) -> Result<Open, Refusal> {
+fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
+    let Gate {
+        auth,
+        channels,
+        methods,
+    } = gate;
     let path = request.uri().path();
     let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
-    let needs = scopes::find(path);
+    let needs = methods(path);
     let identity = match needs {
         Some((_, Needs::Nothing)) => None,
         Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
-            Some(auth.recognise(request.headers(), peer)?)
+            let identity = auth.recognise(request.headers(), peer);
+            Some(identity.inspect_err(|_| {
+                metrics::get().authentication_failures.increment(1);
+            })?)
         }
     };
+    if let (Some(facts), Some(identity)) = (request.extensions().get::<Arc<CallFacts>>(), &identity)
+    {
+        facts.recognised(identity);
+    }
     // Only now: who may not call is not told what there is.
     let (method, needs) = needs.ok_or(Refusal::MethodUnknown)?;
     if let Some(identity) = &identity {
@@ -217,13 +245,6 @@ fn admit(Gate { auth, channels }: &Gate, request: &mut Request) -> Result<Open, 
 
 /// Why a request is no gRPC call that may be answered here.
 fn not_a_call(request: &Request) -> Option<(StatusCode, &'static str)> {
-    if request.headers().contains_key(header::ORIGIN) {
-        // Only browsers send it. A page must not reach a server on loopback, be it by a name that points there.
-        return Some((
-            StatusCode::FORBIDDEN,
-            "calls from web pages are not enabled\n",
-        ));
-    }
     if request.method() != Method::POST {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n"));
     }
@@ -282,12 +303,22 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     parse().map(Some).ok_or_else(invalid)
 }
 
+/// Refuses messages that are compressed in another way than tonic's services are told to read.
+fn unknown_compression(headers: &HeaderMap) -> Option<Refusal> {
+    let name = headers.get("grpc-encoding")?;
+    if name == "gzip" || name == "identity" {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+    Some(Refusal::CompressionUnknown { name })
+}
+
 /// What tonic's own answer means; `None` for answers that a handler gave.
-fn foreign(headers: &HeaderMap) -> Option<Refusal> {
+fn foreign(headers: &HeaderMap, limit: usize) -> Option<Refusal> {
     if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
         return None;
     }
-    status::foreign(&Status::from_header_map(headers)?)
+    status::foreign(&Status::from_header_map(headers)?, limit)
 }
 
 fn refuse(refusal: &Refusal) -> Response {

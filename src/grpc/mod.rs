@@ -10,10 +10,14 @@ pub mod codec;
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+pub mod methods;
+pub mod observe;
 mod request_body;
 pub mod status;
+pub mod web;
 
 use crate::domain::access::Identity;
+use observe::CallFacts;
 use std::sync::Arc;
 
 /// Who calls, as the layers recognised it.
@@ -22,4 +26,12 @@ fn identity<R>(request: &tonic::Request<R>) -> Arc<Identity> {
     identity
         .cloned()
         .expect("the layers let no call pass without an identity")
+}
+
+/// What is known of the call besides, for what it leaves behind.
+fn facts<R>(request: &tonic::Request<R>) -> Arc<CallFacts> {
+    let facts = request.extensions().get::<Arc<CallFacts>>();
+    facts
+        .cloned()
+        .expect("the layers let no call of a known method pass without")
 }

@@ -191,6 +191,8 @@ pub struct Enqueue {
     pub turn_timeout: Duration,
     /// How long it may wait.
     pub queue_ttl: Option<Duration>,
+    /// W3C `traceparent` of the call; empty for none.
+    pub trace_context: String,
 }
 
 /// Steer.
@@ -206,6 +208,8 @@ pub struct Steer {
     pub expected_turn: Option<Uuid>,
     /// How long a turn may run that this becomes.
     pub turn_timeout: Duration,
+    /// W3C `traceparent` of the call; empty for none.
+    pub trace_context: String,
 }
 
 /// Abort.
@@ -629,6 +633,8 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// How many sessions there are; for metrics.
+    async fn session_count(&self) -> Result<i64, Refusal>;
     /// What UpdateConfig has set: keys and values.
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
     /// Replaces all of that.

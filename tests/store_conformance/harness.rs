@@ -237,6 +237,7 @@ impl<E: Engine> World<E> {
             on_interrupt: None,
             turn_timeout: hours(1),
             queue_ttl: None,
+            trace_context: format!("trace of {text}"),
         }
     }
 
@@ -267,6 +268,7 @@ impl<E: Engine> World<E> {
             attachments: Vec::new(),
             expected_turn: None,
             turn_timeout: hours(1),
+            trace_context: format!("trace of {text}"),
         }
     }
 

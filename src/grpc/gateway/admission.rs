@@ -128,6 +128,7 @@ impl Call<'_> {
             on_interrupt,
             turn_timeout,
             queue_ttl,
+            trace_context: self.facts.trace.to_string(),
         };
         match on_busy {
             // A new turn is found by the registry without a nudge.
@@ -167,6 +168,7 @@ impl Call<'_> {
             attachments: hash_attachments(request.attachments).await?,
             expected_turn,
             turn_timeout: self.settings.load().turn_timeout,
+            trace_context: self.facts.trace.to_string(),
         };
         let store = self.store.clone();
         let committed = self

@@ -10,7 +10,9 @@ mod control;
 mod reads;
 mod streams;
 
-use super::{channels::Channel, handover::Handed, identity, status::status};
+use super::{
+    channels::Channel, facts, handover::Handed, identity, observe::CallFacts, status::status,
+};
 use crate::{
     clock,
     domain::{
@@ -65,6 +67,7 @@ pub struct GatewaySettings {
 struct Call<'a> {
     gateway: &'a Gateway,
     identity: Arc<Identity>,
+    facts: Arc<CallFacts>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -107,6 +110,7 @@ impl Call<'_> {
     where
         R: prost::Message + Clone + 'static,
     {
+        self.facts.about(&key);
         let request = if request_id.is_empty() {
             None
         } else {
@@ -198,6 +202,7 @@ impl Gateway {
         Call {
             gateway: self,
             identity: identity(request),
+            facts: facts(request),
         }
     }
 }

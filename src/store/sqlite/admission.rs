@@ -37,6 +37,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         on_interrupt,
         turn_timeout,
         queue_ttl,
+        trace_context,
     } = command;
     once(unit, &caller, WhenGone::Refuse, |unit, request| {
         unit.require_room()?;
@@ -55,6 +56,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             attachments,
             turn_timeout,
             request,
+            trace_context,
         };
         let busy = edit.session.active_turn.is_some() || edit.session.queue_depth > 0;
         if busy {
@@ -85,6 +87,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             turn_timeout,
             expire_time: queue_ttl.map(|ttl| now.plus_micros(rows::micros(ttl))),
             request,
+            trace_context: new.trace_context,
         };
         let place = if interrupts {
             Place::First
@@ -113,6 +116,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
         attachments,
         expected_turn,
         turn_timeout,
+        trace_context,
     } = command;
     once(unit, &caller, WhenGone::Refuse, |unit, request| {
         let now = caller.now;
@@ -138,6 +142,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             attachments,
             turn_timeout,
             request,
+            trace_context,
         };
         if let Some(active) = steerable(unit, &edit)? {
             return steer_active(unit, edit, active, new, now);
@@ -153,6 +158,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             turn_timeout,
             expire_time: None,
             request,
+            trace_context: new.trace_context,
         };
         let (turn, ahead) = admit(unit, &mut edit, turn, Place::Last, now)?;
         queued(unit, edit, turn, ahead, now)
@@ -165,6 +171,7 @@ struct NewSteerOrTurn {
     attachments: Vec<Attachment>,
     turn_timeout: Duration,
     request: Option<i64>,
+    trace_context: String,
 }
 
 fn require_admitting(unit: &Unit<'_>, edit: &SessionEdit, agent: &str) -> Answer<()> {
@@ -254,12 +261,13 @@ fn steer_active(
         attachments,
         turn_timeout,
         request,
+        trace_context,
     } = new;
     let references = sessions::store_attachments(unit, edit.session.row, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
-        "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time) \
-         VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, trace_context) \
+         VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -269,6 +277,7 @@ fn steer_active(
         rows::micros(turn_timeout),
         request,
         now.0,
+        trace_context,
     ])?;
     edit.event(
         unit,

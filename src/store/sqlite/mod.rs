@@ -424,6 +424,14 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn session_count(&self) -> Result<i64, Refusal> {
+        self.read(|connection, _| {
+            let count = "SELECT value FROM meta WHERE name = 'sessions'";
+            Ok(connection.query_row(count, [], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
         self.read(|connection, _| settings::all(connection)).await
     }

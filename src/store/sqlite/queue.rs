@@ -55,6 +55,8 @@ pub(super) struct NewTurn {
     pub(super) expire_time: Option<Time>,
     /// The request that admitted it.
     pub(super) request: Option<i64>,
+    /// Where it stands in its caller's trace.
+    pub(super) trace_context: String,
 }
 
 /// A waiting turn's place.
@@ -93,6 +95,7 @@ impl NewTurn {
             turn_timeout: self.turn_timeout,
             expire_time: self.expire_time,
             cancel: None,
+            trace_context: self.trace_context.clone(),
         }
     }
 }
@@ -112,9 +115,9 @@ pub(super) fn insert(
         "INSERT INTO turn (session, turn_id, generation, state, position, goes_first, queued_seq, bytes, request, \
          attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, \
          model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, expire_time, \
-         cancel_clears, text, response_text) \
+         cancel_clears, text, response_text, trace_context) \
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, 0, 0, 0, 0, 0, 0, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, 0, ?18, '')",
+         ?17, 0, ?18, '', ?19)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -135,6 +138,7 @@ pub(super) fn insert(
         rows::micros(turn.turn_timeout),
         turn.expire_time.map(|t| t.0),
         turn.text,
+        turn.trace_context,
     ])?;
     turn.row = unit.connection.last_insert_rowid();
     entered(edit, turn.row, bytes);

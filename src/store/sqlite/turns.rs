@@ -53,6 +53,7 @@ struct SteerRow {
     attachments: Vec<AttachmentRef>,
     turn_timeout: Duration,
     request: Option<i64>,
+    trace_context: String,
 }
 
 // === impl Ending ===
@@ -335,8 +336,8 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
 
 fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
     let mut statement = unit.sql(
-        "SELECT row, steer_id, given, text, attachments, turn_timeout, request FROM steer WHERE session = ?1 \
-         ORDER BY row",
+        "SELECT row, steer_id, given, text, attachments, turn_timeout, request, trace_context FROM steer \
+         WHERE session = ?1 ORDER BY row",
     )?;
     let mut found = statement.query([edit.session.row.0])?;
     let mut steers = Vec::new();
@@ -349,6 +350,7 @@ fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
             attachments: rows::refs_of(&row.get::<_, String>(4)?)?,
             turn_timeout: Duration::from_micros(row.get::<_, i64>(5)?.unsigned_abs()),
             request: row.get(6)?,
+            trace_context: row.get(7)?,
         });
     }
     Ok(steers)
@@ -445,6 +447,7 @@ fn requeue_steers(
             attachments,
             turn_timeout,
             request,
+            trace_context,
         } = steer;
         unit.sql("DELETE FROM steer WHERE row = ?1")?
             .execute([row])?;
@@ -458,6 +461,7 @@ fn requeue_steers(
             turn_timeout,
             expire_time: None,
             request,
+            trace_context,
         };
         let made = new.turn(edit, turn.generation, now);
         let mut shown = made.clone();

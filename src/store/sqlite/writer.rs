@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{Refusal, ids::SessionRow},
     store::{Published, Publisher, StoreRules},
+    telemetry::metrics,
 };
 use rusqlite::{CachedStatement, Connection};
 use std::{
@@ -270,6 +271,7 @@ impl Thread {
 
     /// Runs the waiting jobs in one transaction. Jobs behind one that made the engine roll back stay waiting.
     fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) {
+        let began = Instant::now();
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             tracing::error!(%error, jobs = waiting.len(), "the store can't write");
             for job in waiting.drain(..) {
@@ -298,6 +300,12 @@ impl Thread {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
             self.abandon(ran);
             return;
+        }
+        let metrics = metrics::get();
+        metrics.commit_duration.record(began.elapsed());
+        metrics.batch_jobs.record(ran.len() as f64);
+        for turn in changes.published.iter().flat_map(|one| &one.ended) {
+            metrics::turn_ended(turn);
         }
         // Commit, then publish, then reply.
         if !changes.published.is_empty() {
