@@ -14,7 +14,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{first_start, keys::Keys, limits::Limits, scopes, secret_files},
+    auth::{first_start, keys::Keys, limits::Limits, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{
@@ -29,7 +29,7 @@ use crate::{
         channels::Channels,
         gateway::Gateway,
         layers::{self, Gate},
-        web,
+        methods, web,
     },
     listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     proto,
@@ -275,7 +275,7 @@ impl App {
         let gate = Gate {
             auth: Arc::new(auth),
             channels: channels.clone(),
-            methods: scopes::find,
+            methods: methods::served,
         };
         let router = web::layered(layers::layered(routes, gate), pages(&config)?);
         let url = listener.url();

@@ -1,4 +1,4 @@
-//! The auth room: who calls, and what every method asks for.
+//! The auth room: who calls.
 //!
 //! * `first_start`: the local user's key.
 //! * `key_text`: the text of an API key.
@@ -7,7 +7,7 @@
 //! * `tokens`, `key_set`: JSON Web Tokens of one issuer, and its keys.
 //! * `certificates`: client certificates that the listener has verified.
 //! * `limits`: how often one may fail, and call.
-//! * `scopes`: the one table from methods to scopes. What is not in it is not served.
+//! * `scopes`: what a method can ask of its caller.
 //!
 //! Whatever is wrong with a credential, its caller is told the same. Left out: what an identity may do with a session
 //! (`domain::access`), and when a call is looked at (`grpc::layers`).
