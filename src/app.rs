@@ -21,6 +21,7 @@ use crate::{
         access::Identity,
         ids::SessionKey,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        quotas::LiveQuotas,
         refusal::Refusal,
     },
     feed::{Feed, FeedOptions},
@@ -36,7 +37,7 @@ use crate::{
     session::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
-        registry::{Registry, RegistryOptions, RegistryTask},
+        registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, metrics, scrape},
@@ -107,6 +108,7 @@ pub struct App {
     access: Access,
     limits: Arc<Limits>,
     live: Arc<LiveConfig>,
+    quotas: LiveQuotas,
     facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
@@ -135,7 +137,9 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+        let rules = rules(&config, &drivers)?;
+        let quotas = rules.quotas.clone();
+        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
             start_time: clock::now(),
@@ -173,11 +177,7 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let options = RegistryOptions {
-            max_running_turns: config.max_running_turns,
-            max_awake_agents: config.max_awake_agents,
-        };
-        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas.clone());
         Ok(Self {
             config,
             telemetry,
@@ -192,6 +192,7 @@ impl App {
             access,
             limits,
             live,
+            quotas,
             facts,
             _lock: lock,
         })
@@ -225,6 +226,7 @@ impl App {
             access: Access { auth, key_set },
             limits,
             live,
+            quotas,
             facts,
             _lock,
         } = self;
@@ -269,6 +271,7 @@ impl App {
             limits,
             channels: channels.clone(),
             log_filter: telemetry.log_filter,
+            quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
@@ -612,9 +615,7 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
+        quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,

@@ -385,7 +385,10 @@ pub(crate) struct ResetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SessionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsVerb>,
     /// Only sessions of this agent
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) agent: String,
@@ -406,6 +409,46 @@ pub(crate) struct SessionsArgs {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsVerb {
+    /// Let another principal of your tenant use a session of yours.
+    Share(ShareArgs),
+    /// Take that back. Streams of theirs end.
+    Unshare(UnshareArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    /// What for
+    #[arg(long, value_enum)]
+    pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnshareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What a share gives.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Access {
+    /// Reading it and following its events
+    Read,
+    /// Using it too, but neither deleting nor sharing it
+    Write,
 }
 
 #[derive(Debug, Args)]

@@ -121,7 +121,7 @@ pub enum Refusal {
     /// `on_busy = REJECT`.
     #[error("the session is busy; wait for its turn to end, or use another on_busy")]
     SessionBusy {
-        /// The active turn; empty where turns only wait.
+        /// The active turn; where turns only wait, the one that is next.
         active_turn_id: String,
     },
     /// `expected_turn_id` is not the active turn.

@@ -591,7 +591,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 38);
+        assert_eq!(tested.len(), 39);
     }
 
     #[test]

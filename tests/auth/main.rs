@@ -9,6 +9,7 @@ mod connections;
 mod first_start;
 mod keys;
 mod limits;
+mod ownership;
 mod scopes;
 mod streams;
 mod tokens;
