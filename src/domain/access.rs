@@ -70,6 +70,15 @@ pub struct Identity {
     pub expire_time: Option<Time>,
 }
 
+/// What bearers of a certificate may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who they are.
+    pub principal: Principal,
+    /// What they may do.
+    pub scopes: Scopes,
+}
+
 /// What somebody may do with one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SessionAccess {
