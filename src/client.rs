@@ -8,11 +8,13 @@
 
 mod address;
 mod follow;
+mod logs;
 mod run;
 mod sessions;
 
 pub use address::{ClientTls, tls_problem};
 pub use follow::{Cut, Resync, Start, Update};
+pub use logs::{LogReader, LogUpdate};
 
 use crate::{
     domain::limits,

@@ -6,6 +6,7 @@ use quarterdeck::{
         access::Identity,
         event::{Event, Json, Role},
         ids::{SessionKey, SessionRow},
+        quotas::{LiveQuotas, Quota, Quotas},
         turn::{OnInterrupt, StopReason},
     },
     store::{
@@ -43,9 +44,15 @@ pub fn rules() -> StoreRules {
         agents: [(AGENT.to_owned(), echo)].into(),
         default_agent: AGENT.into(),
         primary_session: SessionKey::parse("main").expect("it follows the grammar"),
-        queue_limit_turns: 1_000_000,
-        queue_limit_bytes: 1 << 40,
-        max_sessions: 1_000_000_000,
+        quotas: LiveQuotas::new(Quotas {
+            queue_limit_turns: 1_000_000,
+            queue_limit_bytes: 1 << 40,
+            max_sessions: 1_000_000_000,
+            max_running_turns: 64,
+            max_awake_agents: 256,
+            principal: Quota::NONE,
+            tenant: Quota::NONE,
+        }),
         retention_events: 1_000_000_000,
         retention_age: Duration::from_secs(100_000_000),
         history_retention: None,
@@ -92,6 +99,7 @@ pub fn enqueue(key: SessionKey, text: &str) -> Enqueue {
         on_interrupt: None,
         turn_timeout: Duration::from_secs(3600),
         queue_ttl: None,
+        trace_context: String::new(),
     }
 }
 

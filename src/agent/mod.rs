@@ -77,6 +77,9 @@ pub struct OpenRequest {
     pub session_directory: PathBuf,
     /// Where this tenant's agent files live (settings, credentials).
     pub tenant_directory: PathBuf,
+    /// W3C `traceparent` of the turn that it is opened for: `TRACEPARENT` in the environment of a process that is started.
+    /// A process that lives over several turns keeps the first one's; each turn's own is in its [`TurnInput`].
+    pub trace_context: String,
 }
 
 /// One start of a turn.
@@ -96,6 +99,8 @@ pub struct TurnInput {
     pub memory_context: String,
     /// User messages of this generation that were committed before this one, steers included.
     pub user_messages_before: i64,
+    /// W3C `traceparent` of the turn.
+    pub trace_context: String,
 }
 
 /// What a session's actor tells its agent.

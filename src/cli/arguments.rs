@@ -74,6 +74,10 @@ pub(crate) enum Verb {
     Server(ClientArgs),
     /// Read or change the configuration of a running server. What is changed stays so over restarts.
     Config(ConfigKeysArgs),
+    /// Follow what the server says of itself: its log, and who changed what.
+    ///
+    /// Prints the newest records and then each new one, until interrupted. A server that restarts is waited for.
+    Logs(LogsArgs),
     /// List who is connected and listens.
     Channels(ChannelsArgs),
     /// Tell every listening client to read again what it keeps, and let agents begin afresh.
@@ -283,6 +287,50 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Records of before to begin with
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(0..=10_000))]
+    pub(crate) last: i32,
+    /// Least level
+    #[arg(long, value_enum, default_value = "info")]
+    pub(crate) level: Level,
+    /// Beginning of the part of the server, such as quarterdeck::session; `audit` is who changed what
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) target: String,
+    /// Only what is about this session
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) session: String,
+    /// Only what is about this principal
+    #[arg(
+        long,
+        value_name = "TENANT/SUBJECT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) principal: String,
+    /// End after the records of before
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// How grave a record is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Level {
+    /// Every step
+    Trace,
+    /// For those who look for a fault
+    Debug,
+    /// What happened
+    Info,
+    /// Something is not as it should be
+    Warn,
+    /// Someone should look
+    Error,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SteerArgs {
     /// The session
     pub(crate) session: String,
@@ -337,7 +385,10 @@ pub(crate) struct ResetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SessionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsVerb>,
     /// Only sessions of this agent
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) agent: String,
@@ -358,6 +409,46 @@ pub(crate) struct SessionsArgs {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsVerb {
+    /// Let another principal of your tenant use a session of yours.
+    Share(ShareArgs),
+    /// Take that back. Streams of theirs end.
+    Unshare(UnshareArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    /// What for
+    #[arg(long, value_enum)]
+    pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnshareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What a share gives.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Access {
+    /// Reading it and following its events
+    Read,
+    /// Using it too, but neither deleting nor sharing it
+    Write,
 }
 
 #[derive(Debug, Args)]

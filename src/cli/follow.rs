@@ -142,7 +142,7 @@ impl View {
     }
 }
 
-fn cut_text(cut: &Cut) -> String {
+pub(super) fn cut_text(cut: &Cut) -> String {
     match cut {
         Cut::Draining => "the server is stopping; waiting for it to come back".into(),
         Cut::Lost(why) => format!("the connection was lost ({why}); trying again"),

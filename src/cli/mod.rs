@@ -8,6 +8,7 @@ mod follow;
 mod key_file;
 mod keys;
 mod local;
+mod logs;
 mod output;
 mod render;
 mod send;
@@ -67,6 +68,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Logs(arguments) => wait(logs::logs(arguments)),
         Verb::Whoami(arguments) => wait(keys::whoami(arguments)),
         Verb::Keys(arguments) => match arguments.command {
             KeysVerb::Create(arguments) => wait(keys::create(arguments)),

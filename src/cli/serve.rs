@@ -7,9 +7,9 @@ use super::{
 };
 use quarterdeck::{
     app::{App, DataDirectoryLocked},
-    config::Exposed,
+    config::{Config, Exposed},
     listener::{ListenError, UnixError},
-    telemetry,
+    telemetry::{self, Telemetry, TelemetryOptions},
 };
 use std::{io, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,21 +20,32 @@ const EXIT_TERMINATE: i32 = 143;
 
 pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
-    telemetry::init(&config.log, config.log_format)
-        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let telemetry = telemetry::init(&TelemetryOptions {
+            log: &config.log,
+            format: config.log_format,
+            metrics: config.metrics_listen.is_some(),
+            otlp_endpoint: &config.otlp_endpoint,
+        })
+        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
         let signals = Signals::listen()?;
-        let app = App::build(config)
-            .await
-            .map_err(|error| not_started(&error))?;
-        app.run(announce, signals.shutdown())
-            .await
-            .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+        let ended = run(config, telemetry.clone(), signals).await;
+        telemetry.finish().await;
+        ended
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn run(config: Config, telemetry: Telemetry, signals: Signals) -> Result<(), Failure> {
+    let app = App::build(config, telemetry)
+        .await
+        .map_err(|error| not_started(&error))?;
+    app.run(announce, signals.shutdown())
+        .await
+        .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
 }
 
 fn announce(address: &str) {

@@ -1,11 +1,14 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{SECOND, Secrets, Setting};
+use super::{Origin, SECOND, Secrets, Setting};
 use crate::domain::{ids::SessionKey, limits};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
 pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
+
+/// Origins that may be listed; each call of a page is compared with all of them.
+const ORIGINS_MAX: usize = 64;
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -50,6 +53,22 @@ pub(super) fn log_filter(value: &str) -> Result<(), String> {
         .map_err(|error| format!("expected a level or directives, found `{value}`: {error}"))
 }
 
+pub(super) fn otlp_endpoint(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        Ok(())
+    } else if !cfg!(feature = "otlp") {
+        Err("this program was built without the feature otlp and sends no spans".into())
+    } else if value
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.scheme_str() == Some("http") && !value.contains('@'))
+    {
+        Ok(())
+    } else {
+        // Not repeated: it may hold a password.
+        Err("expected http://HOST:PORT, without a user".into())
+    }
+}
+
 pub(super) fn command(value: &[String]) -> Result<(), String> {
     match value.first() {
         Some(program) if !program.is_empty() => Ok(()),
@@ -92,6 +111,14 @@ pub(super) fn absolute(value: &[PathBuf]) -> Result<(), String> {
             path.display()
         )),
         None => Ok(()),
+    }
+}
+
+pub(super) fn origins(value: &[Origin]) -> Result<(), String> {
+    if value.len() <= ORIGINS_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {ORIGINS_MAX} origins"))
     }
 }
 

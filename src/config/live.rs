@@ -21,6 +21,14 @@ pub const UPDATABLE: &[&str] = &[
     "max_running_turns",
     "max_awake_agents",
     "max_sessions",
+    "principal_max_sessions",
+    "tenant_max_sessions",
+    "principal_max_queue_bytes",
+    "tenant_max_queue_bytes",
+    "principal_max_running_turns",
+    "tenant_max_running_turns",
+    "principal_max_awake_agents",
+    "tenant_max_awake_agents",
     "max_streams",
     "retention_events",
     "retention_age",
@@ -44,7 +52,11 @@ const SHOWN: &[&str] = &[
     "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
+    "reflection",
     "log_format",
+    "metrics_listen",
+    "metrics_anywhere",
+    "otlp_endpoint",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.

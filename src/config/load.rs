@@ -252,6 +252,18 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ));
         }
     }
+    if let Some(address) = config.metrics_listen
+        && !address.ip().to_canonical().is_loopback()
+        && !config.metrics_anywhere
+    {
+        problems.push((
+            "metrics_listen".to_owned(),
+            format!(
+                "{address} is reachable from other machines, and metrics are told to whoever asks; listen on \
+                 127.0.0.1, or keep strangers out by other means and set metrics_anywhere = true"
+            ),
+        ));
+    }
     if !config.agents.contains_key(&config.default_agent) {
         let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
         problems.push((

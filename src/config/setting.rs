@@ -268,6 +268,21 @@ impl Setting for Option<Duration> {
     }
 }
 
+impl Setting for Option<SocketAddr> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if *raw == Raw::Text("none".into()) {
+            return Ok(None);
+        }
+        SocketAddr::read(raw)
+            .map(Some)
+            .map_err(|problem| format!("{problem}; or none"))
+    }
+
+    fn write(&self) -> String {
+        self.map_or_else(|| quoted("none"), |address| address.write())
+    }
+}
+
 const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 impl Setting for Size {

@@ -37,6 +37,7 @@ use crate::{
         session::{Session, SessionFilter},
     },
     store::{Published, Publisher, Store},
+    telemetry::metrics::{self, Counted},
 };
 use relay::Lane;
 use std::{
@@ -95,6 +96,7 @@ pub(crate) struct Shared {
 pub struct StreamPermit {
     /// Where it counts.
     shared: Arc<Shared>,
+    _open: Counted,
 }
 
 /// Locks plain memory. A panic of another holder leaves it usable: each change is whole when the lock is given back.
@@ -193,6 +195,7 @@ impl Feed {
         match taken {
             Ok(_) => Ok(StreamPermit {
                 shared: self.shared.clone(),
+                _open: Counted::one(&metrics::get().streams_open),
             }),
             Err(taken) => Err(Refusal::TooManyStreams {
                 of: LimitOf::Server,
@@ -244,6 +247,8 @@ impl Publisher for Feed {
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
+        let events = published.iter().map(|one| one.events.len() as u64).sum();
+        metrics::get().events_published.increment(events);
         for one in &published {
             // The lock is given back before the tail is touched, or dropped: its drop takes the same lock.
             let tail = lock(&self.shared.tails)

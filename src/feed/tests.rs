@@ -89,6 +89,7 @@ fn turn(turn_id: Uuid, state: TurnState) -> Turn {
         turn_timeout: LONG,
         expire_time: None,
         cancel: None,
+        trace_context: String::new(),
     }
 }
 
@@ -200,7 +201,8 @@ impl Store for Log {
     async fn finish_delete(&self, _: Fence, _: Time) -> Result<Arc<Session>, Refusal> { unreachable!() }
     async fn purge_session(&self, _: Fence, _: Time) -> Result<(), Refusal> { unreachable!() }
     async fn recover(&self, _: Time) -> Result<Recovered, Refusal> { unreachable!() }
-    async fn runnable(&self, _: usize) -> Result<Vec<Arc<Session>>, Refusal> { unreachable!() }
+    async fn runnable(&self, _: Waiting) -> Result<Runnable, Refusal> { unreachable!() }
+    async fn postpone_delete(&self, _: Fence) -> Result<(), Refusal> { unreachable!() }
     async fn expire_queued(&self, _: Time) -> Result<u64, Refusal> { unreachable!() }
     async fn maintain(&self, _: Time) -> Result<bool, Refusal> { unreachable!() }
     async fn session(&self, _: &Arc<Identity>, _: &SessionKey) -> Result<Arc<Session>, Refusal> { unreachable!() }
@@ -210,6 +212,7 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
@@ -392,6 +395,7 @@ fn options() -> ReaderOptions {
         progress_interval: Duration::from_secs(15),
         coalesce: Duration::ZERO,
         turn: None,
+        viewer: Arc::new(Identity::unauthenticated()),
     }
 }
 

@@ -1,17 +1,23 @@
 //! The gRPC surface: one file per service, the table of errors, and what every call passes through.
 //!
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
-//! `codec.rs` bounds what a request becomes in memory; `handover.rs` lets a handler answer with frames that are encoded already.
+//! `codec.rs` bounds what a request becomes in memory; `channels.rs` knows every open call; `handover.rs` lets a handler
+//! answer with frames that are encoded already.
 
 pub mod admin;
+pub mod channels;
 pub mod codec;
 pub mod gateway;
 pub mod handover;
 pub mod layers;
+pub mod methods;
+pub mod observe;
 mod request_body;
 pub mod status;
+pub mod web;
 
 use crate::domain::access::Identity;
+use observe::CallFacts;
 use std::sync::Arc;
 
 /// Who calls, as the layers recognised it.
@@ -20,4 +26,12 @@ fn identity<R>(request: &tonic::Request<R>) -> Arc<Identity> {
     identity
         .cloned()
         .expect("the layers let no call pass without an identity")
+}
+
+/// What is known of the call besides, for what it leaves behind.
+fn facts<R>(request: &tonic::Request<R>) -> Arc<CallFacts> {
+    let facts = request.extensions().get::<Arc<CallFacts>>();
+    facts
+        .cloned()
+        .expect("the layers let no call of a known method pass without")
 }

@@ -10,6 +10,7 @@ use super::{
     tls::Tls,
     unix::{BoundSocket, SocketFile},
 };
+use crate::telemetry::metrics::{self, Counted};
 use std::{
     io,
     net::IpAddr,
@@ -88,6 +89,7 @@ pub(super) async fn accept(listening: Listening, max_connections: usize, recepti
         let (server, handle) = next.next().expect("there is at least one runtime");
         let server = server.clone();
         let connection = async move {
+            let _open = Counted::one(&metrics::get().connections_open);
             server.serve(accepted, terms).await;
             drop((slot, place));
         };

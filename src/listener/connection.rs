@@ -10,9 +10,10 @@ use super::{
     peer::Peer,
     socket::{Accepted, Socket, linger},
     tls::Certified,
+    unread,
 };
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -255,24 +256,27 @@ async fn answer(
     router: Router,
     facts: Arc<Facts>,
     calls: Arc<AtomicUsize>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response<Counted>, Infallible> {
     let call = Call::begin(calls);
     let hosts = facts.hosts.as_ref();
-    let response = if hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers())) {
+    let meant = hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers()));
+    let (mut request, unread) = unread::watch(request);
+    let mut response = if meant {
         request.extensions_mut().insert(facts.index);
         request.extensions_mut().insert(facts.peer.clone());
         router.oneshot(request).await?
     } else {
         tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);
-        misdirected(&request)
+        misdirected(request.headers())
     };
+    unread.announce(&mut response);
     Ok(response.map(|inner| Counted { inner, _call: call }))
 }
 
 /// The refusal of a request that names somebody else, in words that its client shows.
-fn misdirected(request: &Request<Incoming>) -> Response<Body> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
+fn misdirected(headers: &HeaderMap) -> Response<Body> {
+    let content_type = headers.get(header::CONTENT_TYPE);
     let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;

@@ -20,13 +20,17 @@ use crate::{
     },
     feed::Tail,
     store::{Ended, Fence, Started, TurnEnd, Write},
+    telemetry::{
+        metrics::{self, Counted},
+        trace::{self, TraceContext},
+    },
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, error_span, field::Empty, info, warn};
 use uuid::Uuid;
 
 /// Tries to open an agent for one turn.
@@ -98,6 +102,7 @@ impl Actor {
         else {
             return Ok(());
         };
+        let _awake = Counted::one(&metrics::get().agents_awake);
         let (fence, _) = workshop.store.claim(row).await.map_err(lost)?;
         let mut actor = Self {
             drain: workshop.drain.clone(),
@@ -175,9 +180,30 @@ impl Actor {
         }
     }
 
-    async fn turn(&mut self, started: Started) -> Result<(), Lost> {
+    /// Runs a turn as a span of its caller's trace.
+    async fn turn(&mut self, mut started: Started) -> Result<(), Lost> {
+        let Started { turn, session, .. } = &mut started;
+        // Errors carry it too, whatever is logged.
+        let span = error_span!(
+            "turn",
+            tenant = session.tenant,
+            session_key = %session.key,
+            turn_id = %turn.turn_id,
+            trace_id = Empty,
+        );
+        let parent = TraceContext::parse(&turn.trace_context);
+        let ours = parent.map_or_else(TraceContext::begin, TraceContext::child);
+        let context = trace::join(&span, parent, ours);
+        span.record("trace_id", context.trace_id_text());
+        turn.trace_context = context.to_string();
+        self.start(started).instrument(span).await
+    }
+
+    async fn start(&mut self, started: Started) -> Result<(), Lost> {
+        let _running = Counted::one(&metrics::get().turns_running);
+        metrics::turn_started(&started.turn);
         let turn_id = started.turn.turn_id;
-        info!(session = %started.session.key, turn = %turn_id, attempt = started.turn.attempt, "turn started");
+        info!(attempt = started.turn.attempt, "turn {turn_id} started");
         let deadline = tokio::time::Instant::now() + started.turn.turn_timeout;
         let ended = match self.open_agent(&started, deadline).await? {
             Opening::End(end) => self.end_turn(Vec::new(), end, String::new()).await?,
@@ -186,7 +212,7 @@ impl Actor {
                 Running::new(self, started, deadline).run().await?
             }
         };
-        info!(session = %ended.session.key, turn = %turn_id, state = ?ended.turn.state, "turn ended");
+        info!(state = ?ended.turn.state, "turn {turn_id} ended");
         let other_generation = self
             .opened
             .as_ref()
@@ -215,7 +241,8 @@ impl Actor {
             let why = format!("agent {} is not configured any more", session.agent);
             return Ok(unavailable(why));
         };
-        let request = match self.open_request(session).await {
+        let trace_context = started.turn.trace_context.clone();
+        let request = match self.open_request(session, trace_context).await {
             Ok(request) => request,
             Err(problem) => {
                 return Ok(unavailable(format!(
@@ -249,7 +276,7 @@ impl Actor {
                     }));
                 }
                 Err(problem) => {
-                    warn!(session = %session.key, agent = %session.agent, %problem, "the agent did not start");
+                    warn!(agent = %session.agent, %problem, "the agent did not start");
                     why = problem.to_string();
                 }
             }
@@ -257,7 +284,11 @@ impl Actor {
         Ok(unavailable(why))
     }
 
-    async fn open_request(&self, session: &Session) -> std::io::Result<OpenRequest> {
+    async fn open_request(
+        &self,
+        session: &Session,
+        trace_context: String,
+    ) -> std::io::Result<OpenRequest> {
         let directories = &self.workshop.directories;
         let working_directory = if session.cwd.is_empty() {
             directories.work(session.uid)
@@ -288,6 +319,7 @@ impl Actor {
             working_directory,
             session_directory,
             tenant_directory,
+            trace_context,
         })
     }
 
@@ -390,8 +422,12 @@ impl Actor {
             && problem.kind() != std::io::ErrorKind::NotFound
         {
             // The session stays DELETING until the next Delete or start finishes it.
-            error!(session = %session.key, %problem, "the session's files can't be removed");
-            return Ok(Used::DeleteFailed);
+            error!(tenant = session.tenant, session_key = %session.key, %problem, "the session's files can't be removed");
+            return match store.postpone_delete(self.fence).await {
+                Ok(()) => Ok(Used::Well),
+                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
+                Err(other) => Err(lost(other)),
+            };
         }
         match store.purge_session(self.fence, clock::now()).await {
             Ok(()) => Ok(Used::Well),

@@ -109,6 +109,7 @@ impl Drop for Connected {
             if disconnects.lock().contains_key(&turn_id) || disconnects.registry.draining() {
                 return;
             }
+            let tenant = identity.principal.tenant.clone();
             let abort = Abort {
                 caller: Caller {
                     identity,
@@ -124,7 +125,7 @@ impl Drop for Connected {
                 cause: Cause::Disconnected,
             };
             if let Err(problem) = disconnects.store.abort(abort).await {
-                warn!(%turn_id, %problem, "the turn of a gone caller was not aborted");
+                warn!(tenant, %turn_id, %problem, "the turn of a gone caller was not aborted");
             }
             disconnects.registry.nudge(session);
         });

@@ -89,6 +89,7 @@ impl<'a> Running<'a> {
             attachments,
             memory_context: String::new(),
             user_messages_before,
+            trace_context: turn.trace_context,
         });
         Self {
             actor,

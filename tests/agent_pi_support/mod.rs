@@ -68,6 +68,7 @@ impl Place {
             working_directory: make("work"),
             session_directory: make("session"),
             tenant_directory: make("tenant"),
+            trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };
         Self {
             driver: PiDriver::new(options, host()),
@@ -107,6 +108,7 @@ impl Session {
             attachments: vec![],
             memory_context: String::new(),
             user_messages_before: 0,
+            trace_context: String::new(),
         };
         self.send(AgentCommand::StartTurn(Box::new(input))).await;
     }

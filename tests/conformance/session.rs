@@ -54,6 +54,7 @@ impl Home {
             working_directory: at(format!("work {number}")),
             session_directory: at(format!("session {number}")),
             tenant_directory: at("tenant".into()),
+            trace_context: String::new(),
         }
     }
 }
@@ -118,6 +119,7 @@ impl Session {
             attachments: vec![],
             memory_context: String::new(),
             user_messages_before: self.user_messages,
+            trace_context: String::new(),
         };
         self.user_messages += 1;
         self.tell(AgentCommand::StartTurn(Box::new(input))).await;

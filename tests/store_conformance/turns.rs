@@ -23,6 +23,7 @@ pub async fn a_start_writes_the_turn_and_its_message<E: Engine>() {
     let (fence, started) = world.run("s").await;
     assert_eq!(started.turn.turn_id, id(&committed));
     assert_eq!((started.turn.attempt, started.user_messages_before), (1, 0));
+    assert_eq!(started.turn.trace_context, "trace of hi");
     assert_eq!(&started.attachments[0].data[..], b"content");
     assert_eq!(started.session.state, SessionState::Running);
     assert_eq!(started.session.active_turn, Some(id(&committed)));
@@ -275,6 +276,7 @@ pub async fn unapplied_steers_become_turns_ahead_of_all_but_interrupts<E: Engine
         (turn.state, turn.text.as_str()),
         (TurnState::Queued, "steer 1")
     );
+    assert_eq!(turn.trace_context, "trace of steer 1");
     world.done().await;
 }
 

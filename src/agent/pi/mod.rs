@@ -35,6 +35,7 @@ use std::{
     time::Duration,
 };
 use tokio::{fs, sync::mpsc};
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Thinking levels that pi knows. It takes any other word as `off` without a word.
@@ -185,6 +186,7 @@ impl PiDriver {
         let own = self.options.environment.iter();
         environment.extend(own.map(|(name, value)| (name.into(), value.into())));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
+        environment.push(("TRACEPARENT".into(), request.trace_context.clone().into()));
         Ok(ProcessSpec {
             program,
             arguments,
@@ -279,7 +281,14 @@ impl Driver for PiDriver {
             commands: command_receiver,
             events: event_sender,
         };
-        tokio::spawn(child.run(channels));
+        // What it logs is found with its session. It lives over many turns, so it is no part of one's trace.
+        let span = tracing::error_span!(
+            parent: None,
+            "agent",
+            tenant = request.tenant,
+            session_key = request.session_key,
+        );
+        tokio::spawn(child.run(channels).instrument(span));
         Ok(Agent { commands, events })
     }
 

@@ -3,9 +3,10 @@
 mod config;
 mod info;
 mod keys;
+mod logs;
 mod reload;
 
-use super::{identity, status::status};
+use super::{channels::Channels, identity, status::status};
 use crate::{
     agent::Capabilities,
     auth::keys::Keys,
@@ -15,10 +16,12 @@ use crate::{
     proto::{self, admin_service_server::AdminService},
     session::registry::Registry,
     store::Store,
+    telemetry::logs::Logs,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -26,6 +29,8 @@ use uuid::Uuid;
 pub struct Admin {
     /// API keys.
     pub keys: Arc<Keys>,
+    /// What is open.
+    pub channels: Arc<Channels>,
     /// How the server is set.
     pub live: Arc<LiveConfig>,
     /// One UpdateConfig at a time: what is checked is what is kept.
@@ -38,6 +43,10 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// What never changes while the server runs.
     pub facts: ServerFacts,
+    /// What the server said.
+    pub logs: Arc<Logs>,
+    /// Cancelled at the end of a drain: streams end.
+    pub ending: CancellationToken,
 }
 
 /// What never changes while the server runs.
@@ -107,8 +116,12 @@ impl AdminService for Admin {
         answer(self.update(request.into_inner()).await)
     }
 
-    async fn tail_logs(&self, _: Request<proto::TailLogsRequest>) -> Answer<Self::TailLogsStream> {
-        todo()
+    async fn tail_logs(
+        &self,
+        request: Request<proto::TailLogsRequest>,
+    ) -> Answer<Self::TailLogsStream> {
+        let identity = identity(&request);
+        answer(logs::tail(self, &identity, request.into_inner()))
     }
 
     async fn list_channels(

@@ -3,6 +3,7 @@
 use super::{Call, off_thread};
 use crate::{
     domain::{
+        access::Scope,
         limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
         refusal::Refusal,
         turn::Attachment,
@@ -94,6 +95,12 @@ impl Call<'_> {
         );
         fields.cwd(&format!("{prefix}cwd"), &request.cwd);
         let key = fields.finish(key)?;
+        // What the method's own scope does not cover.
+        match on_busy {
+            OnBusy::Enqueue | OnBusy::Reject => {}
+            OnBusy::Interrupt => self.identity.require(Scope::SessionAbort)?,
+            OnBusy::SteerOrEnqueue => self.identity.require(Scope::SessionSteer)?,
+        }
         let (cwd, cwd_refused) = self
             .resolve_cwd(&format!("{prefix}cwd"), &request.agent, &request.cwd)
             .await;
@@ -128,6 +135,7 @@ impl Call<'_> {
             on_interrupt,
             turn_timeout,
             queue_ttl,
+            trace_context: self.facts.trace.to_string(),
         };
         match on_busy {
             // A new turn is found by the registry without a nudge.
@@ -167,6 +175,7 @@ impl Call<'_> {
             attachments: hash_attachments(request.attachments).await?,
             expected_turn,
             turn_timeout: self.settings.load().turn_timeout,
+            trace_context: self.facts.trace.to_string(),
         };
         let store = self.store.clone();
         let committed = self

@@ -10,7 +10,9 @@ mod control;
 mod reads;
 mod streams;
 
-use super::{handover::Handed, identity, status::status};
+use super::{
+    channels::Channel, facts, handover::Handed, identity, observe::CallFacts, status::status,
+};
 use crate::{
     clock,
     domain::{
@@ -65,6 +67,7 @@ pub struct GatewaySettings {
 struct Call<'a> {
     gateway: &'a Gateway,
     identity: Arc<Identity>,
+    facts: Arc<CallFacts>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -107,6 +110,7 @@ impl Call<'_> {
     where
         R: prost::Message + Clone + 'static,
     {
+        self.facts.about(&key);
         let request = if request_id.is_empty() {
             None
         } else {
@@ -198,7 +202,17 @@ impl Gateway {
         Call {
             gateway: self,
             identity: identity(request),
+            facts: facts(request),
         }
+    }
+}
+
+/// Notes the session that a stream is about, for who looks at what is open. A wrong key is refused soon after.
+fn about<R>(request: &Request<R>, session_key: &str) {
+    if let Some(channel) = request.extensions().get::<Arc<Channel>>()
+        && let Ok(key) = SessionKey::parse(session_key)
+    {
+        channel.about(key.as_str());
     }
 }
 
@@ -225,6 +239,9 @@ impl GatewayService for Gateway {
     }
 
     async fn run(&self, request: Request<proto::RunRequest>) -> Answer<Self::RunStream> {
+        if let Some(enqueue) = &request.get_ref().enqueue {
+            about(&request, &enqueue.session_key);
+        }
         self.call(&request)
             .run(request.into_inner())
             .await
@@ -304,6 +321,7 @@ impl GatewayService for Gateway {
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
+        about(&request, &request.get_ref().session_key);
         self.call(&request)
             .subscribe(request.into_inner())
             .await

@@ -4,7 +4,7 @@ use super::{
     fault::{Answer, OpenError, internal},
     schema,
 };
-use crate::domain::Refusal;
+use crate::{domain::Refusal, telemetry::metrics};
 use rusqlite::Connection;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
+    time::Instant,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -68,10 +69,12 @@ impl Readers {
     {
         let (reply, answer) = oneshot::channel();
         let job: Read = Box::new(move |connection| {
+            let began = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| -> Answer<T> {
                 let transaction = connection.unchecked_transaction()?;
                 read(&transaction)
             }));
+            metrics::get().read_duration.record(began.elapsed());
             let answer = match outcome {
                 Ok(answer) => answer.map_err(super::fault::Fault::into_refusal),
                 Err(_) => Err(internal("a read panicked")),

@@ -35,7 +35,7 @@ pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.sta
     turn.output_tokens, turn.cache_read_tokens, turn.cache_write_tokens, turn.cost_micros, turn.model_calls, \
     turn.create_time, turn.start_time, turn.end_time, turn.source, turn.metadata, turn.attachments, \
     turn.on_interrupt, turn.turn_timeout, turn.expire_time, turn.cancel_cause, turn.cancel_mode, \
-    turn.cancel_kill_time, turn.text, turn.response_text";
+    turn.cancel_kill_time, turn.text, turn.response_text, turn.trace_context";
 
 /// Columns that [`event`] reads.
 pub(super) const EVENT: &str = "seq, epoch, kind, turn_id, item_id, body";
@@ -160,7 +160,8 @@ pub(super) fn shares_text(shares: &Shares) -> String {
     serde_json::to_string(&numbers).expect("a map of texts and numbers is JSON")
 }
 
-fn shares_of(text: &str) -> Answer<Shares> {
+/// Shares from their column.
+pub(super) fn shares_of(text: &str) -> Answer<Shares> {
     if text.is_empty() {
         return Ok(Shares::new());
     }
@@ -240,6 +241,7 @@ pub(super) fn turn(row: &Row<'_>, session_key: &SessionKey) -> Answer<Turn> {
         },
         text: c.take()?,
         response_text: c.take()?,
+        trace_context: c.take()?,
     })
 }
 

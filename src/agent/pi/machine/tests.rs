@@ -52,6 +52,7 @@ impl Replay {
             attachments: vec![],
             memory_context: String::new(),
             user_messages_before: 0,
+            trace_context: String::new(),
         });
         self.pump();
     }
@@ -775,6 +776,7 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
                 attachments: vec![],
                 memory_context: String::new(),
                 user_messages_before: 0,
+                trace_context: String::new(),
             });
         }
         machine.line(line, replay.now);

@@ -1,0 +1,181 @@
+//! Keeps credentials and control characters out of what is logged.
+//!
+//! Three nets: the name of a field, words that are shaped like credentials, and values behind names of credentials in
+//! running text. A secret of no known shape under a name that says nothing slips through: do not log it.
+
+use regex::{Captures, Regex};
+use std::{borrow::Cow, sync::LazyLock};
+
+/// What stands in place of a credential.
+pub const MASK: &str = "[redacted]";
+
+/// Words of a field's name that say that its value is a credential.
+const SECRET_WORDS: [&str; 10] = [
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "pepper",
+    "jwt",
+];
+
+/// Every shape in one expression, so that usual text is looked at once. The parts `head` and `tail` are kept.
+static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?x)",
+        // Our own keys, also cut ones.
+        r"\bqdk_[A-Za-z0-9_-]+",
+        // Headers whose whole value is a credential: to the end of the quotes, or of the line.
+        r#"|(?P<header>(?i:\b(?:proxy-)?authorization|\b(?:set-)?cookie)["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
+        // Schemes of such headers, wherever they stand.
+        r#"|(?P<scheme>(?i:\b(?:bearer|basic))\s+)[A-Za-z0-9._~+/=-]{4,}"#,
+        // Names of credentials with a value: `password=x`, `"api_key": "x"`, `client_secret: x`.
+        r#"|(?P<name>(?i:\b[a-z0-9_.-]{0,32}(?:password|passwd|passphrase|secret|token|api[_-]?key))["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}\])]+)"#,
+        // Passwords in addresses.
+        r"|(?P<address>\b[a-z][a-z0-9+.-]{1,15}://[^\s/:@]*:)[^\s/@]+(?P<host>@)",
+        // Tokens of three or more parts in base64url.
+        r"|\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}",
+        r"|\b[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}",
+        // Private keys in PEM.
+        r"|-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----(?s:.*?)(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\z)",
+    ))
+    .expect("a test compiles it")
+});
+
+/// Whether a field of this name holds a credential.
+pub fn is_secret_name(name: &str) -> bool {
+    let mut before = "";
+    for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let is = |wanted: &&str| word.eq_ignore_ascii_case(wanted);
+        let api_key = before.eq_ignore_ascii_case("api") && word.eq_ignore_ascii_case("key");
+        if SECRET_WORDS.iter().any(|wanted| is(&wanted)) || api_key {
+            return true;
+        }
+        before = word;
+    }
+    false
+}
+
+/// The text with every credential replaced.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    SHAPES.replace_all(text, |found: &Captures<'_>| {
+        let part = |name| found.name(name).map_or("", |part| part.as_str());
+        let head = ["header", "scheme", "name", "address"].map(part).concat();
+        format!("{head}{MASK}{}", part("host"))
+    })
+}
+
+/// The text without characters that steer a terminal, end a line, or turn the direction of writing.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_credential_is_replaced() {
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ";
+        let opaque = "AAAAAAAAAAAAAAAA.BBBBBBBBBBBBBBBB.CCCCCCCCCCCCCCCC";
+        for (text, wanted) in [
+            ("key qdk_abc_CANARY_1 used", "key [redacted] used"),
+            ("Bearer CANARY.x~y", "Bearer [redacted]"),
+            ("bearer   CANARY", "bearer   [redacted]"),
+            ("authorization: Basic CANARY==", "authorization: [redacted]"),
+            (
+                r#"{"authorization": "Bearer CANARY", "a": 1}"#,
+                r#"{"authorization": [redacted], "a": 1}"#,
+            ),
+            ("cookie: a=CANARY; b=CANARY", "cookie: [redacted]"),
+            ("password=CANARY next", "password=[redacted] next"),
+            (
+                r#""client_secret":"CANARY with blanks""#,
+                r#""client_secret":[redacted]"#,
+            ),
+            ("x-api-key: CANARY", "x-api-key: [redacted]"),
+            ("https://me:CANARY@host/x", "https://me:[redacted]@host/x"),
+            (
+                "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY----- rest",
+                "[redacted] rest",
+            ),
+            ("-----BEGIN EC PRIVATE KEY-----\nCANARY", "[redacted]"),
+        ] {
+            assert_eq!(redact(text), wanted, "{text:?}");
+        }
+        assert_eq!(redact(&format!("got {jwt}!")), "got [redacted]!");
+        assert_eq!(redact(&format!("got {opaque}")), "got [redacted]");
+        assert_eq!(redact("cut eyJhbGciOiJIUzI1NiJ9.eyJz"), "cut [redacted]");
+    }
+
+    #[test]
+    fn usual_text_stays_as_it_is() {
+        for text in [
+            "accepting calls address=127.0.0.1:7777",
+            "quarterdeck.v1.GatewayService/Enqueue refused",
+            "connection of [::1]:5 ended: stream error",
+            "0198f3a2-77aa-7cc3-9d3e-0f3a5b1c2d3e",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "/tmp/a.b.c/quarterdeck.toml",
+            "tokens: 12 in, 9 out",
+        ] {
+            assert!(
+                matches!(redact(text), Cow::Borrowed(_)),
+                "{text:?} became {:?}",
+                redact(text)
+            );
+        }
+    }
+
+    #[test]
+    fn names_of_fields_tell_credentials() {
+        for name in [
+            "authorization",
+            "Set-Cookie",
+            "db.password",
+            "api_key",
+            "refresh_token",
+            "client-secret",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in [
+            "credential",
+            "input_tokens",
+            "key_id",
+            "session_key",
+            "principal",
+            "secretary",
+        ] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_steers_a_terminal() {
+        assert_eq!(
+            escape("a\nb\x1b[31m\u{202e}c\u{9b}"),
+            "a\\nb\\u{1b}[31m\\u{202e}c\\u{9b}"
+        );
+        assert!(matches!(escape("grün ✓"), Cow::Borrowed(_)));
+    }
+}
