@@ -13,22 +13,30 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{Auth, Credentials, first_start, keys::Keys, secret_files},
+    auth::{Auth, Credentials, first_start, keys::Keys, scopes, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
-    domain::{access::Identity, ids::SessionKey, refusal::Refusal},
+    domain::{
+        access::Identity,
+        ids::SessionKey,
+        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        quotas::LiveQuotas,
+        refusal::Refusal,
+    },
     feed::{Feed, FeedOptions},
     grpc::{
         admin::{Admin, AgentFacts, ServerFacts},
+        channels::Channels,
         gateway::Gateway,
-        layers,
+        layers::{self, Gate},
+        web,
     },
     listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     proto,
     session::{
         disconnect::Disconnects,
         handle::{CwdRoots, Directories, Drain, Workshop},
-        registry::{Registry, RegistryOptions, RegistryTask},
+        registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, metrics, scrape},
@@ -52,6 +60,8 @@ use std::{
 };
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -95,6 +105,7 @@ pub struct App {
     keys: Arc<Keys>,
     auth: Arc<Auth>,
     live: Arc<LiveConfig>,
+    quotas: LiveQuotas,
     facts: ServerFacts,
     /// Held until the process ends.
     _lock: File,
@@ -123,7 +134,9 @@ impl App {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let store = SqliteStore::open(&config.data_dir, rules(&config, &drivers)?, feed.clone())
+        let rules = rules(&config, &drivers)?;
+        let quotas = rules.quotas.clone();
+        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
             start_time: clock::now(),
@@ -147,7 +160,7 @@ impl App {
             Auth::open()
         } else {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials { keys: keys.clone() })
+            Auth::Required(Credentials::new(keys.clone()))
         };
         recover(&store).await?;
         make_primary(&store, &config).await?;
@@ -163,11 +176,7 @@ impl App {
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
-        let options = RegistryOptions {
-            max_running_turns: config.max_running_turns,
-            max_awake_agents: config.max_awake_agents,
-        };
-        let registry_task = RegistryTask::new(registry.clone(), workshop, options);
+        let registry_task = RegistryTask::new(registry.clone(), workshop, quotas.clone());
         Ok(Self {
             config,
             telemetry,
@@ -181,6 +190,7 @@ impl App {
             keys,
             auth: Arc::new(auth),
             live,
+            quotas,
             facts,
             _lock: lock,
         })
@@ -213,6 +223,7 @@ impl App {
             keys,
             auth,
             live,
+            quotas,
             facts,
             _lock,
         } = self;
@@ -232,7 +243,12 @@ impl App {
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let channels = Arc::new(Channels::default());
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -241,6 +257,7 @@ impl App {
             registry: registry.clone(),
             facts,
             keys: keys.clone(),
+            channels: channels.clone(),
             logs: telemetry.logs,
             ending: ending.clone(),
         };
@@ -248,10 +265,16 @@ impl App {
             feed: feed.clone(),
             gateway: settings,
             log_filter: telemetry.log_filter,
+            quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         let routes = routes(gateway, admin, health_service, config.reflection)?;
-        let router = layers::layered(routes, auth);
+        let gate = Gate {
+            auth,
+            channels: channels.clone(),
+            methods: scopes::find,
+        };
+        let router = web::layered(layers::layered(routes, gate), pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
         let serving = listener.serve(move |_| router.clone());
@@ -263,7 +286,9 @@ impl App {
             .map(|(listener, handle)| serve_metrics(listener, handle, store.clone()));
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
-        let house = tokio::spawn(async move { house.keep_house().await });
+        let house = tokio::spawn(async move {
+            tokio::join!(house.keep_house(), channels.end_expired());
+        });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);
@@ -334,20 +359,54 @@ fn routes(
             // So that grpcurl shows the details of errors as text.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    // The bounds that count are those of `grpc::layers`, which know each method.
-    let service = GatewayServiceServer::new(gateway)
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
+    let gateway = Arc::new(gateway);
+    // `grpc::layers` bound messages as they come; these bound what a compressed one becomes.
+    let service = |limit| {
+        GatewayServiceServer::from_arc(gateway.clone())
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(usize::MAX)
+    };
+    let admin = AdminServiceServer::new(admin)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES);
     let mut routes = tonic::service::Routes::from(axum::Router::new())
-        .add_service(service)
-        .add_service(AdminServiceServer::new(admin))
+        .add_service(service(MESSAGE_MAX_BYTES))
+        .add_service(admin)
         .add_service(health);
     if reflection {
-        routes = routes
-            .add_service(descriptors().build_v1()?)
-            .add_service(descriptors().build_v1alpha()?);
+        let v1 = descriptors()
+            .build_v1()?
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let v1alpha = descriptors()
+            .build_v1alpha()?
+            .accept_compressed(Gzip)
+            .send_compressed(Gzip)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES);
+        routes = routes.add_service(v1).add_service(v1alpha);
     }
-    Ok(routes.into_axum_router())
+    let inputs = service(INPUT_MESSAGE_MAX_BYTES);
+    let inputs = inputs.map_request(|it: http::Request<axum::body::Body>| it.map(Body::new));
+    let routes = routes.into_axum_router();
+    Ok(layers::INPUTS.into_iter().fold(routes, |routes, path| {
+        routes.route_service(path, inputs.clone())
+    }))
+}
+
+/// The pages that may call.
+fn pages(config: &Config) -> anyhow::Result<web::Pages> {
+    if !config.grpc_web {
+        return Ok(web::Pages::None);
+    }
+    let listed = config
+        .grpc_web_origins
+        .iter()
+        .map(|origin| http::HeaderValue::from_str(origin.as_str()));
+    Ok(web::Pages::Of(listed.collect::<Result<_, _>>()?))
 }
 
 /// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
@@ -545,9 +604,7 @@ fn rules(
         agents: agents.collect(),
         default_agent: config.default_agent.clone(),
         primary_session: primary_key(config)?,
-        queue_limit_turns: i64::try_from(config.queue_limit_turns)?,
-        queue_limit_bytes: i64::try_from(config.queue_limit_bytes.0)?,
-        max_sessions: i64::try_from(config.max_sessions)?,
+        quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,

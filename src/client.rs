@@ -6,11 +6,13 @@
 //!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
 
+mod address;
 mod follow;
 mod logs;
 mod run;
 mod sessions;
 
+pub use address::{ClientTls, tls_problem};
 pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 
@@ -34,7 +36,7 @@ use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 use tonic_types::StatusExt;
 use uuid::Uuid;
@@ -53,8 +55,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// How to reach a server.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// `http://HOST:PORT`, or only `HOST:PORT`.
+    /// `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH` for a server's unix socket, or only `HOST:PORT`.
     pub address: String,
+    /// For `https://` addresses.
+    pub tls: ClientTls,
     /// The API key or other token that calls carry.
     pub key: Option<SecretString>,
     /// How long a call is repeated while the server is away.
@@ -75,7 +79,7 @@ type Service = InterceptedService<Channel, Bearer>;
 type Gateway = GatewayServiceClient<Service>;
 type Admin = AdminServiceClient<Service>;
 
-/// The address or the key can't be used.
+/// The address, the key or a TLS file can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadOptions(String);
@@ -187,25 +191,11 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self, BadOptions> {
         let ClientOptions {
             address,
+            tls,
             key,
             patience,
         } = options;
-        let address = if address.contains("://") {
-            address
-        } else {
-            format!("http://{address}")
-        };
-        let bad = |why: &str| BadOptions(format!("`{address}` can't be used as an address: {why}"));
-        if !address.starts_with("http://") {
-            return Err(bad("it must be http://HOST:PORT"));
-        }
-        let endpoint = Endpoint::from_shared(address.clone())
-            .map_err(|error| bad(&error.to_string()))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
+        let endpoint = address::endpoint(&address, &tls)?;
         let bearer = key.map(|key| bearer(&key)).transpose()?;
         let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
         let gateway = GatewayServiceClient::new(service.clone())
@@ -347,24 +337,5 @@ mod tests {
         assert!(backoff.next() <= BACKOFF.0);
         let longest = (0..20).map(|_| backoff.next()).max().expect("twenty");
         assert!(longest <= BACKOFF.1 && longest >= BACKOFF.1 / 2);
-    }
-
-    #[test]
-    fn addresses_are_plain_http() {
-        let client = |address: &str| {
-            Client::new(ClientOptions {
-                address: address.into(),
-                key: None,
-                patience: Duration::ZERO,
-            })
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime");
-        let _guard = runtime.enter();
-        assert!(client("127.0.0.1:1").is_ok());
-        assert!(client("http://[::1]:1").is_ok());
-        assert!(client("https://example.org").is_err());
-        assert!(client("http://not an address").is_err());
     }
 }

@@ -8,14 +8,16 @@ mod checks;
 mod exposure;
 pub mod live;
 mod load;
+mod origin;
 mod setting;
 
 pub use exposure::Exposed;
+pub use origin::Origin;
 pub use setting::{DriverKind, LogFormat, Raw, Secrets, Setting, Size, SocketPath, Threads};
 
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, host_names, log_filter, no_marks, otlp_endpoint,
+    absolute, at_least_a_second, command, host_names, log_filter, no_marks, origins, otlp_endpoint,
     session_key, short, within, zero_or,
 };
 use load::Loader;
@@ -137,6 +139,22 @@ settings! {
         max_awake_agents: usize = "256", within(1, 100_000);
         /// Sessions that may exist.
         max_sessions: u64 = "1000000", within(1, 1_000_000_000);
+        /// Sessions that one principal may own; 0 sets no bound.
+        principal_max_sessions: u64 = "100000", within(0, 1_000_000_000);
+        /// Sessions that the principals of one tenant may own together; 0 sets no bound.
+        tenant_max_sessions: u64 = "400000", within(0, 1_000_000_000);
+        /// Bytes of prompts and attachments that may wait in the sessions of one principal; 0 sets no bound.
+        principal_max_queue_bytes: Size = "256MiB", within(Size(0), Size(TIB));
+        /// Bytes of prompts and attachments that may wait in the sessions of one tenant; 0 sets no bound.
+        tenant_max_queue_bytes: Size = "1GiB", within(Size(0), Size(TIB));
+        /// Turns that may run at once in the sessions of one principal; 0 sets no bound but `max_running_turns`.
+        principal_max_running_turns: usize = "32", within(0, 100_000);
+        /// Turns that may run at once in the sessions of one tenant; 0 sets no bound but `max_running_turns`.
+        tenant_max_running_turns: usize = "128", within(0, 100_000);
+        /// Agents that may be awake at once in the sessions of one principal; 0 sets no bound but `max_awake_agents`.
+        principal_max_awake_agents: usize = "128", within(0, 100_000);
+        /// Agents that may be awake at once in the sessions of one tenant; 0 sets no bound but `max_awake_agents`.
+        tenant_max_awake_agents: usize = "512", within(0, 100_000);
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
         /// Connections that may be open at once; over the unix socket as many besides.
@@ -162,6 +180,10 @@ settings! {
         /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are
         /// authenticated all the same.
         insecure_behind_proxy: bool = "false";
+        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
+        grpc_web: bool = "false";
+        /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
+        grpc_web_origins: Vec<Origin> = "[]", origins;
         /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.
         /// Anything but loopback needs `metrics_anywhere`.
         metrics_listen: Option<SocketAddr> = "none";

@@ -9,7 +9,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use quarterdeck::{
-    auth::Auth,
     domain::{Refusal, limits},
     grpc::{
         handover::{self, Handed},
@@ -26,7 +25,6 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -208,7 +206,7 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
-        Self::start_with(|routes| layers::layered(routes, Arc::new(Auth::open()))).await
+        Self::start_with(|routes| layers::layered(routes, layers::Gate::open())).await
     }
 
     async fn start_with(layered: fn(axum::Router) -> axum::Router) -> Self {

@@ -1,158 +1,22 @@
 //! The listener through real sockets: what a slow, silent or hostile peer costs, and how everything ends.
 
-use axum::{Extension, Router, routing::get};
-use quarterdeck::listener::{Bounds, Listener, ListenerOptions, Peer, RuntimeIndex, Serving};
+mod listener_support;
+
+use listener_support::{
+    DATA, GET_HANG, GET_INDEX, GET_PEER, GOAWAY, HEADERS, PATIENCE, PING, PREFACE, RST_STREAM,
+    SHORT, ask, connect, connect_http2, frame, get_frame, kinds, serve, serve_with, until_closed,
+    until_goaway, until_settings, within,
+};
+use quarterdeck::listener::{Bounds, ListenerOptions};
 use std::{
-    io,
-    net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
     time::timeout,
 };
-
-/// A test that waits longer has hung.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A bound that a test waits for.
-const SHORT: Duration = Duration::from_millis(200);
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const GET_INDEX: &[u8] = b"GET /index HTTP/1.1\r\nhost: localhost\r\n\r\n";
-const GET_HANG: &[u8] = b"GET /hang HTTP/1.1\r\nhost: localhost\r\n\r\n";
-
-/// HTTP/2 frame types, RFC 9113 section 6.
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-
-/// A listener that is served, with what its routes do: `/index` tells where it runs, `/hang` waits for `release`.
-struct Served {
-    address: SocketAddr,
-    serving: Serving,
-    /// Told when a call hangs.
-    hanging: Arc<Notify>,
-    release: Arc<Notify>,
-}
-
-async fn serve(max_connections: usize, bounds: Bounds) -> Served {
-    let options = ListenerOptions {
-        max_connections,
-        serve_threads: 2,
-        ..ListenerOptions::default()
-    };
-    serve_with(options, bounds).await
-}
-
-async fn serve_with(options: ListenerOptions, bounds: Bounds) -> Served {
-    let listener = Listener::bind(options).await.unwrap().with_bounds(bounds);
-    let address = listener.local_addr();
-    let (hanging, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let told = (hanging.clone(), release.clone());
-    let index = async |Extension(index): Extension<RuntimeIndex>, peer: Extension<Arc<Peer>>| {
-        let thread = std::thread::current().name().unwrap_or("?").to_owned();
-        let address = peer.0.counted_address().unwrap();
-        format!("{} {thread} {address}\n", index.0)
-    };
-    let serving = listener.serve(move |_| {
-        let (hanging, release) = told.clone();
-        let hang = async move || {
-            hanging.notify_one();
-            release.notified().await;
-            "released\n"
-        };
-        Router::new()
-            .route("/index", get(index))
-            .route("/hang", get(hang))
-    });
-    Served {
-        address,
-        serving,
-        hanging,
-        release,
-    }
-}
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future).await.expect("the test hangs")
-}
-
-async fn connect(address: SocketAddr) -> TcpStream {
-    within(TcpStream::connect(address)).await.unwrap()
-}
-
-/// Sends a request and reads one answer of HTTP/1.1; fails where the peer closes first.
-async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<String> {
-    stream.write_all(request).await?;
-    let mut answer = Vec::new();
-    loop {
-        if within(stream.read_buf(&mut answer)).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let text = String::from_utf8_lossy(&answer);
-        if let Some((_, body)) = text.split_once("\r\n\r\n")
-            && body.ends_with('\n')
-        {
-            return Ok(body.to_owned());
-        }
-    }
-}
-
-/// Reads until the peer closes, cleanly or not.
-async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
-    let mut rest = Vec::new();
-    let _ = within(stream.read_to_end(&mut rest)).await;
-    rest
-}
-
-/// Reads the server's first frame, so the connection is served.
-async fn until_settings(stream: &mut TcpStream) {
-    let mut head = [0; 9];
-    within(stream.read_exact(&mut head)).await.unwrap();
-    assert_eq!(kinds(&head), [SETTINGS]);
-    let mut payload = vec![0; usize::from(head[2])];
-    within(stream.read_exact(&mut payload)).await.unwrap();
-}
-
-/// Reads until the server says that it takes no further calls.
-async fn until_goaway(stream: &mut TcpStream) {
-    let mut said = Vec::new();
-    while !kinds(&said).contains(&GOAWAY) {
-        let read = within(stream.read_buf(&mut said)).await.unwrap();
-        assert_ne!(read, 0, "cut without GOAWAY");
-    }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// The types of the frames in `bytes`.
-fn kinds(mut bytes: &[u8]) -> Vec<u8> {
-    let mut kinds = Vec::new();
-    while let [a, b, c, kind, rest @ ..] = bytes {
-        kinds.push(*kind);
-        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        bytes = rest.get(5 + length..).unwrap_or_default();
-    }
-    kinds
-}
-
-/// An HTTP/2 connection after preface and empty settings.
-async fn connect_http2(address: SocketAddr) -> TcpStream {
-    let mut stream = connect(address).await;
-    stream.write_all(PREFACE).await.unwrap();
-    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-    stream
-}
 
 #[tokio::test]
 async fn connections_are_dealt_to_the_runtimes_in_turn_and_stay_there() {
@@ -162,7 +26,7 @@ async fn connections_are_dealt_to_the_runtimes_in_turn_and_stay_there() {
         let mut stream = connect(served.address).await;
         for _ in 0..3 {
             let answer = ask(&mut stream, GET_INDEX).await.unwrap();
-            assert_eq!(answer, format!("{expected} serve-{expected} 127.0.0.1\n"));
+            assert_eq!(answer, format!("{expected} serve-{expected}\n"));
         }
     }
     // What is spawned on a runtime's handle runs on its thread, beside its connections.
@@ -340,4 +204,132 @@ async fn stop_cuts_what_is_left_at_the_end_of_the_grace_time() {
     assert!(until_closed(&mut open).await.is_empty());
     until_closed(&mut half).await;
     assert!(*dropped.lock().unwrap(), "a runtime outlived its listener");
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_connections_and_no_more() {
+    let options = ListenerOptions {
+        max_connections_per_address: 2,
+        ..ListenerOptions::default()
+    };
+    let served = serve_with(options, Bounds::default()).await;
+    let mut first = connect(served.address).await;
+    let mut second = connect(served.address).await;
+    assert!(ask(&mut first, GET_INDEX).await.is_ok());
+    assert!(ask(&mut second, GET_INDEX).await.is_ok());
+    let mut third = connect(served.address).await;
+    assert!(until_closed(&mut third).await.is_empty());
+    // The others are not touched, and a place that is given back can be had.
+    assert!(ask(&mut first, GET_INDEX).await.is_ok());
+    drop(second);
+    within(async {
+        while ask(&mut connect(served.address).await, GET_INDEX)
+            .await
+            .is_err()
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    within(served.serving.stop(SHORT)).await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_told_to_go_and_its_call_ends_in_peace() {
+    let bounds = Bounds {
+        age: Some(SHORT),
+        age_grace: Some(PATIENCE),
+        ..Bounds::default()
+    };
+    let served = serve(100, bounds).await;
+    let mut stream = connect_http2(served.address).await;
+    stream
+        .write_all(&get_frame(1, "localhost", "/hang"))
+        .await
+        .unwrap();
+    within(served.hanging.notified()).await;
+    let mut said = until_goaway(&mut stream).await;
+    assert!(!kinds(&said).contains(&DATA));
+    served.release.notify_one();
+    while !kinds(&said).contains(&DATA) {
+        let read = within(stream.read_buf(&mut said)).await.unwrap();
+        assert_ne!(read, 0, "cut within a call");
+    }
+    // Who is told to go finds the door open.
+    assert!(
+        ask(&mut connect(served.address).await, GET_INDEX)
+            .await
+            .is_ok()
+    );
+    within(served.serving.stop(SHORT)).await;
+}
+
+#[tokio::test]
+async fn what_does_not_end_on_an_old_connection_is_cut_after_the_grace() {
+    let bounds = Bounds {
+        age: Some(SHORT),
+        age_grace: Some(SHORT),
+        ..Bounds::default()
+    };
+    let served = serve(100, bounds).await;
+    for http2 in [true, false] {
+        let mut stream = if http2 {
+            let mut stream = connect_http2(served.address).await;
+            stream
+                .write_all(&get_frame(1, "localhost", "/hang"))
+                .await
+                .unwrap();
+            stream
+        } else {
+            let mut stream = connect(served.address).await;
+            stream.write_all(GET_HANG).await.unwrap();
+            stream
+        };
+        within(served.hanging.notified()).await;
+        let start = Instant::now();
+        let said = until_closed(&mut stream).await;
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+        assert_eq!(kinds(&said).contains(&GOAWAY), http2);
+    }
+    within(served.serving.stop(SHORT)).await;
+}
+
+/// DNS rebinding: a page whose name was made to point here says that name.
+#[tokio::test]
+async fn a_request_that_names_another_host_reaches_nothing() {
+    let served = serve(100, Bounds::default()).await;
+    for host in [
+        "evil.test",
+        "evil.test:7777",
+        "localhost@evil.test",
+        "192.0.2.1",
+    ] {
+        let request = format!("GET /hang HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let mut stream = connect(served.address).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = String::from_utf8(until_closed(&mut stream).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 421 "), "{host}: {answer}");
+        assert!(answer.contains("allowed_hosts"), "{answer}");
+
+        let mut stream = connect_http2(served.address).await;
+        stream
+            .write_all(&get_frame(1, host, "/hang"))
+            .await
+            .unwrap();
+        let mut said = Vec::new();
+        while !kinds(&said).contains(&HEADERS) {
+            assert_ne!(within(stream.read_buf(&mut said)).await.unwrap(), 0);
+        }
+    }
+    // None of them got as far as to hang.
+    let hanging = timeout(SHORT, served.hanging.notified()).await;
+    assert!(hanging.is_err(), "a foreign name was answered");
+    let answer = ask(&mut connect(served.address).await, GET_PEER)
+        .await
+        .unwrap();
+    assert!(
+        answer.starts_with("Some(127.0.0.1) private false []"),
+        "{answer}"
+    );
+    within(served.serving.stop(SHORT)).await;
 }

@@ -11,6 +11,8 @@ mod admission;
 mod control;
 #[path = "store_conformance/model.rs"]
 mod model;
+#[path = "store_conformance/ownership.rs"]
+mod ownership;
 #[path = "store_conformance/reads.rs"]
 mod reads;
 #[path = "store_conformance/recovery.rs"]
@@ -106,6 +108,17 @@ stories! {
         attachments_are_stored_once,
         what_waits_is_found_oldest_first,
         tenants_see_nothing_of_each_other;
+    ownership:
+        a_stranger_can_not_tell_a_session_from_none,
+        a_key_of_somebody_else_can_not_be_taken,
+        a_share_gives_what_it_says,
+        a_withdrawn_caller_gets_no_repeat,
+        lists_show_what_is_ones_own_or_shared,
+        interrupts_of_a_reader_change_nothing,
+        what_its_sender_may_not_send_any_more_never_starts,
+        principals_and_tenants_are_bounded,
+        starts_go_round_over_tenants_and_principals,
+        a_delete_that_fails_stands_in_nobodys_way;
     model:
         any_order_of_commands_keeps_every_promise;
 }

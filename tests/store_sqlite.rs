@@ -6,7 +6,8 @@ mod harness;
 
 use harness::{Engine as _, Recorder, World, rules};
 use quarterdeck::store::{
-    OnBusy, Store as _,
+    OnBusy, Store as _, Waiting,
+    round::Round,
     sqlite::{OpenError, SqliteStore, backup, check::check, restore},
 };
 use rusqlite::Connection;
@@ -26,6 +27,9 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     let store = open(directory.path());
     let id = store.store_id();
     store.close().await;
+    let version: i64 = raw(directory.path())
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
     raw(directory.path())
         .pragma_update(None, "user_version", 99)
         .unwrap();
@@ -35,7 +39,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     };
     assert!(error.to_string().contains("newer version"));
     raw(directory.path())
-        .pragma_update(None, "user_version", 1)
+        .pragma_update(None, "user_version", version)
         .unwrap();
     let store = open(directory.path());
     assert_eq!(store.store_id(), id, "the id never changes");
@@ -121,7 +125,7 @@ async fn the_checker_finds_planted_bugs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_of_one_batch_do_not_disturb_each_other() {
     let world = Arc::new(World::<harness::Sqlite>::with(|rules| {
-        rules.queue_limit_turns = 8;
+        rules.quotas.change(|quotas| quotas.queue_limit_turns = 8);
     }));
     let mut callers = Vec::new();
     for number in 0..64 {
@@ -165,7 +169,13 @@ async fn a_store_with_many_sessions_opens_without_a_scan() {
     let store = open(directory.path());
     let now = quarterdeck::domain::Time(1);
     store.recover(now).await.unwrap();
-    assert!(store.runnable(100).await.unwrap().is_empty());
+    let ask = Waiting {
+        limit: 100,
+        round: Round::default(),
+        quotas: rules().quotas.get(),
+        deletes_only: false,
+    };
+    assert!(store.runnable(ask).await.unwrap().sessions.is_empty());
     let taken = begin.elapsed();
     // Measured: a few milliseconds. A scan of all rows takes ten times the bound.
     assert!(taken.as_millis() < 100, "{taken:?}");

@@ -187,6 +187,10 @@ impl Contestants {
             &[
                 ("QUARTERDECK_MAX_RUNNING_TURNS", "2000"),
                 ("QUARTERDECK_MAX_AWAKE_AGENTS", "2000"),
+                ("QUARTERDECK_PRINCIPAL_MAX_RUNNING_TURNS", "0"),
+                ("QUARTERDECK_PRINCIPAL_MAX_AWAKE_AGENTS", "0"),
+                ("QUARTERDECK_TENANT_MAX_RUNNING_TURNS", "0"),
+                ("QUARTERDECK_TENANT_MAX_AWAKE_AGENTS", "0"),
                 ("QUARTERDECK_QUEUE_LIMIT_TURNS", "10000"),
             ],
         );

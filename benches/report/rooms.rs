@@ -78,10 +78,7 @@ pub async fn serve(data: &Path) {
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(GatewayServiceServer::new(gateway));
-    let router = layers::layered(
-        routes.into_axum_router(),
-        Arc::new(quarterdeck::auth::Auth::open()),
-    );
+    let router = layers::layered(routes.into_axum_router(), layers::Gate::open());
     let address = listener.local_addr();
     let serving = listener.serve(move |_| router.clone());
     for (index, handle) in serving.runtimes().iter().enumerate() {

@@ -3,6 +3,7 @@
 
 use crate::{
     config::{Config, live::Current},
+    domain::quotas::{LiveQuotas, Quota, Quotas},
     feed::Feed,
     grpc::gateway::GatewaySettings,
     telemetry::LogFilter,
@@ -19,6 +20,8 @@ pub(super) struct Rooms {
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
     /// What is logged.
     pub(super) log_filter: LogFilter,
+    /// How much may be used.
+    pub(super) quotas: LiveQuotas,
 }
 
 // === impl Rooms ===
@@ -40,10 +43,41 @@ impl Rooms {
             feed,
             gateway,
             log_filter,
+            quotas,
         } = self;
         log_filter.set(&config.log);
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
+        quotas.set(quotas_of(config));
+    }
+}
+
+/// How much may be used.
+pub(super) fn quotas_of(config: &Config) -> Quotas {
+    // Where no bound is set, 0 is.
+    let count = |limit: u64| match limit {
+        0 => i64::MAX,
+        limit => i64::try_from(limit).unwrap_or(i64::MAX),
+    };
+    let width = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    Quotas {
+        queue_limit_turns: i64::try_from(config.queue_limit_turns).unwrap_or(i64::MAX),
+        queue_limit_bytes: count(config.queue_limit_bytes.0),
+        max_sessions: count(config.max_sessions),
+        max_running_turns: config.max_running_turns,
+        max_awake_agents: config.max_awake_agents,
+        principal: Quota {
+            max_sessions: count(config.principal_max_sessions),
+            max_queue_bytes: count(config.principal_max_queue_bytes.0),
+            max_running_turns: width(config.principal_max_running_turns),
+            max_awake_agents: width(config.principal_max_awake_agents),
+        },
+        tenant: Quota {
+            max_sessions: count(config.tenant_max_sessions),
+            max_queue_bytes: count(config.tenant_max_queue_bytes.0),
+            max_running_turns: width(config.tenant_max_running_turns),
+            max_awake_agents: width(config.tenant_max_awake_agents),
+        },
     }
 }
 

@@ -15,7 +15,13 @@ pub mod keys;
 pub mod scopes;
 pub mod secret_files;
 
-use crate::domain::{Refusal, access::Identity};
+use crate::{
+    domain::{
+        Refusal,
+        access::{Credential, Identity},
+    },
+    listener::Peer,
+};
 use http::{HeaderMap, header};
 use keys::Keys;
 use std::sync::Arc;
@@ -34,7 +40,10 @@ pub enum Auth {
 /// What callers are recognised by.
 pub struct Credentials {
     /// API keys.
-    pub keys: Arc<Keys>,
+    keys: Arc<Keys>,
+    /// Whoever calls over the unix socket as the user of this process, and brings no credential.
+    local: Arc<Identity>,
+    local_uid: u32,
 }
 
 // === impl Auth ===
@@ -49,21 +58,56 @@ impl Auth {
     ///
     /// # Errors
     /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`.
-    pub fn recognise(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
-        let Credentials { keys } = match self {
-            Self::Open(everyone) => return Ok(everyone.clone()),
-            Self::Required(credentials) => credentials,
-        };
-        let credential = bearer(headers)?.ok_or(Refusal::CredentialsMissing)?;
-        keys.recognise(credential)
-            .ok_or(Refusal::CredentialsInvalid)
+    pub fn recognise(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        match self {
+            Self::Open(everyone) => Ok(everyone.clone()),
+            Self::Required(credentials) => credentials.recognise(headers, peer),
+        }
     }
 
     /// Whether the credential of a recognised caller is still taken.
     pub fn is_valid(&self, identity: &Identity) -> bool {
         match self {
             Self::Open(_) => true,
-            Self::Required(Credentials { keys }) => keys.is_valid(identity),
+            Self::Required(credentials) => credentials.keys.is_valid(identity),
+        }
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// Credentials of a server that runs as this process's user.
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self {
+            keys,
+            local: Arc::new(Identity {
+                credential: Credential::LocalUser,
+                ..Identity::unauthenticated()
+            }),
+            local_uid: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// What a caller says of itself counts before what its connection proves: who brings a key wants its scopes.
+    fn recognise(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        if let Some(credential) = bearer(headers)? {
+            return self
+                .keys
+                .recognise(credential)
+                .ok_or(Refusal::CredentialsInvalid);
+        }
+        match peer {
+            Some(Peer::Unix { uid, .. }) if *uid == self.local_uid => Ok(self.local.clone()),
+            Some(Peer::Unix { .. } | Peer::Tcp { .. }) | None => Err(Refusal::CredentialsMissing),
         }
     }
 }

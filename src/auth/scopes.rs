@@ -88,16 +88,16 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ),
 ];
 
-static BY_PATH: LazyLock<HashMap<String, Needs>> = LazyLock::new(|| {
+static BY_PATH: LazyLock<HashMap<String, (&'static str, Needs)>> = LazyLock::new(|| {
     let rows = TABLE.iter().flat_map(|(service, methods)| {
-        let row = move |(method, needs): &(&str, Needs)| (format!("/{service}/{method}"), *needs);
+        let row = move |row: &(&'static str, Needs)| (format!("/{service}/{}", row.0), *row);
         methods.iter().map(row)
     });
     rows.collect()
 });
 
-/// What the method of a path asks for; `None` for one that is not served.
-pub fn needs(path: &str) -> Option<Needs> {
+/// The method of a path and what it asks for; `None` for one that is not served.
+pub fn find(path: &str) -> Option<(&'static str, Needs)> {
     BY_PATH.get(path).copied()
 }
 

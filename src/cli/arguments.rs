@@ -8,7 +8,7 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
 use quarterdeck::{
-    client::{Client, ClientOptions, DEFAULT_ADDRESS},
+    client::{Client, ClientOptions, ClientTls, DEFAULT_ADDRESS},
     config::{Config, KEYS, Sources},
     proto::{self, OnBusy, OnInterrupt},
 };
@@ -131,7 +131,7 @@ struct KeyFlags(Vec<(String, String)>);
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArgs {
-    /// Address of the server
+    /// Address of the server: http://HOST:PORT, https://HOST:PORT, or unix:PATH for its unix socket
     #[arg(long, env = "QUARTERDECK_ADDR", default_value = DEFAULT_ADDRESS, value_name = "URL")]
     pub(crate) addr: String,
     /// API key, or another token that the server takes
@@ -145,6 +145,25 @@ pub(crate) struct ClientArgs {
         conflicts_with = "key"
     )]
     key_file: Option<PathBuf>,
+    /// CA that the certificate of an https:// server is checked against, a PEM file [default: those of this machine]
+    #[arg(long, env = "QUARTERDECK_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Our own certificate, for an https:// server that asks for one, a PEM file
+    #[arg(
+        long,
+        env = "QUARTERDECK_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file
+    #[arg(
+        long,
+        env = "QUARTERDECK_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "cert"
+    )]
+    client_key: Option<PathBuf>,
     /// Print one JSON object a line, for scripts
     #[arg(long)]
     pub(crate) json: bool,
@@ -366,7 +385,10 @@ pub(crate) struct ResetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SessionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsVerb>,
     /// Only sessions of this agent
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) agent: String,
@@ -387,6 +409,46 @@ pub(crate) struct SessionsArgs {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsVerb {
+    /// Let another principal of your tenant use a session of yours.
+    Share(ShareArgs),
+    /// Take that back. Streams of theirs end.
+    Unshare(UnshareArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    /// What for
+    #[arg(long, value_enum)]
+    pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnshareArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Who, `tenant/subject` or the subject alone
+    pub(crate) principal: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What a share gives.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Access {
+    /// Reading it and following its events
+    Read,
+    /// Using it too, but neither deleting nor sharing it
+    Write,
 }
 
 #[derive(Debug, Args)]
@@ -608,6 +670,11 @@ impl ClientArgs {
         Ok(Client::new(ClientOptions {
             address: self.addr.clone(),
             key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
+            tls: ClientTls {
+                ca: self.ca.clone(),
+                certificate: self.cert.clone(),
+                key: self.client_key.clone(),
+            },
             patience: PATIENCE,
         })?)
     }

@@ -1,7 +1,7 @@
 //! Why a command failed: one line that says what to do, and an exit code of sysexits.
 
 use quarterdeck::{
-    client::{BadOptions, connection_lost, reason},
+    client::{BadOptions, connection_lost, reason, tls_problem},
     config::ConfigErrors,
     proto::{Turn, TurnState},
 };
@@ -56,6 +56,9 @@ impl Failure {
 
     /// A failed call to the server at that address.
     pub(crate) fn call(address: &str, status: &Status) -> Self {
+        if let Some(problem) = tls_problem(status) {
+            return Self::new(UNAVAILABLE, format!("can't talk to {address}: {problem}"));
+        }
         if connection_lost(status) {
             return Self::new(
                 UNAVAILABLE,

@@ -1,7 +1,10 @@
 //! `sessions`, `history`, `queue`: what there is.
 
 use super::{
-    arguments::{ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, interrupted},
+    arguments::{
+        Access, ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, SessionsVerb, ShareArgs,
+        UnshareArgs, interrupted,
+    },
     failure::Failure,
     output,
     render::{Look, Renderer},
@@ -23,6 +26,7 @@ const PREVIEW_CHARS: usize = 60;
 
 pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failure> {
     let SessionsArgs {
+        command,
         agent,
         labels,
         states,
@@ -31,6 +35,20 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
         watch,
         client: client_arguments,
     } = arguments;
+    match command {
+        None => {}
+        Some(SessionsVerb::Share(ShareArgs {
+            session,
+            principal,
+            access,
+            client,
+        })) => return share(session, &principal, Some(access), &client).await,
+        Some(SessionsVerb::Unshare(UnshareArgs {
+            session,
+            principal,
+            client,
+        })) => return share(session, &principal, None, &client).await,
+    }
     let filter = SessionFilter {
         labels: labels.into_iter().collect(),
         agent,
@@ -84,6 +102,55 @@ async fn watch_sessions(
             None => return Ok(ExitCode::SUCCESS),
         }
     }
+}
+
+/// Sets what a principal may do with a session; `None` takes it back.
+async fn share(
+    session_key: String,
+    principal: &str,
+    access: Option<Access>,
+    arguments: &ClientArgs,
+) -> Result<ExitCode, Failure> {
+    let client = arguments.client()?;
+    let failed = |status| Failure::call(&arguments.addr, &status);
+    let request = proto::GetSessionRequest {
+        session_key: session_key.clone(),
+        min_seq: 0,
+    };
+    let session = client.get_session(request).await.map_err(failed)?.session;
+    let session = session.unwrap_or_default();
+    let principal = match (principal.contains('/'), session.owner.split_once('/')) {
+        (false, Some((tenant, _))) => format!("{tenant}/{principal}"),
+        _ => principal.to_owned(),
+    };
+    let mut shares = session.shares;
+    shares.retain(|share| share.principal != principal);
+    if let Some(access) = access {
+        let access = match access {
+            Access::Read => proto::ShareAccess::Read,
+            Access::Write => proto::ShareAccess::Write,
+        };
+        shares.push(proto::SessionShare {
+            principal,
+            access: access.into(),
+        });
+    }
+    let request = proto::UpdateSessionRequest {
+        session_key,
+        session: Some(SessionSnapshot {
+            shares,
+            ..SessionSnapshot::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["shares".into()],
+        }),
+        ..proto::UpdateSessionRequest::default()
+    };
+    let response = client.update_session(request).await.map_err(failed)?;
+    if let Some(session) = response.session {
+        print_session(&session, arguments.json)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {

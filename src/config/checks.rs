@@ -1,11 +1,14 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{SECOND, Secrets, Setting};
+use super::{Origin, SECOND, Secrets, Setting};
 use crate::domain::{ids::SessionKey, limits};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
 pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
+
+/// Origins that may be listed; each call of a page is compared with all of them.
+const ORIGINS_MAX: usize = 64;
 
 pub(super) fn within<T: Setting + PartialOrd>(min: T, max: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
@@ -108,6 +111,14 @@ pub(super) fn absolute(value: &[PathBuf]) -> Result<(), String> {
             path.display()
         )),
         None => Ok(()),
+    }
+}
+
+pub(super) fn origins(value: &[Origin]) -> Result<(), String> {
+    if value.len() <= ORIGINS_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {ORIGINS_MAX} origins"))
     }
 }
 

@@ -213,13 +213,18 @@ impl Identity {
     /// What it may do with a session; `None` means that the session does not exist for it. The scopes of the call count
     /// besides.
     pub fn access(&self, session: &Session) -> Option<SessionAccess> {
-        let Principal { tenant, subject } = &self.principal;
-        if *tenant != session.tenant {
+        self.access_of(&session.tenant, &session.owner, &session.shares)
+    }
+
+    /// What it may do with a session of that tenant and owner, shared so.
+    pub fn access_of(&self, tenant: &str, owner: &str, shares: &Shares) -> Option<SessionAccess> {
+        let subject = &self.principal.subject;
+        if self.principal.tenant != tenant {
             None
-        } else if *subject == session.owner || self.scopes.contains(Scope::TenantSessions) {
+        } else if subject == owner || self.scopes.contains(Scope::TenantSessions) {
             Some(SessionAccess::Own)
         } else {
-            session.shares.get(subject).copied()
+            shares.get(subject).copied()
         }
     }
 }

@@ -31,6 +31,8 @@ pub const DISPLAY_NAME_MAX_BYTES: usize = 256;
 pub const NAME_MAX_BYTES: usize = 128;
 /// Longest `cwd`, in bytes.
 pub const CWD_MAX_BYTES: usize = 4096;
+/// Principals that a session may be shared with.
+pub const SHARES_MAX: usize = 64;
 /// Entries of labels and of metadata.
 pub const MAP_MAX_ENTRIES: usize = 32;
 /// Longest key of labels and metadata, in bytes.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod quotas;
 pub mod refusal;
 pub mod session;
 pub mod turn;

@@ -121,7 +121,7 @@ pub enum Refusal {
     /// `on_busy = REJECT`.
     #[error("the session is busy; wait for its turn to end, or use another on_busy")]
     SessionBusy {
-        /// The active turn; empty where turns only wait.
+        /// The active turn; where turns only wait, the one that is next.
         active_turn_id: String,
     },
     /// `expected_turn_id` is not the active turn.
@@ -248,6 +248,14 @@ pub enum Refusal {
     /// No such method.
     #[error("this server has no such method; `grpcurl -plaintext ADDR list` shows what it has")]
     MethodUnknown,
+    /// The request is compressed in a way that is not served.
+    #[error(
+        "this server reads messages compressed with gzip, or not at all; this one came as `{name}`"
+    )]
+    CompressionUnknown {
+        /// What `grpc-encoding` said.
+        name: String,
+    },
     /// A bug. The cause is logged once, under the id.
     #[error("internal error {id}")]
     Internal {
@@ -320,6 +328,7 @@ impl Refusal {
             Self::Resync => "RESYNC",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::MethodUnknown => "METHOD_UNKNOWN",
+            Self::CompressionUnknown { .. } => "COMPRESSION_UNKNOWN",
             Self::Internal { .. } => "INTERNAL",
         }
     }
@@ -364,6 +373,7 @@ impl Refusal {
             | Self::MessageTooLarge { .. }
             | Self::DeadlineExceeded
             | Self::MethodUnknown
+            | Self::CompressionUnknown { .. }
             | Self::Internal { .. } => None,
         }
     }

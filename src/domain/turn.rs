@@ -88,6 +88,8 @@ pub enum Cause {
     QueueCleared,
     /// RemoveQueued.
     Removed,
+    /// Its sender may not use the session any more, or the sender's API key was revoked.
+    PermissionRevoked,
 }
 
 /// How to stop a turn. Ordered: a stop is only ever raised.
@@ -265,7 +267,7 @@ impl StopReason {
 // === impl Cause ===
 
 impl Cause {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::AgentError,
         Self::AgentExited,
         Self::AgentUnavailable,
@@ -282,6 +284,7 @@ impl Cause {
         Self::QueueTtl,
         Self::QueueCleared,
         Self::Removed,
+        Self::PermissionRevoked,
     ];
 
     /// `error.reason` of the contract.
@@ -303,6 +306,7 @@ impl Cause {
             Self::QueueTtl => "QUEUE_TTL",
             Self::QueueCleared => "QUEUE_CLEARED",
             Self::Removed => "REMOVED",
+            Self::PermissionRevoked => "PERMISSION_REVOKED",
         }
     }
 
@@ -332,7 +336,8 @@ impl Cause {
             | Self::SessionDeleted
             | Self::QueueTtl
             | Self::QueueCleared
-            | Self::Removed => {
+            | Self::Removed
+            | Self::PermissionRevoked => {
                 if started {
                     (TurnState::Canceled, Some(StopReason::Aborted))
                 } else {
@@ -361,6 +366,9 @@ impl Cause {
             Self::QueueTtl => "the turn waited longer than its queue_ttl",
             Self::QueueCleared => "the queue was cleared",
             Self::Removed => "the turn was taken from the queue",
+            Self::PermissionRevoked => {
+                "its sender may not use the session any more, or the sender's API key was revoked"
+            }
         }
     }
 }
@@ -406,6 +414,7 @@ mod tests {
             Cause::SessionDeleted,
             Cause::QueueCleared,
             Cause::Removed,
+            Cause::PermissionRevoked,
         ] {
             assert_eq!(cause.end(false), (TurnState::Rejected, None));
         }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
+        access::Identity,
         event::{Event, EventKind},
         ids::Time,
         refusal::{LogRange, Refusal},
@@ -65,6 +66,8 @@ pub struct ReaderOptions {
     pub coalesce: Duration,
     /// Run: events of this turn alone, and the end after its `turn_ended`.
     pub turn: Option<Uuid>,
+    /// Who reads; the stream ends where it may not see the session any more.
+    pub viewer: Arc<Identity>,
 }
 
 /// One stream of a session's events.
@@ -75,6 +78,10 @@ pub struct Reader {
     store: Arc<dyn Store>,
     /// Counts while it lives.
     _permit: StreamPermit,
+    /// Who reads.
+    viewer: Arc<Identity>,
+    /// Shares of the session under which it was last found to be allowed to.
+    allowed_at: Option<u64>,
     /// What it is doing.
     place: Place,
     /// What it wants.
@@ -161,6 +168,7 @@ impl Reader {
             progress_interval,
             coalesce,
             turn,
+            viewer,
         } = options;
         let reload_seen = tail.reload_count();
         Self {
@@ -168,6 +176,8 @@ impl Reader {
             tail,
             store,
             _permit: permit,
+            viewer,
+            allowed_at: None,
             place: Place::Entering,
             filter: Filter::new(&kinds, deltas, turn),
             seq: replay.then_some(after),
@@ -205,6 +215,7 @@ impl Reader {
 
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
+            self.end_where_withdrawn();
             if let Some(frame) = self.draining().or_else(|| self.reload()) {
                 return Poll::Ready(Step::Frames(frame));
             }
@@ -227,6 +238,21 @@ impl Reader {
             if !frames.is_empty() {
                 return Poll::Ready(Step::Frames(frames));
             }
+        }
+    }
+
+    /// Ends the stream of somebody who may not see the session any more.
+    fn end_where_withdrawn(&mut self) {
+        let version = self.tail.shares_version();
+        if self.allowed_at == Some(version) || matches!(self.place, Place::Over(_)) {
+            return;
+        }
+        self.allowed_at = Some(version);
+        let session = self.tail.session();
+        if self.viewer.access(&session).is_none() {
+            self.place = Place::Over(Err(Refusal::SessionNotFound {
+                key: session.key.to_string(),
+            }));
         }
     }
 

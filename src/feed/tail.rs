@@ -31,7 +31,10 @@ use std::time::Duration;
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
 };
 use tokio::sync::{Notify, OnceCell, oneshot};
@@ -47,6 +50,8 @@ pub struct Tail {
     loaded: OnceCell<()>,
     /// Wakes those who wait for a state of the session.
     changed: Notify,
+    /// Counts the changes of who may see it, so that readers look only then.
+    shares_version: AtomicU64,
     /// Everything else.
     state: Mutex<State>,
 }
@@ -194,6 +199,7 @@ impl Tail {
             shared,
             loaded: OnceCell::new(),
             changed: Notify::new(),
+            shares_version: AtomicU64::new(0),
             state: Mutex::new(State {
                 session: None,
                 head: 0,
@@ -233,6 +239,11 @@ impl Tail {
     /// The session's row as last published.
     pub fn session(&self) -> Arc<Session> {
         lock(&self.state).row().clone()
+    }
+
+    /// Changes with who may see the session.
+    pub(crate) fn shares_version(&self) -> u64 {
+        self.shares_version.load(Ordering::Acquire)
     }
 
     /// Newest durable event.
@@ -300,7 +311,13 @@ impl Tail {
         let mut wakes = Wakes::default();
         let ended = {
             let mut state = lock(&self.state);
-            if state.take(published, changes) {
+            let before = state.session.as_ref().map(|(row, _)| row.clone());
+            let mut visible = state.take(published, changes);
+            if before.is_some_and(|before| before.shares != state.row().shares) {
+                self.shares_version.fetch_add(1, Ordering::Release);
+                visible = true;
+            }
+            if visible {
                 relay::mark(self, &self.shared, &mut state.parked, &mut wakes);
             }
             state.take_waiters(&published.ended)

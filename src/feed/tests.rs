@@ -201,7 +201,8 @@ impl Store for Log {
     async fn finish_delete(&self, _: Fence, _: Time) -> Result<Arc<Session>, Refusal> { unreachable!() }
     async fn purge_session(&self, _: Fence, _: Time) -> Result<(), Refusal> { unreachable!() }
     async fn recover(&self, _: Time) -> Result<Recovered, Refusal> { unreachable!() }
-    async fn runnable(&self, _: usize) -> Result<Vec<Arc<Session>>, Refusal> { unreachable!() }
+    async fn runnable(&self, _: Waiting) -> Result<Runnable, Refusal> { unreachable!() }
+    async fn postpone_delete(&self, _: Fence) -> Result<(), Refusal> { unreachable!() }
     async fn expire_queued(&self, _: Time) -> Result<u64, Refusal> { unreachable!() }
     async fn maintain(&self, _: Time) -> Result<bool, Refusal> { unreachable!() }
     async fn session(&self, _: &Arc<Identity>, _: &SessionKey) -> Result<Arc<Session>, Refusal> { unreachable!() }
@@ -394,6 +395,7 @@ fn options() -> ReaderOptions {
         progress_interval: Duration::from_secs(15),
         coalesce: Duration::ZERO,
         turn: None,
+        viewer: Arc::new(Identity::unauthenticated()),
     }
 }
 

@@ -35,6 +35,9 @@ struct QueueState {
     pending: HashMap<SessionRow, Arc<Session>>,
     /// Sessions that the watcher believes to match; it must hear when that ends.
     matching: HashSet<SessionRow>,
+    /// While the watcher reads a page of its initial list: sessions that changed and do not match, in their newest
+    /// state. The page may show them as they were before.
+    missed: Option<HashMap<SessionRow, Arc<Session>>>,
     /// More changed than may wait.
     overflown: bool,
 }
@@ -53,13 +56,32 @@ impl Watch {
         (Self { queue }, weak)
     }
 
+    /// A page of the initial list is going to be read.
+    pub fn page_begins(&self) {
+        lock(&self.queue.state).missed = Some(HashMap::new());
+    }
+
     /// Tells that the watcher was shown a session in its initial list, so that it hears when that stops to match.
-    pub fn listed(&self, session: SessionRow) {
-        lock(&self.queue.state).matching.insert(session);
+    pub fn listed(&self, session: &Session) {
+        let mut state = lock(&self.queue.state);
+        let missed = state.missed.as_mut().and_then(|m| m.remove(&session.row));
+        match missed {
+            Some(newer) => {
+                state.pending.insert(newer.row, newer);
+            }
+            None => {
+                state.matching.insert(session.row);
+            }
+        }
+    }
+
+    /// Tells that the initial list is over.
+    pub fn list_complete(&self) {
+        lock(&self.queue.state).missed = None;
     }
 
     /// Sessions that changed, the newest row of each; waits until there is one. A session that stops matching comes
-    /// once more; one that is gone comes with `state = Deleted`.
+    /// once more; one that is gone, or that the viewer may not see any more, comes with `state = Deleted`.
     ///
     /// # Errors
     /// `RESYNC` where more changed than may wait.
@@ -90,7 +112,15 @@ impl WatchQueue {
             return;
         }
         let gone = session.state == SessionState::Deleted;
-        let matches = self.viewer.access(session).is_some() && self.filter.matches(session);
+        let seen = self.viewer.access(session).is_some();
+        let matches = seen && self.filter.matches(session);
+        let shown = || {
+            let mut shown = session.clone();
+            if !seen {
+                Arc::make_mut(&mut shown).state = SessionState::Deleted;
+            }
+            shown
+        };
         {
             let mut state = lock(&self.state);
             let before = if matches && !gone {
@@ -98,11 +128,19 @@ impl WatchQueue {
             } else {
                 state.matching.remove(&session.row)
             };
-            if state.overflown || !(matches || before) {
+            if state.overflown {
                 return;
             }
-            state.pending.insert(session.row, session.clone());
-            if state.pending.len() > WATCH_PENDING_MAX {
+            let waiting = if matches || before {
+                state.pending.insert(session.row, shown());
+                state.pending.len()
+            } else if let Some(missed) = &mut state.missed {
+                missed.insert(session.row, shown());
+                missed.len()
+            } else {
+                return;
+            };
+            if waiting > WATCH_PENDING_MAX {
                 *state = QueueState {
                     overflown: true,
                     ..QueueState::default()

@@ -79,7 +79,11 @@ pub fn swap(mut response: http::Response<Body>) -> http::Response<Body> {
         cell.take()
     });
     match body {
-        Some(body) => response.map(|_| body),
+        Some(body) => {
+            // Said by tonic of a body that it would have compressed.
+            response.headers_mut().remove("grpc-encoding");
+            response.map(|_| body)
+        }
         None => response,
     }
 }

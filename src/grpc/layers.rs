@@ -3,11 +3,12 @@
 //! the table of `status.rs`.
 //!
 //! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
-//! The bounds of messages are kept by `request_body.rs`, those of tonic's services must be at least
-//! [`INPUT_MESSAGE_MAX_BYTES`].
+//! The bounds of messages are kept by `request_body.rs`. How large a compressed one gets is known to tonic alone: the
+//! bounds of its services must be the same.
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
+    channels::{ChannelFacts, Channels, Open},
     handover,
     observe::{CallFacts, observe},
     request_body::{Bounded, Room},
@@ -20,9 +21,9 @@ use crate::{
     },
     domain::{
         Refusal,
-        access::Identity,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
+    listener::Peer,
     telemetry::metrics,
 };
 use axum::{
@@ -33,7 +34,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
@@ -58,34 +59,72 @@ const WAITS: [&str; 4] = [
     "/quarterdeck.v1.GatewayService/Reset",
     "/quarterdeck.v1.GatewayService/DeleteSession",
 ];
-/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`].
-const INPUTS: [&str; 3] = [
+/// Calls whose answer is a stream.
+const STREAMS: [&str; 7] = [
+    "/quarterdeck.v1.GatewayService/Run",
+    "/quarterdeck.v1.GatewayService/Subscribe",
+    "/quarterdeck.v1.GatewayService/WatchSessions",
+    "/quarterdeck.v1.AdminService/TailLogs",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+/// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`]; all others are bounded by [`MESSAGE_MAX_BYTES`].
+pub const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Enqueue",
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
+/// Compressions of messages that are read, as `grpc-accept-encoding` names them.
+const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
 
-/// The answer's body: ends at the caller's deadline, and turns a panic into a status.
+/// Who may call, and who does.
+#[derive(Clone)]
+pub struct Gate {
+    /// Recognises callers.
+    pub auth: Arc<Auth>,
+    /// What is open.
+    pub channels: Arc<Channels>,
+    /// The methods that are served: by path, the name of each and what it asks for.
+    pub methods: fn(&str) -> Option<(&'static str, Needs)>,
+}
+
+/// The answer's body: ends at the caller's deadline or with its credential, and turns a panic into a status.
 struct Guarded {
     inner: Body,
+    /// The call's place among those that are open.
+    open: Open,
     /// The caller's deadline; `None` where it named none, which is the cheap and common case of a stream.
     deadline: Option<Pin<Box<Sleep>>>,
     /// After our own trailers nothing more is sent.
     ended: bool,
 }
 
+// === impl Gate ===
+
+impl Gate {
+    /// Lets everyone in as the local user.
+    pub fn open() -> Self {
+        Self {
+            auth: Arc::new(Auth::open()),
+            channels: Arc::default(),
+            methods: scopes::find,
+        }
+    }
+}
+
 /// Puts the layers around the services of `routes`, and the answer for unknown ones behind them.
 ///
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
-pub fn layered(routes: Router, auth: Arc<Auth>) -> Router {
+pub fn layered(routes: Router, gate: Gate) -> Router {
     let room = Room::new();
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, room.clone(), auth.clone())
+            guard(request, next, room.clone(), gate.clone())
         }))
         .route_layer(from_fn(observe))
         .fallback(unknown)
@@ -100,7 +139,7 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) -> Response {
+async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -108,12 +147,16 @@ async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) ->
         Ok(timeout) => timeout,
         Err(refusal) => return refuse(&refusal),
     };
-    match admit(&auth, &request) {
-        Ok(None) => {}
-        Ok(Some(identity)) => {
-            request.extensions_mut().insert(identity);
-        }
+    let open = match admit(&gate, &mut request) {
+        Ok(open) => open,
         Err(refusal) => return refuse(&refusal),
+    };
+    if let Some(refusal) = unknown_compression(request.headers()) {
+        let mut answer = refuse(&refusal);
+        answer
+            .headers_mut()
+            .insert("grpc-accept-encoding", COMPRESSIONS);
+        return answer;
     }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
@@ -134,7 +177,8 @@ async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) ->
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
-    let answer = catch_panic(next.run(request));
+    let mut answer = pin!(catch_panic(next.run(request)));
+    let answer = async { open.while_valid(answer.as_mut()).await? };
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)
             .await
@@ -143,39 +187,64 @@ async fn guard(mut request: Request, next: Next, room: Room, auth: Arc<Auth>) ->
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match foreign(response.headers()) {
+        Ok(response) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
-            None => response.map(|inner| Body::new(Guarded::new(inner, deadline))),
+            None => response.map(|inner| Body::new(Guarded::new(inner, open, deadline))),
         },
     }
 }
 
-/// Who calls, where the method asks for that, and whether it may.
-fn admit(auth: &Auth, request: &Request) -> Result<Option<Arc<Identity>>, Refusal> {
-    let needs = scopes::needs(request.uri().path());
-    if needs == Some(Needs::Nothing) {
-        return Ok(None);
+/// Who calls, where the method asks for that, and whether it may. Gives the call its place.
+fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
+    let Gate {
+        auth,
+        channels,
+        methods,
+    } = gate;
+    let path = request.uri().path();
+    let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
+    let needs = methods(path);
+    let identity = match needs {
+        Some((_, Needs::Nothing)) => None,
+        Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
+            let identity = auth.recognise(request.headers(), peer);
+            Some(identity.inspect_err(|_| {
+                metrics::get().authentication_failures.increment(1);
+            })?)
+        }
+    };
+    if let (Some(facts), Some(identity)) = (request.extensions().get::<Arc<CallFacts>>(), &identity)
+    {
+        facts.recognised(identity);
     }
-    let identity = auth.recognise(request.headers()).inspect_err(|_| {
-        metrics::get().authentication_failures.increment(1);
+    // Only now: who may not call is not told what there is.
+    let (method, needs) = needs.ok_or(Refusal::MethodUnknown)?;
+    if let Some(identity) = &identity {
+        needs.check(identity)?;
+    }
+    let user_agent = request.headers().get(header::USER_AGENT);
+    let open = channels.open(ChannelFacts {
+        identity: identity.clone(),
+        method,
+        streams: STREAMS.contains(&path),
+        peer: peer.map_or_else(String::new, Peer::to_string),
+        user_agent: user_agent.map_or_else(String::new, |it| {
+            String::from_utf8_lossy(it.as_bytes()).into_owned()
+        }),
     })?;
-    if let Some(facts) = request.extensions().get::<Arc<CallFacts>>() {
-        facts.recognised(&identity);
+    request.extensions_mut().insert(open.channel().clone());
+    if let Some(identity) = identity {
+        // Who revoked a key since it was looked at may have missed this call's place.
+        if !auth.is_valid(&identity) {
+            return Err(Refusal::CredentialsInvalid);
+        }
+        request.extensions_mut().insert(identity);
     }
-    // Only after that: who may not call is not told what there is.
-    needs.ok_or(Refusal::MethodUnknown)?.check(&identity)?;
-    Ok(Some(identity))
+    Ok(open)
 }
 
 /// Why a request is no gRPC call that may be answered here.
 fn not_a_call(request: &Request) -> Option<(StatusCode, &'static str)> {
-    if request.headers().contains_key(header::ORIGIN) {
-        // Only browsers send it. A page must not reach a server on loopback, be it by a name that points there.
-        return Some((
-            StatusCode::FORBIDDEN,
-            "calls from web pages are not enabled\n",
-        ));
-    }
     if request.method() != Method::POST {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n"));
     }
@@ -234,12 +303,22 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     parse().map(Some).ok_or_else(invalid)
 }
 
+/// Refuses messages that are compressed in another way than tonic's services are told to read.
+fn unknown_compression(headers: &HeaderMap) -> Option<Refusal> {
+    let name = headers.get("grpc-encoding")?;
+    if name == "gzip" || name == "identity" {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+    Some(Refusal::CompressionUnknown { name })
+}
+
 /// What tonic's own answer means; `None` for answers that a handler gave.
-fn foreign(headers: &HeaderMap) -> Option<Refusal> {
+fn foreign(headers: &HeaderMap, limit: usize) -> Option<Refusal> {
     if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
         return None;
     }
-    status::foreign(&Status::from_header_map(headers)?)
+    status::foreign(&Status::from_header_map(headers)?, limit)
 }
 
 fn refuse(refusal: &Refusal) -> Response {
@@ -275,9 +354,10 @@ impl Display for Panic {
 // === impl Guarded ===
 
 impl Guarded {
-    fn new(inner: Body, deadline: Option<Instant>) -> Self {
+    fn new(inner: Body, open: Open, deadline: Option<Instant>) -> Self {
         Self {
             inner,
+            open,
             deadline: deadline.map(|at| Box::pin(sleep_until(at))),
             ended: false,
         }
@@ -310,9 +390,16 @@ impl http_body::Body for Guarded {
         {
             return this.end(Refusal::DeadlineExceeded);
         }
+        if this.open.is_ended() {
+            return this.end(Refusal::CredentialsInvalid);
+        }
         match catch_unwind(AssertUnwindSafe(|| {
             Pin::new(&mut this.inner).poll_frame(cx)
         })) {
+            Ok(Poll::Pending) => match this.open.poll_ended(cx) {
+                Poll::Ready(()) => this.end(Refusal::CredentialsInvalid),
+                Poll::Pending => Poll::Pending,
+            },
             Ok(polled) => polled,
             Err(panic) => this.end(status::bug(&Panic(panic))),
         }

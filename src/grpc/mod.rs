@@ -1,9 +1,11 @@
 //! The gRPC surface: one file per service, the table of errors, and what every call passes through.
 //!
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
-//! `codec.rs` bounds what a request becomes in memory; `handover.rs` lets a handler answer with frames that are encoded already.
+//! `codec.rs` bounds what a request becomes in memory; `channels.rs` knows every open call; `handover.rs` lets a handler
+//! answer with frames that are encoded already.
 
 pub mod admin;
+pub mod channels;
 pub mod codec;
 pub mod gateway;
 pub mod handover;
@@ -12,6 +14,7 @@ pub mod methods;
 pub mod observe;
 mod request_body;
 pub mod status;
+pub mod web;
 
 use crate::domain::access::Identity;
 use observe::CallFacts;

@@ -24,6 +24,8 @@ const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// Bytes of request messages beyond [`SMALL_MESSAGE_MAX_BYTES`] each that may be buffered at a time, per set of layers
 /// (one per serving runtime). Further ones wait, in order, with what flow control lets through.
 const BUFFERED_MAX_BYTES: usize = 128 * 1024 * 1024;
+/// A gzip message's most bytes for each of its own: what DEFLATE gives where a single byte repeats.
+const GZIP_GROWTH_MAX: usize = 1032;
 /// Messages up to this, in bytes, are not counted: streams and connections bound them.
 const SMALL_MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
@@ -110,7 +112,12 @@ impl Bounded {
             if self.message_left > self.limit {
                 return Err(Refusal::MessageTooLarge { limit: self.limit });
             }
-            let units = self.message_left / SMALL_MESSAGE_MAX_BYTES;
+            // A compressed one counts as what it may become; tonic stops at the limit.
+            let decompressed = match flag {
+                0 => 0,
+                _ => (self.message_left * GZIP_GROWTH_MAX).min(self.limit),
+            };
+            let units = (self.message_left + decompressed) / SMALL_MESSAGE_MAX_BYTES;
             share = share.max(u32::try_from(units).expect("a quotient of 32 bits has no more"));
         }
     }
@@ -285,6 +292,18 @@ mod tests {
                 assert!(body.message_left <= 40 && body.header_len < FRAME_HEADER_BYTES);
             }
         });
+    }
+
+    #[test]
+    fn a_compressed_message_counts_as_what_it_may_become() {
+        let share = |flag, length, limit| bounded(limit).check(&frame(flag, length, &[]));
+        let kib = 1024;
+        assert_eq!(share(0, 2 * kib, 1 << 20), Ok(0));
+        assert_eq!(share(1, 0, 1 << 20), Ok(0));
+        assert_eq!(share(1, 2 * kib, 18 << 20), Ok(32));
+        // Never more than tonic lets it become, and itself.
+        assert_eq!(share(1, 2 * kib, 1 << 20), Ok(16));
+        assert_eq!(share(1, 18 << 20, 18 << 20), Ok(2 * 18 * 16));
     }
 
     #[test]

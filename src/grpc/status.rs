@@ -194,6 +194,9 @@ fn row(refusal: &Refusal) -> Row {
 
         Refusal::DeadlineExceeded => Row::of(Code::DeadlineExceeded),
         Refusal::MethodUnknown => Row::of(Code::Unimplemented),
+        Refusal::CompressionUnknown { name } => {
+            Row::of(Code::Unimplemented).fact("grpc-encoding", name)
+        }
         Refusal::Internal { id } => Row::of(Code::Internal).fact("id", id),
     }
 }
@@ -207,9 +210,9 @@ pub fn bug(cause: &dyn Display) -> Refusal {
 
 /// What an error that has no details of ours comes from: tonic's own answers, made before or instead of a handler's.
 ///
-/// `None` where `status` is none of those: no error, a cancelled call, or what a service that is not ours may say (health:
+/// `limit`: the largest message of the call, in bytes. `None` where `status` is none of those: no error, a cancelled call, or what a service that is not ours may say (health:
 /// NOT_FOUND).
-pub fn foreign(status: &Status) -> Option<Refusal> {
+pub fn foreign(status: &Status, limit: usize) -> Option<Refusal> {
     match status.code() {
         Code::Ok
         | Code::Cancelled
@@ -220,12 +223,9 @@ pub fn foreign(status: &Status) -> Option<Refusal> {
         | Code::Aborted
         | Code::Unavailable
         | Code::Unauthenticated => None,
-        // An unknown method, or (told by its text alone) a compression that is not served.
         Code::Unimplemented if status.message().is_empty() => Some(Refusal::MethodUnknown),
-        // A bound of tonic's own, behind ours: the message does not fit.
-        Code::OutOfRange | Code::ResourceExhausted => Some(Refusal::MessageTooLarge {
-            limit: crate::domain::limits::INPUT_MESSAGE_MAX_BYTES,
-        }),
+        // tonic's bound behind ours, which alone knows how large a compressed message really is.
+        Code::OutOfRange | Code::ResourceExhausted => Some(Refusal::MessageTooLarge { limit }),
         Code::DeadlineExceeded => Some(Refusal::DeadlineExceeded),
         // What the codec says of bytes that are no message, no frame, or end too early.
         Code::Internal
@@ -521,6 +521,12 @@ mod tests {
             (Refusal::Resync, Unavailable, "", &[]),
             (Refusal::DeadlineExceeded, DeadlineExceeded, "", &[]),
             (Refusal::MethodUnknown, Unimplemented, "", &[]),
+            (
+                Refusal::CompressionUnknown { name: s("br") },
+                Unimplemented,
+                "",
+                &[("grpc-encoding", "br")],
+            ),
             (
                 Refusal::Internal { id: s("0") },
                 Internal,

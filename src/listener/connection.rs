@@ -10,9 +10,10 @@ use super::{
     peer::Peer,
     socket::{Accepted, Socket},
     tls::Certified,
+    unread,
 };
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -143,7 +144,8 @@ impl Server {
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
         let old_at = self.bounds.age.map(|age| Instant::now() + jittered(age));
         // Before the end for what comes first of the other bounds, afterwards for the cut.
-        let mut timer = pin!(sleep_until(first_word_by));
+        let first = old_at.map_or(first_word_by, |old_at| old_at.min(first_word_by));
+        let mut timer = pin!(sleep_until(first));
         let mut timed = true;
         let mut ending = false;
         let mut idle_since = None;
@@ -176,11 +178,15 @@ impl Server {
                         return;
                     }
                     let now = Instant::now();
-                    if idle_since.is_some() && io.received() < PREFACE_BYTES {
+                    let silent = idle_since.is_some() && io.received() < PREFACE_BYTES;
+                    if silent && first_word_by <= now {
                         tracing::debug!(%peer, "{peer} sent no request in time");
                         return;
                     }
-                    let idle_until = idle_since.unwrap_or(now) + self.bounds.idle;
+                    let idle_until = match silent {
+                        true => first_word_by,
+                        false => idle_since.unwrap_or(now) + self.bounds.idle,
+                    };
                     let until = old_at.map_or(idle_until, |old_at| old_at.min(idle_until));
                     if until <= now {
                         end = true;
@@ -263,24 +269,27 @@ async fn answer(
     router: Router,
     facts: Arc<Facts>,
     calls: Arc<AtomicUsize>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response<Counted>, Infallible> {
     let call = Call::begin(calls);
     let hosts = facts.hosts.as_ref();
-    let response = if hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers())) {
+    let meant = hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers()));
+    let (mut request, unread) = unread::watch(request);
+    let mut response = if meant {
         request.extensions_mut().insert(facts.index);
         request.extensions_mut().insert(facts.peer.clone());
         router.oneshot(request).await?
     } else {
         tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);
-        misdirected(&request)
+        misdirected(request.headers())
     };
+    unread.announce(&mut response);
     Ok(response.map(|inner| Counted { inner, _call: call }))
 }
 
 /// The refusal of a request that names somebody else, in words that its client shows.
-fn misdirected(request: &Request<Incoming>) -> Response<Body> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
+fn misdirected(headers: &HeaderMap) -> Response<Body> {
+    let content_type = headers.get(header::CONTENT_TYPE);
     let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
@@ -336,5 +345,25 @@ impl http_body::Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_tenth_more_or_less() {
+        let minute = Duration::from_secs(60);
+        let ages: Vec<Duration> = (0..1000).map(|_| jittered(minute)).collect();
+        let (first, last) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
+        assert!(
+            *first >= minute * 9 / 10 && *first < minute * 92 / 100,
+            "{first:?}"
+        );
+        assert!(
+            *last <= minute * 11 / 10 && *last > minute * 108 / 100,
+            "{last:?}"
+        );
     }
 }

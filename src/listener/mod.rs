@@ -21,6 +21,7 @@ mod runtimes;
 mod socket;
 mod tls;
 mod unix;
+mod unread;
 
 pub use connection::RuntimeIndex;
 pub use peer::{Peer, PeerTls, counted};

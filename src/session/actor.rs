@@ -423,7 +423,11 @@ impl Actor {
         {
             // The session stays DELETING until the next Delete or start finishes it.
             error!(tenant = session.tenant, session_key = %session.key, %problem, "the session's files can't be removed");
-            return Ok(Used::DeleteFailed);
+            return match store.postpone_delete(self.fence).await {
+                Ok(()) => Ok(Used::Well),
+                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
+                Err(other) => Err(lost(other)),
+            };
         }
         match store.purge_session(self.fence, clock::now()).await {
             Ok(()) => Ok(Used::Well),

@@ -82,8 +82,6 @@ pub enum Used {
     Well,
     /// The store did not answer: the session must be looked at again.
     NotYet,
-    /// A Delete failed; it waits for the next Delete or the next start.
-    DeleteFailed,
 }
 
 // === impl CwdRoots ===

@@ -1,5 +1,7 @@
 //! Who is awake: wakes sessions that have work, bounds how many run, retires idle ones, keeps house, drains.
 //!
+//! Grants go round over tenants and principals, see [`Round`]; nobody gets more of them than its quota.
+//!
 //! One task owns all of it. It learns of work from the feed (each commit names its session), so work that was committed
 //! is found even when its caller is gone; a direct nudge only makes it quicker.
 
@@ -10,12 +12,16 @@ use super::{
 use crate::{
     clock,
     domain::{
-        ids::SessionRow,
+        ids::{Principal, SessionRow},
+        quotas::LiveQuotas,
         refusal::Refusal,
         session::{Session, SessionState},
         turn::Cause,
     },
-    store::{Store, TurnEnd},
+    store::{
+        Store, TurnEnd, Waiting,
+        round::{self, Headcount, Round},
+    },
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -34,17 +40,13 @@ use tracing::{error, warn};
 const TICK: Duration = Duration::from_secs(1);
 /// How often there is housekeeping, where the last round left nothing to do. A round looks at some hundred sessions.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
+/// Grants that are given at once, so that one look at the store is short.
+const REFILL_MAX: usize = 256;
 /// Time that actors have to end after the drain's window: proof of a kill, and the commit.
 const END_MAX: Duration = Duration::from_secs(12);
 
-/// Bounds of what is awake.
-#[derive(Clone, Copy, Debug)]
-pub struct RegistryOptions {
-    /// Turns that run at a time.
-    pub max_running_turns: usize,
-    /// Sessions that are awake at a time.
-    pub max_awake_agents: usize,
-}
+/// Words of actors that wait for the registry; an actor waits with its own meanwhile.
+const DONE_QUEUE: usize = 64;
 
 /// What handlers hold of the registry.
 pub struct Registry {
@@ -56,9 +58,13 @@ pub struct Registry {
 pub struct RegistryTask {
     registry: Arc<Registry>,
     workshop: Arc<Workshop>,
-    options: RegistryOptions,
+    quotas: LiveQuotas,
     /// Sessions that have a grant.
-    working: HashSet<SessionRow>,
+    round: Round,
+    /// Owners of the sessions that have an actor.
+    awake: HashMap<SessionRow, Principal>,
+    /// The same, counted.
+    heads: Headcount,
     /// True where work may be waiting that got no grant.
     backlog: bool,
     /// Sessions whose actor failed and whose turn could not be ended yet; tried again at each tick.
@@ -127,18 +133,20 @@ impl Registry {
 
 impl RegistryTask {
     /// Makes the task.
-    pub fn new(registry: Arc<Registry>, workshop: Arc<Workshop>, options: RegistryOptions) -> Self {
+    pub fn new(registry: Arc<Registry>, workshop: Arc<Workshop>, quotas: LiveQuotas) -> Self {
         Self {
             registry,
             workshop,
-            options,
-            working: HashSet::new(),
+            quotas,
+            round: Round::default(),
+            awake: HashMap::new(),
+            heads: Headcount::default(),
             // What an earlier life left is found at the first look.
             backlog: true,
             unsettled: HashSet::new(),
             actors: JoinSet::new(),
             rows: HashMap::new(),
-            done: mpsc::channel(options.max_running_turns.max(1)),
+            done: mpsc::channel(DONE_QUEUE),
         }
     }
 
@@ -193,7 +201,7 @@ impl RegistryTask {
 
     /// Grants or nudges, as the session's row asks for.
     fn consider(&mut self, session: &Session) {
-        if self.working.contains(&session.row) {
+        if self.round.holds(session.row) {
             match session.state {
                 SessionState::Canceling | SessionState::Resetting | SessionState::Deleting => {
                     self.registry.nudge(session.row);
@@ -204,7 +212,12 @@ impl RegistryTask {
                 | SessionState::Deleted => {}
             }
         } else if self.has_work(session) {
-            if self.working.len() < self.options.max_running_turns {
+            let quotas = self.quotas.get();
+            let may = self.round.room(&quotas) > 0
+                && self.round.tenant_may(&quotas, &session.tenant)
+                && self.round.principal_may(&quotas, &round::owner(session));
+            // Where there is room nobody else waits who may start: this one overtakes nobody.
+            if may {
                 self.grant(session);
             } else {
                 self.backlog = true;
@@ -226,12 +239,15 @@ impl RegistryTask {
 
     fn grant(&mut self, session: &Session) {
         let row = session.row;
-        self.working.insert(row);
+        self.round.grant(session);
         if let Some(handle) = self.registry.handle(row) {
             handle.grant();
             return;
         }
-        self.make_room();
+        let owner = round::owner(session);
+        self.make_room(&owner);
+        self.heads.enter(&owner);
+        self.awake.insert(row, owner);
         let handle = Arc::new(Handle::new(session.tenant.clone()));
         handle.grant();
         self.registry
@@ -244,15 +260,24 @@ impl RegistryTask {
         self.rows.insert(task.id(), row);
     }
 
-    /// Asks the actor that is idle for longest to end, where too many are awake.
-    fn make_room(&self) {
-        let handles = self.registry.handles.lock().expect("no holder panics");
-        if handles.len() < self.options.max_awake_agents {
+    /// Asks the actor that is idle for longest to end, where too many are awake: of this owner, of its tenant, or at
+    /// all. It may take a moment to end; what runs is never more than may be awake.
+    fn make_room(&self, owner: &Principal) {
+        let quotas = self.quotas.get();
+        let of_owner = self.heads.of_principal(owner) >= quotas.principal.max_awake_agents;
+        let of_tenant = self.heads.of_tenant(&owner.tenant) >= quotas.tenant.max_awake_agents;
+        if !of_owner && !of_tenant && self.awake.len() < quotas.max_awake_agents {
             return;
         }
+        // One of the narrowest circle makes room in the wider ones too.
+        let counts = |other: &Principal| {
+            (!of_owner || other == owner) && (!of_tenant || other.tenant == owner.tenant)
+        };
+        let handles = self.registry.handles.lock().expect("no holder panics");
         let idle = handles
             .iter()
-            .filter(|(row, handle)| !self.working.contains(row) && !handle.should_close())
+            .filter(|(row, handle)| !self.round.holds(**row) && !handle.should_close())
+            .filter(|(row, _)| self.awake.get(row).is_some_and(counts))
             .filter_map(|(_, handle)| Some((handle.idle_since()?, handle)))
             .min_by_key(|(since, _)| *since);
         if let Some((_, handle)) = idle {
@@ -260,32 +285,42 @@ impl RegistryTask {
         }
     }
 
-    /// Grants what has waited longest while there is room.
+    /// Grants to those who are next while there is room.
     async fn refill(&mut self) {
-        let room = self
-            .options
-            .max_running_turns
-            .saturating_sub(self.working.len());
-        if room == 0 {
-            return;
-        }
-        let limit = self.options.max_running_turns + 1;
-        match self.workshop.store.runnable(limit).await {
-            Ok(sessions) => {
-                self.backlog = sessions.len() == limit;
-                for session in sessions {
-                    self.consider(&session);
-                }
+        loop {
+            let quotas = self.quotas.get();
+            let limit = self.round.room(&quotas).min(REFILL_MAX);
+            if limit == 0 {
+                return;
             }
-            Err(problem) => warn!(%problem, "the store does not tell what can run"),
+            let ask = Waiting {
+                limit,
+                round: self.round.clone(),
+                quotas,
+                deletes_only: self.registry.draining(),
+            };
+            let runnable = match self.workshop.store.runnable(ask).await {
+                Ok(runnable) => runnable,
+                Err(problem) => {
+                    warn!(%problem, "the store does not tell what can run");
+                    return;
+                }
+            };
+            self.backlog = runnable.more;
+            let found = runnable.sessions.len();
+            for session in runnable.sessions {
+                self.consider(&session);
+            }
+            if found < REFILL_MAX {
+                return;
+            }
         }
     }
 
     async fn finished(&mut self, done: Done) {
-        self.working.remove(&done.session);
+        self.round.release(done.session);
         match done.used {
             Used::NotYet => self.backlog = true,
-            Used::DeleteFailed => {}
             Used::Well if self.backlog => self.refill().await,
             Used::Well => self.reconsider(done.session).await,
         }
@@ -325,7 +360,10 @@ impl RegistryTask {
             .lock()
             .expect("no holder panics")
             .remove(&row);
-        self.working.remove(&row);
+        self.round.release(row);
+        if let Some(owner) = self.awake.remove(&row) {
+            self.heads.leave(&owner);
+        }
         if failed {
             // Not looked at again before the next tick: what failed at once would fail at once for ever.
             self.backlog = true;
@@ -333,12 +371,14 @@ impl RegistryTask {
         } else if handle.is_some_and(|h| h.take_grant()) {
             // Granted while it was on its way out.
             self.reconsider(row).await;
+        } else if self.backlog {
+            self.refill().await;
         }
     }
 
     /// Ends the turn of an actor that is gone; its agent went with it.
     async fn settle(&mut self, row: SessionRow) {
-        if self.working.contains(&row) {
+        if self.round.holds(row) {
             // Another actor has it already, and with it nothing was active.
             return;
         }

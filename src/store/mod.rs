@@ -7,6 +7,7 @@
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
 mod access;
+pub mod round;
 pub mod sqlite;
 
 pub use access::{
@@ -14,17 +15,19 @@ pub use access::{
 };
 
 use crate::domain::{
-    access::Identity,
+    access::{Identity, Shares},
     api_key::ApiKey,
     event::{BlockKind, Event, EventKind, Role},
     ids::{SessionKey, SessionRow, Time},
     message::{Message, Part},
+    quotas::{LiveQuotas, Quotas},
     refusal::Refusal,
     session::{Session, SessionFilter},
     turn::{AbortMode, Attachment, AttachmentRef, Cause, OnInterrupt, StopReason, Turn, TurnState},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use round::Round;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -80,7 +83,7 @@ pub struct AgentRule {
     pub max_attempts: i32,
 }
 
-/// Bounds and rules that decisions use. Constant for a store's life.
+/// Bounds and rules that decisions use. Constant for a store's life, but for the quotas.
 #[derive(Clone, Debug)]
 pub struct StoreRules {
     /// Every configured agent by name.
@@ -89,12 +92,8 @@ pub struct StoreRules {
     pub default_agent: String,
     /// Key of each tenant's primary session.
     pub primary_session: SessionKey,
-    /// Waiting turns of a session.
-    pub queue_limit_turns: i64,
-    /// Bytes of text and attachments of a session's waiting turns.
-    pub queue_limit_bytes: i64,
-    /// Sessions of the store.
-    pub max_sessions: i64,
+    /// How much may be used.
+    pub quotas: LiveQuotas,
     /// Durable events kept per session.
     pub retention_events: i64,
     /// Age of the durable events kept.
@@ -255,6 +254,8 @@ pub struct UpdateSession {
     pub agent: Option<String>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
+    /// Who else may use it, all of them; needs [`SessionAccess::Own`](crate::domain::access::SessionAccess::Own).
+    pub shares: Option<Shares>,
 }
 
 /// ForkSession.
@@ -437,6 +438,28 @@ pub struct Recovered {
     pub reset: u64,
 }
 
+/// Asks who is next to start.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Sessions at most.
+    pub limit: usize,
+    /// Who has a grant already, and where the round goes on.
+    pub round: Round,
+    /// How many principals and tenants may have.
+    pub quotas: Quotas,
+    /// Only those that are to be deleted.
+    pub deletes_only: bool,
+}
+
+/// Who is next to start.
+#[derive(Clone, Debug, Default)]
+pub struct Runnable {
+    /// Sessions in the order in which they are to get their grants.
+    pub sessions: Vec<Arc<Session>>,
+    /// Others may wait too: those beyond the limit, and those whose owner or tenant may not have more.
+    pub more: bool,
+}
+
 // ---------------------------------------------------------------------------------------------------------- reads
 
 /// A page of a log.
@@ -554,14 +577,17 @@ pub trait Store: Send + Sync + 'static {
     /// Takes all rows of a DELETING session; leaves a tombstone. Publishes `state = Deleted`.
     async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal>;
 
+    /// A Delete can't be finished: it waits for the next Delete or the next start, and is not runnable until then.
+    async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal>;
+
     // ------------------------------------------------------------------------------------------------- the registry
 
     /// Claims and settles every session that an earlier life left with an active turn or a pending Reset, in batched
     /// commits: open items closed from their checkpoints, turns ended or requeued. Idempotent; may be cut anywhere.
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal>;
-    /// Sessions that an owner must wake for: DELETING ones first, then those with waiting turns and none active, the
-    /// oldest waiting turn first.
-    async fn runnable(&self, limit: usize) -> Result<Vec<Arc<Session>>, Refusal>;
+    /// Sessions that an owner must wake for: DELETING ones, and those with waiting turns and none active. In fair order,
+    /// see [`round`]; of one principal DELETING ones first, then the oldest waiting turn.
+    async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal>;
     /// Ends waiting turns whose `queue_ttl` is over. At most a bounded number a call; returns how many.
     async fn expire_queued(&self, now: Time) -> Result<u64, Refusal>;
     /// A bounded piece of housekeeping: retention of events and history, old request ids, old tombstones, Delete of

@@ -2,13 +2,15 @@
 
 use crate::{
     domain::{
+        access::{SessionAccess, Shares},
         event::EventKind,
         ids::SessionKey,
         limits::{
             ATTACHMENT_MAX_BYTES, ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, CWD_MAX_BYTES,
             DISPLAY_NAME_MAX_BYTES, GRACE_DEFAULT, GRACE_MAX, LABEL_VALUE_MAX_BYTES,
             MAP_KEY_MAX_BYTES, MAP_MAX_ENTRIES, METADATA_VALUE_MAX_BYTES, NAME_MAX_BYTES,
-            PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, TEXT_MAX_BYTES, TURN_TIMEOUT_MAX,
+            PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, SHARES_MAX, TEXT_MAX_BYTES,
+            TURN_TIMEOUT_MAX,
         },
         refusal::Refusal,
         session::{SessionFilter, SessionState},
@@ -176,6 +178,41 @@ impl Fields {
     /// Labels.
     pub fn labels(&mut self, field: &str, labels: &BTreeMap<String, String>) {
         self.map(field, labels, LABEL_VALUE_MAX_BYTES);
+    }
+
+    /// Who else may use a session of a tenant.
+    pub fn shares(&mut self, field: &str, tenant: &str, given: &[proto::SessionShare]) -> Shares {
+        if given.len() > SHARES_MAX {
+            self.wrong(field, format!("must be at most {SHARES_MAX}"));
+        }
+        let mut shares = Shares::new();
+        for (at, share) in given.iter().enumerate().take(SHARES_MAX) {
+            let access = match share.access() {
+                proto::ShareAccess::Read => Some(SessionAccess::Read),
+                proto::ShareAccess::Write => Some(SessionAccess::Write),
+                proto::ShareAccess::Unspecified => None,
+            };
+            let Some(access) = access else {
+                self.wrong(format!("{field}[{at}].access"), "must be READ or WRITE");
+                continue;
+            };
+            let subject = share
+                .principal
+                .strip_prefix(tenant)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .filter(|subject| SessionKey::parse(subject).is_ok());
+            let Some(subject) = subject else {
+                self.wrong(
+                    format!("{field}[{at}].principal"),
+                    "must be a principal of the session's tenant, written `tenant/subject`",
+                );
+                continue;
+            };
+            if shares.insert(subject.to_owned(), access).is_some() {
+                self.wrong(format!("{field}[{at}].principal"), "is named twice");
+            }
+        }
+        shares
     }
 
     /// Metadata.

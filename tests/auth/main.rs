@@ -5,5 +5,7 @@ mod support;
 
 mod first_start;
 mod keys;
+mod ownership;
 mod scopes;
+mod streams;
 mod world;

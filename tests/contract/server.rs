@@ -212,7 +212,11 @@ async fn a_session_whose_turns_only_wait_is_idle_and_busy() {
         on_busy: on_busy
     }));
     let details = refused(busy, Code::FailedPrecondition, "SESSION_BUSY");
-    assert_eq!(fact(&details, "active_turn_id"), "");
+    assert_eq!(
+        fact(&details, "active_turn_id"),
+        one,
+        "the one that is next"
+    );
     let on_busy = proto::OnBusy::Interrupt;
     let first = ok!(client.enqueue(EnqueueRequest {
         session_key: key,

@@ -82,6 +82,8 @@ fn options() -> Options {
         // A turn that a test leaves hanging must not hold up the drain.
         config: format!(
             "drain_timeout = \"0s\"\nmax_running_turns = 1000\nmax_awake_agents = 1000\n\
+             principal_max_running_turns = 0\nprincipal_max_awake_agents = 0\n\
+             tenant_max_running_turns = 0\ntenant_max_awake_agents = 0\n\
              [agents.other]\ndriver = \"echo\"\ncwd_roots = [{:?}]\n",
             env!("CARGO_TARGET_TMPDIR")
         ),

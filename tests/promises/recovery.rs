@@ -14,7 +14,7 @@ const SESSIONS: usize = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r12_recovery_is_idempotent_also_when_it_is_killed() {
     let mut dice = dice(12);
-    let config = "max_running_turns = 1000\nmax_awake_agents = 1000\n";
+    let config = crate::world::UNBOUNDED;
     let mut site = Site::start(config.into());
     let mut visitor = site.visitor().await;
     for number in 0..SESSIONS {

@@ -73,7 +73,7 @@ struct List {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r08_reset_is_a_barrier() {
     let dice = dice(8);
-    let mut site = Site::start("max_running_turns = 1000\nmax_awake_agents = 1000\n".into());
+    let mut site = Site::start(crate::world::UNBOUNDED.into());
     let lists = figure(10_000, 100_000);
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();

@@ -19,6 +19,10 @@ use std::{
 use tokio::sync::watch;
 use tonic::{Code, Response, Status, transport::Endpoint};
 
+/// A thousand turns at once, all of one caller.
+pub const UNBOUNDED: &str = "max_running_turns = 1000\nmax_awake_agents = 1000\n\
+    principal_max_running_turns = 0\nprincipal_max_awake_agents = 0\n\
+    tenant_max_running_turns = 0\ntenant_max_awake_agents = 0\n";
 /// Bound of every wait in a story in which the server comes and goes.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a condition.

@@ -96,10 +96,10 @@ pub async fn a_queue_is_bounded_in_bytes_too<E: Engine>() {
 
 pub async fn reject_names_the_active_turn<E: Engine>() {
     let world = World::<E>::new();
-    world.enqueue_with("s", "1", OnBusy::Reject).await;
+    let waiting = world.enqueue_with("s", "1", OnBusy::Reject).await;
     let refused = world.try_enqueue("s", "2", OnBusy::Reject).await;
     let nothing_active = Refusal::SessionBusy {
-        active_turn_id: String::new(),
+        active_turn_id: id(&waiting).to_string(),
     };
     assert_eq!(refused.unwrap_err(), nothing_active, "waiting is busy too");
     let (_, started) = world.run("s").await;
@@ -219,7 +219,7 @@ pub async fn a_full_disk_refuses_new_work_alone<E: Engine>() {
 }
 
 pub async fn sessions_are_bounded<E: Engine>() {
-    let world = World::<E>::with(|rules| rules.max_sessions = 2);
+    let world = World::<E>::with(|rules| rules.quotas.change(|quotas| quotas.max_sessions = 2));
     world.enqueue("s1", "1").await;
     world.enqueue("s2", "1").await;
     let refused = world.try_enqueue("s3", "1", OnBusy::Enqueue).await;
@@ -233,7 +233,7 @@ pub async fn sessions_are_bounded<E: Engine>() {
     );
     world.enqueue("s1", "2").await;
     world.delete("s2").await;
-    let row = world.store.runnable(1).await.unwrap()[0].row;
+    let row = world.runnable(1).await[0].row;
     let (fence, _) = world.store.claim(row).await.unwrap();
     world.store.finish_delete(fence, world.now()).await.unwrap();
     world.store.purge_session(fence, world.now()).await.unwrap();

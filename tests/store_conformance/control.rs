@@ -173,6 +173,7 @@ pub async fn a_reset_waits_for_the_active_turn<E: Engine>() {
             labels: None,
             agent: Some("plain".into()),
             expire_after_idle: None,
+            shares: None,
         })
         .await
         .unwrap();
@@ -262,7 +263,7 @@ pub async fn a_delete_takes_everything_but_a_tombstone<E: Engine>() {
     let ended = world.end(fence, TurnEnd::Stopped).await;
     assert_eq!(ended.turn.error.unwrap().cause, Cause::SessionDeleted);
     assert_eq!(ended.session.state, SessionState::Deleting);
-    assert_eq!(world.store.runnable(9).await.unwrap()[0].row, row);
+    assert_eq!(world.runnable(9).await[0].row, row);
     let session = world.store.finish_delete(fence, world.now()).await.unwrap();
     let once = world.store.finish_delete(fence, world.now()).await.unwrap();
     assert_eq!(once.head, session.head, "session_deleted is written once");

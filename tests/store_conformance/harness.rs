@@ -9,14 +9,15 @@ use quarterdeck::{
         event::{BlockKind, KINDS, Role},
         ids::{SessionKey, SessionRow, Time},
         message::Part,
+        quotas::{LiveQuotas, Quota, Quotas},
         session::Session,
         turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn},
     },
     proto::{GatewayEvent, gateway_event::Kind},
     store::{
         Abort, AgentRule, Caller, Committed, Ended, Enqueue, EventsRange, Fence, NewSession,
-        OnBusy, Published, Publisher, RequestKey, Started, Steer, Store, StoreRules, StoredEvent,
-        TurnEnd, Write, sqlite,
+        OnBusy, Published, Publisher, RequestKey, Runnable, Started, Steer, Store, StoreRules,
+        StoredEvent, TurnEnd, Waiting, Write, round::Round, sqlite,
     },
 };
 use std::{
@@ -35,32 +36,49 @@ pub trait Engine: Send + Sync + 'static {
     fn make() -> Self;
     /// Opens the store; again after it was closed or its process is taken for dead.
     fn open(&self, rules: StoreRules, publisher: Arc<dyn Publisher>) -> Arc<dyn Store>;
+    /// Whether what the open store has counted is what its rows say.
+    fn check_open(&self) -> impl Future<Output = bool> + Send;
     /// Broken promises of what is stored.
     fn check(&self) -> Vec<String>;
 }
 
 /// SQLite in a directory of its own.
-pub struct Sqlite(tempfile::TempDir);
+pub struct Sqlite {
+    directory: tempfile::TempDir,
+    /// The newest store that was opened in it.
+    open: Mutex<Option<Arc<sqlite::SqliteStore>>>,
+}
 
 impl Sqlite {
     /// Its data directory.
     #[allow(dead_code, reason = "the stories of SQLite alone look at its file")]
     pub fn path(&self) -> &std::path::Path {
-        self.0.path()
+        self.directory.path()
     }
 }
 
 impl Engine for Sqlite {
     fn make() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            open: Mutex::default(),
+        }
     }
 
     fn open(&self, rules: StoreRules, publisher: Arc<dyn Publisher>) -> Arc<dyn Store> {
-        Arc::new(sqlite::SqliteStore::open(self.0.path(), rules, publisher).unwrap())
+        let store = sqlite::SqliteStore::open(self.path(), rules, publisher).unwrap();
+        let store = Arc::new(store);
+        *self.open.lock().unwrap() = Some(store.clone());
+        store
+    }
+
+    fn check_open(&self) -> impl Future<Output = bool> + Send {
+        let store = self.open.lock().unwrap().clone();
+        async move { store.unwrap().ledger_agrees().await.unwrap() }
     }
 
     fn check(&self) -> Vec<String> {
-        sqlite::check::check(self.0.path()).unwrap()
+        sqlite::check::check(self.path()).unwrap()
     }
 }
 
@@ -99,9 +117,15 @@ pub fn rules() -> StoreRules {
         ]),
         default_agent: "a".to_owned(),
         primary_session: key("main"),
-        queue_limit_turns: 4,
-        queue_limit_bytes: 1000,
-        max_sessions: 1000,
+        quotas: LiveQuotas::new(Quotas {
+            queue_limit_turns: 4,
+            queue_limit_bytes: 1000,
+            max_sessions: 1000,
+            max_running_turns: 64,
+            max_awake_agents: 256,
+            principal: Quota::NONE,
+            tenant: Quota::NONE,
+        }),
         retention_events: 100_000,
         retention_age: Duration::from_secs(30 * 24 * 3600),
         history_retention: None,
@@ -197,6 +221,7 @@ impl<E: Engine> World<E> {
                 assert_eq!(told, *session, "the newest publication is the row");
             }
         }
+        assert!(self.engine.check_open().await, "what is counted is there");
         self.store.close().await;
         assert_eq!(self.store.ping().await, Err(Refusal::StoreUnavailable));
         assert_eq!(self.engine.check(), Vec::<String>::new());
@@ -360,6 +385,21 @@ impl<E: Engine> World<E> {
     }
 
     // ---------------------------------------------------------------------------------------------------- looking
+
+    /// Who is next to start, while nobody has a grant.
+    pub async fn runnable(&self, limit: usize) -> Vec<Arc<Session>> {
+        self.runnable_in(Round::default(), limit).await.sessions
+    }
+
+    pub async fn runnable_in(&self, round: Round, limit: usize) -> Runnable {
+        let ask = Waiting {
+            limit,
+            round,
+            quotas: self.rules.quotas.get(),
+            deletes_only: false,
+        };
+        self.store.runnable(ask).await.unwrap()
+    }
 
     pub async fn log_of(&self, row: SessionRow) -> Vec<StoredEvent> {
         let mut events = Vec::new();

@@ -186,7 +186,7 @@ pub async fn what_waits_is_found_oldest_first<E: Engine>() {
     world.enqueue("a", "2").await;
     world.delete("d").await;
     let runnable = async |limit| {
-        let sessions = world.store.runnable(limit).await.unwrap();
+        let sessions = world.runnable(limit).await;
         let keys: Vec<String> = sessions.iter().map(|s| s.key.to_string()).collect();
         keys
     };

@@ -39,7 +39,7 @@ pub async fn a_running_turn_ends_interrupted<E: Engine>() {
     let late = world.store.append(old, Vec::new(), world.now()).await;
     assert_eq!(late.unwrap_err().reason(), "FENCED");
     assert_eq!(
-        world.store.runnable(9).await.unwrap()[0].key.as_str(),
+        world.runnable(9).await[0].key.as_str(),
         "s",
         "queued turns run on"
     );
@@ -221,7 +221,7 @@ pub async fn what_was_being_stopped_ends_as_asked<E: Engine>() {
     assert_eq!(session.state, SessionState::Deleting);
     assert_eq!(session.active_turn, None);
     assert_eq!(
-        world.store.runnable(9).await.unwrap()[0].row,
+        world.runnable(9).await[0].row,
         deleting,
         "an owner goes on with the Delete"
     );

@@ -95,6 +95,7 @@ pub async fn each_command_has_one_effect_per_request_id<E: Engine>() {
             labels: None,
             agent: None,
             expire_after_idle: None,
+            shares: None,
         })
     })
     .await;
@@ -139,8 +140,10 @@ pub async fn another_request_under_the_same_id_is_refused<E: Engine>() {
 
 pub async fn sixteen_callers_make_one_turn<E: Engine>() {
     let world = World::<E>::with(|rules| {
-        rules.queue_limit_turns = 1000;
-        rules.queue_limit_bytes = 1_000_000;
+        rules.quotas.change(|quotas| {
+            quotas.queue_limit_turns = 1000;
+            quotas.queue_limit_bytes = 1_000_000;
+        });
     });
     let world = Arc::new(world);
     let mut callers = Vec::new();

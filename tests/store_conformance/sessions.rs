@@ -41,6 +41,7 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
         labels: Some(BTreeMap::from([("k".into(), "v".into())])),
         agent: agent.map(str::to_owned),
         expire_after_idle: Some(Some(5_000_000)),
+        shares: None,
     };
     world.enqueue("s", "waits").await;
     let updated = world

@@ -156,9 +156,15 @@ impl Admin {
             let problem = format!("must be the {ID_DIGITS} letters and digits of a key's id");
             return Err(Refusal::field("key_id", problem));
         }
-        let (keys, tenant) = (self.keys.clone(), caller.principal.tenant.clone());
-        // To its end even if the caller leaves: what is revoked in the store is refused here too.
-        let revoked = tokio::spawn(async move { keys.revoke(&tenant, &key_id).await });
+        let (keys, channels) = (self.keys.clone(), self.channels.clone());
+        let tenant = caller.principal.tenant.clone();
+        // To its end even if the caller leaves: what is revoked in the store is refused here too, and what is open with
+        // it ends.
+        let revoked = tokio::spawn(async move {
+            let revoked = keys.revoke(&tenant, &key_id).await?;
+            channels.end_key(&key_id);
+            Ok::<_, Refusal>(revoked)
+        });
         let key = revoked
             .await
             .map_err(|problem| crate::grpc::status::bug(&problem))??;

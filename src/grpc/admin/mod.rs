@@ -6,7 +6,7 @@ mod keys;
 mod logs;
 mod reload;
 
-use super::{identity, status::status};
+use super::{channels::Channels, identity, status::status};
 use crate::{
     agent::Capabilities,
     auth::keys::Keys,
@@ -29,6 +29,8 @@ use uuid::Uuid;
 pub struct Admin {
     /// API keys.
     pub keys: Arc<Keys>,
+    /// What is open.
+    pub channels: Arc<Channels>,
     /// How the server is set.
     pub live: Arc<LiveConfig>,
     /// One UpdateConfig at a time: what is checked is what is kept.

@@ -3,6 +3,7 @@
 use super::{Call, off_thread};
 use crate::{
     domain::{
+        access::Scope,
         limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
         refusal::Refusal,
         turn::Attachment,
@@ -94,6 +95,12 @@ impl Call<'_> {
         );
         fields.cwd(&format!("{prefix}cwd"), &request.cwd);
         let key = fields.finish(key)?;
+        // What the method's own scope does not cover.
+        match on_busy {
+            OnBusy::Enqueue | OnBusy::Reject => {}
+            OnBusy::Interrupt => self.identity.require(Scope::SessionAbort)?,
+            OnBusy::SteerOrEnqueue => self.identity.require(Scope::SessionSteer)?,
+        }
         let (cwd, cwd_refused) = self
             .resolve_cwd(&format!("{prefix}cwd"), &request.agent, &request.cwd)
             .await;

@@ -243,10 +243,11 @@ impl Call<'_> {
         if paths.is_empty() {
             fields.wrong(
                 "update_mask",
-                "must name what changes: display_name, labels, agent, expire_after_idle",
+                "must name what changes: display_name, labels, agent, expire_after_idle, shares",
             );
         }
-        let (mut name, mut labels, mut agent, mut expire) = (None, None, None, None);
+        let (mut name, mut labels, mut agent, mut expire, mut shares) =
+            (None, None, None, None, None);
         for (at, path) in paths.iter().enumerate().take(16) {
             match path.as_str() {
                 "display_name" => {
@@ -271,9 +272,13 @@ impl Call<'_> {
                         new.expire_after_idle,
                     ));
                 }
+                "shares" => {
+                    let tenant = &self.identity.principal.tenant;
+                    shares = Some(fields.shares("session.shares", tenant, &new.shares));
+                }
                 _ => fields.wrong(
                     format!("update_mask.paths[{at}]"),
-                    "can't be changed; display_name, labels, agent and expire_after_idle can",
+                    "can't be changed; display_name, labels, agent, expire_after_idle and shares can",
                 ),
             }
         }
@@ -299,6 +304,7 @@ impl Call<'_> {
                 labels,
                 agent,
                 expire_after_idle: expire,
+                shares,
             })
             .await?;
         Ok(proto::UpdateSessionResponse {

@@ -10,7 +10,9 @@ mod control;
 mod reads;
 mod streams;
 
-use super::{facts, handover::Handed, identity, observe::CallFacts, status::status};
+use super::{
+    channels::Channel, facts, handover::Handed, identity, observe::CallFacts, status::status,
+};
 use crate::{
     clock,
     domain::{
@@ -205,6 +207,15 @@ impl Gateway {
     }
 }
 
+/// Notes the session that a stream is about, for who looks at what is open. A wrong key is refused soon after.
+fn about<R>(request: &Request<R>, session_key: &str) {
+    if let Some(channel) = request.extensions().get::<Arc<Channel>>()
+        && let Ok(key) = SessionKey::parse(session_key)
+    {
+        channel.about(key.as_str());
+    }
+}
+
 /// Runs what would hold a serving thread for long.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -228,6 +239,9 @@ impl GatewayService for Gateway {
     }
 
     async fn run(&self, request: Request<proto::RunRequest>) -> Answer<Self::RunStream> {
+        if let Some(enqueue) = &request.get_ref().enqueue {
+            about(&request, &enqueue.session_key);
+        }
         self.call(&request)
             .run(request.into_inner())
             .await
@@ -307,6 +321,7 @@ impl GatewayService for Gateway {
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
+        about(&request, &request.get_ref().session_key);
         self.call(&request)
             .subscribe(request.into_inner())
             .await

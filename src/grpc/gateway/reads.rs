@@ -43,10 +43,19 @@ impl Call<'_> {
         if let Some(waiter) = waiter
             && !turn.state.is_terminal()
         {
-            let waited = tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), waiter);
+            let tail = tail.expect("a waiter waits at a tail");
+            let ended = async {
+                tokio::select! {
+                    biased;
+                    // Whoever may not read the session any more waits no longer.
+                    _ = tail.until(|session| viewer.access(session).is_none()) => None,
+                    ended = waiter => Some(ended),
+                }
+            };
+            let waited = tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), ended);
             turn = match self.while_serving(waited).await? {
-                Ok(ended) => ended.as_ref().clone(),
-                Err(_) => self.store.turn(&viewer, &key, turn_id).await?,
+                Ok(Some(ended)) => ended.as_ref().clone(),
+                Ok(None) | Err(_) => self.store.turn(&viewer, &key, turn_id).await?,
             };
         }
         Ok(proto::AwaitTurnResponse {
@@ -152,6 +161,11 @@ impl Call<'_> {
         let mut from_oldest = !has_cursor;
         loop {
             let session = tail.session();
+            if self.identity.access(&session).is_none() {
+                return Err(Refusal::SessionNotFound {
+                    key: key.to_string(),
+                });
+            }
             let range = EventsRange {
                 after,
                 through: session.head,
@@ -174,7 +188,9 @@ impl Call<'_> {
             }
             if page.events.is_empty() && Instant::now() < deadline {
                 let head = session.head;
-                let newer = tail.until(|session| session.head > head);
+                let viewer = &self.identity;
+                let newer =
+                    tail.until(|session| session.head > head || viewer.access(session).is_none());
                 let waited = tokio::time::timeout_at(deadline, newer);
                 // Where the gateway stops meanwhile the empty page is the answer, as at the end of `wait`.
                 if matches!(self.while_serving(waited).await, Ok(Ok(_))) {

@@ -139,6 +139,7 @@ impl Call<'_> {
                 progress_interval,
                 coalesce,
                 turn: None,
+                viewer: self.identity.clone(),
             },
         );
         Ok(handover::stream(ReaderBody {
@@ -190,6 +191,7 @@ impl Call<'_> {
                 progress_interval: PROGRESS_DEFAULT,
                 coalesce: Duration::ZERO,
                 turn: Some(turn_id),
+                viewer: self.identity.clone(),
             },
         );
         Ok(handover::stream(ReaderBody {
@@ -236,11 +238,12 @@ impl Call<'_> {
                 let mut after = None;
                 let mut listing = initial;
                 while listing {
+                    watch.page_begins();
                     let page = store
                         .list_sessions(&viewer, filter.clone(), after, WATCH_PAGE)
                         .await?;
                     for session in &page.sessions {
-                        watch.listed(session.row);
+                        watch.listed(session);
                         if sender.send(Ok(encode::session(session))).await.is_err() {
                             return Ok(());
                         }
@@ -248,6 +251,7 @@ impl Call<'_> {
                     after = page.next;
                     listing = after.is_some();
                 }
+                watch.list_complete();
                 let mut heartbeat = tokio::time::interval(WATCH_HEARTBEAT);
                 loop {
                     tokio::select! {

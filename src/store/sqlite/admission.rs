@@ -1,10 +1,11 @@
 //! Enqueue and Steer: what is accepted, and as what. Each is decided once, inside the transaction that writes it.
 
 use super::{
+    access::{Need, Sender},
     control,
     edit::SessionEdit,
     fault::Answer,
-    queue::{self, NewTurn, Place},
+    queue::{self, NewTurn, Origin, Place},
     requests::{self, Done, WhenGone, once, require_generation},
     rows, sessions,
     writer::Unit,
@@ -39,11 +40,15 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         queue_ttl,
         trace_context,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, request| {
-        unit.require_room()?;
-        let now = caller.now;
-        let mut edit =
-            match SessionEdit::find(unit, &caller.identity.principal.tenant, &caller.key)? {
+    once(
+        unit,
+        &caller,
+        Need::Make,
+        WhenGone::Refuse,
+        |unit, request, found| {
+            unit.require_room()?;
+            let now = caller.now;
+            let mut edit = match found {
                 None => sessions::insert(unit, &caller, new_session, None)?,
                 Some(edit) => {
                     require_admitting(unit, &edit, &new_session.agent)?;
@@ -51,61 +56,64 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
                     edit
                 }
             };
-        let new = NewSteerOrTurn {
-            text,
-            attachments,
-            turn_timeout,
-            request,
-            trace_context,
-        };
-        let busy = edit.session.active_turn.is_some() || edit.session.queue_depth > 0;
-        if busy {
-            match on_busy {
-                OnBusy::Enqueue | OnBusy::Interrupt => {}
-                OnBusy::Reject => {
-                    return Err(Refusal::SessionBusy {
-                        active_turn_id: active_id(&edit),
+            let new = NewSteerOrTurn {
+                text,
+                attachments,
+                turn_timeout,
+                origin: Origin {
+                    sender: Sender::of(&caller.identity, &edit.session),
+                    request,
+                    trace_context,
+                },
+            };
+            let busy = edit.session.active_turn.is_some() || edit.session.queue_depth > 0;
+            if busy {
+                match on_busy {
+                    OnBusy::Enqueue | OnBusy::Interrupt => {}
+                    OnBusy::Reject => {
+                        return Err(Refusal::SessionBusy {
+                            active_turn_id: first_id(unit, &edit)?,
+                        }
+                        .into());
                     }
-                    .into());
-                }
-                OnBusy::SteerOrEnqueue => {
-                    if let Some(active) = steerable(unit, &edit)? {
-                        return steer_active(unit, edit, active, new, now);
+                    OnBusy::SteerOrEnqueue => {
+                        if let Some(active) = steerable(unit, &edit)? {
+                            return steer_active(unit, edit, active, new, now);
+                        }
                     }
                 }
             }
-        }
-        let interrupts = on_busy == OnBusy::Interrupt;
-        require_queue_room(unit, &edit, &new)?;
-        let turn = NewTurn {
-            turn_id: Uuid::now_v7(),
-            text: new.text,
-            attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
-            source,
-            metadata,
-            on_interrupt,
-            turn_timeout,
-            expire_time: queue_ttl.map(|ttl| now.plus_micros(rows::micros(ttl))),
-            request,
-            trace_context: new.trace_context,
-        };
-        let place = if interrupts {
-            Place::First
-        } else {
-            Place::Last
-        };
-        let (turn, ahead) = admit(unit, &mut edit, turn, place, now)?;
-        if interrupts {
-            let stop = control::Stop {
-                cause: Cause::InterruptedByTurn,
-                mode: AbortMode::Cancel,
-                grace: GRACE_DEFAULT,
-                clears: false,
+            let interrupts = on_busy == OnBusy::Interrupt;
+            require_queue_room(unit, &edit, &new)?;
+            let turn = NewTurn {
+                turn_id: Uuid::now_v7(),
+                text: new.text,
+                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                source,
+                metadata,
+                on_interrupt,
+                turn_timeout,
+                expire_time: queue_ttl.map(|ttl| now.plus_micros(rows::micros(ttl))),
+                origin: new.origin,
             };
-            control::stop_active(unit, &mut edit, stop, now)?;
-        }
-        queued(unit, edit, turn, ahead, now)
-    })
+            let place = if interrupts {
+                Place::First
+            } else {
+                Place::Last
+            };
+            let (turn, ahead) = admit(unit, &mut edit, turn, place, now)?;
+            if interrupts {
+                let stop = control::Stop {
+                    cause: Cause::InterruptedByTurn,
+                    mode: AbortMode::Cancel,
+                    grace: GRACE_DEFAULT,
+                    clears: false,
+                };
+                control::stop_active(unit, &mut edit, stop, now)?;
+            }
+            queued(unit, edit, turn, ahead, now)
+        },
+    )
 }
 
 /// Steer.
@@ -118,51 +126,59 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
         turn_timeout,
         trace_context,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, request| {
-        let now = caller.now;
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.admission_generation())?;
-        let agent = edit.session.agent.as_str();
-        if !unit.rules.agents.get(agent).is_some_and(|rule| rule.steer) {
-            return Err(Refusal::UnsupportedByAgent {
-                agent: agent.to_owned(),
-                what: "be steered",
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, request, found| {
+            let now = caller.now;
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.admission_generation())?;
+            let agent = edit.session.agent.as_str();
+            if !unit.rules.agents.get(agent).is_some_and(|rule| rule.steer) {
+                return Err(Refusal::UnsupportedByAgent {
+                    agent: agent.to_owned(),
+                    what: "be steered",
+                }
+                .into());
             }
-            .into());
-        }
-        if expected_turn.is_some_and(|expected| edit.session.active_turn != Some(expected)) {
-            return Err(Refusal::TurnMismatch {
-                active_turn_id: active_id(&edit),
+            if expected_turn.is_some_and(|expected| edit.session.active_turn != Some(expected)) {
+                return Err(Refusal::TurnMismatch {
+                    active_turn_id: active_id(&edit),
+                }
+                .into());
             }
-            .into());
-        }
-        unit.require_room()?;
-        let new = NewSteerOrTurn {
-            text,
-            attachments,
-            turn_timeout,
-            request,
-            trace_context,
-        };
-        if let Some(active) = steerable(unit, &edit)? {
-            return steer_active(unit, edit, active, new, now);
-        }
-        require_queue_room(unit, &edit, &new)?;
-        let turn = NewTurn {
-            turn_id: Uuid::now_v7(),
-            text: new.text,
-            attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
-            source: String::new(),
-            metadata: BTreeMap::new(),
-            on_interrupt: None,
-            turn_timeout,
-            expire_time: None,
-            request,
-            trace_context: new.trace_context,
-        };
-        let (turn, ahead) = admit(unit, &mut edit, turn, Place::Last, now)?;
-        queued(unit, edit, turn, ahead, now)
-    })
+            unit.require_room()?;
+            let new = NewSteerOrTurn {
+                text,
+                attachments,
+                turn_timeout,
+                origin: Origin {
+                    sender: Sender::of(&caller.identity, &edit.session),
+                    request,
+                    trace_context,
+                },
+            };
+            if let Some(active) = steerable(unit, &edit)? {
+                return steer_active(unit, edit, active, new, now);
+            }
+            require_queue_room(unit, &edit, &new)?;
+            let turn = NewTurn {
+                turn_id: Uuid::now_v7(),
+                text: new.text,
+                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                source: String::new(),
+                metadata: BTreeMap::new(),
+                on_interrupt: None,
+                turn_timeout,
+                expire_time: None,
+                origin: new.origin,
+            };
+            let (turn, ahead) = admit(unit, &mut edit, turn, Place::Last, now)?;
+            queued(unit, edit, turn, ahead, now)
+        },
+    )
 }
 
 /// Input that becomes a steer or a turn.
@@ -170,8 +186,7 @@ struct NewSteerOrTurn {
     text: String,
     attachments: Vec<Attachment>,
     turn_timeout: Duration,
-    request: Option<i64>,
-    trace_context: String,
+    origin: Origin,
 }
 
 fn require_admitting(unit: &Unit<'_>, edit: &SessionEdit, agent: &str) -> Answer<()> {
@@ -195,13 +210,13 @@ fn require_admitting(unit: &Unit<'_>, edit: &SessionEdit, agent: &str) -> Answer
 }
 
 fn require_queue_room(unit: &Unit<'_>, edit: &SessionEdit, new: &NewSteerOrTurn) -> Answer<()> {
-    let (turns, bytes) = (edit.session.queue_depth, edit.session.queue_bytes);
-    let rules = unit.rules;
-    if turns >= rules.queue_limit_turns {
+    let turns = edit.session.queue_depth;
+    let limit = unit.rules.quotas.get().queue_limit_turns;
+    if turns >= limit {
         return Err(Refusal::QueueFull {
             of: LimitOf::Session,
             unit: "turns",
-            limit: rules.queue_limit_turns,
+            limit,
             current: turns,
         }
         .into());
@@ -211,16 +226,7 @@ fn require_queue_room(unit: &Unit<'_>, edit: &SessionEdit, new: &NewSteerOrTurn)
         .attachments
         .iter()
         .fold(text, |sum, a| sum + a.reference.size);
-    if bytes.saturating_add(more) > rules.queue_limit_bytes {
-        return Err(Refusal::QueueFull {
-            of: LimitOf::Session,
-            unit: "bytes",
-            limit: rules.queue_limit_bytes,
-            current: bytes,
-        }
-        .into());
-    }
-    Ok(())
+    queue::require_bytes(unit, &edit.session, more)
 }
 
 /// The active turn, if it takes steers.
@@ -260,14 +266,18 @@ fn steer_active(
         text,
         attachments,
         turn_timeout,
-        request,
-        trace_context,
+        origin:
+            Origin {
+                sender,
+                request,
+                trace_context,
+            },
     } = new;
     let references = sessions::store_attachments(unit, edit.session.row, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
-        "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, trace_context) \
-         VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \
+         sender_key, sender_operator, trace_context) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -277,6 +287,9 @@ fn steer_active(
         rows::micros(turn_timeout),
         request,
         now.0,
+        sender.subject,
+        sender.key_id,
+        sender.operator,
         trace_context,
     ])?;
     edit.event(
@@ -308,7 +321,7 @@ pub(super) fn admit(
 ) -> Answer<(Turn, i32)> {
     let mut turn = new.turn(edit, edit.admission_generation(), now);
     let queued_seq = edit.session.head + 1;
-    let ahead = queue::insert(unit, edit, &mut turn, new.request, place, queued_seq)?;
+    let ahead = queue::insert(unit, edit, &mut turn, &new.origin, place, queued_seq)?;
     announce(unit, edit, turn, ahead, now).map(|turn| (turn, ahead))
 }
 
@@ -344,6 +357,15 @@ fn queued(
     let mut done = Done::session(session).with_turn(Some(turn));
     done.receipt.queue_position = ahead;
     Ok(queue::admitted(done))
+}
+
+/// The active turn, or the one that is next.
+fn first_id(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<String> {
+    if edit.session.active_turn.is_some() {
+        return Ok(active_id(edit));
+    }
+    let next = queue::next_turn(unit, edit)?;
+    Ok(next.map_or_else(String::new, |(turn, _)| turn.turn_id.to_string()))
 }
 
 fn active_id(edit: &SessionEdit) -> String {

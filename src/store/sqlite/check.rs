@@ -6,7 +6,7 @@ use super::schema::{self, FILE_NAME};
 use std::path::Path;
 
 /// A promise, and the query for sessions that break it.
-const PROMISES: [(&str, &str); 16] = [
+const PROMISES: [(&str, &str); 17] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -67,7 +67,8 @@ const PROMISES: [(&str, &str); 16] = [
     ),
     (
         "an owner is woken for what waits",
-        "SELECT session.row FROM session WHERE wake IS NOT CASE WHEN state = 6 THEN 0 \
+        "SELECT session.row FROM session WHERE wake IS NOT CASE WHEN state = 6 AND wake IS NOT NULL THEN 0 \
+         WHEN state = 6 THEN NULL \
          WHEN active_row IS NULL THEN (SELECT min(turn.row) FROM turn WHERE turn.session = session.row AND state = 1) \
          END",
     ),
@@ -88,6 +89,13 @@ const PROMISES: [(&str, &str); 16] = [
          WHERE state <= 4 UNION SELECT session FROM request WHERE keep_until IS NULL AND NOT EXISTS \
          (SELECT 1 FROM turn WHERE turn.request = request.id AND turn.state <= 4) AND NOT EXISTS \
          (SELECT 1 FROM steer WHERE steer.request = request.id)",
+    ),
+    (
+        "shares stand in the session and in their table",
+        "WITH said AS (SELECT session.row AS session, tenant, json_each.key AS subject FROM session, \
+         json_each(iif(shares = '', '{}', shares))) \
+         SELECT session FROM (SELECT * FROM said EXCEPT SELECT session, tenant, subject FROM share) UNION \
+         SELECT session FROM (SELECT session, tenant, subject FROM share EXCEPT SELECT * FROM said)",
     ),
     (
         "the number of sessions is counted",

@@ -1,16 +1,20 @@
 //! Abort, Reset, Delete: what is accepted at once, and what waits for the active turn's end.
 
 use super::{
+    access::{self, Need},
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
+    ledger::Held,
     queue,
     requests::{self, Done, WhenGone, once, require_generation},
+    rows,
     writer::Unit,
 };
 use crate::{
     domain::{
         Event, EventKind, Refusal,
-        ids::{SessionRow, Time},
+        access::SessionAccess,
+        ids::Time,
         session::{Session, SessionState},
         turn::{AbortMode, Cancel, Cause, Turn, TurnState},
     },
@@ -100,47 +104,53 @@ pub(super) fn abort(unit: &mut Unit<'_>, command: Abort) -> Answer<Committed> {
         grace,
         cause,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let now = caller.now;
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.session.generation)?;
-        let stop = Stop {
-            cause,
-            mode,
-            grace,
-            clears: clear_queue,
-        };
-        let mut cleared = Vec::new();
-        let (turn, stopping) = match turn_id {
-            Some(turn_id) if edit.session.active_turn != Some(turn_id) => {
-                let turn = abort_other(unit, &mut edit, turn_id, now)?;
-                let taken = turn.1;
-                if taken {
-                    cleared.push(turn.0.clone());
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let now = caller.now;
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.session.generation)?;
+            let stop = Stop {
+                cause,
+                mode,
+                grace,
+                clears: clear_queue,
+            };
+            let mut cleared = Vec::new();
+            let (turn, stopping) = match turn_id {
+                Some(turn_id) if edit.session.active_turn != Some(turn_id) => {
+                    let turn = abort_other(unit, &mut edit, turn_id, now)?;
+                    let taken = turn.1;
+                    if taken {
+                        cleared.push(turn.0.clone());
+                    }
+                    (Some(turn.0), taken)
                 }
-                (Some(turn.0), taken)
+                Some(_) | None => {
+                    let turn = stop_active(unit, &mut edit, stop, now)?;
+                    let stopping = turn.is_some();
+                    (turn, stopping)
+                }
+            };
+            if clear_queue {
+                cleared.extend(queue::take_all(unit, &mut edit, Cause::QueueCleared, now)?);
             }
-            Some(_) | None => {
-                let turn = stop_active(unit, &mut edit, stop, now)?;
-                let stopping = turn.is_some();
-                (turn, stopping)
-            }
-        };
-        if clear_queue {
-            cleared.extend(queue::take_all(unit, &mut edit, Cause::QueueCleared, now)?);
-        }
-        // Where there was nothing to stop nothing changed.
-        let changed = stopping || !cleared.is_empty();
-        let time = if changed {
-            now
-        } else {
-            edit.session.update_time
-        };
-        let session = edit.save(unit, time)?;
-        let mut done = Done::session(session).with_turn(turn).with_cleared(cleared);
-        done.receipt.stopping = stopping;
-        Ok(done)
-    })
+            // Where there was nothing to stop nothing changed.
+            let changed = stopping || !cleared.is_empty();
+            let time = if changed {
+                now
+            } else {
+                edit.session.update_time
+            };
+            let session = edit.save(unit, time)?;
+            let mut done = Done::session(session).with_turn(turn).with_cleared(cleared);
+            done.receipt.stopping = stopping;
+            Ok(done)
+        },
+    )
 }
 
 /// Abort of a turn that is not active: takes it if it waits. True where it did.
@@ -166,36 +176,42 @@ fn abort_other(
 
 /// Reset.
 pub(super) fn reset(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let now = caller.now;
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.admission_generation())?;
-        let cleared = queue::take_all(unit, &mut edit, Cause::SessionReset, now)?;
-        if edit.hidden.pending_reset {
-            // Joins the one that is pending: the same generation comes of both. What was accepted between the two is
-            // from before this one all the same, and must not run after it.
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let now = caller.now;
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.admission_generation())?;
+            let cleared = queue::take_all(unit, &mut edit, Cause::SessionReset, now)?;
+            if edit.hidden.pending_reset {
+                // Joins the one that is pending: the same generation comes of both. What was accepted between the two is
+                // from before this one all the same, and must not run after it.
+                let session = edit.save(unit, now)?;
+                let mut done = Done::session(session).with_cleared(cleared);
+                done.receipt.stopping = true;
+                return Ok(done);
+            }
+            edit.hidden.pending_reset = true;
+            let stop = Stop {
+                cause: Cause::SessionReset,
+                mode: AbortMode::Cancel,
+                grace: crate::domain::limits::GRACE_DEFAULT,
+                clears: true,
+            };
+            if stop_active(unit, &mut edit, stop, now)?.is_none() {
+                complete_reset(unit, &mut edit, now)?;
+                edit.settle_state(None);
+            }
+            let stopping = edit.hidden.pending_reset;
             let session = edit.save(unit, now)?;
             let mut done = Done::session(session).with_cleared(cleared);
-            done.receipt.stopping = true;
-            return Ok(done);
-        }
-        edit.hidden.pending_reset = true;
-        let stop = Stop {
-            cause: Cause::SessionReset,
-            mode: AbortMode::Cancel,
-            grace: crate::domain::limits::GRACE_DEFAULT,
-            clears: true,
-        };
-        if stop_active(unit, &mut edit, stop, now)?.is_none() {
-            complete_reset(unit, &mut edit, now)?;
-            edit.settle_state(None);
-        }
-        let stopping = edit.hidden.pending_reset;
-        let session = edit.save(unit, now)?;
-        let mut done = Done::session(session).with_cleared(cleared);
-        done.receipt.stopping = stopping;
-        Ok(done)
-    })
+            done.receipt.stopping = stopping;
+            Ok(done)
+        },
+    )
 }
 
 /// Begins the next generation; nothing is active any more.
@@ -224,37 +240,36 @@ pub(super) fn complete_reset(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time)
 
 /// DeleteSession.
 pub(super) fn delete(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
-    once(unit, &caller, WhenGone::Confirm, |unit, _| {
-        let (tenant, key) = (
-            caller.identity.principal.tenant.as_str(),
-            caller.key.as_str(),
-        );
-        let Some(mut edit) = SessionEdit::find(unit, tenant, &caller.key)? else {
-            return match tombstone(unit, tenant, key)? {
-                Some((row, uid, head)) => {
-                    let gone = requests::deleted(unit, &caller, row, uid, head);
-                    Ok(Done::session(Arc::new(gone)))
+    once(
+        unit,
+        &caller,
+        Need::Own,
+        WhenGone::Confirm,
+        |unit, _, found| {
+            let key = || caller.key.as_str().to_owned();
+            let Some(mut edit) = found else {
+                let left = access::tombstone(unit.connection, &caller.identity, &caller.key)?;
+                let Some(left) = left else {
+                    return Err(Refusal::SessionNotFound { key: key() }.into());
+                };
+                if left.access(&caller.identity) < Some(SessionAccess::Own) {
+                    return Err(access::not_yours(&caller.key).into());
                 }
-                None => Err(Refusal::SessionNotFound {
-                    key: key.to_owned(),
-                }
-                .into()),
+                let gone = requests::deleted(unit, &caller, left.row, left.uid, left.head);
+                return Ok(Done::session(Arc::new(gone)));
             };
-        };
-        if edit.session.primary {
-            return Err(Refusal::PrimarySession {
-                key: key.to_owned(),
+            if edit.session.primary {
+                return Err(Refusal::PrimarySession { key: key() }.into());
             }
-            .into());
-        }
-        let mut cleared = Vec::new();
-        if edit.session.state != SessionState::Deleting {
-            require_generation(&caller, edit.session.generation)?;
-            cleared = begin_delete(unit, &mut edit, caller.now)?;
-        }
-        let session = edit.save(unit, caller.now)?;
-        Ok(Done::session(session).with_cleared(cleared))
-    })
+            let mut cleared = Vec::new();
+            if edit.session.state != SessionState::Deleting {
+                require_generation(&caller, edit.session.generation)?;
+                cleared = begin_delete(unit, &mut edit, caller.now)?;
+            }
+            let session = edit.save(unit, caller.now)?;
+            Ok(Done::session(session).with_cleared(cleared))
+        },
+    )
 }
 
 /// The first commit of a Delete.
@@ -294,6 +309,14 @@ pub(super) fn finish_delete(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Ans
     edit.save(unit, now)
 }
 
+/// Nobody wakes for a Delete that can't be finished, until the next one saves the session or this process ends.
+pub(super) fn postpone_delete(unit: &mut Unit<'_>, fence: Fence) -> Answer<()> {
+    let edit = deleting(unit, fence)?;
+    unit.sql("UPDATE session SET wake = NULL WHERE row = ?1")?
+        .execute([edit.session.row.0])?;
+    Ok(())
+}
+
 /// Takes a bounded number of a DELETING session's rows. True when the last were taken.
 pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer<bool> {
     let edit = deleting(unit, fence)?;
@@ -326,13 +349,33 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         key,
         uid,
         owner,
+        shares,
         head,
         ..
     } = &edit.session;
     unit.sql(
-        "INSERT INTO tombstone (session, tenant, key, uid, owner, head, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO tombstone (session, tenant, key, uid, owner, shares, head, time) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
-    .execute(params![row, tenant, key.as_str(), uid, owner, head, now.0])?;
+    .execute(params![
+        row,
+        tenant,
+        key.as_str(),
+        uid,
+        owner,
+        rows::shares_text(shares),
+        head,
+        now.0,
+    ])?;
+    for subject in shares.keys() {
+        unit.sql("DELETE FROM share WHERE tenant = ?1 AND subject = ?2 AND session = ?3")?
+            .execute((tenant, subject, row))?;
+    }
+    let one_less = Held {
+        sessions: -1,
+        queue_bytes: 0,
+    };
+    unit.count(tenant, owner, one_less);
     unit.sql("DELETE FROM session WHERE row = ?1")?
         .execute([row])?;
     unit.sql("UPDATE meta SET value = value - 1 WHERE name = 'sessions'")?
@@ -356,17 +399,5 @@ fn deleting(unit: &Unit<'_>, fence: Fence) -> Answer<SessionEdit> {
         Err(Fault::Broken(
             "the session is not ready to be deleted".into(),
         ))
-    }
-}
-
-/// The newest tombstone of a key.
-fn tombstone(unit: &Unit<'_>, tenant: &str, key: &str) -> Answer<Option<(SessionRow, Uuid, i64)>> {
-    let mut statement = unit.sql(
-        "SELECT session, uid, head FROM tombstone WHERE tenant = ?1 AND key = ?2 ORDER BY session DESC LIMIT 1",
-    )?;
-    let mut found = statement.query((tenant, key))?;
-    match found.next()? {
-        Some(row) => Ok(Some((SessionRow(row.get(0)?), row.get(1)?, row.get(2)?))),
-        None => Ok(None),
     }
 }

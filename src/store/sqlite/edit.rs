@@ -2,12 +2,14 @@
 
 use super::{
     fault::{Answer, Fault},
+    ledger::Held,
     rows::{self, Hidden},
     writer::Unit,
 };
 use crate::{
     domain::{
         Event, Refusal,
+        access::Shares,
         event::Role,
         ids::{LogId, SessionKey, SessionRow, Time},
         limits::PREVIEW_MAX_CHARS,
@@ -33,6 +35,8 @@ pub(super) struct SessionEdit {
     pub(super) settings_changed: bool,
     /// A waiting turn was taken: the oldest one must be looked up.
     pub(super) wake_stale: bool,
+    /// Bytes of its waiting turns that the ledger knows of.
+    counted_bytes: i64,
     events: Vec<StoredEvent>,
     ended: Vec<Arc<Turn>>,
 }
@@ -93,19 +97,6 @@ pub(super) fn session_of_row(
         .transpose()
 }
 
-/// Why there is no session of that key.
-pub(super) fn absent(connection: &Connection, tenant: &str, key: &str) -> Answer<Refusal> {
-    let deleted = connection
-        .prepare_cached("SELECT 1 FROM tombstone WHERE tenant = ?1 AND key = ?2 LIMIT 1")?
-        .exists((tenant, key))?;
-    let key = key.to_owned();
-    Ok(if deleted {
-        Refusal::SessionDeleted { key }
-    } else {
-        Refusal::SessionNotFound { key }
-    })
-}
-
 /// Why there is no session of that row.
 pub(super) fn gone(connection: &Connection, row: SessionRow) -> Answer<Refusal> {
     let mut statement =
@@ -136,18 +127,6 @@ impl SessionEdit {
         Ok(found.map(Self::of))
     }
 
-    /// The session of a key that callers may use: missing, deleted and DELETING ones are refused as `NOT_FOUND`.
-    pub(super) fn usable(unit: &Unit<'_>, tenant: &str, key: &SessionKey) -> Answer<Self> {
-        match Self::find(unit, tenant, key)? {
-            Some(edit) if edit.session.state != SessionState::Deleting => Ok(edit),
-            Some(_) => Err(Refusal::SessionNotFound {
-                key: key.as_str().to_owned(),
-            }
-            .into()),
-            None => Err(absent(unit.connection, tenant, key.as_str())?.into()),
-        }
-    }
-
     /// The session of a row.
     pub(super) fn of_row(unit: &Unit<'_>, row: SessionRow) -> Answer<Option<Self>> {
         let found = session_of_row(unit.connection, unit.identity.generation, row)?;
@@ -168,14 +147,7 @@ impl SessionEdit {
         let count: i64 = unit
             .sql("SELECT value FROM meta WHERE name = 'sessions'")?
             .query_row([], |row| row.get(0))?;
-        if count >= unit.rules.max_sessions {
-            return Err(Refusal::TooManySessions {
-                of: LimitOf::Server,
-                limit: unit.rules.max_sessions,
-                current: count,
-            }
-            .into());
-        }
+        require_place(unit, &session, count)?;
         unit.sql("UPDATE meta SET value = ?1 WHERE name = 'sessions'")?
             .execute([count + 1])?;
         unit.sql(
@@ -207,12 +179,18 @@ impl SessionEdit {
             session.state as i64,
         ])?;
         session.row = SessionRow(unit.connection.last_insert_rowid());
+        let one = Held {
+            sessions: 1,
+            queue_bytes: 0,
+        };
+        unit.count(&session.tenant, &session.owner, one);
         session.log_id = LogId::derive(session.uid, unit.identity.generation);
         Ok(Self::of((session, Hidden::default())))
     }
 
     fn of((session, hidden): (Session, Hidden)) -> Self {
         Self {
+            counted_bytes: session.queue_bytes,
             session,
             hidden,
             settings_changed: false,
@@ -415,6 +393,11 @@ impl SessionEdit {
         if self.settings_changed {
             self.save_settings(unit)?;
         }
+        let more = Held {
+            sessions: 0,
+            queue_bytes: self.session.queue_bytes - self.counted_bytes,
+        };
+        unit.count(&self.session.tenant, &self.session.owner, more);
         let session = Arc::new(self.session);
         unit.publish(Published {
             session: Arc::clone(&session),
@@ -422,6 +405,23 @@ impl SessionEdit {
             ended: self.ended,
         });
         Ok(session)
+    }
+
+    /// Says who else may use it.
+    pub(super) fn share(&mut self, unit: &Unit<'_>, shares: Shares) -> Answer<()> {
+        let Session { row, tenant, .. } = &self.session;
+        for subject in self.session.shares.keys() {
+            unit.sql("DELETE FROM share WHERE tenant = ?1 AND subject = ?2 AND session = ?3")?
+                .execute((tenant, subject, row.0))?;
+        }
+        for subject in shares.keys() {
+            unit.sql("INSERT INTO share (tenant, subject, session) VALUES (?1, ?2, ?3)")?
+                .execute((tenant, subject, row.0))?;
+        }
+        unit.sql("UPDATE session SET shares = ?2 WHERE row = ?1")?
+            .execute((row.0, rows::shares_text(&shares)))?;
+        self.session.shares = shares;
+        Ok(())
     }
 
     fn save_settings(&self, unit: &Unit<'_>) -> Answer<()> {
@@ -460,6 +460,27 @@ impl SessionEdit {
                 .query_row([self.session.row.0], |row| row.get(0))?),
         }
     }
+}
+
+/// Refuses one more session where its owner, its tenant or the store has as many as it may.
+fn require_place(unit: &Unit<'_>, session: &Session, all: i64) -> Answer<()> {
+    let quotas = unit.rules.quotas.get();
+    let (owner, tenant) = unit.held(&session.tenant, &session.owner);
+    let places = [
+        (
+            LimitOf::Principal,
+            quotas.principal.max_sessions,
+            owner.sessions,
+        ),
+        (LimitOf::Tenant, quotas.tenant.max_sessions, tenant.sessions),
+        (LimitOf::Server, quotas.max_sessions, all),
+    ];
+    for (of, limit, current) in places {
+        if current >= limit {
+            return Err(Refusal::TooManySessions { of, limit, current }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The characters of a message's text.

@@ -6,6 +6,7 @@
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
+mod access;
 mod admission;
 mod backup;
 pub mod check;
@@ -14,6 +15,8 @@ mod edit;
 mod fault;
 mod items;
 mod keys;
+mod ledger;
+mod lists;
 mod queries;
 mod queue;
 mod readers;
@@ -21,6 +24,7 @@ mod recovery;
 mod requests;
 mod retention;
 mod rows;
+mod runnable;
 mod schema;
 mod sessions;
 mod settings;
@@ -33,8 +37,8 @@ pub use fault::OpenError;
 use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
-    PendingSteer, Publisher, Recovered, SessionsPage, Started, Steer, Store, StoreRules, TurnEnd,
-    TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Write,
+    PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
+    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
 use crate::domain::{
     Refusal,
@@ -103,6 +107,14 @@ impl SqliteStore {
     /// Names this store; never changes.
     pub fn store_id(&self) -> Uuid {
         self.identity.store_id
+    }
+
+    /// Whether what is counted of every owner is what the rows say. For tests.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn ledger_agrees(&self) -> Result<bool, Refusal> {
+        self.writer.call(|unit| unit.ledger_agrees()).await
     }
 
     async fn read<T, R>(&self, read: R) -> Result<T, Refusal>
@@ -248,7 +260,14 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
+        self.writer
+            .call(move |unit| control::postpone_delete(unit, fence))
+            .await
+    }
+
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
+        self.writer.call(recovery::resume_deletes).await?;
         let mut all = Recovered::default();
         while let Some(Recovered {
             ended,
@@ -266,8 +285,8 @@ impl Store for SqliteStore {
         Ok(all)
     }
 
-    async fn runnable(&self, limit: usize) -> Result<Vec<Arc<Session>>, Refusal> {
-        self.read(move |connection, generation| queries::runnable(connection, generation, limit))
+    async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal> {
+        self.read(move |connection, generation| runnable::runnable(connection, generation, &ask))
             .await
     }
 
@@ -337,7 +356,7 @@ impl Store for SqliteStore {
     ) -> Result<SessionsPage, Refusal> {
         let viewer = viewer.clone();
         self.read(move |connection, generation| {
-            queries::list_sessions(connection, generation, &viewer, &filter, after, limit)
+            lists::list_sessions(connection, generation, &viewer, &filter, after, limit)
         })
         .await
     }
@@ -369,7 +388,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<TurnsPage, Refusal> {
         self.read(move |connection, generation| {
-            queries::list_turns(connection, generation, &filter, after, limit)
+            lists::list_turns(connection, generation, &filter, after, limit)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Reads. Each runs in one read transaction, bounded in rows looked at and bytes returned.
 
 use super::{
-    edit,
+    access, edit,
     fault::Answer,
     rows::{self, Hidden},
 };
@@ -10,24 +10,19 @@ use crate::{
         Refusal, SessionKey,
         access::Identity,
         ids::SessionRow,
-        limits::{MESSAGES_PAGE_MAX_BYTES, TURN_TEXT_IN_EVENT_MAX_BYTES},
-        session::{Session, SessionFilter, SessionState},
-        turn::{Attachment, AttachmentRef, Turn, TurnState},
+        limits::MESSAGES_PAGE_MAX_BYTES,
+        session::{Session, SessionState},
+        turn::{Attachment, AttachmentRef, Turn},
     },
-    store::{EventsPage, EventsRange, MessagesPage, SessionsPage, TurnsFilter, TurnsPage},
+    store::{EventsPage, EventsRange, MessagesPage},
 };
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Rows that a filtered page looks at before it says where to go on.
 const SCAN_MAX_ROWS: usize = 10_000;
-/// Bytes of a page of turns or sessions beyond its last row, as callers see them: what clients take without being asked
-/// to take more is 4 MiB.
-const LIST_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
-/// What a turn or a session takes beside its texts, in bytes; rather too much.
-const ROW_BYTES: usize = 1024;
 
 /// The session of a key, as callers may see it.
 pub(super) fn session(
@@ -38,16 +33,19 @@ pub(super) fn session(
 ) -> Answer<Session> {
     let tenant = &viewer.principal.tenant;
     match edit::session_of_key(connection, generation, tenant, key.as_str())? {
-        Some((session, _))
-            if session.state != SessionState::Deleting && viewer.access(&session).is_some() =>
-        {
-            Ok(session)
-        }
-        Some(_) => Err(Refusal::SessionNotFound {
-            key: key.as_str().to_owned(),
-        }
-        .into()),
-        None => Err(edit::absent(connection, tenant, key.as_str())?.into()),
+        Some((session, _)) if viewer.access(&session).is_some() => match session.state {
+            SessionState::Deleting => Err(Refusal::SessionNotFound {
+                key: key.as_str().to_owned(),
+            }
+            .into()),
+            SessionState::Idle
+            | SessionState::Running
+            | SessionState::WaitingInput
+            | SessionState::Canceling
+            | SessionState::Resetting
+            | SessionState::Deleted => Ok(session),
+        },
+        Some(_) | None => Err(access::absent(connection, viewer, key)?.into()),
     }
 }
 
@@ -77,59 +75,6 @@ pub(super) fn active_turn(
         )) => edit::turn_of_row(connection, &session.key, row),
         Some(_) | None => Ok(None),
     }
-}
-
-/// Sessions that an owner must wake for.
-pub(super) fn runnable(
-    connection: &Connection,
-    generation: Uuid,
-    limit: usize,
-) -> Answer<Vec<Arc<Session>>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM session WHERE session.wake IS NOT NULL ORDER BY session.wake LIMIT ?1",
-        rows::SESSION
-    ))?;
-    let mut found = statement.query([sql_limit(limit)])?;
-    let mut sessions = Vec::new();
-    while let Some(row) = found.next()? {
-        sessions.push(Arc::new(rows::session(row, generation)?.0));
-    }
-    Ok(sessions)
-}
-
-/// Sessions that a viewer may see, newest first.
-pub(super) fn list_sessions(
-    connection: &Connection,
-    generation: Uuid,
-    viewer: &Identity,
-    filter: &SessionFilter,
-    after: Option<i64>,
-    limit: usize,
-) -> Answer<SessionsPage> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM session WHERE session.tenant = ?1 AND session.row < ?2 ORDER BY session.row DESC",
-        rows::SESSION
-    ))?;
-    let mut found = statement.query((&viewer.principal.tenant, after.unwrap_or(i64::MAX)))?;
-    let mut page = SessionsPage::default();
-    let (mut last, mut looked, mut bytes) = (0, 0, 0);
-    while let Some(row) = found.next()? {
-        if page.sessions.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > LIST_PAGE_MAX_BYTES {
-            page.next = Some(last);
-            break;
-        }
-        let (session, _) = rows::session(row, generation)?;
-        looked += 1;
-        last = session.row.0;
-        // One that is being deleted is not found any more, unless it is asked for.
-        let hidden = session.state == SessionState::Deleting
-            && !filter.states.contains(&SessionState::Deleting);
-        if !hidden && viewer.access(&session).is_some() && filter.matches(&session) {
-            bytes += ROW_BYTES + session.cwd.len() + map_bytes(&session.labels);
-            page.sessions.push(session);
-        }
-    }
-    Ok(page)
 }
 
 /// A turn.
@@ -164,67 +109,6 @@ fn require_turn(connection: &Connection, session: &Session, turn_id: Uuid) -> An
         }
         .into()
     })
-}
-
-/// Turns of a session or of a tenant, newest first.
-pub(super) fn list_turns(
-    connection: &Connection,
-    generation: Uuid,
-    filter: &TurnsFilter,
-    after: Option<i64>,
-    limit: usize,
-) -> Answer<TurnsPage> {
-    let TurnsFilter {
-        viewer,
-        key,
-        states,
-    } = filter;
-    let session = match key {
-        Some(key) => Some(session(connection, generation, viewer, key)?.row.0),
-        None => None,
-    };
-    let (index, narrow) = if session.is_some() {
-        ("", "turn.session = ?2")
-    } else if !states.is_empty() && states.iter().all(|state| !state.is_terminal()) {
-        // These are few, and have an index.
-        (
-            "INDEXED BY turn_unfinished",
-            "turn.state <= 4 AND ?2 IS NULL",
-        )
-    } else {
-        ("", "?2 IS NULL")
-    };
-    // CROSS JOIN: turns first, in their order, and never all turns of all sessions of the tenant.
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {}, session.key FROM turn {index} CROSS JOIN session ON session.row = turn.session \
-         WHERE {narrow} AND turn.row < ?3 AND session.tenant = ?1 ORDER BY turn.row DESC",
-        rows::TURN
-    ))?;
-    let key_column = statement.column_count() - 1;
-    let mut found =
-        statement.query((&viewer.principal.tenant, session, after.unwrap_or(i64::MAX)))?;
-    let mut page = TurnsPage::default();
-    let (mut last, mut looked, mut bytes) = (0, 0, 0);
-    while let Some(row) = found.next()? {
-        if page.turns.len() >= limit || looked >= SCAN_MAX_ROWS || bytes > LIST_PAGE_MAX_BYTES {
-            page.next = Some(last);
-            break;
-        }
-        looked += 1;
-        last = row.get(0)?;
-        let state = TurnState::from_number(row.get(3)?);
-        if states.is_empty() || state.is_some_and(|state| states.contains(&state)) {
-            let key = rows::session_key(&row.get::<_, String>(key_column)?)?;
-            let turn = rows::turn(row, &key)?;
-            let shown = |text: &str| text.len().min(TURN_TEXT_IN_EVENT_MAX_BYTES);
-            bytes += ROW_BYTES + shown(&turn.text) + shown(&turn.response_text);
-            bytes += map_bytes(&turn.metadata);
-            bytes += turn.error.as_ref().map_or(0, |error| error.message.len());
-            bytes += turn.attachments.len() * ROW_BYTES;
-            page.turns.push(turn);
-        }
-    }
-    Ok(page)
 }
 
 /// The waiting turns of a session, in order.
@@ -390,12 +274,4 @@ pub(super) fn attachment(
         }
         .into()
     })
-}
-
-fn map_bytes(map: &BTreeMap<String, String>) -> usize {
-    map.iter().map(|(key, value)| key.len() + value.len()).sum()
-}
-
-fn sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,7 @@
 //! The waiting turns of a session: their order, what changes it, and how they leave without having run.
 
 use super::{
+    access::{Need, Sender},
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
     requests::{self, Done, Keep, WhenGone, once, require_generation},
@@ -13,6 +14,7 @@ use crate::{
         Event, Refusal,
         ids::{SessionRow, Time},
         refusal::LimitOf,
+        session::Session,
         turn::{AttachmentRef, Cause, OnInterrupt, Turn, TurnState, Usage},
     },
     store::{Caller, Committed, UpdateQueued},
@@ -53,6 +55,15 @@ pub(super) struct NewTurn {
     pub(super) turn_timeout: Duration,
     /// When it expires.
     pub(super) expire_time: Option<Time>,
+    /// Who sent it.
+    pub(super) origin: Origin,
+}
+
+/// Who sent a turn, and by which request.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// The sender.
+    pub(super) sender: Sender,
     /// The request that admitted it.
     pub(super) request: Option<i64>,
     /// Where it stands in its caller's trace.
@@ -95,7 +106,7 @@ impl NewTurn {
             turn_timeout: self.turn_timeout,
             expire_time: self.expire_time,
             cancel: None,
-            trace_context: self.trace_context.clone(),
+            trace_context: self.origin.trace_context.clone(),
         }
     }
 }
@@ -105,19 +116,24 @@ pub(super) fn insert(
     unit: &Unit<'_>,
     edit: &mut SessionEdit,
     turn: &mut Turn,
-    request: Option<i64>,
+    origin: &Origin,
     place: Place,
     queued_seq: i64,
 ) -> Answer<i32> {
+    let Origin {
+        sender,
+        request,
+        trace_context,
+    } = origin;
     let (position, ahead) = make_place(unit, edit, place)?;
     let bytes = bytes_of(&turn.text, &turn.attachments);
     unit.sql(
         "INSERT INTO turn (session, turn_id, generation, state, position, goes_first, queued_seq, bytes, request, \
          attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, \
          model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, expire_time, \
-         cancel_clears, text, response_text, trace_context) \
+         cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context) \
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, 0, 0, 0, 0, 0, 0, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, 0, ?18, '', ?19)",
+         ?17, 0, ?18, '', ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -138,7 +154,10 @@ pub(super) fn insert(
         rows::micros(turn.turn_timeout),
         turn.expire_time.map(|t| t.0),
         turn.text,
-        turn.trace_context,
+        sender.subject,
+        sender.key_id,
+        sender.operator,
+        trace_context,
     ])?;
     turn.row = unit.connection.last_insert_rowid();
     entered(edit, turn.row, bytes);
@@ -164,6 +183,41 @@ pub(super) fn left(unit: &Unit<'_>, edit: &mut SessionEdit, row: i64) -> Answer<
     edit.session.queue_depth -= 1;
     edit.session.queue_bytes -= bytes;
     edit.wake_stale = true;
+    Ok(())
+}
+
+/// Refuses where so many more bytes may not wait: in the session, of its owner, in its tenant.
+pub(super) fn require_bytes(unit: &Unit<'_>, session: &Session, more: i64) -> Answer<()> {
+    let quotas = unit.rules.quotas.get();
+    let (owner, tenant) = unit.held(&session.tenant, &session.owner);
+    let places = [
+        (
+            LimitOf::Session,
+            quotas.queue_limit_bytes,
+            session.queue_bytes,
+        ),
+        (
+            LimitOf::Principal,
+            quotas.principal.max_queue_bytes,
+            owner.queue_bytes,
+        ),
+        (
+            LimitOf::Tenant,
+            quotas.tenant.max_queue_bytes,
+            tenant.queue_bytes,
+        ),
+    ];
+    for (of, limit, current) in places {
+        if current.saturating_add(more) > limit {
+            return Err(Refusal::QueueFull {
+                of,
+                unit: "bytes",
+                limit,
+                current,
+            }
+            .into());
+        }
+    }
     Ok(())
 }
 
@@ -258,17 +312,24 @@ pub(super) fn waiting_turns(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<T
     Ok(turns)
 }
 
-/// The waiting turn that is next.
-pub(super) fn next_turn(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Option<Turn>> {
+/// The waiting turn that is next, and who sent it.
+pub(super) fn next_turn(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Option<(Turn, Sender)>> {
     let mut statement = unit.sql(&format!(
-        "SELECT {} FROM turn WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position LIMIT 1",
+        "SELECT {}, turn.sender, turn.sender_key, turn.sender_operator FROM turn \
+         WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position LIMIT 1",
         rows::TURN
     ))?;
+    let sender_column = statement.column_count() - 3;
     let mut found = statement.query([edit.session.row.0])?;
-    found
-        .next()?
-        .map(|row| rows::turn(row, &edit.session.key))
-        .transpose()
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let sender = Sender {
+        subject: row.get(sender_column)?,
+        key_id: row.get(sender_column + 1)?,
+        operator: row.get(sender_column + 2)?,
+    };
+    Ok(Some((rows::turn(row, &edit.session.key)?, sender)))
 }
 
 /// Takes one waiting turn.
@@ -307,57 +368,75 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateQueued) -> Answer<Commi
         text,
         position,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.session.generation)?;
-        let mut turn = require_waiting(unit, &edit, turn_id)?;
-        if let Some(text) = text {
-            change_text(unit, &mut edit, &mut turn, text)?;
-        }
-        if let Some(position) = position {
-            move_to(unit, &edit, turn.row, position)?;
-        }
-        let ahead = place_of(unit, &edit, turn.row)?;
-        edit.event(
-            unit,
-            caller.now,
-            Some((turn.turn_id, turn.generation)),
-            None,
-            &Event::TurnUpdated {
-                turn: Box::new(turn.clone()),
-                queue_position: ahead,
-            },
-        )?;
-        let session = edit.save(unit, caller.now)?;
-        let mut done = Done::session(session).with_turn(Some(turn));
-        done.receipt.queue_position = ahead;
-        Ok(done)
-    })
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.session.generation)?;
+            let mut turn = require_waiting(unit, &edit, turn_id)?;
+            if let Some(text) = text {
+                change_text(unit, &mut edit, &mut turn, text)?;
+            }
+            if let Some(position) = position {
+                move_to(unit, &edit, turn.row, position)?;
+            }
+            let ahead = place_of(unit, &edit, turn.row)?;
+            edit.event(
+                unit,
+                caller.now,
+                Some((turn.turn_id, turn.generation)),
+                None,
+                &Event::TurnUpdated {
+                    turn: Box::new(turn.clone()),
+                    queue_position: ahead,
+                },
+            )?;
+            let session = edit.save(unit, caller.now)?;
+            let mut done = Done::session(session).with_turn(Some(turn));
+            done.receipt.queue_position = ahead;
+            Ok(done)
+        },
+    )
 }
 
 /// RemoveQueued.
 pub(super) fn remove(unit: &mut Unit<'_>, caller: Caller, turn_id: Uuid) -> Answer<Committed> {
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.session.generation)?;
-        let turn = require_waiting(unit, &edit, turn_id)?;
-        let turn = take(unit, &mut edit, turn, Cause::Removed, caller.now)?;
-        let session = edit.save(unit, caller.now)?;
-        Ok(Done::session(session)
-            .with_turn(Some(turn.clone()))
-            .with_cleared(vec![turn]))
-    })
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.session.generation)?;
+            let turn = require_waiting(unit, &edit, turn_id)?;
+            let turn = take(unit, &mut edit, turn, Cause::Removed, caller.now)?;
+            let session = edit.save(unit, caller.now)?;
+            Ok(Done::session(session)
+                .with_turn(Some(turn.clone()))
+                .with_cleared(vec![turn]))
+        },
+    )
 }
 
 /// ClearQueue.
 pub(super) fn clear(unit: &mut Unit<'_>, caller: Caller) -> Answer<Committed> {
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let mut edit = requests::usable(unit, &caller)?;
-        require_generation(&caller, edit.session.generation)?;
-        let cleared = take_all(unit, &mut edit, Cause::QueueCleared, caller.now)?;
-        let session = edit.save(unit, caller.now)?;
-        Ok(Done::session(session).with_cleared(cleared))
-    })
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let mut edit = requests::usable(unit, &caller, found)?;
+            require_generation(&caller, edit.session.generation)?;
+            let cleared = take_all(unit, &mut edit, Cause::QueueCleared, caller.now)?;
+            let session = edit.save(unit, caller.now)?;
+            Ok(Done::session(session).with_cleared(cleared))
+        },
+    )
 }
 
 /// Ends waiting turns whose `queue_ttl` is over; returns how many.
@@ -412,17 +491,10 @@ fn change_text(
     }
     let before = bytes_of(&turn.text, &turn.attachments);
     let after = bytes_of(&text, &turn.attachments);
-    let sum = edit.session.queue_bytes - before + after;
-    if after > before && sum > unit.rules.queue_limit_bytes {
-        return Err(Refusal::QueueFull {
-            of: LimitOf::Session,
-            unit: "bytes",
-            limit: unit.rules.queue_limit_bytes,
-            current: edit.session.queue_bytes,
-        }
-        .into());
+    if after > before {
+        require_bytes(unit, &edit.session, after - before)?;
     }
-    edit.session.queue_bytes = sum;
+    edit.session.queue_bytes += after - before;
     turn.text = text;
     unit.sql("UPDATE turn SET text = ?2, bytes = ?3 WHERE row = ?1")?
         .execute((turn.row, &turn.text, after))?;

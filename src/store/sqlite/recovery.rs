@@ -46,6 +46,15 @@ pub(super) fn batch(unit: &mut Unit<'_>, now: Time) -> Answer<Option<Recovered>>
     Ok(Some(recovered))
 }
 
+/// Deletes that failed in an earlier life are tried again in this one.
+pub(super) fn resume_deletes(unit: &mut Unit<'_>) -> Answer<()> {
+    unit.sql(
+        "UPDATE session INDEXED BY session_deleting SET wake = 0 WHERE state = 6 AND wake IS NULL",
+    )?
+    .execute([])?;
+    Ok(())
+}
+
 fn settle(
     unit: &Unit<'_>,
     edit: &mut SessionEdit,

@@ -4,6 +4,7 @@
 //! [`SLOTS`] places is taken. Every place is always looked at, so a row that housekeeping took hides no other.
 
 use super::{
+    access::{self, Need},
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
     writer::Unit,
@@ -67,13 +68,16 @@ struct Slot {
     key: [u8; 32],
 }
 
-/// Does a command once per request id. `work` gets the id of the request's row, for the turn that it admits.
+/// Does a command once per request id. `work` gets the id of the request's row, for the turn that it admits, and the
+/// session, if there is one. Who may not do it is refused before anything else is looked at.
 pub(super) fn once(
     unit: &mut Unit<'_>,
     caller: &Caller,
+    need: Need,
     when_gone: WhenGone,
-    work: impl FnOnce(&mut Unit<'_>, Option<i64>) -> Answer<Done>,
+    work: impl FnOnce(&mut Unit<'_>, Option<i64>, Option<SessionEdit>) -> Answer<Done>,
 ) -> Answer<Committed> {
+    let found = access::authorize(unit, caller, need)?;
     let slot = match &caller.request {
         None => None,
         Some(request) => {
@@ -92,7 +96,7 @@ pub(super) fn once(
             }
         }
     };
-    let done = work(unit, slot.as_ref().map(|(slot, _)| slot.id))?;
+    let done = work(unit, slot.as_ref().map(|(slot, _)| slot.id), found)?;
     if let Some((slot, hash)) = slot {
         let keep_until = match done.keep {
             Keep::Admitted => None,
@@ -183,6 +187,10 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
         .map_err(|error| Fault::Broken(format!("receipt: {error}")))?;
     let found = edit::session_of_row(unit.connection, unit.identity.generation, kept.session)?;
     let Some((session, _)) = found else {
+        let left = access::tombstone_of_row(unit.connection, kept.session)?;
+        if left.is_some_and(|left| left.access(&caller.identity).is_none()) {
+            return Err(not_found(caller).into());
+        }
         return match when_gone {
             WhenGone::Refuse => Err(Refusal::SessionDeleted {
                 key: caller.key.as_str().to_owned(),
@@ -202,6 +210,10 @@ fn replay(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone, kept: Kept) -> 
             }
         };
     };
+    // A fork's is another one than the command was about.
+    if caller.identity.access(&session).is_none() {
+        return Err(not_found(caller).into());
+    }
     let turn = match receipt.turn_id {
         Some(turn_id) => edit::turn_of_id(unit.connection, &session, turn_id)?,
         None => None,
@@ -331,9 +343,23 @@ pub(super) fn receipt(seq: i64) -> Receipt {
     }
 }
 
-/// Refuses where a command needs a session that callers may use and none is there.
-pub(super) fn usable(unit: &Unit<'_>, caller: &Caller) -> Answer<SessionEdit> {
-    SessionEdit::usable(unit, &caller.identity.principal.tenant, &caller.key)
+/// The session that a command found, if it can be used: missing, deleted and DELETING ones are refused as `NOT_FOUND`.
+pub(super) fn usable(
+    unit: &Unit<'_>,
+    caller: &Caller,
+    found: Option<SessionEdit>,
+) -> Answer<SessionEdit> {
+    match found {
+        Some(edit) if edit.session.state != SessionState::Deleting => Ok(edit),
+        Some(_) => Err(not_found(caller).into()),
+        None => Err(access::absent(unit.connection, &caller.identity, &caller.key)?.into()),
+    }
+}
+
+fn not_found(caller: &Caller) -> Refusal {
+    Refusal::SessionNotFound {
+        key: caller.key.as_str().to_owned(),
+    }
 }
 
 #[cfg(test)]

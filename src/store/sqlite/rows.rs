@@ -160,7 +160,8 @@ pub(super) fn shares_text(shares: &Shares) -> String {
     serde_json::to_string(&numbers).expect("a map of texts and numbers is JSON")
 }
 
-fn shares_of(text: &str) -> Answer<Shares> {
+/// Shares from their column.
+pub(super) fn shares_of(text: &str) -> Answer<Shares> {
     if text.is_empty() {
         return Ok(Shares::new());
     }

@@ -1,6 +1,7 @@
 //! Sessions: made, changed, forked, claimed.
 
 use super::{
+    access::{self, Need},
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
     requests::{self, Done, WhenGone, once, require_generation},
@@ -26,13 +27,19 @@ use uuid::Uuid;
 
 /// CreateSession.
 pub(super) fn create(unit: &mut Unit<'_>, caller: Caller, new: NewSession) -> Answer<Committed> {
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        require_free(unit, &caller.identity.principal.tenant, &caller.key)?;
-        unit.require_room()?;
-        let edit = insert(unit, &caller, new, None)?;
-        let session = edit.save(unit, caller.now)?;
-        Ok(Done::session(session))
-    })
+    once(
+        unit,
+        &caller,
+        Need::Make,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            require_free(found)?;
+            unit.require_room()?;
+            let edit = insert(unit, &caller, new, None)?;
+            let session = edit.save(unit, caller.now)?;
+            Ok(Done::session(session))
+        },
+    )
 }
 
 /// Makes a session for a caller, with its first event.
@@ -119,15 +126,17 @@ pub(super) fn require_agent(unit: &Unit<'_>, agent: &str) -> Answer<()> {
     Err(Refusal::field("agent", problem).into())
 }
 
-fn require_free(unit: &Unit<'_>, tenant: &str, key: &crate::domain::SessionKey) -> Answer<()> {
-    let key_text = || key.as_str().to_owned();
-    match SessionEdit::find(unit, tenant, key)? {
-        None => Ok(()),
-        Some(edit) if edit.session.state == SessionState::Deleting => {
-            Err(Refusal::SessionDeleting { key: key_text() }.into())
-        }
-        Some(_) => Err(Refusal::SessionExists { key: key_text() }.into()),
-    }
+/// Refuses a key that a caller may use already.
+fn require_free(found: Option<SessionEdit>) -> Answer<()> {
+    let Some(edit) = found else {
+        return Ok(());
+    };
+    let key = edit.session.key.as_str().to_owned();
+    Err(if edit.session.state == SessionState::Deleting {
+        Refusal::SessionDeleting { key }.into()
+    } else {
+        Refusal::SessionExists { key }.into()
+    })
 }
 
 /// UpdateSession.
@@ -138,9 +147,15 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         labels,
         agent,
         expire_after_idle,
+        shares,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let mut edit = requests::usable(unit, &caller)?;
+    let need = if shares.is_some() {
+        Need::Own
+    } else {
+        Need::Write
+    };
+    once(unit, &caller, need, WhenGone::Refuse, |unit, _, found| {
+        let mut edit = requests::usable(unit, &caller, found)?;
         require_generation(&caller, edit.session.generation)?;
         let before = edit.session.clone();
         let session = &mut edit.session;
@@ -155,6 +170,11 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         session.display_name = display_name.unwrap_or_else(|| before.display_name.clone());
         session.labels = labels.unwrap_or_else(|| before.labels.clone());
         session.expire_after_idle = expire_after_idle.unwrap_or(before.expire_after_idle);
+        if let Some(shares) = shares {
+            require_sharable(session, &shares)?;
+            edit.share(unit, shares)?;
+        }
+        let session = &edit.session;
         if *session != before {
             edit.settings_changed = true;
             let mut seen = edit.session.clone();
@@ -167,6 +187,15 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         let session = edit.save(unit, caller.now)?;
         Ok(Done::session(session))
     })
+}
+
+/// Refuses shares that say nothing.
+fn require_sharable(session: &Session, shares: &Shares) -> Answer<()> {
+    if shares.contains_key(&session.owner) {
+        let problem = "the session's owner needs no share";
+        return Err(Refusal::field("session.shares", problem).into());
+    }
+    Ok(())
 }
 
 /// Takes a session for an owner of this process.
@@ -199,51 +228,57 @@ pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
         new_key,
         turn_id,
     } = command;
-    once(unit, &caller, WhenGone::Refuse, |unit, _| {
-        let source = requests::usable(unit, &caller)?.session;
-        require_generation(&caller, source.generation)?;
-        let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
-        if !can_fork {
-            return Err(Refusal::UnsupportedByAgent {
-                agent: source.agent,
-                what: "be forked",
+    once(
+        unit,
+        &caller,
+        Need::Write,
+        WhenGone::Refuse,
+        |unit, _, found| {
+            let source = requests::usable(unit, &caller, found)?.session;
+            require_generation(&caller, source.generation)?;
+            let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
+            if !can_fork {
+                return Err(Refusal::UnsupportedByAgent {
+                    agent: source.agent,
+                    what: "be forked",
+                }
+                .into());
             }
-            .into());
-        }
-        let point = fork_point(unit, &source, turn_id)?;
-        require_free(unit, &caller.identity.principal.tenant, &new_key)?;
-        unit.require_room()?;
-        let origin = ForkOrigin {
-            session_key: source.key.as_str().to_owned(),
-            log_id: source.log_id.to_string(),
-            turn_id: point
-                .as_ref()
-                .map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
-        };
-        let owner = Caller {
-            key: new_key,
-            request: None,
-            expected_generation: None,
-            ..caller.clone()
-        };
-        let settings = NewSession {
-            agent: source.agent.clone(),
-            model: source.model.clone(),
-            thinking_level: source.thinking_level.clone(),
-            labels: source.labels.clone(),
-            cwd: source.cwd.clone(),
-            cwd_refused: None,
-            display_name: source.display_name.clone(),
-            expire_after_idle: source.expire_after_idle,
-        };
-        let mut edit = insert(unit, &owner, settings, Some(origin))?;
-        // Without a finished turn there still is what the source itself was forked with.
-        let (generation, end_seq) =
-            point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
-        copy_messages(unit, &source, &mut edit, generation, end_seq)?;
-        let session = edit.save(unit, caller.now)?;
-        Ok(Done::session(session))
-    })
+            let point = fork_point(unit, &source, turn_id)?;
+            let owner = Caller {
+                key: new_key,
+                request: None,
+                expected_generation: None,
+                ..caller.clone()
+            };
+            require_free(access::authorize(unit, &owner, Need::Make)?)?;
+            unit.require_room()?;
+            let origin = ForkOrigin {
+                session_key: source.key.as_str().to_owned(),
+                log_id: source.log_id.to_string(),
+                turn_id: point
+                    .as_ref()
+                    .map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
+            };
+            let settings = NewSession {
+                agent: source.agent.clone(),
+                model: source.model.clone(),
+                thinking_level: source.thinking_level.clone(),
+                labels: source.labels.clone(),
+                cwd: source.cwd.clone(),
+                cwd_refused: None,
+                display_name: source.display_name.clone(),
+                expire_after_idle: source.expire_after_idle,
+            };
+            let mut edit = insert(unit, &owner, settings, Some(origin))?;
+            // Without a finished turn there still is what the source itself was forked with.
+            let (generation, end_seq) =
+                point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
+            copy_messages(unit, &source, &mut edit, generation, end_seq)?;
+            let session = edit.save(unit, caller.now)?;
+            Ok(Done::session(session))
+        },
+    )
 }
 
 /// The turn up to which is copied, and the `seq` of its end.

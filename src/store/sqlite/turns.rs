@@ -1,11 +1,12 @@
 //! A turn's life under its owner: started, written, ended. Every call checks the fence in its transaction.
 
 use super::{
+    access::Sender,
     admission, control,
     edit::{NewMessage, SessionEdit},
     fault::{Answer, Fault},
     items,
-    queue::{self, NewTurn, Place},
+    queue::{self, NewTurn, Origin, Place},
     requests, rows, sessions,
     writer::Unit,
 };
@@ -52,8 +53,7 @@ struct SteerRow {
     text: String,
     attachments: Vec<AttachmentRef>,
     turn_timeout: Duration,
-    request: Option<i64>,
-    trace_context: String,
+    origin: Origin,
 }
 
 // === impl Ending ===
@@ -105,9 +105,11 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
     if !may_start {
         return Ok(None);
     }
-    while let Some(turn) = queue::next_turn(unit, &edit)? {
+    while let Some((turn, sender)) = queue::next_turn(unit, &edit)? {
         if turn.expire_time.is_some_and(|expire| expire <= now) {
             queue::take(unit, &mut edit, turn, Cause::QueueTtl, now)?;
+        } else if !sender.may_start(unit, &edit.session)? {
+            queue::take(unit, &mut edit, turn, Cause::PermissionRevoked, now)?;
         } else {
             return start(unit, edit, turn, now).map(Some);
         }
@@ -336,8 +338,8 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
 
 fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
     let mut statement = unit.sql(
-        "SELECT row, steer_id, given, text, attachments, turn_timeout, request, trace_context FROM steer \
-         WHERE session = ?1 ORDER BY row",
+        "SELECT row, steer_id, given, text, attachments, turn_timeout, request, sender, sender_key, \
+         sender_operator, trace_context FROM steer WHERE session = ?1 ORDER BY row",
     )?;
     let mut found = statement.query([edit.session.row.0])?;
     let mut steers = Vec::new();
@@ -349,8 +351,15 @@ fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
             text: row.get(3)?,
             attachments: rows::refs_of(&row.get::<_, String>(4)?)?,
             turn_timeout: Duration::from_micros(row.get::<_, i64>(5)?.unsigned_abs()),
-            request: row.get(6)?,
-            trace_context: row.get(7)?,
+            origin: Origin {
+                request: row.get(6)?,
+                sender: Sender {
+                    subject: row.get(7)?,
+                    key_id: row.get(8)?,
+                    operator: row.get(9)?,
+                },
+                trace_context: row.get(10)?,
+            },
         });
     }
     Ok(steers)
@@ -378,12 +387,12 @@ fn apply_steer(
         row,
         text,
         attachments,
-        request,
+        origin,
         ..
     } = steer.expect("it was found above");
     unit.sql("DELETE FROM steer WHERE row = ?1")?
         .execute([row])?;
-    requests::release_steer(unit, request, now)?;
+    requests::release_steer(unit, origin.request, now)?;
     edit.event(
         unit,
         now,
@@ -406,7 +415,7 @@ fn require_steer(found: bool, steer_id: Uuid) -> Answer<()> {
 
 /// Turns of the steers that a turn did not apply, decided before its end and stored after it.
 struct Requeued {
-    turns: Vec<(Turn, Option<i64>)>,
+    turns: Vec<(Turn, Origin)>,
     /// Why they are not to run, where the accepted stop says so.
     rejected: Option<Cause>,
 }
@@ -446,8 +455,7 @@ fn requeue_steers(
             text,
             attachments,
             turn_timeout,
-            request,
-            trace_context,
+            origin,
         } = steer;
         unit.sql("DELETE FROM steer WHERE row = ?1")?
             .execute([row])?;
@@ -460,8 +468,7 @@ fn requeue_steers(
             on_interrupt: None,
             turn_timeout,
             expire_time: None,
-            request,
-            trace_context,
+            origin,
         };
         let made = new.turn(edit, turn.generation, now);
         let mut shown = made.clone();
@@ -480,7 +487,7 @@ fn requeue_steers(
             None,
             &event,
         )?;
-        turns.push((made, request));
+        turns.push((made, new.origin));
     }
     Ok(Requeued { turns, rejected })
 }
@@ -493,10 +500,10 @@ fn store_requeued(
     now: Time,
 ) -> Answer<()> {
     let Requeued { turns, rejected } = requeued;
-    for (nth, (mut turn, request)) in (0i32..).zip(turns) {
+    for (nth, (mut turn, origin)) in (0i32..).zip(turns) {
         let queued_seq = edit.session.head + 1;
         let place = Place::BehindFirst(nth);
-        let ahead = queue::insert(unit, edit, &mut turn, request, place, queued_seq)?;
+        let ahead = queue::insert(unit, edit, &mut turn, &origin, place, queued_seq)?;
         match rejected {
             Some(cause) => {
                 queue::take(unit, edit, turn, cause, now)?;

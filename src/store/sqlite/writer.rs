@@ -6,6 +6,7 @@
 
 use super::{
     fault::{Answer, Fault, OpenError, internal},
+    ledger::{Held, Ledger},
     schema::FileIdentity,
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 };
 use rusqlite::{CachedStatement, Connection};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -53,6 +54,7 @@ pub(super) struct Unit<'a> {
     /// Names this process among those that open the file one after the other.
     pub(super) life: i64,
     disk: &'a Disk,
+    ledger: &'a RefCell<Ledger>,
     /// What the job did; published if the batch commits.
     changes: Vec<Published>,
 }
@@ -85,6 +87,8 @@ struct Thread {
     identity: FileIdentity,
     life: i64,
     disk: Disk,
+    /// What every owner holds; a cell because jobs borrow the thread's other parts.
+    ledger: RefCell<Ledger>,
     publisher: Arc<dyn Publisher>,
     /// Dropped with the thread.
     _ended: watch::Sender<()>,
@@ -117,6 +121,11 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let (jobs, receiver) = sync_channel(QUEUE_MAX_JOBS);
         let (ended_sender, ended) = watch::channel(());
+        let ledger = Ledger::load(&connection).map_err(|fault| match fault {
+            Fault::Sqlite(error) => OpenError::Sqlite(error),
+            Fault::Refused(refusal) => OpenError::Unusable(refusal.to_string()),
+            Fault::Broken(what) => OpenError::Unusable(what),
+        })?;
         let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
         let thread = Thread {
             connection,
@@ -128,6 +137,7 @@ impl Writer {
                 reserve: rules.disk_reserve,
                 checked: Cell::new(None),
             },
+            ledger: RefCell::new(ledger),
             rules,
             publisher,
             _ended: ended_sender,
@@ -188,6 +198,22 @@ impl<'a> Unit<'a> {
     /// Notes what the job did to a session.
     pub(super) fn publish(&mut self, published: Published) {
         self.changes.push(published);
+    }
+
+    /// What an owner holds, and what its tenant does.
+    pub(super) fn held(&self, tenant: &str, owner: &str) -> (Held, Held) {
+        self.ledger.borrow().held(tenant, owner)
+    }
+
+    /// Counts what an owner holds more, or less.
+    pub(super) fn count(&self, tenant: &str, owner: &str, by: Held) {
+        self.ledger.borrow_mut().add(tenant, owner, by);
+    }
+
+    /// Whether what is counted is what the rows say.
+    pub(super) fn ledger_agrees(&self) -> Answer<bool> {
+        let rows = Ledger::load(self.connection)?;
+        Ok(self.ledger.borrow().agrees(&rows))
     }
 
     /// Refuses new work while the disk is nearly full.
@@ -301,6 +327,7 @@ impl Thread {
             self.abandon(ran);
             return;
         }
+        self.ledger.borrow_mut().settle();
         let metrics = metrics::get();
         metrics.commit_duration.record(began.elapsed());
         metrics.batch_jobs.record(ran.len() as f64);
@@ -323,6 +350,7 @@ impl Thread {
         {
             tracing::error!(%error, "the store can't take a batch back");
         }
+        self.ledger.borrow_mut().undo_to(0);
         for Ran { job, .. } in ran {
             job.reply(Some(Refusal::StoreUnavailable));
         }
@@ -333,12 +361,14 @@ impl Thread {
         if let Err(error) = self.execute("SAVEPOINT job") {
             return Err((Fault::from(error).into_refusal(), Transaction::Lost));
         }
+        let mark = self.ledger.borrow().mark();
         let mut unit = Unit {
             connection: &self.connection,
             rules: &self.rules,
             identity: self.identity,
             life: self.life,
             disk: &self.disk,
+            ledger: &self.ledger,
             changes: Vec::new(),
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut unit)));
@@ -350,6 +380,7 @@ impl Thread {
             Ok(Err(fault)) => fault.into_refusal(),
             Err(panic) => internal(&format!("a job panicked: {}", panic_text(panic.as_ref()))),
         };
+        self.ledger.borrow_mut().undo_to(mark);
         // Some failures make SQLite roll back by itself; then there is no savepoint left to go to.
         let whole = !self.connection.is_autocommit()
             && self.execute("ROLLBACK TO job").is_ok()
@@ -405,7 +436,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::{
-        domain::ids::SessionKey,
+        domain::{
+            ids::SessionKey,
+            quotas::{LiveQuotas, Quota, Quotas},
+        },
         store::{AgentRule, sqlite::schema},
     };
     use std::collections::BTreeMap;
@@ -425,9 +459,15 @@ mod tests {
             agents: BTreeMap::<String, AgentRule>::new(),
             default_agent: String::new(),
             primary_session: SessionKey::parse("main").unwrap(),
-            queue_limit_turns: 1,
-            queue_limit_bytes: 1,
-            max_sessions: 1,
+            quotas: LiveQuotas::new(Quotas {
+                queue_limit_turns: 1,
+                queue_limit_bytes: 1,
+                max_sessions: 1,
+                max_running_turns: 1,
+                max_awake_agents: 1,
+                principal: Quota::NONE,
+                tenant: Quota::NONE,
+            }),
             retention_events: 1,
             retention_age: Duration::ZERO,
             history_retention: None,

@@ -1,0 +1,336 @@
+//! Calls that are open: who is connected and listens, and the one place from which a call is cut when its caller's
+//! credential ends.
+//!
+//! A call has its place from when it was let in until its answer is sent or given up: dropping [`Open`] gives the place
+//! back. Streams are counted per principal and tenant. Asking whether a call must end costs its task one atomic; a waker is
+//! left only while there is nothing to send.
+//!
+//! A credential that ends between the look at it and the call's place here is looked at again by the layers: who revokes
+//! takes the key away first, and then ends what is open.
+
+use crate::{
+    clock,
+    domain::{
+        Refusal,
+        access::{Credential, Identity},
+        ids::{Principal, Time},
+        limits::cut,
+        refusal::LimitOf,
+    },
+};
+use atomic_waker::AtomicWaker;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    hash::Hash,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// How long after its end a credential's calls may go on.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Streams of callers that need no credential (health watches), over all connections.
+const NAMELESS_STREAMS_MAX: usize = 1000;
+/// Longest `user-agent` that is kept, in bytes.
+const USER_AGENT_MAX_BYTES: usize = 256;
+
+/// Every open call.
+#[derive(Default)]
+pub struct Channels {
+    principal_max: AtomicUsize,
+    tenant_max: AtomicUsize,
+    /// A lock and not a task: it is held for a few lines of memory work, at the begin and the end of a call.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    open: BTreeMap<u64, Arc<Channel>>,
+    /// Calls whose credential has an end, the next one first.
+    ends: BTreeSet<(Time, u64)>,
+    of_principal: HashMap<Principal, usize>,
+    of_tenant: HashMap<String, usize>,
+    nameless: usize,
+}
+
+/// What is known of a call when it is let in.
+#[derive(Clone, Debug)]
+pub struct ChannelFacts {
+    /// Who calls; `None` where nobody was asked.
+    pub identity: Option<Arc<Identity>>,
+    /// Name of the RPC, such as `Subscribe`.
+    pub method: &'static str,
+    /// Whether its answer is a stream.
+    pub streams: bool,
+    /// The peer's address.
+    pub peer: String,
+    /// What the client says it is.
+    pub user_agent: String,
+}
+
+/// One open call.
+pub struct Channel {
+    /// Names it while it is open; later ones are greater.
+    pub id: u64,
+    /// What is known of it.
+    pub facts: ChannelFacts,
+    /// When it was let in.
+    pub start_time: Time,
+    /// The session that it is about, once its handler knows.
+    session_key: OnceLock<String>,
+    ended: AtomicBool,
+    /// Of the task that waits for the answer, or for the body's next frame.
+    waker: AtomicWaker,
+}
+
+/// An open call's place.
+pub struct Open {
+    channels: Arc<Channels>,
+    channel: Arc<Channel>,
+}
+
+// === impl Channels ===
+
+impl Channels {
+    /// Sets how many streams may be open at once; 0 bounds nothing. Streams that are open stay so.
+    pub fn set_limits(&self, principal: usize, tenant: usize) {
+        self.principal_max.store(principal, Ordering::Relaxed);
+        self.tenant_max.store(tenant, Ordering::Relaxed);
+    }
+
+    /// Gives a call its place.
+    ///
+    /// # Errors
+    /// `TOO_MANY_STREAMS`.
+    pub fn open(self: &Arc<Self>, mut facts: ChannelFacts) -> Result<Open, Refusal> {
+        let kept = cut(&facts.user_agent, USER_AGENT_MAX_BYTES).len();
+        facts.user_agent.truncate(kept);
+        let principal_max = self.principal_max.load(Ordering::Relaxed);
+        let tenant_max = self.tenant_max.load(Ordering::Relaxed);
+        let mut state = self.state();
+        if facts.streams {
+            state.count(facts.identity.as_deref(), principal_max, tenant_max)?;
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
+            state.ends.insert((end, id));
+        }
+        let channel = Arc::new(Channel {
+            id,
+            facts,
+            start_time: clock::now(),
+            session_key: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
+        state.open.insert(id, channel.clone());
+        Ok(Open {
+            channels: self.clone(),
+            channel,
+        })
+    }
+
+    /// Ends every call that was made with an API key.
+    pub fn end_key(&self, key_id: &str) {
+        let of_key = |channel: &&Arc<Channel>| channel.key_id() == Some(key_id);
+        let found: Vec<_> = self.state().open.values().filter(of_key).cloned().collect();
+        found.iter().for_each(|channel| channel.end());
+    }
+
+    /// Open streams of a tenant after a place, the oldest first; those about one session where a key is given.
+    pub fn streams(
+        &self,
+        tenant: &str,
+        session_key: &str,
+        after: u64,
+        limit: usize,
+    ) -> Vec<Arc<Channel>> {
+        let wanted = |channel: &&Arc<Channel>| {
+            let identity = channel.facts.identity.as_ref();
+            channel.facts.streams
+                && identity.is_some_and(|it| it.principal.tenant == tenant)
+                && (session_key.is_empty() || channel.session_key() == session_key)
+        };
+        let state = self.state();
+        let later = state.open.range(after.saturating_add(1)..);
+        let found = later.map(|(_, channel)| channel).filter(wanted);
+        found.take(limit).cloned().collect()
+    }
+
+    /// Ends calls whose credential has ended, for ever.
+    pub async fn end_expired(&self) {
+        loop {
+            tokio::time::sleep(EXPIRY_INTERVAL).await;
+            let now = clock::now();
+            let mut ended = Vec::new();
+            let mut state = self.state();
+            while let Some((end, id)) = state.ends.pop_first() {
+                if end > now {
+                    state.ends.insert((end, id));
+                    break;
+                }
+                ended.extend(state.open.get(&id).cloned());
+            }
+            drop(state);
+            ended.iter().for_each(|channel| channel.end());
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Counts a stream, or refuses it and counts nothing.
+    fn count(
+        &mut self,
+        identity: Option<&Identity>,
+        principal_max: usize,
+        tenant_max: usize,
+    ) -> Result<(), Refusal> {
+        let Some(Identity { principal, .. }) = identity else {
+            check(LimitOf::Server, self.nameless, NAMELESS_STREAMS_MAX)?;
+            self.nameless += 1;
+            return Ok(());
+        };
+        let current = self.of_principal.get(principal).copied();
+        check(LimitOf::Principal, current.unwrap_or(0), principal_max)?;
+        let current = self.of_tenant.get(&principal.tenant).copied();
+        check(LimitOf::Tenant, current.unwrap_or(0), tenant_max)?;
+        *self.of_principal.entry(principal.clone()).or_default() += 1;
+        *self.of_tenant.entry(principal.tenant.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    fn uncount(&mut self, identity: Option<&Identity>) {
+        match identity {
+            None => self.nameless -= 1,
+            Some(Identity { principal, .. }) => {
+                one_less(&mut self.of_principal, principal.clone());
+                one_less(&mut self.of_tenant, principal.tenant.clone());
+            }
+        }
+    }
+}
+
+fn check(of: LimitOf, current: usize, limit: usize) -> Result<(), Refusal> {
+    if limit == 0 || current < limit {
+        return Ok(());
+    }
+    let number = |it| i64::try_from(it).unwrap_or(i64::MAX);
+    Err(Refusal::TooManyStreams {
+        of,
+        limit: number(limit),
+        current: number(current),
+    })
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// Notes the session that it is about; the first one counts.
+    pub fn about(&self, session_key: &str) {
+        self.session_key.get_or_init(|| session_key.to_owned());
+    }
+
+    /// The session that it is about; empty where it is about none.
+    pub fn session_key(&self) -> &str {
+        self.session_key.get().map_or("", String::as_str)
+    }
+
+    /// The API key that it was opened with.
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.facts.identity.as_ref()?.credential {
+            Credential::ApiKey(id) => Some(id),
+            Credential::None
+            | Credential::Jwt
+            | Credential::Certificate
+            | Credential::LocalUser => None,
+        }
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The call.
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Ends it: its caller's credential is not taken any more.
+    pub fn end(&self) {
+        self.channel.end();
+    }
+
+    /// Whether it must end.
+    pub fn is_ended(&self) -> bool {
+        self.channel.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether it must end; if not, wakes the task once it must.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_ended() {
+            return Poll::Ready(());
+        }
+        self.channel.waker.register(cx.waker());
+        // It may have ended before the waker was there.
+        if self.is_ended() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits for a call's answer, but no longer than its caller's credential is taken.
+    pub async fn while_valid<F: Future>(
+        &self,
+        mut answer: Pin<&mut F>,
+    ) -> Result<F::Output, Refusal> {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answer));
+            }
+            self.poll_ended(cx)
+                .map(|()| Err(Refusal::CredentialsInvalid))
+        })
+        .await
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Channel { id, facts, .. } = &*self.channel;
+        let mut state = self.channels.state();
+        state.open.remove(id);
+        if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
+            state.ends.remove(&(end, *id));
+        }
+        if facts.streams {
+            state.uncount(facts.identity.as_deref());
+        }
+    }
+}
