@@ -29,12 +29,13 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
         r"(?x)",
         // Our own keys, also cut ones.
         r"(?-u:\b)qdk_[A-Za-z0-9_-]+",
-        // Headers whose whole value is a credential: to the end of the quotes, or of the line.
-        r#"|(?P<header>(?i:(?-u:\b)(?:proxy-)?authorization|(?-u:\b)(?:set-)?cookie)["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
-        // Schemes of such headers, wherever they stand.
-        r#"|(?P<scheme>(?i:(?-u:\b)(?:bearer|basic))\s+)[A-Za-z0-9._~+/=-]{4,}"#,
+        // Headers whose whole value is a credential: to the end of the quotes, or of the line. The quotes may be those of
+        // JSON inside of a quoted text.
+        r#"|(?P<header>(?i:(?-u:\b)(?:proxy-)?authorization|(?-u:\b)(?:set-)?cookie)(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
+        // The usual scheme of such headers, wherever it stands.
+        r#"|(?P<scheme>(?i:(?-u:\b)bearer)\s+)[A-Za-z0-9._~+/=-]{4,}"#,
         // Names of credentials with a value: `password=x`, `"api_key": "x"`, `client_secret: x`.
-        r#"|(?P<name>(?i:(?-u:\b)[a-z0-9_.-]{0,32}(?:password|passwd|passphrase|secret|token|api[_-]?key))["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}\])]+)"#,
+        r#"|(?P<name>(?i:(?-u:\b)[a-z0-9_.-]{0,32}(?:password|passwd|passphrase|secret|token|api[_-]?key))(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}\])]+)"#,
         // Passwords in addresses.
         r"|(?P<address>(?-u:\b)[a-z][a-z0-9+.-]{1,15}://[^\s/:@]*:)[^\s/@]+(?P<host>@)",
         // Tokens of three or more parts in base64url.
@@ -115,6 +116,14 @@ mod tests {
                 r#""client_secret":[redacted]"#,
             ),
             ("x-api-key: CANARY", "x-api-key: [redacted]"),
+            (
+                r#""{\"token\":\"CANARY\",\"a\":1}""#,
+                r#""{\"token\":[redacted],\"a\":1}""#,
+            ),
+            (
+                r#""authorization\": \"Basic CANARY\" x"#,
+                r#""authorization\": [redacted] x"#,
+            ),
             ("https://me:CANARY@host/x", "https://me:[redacted]@host/x"),
             (
                 "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY----- rest",
