@@ -74,11 +74,11 @@ impl Certificates {
             return None;
         };
         let end = certificate.validity().not_after.timestamp();
-        Some(Identity {
-            principal: principal.clone(),
-            scopes: *scopes,
-            credential: Credential::Certificate,
-            expire_time: Some(Time(end.saturating_mul(1_000_000))),
-        })
+        Some(Identity::new(
+            principal.clone(),
+            *scopes,
+            Credential::Certificate,
+            Some(Time(end.saturating_mul(1_000_000))),
+        ))
     }
 }

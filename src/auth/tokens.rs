@@ -143,12 +143,12 @@ impl Tokens {
         let end = claims.get("exp")?.as_f64()?;
         // A float holds whole seconds of every date that a token has; one that is no date has no end here.
         let end = (end.clamp(0.0, 1e11) as i64).saturating_add(LEEWAY_SECONDS.cast_signed());
-        Some(Identity {
-            principal: Principal { tenant, subject },
+        Some(Identity::new(
+            Principal { tenant, subject },
             scopes,
-            credential: Credential::Jwt,
-            expire_time: Some(Time(end * 1_000_000)),
-        })
+            Credential::Jwt,
+            Some(Time(end * 1_000_000)),
+        ))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {

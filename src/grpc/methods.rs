@@ -28,6 +28,7 @@ const STEER: Needs = Needs::Scopes(&[Scope::SessionSteer]);
 const ABORT: Needs = Needs::Scopes(&[Scope::SessionAbort]);
 const RESET: Needs = Needs::Scopes(&[Scope::SessionReset]);
 const WRITE_RESET: Needs = Needs::Scopes(&[Scope::SessionWrite, Scope::SessionReset]);
+const SESSIONS: Needs = Needs::Scopes(&[Scope::TenantSessions]);
 const KEYS: Needs = Needs::Scopes(&[Scope::AdminKeys]);
 const CONFIG: Needs = Needs::Scopes(&[Scope::AdminConfig]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
@@ -64,7 +65,7 @@ pub static METHODS: [Method; 38] = [
     Method::changes("/quarterdeck.v1.AdminService/UpdateConfig", CONFIG),
     Method::reads("/quarterdeck.v1.AdminService/TailLogs", LOGS).streams(),
     Method::reads("/quarterdeck.v1.AdminService/ListChannels", LOGS),
-    Method::changes("/quarterdeck.v1.AdminService/BroadcastReload", CONFIG),
+    Method::changes("/quarterdeck.v1.AdminService/BroadcastReload", SESSIONS),
     Method::changes("/quarterdeck.v1.AdminService/CreateApiKey", KEYS),
     Method::reads("/quarterdeck.v1.AdminService/ListApiKeys", KEYS),
     Method::changes("/quarterdeck.v1.AdminService/RevokeApiKey", KEYS),

@@ -12,5 +12,6 @@ mod limits;
 mod ownership;
 mod scopes;
 mod streams;
+mod tenants;
 mod tokens;
 mod world;
