@@ -14,9 +14,6 @@ use tonic::{Status, transport::Channel};
 /// Bound of every wait of a test.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// A variable of [`Options`] that names a file for the server's standard error.
-pub const STDERR: &str = "TEST_STDERR";
-
 /// A client of the gateway.
 pub type Client = GatewayServiceClient<Channel>;
 
@@ -27,6 +24,7 @@ pub struct Gateway {
     child: Child,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    log: Option<PathBuf>,
 }
 
 /// How to start.
@@ -38,6 +36,8 @@ pub struct Options {
     pub config: String,
     /// Variables.
     pub environment: Vec<(String, String)>,
+    /// File that its standard error goes to.
+    pub log: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -57,6 +57,7 @@ impl Gateway {
             &directory.path().join("quarterdeck-data"),
             &arguments,
             &options.environment,
+            options.log.as_deref(),
         );
         Self {
             directory,
@@ -64,6 +65,7 @@ impl Gateway {
             child,
             arguments,
             environment: options.environment,
+            log: options.log,
         }
     }
 
@@ -106,7 +108,12 @@ impl Gateway {
 
     /// Starts it again on the same directory, at a new port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
+        (self.child, self.address) = launch(
+            &self.data(),
+            &self.arguments,
+            &self.environment,
+            self.log.as_deref(),
+        );
     }
 
     /// Sets a variable for the next start.
@@ -116,7 +123,12 @@ impl Gateway {
 
     /// Starts it again, and kills it with -9 after this time, ready or not.
     pub async fn start_and_kill(&mut self, after: Duration) {
-        self.child = spawn(&self.data(), &self.arguments, &self.environment);
+        self.child = spawn(
+            &self.data(),
+            &self.arguments,
+            &self.environment,
+            self.log.as_deref(),
+        );
         tokio::time::sleep(after).await;
         self.kill();
     }
@@ -169,8 +181,9 @@ fn launch(
     data: &Path,
     arguments: &[OsString],
     environment: &[(String, String)],
+    log: Option<&Path>,
 ) -> (Child, String) {
-    let mut child = spawn(data, arguments, environment);
+    let mut child = spawn(data, arguments, environment, log);
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().expect("piped"))
         .read_line(&mut line)
@@ -183,7 +196,22 @@ fn launch(
     (child, address)
 }
 
-fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> Child {
+fn spawn(
+    data: &Path,
+    arguments: &[OsString],
+    environment: &[(String, String)],
+    log: Option<&Path>,
+) -> Child {
+    let errors = match log {
+        Some(file) => std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(file)
+            .expect("a file")
+            .into(),
+        None if std::env::var_os("TEST_LOG").is_some() => Stdio::inherit(),
+        None => Stdio::null(),
+    };
     Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
@@ -194,11 +222,7 @@ fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) 
         .env("QUARTERDECK_NO_AUTH", "true")
         .envs(environment.iter().cloned())
         .stdout(Stdio::piped())
-        .stderr(match environment.iter().find(|(name, _)| name == STDERR) {
-            Some((_, file)) => std::fs::File::create(file).expect("a file").into(),
-            None if std::env::var_os("TEST_LOG").is_some() => Stdio::inherit(),
-            None => Stdio::null(),
-        })
+        .stderr(errors)
         .spawn()
         .expect("the binary starts")
 }

@@ -1,6 +1,6 @@
 //! No credential reaches a log, by whatever way it comes.
 
-use crate::{support::STDERR, world::*};
+use crate::world::*;
 use std::time::Duration;
 
 /// What no log may hold; every planted credential has it.
@@ -17,8 +17,7 @@ async fn plant(format: &str) {
          [agents.leaky]\ndriver = \"pi\"\nenvironment = {{ LEAK = \"password=CANARY\" }}\n\
          command = [\"sh\", \"-c\", \"echo \\\"token: CANARY Bearer CANARY qdk_x_CANARY $LEAK\\\" >&2; exit 3\"]\n"
     ));
-    let path = file.display().to_string();
-    options.environment.push((STDERR.into(), path));
+    options.log = Some(file.clone());
     let mut gateway = Gateway::with(options);
     let mut client = gateway.client().await;
 
