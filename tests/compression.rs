@@ -219,7 +219,7 @@ async fn many_bombs_at_once_leave_memory_flat() {
     }
     let cost = memory_peak(&gateway) - before;
     assert!(cost < BOMBS_COST_MAX_BYTES, "{} MiB", cost >> 20);
-    enqueue(&mut gateway.client().await, "after", "hi").await;
+    enqueue(&mut gateway.client().await, "after", "hi").await.expect("accepted");
 }
 
 /// A compression that is not served is refused as the protocol says: the answer names those that are.
