@@ -8,7 +8,7 @@ use super::{
     coalesce::Coalesce,
     hosts::Hosts,
     peer::Peer,
-    socket::{Accepted, Socket},
+    socket::{Accepted, Socket, linger},
     tls::Certified,
     unread,
 };
@@ -30,10 +30,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -55,8 +52,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all requests of a connection that the peer may send ahead.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Time that a peer has, at a drain, to say its first word, and to close its side once its connection has ended.
-const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Time that a peer has, at a drain, to say its first word.
+const DRAIN_WORD_MAX: Duration = Duration::from_secs(1);
 
 /// What is said to a request that names somebody else. Visible ASCII without `%`: a gRPC status takes it as it is.
 const MISDIRECTED: &str = "this server is not known by the host name that was asked for: use its address or localhost, \
@@ -172,7 +169,10 @@ impl Server {
                 biased;
                 ended = turn => {
                     match ended {
-                        Ok(()) => linger(io, &self.signals.kill).await,
+                        Ok(()) => tokio::select! {
+                            () = linger(io) => {}
+                            () = self.signals.kill.cancelled() => {}
+                        },
                         Err(error) => tracing::debug!(%peer, "connection of {peer} ended: {error}"),
                     }
                     return;
@@ -257,20 +257,7 @@ async fn must_end(drain: &CancellationToken, io: &Coalesce<Socket>) {
         false => Poll::Ready(()),
     });
     // A peer that says nothing is cut all the same.
-    let _ = tokio::time::timeout(LINGER_MAX, spoken).await;
-}
-
-/// Reads until the peer has closed too. A socket that is closed with bytes unread resets the connection, and a reset
-/// may take back the last answers before the peer has read them.
-async fn linger(mut io: Coalesce<Socket>, kill: &CancellationToken) {
-    let mut unread = [0; 1024];
-    let read = async {
-        while io.shutdown().await.is_ok() && io.read(&mut unread).await.is_ok_and(|n| n > 0) {}
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(LINGER_MAX, read) => {}
-        () = kill.cancelled() => {}
-    }
+    let _ = tokio::time::timeout(DRAIN_WORD_MAX, spoken).await;
 }
 
 async fn answer(
