@@ -6,6 +6,7 @@ Each is bounded in size and in time. `sent` says how much of it was sent; what t
 import collections
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -194,14 +195,29 @@ def drip():
     return silent(lambda: PREFACE[:1], PREFACE)
 
 
-def silent(first, rest=b""):
+def tls_half():
+    """The beginning of a TLS handshake, and nothing more."""
+    return silent(lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+
+
+def tls_silent():
+    """A TLS handshake, and nothing more; from an address of its own, since the others' half handshakes fill theirs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return silent(lambda: b"", wrap=context.wrap_socket, source=("127.0.0.3", 0))
+
+
+def silent(first, rest=b"", wrap=lambda one: one, source=SOURCE):
     sockets, refused, until = [], 0, Until(SECONDS)
     for _ in range(SIZE):
         one = socket.socket()
-        one.settimeout(0.2)
-        one.bind(SOURCE)
+        one.settimeout(2)
+        one.bind(source)
         try:
             one.connect(ADDRESS)
+            one = wrap(one)
             one.sendall(first())
             one.setblocking(False)
             sockets.append(one)
@@ -222,7 +238,7 @@ def silent(first, rest=b""):
                 # At its end the server has hung up; its own settings are no sign of that.
                 while one.recv(4096):
                     pass
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 left.append(one)
                 continue
             except OSError:
@@ -280,7 +296,7 @@ def text(value):
 
 
 def gzip_bomb():
-    bomb = gzip(bytes(17 << 20))
+    bomb = gzip(bytes(64 << 20))
     return calls(lambda _: (ENQUEUE, bomb, [("grpc-encoding", "gzip")], True), at_once=1)
 
 
