@@ -8,7 +8,7 @@ use super::{
 use quarterdeck::{app, auth::secret_files, config::Config, listener::check_tls, store::sqlite};
 use std::process::ExitCode;
 
-use quarterdeck::{app, auth::secret_files, config::Config, listener::check_tls, store::sqlite};
+pub(crate) fn check_config(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
     if let Some(tls) = app::tls_options(&config) {
         check_tls(&tls).map_err(|error| Failure::new(CONFIG, error.to_string()))?;
