@@ -45,6 +45,8 @@ const SHOWN: &[&str] = &[
     "tls_client_required",
     "no_auth",
     "reflection",
+    "grpc_web",
+    "grpc_web_origins",
     "allowed_hosts",
     "max_connections",
     "max_connections_per_address",
@@ -52,7 +54,6 @@ const SHOWN: &[&str] = &[
     "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
-    "reflection",
     "log_format",
     "metrics_listen",
     "metrics_anywhere",
@@ -149,7 +150,7 @@ impl LiveConfig {
             }
             overrides.remove(name);
         }
-        overrides.extend(values.clone());
+        overrides.extend(values);
         let mut config = self.base.clone();
         for (name, value) in &overrides {
             let done = if UPDATABLE.contains(&name.as_str()) {
