@@ -161,6 +161,10 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::AnswersWaiting { limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("bytes of answers".into())),
         Refusal::RateLimited {
             of,
             limit,
@@ -465,6 +469,15 @@ mod tests {
                 &[("of", "principal"), ("limit", "7"), ("current", "7")],
             ),
             (
+                Refusal::AnswersWaiting {
+                    limit: 7,
+                    current: 6,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("limit", "7"), ("current", "6")],
+            ),
+            (
                 Refusal::RateLimited {
                     of: LimitOf::Principal,
                     limit: 7,
@@ -591,7 +604,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 38);
+        assert_eq!(tested.len(), 39);
     }
 
     #[test]

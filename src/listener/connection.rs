@@ -67,6 +67,10 @@ const GRPC: &str = "application/grpc";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuntimeIndex(pub usize);
 
+/// Request extension: cuts the connection, for a peer that keeps what it must not.
+#[derive(Clone, Debug)]
+pub struct ConnectionEnd(pub CancellationToken);
+
 /// What the connections of one runtime share.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -89,6 +93,8 @@ struct Facts {
     index: RuntimeIndex,
     peer: Arc<Peer>,
     hosts: Option<Hosts>,
+    /// Cuts it.
+    end: ConnectionEnd,
 }
 
 /// Counts a call for as long as its answer is sent.
@@ -119,6 +125,7 @@ impl Server {
                     index: self.index,
                     peer: Arc::new(peer),
                     hosts,
+                    end: ConnectionEnd(CancellationToken::new()),
                 };
                 self.serve_requests(socket, facts, first_word_by).await;
             }
@@ -171,6 +178,7 @@ impl Server {
                     return;
                 }
                 () = self.signals.kill.cancelled() => return,
+                () = facts.end.0.cancelled() => return,
                 () = must_end(&self.signals.drain, &io), if !ending => end = true,
                 () = timer.as_mut(), if timed => {
                     if ending {
@@ -265,6 +273,7 @@ async fn answer(
     let mut response = if meant {
         request.extensions_mut().insert(facts.index);
         request.extensions_mut().insert(facts.peer.clone());
+        request.extensions_mut().insert(facts.end.clone());
         router.oneshot(request).await?
     } else {
         tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);
