@@ -52,7 +52,7 @@ pub fn is_secret_name(name: &str) -> bool {
     for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
         let is = |wanted: &&str| word.eq_ignore_ascii_case(wanted);
         let api_key = before.eq_ignore_ascii_case("api") && word.eq_ignore_ascii_case("key");
-        if SECRET_WORDS.iter().any(|wanted| is(&wanted)) || api_key {
+        if SECRET_WORDS.iter().any(is) || api_key {
             return true;
         }
         before = word;
