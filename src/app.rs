@@ -455,7 +455,7 @@ fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn St
             }
         }
     };
-    let router = scrape::router(handle.clone(), sample);
+    let router = web::layered(scrape::router(handle.clone(), sample), web::Pages::None);
     let serving = listener.serve(move |_| router.clone());
     for runtime in serving.runtimes() {
         runtime.spawn(scrape::upkeep(handle.clone()));

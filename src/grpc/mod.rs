@@ -1,8 +1,8 @@
 //! The gRPC surface: one file per service, the table of errors, and what every call passes through.
 //!
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
-//! `channels.rs` knows every open call; `codec.rs` bounds what a request becomes in memory; `handover.rs` lets a handler
-//! answer with frames that are encoded already.
+//! `codec.rs` bounds what a request becomes in memory; `channels.rs` knows every open call; `handover.rs` lets a handler
+//! answer with frames that are encoded already; `web.rs` says which web pages may call, and speaks gRPC-web with them.
 
 pub mod admin;
 mod answer_body;
