@@ -514,8 +514,9 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
     Ok((lock, mark))
 }
 
-fn listener_options(config: &Config) -> ListenerOptions {
-    let tls = match (&config.tls_certificate, &config.tls_key) {
+/// Where the TLS files are; `None` where no TLS is spoken.
+pub fn tls_options(config: &Config) -> Option<TlsOptions> {
+    match (&config.tls_certificate, &config.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsOptions {
             certificate: certificate.clone(),
             key: key.clone(),
@@ -523,7 +524,10 @@ fn listener_options(config: &Config) -> ListenerOptions {
             client_required: config.tls_client_required,
         }),
         (None, _) | (_, None) => None,
-    };
+    }
+}
+
+fn listener_options(config: &Config) -> ListenerOptions {
     let unix = match &config.listen_unix {
         SocketPath::Auto => Some(UnixOptions {
             path: config.data_dir.join(SOCKET_FILE),
@@ -537,7 +541,7 @@ fn listener_options(config: &Config) -> ListenerOptions {
     };
     ListenerOptions {
         address: config.listen,
-        tls,
+        tls: tls_options(config),
         unix,
         allowed_hosts: config.allowed_hosts.clone(),
         max_connections: config.max_connections,

@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | `main.rs`, `cli/` | the command line: parse → config → telemetry → [`app`], and the client commands | [`app`], [`config`], [`telemetry`], [`client`] |
 //! | [`app`] | the composition root: builds the rooms in order, recovers, serves, drains | all |
-//! | [`config`], [`telemetry`], [`clock`] | plain data and its sources; logs; the time | [`domain`] |
+//! | [`config`], [`clock`] | plain data and its sources; the time | [`domain`] |
+//! | [`telemetry`] | logs and those who follow them, audit records, metrics, trace context; every room may count and log | [`domain`] |
 //! | [`domain`] | ids, turns, events, messages, sessions, limits, and every "no" the product can say. Pure | nothing |
 //! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
 //! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |

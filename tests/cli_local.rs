@@ -87,7 +87,7 @@ fn wrong_usage_exits_64_and_a_missing_server_69_with_what_to_do() {
     let output = quarterdeck(
         directory.path(),
         &["sessions"],
-        &[("QUARTERDECK_ADDR", "https://x")],
+        &[("QUARTERDECK_ADDR", "ftp://x")],
     );
     assert_eq!(code(&output), 64);
 }

@@ -7,14 +7,14 @@ use listener_support::{
     SHORT, ask, connect, connect_http2, frame, get_frame, kinds, serve, serve_with, until_closed,
     until_goaway, until_settings, within,
 };
-use quarterdeck::listener::{Bounds, ListenerOptions};
+use quarterdeck::listener::{Bounds, ListenerOptions, Peer, UnixOptions};
 use std::{
     sync::{Arc, Mutex},
     time::Instant,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::timeout,
 };
 
@@ -332,4 +332,35 @@ async fn a_request_that_names_another_host_reaches_nothing() {
         "{answer}"
     );
     within(served.serving.stop(SHORT)).await;
+}
+
+#[tokio::test]
+async fn the_unix_socket_tells_who_calls_and_is_open_when_the_network_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("listener.sock");
+    let options = ListenerOptions {
+        unix: Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+        max_connections: 1,
+        ..ListenerOptions::default()
+    };
+    let served = serve_with(options, Bounds::default()).await;
+    let mut network = connect(served.address).await;
+    assert!(ask(&mut network, GET_INDEX).await.is_ok());
+    let mut local = within(UnixStream::connect(&path)).await.unwrap();
+    // No browser comes here: any host name will do.
+    let request = b"GET /peer HTTP/1.1\r\nhost: anything.test\r\n\r\n";
+    let answer = ask(&mut local, request).await.unwrap();
+    let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
+    let expected = Peer::Unix {
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+        pid: Some(std::process::id().cast_signed()),
+    };
+    assert_eq!(answer, format!("None private true [] {expected:?}\n"));
+    within(served.serving.stop(SHORT)).await;
+    assert!(until_closed(&mut local).await.is_empty());
+    assert!(!path.exists());
 }

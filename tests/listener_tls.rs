@@ -258,9 +258,12 @@ async fn changed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     files.put("server.pem", "-----BEGIN NOTHING-----\n");
     tokio::time::sleep(RELOAD * 3).await;
     until_shown(&caller, &served, &second).await;
-    files.put_leaf("server", &third);
-    set_mode(&files.path("server.key"), 0o644);
+    let (_, key) = files.put_leaf("third", &third);
+    set_mode(&key, 0o644);
+    std::fs::rename(&key, files.path("server.key")).unwrap();
+    files.put("server.pem", &third.certificate.pem());
     tokio::time::sleep(RELOAD * 3).await;
+    until_shown(&caller, &served, &second).await;
     set_mode(&files.path("server.key"), 0o600);
     until_shown(&caller, &served, &third).await;
 

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
-use support::Gateway;
+use support::{Gateway, Options};
 
 /// Test cases of grpc-go's client that need no account at a cloud. It sends messages of 271 828 bytes and asks for
 /// 314 159, within our 1 MiB.
@@ -202,19 +202,19 @@ fn http2_is_spoken_as_h2spec_reads_the_rfc() {
 #[test]
 fn grpcio_calls_the_server_from_its_reflection() {
     let Some(peers) = peers() else { return };
-    let gateway = Gateway::start();
+    let (gateway, key) = gateway_with_key();
     caller(
         "grpcio",
         Command::new(peers.join("python/bin/python"))
             .arg(here().join("caller.py"))
-            .arg(address(&gateway)),
+            .args([address(&gateway), &key]),
     );
 }
 
 #[test]
 fn grpc_js_calls_the_server_from_its_proto_files() {
     let Some(peers) = peers() else { return };
-    let gateway = Gateway::start();
+    let (gateway, key) = gateway_with_key();
     // Node looks for packages beside the script.
     let script = peers.join("node/caller.mjs");
     std::fs::copy(here().join("caller.mjs"), &script).unwrap();
@@ -223,8 +223,19 @@ fn grpc_js_calls_the_server_from_its_proto_files() {
         Command::new("node")
             .arg(script)
             .arg(address(&gateway))
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("proto")),
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("proto"))
+            .arg(key),
     );
+}
+
+/// A server that asks callers for a key, and the key of its local user.
+fn gateway_with_key() -> (Gateway, String) {
+    let gateway = Gateway::with(Options {
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        ..Options::default()
+    });
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    (gateway, key.trim().to_owned())
 }
 
 fn here() -> PathBuf {

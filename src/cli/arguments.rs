@@ -669,12 +669,12 @@ impl ClientArgs {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Ok(Client::new(ClientOptions {
             address: self.addr.clone(),
-            key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
             tls: ClientTls {
                 ca: self.ca.clone(),
                 certificate: self.cert.clone(),
                 key: self.client_key.clone(),
             },
+            key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
             patience: PATIENCE,
         })?)
     }

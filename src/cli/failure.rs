@@ -63,7 +63,8 @@ impl Failure {
             return Self::new(
                 UNAVAILABLE,
                 format!(
-                    "no server answers at {address}: start one with `quarterdeck serve`, or name it with --addr"
+                    "no server answers at {address}: start one with `quarterdeck serve`, or name it with --addr, \
+                     with https:// where it speaks TLS"
                 ),
             );
         }

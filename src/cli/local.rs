@@ -2,14 +2,17 @@
 
 use super::{
     arguments::{BackupArgs, ConfigArgs, PrintConfigArgs, RestoreArgs},
-    failure::{Failure, IO},
+    failure::{CONFIG, Failure, IO},
     output,
 };
-use quarterdeck::{auth::secret_files, config::Config, store::sqlite};
+use quarterdeck::{app, auth::secret_files, config::Config, listener::check_tls, store::sqlite};
 use std::process::ExitCode;
 
 pub(crate) fn check_config(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
-    arguments.load()?;
+    let config = arguments.load()?;
+    if let Some(tls) = app::tls_options(&config) {
+        check_tls(&tls).map_err(|error| Failure::new(CONFIG, error.to_string()))?;
+    }
     output::line("the configuration is right")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use super::{BadOptions, CONNECT_TIMEOUT, KEEP_ALIVE};
 use rustls::{
-    AlertDescription, CertificateError,
+    CertificateError,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use std::{
@@ -20,6 +20,8 @@ use tonic::{
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// Causes of one error that are looked at.
 const CAUSES_MAX: usize = 16;
+/// How rustls begins the text of an alert that came from the peer.
+const ALERT: &str = "received fatal alert: ";
 
 /// PEM files for `https://` addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +126,33 @@ fn read(path: &Path) -> Result<Vec<u8>, BadOptions> {
 
 /// What TLS says against a connection that failed, for people; `None` where the failure was another.
 pub fn tls_problem(status: &Status) -> Option<String> {
-    let problem = match tls_error(status)? {
+    causes(status).find_map(|error| {
+        if let Some(error) = error.downcast_ref() {
+            return Some(problem(error));
+        }
+        let error = error.downcast_ref::<io::Error>()?;
+        // What is within is not what an `io::Error` calls its source.
+        if let Some(error) = error.get_ref().and_then(|within| within.downcast_ref()) {
+            return Some(problem(error));
+        }
+        // With TLS 1.3 the server looks at our certificate when we already send. HTTP/2 keeps of such an error its text.
+        let text = error.to_string();
+        text.strip_prefix(ALERT).map(refused)
+    })
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let mut next = status.source();
+    let causes = std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    });
+    causes.take(CAUSES_MAX)
+}
+
+fn problem(error: &rustls::Error) -> String {
+    match error {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => {
                 "nobody that is trusted here has signed the server's certificate: name its CA with --ca".into()
@@ -135,35 +163,19 @@ pub fn tls_problem(status: &Status) -> Option<String> {
             // All else is the operator's to mend; the words are those of the check.
             _ => format!("the server's certificate can't be accepted: {error}"),
         },
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server asks for a client certificate: name one with --cert and --client-key".into()
-        }
-        rustls::Error::AlertReceived(alert) => {
-            format!("the server refused the connection or our certificate: {alert:?}")
-        }
+        rustls::Error::AlertReceived(alert) => refused(&format!("{alert:?}")),
         rustls::Error::InvalidMessage(_) => "the server speaks no TLS: use http://".into(),
         error => format!("TLS failed: {error}"),
-    };
-    Some(problem)
+    }
 }
 
-fn tls_error(status: &Status) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = status.source();
-    for _ in 0..CAUSES_MAX {
-        let error = cause?;
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
+fn refused(alert: &str) -> String {
+    match alert {
+        "CertificateRequired" => {
+            "the server asks for a client certificate: name one with --cert and --client-key".into()
         }
-        // The cause within an `io::Error` is not what it calls its source.
-        let within = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if let Some(error) = within.and_then(|within| within.downcast_ref()) {
-            return Some(error);
-        }
-        cause = error.source();
+        alert => format!("the server refused us or our certificate: {alert}"),
     }
-    None
 }
 
 fn chain(error: &dyn Error) -> String {

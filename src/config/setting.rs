@@ -71,9 +71,10 @@ pub enum LogFormat {
 // === impl Raw ===
 
 impl Raw {
-    /// A value from a variable or a flag: TOML where it begins like an array or a table, else text.
+    /// A value from a variable or a flag: TOML where it begins like an array or a table, else text. `[::1]:7777` begins
+    /// like an array too.
     pub(super) fn from_text(text: &str) -> Result<Self, String> {
-        if !text.starts_with(['[', '{']) {
+        if !text.starts_with(['[', '{']) || text.parse::<SocketAddr>().is_ok() {
             return Ok(Self::Text(text.to_owned()));
         }
         let value = toml::de::DeValue::parse(text)

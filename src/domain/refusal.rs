@@ -212,6 +212,16 @@ pub enum Refusal {
         /// How many there are.
         current: i64,
     },
+    /// Too many answers wait to be taken.
+    #[error(
+        "the server holds {current} of {limit} bytes of answers that their callers have not taken; ask again later"
+    )]
+    AnswersWaiting {
+        /// The bound, in bytes.
+        limit: usize,
+        /// What is held, in bytes.
+        current: usize,
+    },
     /// The message is larger than its RPC takes.
     #[error("the message is larger than {limit} bytes")]
     MessageTooLarge {
@@ -319,6 +329,7 @@ impl Refusal {
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::AnswersWaiting { .. } => "ANSWERS_WAITING",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::StorageFull => "STORAGE_FULL",
             Self::Draining { .. } => "DRAINING",
@@ -336,9 +347,10 @@ impl Refusal {
     /// When a retry makes sense; `None` where only another request can succeed.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::QueueFull { .. } | Self::TooManyStreams { .. } | Self::Draining { .. } => {
-                Some(Duration::from_secs(1))
-            }
+            Self::QueueFull { .. }
+            | Self::TooManyStreams { .. }
+            | Self::AnswersWaiting { .. }
+            | Self::Draining { .. } => Some(Duration::from_secs(1)),
             Self::StoreUnavailable | Self::NotCaughtUp | Self::SessionDeleting { .. } => {
                 Some(Duration::from_millis(500))
             }

@@ -3,11 +3,12 @@
 //! the table of `status.rs`.
 //!
 //! Nothing of a body is read before its caller is known. A method without a row in [`methods`] is not served.
-//! The bounds of messages are kept by `request_body.rs`. How large a compressed one gets is known to tonic alone: the
-//! bounds of its services must be the same.
+//! The bounds of requests are kept by `request_body.rs`, those of answers by `answer_body.rs`. How large a compressed
+//! request gets is known to tonic alone: the bounds of its services must be the same.
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
 
 use super::{
+    answer_body::Answers,
     channels::{ChannelFacts, Channels, Open},
     handover, methods,
     observe::{CallFacts, observe},
@@ -20,7 +21,7 @@ use crate::{
         Refusal,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
-    listener::Peer,
+    listener::{ConnectionEnd, Peer},
     telemetry::metrics,
 };
 use axum::{
@@ -107,11 +108,11 @@ impl Gate {
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
 pub fn layered(routes: Router, gate: Gate) -> Router {
-    let room = Room::new();
+    let (room, answers) = (Room::new(), Answers::new());
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, room.clone(), gate.clone())
+            guard(request, next, room.clone(), answers.clone(), gate.clone())
         }))
         .route_layer(from_fn(observe))
         .fallback(unknown)
@@ -126,7 +127,13 @@ async fn unknown(request: Request) -> Response {
     }
 }
 
-async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Response {
+async fn guard(
+    mut request: Request,
+    next: Next,
+    room: Room,
+    answers: Answers,
+    gate: Gate,
+) -> Response {
     if let Some(no) = not_a_call(&request) {
         return no.into_response();
     }
@@ -147,6 +154,8 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
     }
     let path = request.uri().path();
     let waits = WAITS.contains(&path);
+    let whole = Answers::are_whole(path);
+    let end = request.extensions().get::<ConnectionEnd>().cloned();
     let limit = if INPUTS.contains(&path) {
         INPUT_MESSAGE_MAX_BYTES
     } else {
@@ -176,7 +185,13 @@ async fn guard(mut request: Request, next: Next, room: Room, gate: Gate) -> Resp
         Err(refusal) => refuse(&refusal),
         Ok(response) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
-            None => response.map(|inner| Body::new(Guarded::new(inner, open, deadline))),
+            None => {
+                let response = response.map(|inner| Body::new(Guarded::new(inner, open, deadline)));
+                match whole {
+                    true => answers.admit(response, end).await,
+                    false => response,
+                }
+            }
         },
     }
 }

@@ -5,6 +5,7 @@
 //! answer with frames that are encoded already.
 
 pub mod admin;
+mod answer_body;
 pub mod channels;
 pub mod codec;
 pub mod gateway;

@@ -24,24 +24,43 @@ const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// Bytes of request messages beyond [`SMALL_MESSAGE_MAX_BYTES`] each that may be buffered at a time, per set of layers
 /// (one per serving runtime). Further ones wait, in order, with what flow control lets through.
 const BUFFERED_MAX_BYTES: usize = 128 * 1024 * 1024;
+/// Bytes that compressed messages may become at a time, per set of layers. Further ones wait, whole as they came.
+const DECOMPRESSED_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A gzip message's most bytes for each of its own: what DEFLATE gives where a single byte repeats.
 const GZIP_GROWTH_MAX: usize = 1032;
 /// Messages up to this, in bytes, are not counted: streams and connections bound them.
 const SMALL_MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
-/// The room that the requests of one set of layers share.
+/// The room that the requests of one set of layers share, in units of [`SMALL_MESSAGE_MAX_BYTES`].
 #[derive(Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    /// For messages as they come.
+    buffered: Arc<Semaphore>,
+    /// For what compressed ones become. Apart: it is taken when a message is there to its end, so who has it needs nothing
+    /// more from the peer, nor any other room.
+    decompressed: Arc<Semaphore>,
+}
+
+/// Shares of [`Room`] that a chunk needs before it may pass: the largest of its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shares {
+    /// For a message that begins in it.
+    buffered: u32,
+    /// For a compressed message that ends in it.
+    decompressed: u32,
+}
 
 /// The request's body: refuses a message by its header, and one that never arrives; holds one back until there is room.
 pub(super) struct Bounded {
     inner: Body,
-    /// Room for messages, in units of [`SMALL_MESSAGE_MAX_BYTES`].
-    room: PollSemaphore,
-    /// The present message's share of it, given back when the request is decoded or dropped.
-    held: Option<OwnedSemaphorePermit>,
-    /// The beginning of a message that waits for its share, and how large that is.
-    waiting: Option<(Frame<Bytes>, u32)>,
+    /// Room for messages.
+    buffered: PollSemaphore,
+    /// Room for what they become.
+    decompressed: PollSemaphore,
+    /// The present message's shares of them, given back when the request is decoded or dropped.
+    held: [Option<OwnedSemaphorePermit>; 2],
+    /// A chunk that waits for its shares, and what it still needs.
+    waiting: Option<(Frame<Bytes>, Shares)>,
     /// Largest message, in bytes.
     limit: usize,
     /// The header of the next message, as far as it has come.
@@ -49,6 +68,8 @@ pub(super) struct Bounded {
     header_len: usize,
     /// Bytes of the present message that are still to come.
     message_left: usize,
+    /// Share for what the present message becomes; 0 where it is not compressed, or small.
+    becomes: u32,
     /// Until when the first message must be complete.
     arrival: Option<Pin<Box<Sleep>>>,
     /// After a refusal nothing more is read.
@@ -59,8 +80,11 @@ pub(super) struct Bounded {
 
 impl Room {
     pub(super) fn new() -> Self {
-        let units = BUFFERED_MAX_BYTES / SMALL_MESSAGE_MAX_BYTES;
-        Self(Arc::new(Semaphore::new(units)))
+        let room = |bytes| Arc::new(Semaphore::new(bytes / SMALL_MESSAGE_MAX_BYTES));
+        Self {
+            buffered: room(BUFFERED_MAX_BYTES),
+            decompressed: room(DECOMPRESSED_MAX_BYTES),
+        }
     }
 }
 
@@ -71,35 +95,39 @@ impl Bounded {
     pub(super) fn new(inner: Body, limit: usize, room: &Room, timed: bool) -> Self {
         Self {
             inner,
-            room: PollSemaphore::new(room.0.clone()),
-            held: None,
+            buffered: PollSemaphore::new(room.buffered.clone()),
+            decompressed: PollSemaphore::new(room.decompressed.clone()),
+            held: [None, None],
             waiting: None,
             limit,
             header: [0; FRAME_HEADER_BYTES],
             header_len: 0,
             message_left: 0,
+            becomes: 0,
             arrival: timed.then(|| Box::pin(sleep_until(Instant::now() + UPLOAD_MAX))),
             refused: false,
         }
     }
 
-    /// Follows the frames through `chunk`, whatever pieces they come in. Returns the share of room that the largest
-    /// message which begins here takes; 0 where none does, or a small one.
-    fn check(&mut self, mut chunk: &[u8]) -> Result<u32, Refusal> {
-        let mut share = 0;
+    /// Follows the frames through `chunk`, whatever pieces they come in. Returns the shares of room that it needs.
+    fn check(&mut self, mut chunk: &[u8]) -> Result<Shares, Refusal> {
+        let mut shares = Shares::default();
         loop {
             let body = self.message_left.min(chunk.len());
             self.message_left -= body;
             chunk = &chunk[body..];
+            if self.message_left == 0 {
+                shares.decompressed = shares.decompressed.max(std::mem::take(&mut self.becomes));
+            }
             if chunk.is_empty() {
-                return Ok(share);
+                return Ok(shares);
             }
             let header = (FRAME_HEADER_BYTES - self.header_len).min(chunk.len());
             self.header[self.header_len..][..header].copy_from_slice(&chunk[..header]);
             self.header_len += header;
             chunk = &chunk[header..];
             if self.header_len < FRAME_HEADER_BYTES {
-                return Ok(share);
+                return Ok(shares);
             }
             self.header_len = 0;
             let [flag, length @ ..] = self.header;
@@ -112,13 +140,12 @@ impl Bounded {
             if self.message_left > self.limit {
                 return Err(Refusal::MessageTooLarge { limit: self.limit });
             }
-            // A compressed one counts as what it may become; tonic stops at the limit.
-            let decompressed = match flag {
+            shares.buffered = shares.buffered.max(units(self.message_left));
+            // What it becomes is not known before it has; tonic stops at the limit.
+            self.becomes = match flag {
                 0 => 0,
-                _ => (self.message_left * GZIP_GROWTH_MAX).min(self.limit),
+                _ => units((self.message_left * GZIP_GROWTH_MAX).min(self.limit)),
             };
-            let units = (self.message_left + decompressed) / SMALL_MESSAGE_MAX_BYTES;
-            share = share.max(u32::try_from(units).expect("a quotient of 32 bits has no more"));
         }
     }
 
@@ -134,16 +161,27 @@ impl Bounded {
                 }
                 None => return Poll::Ready(None),
             };
-            match frame.data_ref().map_or(Ok(0), |data| self.check(data)) {
-                Ok(0) => return Poll::Ready(Some(Ok(frame))),
-                Ok(share) => self.waiting = Some((frame, share)),
+            let empty = Ok(Shares::default());
+            match frame.data_ref().map_or(empty, |data| self.check(data)) {
+                Ok(shares) if shares == Shares::default() => return Poll::Ready(Some(Ok(frame))),
+                Ok(shares) => self.waiting = Some((frame, shares)),
                 Err(refusal) => return Poll::Ready(Some(Err(refusal))),
             }
         }
-        if let Some((_, share)) = &self.waiting {
-            // The message before is decoded. Who holds and waits at once could wait for ever.
-            self.held = None;
-            self.held = ready!(self.room.poll_acquire_many(cx, *share));
+        if let Some((_, shares)) = &mut self.waiting {
+            let [buffered, decompressed] = &mut self.held;
+            // The message before is decoded. Who holds and waits at once could wait for ever; who holds `buffered` may
+            // wait for `decompressed`, never the other way round.
+            if shares.buffered > 0 {
+                (*buffered, *decompressed) = (None, None);
+                *buffered = ready!(self.buffered.poll_acquire_many(cx, shares.buffered));
+                shares.buffered = 0;
+            }
+            if shares.decompressed > 0 {
+                *decompressed = None;
+                *decompressed =
+                    ready!(self.decompressed.poll_acquire_many(cx, shares.decompressed));
+            }
         }
         Poll::Ready(self.waiting.take().map(|(frame, _)| Ok(frame)))
     }
@@ -153,6 +191,11 @@ impl Bounded {
         // tonic finds the status in the error and answers with it as it stands.
         Poll::Ready(Some(Err(refusal.into())))
     }
+}
+
+/// A share of room for this many bytes.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes / SMALL_MESSAGE_MAX_BYTES).expect("no limit of a message is near")
 }
 
 impl http_body::Body for Bounded {
@@ -202,7 +245,10 @@ mod tests {
     use std::{convert::Infallible, pin::pin};
 
     fn room(units: usize) -> Room {
-        Room(Arc::new(Semaphore::new(units)))
+        Room {
+            buffered: Arc::new(Semaphore::new(units)),
+            decompressed: Arc::new(Semaphore::new(units)),
+        }
     }
 
     fn bounded(limit: usize) -> Bounded {
@@ -230,7 +276,7 @@ mod tests {
             let mut body = bounded(40);
             let mut rest = bytes.as_slice();
             let mut cuts = cuts.into_iter().chain(std::iter::repeat(3));
-            let mut result = Ok(0);
+            let mut result = Ok(Shares::default());
             while !rest.is_empty() && result.is_ok() {
                 let cut = cuts.next().unwrap().min(rest.len());
                 result = body.check(&rest[..cut]);
@@ -295,15 +341,30 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_message_counts_as_what_it_may_become() {
-        let share = |flag, length, limit| bounded(limit).check(&frame(flag, length, &[]));
-        let kib = 1024;
-        assert_eq!(share(0, 2 * kib, 1 << 20), Ok(0));
-        assert_eq!(share(1, 0, 1 << 20), Ok(0));
-        assert_eq!(share(1, 2 * kib, 18 << 20), Ok(32));
-        // Never more than tonic lets it become, and itself.
-        assert_eq!(share(1, 2 * kib, 1 << 20), Ok(16));
-        assert_eq!(share(1, 18 << 20, 18 << 20), Ok(2 * 18 * 16));
+    fn a_compressed_message_counts_as_what_it_may_become_when_it_is_there() {
+        let shares = |buffered, decompressed| {
+            Ok(Shares {
+                buffered,
+                decompressed,
+            })
+        };
+        let (mib, most) = (1 << 20, 18 << 20);
+        for (length, limit, begins, ends) in [
+            (1, most, 0, 0),
+            (2048, most, 0, 32),
+            // Never more than tonic lets it become.
+            (2048, mib, 0, 16),
+            (most, most, 18 * 16, 18 * 16),
+        ] {
+            let whole = frame(1, length as u32, &vec![7; length]);
+            let (head, last) = whole.split_at(whole.len() - 1);
+            let mut body = bounded(limit);
+            assert_eq!(body.check(head), shares(begins, 0), "{length}");
+            assert_eq!(body.check(last), shares(0, ends), "{length}");
+            assert_eq!(bounded(limit).check(&whole), shares(begins, ends));
+            let plain = frame(0, length as u32, &vec![7; length]);
+            assert_eq!(bounded(limit).check(&plain), shares(begins, 0));
+        }
     }
 
     #[test]

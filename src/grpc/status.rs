@@ -161,6 +161,10 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::AnswersWaiting { limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("bytes of answers".into())),
         Refusal::RateLimited {
             of,
             limit,
@@ -463,6 +467,15 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "principal"), ("limit", "7"), ("current", "7")],
+            ),
+            (
+                Refusal::AnswersWaiting {
+                    limit: 7,
+                    current: 6,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("limit", "7"), ("current", "6")],
             ),
             (
                 Refusal::RateLimited {

@@ -260,4 +260,18 @@ mod tests {
         );
         assert!(io.lock().out.is_empty());
     }
+
+    /// TLS is such a socket: it keeps ciphertext that its own socket does not take at once.
+    #[tokio::test]
+    async fn what_a_socket_keeps_for_itself_is_flushed_out_of_it() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let io = Coalesce::new(tokio::io::BufStream::new(near));
+        let mut connection = io.clone();
+        io.drive(async move { connection.write_all(&[7; 100]).await.unwrap() })
+            .await;
+        let mut read = [0; 100];
+        let read = far.read_exact(&mut read);
+        let read = tokio::time::timeout(std::time::Duration::from_secs(20), read).await;
+        assert!(read.is_ok(), "the bytes stayed inside");
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     coalesce::Coalesce,
     hosts::Hosts,
     peer::Peer,
-    socket::{Accepted, Socket},
+    socket::{Accepted, Socket, linger},
     tls::Certified,
     unread,
 };
@@ -30,10 +30,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -55,8 +52,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all requests of a connection that the peer may send ahead.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Time that a peer has, at a drain, to say its first word, and to close its side once its connection has ended.
-const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Time that a peer has, at a drain, to say its first word.
+const DRAIN_WORD_MAX: Duration = Duration::from_secs(1);
 
 /// What is said to a request that names somebody else. Visible ASCII without `%`: a gRPC status takes it as it is.
 const MISDIRECTED: &str = "this server is not known by the host name that was asked for: use its address or localhost, \
@@ -69,6 +66,10 @@ const GRPC: &str = "application/grpc";
 /// Request extension: the serving runtime that the request runs on, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuntimeIndex(pub usize);
+
+/// Request extension: cuts the connection, for a peer that keeps what it must not.
+#[derive(Clone, Debug)]
+pub struct ConnectionEnd(pub CancellationToken);
 
 /// What the connections of one runtime share.
 #[derive(Clone)]
@@ -92,6 +93,8 @@ struct Facts {
     index: RuntimeIndex,
     peer: Arc<Peer>,
     hosts: Option<Hosts>,
+    /// Cuts it.
+    end: ConnectionEnd,
 }
 
 /// Counts a call for as long as its answer is sent.
@@ -122,6 +125,7 @@ impl Server {
                     index: self.index,
                     peer: Arc::new(peer),
                     hosts,
+                    end: ConnectionEnd(CancellationToken::new()),
                 };
                 self.serve_requests(socket, facts, first_word_by).await;
             }
@@ -165,12 +169,16 @@ impl Server {
                 biased;
                 ended = turn => {
                     match ended {
-                        Ok(()) => linger(io, &self.signals.kill).await,
+                        Ok(()) => tokio::select! {
+                            () = linger(io) => {}
+                            () = self.signals.kill.cancelled() => {}
+                        },
                         Err(error) => tracing::debug!(%peer, "connection of {peer} ended: {error}"),
                     }
                     return;
                 }
                 () = self.signals.kill.cancelled() => return,
+                () = facts.end.0.cancelled() => return,
                 () = must_end(&self.signals.drain, &io), if !ending => end = true,
                 () = timer.as_mut(), if timed => {
                     if ending {
@@ -249,20 +257,7 @@ async fn must_end(drain: &CancellationToken, io: &Coalesce<Socket>) {
         false => Poll::Ready(()),
     });
     // A peer that says nothing is cut all the same.
-    let _ = tokio::time::timeout(LINGER_MAX, spoken).await;
-}
-
-/// Reads until the peer has closed too. A socket that is closed with bytes unread resets the connection, and a reset
-/// may take back the last answers before the peer has read them.
-async fn linger(mut io: Coalesce<Socket>, kill: &CancellationToken) {
-    let mut unread = [0; 1024];
-    let read = async {
-        while io.shutdown().await.is_ok() && io.read(&mut unread).await.is_ok_and(|n| n > 0) {}
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(LINGER_MAX, read) => {}
-        () = kill.cancelled() => {}
-    }
+    let _ = tokio::time::timeout(DRAIN_WORD_MAX, spoken).await;
 }
 
 async fn answer(
@@ -278,6 +273,7 @@ async fn answer(
     let mut response = if meant {
         request.extensions_mut().insert(facts.index);
         request.extensions_mut().insert(facts.peer.clone());
+        request.extensions_mut().insert(facts.end.clone());
         router.oneshot(request).await?
     } else {
         tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);

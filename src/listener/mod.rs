@@ -23,7 +23,7 @@ mod tls;
 mod unix;
 mod unread;
 
-pub use connection::RuntimeIndex;
+pub use connection::{ConnectionEnd, RuntimeIndex};
 pub use peer::{Peer, PeerTls, counted};
 pub use tls::{TlsError, TlsOptions, check_tls};
 pub use unix::UnixError;

@@ -9,12 +9,16 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// Time that a peer has to close its side once its connection has ended.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// An accepted socket that belongs to no runtime yet.
 pub(super) enum Accepted {
@@ -32,6 +36,17 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
     /// Within this machine.
     Unix(UnixStream),
+}
+
+/// Reads until the peer has closed too. A socket that is closed with bytes unread resets the connection, and a reset
+/// may take back the last answers, or the reason of a refusal, before the peer has read them.
+pub(super) async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut unread = [0; 1024];
+    let read = async {
+        while io.shutdown().await.is_ok() && io.read(&mut unread).await.is_ok_and(|n| n > 0) {}
+    };
+    // One that goes on sending is cut.
+    let _ = tokio::time::timeout(LINGER_MAX, read).await;
 }
 
 // === impl Accepted ===
@@ -56,7 +71,13 @@ impl Accepted {
                     return Ok((Socket::Tcp(stream), Peer::Tcp { address, tls: None }));
                 };
                 let acceptor = TlsAcceptor::from(certified.config.clone());
-                let stream = Box::new(acceptor.accept(stream).await?);
+                let stream = match acceptor.accept(stream).into_fallible().await {
+                    Ok(stream) => Box::new(stream),
+                    Err((error, stream)) => {
+                        linger(stream).await;
+                        return Err(error);
+                    }
+                };
                 let certificates = stream.get_ref().1.peer_certificates();
                 let tls = PeerTls {
                     certificates: certificates.unwrap_or_default().to_vec(),

@@ -148,3 +148,40 @@ impl Round {
         self.last_subjects.get(tenant).map_or("", String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nobody_is_counted_who_has_left(steps in proptest::collection::vec((any::<bool>(), 0..3u8, 0..3u8), 0..60)) {
+            let mut heads = Headcount::default();
+            let mut inside: Vec<Principal> = Vec::new();
+            for (enters, tenant, subject) in steps {
+                if enters {
+                    let principal = Principal {
+                        tenant: tenant.to_string(),
+                        subject: subject.to_string(),
+                    };
+                    heads.enter(&principal);
+                    inside.push(principal);
+                } else if let Some(principal) = inside.pop() {
+                    heads.leave(&principal);
+                }
+                for principal in &inside {
+                    let same = inside.iter().filter(|other| *other == principal).count();
+                    prop_assert_eq!(heads.of_principal(principal), same);
+                    let tenant = &principal.tenant;
+                    let of_tenant = inside.iter().filter(|other| other.tenant == *tenant).count();
+                    prop_assert_eq!(heads.of_tenant(tenant), of_tenant);
+                }
+            }
+            for principal in inside {
+                heads.leave(&principal);
+            }
+            prop_assert!(heads.principals.is_empty() && heads.tenants.is_empty());
+        }
+    }
+}

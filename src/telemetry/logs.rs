@@ -309,3 +309,86 @@ impl Reader {
         self.ready()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Time;
+    use tracing::Level;
+
+    fn write(logs: &Arc<Logs>, target: &'static str, message: &str) {
+        logs.take(Record {
+            time: Time(0),
+            level: Level::INFO,
+            target: target.into(),
+            message: message.into(),
+            fields: Vec::new(),
+        });
+    }
+
+    fn said(records: &[Numbered]) -> Vec<(i64, &str)> {
+        records
+            .iter()
+            .map(|one| (one.number, one.record.message.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn both_rings_are_read_in_the_order_of_writing() {
+        let logs = Arc::new(Logs::default());
+        write(&logs, "a", "one");
+        write(&logs, audit::TARGET, "two");
+        let (before, mut reader) = logs.newest(Kind::All, 1, |_| true);
+        assert_eq!(said(&before), [(2, "two")]);
+        write(&logs, "a", "three");
+        write(&logs, audit::TARGET, "four");
+        write(&logs, "a", "five");
+        let wanted = [(3, "three"), (4, "four"), (5, "five")];
+        assert_eq!(said(&reader.ready().records), wanted);
+        assert!(reader.ready().records.is_empty());
+        let after = logs.after(Kind::All, 2).map(|mut reader| reader.ready());
+        assert_eq!(said(&after.ok().unwrap().records), wanted);
+        let after = logs.after(Kind::Audit, 2).map(|mut reader| reader.ready());
+        assert_eq!(said(&after.ok().unwrap().records), [(4, "four")]);
+    }
+
+    #[test]
+    fn chatter_pushes_out_no_audit_record() {
+        let logs = Arc::new(Logs::default());
+        write(&logs, audit::TARGET, "kept");
+        let (_, mut slow) = logs.newest(Kind::All, 0, |_| true);
+        for _ in 0..RING_MAX_RECORDS + 5 {
+            write(&logs, "chatter", "");
+        }
+        let (audit, _) = logs.newest(Kind::Audit, 10, |_| true);
+        assert_eq!(said(&audit), [(1, "kept")]);
+        assert_eq!(slow.ready().dropped, 5);
+        assert_eq!(slow.ready().dropped, 0);
+        assert!(logs.after(Kind::Audit, 0).is_ok());
+        let expired = CursorError::Expired {
+            first: 7,
+            newest: RING_MAX_RECORDS as i64 + 6,
+        };
+        assert_eq!(logs.after(Kind::All, 1).err(), Some(expired));
+        assert!(logs.after(Kind::All, 6).is_ok());
+    }
+
+    #[test]
+    fn a_ring_is_bounded_by_bytes_too() {
+        let logs = Arc::new(Logs::default());
+        let large = "x".repeat(RING_MAX_BYTES / 4);
+        for _ in 0..5 {
+            write(&logs, "a", &large);
+        }
+        assert_eq!(logs.newest(Kind::All, 10, |_| true).0.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_is_woken() {
+        let logs = Arc::new(Logs::default());
+        let (_, mut reader) = logs.newest(Kind::All, 0, |_| true);
+        let waiting = tokio::spawn(async move { reader.next().await.records.len() });
+        write(&logs, "a", "one");
+        assert_eq!(waiting.await.unwrap(), 1);
+    }
+}

@@ -123,6 +123,10 @@ async fn end<T>(mut stream: tonic::Streaming<T>) -> Status {
 }
 
 /// Every call on a session that makes none, and how it answers.
+#[allow(
+    clippy::needless_update,
+    reason = "the macro names all fields of some requests"
+)]
 async fn all_calls(client: &mut Client, key: &str, turn_id: &str) -> Vec<(&'static str, Status)> {
     let mut answers = Vec::new();
     macro_rules! calls {

@@ -87,12 +87,14 @@ assert again.replayed and again.turn.turn_id == accepted.turn.turn_id
 check("Enqueue, and the same once more")
 
 text = ""
-for event in call("Subscribe", {"session_key": "grpcio", "from_oldest": True}):
+story = call("Subscribe", {"session_key": "grpcio", "from_oldest": True})
+for event in story:
     kind = event.WhichOneof("kind")
     if kind == "message_completed" and event.message_completed.role == ROLE_ASSISTANT:
         text = event.message_completed.text
     if kind == "turn_ended":
         break
+story.cancel()
 assert text == "hello from grpcio", text
 check("Subscribe from the oldest event to the turn's end")
 

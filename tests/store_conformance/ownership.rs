@@ -482,6 +482,8 @@ pub async fn what_its_sender_may_not_send_any_more_never_starts<E: Engine>() {
     let steered = world.store.steer(steer).await.unwrap();
     let by_operator = enqueue(&world, &operator("op"), "s", "operator").await;
     share(&world, &ann, "s", &[("bob", SessionAccess::Read)]).await;
+    let pending = world.store.pending_steers(fence).await.unwrap();
+    assert!(pending.is_empty(), "it is not given to the agent");
     world.end(fence, TurnEnd::Completed(StopReason::Stop)).await;
     let started = world.start(fence).await;
     assert_eq!(started.turn.turn_id, by_operator.unwrap(), "the next one");

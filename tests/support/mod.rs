@@ -24,6 +24,7 @@ pub struct Gateway {
     child: Child,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    log: Option<PathBuf>,
 }
 
 /// How to start.
@@ -35,6 +36,8 @@ pub struct Options {
     pub config: String,
     /// Variables.
     pub environment: Vec<(String, String)>,
+    /// File that its standard error goes to.
+    pub log: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -54,6 +57,7 @@ impl Gateway {
             &directory.path().join("quarterdeck-data"),
             &arguments,
             &options.environment,
+            options.log.as_deref(),
         );
         Self {
             directory,
@@ -61,6 +65,7 @@ impl Gateway {
             child,
             arguments,
             environment: options.environment,
+            log: options.log,
         }
     }
 
@@ -103,7 +108,12 @@ impl Gateway {
 
     /// Starts it again on the same directory, at a new port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = launch(&self.data(), &self.arguments, &self.environment);
+        (self.child, self.address) = launch(
+            &self.data(),
+            &self.arguments,
+            &self.environment,
+            self.log.as_deref(),
+        );
     }
 
     /// Sets a variable for the next start.
@@ -113,7 +123,12 @@ impl Gateway {
 
     /// Starts it again, and kills it with -9 after this time, ready or not.
     pub async fn start_and_kill(&mut self, after: Duration) {
-        self.child = spawn(&self.data(), &self.arguments, &self.environment);
+        self.child = spawn(
+            &self.data(),
+            &self.arguments,
+            &self.environment,
+            self.log.as_deref(),
+        );
         tokio::time::sleep(after).await;
         self.kill();
     }
@@ -166,8 +181,9 @@ fn launch(
     data: &Path,
     arguments: &[OsString],
     environment: &[(String, String)],
+    log: Option<&Path>,
 ) -> (Child, String) {
-    let mut child = spawn(data, arguments, environment);
+    let mut child = spawn(data, arguments, environment, log);
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().expect("piped"))
         .read_line(&mut line)
@@ -180,7 +196,22 @@ fn launch(
     (child, address)
 }
 
-fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) -> Child {
+fn spawn(
+    data: &Path,
+    arguments: &[OsString],
+    environment: &[(String, String)],
+    log: Option<&Path>,
+) -> Child {
+    let errors = match log {
+        Some(file) => std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(file)
+            .expect("a file")
+            .into(),
+        None if std::env::var_os("TEST_LOG").is_some() => Stdio::inherit(),
+        None => Stdio::null(),
+    };
     Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
@@ -191,11 +222,7 @@ fn spawn(data: &Path, arguments: &[OsString], environment: &[(String, String)]) 
         .env("QUARTERDECK_NO_AUTH", "true")
         .envs(environment.iter().cloned())
         .stdout(Stdio::piped())
-        .stderr(if std::env::var_os("TEST_LOG").is_some() {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
-        })
+        .stderr(errors)
         .spawn()
         .expect("the binary starts")
 }

@@ -11,7 +11,7 @@ const transport = createGrpcWebTransport({
   baseUrl: query.get("gateway"),
   interceptors: [
     (next) => (request) => {
-      if (query.has("key")) request.header.set("authorization", `Bearer ${query.get("key")}`);
+      if (query.get("key")) request.header.set("authorization", `Bearer ${query.get("key")}`);
       return next(request);
     },
   ],
@@ -90,6 +90,12 @@ window.calls = {
       .catch(failed);
     show(`deadline: ${late.code}`);
     return late.code;
+  },
+
+  async find(session) {
+    const gateway = await client();
+    const found = await gateway.getSession({ sessionKey: session }).catch(failed);
+    return found.code ?? found.session.sessionKey;
   },
 
   // As a page of a stranger would try: with gRPC-web, and as a call that needs no preflight.

@@ -316,14 +316,14 @@ fn record_usage(
 
 // === steers ===
 
-/// Steers of the active turn that the agent has not got.
+/// Steers of the active turn that the agent has not got. What its sender may not send any more is not among them: it
+/// becomes a turn at the active one's end, and ends there.
 pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<PendingSteer>> {
     let edit = SessionEdit::fenced(unit, fence)?;
-    steers(unit, &edit)?
-        .into_iter()
-        .filter(|steer| !steer.given)
-        .map(|steer| {
-            Ok(PendingSteer {
+    let mut pending = Vec::new();
+    for steer in steers(unit, &edit)? {
+        if !steer.given && steer.origin.sender.may_start(unit, &edit.session)? {
+            pending.push(PendingSteer {
                 steer_id: steer.steer_id,
                 attachments: sessions::load_attachments(
                     unit,
@@ -331,9 +331,10 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
                     &steer.attachments,
                 )?,
                 text: steer.text,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(pending)
 }
 
 fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {

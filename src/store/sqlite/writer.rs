@@ -598,6 +598,57 @@ mod tests {
         assert_eq!(notes(&writer).await, ["one", "three"]);
     }
 
+    /// What is counted beside the rows is taken back with them: of a refusal, of a panic, of a batch.
+    #[tokio::test]
+    async fn what_is_counted_goes_with_its_rows() {
+        let (_directory, writer, _) = writer(|connection| {
+            let mut commits = 0;
+            connection
+                .commit_hook(Some(move || {
+                    commits += 1;
+                    // Those of the refusal and of the panic are empty.
+                    commits == 5
+                }))
+                .unwrap();
+        });
+        let one = Held {
+            sessions: 1,
+            queue_bytes: 5,
+        };
+        let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
+        let kept = writer.call(move |unit| {
+            count(unit);
+            note(unit, "kept")
+        });
+        kept.await.unwrap();
+        let refused = writer.call(move |unit| {
+            count(unit);
+            Err::<(), _>(Refusal::Fenced.into())
+        });
+        assert_eq!(refused.await, Err(Refusal::Fenced));
+        let panicked = writer.call(move |unit| {
+            count(unit);
+            assert!(unit.rules.agents.contains_key("none"), "a bug");
+            Ok(())
+        });
+        assert_eq!(panicked.await.unwrap_err().reason(), "INTERNAL");
+        let mut lost = 0;
+        for _ in 0..3 {
+            let answer = writer.call(move |unit| {
+                count(unit);
+                note(unit, "more")
+            });
+            lost += i64::from(answer.await.is_err());
+        }
+        assert_eq!(lost, 1, "one batch does not commit");
+        let held = writer.call(|unit| Ok(unit.held("t", "o"))).await.unwrap();
+        let three = Held {
+            sessions: 3,
+            queue_bytes: 15,
+        };
+        assert_eq!(held, (three, three));
+    }
+
     #[tokio::test]
     async fn a_dropped_caller_takes_no_commit_back() {
         let (_directory, writer, _) = writer(|_| {});

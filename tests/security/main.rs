@@ -1,0 +1,102 @@
+//! The attack surface, and the test that shows each control. A row without a test names its reason.
+//!
+//! | surface | control | shown by |
+//! |---|---|---|
+//! | API keys | high-entropy secret, kept as a keyed hash, one answer for every wrong one | `every_wrong_credential_gets_the_same_answer`, `secrets_are_not_in_the_store`, `a_new_key_is_read_back_and_no_two_are_alike`, `a_changed_letter_anywhere_is_noticed` |
+//! | API keys: timing | unknown and known ids take the same time | not asserted: `tests/abuse/timing.py` measures it, noise on shared cores makes no gate |
+//! | Revocation | a revoked key is refused at once | `a_revoked_key_is_refused_at_once_and_for_ever`, `an_expired_key_is_refused` |
+//! | Scopes per RPC | one table, default deny, walked by the descriptor | `every_method_of_the_contract_is_declared_once_and_nothing_else_is`, `every_method_needs_its_scopes_and_no_more`, `an_unknown_method_is_refused` |
+//! | Scope minting | a new key has no scope that its maker lacks | `a_new_key_has_no_scope_that_its_maker_lacks`, `wrong_wishes_make_no_key` |
+//! | Reflection, health | reflection can be off, health tells no more than it is asked | `reflection_can_be_switched_off`, `health_and_reflection_answer_by_their_own_rules` |
+//! | Browsers, DNS rebinding | a page's call is refused, a foreign host name too | `what_is_no_call_is_told_in_http`, `a_request_must_call_us_by_a_name_of_ours`, `a_request_that_names_nobody_or_two_is_refused` |
+//! | Loopback trust | a key is asked for there too; the first one is in a file of 0600 | `the_first_start_makes_a_key_that_only_its_user_can_read`, `a_key_is_sent_by_itself_to_this_machine_alone` |
+//! | Bind rule | beyond loopback only with authentication and encryption | `a_server_beyond_loopback_needs_authentication_and_encryption` |
+//! | Webhooks in and out | signatures, no SSRF | none: there are no webhooks |
+//! | Connections of one address | one party can't take every slot | `one_party_is_counted_under_one_address`, `a_place_is_given_back_and_nothing_is_kept_of_who_left` |
+//! | Session keys | a narrow grammar, and no part of any path | `bad_session_keys_are_refused_by_every_rpc`, `keys_at_the_edge_of_the_grammar_are_sessions_of_their_own`, `no_directory_is_named_by_a_caller` |
+//! | SQL | bound parameters only; what is stored is data | `no_statement_is_put_together_from_what_came_in` |
+//! | Messages: bytes | refused by their header, before anything is read | `a_message_that_is_too_large_is_refused_by_its_header`, `messages_beyond_their_bound_are_refused`, `a_large_message_waits_until_there_is_room` |
+//! | Messages: what they become | fields are counted before anything is decoded | `fields_are_counted_where_they_stand`, `what_a_message_becomes_is_bounded_on_every_method`, `the_walk_goes_no_deeper_than_its_bound` |
+//! | Answers that nobody takes | share one room, are cut after two minutes | `large_answers_share_a_room_and_small_ones_need_none`, `who_leaves_a_large_answer_lying_is_cut` |
+//! | JSON depth | no stack is taken by nesting | `nesting_without_end_takes_no_stack` |
+//! | Lines of children | bounded, skipped where longer | `a_line_over_the_bound_is_skipped_in_bounded_memory`, `garbage_and_a_line_of_nine_mebibytes_do_not_end_the_stream`, `an_agent_ahead_by_its_bytes_waits` |
+//! | Parsers | no input panics or grows memory | `r16_no_bad_input_panics_or_grows_memory`, `no_line_makes_the_machine_panic_or_keep_more_and_more`, `any_bytes_are_walked_and_decoded_without_a_panic`, `any_bytes_are_cut_as_a_split_would_cut_them`, `any_bytes_are_followed_or_refused`, `any_header_is_read_or_refused` |
+//! | Compression bombs | what is unpacked is bounded, or compression refused | `r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good` |
+//! | HTTP/2 floods | the connection ends, others feel little | `r16_hostile_peers_cost_a_healthy_caller_little_and_no_memory_for_good`, `a_flood_of_resets_costs_the_connection`, `a_peer_that_says_nothing_or_half_a_word_is_cut` |
+//! | Children: environment | cleared, a short list, no key of ours | `an_agent_inherits_a_short_list_and_no_secret`, `an_agent_gets_three_pipes_and_a_short_environment`, `an_agents_environment_is_free_but_for_the_servers_own_marks` |
+//! | Children: command | from configuration alone, no secret in it | `no_request_has_a_field_for_a_program_a_path_or_an_environment`, `no_output_shows_a_secret` |
+//! | Children: bounds | descriptors, limits, umask, no set-user-id rights, no port | `an_agent_and_what_it_starts_are_confined`, `an_agent_that_oversteps_a_bound_is_stopped_at_it`, `bounds_only_go_down`, `real_pi_opens_no_port_and_lives_within_bounds` |
+//! | Kill | proven, whatever a child does | `r7_nothing_survives_a_kill_at_any_moment`, `r7_nothing_survives_kill_9_of_the_gateway`, `r7_the_sweep_ends_what_outlived_both_gateway_and_keeper` |
+//! | Approvals | denied where nobody answers | `real_pi_with_an_extension_that_asks_nobody_gets_no_for_an_answer` |
+//! | Logs, errors, configuration | no secret in any output | `no_output_shows_a_secret`, `a_leak_is_noticed_in_every_dress`, `a_bug_tells_its_id_and_not_its_cause`, `secrets_are_never_shown`, `secrets_are_masked_and_the_rest_stays` |
+//! | Data at rest | 0700 and 0600 | `a_pepper_is_made_once_and_kept_private`, `what_is_written_is_the_users_own` |
+//! | Supply chain | advisories | none: there is no advisory database that this build may ask; versions are pinned in `Cargo.lock` |
+
+#[path = "../agent_support/mod.rs"]
+mod agent_support;
+mod bounds;
+mod canary;
+mod rest;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use std::{collections::HashSet, fs, path::Path};
+
+/// Every name of a test in the table above is a test's.
+#[test]
+fn the_table_names_tests_that_there_are() {
+    let tests = tests();
+    let rows = include_str!("main.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | "))
+        .filter(|row| !row.starts_with("surface |"));
+    let mut seen = 0;
+    for row in rows {
+        seen += 1;
+        let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
+        let [surface, _control, shown_by] = cells[..] else {
+            panic!("three cells: {row}");
+        };
+        if shown_by.starts_with("none: ") || shown_by.starts_with("not asserted: ") {
+            continue;
+        }
+        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(
+            !names.is_empty(),
+            "{surface} has neither a test nor a reason"
+        );
+        for name in names {
+            assert!(tests.contains(name), "{surface}: no test is called {name}");
+        }
+    }
+    assert!(seen > 20, "the table was read");
+}
+
+/// Functions that stand below a `#[test]` of any kind.
+fn tests() -> HashSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("src"), root.join("tests")];
+    let mut names = HashSet::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("sources").flatten();
+            files.extend(entries.map(|entry| entry.path()));
+            continue;
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("sources are text");
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+                is_test = false;
+                names.extend(rest.split('(').next().map(ToOwned::to_owned));
+            }
+        }
+    }
+    names
+}
