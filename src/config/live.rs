@@ -50,8 +50,6 @@ const SHOWN: &[&str] = &[
     "tls_client_required",
     "no_auth",
     "reflection",
-    "grpc_web",
-    "grpc_web_origins",
     "allowed_hosts",
     "max_connections",
     "max_connections_per_address",
