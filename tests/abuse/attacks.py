@@ -39,7 +39,7 @@ def flood(connect, burst, count, reads=True, ends=True):
             sent += count
             number += 1
         # What it says to that comes with a delay, on a busy machine with a long one; a connection that lives on says nothing.
-        peer.closed.wait(10 if ends else 0.05)
+        peer.closed.wait(10 if ends and not goaways else 0.05)
         goaways.update(peer.goaways)
         peer.close()
     return {"sent": sent, "connections": connections, "goaways": goaways}
