@@ -57,6 +57,8 @@ const SHOWN: &[&str] = &[
     "connection_age_grace",
     "serve_threads",
     "insecure_behind_proxy",
+    "grpc_web",
+    "grpc_web_origins",
     "jwt_issuer",
     "jwt_audience",
     "jwt_algorithms",

@@ -604,7 +604,7 @@ mod tests {
             .iter()
             .map(|(refusal, ..)| refusal.reason())
             .collect();
-        assert_eq!(tested.len(), 39);
+        assert_eq!(tested.len(), 40);
     }
 
     #[test]
