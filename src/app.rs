@@ -4,6 +4,7 @@
 //! Drain, under one deadline: health NOT_SERVING → new work refused → running turns get the window, then end INTERRUPTED
 //! → streams end with their last `seq` → listener → store.
 
+mod access;
 mod live;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{Auth, Credentials, first_start, keys::Keys, scopes, secret_files},
+    auth::{first_start, keys::Keys, limits::Limits, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{
@@ -30,7 +31,7 @@ use crate::{
         gateway::Gateway,
         layers::{self, Gate},
         memory::MemoryCalls,
-        web,
+        methods, web,
     },
     listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
@@ -50,6 +51,7 @@ use crate::{
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, metrics, scrape},
 };
+use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use live::Rooms;
@@ -113,7 +115,8 @@ pub struct App {
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
     keys: Arc<Keys>,
-    auth: Arc<Auth>,
+    access: Access,
+    limits: Arc<Limits>,
     live: Arc<LiveConfig>,
     quotas: LiveQuotas,
     facts: ServerFacts,
@@ -173,13 +176,11 @@ impl App {
                 .await
                 .context("can't load the API keys")?,
         );
-        let auth = if config.no_auth {
-            warn!("no_auth: every caller is the local user and may do everything");
-            Auth::open()
-        } else {
+        if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
-            Auth::Required(Credentials::new(keys.clone()))
-        };
+        }
+        let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
+        let access = access::build(&config, keys.clone(), limits.clone()).await?;
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -214,7 +215,8 @@ impl App {
             registry_task,
             cwd_roots,
             keys,
-            auth: Arc::new(auth),
+            access,
+            limits,
             live,
             quotas,
             facts,
@@ -248,7 +250,8 @@ impl App {
             registry_task,
             cwd_roots,
             keys,
-            auth,
+            access: Access { auth, key_set },
+            limits,
             live,
             quotas,
             facts,
@@ -277,6 +280,7 @@ impl App {
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let channels = Arc::new(Channels::default());
+        access::bound_streams(&channels, &live.current().config);
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),
@@ -292,6 +296,8 @@ impl App {
         let rooms = Rooms {
             feed: feed.clone(),
             gateway: settings,
+            limits,
+            channels: channels.clone(),
             log_filter: telemetry.log_filter,
             quotas,
         };
@@ -309,10 +315,11 @@ impl App {
             health_service,
             config.reflection,
         )?;
+        let auth = Arc::new(auth);
         let gate = Gate {
             auth: auth.clone(),
             channels: channels.clone(),
-            methods: scopes::find,
+            methods: methods::served,
         };
         let mut router = layers::layered(routes, gate);
         if config.mcp {
@@ -336,7 +343,12 @@ impl App {
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
         let house = tokio::spawn(async move {
-            tokio::join!(house.keep_house(), channels.end_expired());
+            let key_set = async {
+                if let Some(key_set) = key_set {
+                    key_set.follow().await;
+                }
+            };
+            tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
@@ -503,7 +515,7 @@ fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn St
             }
         }
     };
-    let router = scrape::router(handle.clone(), sample);
+    let router = web::layered(scrape::router(handle.clone(), sample), web::Pages::None);
     let serving = listener.serve(move |_| router.clone());
     for runtime in serving.runtimes() {
         runtime.spawn(scrape::upkeep(handle.clone()));

@@ -9,10 +9,12 @@ mod exposure;
 pub mod live;
 mod load;
 mod origin;
+mod principals;
 mod setting;
 
 pub use exposure::Exposed;
 pub use origin::Origin;
+pub use principals::Principals;
 pub use setting::{
     DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath, Threads,
 };
@@ -20,7 +22,7 @@ pub use setting::{
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
     absolute, at_least_a_second, command, host_names, http_url, log_filter, no_marks, origins,
-    otlp_endpoint, session_key, short, within, zero_or,
+    otlp_endpoint, scopes, session_key, short, signatures, web_address, within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -208,6 +210,39 @@ settings! {
         /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are
         /// authenticated all the same.
         insecure_behind_proxy: bool = "false";
+        /// Failed authentications that are taken from one address a minute, as many at once; 0 takes all. Further ones get
+        /// RATE_LIMITED. A valid API key is never refused for what others at its address do.
+        auth_failures_per_minute: u64 = "30", within(0, 1_000_000);
+        /// Calls of one principal a second, as many at once; 0 takes all. Nothing is counted with `no_auth`.
+        principal_requests_per_second: u64 = "500", within(0, 1_000_000);
+        /// Calls of all principals of one tenant a second, as many at once; 0 takes all. Nothing is counted with `no_auth`.
+        tenant_requests_per_second: u64 = "2000", within(0, 1_000_000);
+        /// Streams that one principal may have open at once; 0 bounds none. Nothing is counted with `no_auth`.
+        principal_max_streams: usize = "1000", within(0, 1_000_000);
+        /// Streams that all principals of one tenant may have open at once; 0 bounds none. Nothing is counted with
+        /// `no_auth`.
+        tenant_max_streams: usize = "4000", within(0, 1_000_000);
+        /// Issuer (`iss`) of JSON Web Tokens that calls may carry in place of an API key. Empty takes no tokens.
+        jwt_issuer: String = "", web_address;
+        /// Audience (`aud`) that tokens must be made for; it must be this server's own.
+        jwt_audience: String = "", short;
+        /// Algorithms of tokens, each with a public key: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.
+        jwt_algorithms: Vec<String> = r#"["RS256", "ES256", "EdDSA"]"#, signatures;
+        /// Where the issuer's keys are. Empty looks them up by the issuer's `.well-known/openid-configuration`.
+        jwt_jwks_url: String = "", web_address;
+        /// Time between two looks at the issuer's keys at least, where a token names a key that is not there.
+        jwt_refresh_min: Duration = "60s", within(SECOND, HOUR);
+        /// Claim of a token that names its tenant. Empty takes the tenant `default` for all.
+        jwt_tenant_claim: String = "", short;
+        /// Claim of a token that names its subject. Tenant and subject are of the grammar of session keys.
+        jwt_subject_claim: String = "sub", short;
+        /// Claim of a token with its scopes, blanks between them or a list. Unknown ones are passed over.
+        jwt_scope_claim: String = "scope", short;
+        /// Scopes of tokens without that claim.
+        jwt_default_scopes: Vec<String> = "[]", scopes;
+        /// Who bearers of certificates of `tls_client_ca` are: URI of the certificate's alternative names, and in one text
+        /// its principal and scopes, such as `{ "spiffe://example.org/job" = "default/job session.read" }`.
+        certificate_principals: Principals = "{}";
         /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
         grpc_web: bool = "false";
         /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 16] = [
     "serve",
     "chat",
     "send",
@@ -17,6 +17,8 @@ const VERBS: [&str; 14] = [
     "sessions",
     "history",
     "queue",
+    "whoami",
+    "keys",
     "backup",
     "restore",
     "check-config",

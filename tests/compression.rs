@@ -167,7 +167,7 @@ async fn unary_calls_are_compressed_where_asked_and_streams_are_not() {
     let story = framed(0, &story.encode_to_vec());
     let stream = call(&client, SUBSCRIBE, &[asks, ends], story).await;
     assert!(!stream.headers.contains_key("grpc-encoding"));
-    let mut rest = stream.body.clone();
+    let mut rest = stream.body;
     let mut frames = 0;
     while !rest.is_empty() {
         let head = rest.split_to(5);

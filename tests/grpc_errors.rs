@@ -12,7 +12,7 @@ use quarterdeck::{
     domain::{Refusal, limits},
     grpc::{
         handover::{self, Handed},
-        layers,
+        layers, web,
     },
     listener::{Listener, ListenerOptions, Serving},
     proto::{
@@ -206,7 +206,13 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
-        Self::start_with(|routes| layers::layered(routes, layers::Gate::open())).await
+        Self::start_with(|routes| {
+            web::layered(
+                layers::layered(routes, layers::Gate::open()),
+                web::Pages::None,
+            )
+        })
+        .await
     }
 
     async fn start_with(layered: fn(axum::Router) -> axum::Router) -> Self {

@@ -6,7 +6,7 @@ mod support;
 use certificates::{Authority, Files, Leaf, set_mode};
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::{
         fs::{FileTypeExt, PermissionsExt},
@@ -38,8 +38,22 @@ fn refused(arguments: &[&str]) -> (i32, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     let data = data.to_str().expect("UTF-8");
-    let output = quarterdeck(&[&["serve", "--data-dir", data], arguments].concat());
-    assert!(output.stdout.is_empty(), "it said that it listens");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args(["serve", "--data-dir", data])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut said = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut said).expect("text");
+    if !said.is_empty() {
+        child.kill().expect("it was ours to kill");
+    }
+    let output = child.wait_with_output().expect("it ends");
+    assert!(said.is_empty(), "{arguments:?}: it started: {said}");
     (code(&output), problem(&output))
 }
 

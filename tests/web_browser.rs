@@ -69,7 +69,7 @@ fn drive(browser: &Path, steps: Value) -> Vec<Value> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let mut driver = Command::new("node")
         .arg(here().join("drive.cjs"))
-        .arg("/usr/bin/chromium")
+        .arg(browser.join("chromium"))
         .arg(target.join("web_browser"))
         .env("NODE_PATH", browser.join("node_modules"))
         .stdin(Stdio::piped())

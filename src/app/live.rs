@@ -1,11 +1,13 @@
 //! Brings what UpdateConfig changes to the rooms that go by it. Each room has its own small settings; none reads the
 //! configuration.
 
+use super::access;
 use crate::{
+    auth::limits::Limits,
     config::{Config, live::Current},
     domain::quotas::{LiveQuotas, Quota, Quotas},
     feed::Feed,
-    grpc::gateway::GatewaySettings,
+    grpc::{channels::Channels, gateway::GatewaySettings},
     telemetry::LogFilter,
 };
 use arc_swap::ArcSwap;
@@ -18,6 +20,10 @@ pub(super) struct Rooms {
     pub(super) feed: Arc<Feed>,
     /// Defaults of calls.
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
+    /// Rates of calls.
+    pub(super) limits: Arc<Limits>,
+    /// Bounds of streams of principals and tenants.
+    pub(super) channels: Arc<Channels>,
     /// What is logged.
     pub(super) log_filter: LogFilter,
     /// How much may be used.
@@ -42,12 +48,16 @@ impl Rooms {
         let Self {
             feed,
             gateway,
+            limits,
+            channels,
             log_filter,
             quotas,
         } = self;
         log_filter.set(&config.log);
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
+        limits.set(access::rates(config));
+        access::bound_streams(channels, config);
         quotas.set(quotas_of(config));
     }
 }

@@ -305,12 +305,12 @@ impl Entry {
     fn new(key: &ApiKey, digest: KeyDigest) -> Arc<Self> {
         Arc::new(Self {
             digest,
-            identity: Arc::new(Identity {
-                principal: key.principal.clone(),
-                scopes: key.scopes,
-                credential: Credential::ApiKey(key.key_id.clone()),
-                expire_time: key.expire_time,
-            }),
+            identity: Arc::new(Identity::new(
+                key.principal.clone(),
+                key.scopes,
+                Credential::ApiKey(key.key_id.clone()),
+                key.expire_time,
+            )),
             used: AtomicI64::new(0),
             written: AtomicI64::new(0),
         })

@@ -1,30 +1,42 @@
-//! The auth room: who calls, and what every method asks for.
+//! The auth room: who calls.
 //!
 //! * `first_start`: the local user's key.
 //! * `key_text`: the text of an API key.
 //! * `keys`: the keys themselves; recognising one costs one HMAC and no look into the store.
 //! * `secret_files`: the pepper and the first start's admin key, files that their owner alone can read.
-//! * `scopes`: the one table from methods to scopes. What is not in it is not served.
+//! * `tokens`, `key_set`: JSON Web Tokens of one issuer, and its keys.
+//! * `certificates`: client certificates that the listener has verified.
+//! * `limits`: how often one may fail, and call.
+//! * `scopes`: what a method can ask of its caller.
 //!
 //! Whatever is wrong with a credential, its caller is told the same. Left out: what an identity may do with a session
 //! (`domain::access`), and when a call is looked at (`grpc::layers`).
 
+pub mod certificates;
 pub mod first_start;
+pub mod key_set;
 pub mod key_text;
 pub mod keys;
+pub mod limits;
 pub mod scopes;
 pub mod secret_files;
+pub mod tokens;
 
 use crate::{
+    clock,
     domain::{
         Refusal,
         access::{Credential, Identity},
     },
     listener::Peer,
 };
+use certificates::Certificates;
 use http::{HeaderMap, header};
+use key_text::PREFIX;
 use keys::Keys;
-use std::sync::Arc;
+use limits::Limits;
+use std::{net::IpAddr, sync::Arc};
+use tokens::Tokens;
 
 /// Longest credential, in bytes.
 pub const CREDENTIAL_MAX_BYTES: usize = 8 * 1024;
@@ -34,13 +46,16 @@ pub enum Auth {
     /// Nobody is asked: everyone is this one. Credentials that come all the same are not looked at.
     Open(Arc<Identity>),
     /// Every caller is asked for a credential.
-    Required(Credentials),
+    Required(Box<Credentials>),
 }
 
 /// What callers are recognised by.
 pub struct Credentials {
-    /// API keys.
     keys: Arc<Keys>,
+    /// `None` where no issuer is known.
+    tokens: Option<Tokens>,
+    certificates: Certificates,
+    limits: Arc<Limits>,
     /// Whoever calls over the unix socket as the user of this process, and brings no credential.
     local: Arc<Identity>,
     local_uid: u32,
@@ -54,10 +69,10 @@ impl Auth {
         Self::Open(Arc::new(Identity::unauthenticated()))
     }
 
-    /// Who calls.
+    /// Who calls; counts the call.
     ///
     /// # Errors
-    /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`.
+    /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`, `RATE_LIMITED`.
     pub fn recognise(
         &self,
         headers: &HeaderMap,
@@ -82,9 +97,17 @@ impl Auth {
 
 impl Credentials {
     /// Credentials of a server that runs as this process's user.
-    pub fn new(keys: Arc<Keys>) -> Self {
+    pub fn new(
+        keys: Arc<Keys>,
+        tokens: Option<Tokens>,
+        certificates: Certificates,
+        limits: Arc<Limits>,
+    ) -> Self {
         Self {
             keys,
+            tokens,
+            certificates,
+            limits,
             local: Arc::new(Identity {
                 credential: Credential::LocalUser,
                 ..Identity::unauthenticated()
@@ -93,27 +116,59 @@ impl Credentials {
         }
     }
 
-    /// What a caller says of itself counts before what its connection proves: who brings a key wants its scopes.
     fn recognise(
         &self,
         headers: &HeaderMap,
         peer: Option<&Peer>,
     ) -> Result<Arc<Identity>, Refusal> {
-        if let Some(credential) = bearer(headers)? {
-            return self
-                .keys
-                .recognise(credential)
-                .ok_or(Refusal::CredentialsInvalid);
-        }
+        let address = peer.and_then(Peer::counted_address);
+        // What a caller says of itself counts before what its connection proves: who brings a key wants its scopes.
+        let identity = match bearer(headers) {
+            Ok(Some(credential)) => self.bearer(credential, address)?,
+            Ok(None) => self.connection(peer).ok_or(Refusal::CredentialsMissing)?,
+            Err(Malformed) => return Err(self.limits.failed(address)),
+        };
+        self.limits.call(&identity.principal)?;
+        Ok(identity)
+    }
+
+    /// Whose credential it is. What costs next to nothing is looked at first, whatever came from the address before.
+    fn bearer(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Identity>, Refusal> {
+        let now = clock::now();
+        let known = match &self.tokens {
+            Some(tokens) if !credential.starts_with(PREFIX) => {
+                match tokens.remembered(credential, now) {
+                    Some(identity) => Some(identity),
+                    None => {
+                        self.limits.check_address(address)?;
+                        tokens.recognise(credential, now)
+                    }
+                }
+            }
+            Some(_) | None => self.keys.recognise(credential),
+        };
+        known.ok_or_else(|| self.limits.failed(address))
+    }
+
+    /// Whom a connection proves to be there.
+    fn connection(&self, peer: Option<&Peer>) -> Option<Arc<Identity>> {
+        let peer = peer?;
         match peer {
-            Some(Peer::Unix { uid, .. }) if *uid == self.local_uid => Ok(self.local.clone()),
-            Some(Peer::Unix { .. } | Peer::Tcp { .. }) | None => Err(Refusal::CredentialsMissing),
+            Peer::Unix { uid, .. } => (*uid == self.local_uid).then(|| self.local.clone()),
+            Peer::Tcp { .. } => {
+                let own = peer.certificates().first()?;
+                self.certificates.recognise(own, clock::now())
+            }
         }
     }
 }
 
+/// An `authorization` that is no bearer's.
+#[derive(Debug, PartialEq, Eq)]
+struct Malformed;
+
 /// The bearer's credential; `None` where the call carries none.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Malformed> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -128,7 +183,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     // Of two, one would decide and the other be shown to whoever looks at the call on its way.
     match (credential(), values.next()) {
         (Some(credential), None) => Ok(Some(credential)),
-        (_, _) => Err(Refusal::CredentialsInvalid),
+        (_, _) => Err(Malformed),
     }
 }
 
@@ -151,11 +206,8 @@ mod tests {
         }
         let long = format!("Bearer {}", "a".repeat(CREDENTIAL_MAX_BYTES + 1));
         for bad in ["", "abc", "Basic abc", "Bearer", &long] {
-            assert_eq!(read(&[bad]), Err(Refusal::CredentialsInvalid), "{bad}");
+            assert_eq!(read(&[bad]), Err(Malformed), "{bad}");
         }
-        assert_eq!(
-            read(&["Bearer abc", "Bearer abc"]),
-            Err(Refusal::CredentialsInvalid)
-        );
+        assert_eq!(read(&["Bearer abc", "Bearer abc"]), Err(Malformed));
     }
 }

@@ -55,6 +55,18 @@ pub fn pepper(data_directory: &Path) -> anyhow::Result<[u8; PEPPER_BYTES]> {
     })
 }
 
+/// Copies a directory's pepper into another one, where there is one: a store is of no use to its callers without it.
+///
+/// # Errors
+/// The disk fails.
+pub fn copy_pepper(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::read(from.join(PEPPER)) {
+        Ok(pepper) => write(to, PEPPER, &pepper),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes the local user's key.
 ///
 /// # Errors

@@ -570,6 +570,9 @@ pub(crate) struct CreateKeyArgs {
     /// The key ends after this long, such as 30days [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) ttl: Option<Duration>,
+    /// Tenant, where it is not one's own; for whoever runs the server
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) tenant: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -579,6 +582,9 @@ pub(crate) struct ListKeysArgs {
     /// Revoked and expired keys too
     #[arg(long)]
     pub(crate) all: bool,
+    /// Tenant, where it is not one's own; for whoever runs the server
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) tenant: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -587,6 +593,9 @@ pub(crate) struct ListKeysArgs {
 pub(crate) struct RevokeKeyArgs {
     /// Id of the key, as `keys list` shows it
     pub(crate) key_id: String,
+    /// Tenant, where it is not one's own; for whoever runs the server
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) tenant: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -48,6 +48,7 @@ pub(crate) async fn create(arguments: CreateKeyArgs) -> Result<ExitCode, Failure
         subject,
         display_name,
         ttl,
+        tenant,
         client: arguments,
     } = arguments;
     let ttl = ttl
@@ -60,6 +61,7 @@ pub(crate) async fn create(arguments: CreateKeyArgs) -> Result<ExitCode, Failure
         display_name,
         ttl,
         request_id: String::new(),
+        tenant,
     };
     let made = arguments
         .client()?
@@ -85,6 +87,7 @@ pub(crate) async fn create(arguments: CreateKeyArgs) -> Result<ExitCode, Failure
 pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
     let ListKeysArgs {
         all,
+        tenant,
         client: arguments,
     } = arguments;
     let client = arguments.client()?;
@@ -94,6 +97,7 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
             page_size: PAGE,
             page_token,
             include_ended: all,
+            tenant: tenant.clone(),
         };
         let page = client
             .list_api_keys(request)
@@ -112,9 +116,10 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure> {
     let RevokeKeyArgs {
         key_id,
+        tenant,
         client: arguments,
     } = arguments;
-    let request = proto::RevokeApiKeyRequest { key_id };
+    let request = proto::RevokeApiKeyRequest { key_id, tenant };
     let revoked = arguments
         .client()?
         .revoke_api_key(request)

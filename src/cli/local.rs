@@ -5,7 +5,7 @@ use super::{
     failure::{CONFIG, Failure, IO},
     output,
 };
-use quarterdeck::{app, config::Config, listener::check_tls, store::sqlite};
+use quarterdeck::{app, auth::secret_files, config::Config, listener::check_tls, store::sqlite};
 use std::process::ExitCode;
 
 pub(crate) fn check_config(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
@@ -31,6 +31,7 @@ pub(crate) fn backup(arguments: BackupArgs) -> Result<ExitCode, Failure> {
     let BackupArgs { target, config } = arguments;
     let data_dir = config.load()?.data_dir;
     sqlite::backup(&data_dir, &target).map_err(|error| Failure::new(IO, format!("{error:#}")))?;
+    secret_files::copy_pepper(&data_dir, &target)?;
     output::line(&format!(
         "backed up {} to {}",
         data_dir.display(),
@@ -43,6 +44,7 @@ pub(crate) fn restore(arguments: RestoreArgs) -> Result<ExitCode, Failure> {
     let RestoreArgs { source, config } = arguments;
     let data_dir = config.load()?.data_dir;
     sqlite::restore(&source, &data_dir).map_err(|error| Failure::new(IO, format!("{error:#}")))?;
+    secret_files::copy_pepper(&source, &data_dir)?;
     output::line(&format!(
         "restored {} from {}; every log has a new id",
         data_dir.display(),

@@ -1,7 +1,11 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
 use super::{Origin, SECOND, Secrets, Setting};
-use crate::domain::{ids::SessionKey, limits};
+use crate::domain::{
+    access::{Scope, Scopes},
+    ids::SessionKey,
+    limits,
+};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
@@ -142,5 +146,38 @@ pub(super) fn short(value: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("must be at most {} bytes", limits::NAME_MAX_BYTES))
+    }
+}
+
+pub(super) fn web_address(value: &str) -> Result<(), String> {
+    // Which http:// addresses are this machine's is looked at when the server starts.
+    if value.is_empty() || value.starts_with("https://") || value.starts_with("http://") {
+        Ok(())
+    } else {
+        Err(format!(
+            "must begin with https:// (http:// only for this machine), found `{value}`"
+        ))
+    }
+}
+
+/// Algorithms that a published key can check. Those of the HS family would take the public key for a secret.
+pub(super) fn signatures(value: &[String]) -> Result<(), String> {
+    const KNOWN: [&str; 9] = [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+    ];
+    match value.iter().find(|name| !KNOWN.contains(&name.as_str())) {
+        Some(name) => Err(format!("must be of {}; found `{name}`", KNOWN.join(", "))),
+        None if value.is_empty() => Err("must name one at least".into()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn scopes(value: &[String]) -> Result<(), String> {
+    match value.iter().find(|name| Scope::parse(name).is_none()) {
+        Some(name) => Err(format!(
+            "must be of {}; found `{name}`",
+            Scopes::ALL.names().join(", ")
+        )),
+        None => Ok(()),
     }
 }

@@ -252,6 +252,19 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ));
         }
     }
+    if !config.jwt_issuer.is_empty() && config.jwt_audience.is_empty() {
+        problems.push((
+            "jwt_audience".to_owned(),
+            "must be set with jwt_issuer, or tokens that the issuer made for others would be taken"
+                .to_owned(),
+        ));
+    }
+    if !config.certificate_principals.0.is_empty() && config.tls_client_ca.is_none() {
+        problems.push((
+            "certificate_principals".to_owned(),
+            "means nothing without tls_client_ca; set both".to_owned(),
+        ));
+    }
     if let Some(address) = config.metrics_listen
         && !address.ip().to_canonical().is_loopback()
         && !config.metrics_anywhere

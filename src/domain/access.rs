@@ -70,6 +70,15 @@ pub struct Identity {
     pub expire_time: Option<Time>,
 }
 
+/// What bearers of a certificate may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who they are.
+    pub principal: Principal,
+    /// What they may do.
+    pub scopes: Scopes,
+}
+
 /// What somebody may do with one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SessionAccess {
@@ -152,6 +161,12 @@ impl Scopes {
         )
     }
 
+    /// These scopes but for one.
+    #[must_use]
+    pub fn without(self, scope: Scope) -> Self {
+        Self(self.0 & !(1 << scope as u32))
+    }
+
     /// Whether a scope is in it.
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & 1 << scope as u32 != 0
@@ -195,6 +210,27 @@ impl Identity {
             scopes: Scopes::ALL,
             credential: Credential::None,
             expire_time: None,
+        }
+    }
+
+    /// A caller, with what its credential gives it. The configuration is the whole server's, so `admin.config` counts in the
+    /// operator's tenant alone.
+    pub fn new(
+        principal: Principal,
+        scopes: Scopes,
+        credential: Credential,
+        expire_time: Option<Time>,
+    ) -> Self {
+        let scopes = if principal.is_operator() {
+            scopes
+        } else {
+            scopes.without(Scope::AdminConfig)
+        };
+        Self {
+            principal,
+            scopes,
+            credential,
+            expire_time,
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Principal {
     pub subject: String,
 }
 
+/// The tenant of whoever runs the server.
+pub const OPERATOR_TENANT: &str = "default";
 /// Longest session key, in bytes.
 pub const SESSION_KEY_MAX_BYTES: usize = 128;
 
@@ -95,11 +97,16 @@ impl fmt::Display for Principal {
 }
 
 impl Principal {
+    /// Whether it belongs to whoever runs the server, and not to one of many tenants on it.
+    pub fn is_operator(&self) -> bool {
+        self.tenant == OPERATOR_TENANT
+    }
+
     /// The user who runs the server, however it is recognised: no credentials asked for, the unix socket, or the key that
     /// the first start makes.
     pub fn local() -> Self {
         Self {
-            tenant: "default".into(),
+            tenant: OPERATOR_TENANT.into(),
             subject: "local".into(),
         }
     }

@@ -69,7 +69,7 @@ pub enum Refusal {
         key: String,
     },
     /// Too many calls in a short time.
-    #[error("the {of} makes more than {limit} calls a second; retry later")]
+    #[error("the {of} makes more than {limit} {}; retry later", if *of == LimitOf::Address { "failed calls a minute" } else { "calls a second" })]
     RateLimited {
         /// Whose bound it is.
         of: LimitOf,

@@ -150,3 +150,69 @@ impl WatchQueue {
         self.notify.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        access::{Credential, Scopes, SessionAccess},
+        ids::Principal,
+    };
+
+    fn bob() -> Arc<Identity> {
+        Arc::new(Identity {
+            principal: Principal {
+                tenant: "default".into(),
+                subject: "bob".into(),
+            },
+            scopes: Scopes::NONE,
+            credential: Credential::Jwt,
+            expire_time: None,
+        })
+    }
+
+    /// The session of somebody else, shared with bob or not.
+    fn session(shared: bool) -> Arc<Session> {
+        let mut session = crate::feed::tests::session();
+        if shared {
+            session.shares.insert("bob".into(), SessionAccess::Read);
+        }
+        Arc::new(session)
+    }
+
+    async fn taken(watch: &mut Watch) -> Vec<SessionState> {
+        let next = watch.next().await.expect("few changed");
+        next.iter().map(|session| session.state).collect()
+    }
+
+    /// A session is there for a watcher for as long as it is shared with it.
+    #[tokio::test]
+    async fn a_share_makes_a_session_appear_and_its_end_makes_it_go() {
+        let (mut watch, queue) = Watch::new(bob(), SessionFilter::default());
+        let queue = queue.upgrade().expect("the watch holds it");
+        queue.offer(&session(false));
+        assert!(
+            lock(&queue.state).pending.is_empty(),
+            "a stranger's is not there"
+        );
+        queue.offer(&session(true));
+        assert_eq!(taken(&mut watch).await, [SessionState::Idle]);
+        queue.offer(&session(false));
+        assert_eq!(taken(&mut watch).await, [SessionState::Deleted]);
+        queue.offer(&session(false));
+        assert!(lock(&queue.state).pending.is_empty(), "told once");
+    }
+
+    /// A share that ends between the look at the store and the listing is not missed.
+    #[tokio::test]
+    async fn the_initial_list_may_be_older_than_the_newest_change() {
+        let (mut watch, queue) = Watch::new(bob(), SessionFilter::default());
+        let queue = queue.upgrade().expect("the watch holds it");
+        watch.page_begins();
+        let read = session(true);
+        queue.offer(&session(false));
+        watch.listed(&read);
+        watch.list_complete();
+        assert_eq!(taken(&mut watch).await, [SessionState::Deleted]);
+    }
+}

@@ -2,7 +2,7 @@
 //! (content type, size, time), who calls and whether it may, panics, and the errors that tonic makes itself, brought into
 //! the table of `status.rs`.
 //!
-//! Nothing of a body is read before its caller is known. A method without a row in [`crate::auth::scopes`] is not served.
+//! Nothing of a body is read before its caller is known. A method without a row in [`methods`] is not served.
 //! The bounds of requests are kept by `request_body.rs`, those of answers by `answer_body.rs`. How large a compressed
 //! request gets is known to tonic alone: the bounds of its services must be the same.
 //! Dropping a handler at its deadline takes nothing back: handlers hold no state, commits run in their own task.
@@ -10,16 +10,13 @@
 use super::{
     answer_body::Answers,
     channels::{ChannelFacts, Channels, Open},
-    handover,
+    handover, methods,
     observe::{CallFacts, observe},
     request_body::{Bounded, Room},
     status,
 };
 use crate::{
-    auth::{
-        Auth,
-        scopes::{self, Needs},
-    },
+    auth::{Auth, scopes::Needs},
     domain::{
         Refusal,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
@@ -59,16 +56,6 @@ const WAITS: [&str; 4] = [
     "/quarterdeck.v1.GatewayService/Abort",
     "/quarterdeck.v1.GatewayService/Reset",
     "/quarterdeck.v1.GatewayService/DeleteSession",
-];
-/// Calls whose answer is a stream.
-const STREAMS: [&str; 7] = [
-    "/quarterdeck.v1.GatewayService/Run",
-    "/quarterdeck.v1.GatewayService/Subscribe",
-    "/quarterdeck.v1.GatewayService/WatchSessions",
-    "/quarterdeck.v1.AdminService/TailLogs",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 /// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`]; all others are bounded by [`MESSAGE_MAX_BYTES`].
 pub const INPUTS: [&str; 3] = [
@@ -111,7 +98,7 @@ impl Gate {
         Self {
             auth: Arc::new(Auth::open()),
             channels: Arc::default(),
-            methods: scopes::find,
+            methods: methods::served,
         }
     }
 }
@@ -214,11 +201,11 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let Gate {
         auth,
         channels,
-        methods,
+        methods: served,
     } = gate;
     let path = request.uri().path();
     let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
-    let needs = methods(path);
+    let needs = served(path);
     let identity = match needs {
         Some((_, Needs::Nothing)) => None,
         Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
@@ -241,7 +228,7 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let open = channels.open(ChannelFacts {
         identity: identity.clone(),
         method,
-        streams: STREAMS.contains(&path),
+        streams: methods::find(path).is_some_and(|(_, it)| it.streams),
         peer: peer.map_or_else(String::new, Peer::to_string),
         user_agent: user_agent.map_or_else(String::new, |it| {
             String::from_utf8_lossy(it.as_bytes()).into_owned()

@@ -1,7 +1,9 @@
-//! Every RPC that the server answers, one row each: what the layers must know of a call before it is handled.
+//! Every RPC that the server answers, one row each: what the layers must know of a call before it is handled. What has no
+//! row is not served.
 //!
 //! A test walks the contract's descriptor and fails where a method has no row, or a row has no method.
 
+use crate::{auth::scopes::Needs, domain::access::Scope};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// One RPC.
@@ -9,62 +11,88 @@ use std::{collections::HashMap, sync::LazyLock};
 pub struct Method {
     /// Path of the request, `/package.Service/Method`.
     pub path: &'static str,
+    /// What it asks of its caller.
+    pub needs: Needs,
     /// True where it may change something: each such call leaves an audit record.
     pub mutates: bool,
     /// True where the answer is a stream.
     pub streams: bool,
 }
 
+const NOTHING: Needs = Needs::Nothing;
+const CREDENTIAL: Needs = Needs::Credential;
+const READ: Needs = Needs::Scopes(&[Scope::SessionRead]);
+const WRITE: Needs = Needs::Scopes(&[Scope::SessionWrite]);
+const WRITE_READ: Needs = Needs::Scopes(&[Scope::SessionWrite, Scope::SessionRead]);
+const STEER: Needs = Needs::Scopes(&[Scope::SessionSteer]);
+const ABORT: Needs = Needs::Scopes(&[Scope::SessionAbort]);
+const RESET: Needs = Needs::Scopes(&[Scope::SessionReset]);
+const WRITE_RESET: Needs = Needs::Scopes(&[Scope::SessionWrite, Scope::SessionReset]);
+const SESSIONS: Needs = Needs::Scopes(&[Scope::TenantSessions]);
+const KEYS: Needs = Needs::Scopes(&[Scope::AdminKeys]);
+const CONFIG: Needs = Needs::Scopes(&[Scope::AdminConfig]);
+const RECALL: Needs = Needs::Scopes(&[Scope::MemoryRead]);
+const REMEMBER: Needs = Needs::Scopes(&[Scope::MemoryWrite]);
+const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
+const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
+
 /// The table.
-pub static METHODS: [Method; 48] = [
-    Method::changes("/quarterdeck.v1.GatewayService/Enqueue"),
-    Method::changes("/quarterdeck.v1.GatewayService/Run").streams(),
-    Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn"),
-    Method::reads("/quarterdeck.v1.GatewayService/GetTurn"),
-    Method::reads("/quarterdeck.v1.GatewayService/ListTurns"),
-    Method::changes("/quarterdeck.v1.GatewayService/Steer"),
-    Method::changes("/quarterdeck.v1.GatewayService/Abort"),
-    Method::changes("/quarterdeck.v1.GatewayService/Reset"),
-    Method::reads("/quarterdeck.v1.GatewayService/ListQueue"),
-    Method::changes("/quarterdeck.v1.GatewayService/UpdateQueued"),
-    Method::changes("/quarterdeck.v1.GatewayService/RemoveQueued"),
-    Method::changes("/quarterdeck.v1.GatewayService/ClearQueue"),
-    Method::reads("/quarterdeck.v1.GatewayService/Subscribe").streams(),
-    Method::reads("/quarterdeck.v1.GatewayService/ReadEvents"),
-    Method::reads("/quarterdeck.v1.GatewayService/WatchSessions").streams(),
-    Method::changes("/quarterdeck.v1.GatewayService/CreateSession"),
-    Method::reads("/quarterdeck.v1.GatewayService/GetSession"),
-    Method::reads("/quarterdeck.v1.GatewayService/GetSessionState"),
-    Method::reads("/quarterdeck.v1.GatewayService/ListSessions"),
-    Method::changes("/quarterdeck.v1.GatewayService/UpdateSession"),
-    Method::changes("/quarterdeck.v1.GatewayService/DeleteSession"),
-    Method::changes("/quarterdeck.v1.GatewayService/ForkSession"),
-    Method::reads("/quarterdeck.v1.GatewayService/ListMessages"),
-    Method::reads("/quarterdeck.v1.GatewayService/GetAttachment"),
-    Method::reads("/quarterdeck.v1.AdminService/GetServerInfo"),
-    Method::reads("/quarterdeck.v1.AdminService/WhoAmI"),
-    Method::reads("/quarterdeck.v1.AdminService/GetConfig"),
-    Method::changes("/quarterdeck.v1.AdminService/UpdateConfig"),
-    Method::reads("/quarterdeck.v1.AdminService/TailLogs").streams(),
-    Method::reads("/quarterdeck.v1.AdminService/ListChannels"),
-    Method::changes("/quarterdeck.v1.AdminService/BroadcastReload"),
-    Method::changes("/quarterdeck.v1.AdminService/CreateApiKey"),
-    Method::reads("/quarterdeck.v1.AdminService/ListApiKeys"),
-    Method::changes("/quarterdeck.v1.AdminService/RevokeApiKey"),
-    Method::reads("/quarterdeck.v1.MemoryService/GetMemoryStatus"),
-    Method::reads("/quarterdeck.v1.MemoryService/ListCoreMemories"),
-    Method::reads("/quarterdeck.v1.MemoryService/SearchMemory"),
-    Method::changes("/quarterdeck.v1.MemoryService/Remember"),
-    Method::changes("/quarterdeck.v1.MemoryService/Forget"),
-    Method::changes("/quarterdeck.v1.MemoryService/RebuildMemory"),
-    Method::reads("/quarterdeck.v1.MemoryService/ListMemories"),
-    Method::reads("/quarterdeck.v1.MemoryService/GetMemory"),
-    Method::changes("/quarterdeck.v1.MemoryService/ImportMemories"),
-    Method::reads("/grpc.health.v1.Health/Check"),
-    Method::reads("/grpc.health.v1.Health/List"),
-    Method::reads("/grpc.health.v1.Health/Watch").streams(),
-    Method::reads("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").streams(),
-    Method::reads("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo").streams(),
+pub static METHODS: [Method; 47] = [
+    Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE),
+    Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ).streams(),
+    Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/GetTurn", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListTurns", READ),
+    Method::changes("/quarterdeck.v1.GatewayService/Steer", STEER),
+    Method::changes("/quarterdeck.v1.GatewayService/Abort", ABORT),
+    Method::changes("/quarterdeck.v1.GatewayService/Reset", RESET),
+    Method::reads("/quarterdeck.v1.GatewayService/ListQueue", READ),
+    Method::changes("/quarterdeck.v1.GatewayService/UpdateQueued", WRITE),
+    Method::changes("/quarterdeck.v1.GatewayService/RemoveQueued", WRITE),
+    Method::changes("/quarterdeck.v1.GatewayService/ClearQueue", WRITE),
+    Method::reads("/quarterdeck.v1.GatewayService/Subscribe", READ).streams(),
+    Method::reads("/quarterdeck.v1.GatewayService/ReadEvents", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/WatchSessions", READ).streams(),
+    Method::changes("/quarterdeck.v1.GatewayService/CreateSession", WRITE),
+    Method::reads("/quarterdeck.v1.GatewayService/GetSession", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/GetSessionState", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListSessions", READ),
+    Method::changes("/quarterdeck.v1.GatewayService/UpdateSession", WRITE),
+    Method::changes("/quarterdeck.v1.GatewayService/DeleteSession", WRITE_RESET),
+    Method::changes("/quarterdeck.v1.GatewayService/ForkSession", WRITE_READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListMessages", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/GetAttachment", READ),
+    Method::reads("/quarterdeck.v1.AdminService/GetServerInfo", CREDENTIAL),
+    Method::reads("/quarterdeck.v1.AdminService/WhoAmI", CREDENTIAL),
+    Method::reads("/quarterdeck.v1.AdminService/GetConfig", CONFIG),
+    Method::changes("/quarterdeck.v1.AdminService/UpdateConfig", CONFIG),
+    Method::reads("/quarterdeck.v1.AdminService/TailLogs", LOGS).streams(),
+    Method::reads("/quarterdeck.v1.AdminService/ListChannels", LOGS),
+    Method::changes("/quarterdeck.v1.AdminService/BroadcastReload", SESSIONS),
+    Method::changes("/quarterdeck.v1.AdminService/CreateApiKey", KEYS),
+    Method::reads("/quarterdeck.v1.AdminService/ListApiKeys", KEYS),
+    Method::changes("/quarterdeck.v1.AdminService/RevokeApiKey", KEYS),
+    Method::reads("/quarterdeck.v1.MemoryService/GetMemoryStatus", RECALL),
+    Method::reads("/quarterdeck.v1.MemoryService/ListCoreMemories", RECALL),
+    Method::reads("/quarterdeck.v1.MemoryService/SearchMemory", RECALL),
+    Method::changes("/quarterdeck.v1.MemoryService/Remember", REMEMBER),
+    Method::changes("/quarterdeck.v1.MemoryService/Forget", REMEMBER),
+    Method::changes("/quarterdeck.v1.MemoryService/RebuildMemory", REMEMBER),
+    Method::reads("/quarterdeck.v1.MemoryService/ListMemories", RECALL),
+    Method::reads("/quarterdeck.v1.MemoryService/GetMemory", RECALL),
+    Method::changes("/quarterdeck.v1.MemoryService/ImportMemories", IMPORT),
+    Method::reads("/grpc.health.v1.Health/Check", NOTHING),
+    Method::reads("/grpc.health.v1.Health/Watch", NOTHING).streams(),
+    Method::reads(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        CREDENTIAL,
+    )
+    .streams(),
+    Method::reads(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        CREDENTIAL,
+    )
+    .streams(),
 ];
 
 /// Places of the rows by path.
@@ -78,20 +106,28 @@ pub fn find(path: &str) -> Option<(usize, &'static Method)> {
     BY_PATH.get(path).map(|place| (*place, &METHODS[*place]))
 }
 
+/// The name of a path's method and what it asks for; `None` where no such method is served.
+pub fn served(path: &str) -> Option<(&'static str, Needs)> {
+    let (_, method) = find(path)?;
+    Some((method.name(), method.needs))
+}
+
 // === impl Method ===
 
 impl Method {
-    const fn changes(path: &'static str) -> Self {
+    const fn changes(path: &'static str, needs: Needs) -> Self {
         Self {
             path,
+            needs,
             mutates: true,
             streams: false,
         }
     }
 
-    const fn reads(path: &'static str) -> Self {
+    const fn reads(path: &'static str, needs: Needs) -> Self {
         Self {
             path,
+            needs,
             mutates: false,
             streams: false,
         }
@@ -120,7 +156,15 @@ mod tests {
 
     /// Methods of the descriptor that have no true row, and rows that have no method.
     fn wrong(rows: &[Method]) -> Vec<String> {
-        let pool = prost_reflect::DescriptorPool::decode(crate::proto::DESCRIPTORS).unwrap();
+        let mut pool = prost_reflect::DescriptorPool::new();
+        for descriptors in [
+            crate::proto::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            pool.decode_file_descriptor_set(descriptors).unwrap();
+        }
         let mut said: BTreeMap<String, bool> = pool
             .services()
             .flat_map(|service| service.methods().collect::<Vec<_>>())
@@ -130,10 +174,7 @@ mod tests {
             })
             .collect();
         let mut wrong = Vec::new();
-        for row in rows
-            .iter()
-            .filter(|row| row.path.starts_with("/quarterdeck."))
-        {
+        for row in rows {
             if said.remove(row.path) != Some(row.streams) {
                 wrong.push(format!("{} is no such method", row.path));
             }
@@ -143,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_of_the_contract_is_declared_mutating_or_reading() {
+    fn every_method_is_declared_with_its_scopes_and_nothing_else_is() {
         assert_eq!(wrong(&METHODS), [""; 0]);
         assert_eq!(BY_PATH.len(), METHODS.len(), "a path stands twice");
         // A planted fault is seen: the first row is Enqueue's.

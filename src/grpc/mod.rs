@@ -2,7 +2,7 @@
 //!
 //! `status.rs` is the only file that names `tonic::Code`; `layers.rs` stands around every service;
 //! `codec.rs` bounds what a request becomes in memory; `channels.rs` knows every open call; `handover.rs` lets a handler
-//! answer with frames that are encoded already.
+//! answer with frames that are encoded already; `web.rs` says which web pages may call, and speaks gRPC-web with them.
 
 pub mod admin;
 mod answer_body;

@@ -144,7 +144,7 @@ where
         self.0.take(Record {
             time: clock::now(),
             level: *metadata.level(),
-            target: target.map_or(Cow::Borrowed(metadata.target()), Cow::Owned),
+            target: target.map_or_else(|| Cow::Borrowed(metadata.target()), Cow::Owned),
             message,
             fields,
         });

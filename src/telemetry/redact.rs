@@ -28,18 +28,19 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?x)",
         // Our own keys, also cut ones.
-        r"\bqdk_[A-Za-z0-9_-]+",
-        // Headers whose whole value is a credential: to the end of the quotes, or of the line.
-        r#"|(?P<header>(?i:\b(?:proxy-)?authorization|\b(?:set-)?cookie)["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
-        // Schemes of such headers, wherever they stand.
-        r#"|(?P<scheme>(?i:\b(?:bearer|basic))\s+)[A-Za-z0-9._~+/=-]{4,}"#,
+        r"(?-u:\b)qdk_[A-Za-z0-9_-]+",
+        // Headers whose whole value is a credential: to the end of the quotes, or of the line. The quotes may be those of
+        // JSON inside of a quoted text.
+        r#"|(?P<header>(?i:(?-u:\b)(?:proxy-)?authorization|(?-u:\b)(?:set-)?cookie)(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
+        // The usual scheme of such headers, wherever it stands.
+        r#"|(?P<scheme>(?i:(?-u:\b)bearer)\s+)[A-Za-z0-9._~+/=-]{4,}"#,
         // Names of credentials with a value: `password=x`, `"api_key": "x"`, `client_secret: x`.
-        r#"|(?P<name>(?i:\b[a-z0-9_.-]{0,32}(?:password|passwd|passphrase|secret|token|api[_-]?key))["']?\s*[:=]\s*)(?:"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}\])]+)"#,
+        r#"|(?P<name>(?i:(?-u:\b)[a-z0-9_.-]{0,32}(?:password|passwd|passphrase|secret|token|api[_-]?key))(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\s,;&"'}\])]+)"#,
         // Passwords in addresses.
-        r"|(?P<address>\b[a-z][a-z0-9+.-]{1,15}://[^\s/:@]*:)[^\s/@]+(?P<host>@)",
+        r"|(?P<address>(?-u:\b)[a-z][a-z0-9+.-]{1,15}://[^\s/:@]*:)[^\s/@]+(?P<host>@)",
         // Tokens of three or more parts in base64url.
-        r"|\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}",
-        r"|\b[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}",
+        r"|(?-u:\b)eyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}",
+        r"|(?-u:\b)[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}",
         // Private keys in PEM.
         r"|-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----(?s:.*?)(?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\z)",
     ))
@@ -50,9 +51,11 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
 pub fn is_secret_name(name: &str) -> bool {
     let mut before = "";
     for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
-        let is = |wanted: &&str| word.eq_ignore_ascii_case(wanted);
         let api_key = before.eq_ignore_ascii_case("api") && word.eq_ignore_ascii_case("key");
-        if SECRET_WORDS.iter().any(|wanted| is(&wanted)) || api_key {
+        let listed = SECRET_WORDS
+            .iter()
+            .any(|secret| word.eq_ignore_ascii_case(secret));
+        if listed || api_key {
             return true;
         }
         before = word;
@@ -62,6 +65,11 @@ pub fn is_secret_name(name: &str) -> bool {
 
 /// The text with every credential replaced.
 pub fn redact(text: &str) -> Cow<'_, str> {
+    // Ids and numbers, the most usual values: every shape has another letter.
+    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    if text.bytes().all(plain) {
+        return Cow::Borrowed(text);
+    }
     SHAPES.replace_all(text, |found: &Captures<'_>| {
         let part = |name| found.name(name).map_or("", |part| part.as_str());
         let head = ["header", "scheme", "name", "address"].map(part).concat();
@@ -113,6 +121,14 @@ mod tests {
                 r#""client_secret":[redacted]"#,
             ),
             ("x-api-key: CANARY", "x-api-key: [redacted]"),
+            (
+                r#""{\"token\":\"CANARY\",\"a\":1}""#,
+                r#""{\"token\":[redacted],\"a\":1}""#,
+            ),
+            (
+                r#""authorization\": \"Basic CANARY\" x"#,
+                r#""authorization\": [redacted] x"#,
+            ),
             ("https://me:CANARY@host/x", "https://me:[redacted]@host/x"),
             (
                 "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY----- rest",

@@ -6,6 +6,7 @@ Each is bounded in size and in time. `sent` says how much of it was sent; what t
 import collections
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -19,10 +20,10 @@ ENQUEUE = SERVICE + "Enqueue"
 STREAM_MAX = 1 << 30
 
 
-def flood(connect, burst, count, reads=True):
+def flood(connect, burst, count, reads=True, ends=True):
     """Sends bursts of `count` pieces, on a new connection where the server ends one, until SIZE are sent.
 
-    `burst(number)` makes the bytes of the burst with that number on its connection."""
+    `burst(number)` makes the bytes of the burst with that number on its connection. `ends`: the server is to end it."""
     sent, connections, goaways = 0, 0, collections.Counter()
     until = Until(SECONDS)
     while sent < SIZE and until:
@@ -37,8 +38,8 @@ def flood(connect, burst, count, reads=True):
         while sent < SIZE and until and not peer.closed.is_set() and peer.send(burst(number)):
             sent += count
             number += 1
-        # What it says to that comes with a delay; a connection that lives on says nothing.
-        peer.closed.wait(0.05)
+        # What it says to that comes with a delay, on a busy machine with a long one; a connection that lives on says nothing.
+        peer.closed.wait(10 if ends and not goaways else 0.05)
         goaways.update(peer.goaways)
         peer.close()
     return {"sent": sent, "connections": connections, "goaways": goaways}
@@ -122,28 +123,28 @@ def empty_data():
 
 def settings_flood():
     one = settings(window=65535)
-    return flood(new, lambda _: one * 200, 200)
+    return flood(new, lambda _: one * 200, 200, ends=False)
 
 
 def settings_flood_unread():
     one = settings(window=65535)
-    return flood(new, lambda _: one * 200, 200, reads=False)
+    return flood(new, lambda _: one * 200, 200, reads=False, ends=False)
 
 
 def ping_flood():
-    return flood(new, lambda _: frame(PING, 0, 0, b"12345678") * 200, 200)
+    return flood(new, lambda _: frame(PING, 0, 0, b"12345678") * 200, 200, ends=False)
 
 
 def ping_flood_unread():
-    return flood(new, lambda _: frame(PING, 0, 0, b"12345678") * 200, 200, reads=False)
+    return flood(new, lambda _: frame(PING, 0, 0, b"12345678") * 200, 200, reads=False, ends=False)
 
 
 def priority_flood():
-    return flood(new, lambda _: frame(PRIORITY, 0, 1, struct.pack(">IB", 3, 1)) * 200, 200)
+    return flood(new, lambda _: frame(PRIORITY, 0, 1, struct.pack(">IB", 3, 1)) * 200, 200, ends=False)
 
 
 def window_update_flood():
-    return flood(new, lambda _: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 200, 200)
+    return flood(new, lambda _: frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 200, 200, ends=False)
 
 
 def window_zero():
@@ -194,14 +195,29 @@ def drip():
     return silent(lambda: PREFACE[:1], PREFACE)
 
 
-def silent(first, rest=b""):
+def tls_half():
+    """The beginning of a TLS handshake, and nothing more."""
+    return silent(lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+
+
+def tls_silent():
+    """A TLS handshake, and nothing more; from an address of its own, since the others' half handshakes fill theirs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return silent(lambda: b"", wrap=context.wrap_socket, source=("127.0.0.3", 0))
+
+
+def silent(first, rest=b"", wrap=lambda one: one, source=SOURCE):
     sockets, refused, until = [], 0, Until(SECONDS)
     for _ in range(SIZE):
         one = socket.socket()
-        one.settimeout(0.2)
-        one.bind(SOURCE)
+        one.settimeout(2)
+        one.bind(source)
         try:
             one.connect(ADDRESS)
+            one = wrap(one)
             one.sendall(first())
             one.setblocking(False)
             sockets.append(one)
@@ -222,7 +238,7 @@ def silent(first, rest=b""):
                 # At its end the server has hung up; its own settings are no sign of that.
                 while one.recv(4096):
                     pass
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 left.append(one)
                 continue
             except OSError:
@@ -280,7 +296,7 @@ def text(value):
 
 
 def gzip_bomb():
-    bomb = gzip(bytes(17 << 20))
+    bomb = gzip(bytes(64 << 20))
     return calls(lambda _: (ENQUEUE, bomb, [("grpc-encoding", "gzip")], True), at_once=1)
 
 

@@ -95,6 +95,26 @@ async fn a_lost_key_is_replaced_offline() {
     }
 }
 
+/// A backup that is restored is of use to the callers that it was made with.
+#[tokio::test]
+async fn keys_outlive_a_restore() {
+    let mut gateway = start();
+    let key = admin_key(&gateway);
+    let data = gateway.data();
+    let data = data.to_str().unwrap();
+    let backup = command(&gateway, &["backup", "copy", "--data-dir", data]);
+    assert_eq!(backup.status.code(), Some(0), "{:?}", printed(&backup));
+    let copied = gateway.directory.path().join("copy/pepper");
+    let mode = fs::metadata(copied).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    gateway.kill();
+    fs::remove_dir_all(data).unwrap();
+    let restore = command(&gateway, &["restore", "copy", "--data-dir", data]);
+    assert_eq!(restore.status.code(), Some(0), "{:?}", printed(&restore));
+    gateway.restart();
+    Caller::with_key(&gateway, &key).await.who().await.unwrap();
+}
+
 /// `--no-auth` is a spoken choice: everyone is the local user, and what comes as a credential is not looked at.
 #[tokio::test]
 async fn without_auth_everyone_is_the_local_user() {

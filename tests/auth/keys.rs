@@ -130,6 +130,7 @@ async fn list(caller: &Caller, include_ended: bool) -> Vec<proto::ApiKey> {
             page_size: 2,
             page_token,
             include_ended,
+            ..Default::default()
         };
         let page = caller.service().list_api_keys(request).await.unwrap();
         let page = page.into_inner();

@@ -3,9 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod connections;
 mod first_start;
 mod keys;
+mod limits;
 mod ownership;
 mod scopes;
 mod streams;
+mod tenants;
+mod tokens;
 mod world;

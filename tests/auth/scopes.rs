@@ -4,10 +4,7 @@ use crate::{
     support::reason,
     world::{Caller, fact, start, start_with},
 };
-use quarterdeck::{
-    auth::scopes::{Needs, TABLE},
-    domain::access::Scope,
-};
+use quarterdeck::{auth::scopes::Needs, domain::access::Scope, grpc::methods::METHODS};
 use tonic::Code;
 
 /// Each method is refused without each of its scopes, by name, and let through with them alone.
@@ -16,38 +13,36 @@ async fn every_method_needs_its_scopes_and_no_more() {
     let gateway = start();
     let admin = Caller::admin(&gateway).await;
     let nobody = Caller::with_header(&gateway, None).await;
-    for (service, methods) in TABLE {
-        for (method, needs) in *methods {
-            let path = format!("/{service}/{method}");
-            let without = nobody.try_method(&path).await;
-            let needed: &[Scope] = match needs {
-                Needs::Nothing => {
-                    assert_let_through(&path, without);
-                    continue;
-                }
-                Needs::Credential => &[],
-                Needs::Scopes(scopes) => scopes,
-            };
-            let refused = without.unwrap_err();
-            assert_eq!(reason(&refused), "CREDENTIALS_MISSING", "{path}");
-
-            for missing in needed {
-                let others = Scope::ALL.into_iter().filter(|scope| scope != missing);
-                let others: Vec<&str> = others.map(Scope::as_str).collect();
-                let key = admin.make_key(&others).await.secret;
-                let refused = admin.as_key(&key).try_method(&path).await.unwrap_err();
-                assert_eq!(refused.code(), Code::PermissionDenied, "{path}");
-                assert_eq!(reason(&refused), "SCOPE_REQUIRED", "{path}");
-                assert_eq!(fact(&refused, "scope"), missing.as_str(), "{path}");
-                assert!(refused.message().contains(missing.as_str()), "{path}");
+    for method in &METHODS {
+        let path = method.path;
+        let without = nobody.try_method(path).await;
+        let needed: &[Scope] = match method.needs {
+            Needs::Nothing => {
+                assert_let_through(path, without);
+                continue;
             }
-            let names: Vec<&str> = match needed {
-                [] => vec!["worker.connect"],
-                needed => needed.iter().map(|scope| scope.as_str()).collect(),
-            };
-            let key = admin.make_key(&names).await.secret;
-            assert_let_through(&path, admin.as_key(&key).try_method(&path).await);
+            Needs::Credential => &[],
+            Needs::Scopes(scopes) => scopes,
+        };
+        let refused = without.unwrap_err();
+        assert_eq!(reason(&refused), "CREDENTIALS_MISSING", "{path}");
+
+        for missing in needed {
+            let others = Scope::ALL.into_iter().filter(|scope| scope != missing);
+            let others: Vec<&str> = others.map(Scope::as_str).collect();
+            let key = admin.make_key(&others).await.secret;
+            let refused = admin.as_key(&key).try_method(path).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied, "{path}");
+            assert_eq!(reason(&refused), "SCOPE_REQUIRED", "{path}");
+            assert_eq!(fact(&refused, "scope"), missing.as_str(), "{path}");
+            assert!(refused.message().contains(missing.as_str()), "{path}");
         }
+        let names: Vec<&str> = match needed {
+            [] => vec!["worker.connect"],
+            needed => needed.iter().map(|scope| scope.as_str()).collect(),
+        };
+        let key = admin.make_key(&names).await.secret;
+        assert_let_through(path, admin.as_key(&key).try_method(path).await);
     }
 }
 

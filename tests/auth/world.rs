@@ -95,6 +95,7 @@ impl Caller {
     pub async fn revoke(&self, key_id: &str) -> Result<proto::ApiKey, Status> {
         let request = proto::RevokeApiKeyRequest {
             key_id: key_id.into(),
+            ..Default::default()
         };
         let revoked = self.service().revoke_api_key(request).await?;
         Ok(revoked.into_inner().api_key.expect("the key"))

@@ -53,6 +53,16 @@ impl Authority {
         self.sign_params(params)
     }
 
+    /// The same, with several names or none.
+    pub fn sign_uris(&self, uris: &[&str]) -> Leaf {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let uris = uris
+            .iter()
+            .map(|uri| SanType::URI((*uri).try_into().unwrap()));
+        params.subject_alt_names = uris.collect();
+        self.sign_params(params)
+    }
+
     fn sign_params(&self, params: CertificateParams) -> Leaf {
         let key = KeyPair::generate().unwrap();
         Leaf {

@@ -13,6 +13,8 @@ use quarterdeck::proto;
 use std::{
     fmt::Debug,
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -103,6 +105,7 @@ async fn look_at_every_output(format: &str) {
             ("QUARTERDECK_NO_AUTH", "false"),
             ("QUARTERDECK_LOG", "trace"),
             ("QUARTERDECK_LOG_FORMAT", format),
+            ("QUARTERDECK_METRICS_LISTEN", "127.0.0.1:0"),
             ("QUARTERDECK_KEY", &own_key),
             ("SOME_API_KEY", &canaries.plant("the server's environment")),
         ]
@@ -132,6 +135,7 @@ async fn look_at_every_output(format: &str) {
     work(&mut client, &canaries, server.pid()).await;
     ask_everything(&mut service, &mut client, &canaries).await;
     call_with_wrong_credentials(&address, &certificate, &mut canaries).await;
+    look_at_metrics(&server, &canaries);
     run_commands(&server, &canaries);
 
     // What an agent said last stands in the log before the drain's last word.
@@ -199,7 +203,7 @@ fn plant(canaries: &mut Canaries, place: &Path) -> (String, Certificate) {
 }
 
 fn write_private(file: &Path, text: &str) {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::File::options();
     let mut file = options.write(true).create_new(true).mode(0o600).open(file);
     let file = file.as_mut().expect("a file");
@@ -301,15 +305,53 @@ async fn ask_everything(service: &mut AdminClient, client: &mut Client, canaries
     let config = service.get_config(proto::GetConfigRequest::default());
     let config = config.await.expect("the admin may").into_inner();
     assert!(config.values.len() > 10, "{config:?}");
-    // The newest records of the log, where the server keeps them.
-    let tail = service.tail_logs(proto::TailLogsRequest::default()).await;
-    if let Ok(records) = tail {
-        let mut records = records.into_inner();
-        let wait = std::time::Duration::from_millis(300);
-        while let Ok(Ok(Some(record))) = tokio::time::timeout(wait, records.message()).await {
-            canaries.assert_none("TailLogs", format!("{record:?}"));
-        }
+    let request = proto::TailLogsRequest {
+        last: Some(10_000),
+        level: proto::LogLevel::Trace.into(),
+        no_follow: true,
+        ..Default::default()
+    };
+    let records = service.tail_logs(request).await.expect("the admin may");
+    let mut records = records.into_inner();
+    let mut seen = 0;
+    while let Some(record) = records.message().await.expect("it ends in order") {
+        seen += 1;
+        canaries.assert_none("TailLogs", format!("{record:?}"));
     }
+    assert!(seen > 10, "the log was kept");
+}
+
+/// The metrics' socket is the one on which the server listens besides the one that it tells.
+fn look_at_metrics(server: &Gateway, canaries: &Canaries) {
+    let table = fs::read_to_string("/proc/net/tcp").expect("there is a /proc");
+    let own: Vec<String> = fs::read_dir(format!("/proc/{}/fd", server.pid()))
+        .expect("it lives")
+        .flatten()
+        .filter_map(|one| Some(fs::read_link(one.path()).ok()?.to_str()?.to_owned()))
+        .collect();
+    let calls: u16 = server
+        .address
+        .rsplit(':')
+        .next()
+        .and_then(|it| it.parse().ok())
+        .expect("a port");
+    let port = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, local, _, "0A", ..] = fields[..] else {
+            return None;
+        };
+        let inode = format!("socket:[{}]", fields.get(9)?);
+        let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+        (own.contains(&inode) && port != calls).then_some(port)
+    });
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", port.expect("it listens"))).expect("it accepts");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it answers");
+    assert!(answer.len() > 1000, "{}", String::from_utf8_lossy(&answer));
+    canaries.assert_none("/metrics", answer);
 }
 
 /// What comes as a credential and is none is not repeated either.

@@ -168,6 +168,7 @@ pub async fn a_reset_waits_for_the_active_turn<E: Engine>() {
     world
         .store
         .update_session(UpdateSession {
+            memory_namespaces: None,
             caller: world.caller("s"),
             display_name: None,
             labels: None,

@@ -66,7 +66,9 @@ fn sharing<E: Engine>(
     session: &str,
     shares: Shares,
 ) -> UpdateSession {
+    memory_namespaces: None,
     UpdateSession {
+        memory_namespaces: None,
         caller: by(identity, world.caller(session)),
         display_name: None,
         labels: None,
@@ -111,6 +113,7 @@ async fn call<E: Engine>(
     let store = &world.store;
     let at = key(session);
     let update = |shares| UpdateSession {
+        memory_namespaces: None,
         caller: caller("UpdateSession"),
         display_name: Some("name".into()),
         labels: None,
@@ -480,6 +483,15 @@ pub async fn what_its_sender_may_not_send_any_more_never_starts<E: Engine>() {
     let mut steer = world.steer_of("s", "steers");
     steer.caller.identity = bob.clone();
     let steered = world.store.steer(steer).await.unwrap();
+    // Who changes a text is its sender from then on.
+    let changed = enqueue(&world, &ann, "s", "ann's").await.unwrap();
+    let change = UpdateQueued {
+        caller: by(&bob, world.caller("s")),
+        turn_id: changed,
+        text: Some("bob's".into()),
+        position: None,
+    };
+    world.store.update_queued(change).await.unwrap();
     let by_operator = enqueue(&world, &operator("op"), "s", "operator").await;
     share(&world, &ann, "s", &[("bob", SessionAccess::Read)]).await;
     let pending = world.store.pending_steers(fence).await.unwrap();
@@ -487,7 +499,7 @@ pub async fn what_its_sender_may_not_send_any_more_never_starts<E: Engine>() {
     world.end(fence, TurnEnd::Completed(StopReason::Stop)).await;
     let started = world.start(fence).await;
     assert_eq!(started.turn.turn_id, by_operator.unwrap(), "the next one");
-    for turn_id in [waits, steered.receipt.steer_id.unwrap()] {
+    for turn_id in [waits, changed, steered.receipt.steer_id.unwrap()] {
         let turn = world.store.turn(&ann, &key("s"), turn_id).await.unwrap();
         assert_eq!(turn.state, TurnState::Rejected);
         assert_eq!(turn.error.unwrap().cause, Cause::PermissionRevoked);

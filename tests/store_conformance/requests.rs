@@ -90,6 +90,7 @@ pub async fn each_command_has_one_effect_per_request_id<E: Engine>() {
     .await;
     twice("UpdateSession", |body| {
         store.update_session(UpdateSession {
+            memory_namespaces: None,
             caller: caller("UpdateSession", body),
             display_name: Some("name".into()),
             labels: None,

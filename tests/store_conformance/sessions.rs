@@ -36,6 +36,7 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
         Refusal::SessionExists { key: "s".into() }
     );
     let update = |agent: Option<&str>| UpdateSession {
+        memory_namespaces: None,
         caller: world.caller("s"),
         display_name: Some("name".into()),
         labels: Some(BTreeMap::from([("k".into(), "v".into())])),

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Labels, and the value.
+type Sample = (BTreeMap<String, String>, f64);
+
 /// Everything that a scrape told.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     /// Samples by name, with their labels.
-    samples: HashMap<String, Vec<(BTreeMap<String, String>, f64)>>,
+    samples: HashMap<String, Vec<Sample>>,
     kinds: HashMap<String, String>,
 }
 
@@ -26,12 +29,16 @@ impl Exposition {
         }
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(rest) = line.strip_prefix("# HELP ") {
-                let (name, help) = rest.split_once(' ').ok_or(format!("no help: {line}"))?;
+                let (name, help) = rest
+                    .split_once(' ')
+                    .ok_or_else(|| format!("no help: {line}"))?;
                 if help.is_empty() || !helped.insert(name.to_owned()) {
                     return Err(format!("help is empty or stands twice: {line}"));
                 }
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').ok_or(format!("no type: {line}"))?;
+                let (name, kind) = rest
+                    .split_once(' ')
+                    .ok_or_else(|| format!("no type: {line}"))?;
                 let known = ["counter", "gauge", "histogram"].contains(&kind);
                 let twice = read.kinds.insert(name.into(), kind.into()).is_some();
                 if !known || twice || !helped.contains(name) {
@@ -40,10 +47,11 @@ impl Exposition {
                     ));
                 }
             } else {
-                let (name, labels, value) = sample(line).ok_or(format!("no sample: {line}"))?;
+                let (name, labels, value) =
+                    sample(line).ok_or_else(|| format!("no sample: {line}"))?;
                 let family = read
                     .family(&name)
-                    .ok_or(format!("no type before: {line}"))?;
+                    .ok_or_else(|| format!("no type before: {line}"))?;
                 if family.1 == "counter" && !name.ends_with("_total") {
                     return Err(format!("counters end with _total: {line}"));
                 }
@@ -82,7 +90,7 @@ impl Exposition {
                 let mut labels = labels.clone();
                 let bound = labels
                     .remove("le")
-                    .ok_or(format!("{name}: a bucket without le"))?;
+                    .ok_or_else(|| format!("{name}: a bucket without le"))?;
                 let bound = if bound == "+Inf" {
                     f64::INFINITY
                 } else {

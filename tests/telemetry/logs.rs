@@ -4,7 +4,7 @@ use crate::world::*;
 use proto::LogCursor;
 use tonic_types::StatusExt;
 
-/// Refused calls, each of which leaves an audit record.
+/// Calls that are refused before the store is asked, each of which leaves an audit record.
 async fn flood(gateway: &Gateway, calls: usize) {
     const AT_ONCE: usize = 16;
     let mut tasks = tokio::task::JoinSet::new();
@@ -12,7 +12,7 @@ async fn flood(gateway: &Gateway, calls: usize) {
         let mut client = gateway.client().await;
         tasks.spawn(async move {
             for _ in 0..calls.div_ceil(AT_ONCE) {
-                clear(&mut client, "-").await;
+                clear(&mut client, "").await;
             }
         });
     }

@@ -178,6 +178,11 @@ async fn metrics_are_for_this_machine_unless_said_otherwise() {
     let (head, body) = get(&address, "/metrics", "evil.test").await;
     assert!(head.starts_with("HTTP/1.1 4"), "{head}");
     assert!(!body.contains("quarterdeck_"), "{body}");
+    // No web page reads them either.
+    let from_page = "localhost\r\norigin: https://evil.test";
+    let (head, body) = get(&address, "/metrics", from_page).await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    assert!(!body.contains("quarterdeck_"), "{body}");
     assert!(
         get(&address, "/", "localhost")
             .await

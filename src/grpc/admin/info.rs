@@ -14,6 +14,8 @@ use crate::{
 impl Admin {
     pub(super) fn server_info(&self) -> proto::GetServerInfoResponse {
         let config = self.live.current().config;
+        // Where nobody is asked who he is, calls and streams are not counted by who makes them.
+        let counted = |limit: u64| if config.no_auth { 0 } else { count(limit) };
         proto::GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").into(),
             start_time: Some(timestamp(self.facts.start_time)),
@@ -29,8 +31,22 @@ impl Admin {
                 attachment_bytes: count(ATTACHMENT_MAX_BYTES),
                 running_turns: count(config.max_running_turns),
                 turn_timeout: Some(duration(config.turn_timeout)),
-                principal: None,
-                tenant: None,
+                principal: Some(proto::AccountLimits {
+                    requests_per_second: counted(config.principal_requests_per_second),
+                    streams: counted(config.principal_max_streams as u64),
+                    running_turns: count(config.principal_max_running_turns),
+                    awake_agents: count(config.principal_max_awake_agents),
+                    sessions: count(config.principal_max_sessions),
+                    queue_bytes: count(config.principal_max_queue_bytes.0),
+                }),
+                tenant: Some(proto::AccountLimits {
+                    requests_per_second: counted(config.tenant_requests_per_second),
+                    streams: counted(config.tenant_max_streams as u64),
+                    running_turns: count(config.tenant_max_running_turns),
+                    awake_agents: count(config.tenant_max_awake_agents),
+                    sessions: count(config.tenant_max_sessions),
+                    queue_bytes: count(config.tenant_max_queue_bytes.0),
+                }),
             }),
             retention: Some(proto::RetentionInfo {
                 events: count(config.retention_events),

@@ -1,4 +1,4 @@
-//! API keys and WhoAmI. Keys are their tenant's: nothing here looks beyond the caller's.
+//! API keys and WhoAmI. Keys are their tenant's: nothing here looks beyond the caller's, but for whoever runs the server.
 
 use super::Admin;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     domain::{
         access::{Credential, Identity, Scope, Scopes},
         api_key::ApiKey,
-        ids::{Principal, SessionKey, Time},
+        ids::{OPERATOR_TENANT, Principal, SessionKey, Time},
         limits::DISPLAY_NAME_MAX_BYTES,
         refusal::Refusal,
     },
@@ -69,17 +69,22 @@ impl Admin {
             display_name,
             ttl,
             request_id: _,
-        } = request;
-        let Principal {
             tenant,
-            subject: own,
-        } = &caller.principal;
+        } = request;
+        let own = &caller.principal.subject;
 
         let mut fields = Fields::default();
         fields.request_id(&request_id);
         fields.text("display_name", &display_name, DISPLAY_NAME_MAX_BYTES);
         let ttl = fields.span("ttl", ttl, TTL_MIN, TTL_MAX);
         let scopes = known_scopes(&mut fields, &scopes);
+        let tenant = tenant_of(&mut fields, caller, &tenant);
+        if tenant != OPERATOR_TENANT && scopes.contains(Scope::AdminConfig) {
+            fields.wrong(
+                "scopes",
+                "can't hold admin.config, which is for the operator's tenant alone",
+            );
+        }
         let subject = if subject.is_empty() {
             own.clone()
         } else {
@@ -92,10 +97,7 @@ impl Admin {
 
         let now = clock::now();
         let wish = KeyWish {
-            principal: Principal {
-                tenant: tenant.clone(),
-                subject,
-            },
+            principal: Principal { tenant, subject },
             scopes,
             display_name,
             expire_time: ttl.map(|ttl| end_of(now, ttl)),
@@ -127,15 +129,16 @@ impl Admin {
             page_size,
             page_token,
             include_ended,
+            tenant,
         } = request;
-        let tenant = &caller.principal.tenant;
         let mut fields = Fields::default();
+        let tenant = tenant_of(&mut fields, caller, &tenant);
         let limit = fields.page_size(page_size);
         let scope = format!("keys {tenant} {include_ended}");
         let before = fields.page_token(&page_token, &scope);
         fields.check()?;
         let filter = ApiKeysFilter {
-            tenant: tenant.clone(),
+            tenant,
             valid_at: (!include_ended).then(clock::now),
         };
         let ApiKeysPage { keys, next } = self.keys.list(filter, before, limit).await?;
@@ -150,14 +153,16 @@ impl Admin {
         caller: &Identity,
         request: proto::RevokeApiKeyRequest,
     ) -> Result<proto::RevokeApiKeyResponse, Refusal> {
-        let proto::RevokeApiKeyRequest { key_id } = request;
+        let proto::RevokeApiKeyRequest { key_id, tenant } = request;
+        let mut fields = Fields::default();
+        let tenant = tenant_of(&mut fields, caller, &tenant);
+        fields.check()?;
         let digits = key_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if key_id.len() != ID_DIGITS || !digits {
             let problem = format!("must be the {ID_DIGITS} letters and digits of a key's id");
             return Err(Refusal::field("key_id", problem));
         }
         let (keys, channels) = (self.keys.clone(), self.channels.clone());
-        let tenant = caller.principal.tenant.clone();
         // To its end even if the caller leaves: what is revoked in the store is refused here too, and what is open with
         // it ends.
         let revoked = tokio::spawn(async move {
@@ -172,6 +177,20 @@ impl Admin {
             api_key: Some(message(key)),
         })
     }
+}
+
+/// The tenant that a call is about: the caller's own, or one that the operator names.
+fn tenant_of(fields: &mut Fields, caller: &Identity, named: &str) -> String {
+    let own = &caller.principal.tenant;
+    if named.is_empty() || named == own {
+        return own.clone();
+    }
+    if !caller.principal.is_operator() {
+        fields.wrong("tenant", "must be your own");
+        return own.clone();
+    }
+    let parsed = fields.session_key("tenant", named);
+    parsed.map_or_else(String::new, |it: SessionKey| it.as_str().to_owned())
 }
 
 fn known_scopes(fields: &mut Fields, names: &[String]) -> Scopes {

@@ -1,5 +1,6 @@
 //! `AdminService`: who may call, how the server is set, what it says, who is connected.
 
+mod channels;
 mod config;
 mod info;
 mod keys;
@@ -80,10 +81,6 @@ fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
         .map_err(|refusal| status(&refusal))
 }
 
-fn todo<T>() -> Answer<T> {
-    Err(status(&Refusal::MethodUnknown))
-}
-
 #[async_trait]
 impl AdminService for Admin {
     type TailLogsStream = ReceiverStream<Result<proto::LogRecord, Status>>;
@@ -126,9 +123,10 @@ impl AdminService for Admin {
 
     async fn list_channels(
         &self,
-        _: Request<proto::ListChannelsRequest>,
+        request: Request<proto::ListChannelsRequest>,
     ) -> Answer<proto::ListChannelsResponse> {
-        todo()
+        let identity = identity(&request);
+        answer(self.listeners(&identity, request.into_inner()))
     }
 
     async fn broadcast_reload(

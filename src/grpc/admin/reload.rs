@@ -26,8 +26,9 @@ impl Admin {
         // Agents first: who reads again on the event finds them on their way.
         let agents = self.registry.reload(tenant);
         self.feed.reload(tenant, &reason);
+        let listening = self.channels.streams(tenant, "", 0, usize::MAX).len();
         Ok(proto::BroadcastReloadResponse {
-            channels: 0,
+            channels: i32::try_from(listening).unwrap_or(i32::MAX),
             agents: i32::try_from(agents).unwrap_or(i32::MAX),
         })
     }

@@ -378,7 +378,8 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateQueued) -> Answer<Commi
             require_generation(&caller, edit.session.generation)?;
             let mut turn = require_waiting(unit, &edit, turn_id)?;
             if let Some(text) = text {
-                change_text(unit, &mut edit, &mut turn, text)?;
+                let sender = Sender::of(&caller.identity, &edit.session);
+                change_text(unit, &mut edit, &mut turn, text, &sender)?;
             }
             if let Some(position) = position {
                 move_to(unit, &edit, turn.row, position)?;
@@ -477,11 +478,13 @@ fn require_waiting(unit: &Unit<'_>, edit: &SessionEdit, turn_id: Uuid) -> Answer
     }
 }
 
+/// Puts another text in a turn's place; who wrote it is its sender from now on.
 fn change_text(
     unit: &Unit<'_>,
     edit: &mut SessionEdit,
     turn: &mut Turn,
     text: String,
+    sender: &Sender,
 ) -> Answer<()> {
     if turn.attempt > 0 {
         // Its message is a part of the conversation since its first start.
@@ -496,8 +499,17 @@ fn change_text(
     }
     edit.session.queue_bytes += after - before;
     turn.text = text;
-    unit.sql("UPDATE turn SET text = ?2, bytes = ?3 WHERE row = ?1")?
-        .execute((turn.row, &turn.text, after))?;
+    unit.sql(
+        "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6 WHERE row = ?1",
+    )?
+    .execute(params![
+        turn.row,
+        turn.text,
+        after,
+        sender.subject,
+        sender.key_id,
+        sender.operator,
+    ])?;
     Ok(())
 }
 

@@ -381,7 +381,7 @@ async fn bidi_stream(
         let mut data = definition.response_data.into_iter();
         let mut sent = 0;
         if full_duplex {
-            while let Some(data) = data.next() {
+            for data in data.by_ref() {
                 tokio::time::sleep(delay).await;
                 send(&out, conformed(data, Some(std::mem::take(&mut info)))).await?;
                 sent += 1;

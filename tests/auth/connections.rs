@@ -1,0 +1,90 @@
+//! Who is recognised by its connection: the server's own user over the unix socket, and bearers of client certificates.
+
+use crate::{
+    certificates::{Authority, Files},
+    world::{admin_key, command, printed, start, start_with},
+};
+
+/// The user who runs the server needs no key over its unix socket; a key that is brought all the same counts.
+#[tokio::test]
+async fn the_servers_own_user_needs_no_key_over_the_unix_socket() {
+    let gateway = start();
+    let socket = format!("unix:{}", gateway.data().join("quarterdeck.sock").display());
+    let key = admin_key(&gateway);
+    let whoami = |key: &str| {
+        printed(&command(
+            &gateway,
+            &["whoami", "--addr", &socket, "--key", key],
+        ))
+    };
+    let (out, error) = whoami("");
+    assert!(
+        out.starts_with("default/local by the server's own user"),
+        "{out}{error}"
+    );
+    assert!(out.contains("admin.keys"), "{out}");
+    let (out, error) = whoami(&key);
+    assert!(out.starts_with("default/local by API key"), "{out}{error}");
+    let (_, error) = whoami("wrong");
+    assert!(error.contains("CREDENTIALS_INVALID"), "{error}");
+}
+
+/// A verified certificate is the principal that the configuration says, by its URI; one that names nobody is nobody.
+#[tokio::test]
+async fn a_client_certificate_is_who_the_configuration_says() {
+    let files = Files::new();
+    let servers = Authority::new();
+    let clients = Authority::new();
+    let (certificate, key) = files.put_leaf("server", &servers.sign(&["127.0.0.1"]));
+    let server_ca = files.put("servers.pem", &servers.certificate.pem());
+    let client_ca = files.put("clients.pem", &clients.certificate.pem());
+    let config = format!(
+        "tls_certificate = {certificate:?}\ntls_key = {key:?}\ntls_client_ca = {client_ca:?}\n\
+         [certificate_principals]\n\
+         \"spiffe://example.org/job\" = \"acme/job session.read session.write\"\n\
+         \"spiffe://example.org/other\" = \"acme/other session.read\"\n"
+    );
+    let gateway = start_with(&[], &config);
+    let whoami = |name: &str, uris: &[&str]| {
+        let (certificate, key) = files.put_leaf(name, &clients.sign_uris(uris));
+        let output = command(
+            &gateway,
+            &[
+                "whoami",
+                "--key",
+                "",
+                "--ca",
+                server_ca.to_str().unwrap(),
+                "--cert",
+                certificate.to_str().unwrap(),
+                "--client-key",
+                key.to_str().unwrap(),
+            ],
+        );
+        printed(&output)
+    };
+    let (out, error) = whoami("job", &["spiffe://example.org/job"]);
+    assert!(
+        out.starts_with("acme/job by a client certificate, until "),
+        "{out}{error}"
+    );
+    assert!(out.ends_with("\nsession.read session.write\n"), "{out}");
+
+    let nobody: [(&str, &[&str]); 4] = [
+        ("unknown", &["spiffe://example.org/unknown"]),
+        ("longer", &["spiffe://example.org/job/x"]),
+        ("none", &[]),
+        // Which of the two calls is not the server's to choose.
+        (
+            "both",
+            &["spiffe://example.org/job", "spiffe://example.org/other"],
+        ),
+    ];
+    for (name, uris) in nobody {
+        let (out, error) = whoami(name, uris);
+        assert!(
+            error.contains("CREDENTIALS_MISSING"),
+            "{name}: {out}{error}"
+        );
+    }
+}
