@@ -66,7 +66,6 @@ fn sharing<E: Engine>(
     session: &str,
     shares: Shares,
 ) -> UpdateSession {
-    memory_namespaces: None,
     UpdateSession {
         memory_namespaces: None,
         caller: by(identity, world.caller(session)),
