@@ -190,8 +190,11 @@ impl Dice {
 impl Site {
     /// Starts a server with this configuration.
     pub fn start(config: String) -> Self {
+        // All of a crowd comes from one address here.
+        let bound = "QUARTERDECK_MAX_CONNECTIONS_PER_ADDRESS";
         let gateway = Gateway::with(Options {
             config,
+            environment: vec![(bound.into(), "0".into())],
             ..Options::default()
         });
         let address = watch::Sender::new(gateway.address.clone());

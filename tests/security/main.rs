@@ -5,7 +5,7 @@
 //! | API keys | high-entropy secret, kept as a keyed hash, one answer for every wrong one | `every_wrong_credential_gets_the_same_answer`, `secrets_are_not_in_the_store`, `a_new_key_is_read_back_and_no_two_are_alike`, `a_changed_letter_anywhere_is_noticed` |
 //! | API keys: timing | unknown and known ids take the same time | `a_known_id_is_refused_no_sooner_and_no_later` where it is asked for: noise on shared cores makes no gate |
 //! | Revocation | refused at once, and what is open ends | `a_revoked_key_is_refused_at_once_and_for_ever`, `an_expired_key_is_refused`, `revocation_ends_what_is_open`, `expiry_ends_what_is_open`, `a_revoked_key_takes_its_waiting_turns_along` |
-//! | Scopes per RPC | one table, default deny, walked by the descriptor | `every_method_of_the_contract_is_declared_once_and_nothing_else_is`, `every_method_needs_its_scopes_and_no_more`, `an_unknown_method_is_refused` |
+//! | Scopes per RPC | one table, default deny, walked by the descriptor | `every_method_is_declared_with_its_scopes_and_nothing_else_is`, `every_method_needs_its_scopes_and_no_more`, `an_unknown_method_is_refused` |
 //! | Scope minting | a new key has no scope that its maker lacks | `a_new_key_has_no_scope_that_its_maker_lacks`, `wrong_wishes_make_no_key` |
 //! | Session ownership | a foreign session is none, on every path | `a_stranger_can_not_tell_a_session_from_none`, `the_end_of_a_share_ends_streams_and_waits`, `shares_that_make_no_sense_are_refused` |
 //! | Client certificates | verified against an authority of their own | `client_certificates_are_asked_for_and_verified` |
