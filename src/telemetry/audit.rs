@@ -65,7 +65,7 @@ pub fn audit(audited: Audited<'_>) {
         peer = peer.map(tracing::field::display),
         trace_id,
         duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-        "{name}: {outcome}"
+        "{name} ended with {outcome}"
     );
 }
 
