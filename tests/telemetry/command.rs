@@ -64,7 +64,7 @@ async fn what_is_kept_is_printed() {
     assert_eq!(lines.len(), 2, "{text}");
     for (line, key) in lines.iter().zip(["two", "three"]) {
         assert!(
-            line.contains(" INFO audit: ClearQueue: NOT_FOUND "),
+            line.contains(" INFO audit: ClearQueue ended with NOT_FOUND "),
             "{line}"
         );
         assert!(line.contains(&format!(" session_key={key}")), "{line}");
