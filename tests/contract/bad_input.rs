@@ -1,54 +1,12 @@
 //! Bad input of every kind: the documented error, and nothing changed (§3, §6).
 
-use crate::world::*;
-use bytes::{Buf, BufMut};
+use crate::{support::raw::Raw, world::*};
 use std::collections::BTreeMap;
-use tonic::{
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    codegen::http::uri::PathAndQuery,
-};
+use tonic::codegen::http::uri::PathAndQuery;
 
 const BAD_KEYS: [&str; 12] = [
     "", " ", "a b", "ä", "-a", ".a", "a/b", "a\\b", "a\0", "a\n", "../a", "a%2Fb",
 ];
-
-/// Messages as they are, so that they can be wrong.
-#[derive(Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
-    }
-}
 
 /// Sends bytes as the request of a method.
 async fn send(address: &str, method: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {

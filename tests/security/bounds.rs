@@ -1,18 +1,14 @@
 //! What a message becomes in memory, and what of it is looked at: through the real server, on every method.
 
 use crate::{
-    support::Gateway,
+    support::{Gateway, raw::Raw},
     world::{Bearer, Wire},
 };
-use bytes::{Buf, BufMut};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use quarterdeck::proto;
 use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataValue,
+    Code, Request, Status, client::Grpc, metadata::MetadataValue,
     service::interceptor::InterceptedService,
 };
 use tonic_types::StatusExt as _;
@@ -20,44 +16,6 @@ use tonic_types::StatusExt as _;
 /// What the server may grow by at the peak of what follows, in bytes.
 const PEAK_BYTES: u64 = 96 << 20;
 const KIB: usize = 1024;
-
-/// Messages as they are, so that they can be wrong.
-#[derive(Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
-    }
-}
 
 /// Sends bytes as the request of a method.
 async fn send(wire: &Wire, path: &str, bytes: Vec<u8>) -> Result<(), Status> {

@@ -1,6 +1,8 @@
 //! A real gateway for tests: the built binary, a real data directory, a free port. Killed with the test.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod raw;
+
 use quarterdeck::proto::{self, gateway_service_client::GatewayServiceClient};
 use std::{
     ffi::OsString,
