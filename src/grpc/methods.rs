@@ -37,7 +37,7 @@ const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 47] = [
+pub static METHODS: [Method; 48] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ).streams(),
     Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ),
@@ -51,6 +51,7 @@ pub static METHODS: [Method; 47] = [
     Method::changes("/quarterdeck.v1.GatewayService/RemoveQueued", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/ClearQueue", WRITE),
     Method::reads("/quarterdeck.v1.GatewayService/Subscribe", READ).streams(),
+    Method::reads("/quarterdeck.v1.GatewayService/SubscribeMany", READ).streams(),
     Method::reads("/quarterdeck.v1.GatewayService/ReadEvents", READ),
     Method::reads("/quarterdeck.v1.GatewayService/WatchSessions", READ).streams(),
     Method::changes("/quarterdeck.v1.GatewayService/CreateSession", WRITE),

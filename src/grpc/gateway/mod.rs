@@ -229,6 +229,7 @@ async fn off_thread<T: Send + 'static>(
 impl GatewayService for Gateway {
     type RunStream = Handed<proto::GatewayEvent>;
     type SubscribeStream = Handed<proto::GatewayEvent>;
+    type SubscribeManyStream = Handed<proto::GatewayEvent>;
     type WatchSessionsStream = ReceiverStream<Result<proto::SessionSnapshot, Status>>;
 
     async fn enqueue(
@@ -333,6 +334,13 @@ impl GatewayService for Gateway {
         request: Request<proto::ReadEventsRequest>,
     ) -> Answer<proto::ReadEventsResponse> {
         answer(self.call(&request).read_events(request.into_inner()).await)
+    }
+
+    async fn subscribe_many(
+        &self,
+        _request: Request<proto::SubscribeManyRequest>,
+    ) -> Answer<Self::SubscribeManyStream> {
+        Err(Status::unimplemented("lands next"))
     }
 
     async fn watch_sessions(

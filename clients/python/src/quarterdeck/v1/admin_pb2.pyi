@@ -1,0 +1,384 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CredentialKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CREDENTIAL_KIND_UNSPECIFIED: _ClassVar[CredentialKind]
+    CREDENTIAL_KIND_NONE: _ClassVar[CredentialKind]
+    CREDENTIAL_KIND_API_KEY: _ClassVar[CredentialKind]
+    CREDENTIAL_KIND_JWT: _ClassVar[CredentialKind]
+    CREDENTIAL_KIND_CERTIFICATE: _ClassVar[CredentialKind]
+    CREDENTIAL_KIND_LOCAL_USER: _ClassVar[CredentialKind]
+
+class LogLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOG_LEVEL_UNSPECIFIED: _ClassVar[LogLevel]
+    LOG_LEVEL_TRACE: _ClassVar[LogLevel]
+    LOG_LEVEL_DEBUG: _ClassVar[LogLevel]
+    LOG_LEVEL_INFO: _ClassVar[LogLevel]
+    LOG_LEVEL_WARN: _ClassVar[LogLevel]
+    LOG_LEVEL_ERROR: _ClassVar[LogLevel]
+CREDENTIAL_KIND_UNSPECIFIED: CredentialKind
+CREDENTIAL_KIND_NONE: CredentialKind
+CREDENTIAL_KIND_API_KEY: CredentialKind
+CREDENTIAL_KIND_JWT: CredentialKind
+CREDENTIAL_KIND_CERTIFICATE: CredentialKind
+CREDENTIAL_KIND_LOCAL_USER: CredentialKind
+LOG_LEVEL_UNSPECIFIED: LogLevel
+LOG_LEVEL_TRACE: LogLevel
+LOG_LEVEL_DEBUG: LogLevel
+LOG_LEVEL_INFO: LogLevel
+LOG_LEVEL_WARN: LogLevel
+LOG_LEVEL_ERROR: LogLevel
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    STORE_ID_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_AGENT_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    AUTH_REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    start_time: _timestamp_pb2.Timestamp
+    store_id: str
+    default_agent: str
+    agents: _containers.RepeatedCompositeFieldContainer[AgentInfo]
+    limits: ServerLimits
+    retention: RetentionInfo
+    draining: bool
+    auth_required: bool
+    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ...) -> None: ...
+
+class AgentInfo(_message.Message):
+    __slots__ = ("name", "driver", "can_steer", "can_fork")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    CAN_STEER_FIELD_NUMBER: _ClassVar[int]
+    CAN_FORK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    driver: str
+    can_steer: bool
+    can_fork: bool
+    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ...) -> None: ...
+
+class ServerLimits(_message.Message):
+    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant")
+    QUEUE_TURNS_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_BYTES_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
+    INPUT_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
+    TURN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    queue_turns_per_session: int
+    queue_bytes_per_session: int
+    input_message_bytes: int
+    message_bytes: int
+    text_bytes: int
+    attachment_bytes: int
+    running_turns: int
+    turn_timeout: _duration_pb2.Duration
+    principal: AccountLimits
+    tenant: AccountLimits
+    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ...) -> None: ...
+
+class AccountLimits(_message.Message):
+    __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes")
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
+    AWAKE_AGENTS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    requests_per_second: int
+    streams: int
+    running_turns: int
+    awake_agents: int
+    sessions: int
+    queue_bytes: int
+    def __init__(self, requests_per_second: _Optional[int] = ..., streams: _Optional[int] = ..., running_turns: _Optional[int] = ..., awake_agents: _Optional[int] = ..., sessions: _Optional[int] = ..., queue_bytes: _Optional[int] = ...) -> None: ...
+
+class RetentionInfo(_message.Message):
+    __slots__ = ("events", "event_age", "history_age")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_AGE_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_AGE_FIELD_NUMBER: _ClassVar[int]
+    events: int
+    event_age: _duration_pb2.Duration
+    history_age: _duration_pb2.Duration
+    def __init__(self, events: _Optional[int] = ..., event_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("principal", "scopes", "credential", "key_id", "expire_time")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    credential: CredentialKind
+    key_id: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., credential: _Optional[_Union[CredentialKind, str]] = ..., key_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetConfigRequest(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetConfigResponse(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[ConfigValue]
+    def __init__(self, values: _Optional[_Iterable[_Union[ConfigValue, _Mapping]]] = ...) -> None: ...
+
+class ConfigValue(_message.Message):
+    __slots__ = ("key", "value_toml", "description", "updatable", "updated")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_TOML_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    UPDATABLE_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value_toml: str
+    description: str
+    updatable: bool
+    updated: bool
+    def __init__(self, key: _Optional[str] = ..., value_toml: _Optional[str] = ..., description: _Optional[str] = ..., updatable: bool = ..., updated: bool = ...) -> None: ...
+
+class UpdateConfigRequest(_message.Message):
+    __slots__ = ("values", "clear", "validate_only")
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    CLEAR_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.ScalarMap[str, str]
+    clear: _containers.RepeatedScalarFieldContainer[str]
+    validate_only: bool
+    def __init__(self, values: _Optional[_Mapping[str, str]] = ..., clear: _Optional[_Iterable[str]] = ..., validate_only: bool = ...) -> None: ...
+
+class UpdateConfigResponse(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[ConfigValue]
+    def __init__(self, values: _Optional[_Iterable[_Union[ConfigValue, _Mapping]]] = ...) -> None: ...
+
+class TailLogsRequest(_message.Message):
+    __slots__ = ("cursor", "last", "level", "target", "session_key", "principal", "no_follow")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    NO_FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    cursor: LogCursor
+    last: int
+    level: LogLevel
+    target: str
+    session_key: str
+    principal: str
+    no_follow: bool
+    def __init__(self, cursor: _Optional[_Union[LogCursor, _Mapping]] = ..., last: _Optional[int] = ..., level: _Optional[_Union[LogLevel, str]] = ..., target: _Optional[str] = ..., session_key: _Optional[str] = ..., principal: _Optional[str] = ..., no_follow: bool = ...) -> None: ...
+
+class LogCursor(_message.Message):
+    __slots__ = ("boot_id", "after_number")
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    boot_id: str
+    after_number: int
+    def __init__(self, boot_id: _Optional[str] = ..., after_number: _Optional[int] = ...) -> None: ...
+
+class LogRecord(_message.Message):
+    __slots__ = ("boot_id", "number", "time", "level", "target", "message", "fields", "dropped")
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    boot_id: str
+    number: int
+    time: _timestamp_pb2.Timestamp
+    level: LogLevel
+    target: str
+    message: str
+    fields: _containers.ScalarMap[str, str]
+    dropped: int
+    def __init__(self, boot_id: _Optional[str] = ..., number: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level: _Optional[_Union[LogLevel, str]] = ..., target: _Optional[str] = ..., message: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., dropped: _Optional[int] = ...) -> None: ...
+
+class ListChannelsRequest(_message.Message):
+    __slots__ = ("session_key", "page_size", "page_token")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    page_size: int
+    page_token: str
+    def __init__(self, session_key: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListChannelsResponse(_message.Message):
+    __slots__ = ("channels", "next_page_token")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    channels: _containers.RepeatedCompositeFieldContainer[Channel]
+    next_page_token: str
+    def __init__(self, channels: _Optional[_Iterable[_Union[Channel, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Channel(_message.Message):
+    __slots__ = ("channel_id", "principal", "key_id", "method", "session_key", "peer_address", "user_agent", "start_time")
+    CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    channel_id: str
+    principal: str
+    key_id: str
+    method: str
+    session_key: str
+    peer_address: str
+    user_agent: str
+    start_time: _timestamp_pb2.Timestamp
+    def __init__(self, channel_id: _Optional[str] = ..., principal: _Optional[str] = ..., key_id: _Optional[str] = ..., method: _Optional[str] = ..., session_key: _Optional[str] = ..., peer_address: _Optional[str] = ..., user_agent: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class BroadcastReloadRequest(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class BroadcastReloadResponse(_message.Message):
+    __slots__ = ("channels", "agents")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    channels: int
+    agents: int
+    def __init__(self, channels: _Optional[int] = ..., agents: _Optional[int] = ...) -> None: ...
+
+class CreateApiKeyRequest(_message.Message):
+    __slots__ = ("subject", "scopes", "display_name", "ttl", "request_id", "tenant")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    display_name: str
+    ttl: _duration_pb2.Duration
+    request_id: str
+    tenant: str
+    def __init__(self, subject: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class CreateApiKeyResponse(_message.Message):
+    __slots__ = ("api_key", "secret", "replayed")
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    api_key: ApiKey
+    secret: str
+    replayed: bool
+    def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ..., secret: _Optional[str] = ..., replayed: bool = ...) -> None: ...
+
+class ApiKey(_message.Message):
+    __slots__ = ("key_id", "principal", "scopes", "display_name", "create_time", "expire_time", "last_used_time", "revoke_time", "created_by")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_TIME_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    principal: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    display_name: str
+    create_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    last_used_time: _timestamp_pb2.Timestamp
+    revoke_time: _timestamp_pb2.Timestamp
+    created_by: str
+    def __init__(self, key_id: _Optional[str] = ..., principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
+
+class ListApiKeysRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "include_ended", "tenant")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ENDED_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    include_ended: bool
+    tenant: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_ended: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class ListApiKeysResponse(_message.Message):
+    __slots__ = ("api_keys", "next_page_token")
+    API_KEYS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    api_keys: _containers.RepeatedCompositeFieldContainer[ApiKey]
+    next_page_token: str
+    def __init__(self, api_keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RevokeApiKeyRequest(_message.Message):
+    __slots__ = ("key_id", "tenant")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    tenant: str
+    def __init__(self, key_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class RevokeApiKeyResponse(_message.Message):
+    __slots__ = ("api_key",)
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    api_key: ApiKey
+    def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ...) -> None: ...

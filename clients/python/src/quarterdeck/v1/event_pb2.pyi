@@ -1,0 +1,424 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import message_pb2 as _message_pb2
+from quarterdeck.v1 import session_pb2 as _session_pb2
+from quarterdeck.v1 import turn_pb2 as _turn_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GatewayEvent(_message.Message):
+    __slots__ = ("session_key", "log_id", "seq", "after_seq", "event_time", "turn_id", "item_id", "generation", "session_created", "session_updated", "session_reset", "session_deleted", "turn_queued", "turn_updated", "turn_started", "turn_ended", "message_started", "message_completed", "thinking_completed", "tool_started", "tool_completed", "steer_accepted", "steer_applied", "steer_requeued", "usage_recorded", "compaction_started", "compaction_completed", "retry_scheduled", "agent_exited", "hello", "caught_up", "progress", "session_state", "token", "thinking", "tool_input", "tool_update", "item_snapshot", "lagging", "draining", "reload")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_CREATED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_UPDATED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_RESET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_DELETED_FIELD_NUMBER: _ClassVar[int]
+    TURN_QUEUED_FIELD_NUMBER: _ClassVar[int]
+    TURN_UPDATED_FIELD_NUMBER: _ClassVar[int]
+    TURN_STARTED_FIELD_NUMBER: _ClassVar[int]
+    TURN_ENDED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_STARTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    THINKING_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    TOOL_STARTED_FIELD_NUMBER: _ClassVar[int]
+    TOOL_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    STEER_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    STEER_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    STEER_REQUEUED_FIELD_NUMBER: _ClassVar[int]
+    USAGE_RECORDED_FIELD_NUMBER: _ClassVar[int]
+    COMPACTION_STARTED_FIELD_NUMBER: _ClassVar[int]
+    COMPACTION_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    RETRY_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_EXITED_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_STATE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    THINKING_FIELD_NUMBER: _ClassVar[int]
+    TOOL_INPUT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    LAGGING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    RELOAD_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    log_id: str
+    seq: int
+    after_seq: int
+    event_time: _timestamp_pb2.Timestamp
+    turn_id: str
+    item_id: str
+    generation: int
+    session_created: SessionCreated
+    session_updated: SessionUpdated
+    session_reset: SessionReset
+    session_deleted: SessionDeleted
+    turn_queued: TurnQueued
+    turn_updated: TurnUpdated
+    turn_started: TurnStarted
+    turn_ended: TurnEnded
+    message_started: MessageStarted
+    message_completed: MessageCompleted
+    thinking_completed: ThinkingCompleted
+    tool_started: ToolStarted
+    tool_completed: ToolCompleted
+    steer_accepted: SteerAccepted
+    steer_applied: SteerApplied
+    steer_requeued: SteerRequeued
+    usage_recorded: UsageRecorded
+    compaction_started: CompactionStarted
+    compaction_completed: CompactionCompleted
+    retry_scheduled: RetryScheduled
+    agent_exited: AgentExited
+    hello: Hello
+    caught_up: CaughtUp
+    progress: Progress
+    session_state: SessionStateChanged
+    token: Token
+    thinking: Thinking
+    tool_input: ToolInput
+    tool_update: ToolUpdate
+    item_snapshot: ItemSnapshot
+    lagging: Lagging
+    draining: Draining
+    reload: Reload
+    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., seq: _Optional[int] = ..., after_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turn_id: _Optional[str] = ..., item_id: _Optional[str] = ..., generation: _Optional[int] = ..., session_created: _Optional[_Union[SessionCreated, _Mapping]] = ..., session_updated: _Optional[_Union[SessionUpdated, _Mapping]] = ..., session_reset: _Optional[_Union[SessionReset, _Mapping]] = ..., session_deleted: _Optional[_Union[SessionDeleted, _Mapping]] = ..., turn_queued: _Optional[_Union[TurnQueued, _Mapping]] = ..., turn_updated: _Optional[_Union[TurnUpdated, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., turn_ended: _Optional[_Union[TurnEnded, _Mapping]] = ..., message_started: _Optional[_Union[MessageStarted, _Mapping]] = ..., message_completed: _Optional[_Union[MessageCompleted, _Mapping]] = ..., thinking_completed: _Optional[_Union[ThinkingCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[ToolStarted, _Mapping]] = ..., tool_completed: _Optional[_Union[ToolCompleted, _Mapping]] = ..., steer_accepted: _Optional[_Union[SteerAccepted, _Mapping]] = ..., steer_applied: _Optional[_Union[SteerApplied, _Mapping]] = ..., steer_requeued: _Optional[_Union[SteerRequeued, _Mapping]] = ..., usage_recorded: _Optional[_Union[UsageRecorded, _Mapping]] = ..., compaction_started: _Optional[_Union[CompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[CompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[RetryScheduled, _Mapping]] = ..., agent_exited: _Optional[_Union[AgentExited, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., session_state: _Optional[_Union[SessionStateChanged, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., thinking: _Optional[_Union[Thinking, _Mapping]] = ..., tool_input: _Optional[_Union[ToolInput, _Mapping]] = ..., tool_update: _Optional[_Union[ToolUpdate, _Mapping]] = ..., item_snapshot: _Optional[_Union[ItemSnapshot, _Mapping]] = ..., lagging: _Optional[_Union[Lagging, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ...) -> None: ...
+
+class SessionCreated(_message.Message):
+    __slots__ = ("session", "forked_from")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FORKED_FROM_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.SessionSnapshot
+    forked_from: ForkOrigin
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ..., forked_from: _Optional[_Union[ForkOrigin, _Mapping]] = ...) -> None: ...
+
+class ForkOrigin(_message.Message):
+    __slots__ = ("session_key", "log_id", "turn_id")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    log_id: str
+    turn_id: str
+    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., turn_id: _Optional[str] = ...) -> None: ...
+
+class SessionUpdated(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.SessionSnapshot
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ...) -> None: ...
+
+class SessionReset(_message.Message):
+    __slots__ = ("generation", "session_id", "agent")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    session_id: str
+    agent: str
+    def __init__(self, generation: _Optional[int] = ..., session_id: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
+
+class SessionDeleted(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TurnQueued(_message.Message):
+    __slots__ = ("turn", "queue_position")
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    turn: _turn_pb2.Turn
+    queue_position: int
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., queue_position: _Optional[int] = ...) -> None: ...
+
+class TurnUpdated(_message.Message):
+    __slots__ = ("turn", "queue_position")
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    turn: _turn_pb2.Turn
+    queue_position: int
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., queue_position: _Optional[int] = ...) -> None: ...
+
+class TurnStarted(_message.Message):
+    __slots__ = ("turn",)
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    turn: _turn_pb2.Turn
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
+
+class TurnEnded(_message.Message):
+    __slots__ = ("turn",)
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    turn: _turn_pb2.Turn
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
+
+class MessageStarted(_message.Message):
+    __slots__ = ("role", "text", "attachments")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
+    role: _message_pb2.Role
+    text: str
+    attachments: _containers.RepeatedCompositeFieldContainer[_message_pb2.AttachmentRef]
+    def __init__(self, role: _Optional[_Union[_message_pb2.Role, str]] = ..., text: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ...) -> None: ...
+
+class MessageCompleted(_message.Message):
+    __slots__ = ("role", "text", "blocks", "partial", "continued")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    CONTINUED_FIELD_NUMBER: _ClassVar[int]
+    role: _message_pb2.Role
+    text: str
+    blocks: _containers.RepeatedCompositeFieldContainer[MessageBlock]
+    partial: bool
+    continued: bool
+    def __init__(self, role: _Optional[_Union[_message_pb2.Role, str]] = ..., text: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[MessageBlock, _Mapping]]] = ..., partial: bool = ..., continued: bool = ...) -> None: ...
+
+class MessageBlock(_message.Message):
+    __slots__ = ("content_index", "text")
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    content_index: int
+    text: str
+    def __init__(self, content_index: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ThinkingCompleted(_message.Message):
+    __slots__ = ("content_index", "text", "partial")
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    content_index: int
+    text: str
+    partial: bool
+    def __init__(self, content_index: _Optional[int] = ..., text: _Optional[str] = ..., partial: bool = ...) -> None: ...
+
+class ToolStarted(_message.Message):
+    __slots__ = ("tool_call_id", "tool_name", "args_json", "truncated", "full_size")
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGS_JSON_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    FULL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    tool_call_id: str
+    tool_name: str
+    args_json: str
+    truncated: bool
+    full_size: int
+    def __init__(self, tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., args_json: _Optional[str] = ..., truncated: bool = ..., full_size: _Optional[int] = ...) -> None: ...
+
+class ToolCompleted(_message.Message):
+    __slots__ = ("tool_call_id", "tool_name", "result_json", "is_error", "partial", "truncated", "full_size")
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    RESULT_JSON_FIELD_NUMBER: _ClassVar[int]
+    IS_ERROR_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    FULL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    tool_call_id: str
+    tool_name: str
+    result_json: str
+    is_error: bool
+    partial: bool
+    truncated: bool
+    full_size: int
+    def __init__(self, tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., result_json: _Optional[str] = ..., is_error: bool = ..., partial: bool = ..., truncated: bool = ..., full_size: _Optional[int] = ...) -> None: ...
+
+class SteerAccepted(_message.Message):
+    __slots__ = ("steer_id", "turn_id", "text")
+    STEER_ID_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    steer_id: str
+    turn_id: str
+    text: str
+    def __init__(self, steer_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class SteerApplied(_message.Message):
+    __slots__ = ("steer_id",)
+    STEER_ID_FIELD_NUMBER: _ClassVar[int]
+    steer_id: str
+    def __init__(self, steer_id: _Optional[str] = ...) -> None: ...
+
+class SteerRequeued(_message.Message):
+    __slots__ = ("steer_id", "turn", "possibly_applied")
+    STEER_ID_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    POSSIBLY_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    steer_id: str
+    turn: _turn_pb2.Turn
+    possibly_applied: bool
+    def __init__(self, steer_id: _Optional[str] = ..., turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., possibly_applied: bool = ...) -> None: ...
+
+class UsageRecorded(_message.Message):
+    __slots__ = ("usage", "model")
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    usage: _session_pb2.Usage
+    model: str
+    def __init__(self, usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+
+class CompactionStarted(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class CompactionCompleted(_message.Message):
+    __slots__ = ("reason", "summary", "aborted", "error_message", "tokens_before")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    ABORTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    summary: str
+    aborted: bool
+    error_message: str
+    tokens_before: int
+    def __init__(self, reason: _Optional[str] = ..., summary: _Optional[str] = ..., aborted: bool = ..., error_message: _Optional[str] = ..., tokens_before: _Optional[int] = ...) -> None: ...
+
+class RetryScheduled(_message.Message):
+    __slots__ = ("attempt", "max_attempts", "delay", "error_message")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    DELAY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    max_attempts: int
+    delay: _duration_pb2.Duration
+    error_message: str
+    def __init__(self, attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_message: _Optional[str] = ...) -> None: ...
+
+class AgentExited(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    def __init__(self, message: _Optional[str] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("session", "head_seq", "first_seq")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.SessionSnapshot
+    head_seq: int
+    first_seq: int
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ..., head_seq: _Optional[int] = ..., first_seq: _Optional[int] = ...) -> None: ...
+
+class CaughtUp(_message.Message):
+    __slots__ = ("seq",)
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    def __init__(self, seq: _Optional[int] = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("seq",)
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    def __init__(self, seq: _Optional[int] = ...) -> None: ...
+
+class SessionStateChanged(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.SessionSnapshot
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ...) -> None: ...
+
+class Token(_message.Message):
+    __slots__ = ("delta", "content_index", "offset")
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    delta: str
+    content_index: int
+    offset: int
+    def __init__(self, delta: _Optional[str] = ..., content_index: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class Thinking(_message.Message):
+    __slots__ = ("delta", "content_index", "offset")
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    delta: str
+    content_index: int
+    offset: int
+    def __init__(self, delta: _Optional[str] = ..., content_index: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class ToolInput(_message.Message):
+    __slots__ = ("delta", "content_index", "offset", "tool_call_id", "tool_name")
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    delta: str
+    content_index: int
+    offset: int
+    tool_call_id: str
+    tool_name: str
+    def __init__(self, delta: _Optional[str] = ..., content_index: _Optional[int] = ..., offset: _Optional[int] = ..., tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ...) -> None: ...
+
+class ToolUpdate(_message.Message):
+    __slots__ = ("tool_call_id", "partial_result_json", "truncated", "full_size")
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_RESULT_JSON_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    FULL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    tool_call_id: str
+    partial_result_json: str
+    truncated: bool
+    full_size: int
+    def __init__(self, tool_call_id: _Optional[str] = ..., partial_result_json: _Optional[str] = ..., truncated: bool = ..., full_size: _Optional[int] = ...) -> None: ...
+
+class ItemSnapshot(_message.Message):
+    __slots__ = ("block", "role", "content_index", "offset", "text", "tool_call_id", "tool_name")
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    block: _message_pb2.BlockKind
+    role: _message_pb2.Role
+    content_index: int
+    offset: int
+    text: str
+    tool_call_id: str
+    tool_name: str
+    def __init__(self, block: _Optional[_Union[_message_pb2.BlockKind, str]] = ..., role: _Optional[_Union[_message_pb2.Role, str]] = ..., content_index: _Optional[int] = ..., offset: _Optional[int] = ..., text: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ...) -> None: ...
+
+class Lagging(_message.Message):
+    __slots__ = ("from_seq", "to_seq")
+    FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    TO_SEQ_FIELD_NUMBER: _ClassVar[int]
+    from_seq: int
+    to_seq: int
+    def __init__(self, from_seq: _Optional[int] = ..., to_seq: _Optional[int] = ...) -> None: ...
+
+class Draining(_message.Message):
+    __slots__ = ("deadline",)
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    deadline: _timestamp_pb2.Timestamp
+    def __init__(self, deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Reload(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
