@@ -1,60 +1,35 @@
 // Calls to the server that this page came from. There is no way to name another one.
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
-import { ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
-import { AdminService, GatewayService, MemoryService } from "./proto";
+import { type Client, createClient, QuarterdeckError } from "@quarterdeck/client";
 
-/** The services, called with one key. */
-export interface Api {
-  readonly gateway: Client<typeof GatewayService>;
-  readonly memory: Client<typeof MemoryService>;
-  readonly admin: Client<typeof AdminService>;
+/** Calls with `key`; an empty one calls without. Throws where it can't be one. */
+export function connect(key: string): Client {
+  // Whether a key may go over a connection that others can read is asked where it is entered.
+  return createClient({ address: window.location.origin, key, allowPlaintextKey: true });
 }
 
-/** How a call of the console may take at most, in milliseconds. Streams have no bound. */
-export const CALL_TIMEOUT_MS = 30_000;
-
-/** Calls with `key`; an empty one calls without. */
-export function connect(key: string): Api {
-  const authorize: Interceptor = (next) => (request) => {
-    if (key !== "") request.header.set("authorization", `Bearer ${key}`);
-    return next(request);
-  };
-  const transport = createGrpcWebTransport({
-    baseUrl: window.location.origin,
-    interceptors: [authorize],
-    fetch: (input, init) => fetch(input, { ...init, credentials: "omit", redirect: "error", cache: "no-store" }),
-  });
-  return {
-    gateway: createClient(GatewayService, transport),
-    memory: createClient(MemoryService, transport),
-    admin: createClient(AdminService, transport),
-  };
-}
-
-/** Why the server refused, or why it wasn't reached. */
-export interface Failure {
-  readonly code: Code;
-  readonly reason: string;
-  readonly message: string;
-  readonly metadata: Readonly<Record<string, string>>;
-}
-
-/** Reads an error of a call. */
-export function failureOf(error: unknown): Failure {
-  const refusal = ConnectError.from(error);
-  const info = refusal.findDetails(ErrorInfoSchema)[0];
-  return {
-    code: refusal.code,
-    reason: info?.reason ?? "",
-    message: refusal.rawMessage,
-    metadata: info?.metadata ?? {},
-  };
+/** True where others on the way can read what this page sends. */
+export function isReadableByOthers(): boolean {
+  return !window.isSecureContext;
 }
 
 /** An error in a sentence. */
 export function explain(error: unknown): string {
-  const { code, reason, message } = failureOf(error);
-  if (code === Code.Unavailable && reason === "") return "The server can't be reached.";
-  return message === "" ? "The call failed." : message;
+  if (error instanceof QuarterdeckError) {
+    if (error.code === "UNAVAILABLE" && error.reason === "") return "The server can't be reached.";
+    const scope = error.metadata.scope;
+    if (error.reason === "SCOPE_REQUIRED" && scope) return `This needs the scope ${scope}.`;
+    const fields = error.fieldViolations.map(({ description }) => description);
+    return fields.length > 0 ? fields.join(" ") : error.message;
+  }
+  return error instanceof Error ? error.message : "The call failed.";
+}
+
+/** Reason of a refusal; empty where it isn't one. */
+export function reasonOf(error: unknown): string {
+  return error instanceof QuarterdeckError ? error.reason : "";
+}
+
+/** True where the server doesn't know the key (any more). */
+export function isUnauthenticated(error: unknown): boolean {
+  return error instanceof QuarterdeckError && error.code === "UNAUTHENTICATED";
 }

@@ -1,5 +1,5 @@
 // What a transcript consists of, and how the contract's messages become it.
-import { type AttachmentRef, type Message, Role, type ToolCallPart, ToolCallState } from "../proto";
+import { type AttachmentRef, type Message, Role, type ToolCallPart, ToolCallState } from "@quarterdeck/client";
 import { type Block, wholeBlock } from "./blocks";
 
 /** One line of the transcript. */

@@ -1,6 +1,13 @@
 // What each kind of event does to a transcript.
-import { BlockKind as WireBlock, type GatewayEvent, type ItemSnapshot, TurnState } from "../proto";
-import { type Block, type BlockKind, emptyBlock, extend, wholeBlock } from "./blocks";
+import {
+  applyDelta,
+  applySnapshot,
+  BlockKind as WireBlock,
+  type GatewayEvent,
+  type ItemSnapshot,
+  TurnState,
+} from "@quarterdeck/client";
+import { type Block, type BlockKind, emptyBlock, wholeBlock } from "./blocks";
 import { type Entry, type MessageEntry, type NoticeEntry, roleOf, type ToolEntry } from "./entries";
 import type { Transcript } from "./transcript";
 
@@ -214,7 +221,7 @@ function grow(
   delta: { delta: string; contentIndex: number; offset: bigint; toolCallId?: string; toolName?: string },
 ): MessageEntry {
   const block = findBlock(entry, kind, delta.contentIndex, delta.toolCallId, delta.toolName);
-  return { ...entry, blocks: setBlock(entry.blocks, extend(block, Number(delta.offset), delta.delta)) };
+  return { ...entry, blocks: setBlock(entry.blocks, { ...block, ...applyDelta(block, delta) }) };
 }
 
 function snapshot(transcript: Transcript, event: GatewayEvent, value: ItemSnapshot): Transcript {
@@ -229,7 +236,7 @@ function snapshot(transcript: Transcript, event: GatewayEvent, value: ItemSnapsh
   if (!kind) return transcript;
   return changeMessage(transcript, event, roleOf(value.role), (entry) => {
     const block = findBlock(entry, kind, value.contentIndex, value.toolCallId, value.toolName);
-    return { ...entry, blocks: setBlock(entry.blocks, extend(block, Number(value.offset), value.text)) };
+    return { ...entry, blocks: setBlock(entry.blocks, { ...block, ...applySnapshot(block, value) }) };
   });
 }
 

@@ -1,5 +1,5 @@
 // Pieces of a text that a search matched; the contract counts bytes of UTF-8.
-import type { TextRange } from "../proto";
+import type { TextRange } from "@quarterdeck/client";
 
 /** A piece of text, and whether it matched. */
 export interface Piece {

@@ -1,5 +1,5 @@
 // The list of sessions: what WatchSessions and the watch of SubscribeMany report.
-import { type SessionSnapshot, SessionState } from "../proto";
+import { type SessionSnapshot, SessionState } from "@quarterdeck/client";
 
 /** All sessions that the caller may see, and which of them have something new. */
 export interface SessionList {

@@ -7,7 +7,7 @@ import type {
   ListMessagesResponse,
   SessionSnapshot,
   Turn,
-} from "../proto";
+} from "@quarterdeck/client";
 import { applyKind } from "./events";
 import { type Entry, entriesOf, toolEntry } from "./entries";
 

@@ -2,10 +2,9 @@
 //
 // The key lives in sessionStorage, and in localStorage only where a person asked for that. It goes into the
 // authorization header and nowhere else.
-import { Code } from "@connectrpc/connect";
 import { computed, signal } from "@preact/signals";
-import { type Api, CALL_TIMEOUT_MS, connect, explain, failureOf } from "../api";
-import { CredentialKind, type WhoAmIResponse } from "../proto";
+import { type Client, CredentialKind, type WhoAmIResponse } from "@quarterdeck/client";
+import { connect, explain, isUnauthenticated } from "../api";
 
 /** Name under which the key is kept. */
 const STORED = "quarterdeck.key";
@@ -15,7 +14,7 @@ export type Account =
   | { readonly state: "checking" }
   | { readonly state: "out"; readonly message: string }
   | { readonly state: "unreachable"; readonly message: string }
-  | { readonly state: "in"; readonly who: WhoAmIResponse; readonly api: Api };
+  | { readonly state: "in"; readonly who: WhoAmIResponse; readonly client: Client };
 
 export const account = signal<Account>({ state: "checking" });
 
@@ -25,9 +24,9 @@ export const scopes = computed<ReadonlySet<string>>(() =>
 );
 
 /** The calls of whoever is signed in. */
-export function api(): Api {
+export function client(): Client {
   if (account.value.state !== "in") throw new Error("nobody is signed in");
-  return account.value.api;
+  return account.value.client;
 }
 
 /** True where the server asks for no key, so that there is nothing to sign out of. */
@@ -39,53 +38,44 @@ export const open = computed(
 export async function start(): Promise<void> {
   const key = storedKey();
   account.value = { state: "checking" };
-  const message = await enter(key);
-  if (message === undefined || account.value.state === "unreachable") return;
-  if (key !== "") eraseKey();
-  account.value = { state: "out", message: key === "" ? "" : message };
+  try {
+    await enter(key);
+  } catch (error) {
+    if (!isUnauthenticated(error)) {
+      account.value = { state: "unreachable", message: explain(error) };
+      return;
+    }
+    eraseKey();
+    account.value = { state: "out", message: key === "" ? "" : explain(error) };
+  }
 }
 
-/** Signs in; answers what is wrong, or nothing. */
-export async function signIn(key: string, remember: boolean): Promise<string | undefined> {
-  const message = await enter(key);
-  if (message !== undefined) {
-    if (account.value.state !== "out") account.value = { state: "out", message };
-    return message;
-  }
+/** Signs in. Throws where the key is not taken. */
+export async function signIn(key: string, remember: boolean): Promise<void> {
+  await enter(key);
   sessionStorage.setItem(STORED, key);
   if (remember) localStorage.setItem(STORED, key);
-  return undefined;
 }
 
 /** Forgets the key and everything that was read with it. */
 export function signOut(message = ""): void {
   eraseKey();
   if (message === "") window.location.hash = "";
+  if (account.value.state === "in") account.value.client.close();
   account.value = { state: "out", message };
 }
 
 /** Signs out where the server says that the key is not valid any more. Answers whether it did. */
 export function endIfRefused(error: unknown): boolean {
-  if (failureOf(error).code !== Code.Unauthenticated) return false;
+  if (!isUnauthenticated(error)) return false;
   signOut(explain(error));
   return true;
 }
 
-async function enter(key: string): Promise<string | undefined> {
-  // Headers can't hold these, and no key has them.
-  if (/[^\x21-\x7e]/.test(key)) return "A key has no blanks and no special characters.";
+async function enter(key: string): Promise<void> {
   const calls = connect(key);
-  try {
-    const who = await calls.admin.whoAmI({}, { timeoutMs: CALL_TIMEOUT_MS });
-    account.value = { state: "in", who, api: calls };
-    return undefined;
-  } catch (error) {
-    const { code } = failureOf(error);
-    if (code !== Code.Unauthenticated && account.value.state === "checking") {
-      account.value = { state: "unreachable", message: explain(error) };
-    }
-    return explain(error);
-  }
+  const who = await calls.whoAmI({});
+  account.value = { state: "in", who, client: calls };
 }
 
 function storedKey(): string {

@@ -1,6 +1,6 @@
 // Attachments of the viewed session as addresses that the page itself made.
-import { CALL_TIMEOUT_MS } from "../api";
-import { api } from "./account";
+import { effect } from "@preact/signals";
+import { account, client } from "./account";
 
 /** Addresses kept; the oldest are given back. */
 const KEPT_MAX = 60;
@@ -28,14 +28,14 @@ export function attachmentAddress(sessionKey: string, attachmentId: string): Pro
   return address;
 }
 
-/** Gives all addresses back. */
-export function forgetImages(): void {
+effect(() => {
+  if (account.value.state === "in") return;
   for (const address of kept.values()) address.then(URL.revokeObjectURL, () => undefined);
   kept.clear();
-}
+});
 
 async function read(sessionKey: string, attachmentId: string): Promise<string> {
-  const { attachment } = await api().gateway.getAttachment({ sessionKey, attachmentId }, { timeoutMs: CALL_TIMEOUT_MS });
+  const { attachment } = await client().getAttachment({ sessionKey, attachmentId });
   // Whatever it is called: an address of this page's own origin must not be a document that a click could open.
   const mediaType = attachment && isImage(attachment.mediaType) ? attachment.mediaType : "application/octet-stream";
   return URL.createObjectURL(new Blob([new Uint8Array(attachment?.data ?? [])], { type: mediaType }));

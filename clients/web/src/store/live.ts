@@ -2,13 +2,12 @@
 //
 // A browser on HTTP/1.1 has six connections to a server, so there is one stream for all. Viewing another session reads
 // its state first and opens the stream anew from there. Cuts are the client package's matter; it comes back by itself.
-import { batch, computed, effect, signal } from "@preact/signals";
-import { CALL_TIMEOUT_MS, failureOf, explain } from "../api";
-import { follow, type Position } from "../follow";
-import { type GatewayEvent, type SessionSnapshot, type Turn } from "../proto";
+import { batch, computed, effect, signal, untracked } from "@preact/signals";
+import { explain, reasonOf } from "../api";
+import { type GatewayEvent, type SessionSnapshot, type Turn } from "@quarterdeck/client";
 import { applyReports, beginList, endList, markSeen, NO_SESSIONS, type SessionList } from "../state/sessions";
 import { applyEvent, fromState, prepend, type Transcript, withTurns } from "../state/transcript";
-import { account, api, endIfRefused, scopes } from "./account";
+import { account, client, endIfRefused, scopes } from "./account";
 import { announce } from "./notices";
 import { route } from "./place";
 
@@ -20,6 +19,16 @@ const PAGE_TURNS = 100;
 const ENTRIES_MAX = 1500;
 /** Pause before a stream that ended for an unknown reason is opened again, in milliseconds. */
 const AGAIN_MS = 2000;
+
+/** Time for which the server may gather deltas, in milliseconds: as long as a frame, since more can't be seen. */
+const COALESCE_MS = 16;
+
+/** A session, and the last of its events that is known. */
+interface Position {
+  readonly sessionKey: string;
+  readonly logId: string;
+  readonly afterSeq: bigint;
+}
 
 /** The stream to the server. */
 export type Connection = "connecting" | "live" | "lost";
@@ -57,23 +66,25 @@ let running: AbortController | undefined;
 export function startLive(): void {
   effect(() => {
     const key = viewedKey.value;
-    const signedIn = account.value.state === "in";
-    again.value;
-    running?.abort();
-    running = undefined;
-    if (!signedIn || !scopes.value.has("session.read")) {
-      forget();
-      return;
-    }
-    running = new AbortController();
-    void keepFollowing(key, running.signal);
+    const signedIn = account.value.state === "in" && scopes.value.has("session.read");
+    void again.value;
+    untracked(() => {
+      running?.abort();
+      running = undefined;
+      if (!signedIn) {
+        forget();
+        return;
+      }
+      running = new AbortController();
+      void keepFollowing(key, running.signal);
+    });
   });
-  effect(() => {
-    const shown = viewed.value;
-    if (shown.state === "ready" && document.visibilityState === "visible") {
-      sessions.value = markSeen(sessions.value, shown.key);
-    }
-  });
+  document.addEventListener("visibilitychange", () => (sessions.value = withViewedSeen(sessions.value)));
+}
+
+/** The list once more, knowing that a person looks at the viewed session. */
+function withViewedSeen(list: SessionList): SessionList {
+  return document.visibilityState === "visible" && viewedKey.value !== "" ? markSeen(list, viewedKey.value) : list;
 }
 
 /** Reads the viewed session anew. */
@@ -89,7 +100,7 @@ export async function readOlder(): Promise<void> {
   readingOlder.value = true;
   try {
     const request = { sessionKey: shown.key, generation, pageToken: token, pageSize: PAGE_MESSAGES };
-    const page = await api().gateway.listMessages(request, { timeoutMs: CALL_TIMEOUT_MS });
+    const page = await client().listMessages(request);
     change(shown.key, (transcript) => prepend(transcript, page));
     await readTurns(shown.key);
   } finally {
@@ -99,7 +110,7 @@ export async function readOlder(): Promise<void> {
 
 /** Reads the queue of the viewed session. */
 export async function readQueue(key: string): Promise<void> {
-  const { turns } = await api().gateway.listQueue({ sessionKey: key }, { timeoutMs: CALL_TIMEOUT_MS });
+  const { turns } = await client().listQueue({ sessionKey: key });
   if (viewedKey.value === key) queue.value = turns;
 }
 
@@ -108,6 +119,7 @@ async function keepFollowing(key: string, stop: AbortSignal): Promise<void> {
   if (!kept) batch(() => {
     viewed.value = key === "" ? { state: "none" } : { state: "loading", key };
     queue.value = [];
+    sessions.value = withViewedSeen(sessions.value);
   });
   let followed = key;
   while (!stop.aborted) {
@@ -116,7 +128,7 @@ async function keepFollowing(key: string, stop: AbortSignal): Promise<void> {
       await followFrom(position, stop);
     } catch (error) {
       if (stop.aborted || endIfRefused(error)) return;
-      const { reason } = failureOf(error);
+      const reason = reasonOf(error);
       if (reason === "SESSION_NOT_FOUND" || reason === "SESSION_DELETED") {
         if (followed === "") continue;
         viewed.value = { state: "missing", key, reason, message: explain(error) };
@@ -133,13 +145,13 @@ async function keepFollowing(key: string, stop: AbortSignal): Promise<void> {
 
 async function readState(key: string, stop: AbortSignal): Promise<Position> {
   const request = { sessionKey: key, pageSize: PAGE_MESSAGES };
-  const state = await api().gateway.getSessionState(request, { signal: stop, timeoutMs: CALL_TIMEOUT_MS });
+  const state = await client().getSessionState(request, { signal: stop });
   if (!state.session) throw new Error("the server told no session");
   const transcript = fromState(state, state.session);
   viewed.value = { state: "ready", key, transcript };
   pages.clear();
   await Promise.all([readTurns(key), readQueue(key)]);
-  return { sessionKey: key, logId: state.logId, seq: state.seq };
+  return { sessionKey: key, logId: state.logId, afterSeq: state.seq };
 }
 
 /** Next page of turns, by session; empty where there is none. */
@@ -150,21 +162,29 @@ async function readTurns(key: string): Promise<void> {
   const pageToken = pages.get(key);
   if (pageToken === "") return;
   const request = { sessionKey: key, pageSize: PAGE_TURNS, pageToken: pageToken ?? "" };
-  const page = await api().gateway.listTurns(request, { timeoutMs: CALL_TIMEOUT_MS });
+  const page = await client().listTurns(request);
   pages.set(key, page.nextPageToken);
   change(key, (transcript) => withTurns(transcript, page.turns));
 }
 
 async function followFrom(position: Position | undefined, stop: AbortSignal): Promise<void> {
   const gathered = gather(stop);
-  for await (const update of follow(api(), position, stop)) {
+  const onConnection = (state: "attached" | "lost"): void => {
+    gathered.flush();
     if (stop.aborted) return;
-    if (update.kind === "event") await gathered.add(update.event);
-    else {
-      gathered.flush();
-      if (update.kind === "open") sessions.value = beginList(sessions.value);
-      setConnection(update.kind === "open" ? "live" : "lost");
-    }
+    if (state === "attached") sessions.value = beginList(sessions.value);
+    setConnection(state === "attached" ? "live" : "lost");
+  };
+  const stream = client().subscribeMany({
+    watch: {},
+    sessions: position ? [position] : [],
+    coalesceMs: COALESCE_MS,
+    onConnection: ({ state }) => onConnection(state),
+    signal: stop,
+  });
+  for await (const event of stream) {
+    if (stop.aborted) return;
+    await gathered.add(event);
   }
 }
 
@@ -217,7 +237,7 @@ function takeIn(events: readonly GatewayEvent[]): void {
         announceEvent(event);
       }
     }
-    sessions.value = reports.length > 0 ? applyReports(list, reports) : list;
+    sessions.value = withViewedSeen(reports.length > 0 ? applyReports(list, reports) : list);
     if (shown.state === "ready" && transcript && transcript !== shown.transcript) {
       viewed.value = { ...shown, transcript };
       if (queueChanged) readQueue(shown.key).catch(() => undefined);

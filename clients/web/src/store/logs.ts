@@ -1,9 +1,8 @@
 // The newest log records, while somebody looks at them.
-import { Code } from "@connectrpc/connect";
 import { signal } from "@preact/signals";
-import { explain, failureOf } from "../api";
-import type { LogLevel, LogRecord } from "../proto";
-import { api, endIfRefused } from "./account";
+import { explain } from "../api";
+import type { ConnectionChange, LogLevel, LogRecord } from "@quarterdeck/client";
+import { client, endIfRefused } from "./account";
 
 /** Records kept. */
 export const LOG_RECORDS_MAX = 2000;
@@ -11,8 +10,6 @@ export const LOG_RECORDS_MAX = 2000;
 const RECORDS_BEFORE = 300;
 /** Records are drawn at most this often, in milliseconds. */
 const DRAW_MS = 150;
-/** Pause before the stream is opened again, in milliseconds. */
-const AGAIN_MS = 1500;
 
 /** What is shown. */
 export interface LogTail {
@@ -40,27 +37,17 @@ export function stopTail(): void {
 }
 
 async function keepReading(level: LogLevel, target: string, stop: AbortSignal): Promise<void> {
-  let last: LogRecord | undefined;
-  while (!stop.aborted) {
-    try {
-      const cursor = last ? { bootId: last.bootId, afterNumber: last.number } : undefined;
-      const request = { level, target, last: RECORDS_BEFORE, ...(cursor ? { cursor } : {}) };
-      const draw = gather(stop);
-      for await (const record of api().admin.tailLogs(request, { signal: stop })) {
-        last = record;
-        draw(record);
-      }
-    } catch (error) {
-      if (stop.aborted || endIfRefused(error)) return;
-      const { code, reason } = failureOf(error);
-      // The server was started anew, or kept too little: go on with what it has.
-      if (reason === "LOG_CHANGED" || reason === "CURSOR_EXPIRED") last = undefined;
-      else {
-        tail.value = { ...tail.value, problem: explain(error) };
-        if (code === Code.PermissionDenied) return;
-      }
+  const draw = gather(stop);
+  const onConnection = ({ state }: ConnectionChange): void => {
+    tail.value = { ...tail.value, problem: state === "lost" ? "The connection is lost; it comes back by itself." : "" };
+  };
+  try {
+    for await (const record of client().tailLogs({ level, target, last: RECORDS_BEFORE }, { signal: stop, onConnection })) {
+      draw(record);
     }
-    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  } catch (error) {
+    if (stop.aborted || endIfRefused(error)) return;
+    tail.value = { ...tail.value, problem: explain(error) };
   }
 }
 

@@ -1,7 +1,7 @@
 // What the console tells: short notices that go by themselves, and a line for screen readers.
 import { signal } from "@preact/signals";
-import { explain, failureOf } from "../api";
-import { Code } from "@connectrpc/connect";
+import { errors } from "@quarterdeck/client";
+import { explain } from "../api";
 
 /** A notice on the screen. */
 export interface Notice {
@@ -35,7 +35,7 @@ export function tell(text: string): void {
 
 /** Tells that something failed. An aborted call is what somebody wanted, and says nothing. */
 export function complain(error: unknown, what = ""): void {
-  if (failureOf(error).code === Code.Canceled) return;
+  if (error instanceof errors.Cancelled) return;
   add("bad", what === "" ? explain(error) : `${what}: ${explain(error)}`);
 }
 

@@ -1,8 +1,7 @@
 // What the server says of itself.
 import { signal } from "@preact/signals";
-import { CALL_TIMEOUT_MS } from "../api";
-import type { GetServerInfoResponse } from "../proto";
-import { api } from "./account";
+import type { GetServerInfoResponse } from "@quarterdeck/client";
+import { client } from "./account";
 
 /** Facts about the server, once they were read. */
 export const serverInfo = signal<GetServerInfoResponse | undefined>(undefined);
@@ -10,7 +9,7 @@ export const serverInfo = signal<GetServerInfoResponse | undefined>(undefined);
 /** Reads them. They change seldom: what fails shows in what needs them. */
 export async function readServerInfo(): Promise<void> {
   try {
-    serverInfo.value = await api().admin.getServerInfo({}, { timeoutMs: CALL_TIMEOUT_MS });
+    serverInfo.value = await client().getServerInfo({});
   } catch {
     // The old facts, or none, are what there is.
   }

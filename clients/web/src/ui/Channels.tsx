@@ -1,11 +1,11 @@
 // Who is connected: every open stream of the tenant.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { CALL_TIMEOUT_MS, explain } from "../api";
-import type { Channel } from "../proto";
+import { explain } from "../api";
+import type { Channel } from "@quarterdeck/client";
 import { ago, count, dateOf } from "../state/format";
 import { hashOf } from "../state/route";
-import { api, endIfRefused, scopes } from "../store/account";
+import { client, endIfRefused, scopes } from "../store/account";
 import { complain, tell } from "../store/notices";
 import { Button } from "./Button";
 
@@ -85,7 +85,7 @@ function Row({ channel }: { readonly channel: Channel }) {
 
 async function read(): Promise<void> {
   try {
-    const page = await api().admin.listChannels({ pageSize: CHANNELS_MAX }, { timeoutMs: CALL_TIMEOUT_MS });
+    const page = await client().listChannels({ pageSize: CHANNELS_MAX });
     channels.value = page.channels;
     more.value = page.nextPageToken !== "";
     problem.value = "";
@@ -96,7 +96,7 @@ async function read(): Promise<void> {
 
 async function reloadAll(): Promise<void> {
   try {
-    const told = await api().admin.broadcastReload({ reason: "asked for in the console" }, { timeoutMs: CALL_TIMEOUT_MS });
+    const told = await client().broadcastReload({ reason: "asked for in the console" });
     tell(`${count(told.channels, "stream")} told.`);
   } catch (error) {
     complain(error);

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { explain } from "../api";
-import { type SessionSnapshot, SessionState } from "../proto";
+import { type SessionSnapshot, SessionState } from "@quarterdeck/client";
 import { size } from "../state/format";
 import { scopes } from "../store/account";
 import { send } from "../store/actions";

@@ -1,7 +1,7 @@
 // One entry of the transcript. Entries never change, so one that is the same is not drawn again.
 import { Component } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { AttachmentRef } from "../proto";
+import type { AttachmentRef } from "@quarterdeck/client";
 import type { Block } from "../state/blocks";
 import type { Entry, MessageEntry, NoticeEntry } from "../state/entries";
 import { clockTime, count, oneLine, size } from "../state/format";

@@ -1,7 +1,7 @@
 // The tail of the server's log. Its stream is open only while this is shown.
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { LogLevel, type LogRecord } from "../proto";
+import { LogLevel, type LogRecord } from "@quarterdeck/client";
 import { dateOf } from "../state/format";
 import { LOG_RECORDS_MAX, type LogTail, startTail, stopTail, tail } from "../store/logs";
 import { IconButton } from "./Button";

@@ -1,12 +1,11 @@
 // The memory: list, search, remember, forget.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { CALL_TIMEOUT_MS } from "../api";
-import { type MemoryEpisode, type MemoryItem, MemoryKind, MemoryBucket, type TextRange } from "../proto";
+import { type MemoryEpisode, type MemoryItem, MemoryKind, MemoryBucket, type TextRange } from "@quarterdeck/client";
 import { ago, clockTime, count, dateOf, size } from "../state/format";
 import { pieces } from "../state/highlight";
 import { hashOf } from "../state/route";
-import { api, scopes } from "../store/account";
+import { client, scopes } from "../store/account";
 import { complain, tell } from "../store/notices";
 import { sessions } from "../store/live";
 import { Button, IconButton } from "./Button";
@@ -47,12 +46,11 @@ export async function readMemory(): Promise<void> {
   reads += 1;
   const mine = reads;
   reading.value = true;
-  const call = { timeoutMs: CALL_TIMEOUT_MS };
   try {
     const searched = query.value.trim() !== "";
     const [lines, facts] = await Promise.all([
       searched ? search() : list(""),
-      api().memory.getMemoryStatus(scope.value, call),
+      client().getMemoryStatus(scope.value),
     ]);
     if (mine !== reads) return;
     found.value = lines.found;
@@ -75,7 +73,7 @@ export async function readMemory(): Promise<void> {
 
 async function search(): Promise<{ found: Found[]; next: string }> {
   const request = { ...scope.value, query: query.value, limit: PAGE, episodes: withEpisodes.value };
-  const { hits } = await api().memory.searchMemory(request, { timeoutMs: CALL_TIMEOUT_MS });
+  const { hits } = await client().searchMemory(request);
   const lines = hits.flatMap(({ found: what, snippet, matches }): Found[] => {
     if (what.case === "memory") return [{ kind: "memory", memory: what.value, snippet, matches }];
     return what.case === "episode" ? [{ kind: "episode", episode: what.value, snippet, matches }] : [];
@@ -85,7 +83,7 @@ async function search(): Promise<{ found: Found[]; next: string }> {
 
 async function list(pageToken: string): Promise<{ found: Found[]; next: string }> {
   const request = { ...scope.value, pageSize: PAGE, pageToken };
-  const page = await api().memory.listMemories(request, { timeoutMs: CALL_TIMEOUT_MS });
+  const page = await client().listMemories(request);
   const lines = page.memories.map((memory): Found => ({ kind: "memory", memory, snippet: memory.content, matches: [] }));
   return { found: lines, next: page.nextPageToken };
 }
@@ -263,7 +261,7 @@ function Forget({ memory }: { readonly memory: MemoryItem }) {
       <Form
         submit="Forget"
         onSubmit={async () => {
-          await api().memory.forget({ id: memory.id, hard: hard.value }, { timeoutMs: CALL_TIMEOUT_MS });
+          await client().forget({ id: memory.id, hard: hard.value });
           tell(hard.value ? "Erased." : "Forgotten.");
           await readMemory();
         }}
@@ -280,7 +278,7 @@ function Forget({ memory }: { readonly memory: MemoryItem }) {
 
 async function openHistory(memory: MemoryItem): Promise<void> {
   try {
-    const { history } = await api().memory.getMemory({ id: memory.id }, { timeoutMs: CALL_TIMEOUT_MS });
+    const { history } = await client().getMemory({ id: memory.id });
     openDialog(() => (
       <Dialog title={memory.key === "" ? "History" : `History of ${memory.key}`} wide>
         <ol class="versions">

@@ -1,6 +1,6 @@
 // The waiting turns: edit, move, remove, clear.
 import { useState } from "preact/hooks";
-import type { SessionSnapshot, Turn } from "../proto";
+import type { SessionSnapshot, Turn } from "@quarterdeck/client";
 import { count, oneLine } from "../state/format";
 import { scopes } from "../store/account";
 import { clearQueue, editQueued, moveQueued, removeQueued, wholeText } from "../store/actions";

@@ -1,8 +1,7 @@
 // Writes a memory.
 import { useState } from "preact/hooks";
-import { CALL_TIMEOUT_MS } from "../api";
-import { type MemoryItem, MemoryKind, RememberOutcome } from "../proto";
-import { api } from "../store/account";
+import { type MemoryItem, MemoryKind, RememberOutcome } from "@quarterdeck/client";
+import { client } from "../store/account";
 import { tell } from "../store/notices";
 import { Dialog, openDialog } from "./Dialog";
 import { Choice, Field, Form } from "./Form";
@@ -28,10 +27,10 @@ function Remember({ scope, memory }: { readonly scope: MemoryScope; readonly mem
       kind: Number(kind) as MemoryKind,
       tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean),
     };
-    const { outcome } = await api().memory.remember(request, { timeoutMs: CALL_TIMEOUT_MS });
+    const { outcome } = await client().remember(request);
     // Without a key its content names a memory, so that another content is another memory.
     if (memory && memory.key === "" && outcome === RememberOutcome.CREATED) {
-      await api().memory.forget({ id: memory.id }, { timeoutMs: CALL_TIMEOUT_MS });
+      await client().forget({ id: memory.id });
     }
     tell(outcome === RememberOutcome.TOUCHED ? "It was there already." : "Remembered.");
     await readMemory();

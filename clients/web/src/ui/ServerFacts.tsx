@@ -1,6 +1,6 @@
 // What runs here, its bounds, and what the caller may do.
 import { useEffect } from "preact/hooks";
-import { type AccountLimits, CredentialKind, type GetServerInfoResponse, type WhoAmIResponse } from "../proto";
+import { type AccountLimits, CredentialKind, type GetServerInfoResponse, type WhoAmIResponse } from "@quarterdeck/client";
 import { clockTime, dateOf, duration, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";

@@ -1,7 +1,7 @@
 // The live list of sessions.
 import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { SessionSnapshot } from "../proto";
+import type { SessionSnapshot } from "@quarterdeck/client";
 import { ago, count, oneLine } from "../state/format";
 import { hashOf } from "../state/route";
 import { chooseSessions, isBusy, isUnread, lastActive, type SessionFilter, stateName } from "../state/sessions";

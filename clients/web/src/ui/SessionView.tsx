@@ -1,11 +1,11 @@
 // One session: head, transcript, queue, composer.
 import { useState } from "preact/hooks";
-import { type SessionSnapshot, SessionState } from "../proto";
+import { type SessionSnapshot, SessionState } from "@quarterdeck/client";
 import { count } from "../state/format";
 import { stateName } from "../state/sessions";
 import { scopes } from "../store/account";
 import { createSession, deleteSession, fork, rename, reset, stop, stopping } from "../store/actions";
-import { current, viewed } from "../store/live";
+import { current, reload, viewed } from "../store/live";
 import { complain } from "../store/notices";
 import { goSession } from "../store/place";
 import { canFork } from "../store/server";
@@ -90,7 +90,6 @@ function Missing({ sessionKey, message, deleted }: { readonly sessionKey: string
 async function create(sessionKey: string): Promise<void> {
   try {
     await createSession(sessionKey, "", "");
-    const { reload } = await import("../store/live");
     reload();
   } catch (error) {
     complain(error, "Not created");

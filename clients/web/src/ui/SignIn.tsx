@@ -1,5 +1,6 @@
 // Asks for the API key.
 import { useRef, useState } from "preact/hooks";
+import { explain, isReadableByOthers } from "../api";
 import { account, signIn, start } from "../store/account";
 import { Button } from "./Button";
 import { Mark } from "./Icons";
@@ -41,11 +42,13 @@ function KeyForm({ message }: { readonly message: string }) {
       return;
     }
     setBusy(true);
-    const wrong = await signIn(key, remember);
-    if (wrong === undefined) return;
-    setBusy(false);
-    setProblem(wrong);
-    field.current?.select();
+    try {
+      await signIn(key, remember);
+    } catch (error) {
+      setBusy(false);
+      setProblem(explain(error));
+      field.current?.select();
+    }
   };
   return (
     <form
@@ -76,6 +79,12 @@ function KeyForm({ message }: { readonly message: string }) {
         <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
         Remember it in this browser
       </label>
+      {isReadableByOthers() ? (
+        <label class="tick warning">
+          <input type="checkbox" required />
+          This connection is not encrypted: others on the way can read the key. Send it all the same.
+        </label>
+      ) : null}
       <p class="problem" role="alert">
         {problem}
       </p>

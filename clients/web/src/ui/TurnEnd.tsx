@@ -1,5 +1,5 @@
 // The end of a turn: how it went, how long it took, and forking from there.
-import { StopReason, type Turn, TurnState } from "../proto";
+import { StopReason, type Turn, TurnState } from "@quarterdeck/client";
 import { count, dateOf, span } from "../state/format";
 import { scopes } from "../store/account";
 import { canFork } from "../store/server";
