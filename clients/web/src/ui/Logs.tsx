@@ -102,12 +102,13 @@ function Line({ record }: { readonly record: LogRecord }) {
       <span class="log-target">{record.target.replace(/^quarterdeck::/, "")}</span>
       <span class="log-message">
         {record.message}
-        {facts.map(([key, value]) => (
+        {facts.map(([key, value]) => [
+          " ",
           <span key={key} class="log-fact">
             <span>{key}=</span>
             {value}
-          </span>
-        ))}
+          </span>,
+        ])}
       </span>
     </div>
   );
