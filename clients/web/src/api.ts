@@ -18,8 +18,8 @@ export function explain(error: unknown): string {
     if (error.code === "UNAVAILABLE" && error.reason === "") return "The server can't be reached.";
     const scope = error.metadata.scope;
     if (error.reason === "SCOPE_REQUIRED" && scope) return `This needs the scope ${scope}.`;
-    const fields = error.fieldViolations.map(({ description }) => description);
-    return fields.length > 0 ? fields.join(" ") : error.message;
+    const fields = error.fieldViolations.map(({ field, description }) => `${field} ${description}`);
+    return fields.length > 0 ? `${fields.join("; ")}.` : error.message;
   }
   return error instanceof Error ? error.message : "The call failed.";
 }

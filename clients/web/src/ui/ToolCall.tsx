@@ -30,9 +30,9 @@ function Inside({ entry }: { readonly entry: ToolEntry }) {
   const result = entry.result === "" ? undefined : readResult(entry.result);
   return (
     <div class="tool-inside">
-      <h3>Arguments</h3>
+      <p class="label">Arguments</p>
       <pre tabIndex={0}>{prettyJson(entry.args) || "none"}</pre>
-      <h3>{entry.state === "running" ? "Result so far" : entry.state === "error" ? "Error" : "Result"}</h3>
+      <p class="label">{entry.state === "running" ? "Result so far" : entry.state === "error" ? "Error" : "Result"}</p>
       {result ? (
         <>
           {result.text === "" ? null : <pre tabIndex={0}>{result.text}</pre>}
