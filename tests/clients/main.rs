@@ -63,7 +63,7 @@ fn rust() -> Program {
     }
 }
 
-/// Plays all with all, a few at once; the cells are in no order.
+/// Plays all with all, a few at once; the cells are sorted by client.
 async fn play_all(programs: &[Program], scenarios: &[Scenario]) -> Vec<Cell> {
     let pairs = scenarios.iter().flat_map(|scenario| {
         programs
@@ -95,7 +95,9 @@ async fn play_all(programs: &[Program], scenarios: &[Scenario]) -> Vec<Cell> {
         });
     }
     let cells = lanes.join_all().await;
-    cells.into_iter().flatten().collect()
+    let mut cells: Vec<Cell> = cells.into_iter().flatten().collect();
+    cells.sort_by(|a, b| (&a.client, &a.scenario).cmp(&(&b.client, &b.scenario)));
+    cells
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// A connection that is to be cut gets once, twice … this many times the bytes, then once again: a client that takes
+/// whole frames alone must come on, too, and frames have up to 16 KiB.
+const CUT_ROUND: u64 = 5;
 /// Bytes that are passed on at once.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Silence after which nothing more is on its way.
@@ -55,8 +58,10 @@ struct Shared {
     connections: Mutex<Vec<watch::Sender<Mode>>>,
     /// New connections are reset at once.
     refusing: Mutex<bool>,
-    /// Bytes of the server after which a connection is cut; 0 cuts none.
+    /// Bytes of the server after which the first connection of a round is cut; 0 cuts none.
     cut_every: AtomicU64,
+    /// Connections that were accepted.
+    accepted: AtomicU64,
     /// Wait before each chunk of the server's, in milliseconds.
     delay_ms: AtomicU64,
     /// Bytes of the server that went to the client.
@@ -74,6 +79,7 @@ impl Proxy {
             connections: Mutex::default(),
             refusing: Mutex::new(false),
             cut_every: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             delay_ms: AtomicU64::new(0),
             passed: AtomicU64::new(0),
         });
@@ -107,7 +113,7 @@ impl Proxy {
         *self.shared.refusing.lock().expect("no panic") = refusing;
     }
 
-    /// Cuts each new connection after this many bytes of the server; 0 stops that.
+    /// Cuts each new connection after some times this many bytes of the server; 0 stops that.
     pub fn cut_every(&self, bytes: u64) {
         self.shared.cut_every.store(bytes, Ordering::Relaxed);
     }
@@ -192,7 +198,10 @@ async fn pass(
     shared: Option<&Shared>,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
-    let cut_after = shared.map_or(0, |shared| shared.cut_every.load(Ordering::Relaxed));
+    let cut_after = shared.map_or(0, |shared| {
+        let number = shared.accepted.fetch_add(1, Ordering::Relaxed);
+        shared.cut_every.load(Ordering::Relaxed) * (1 + number % CUT_ROUND)
+    });
     let mut passed = 0;
     loop {
         let now = *mode.borrow_and_update();
