@@ -3,7 +3,9 @@ package quarterdeck
 import (
 	"bufio"
 	"context"
-	"io"
+	"flag"
+	"fmt"
+	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -17,56 +19,62 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	if binary() == "" {
+		// Examples can't skip themselves.
+		flag.Parse()
+		flag.Set("test.skip", "^Example")
+		goleak.VerifyTestMain(m)
+	}
+	server, err := newServer()
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The server of the examples, which name none.
+	os.Setenv("QUARTERDECK_ADDR", server.address)
+	os.Setenv("QUARTERDECK_KEY", server.key())
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		server.remove()
+		os.Exit(code)
+	}))
 }
+
+// binary is the server that tests start.
+func binary() string { return os.Getenv("QUARTERDECK_TEST_SERVER") }
 
 // server is a real server with a data directory of its own.
 type server struct {
-	t         *testing.T
 	directory string
 	listen    string
 	process   *exec.Cmd
 	address   string
 }
 
-// startServer starts the binary that QUARTERDECK_TEST_SERVER names.
-func startServer(t *testing.T) *server {
-	t.Helper()
-	if os.Getenv("QUARTERDECK_TEST_SERVER") == "" {
-		t.Skip("QUARTERDECK_TEST_SERVER names no server")
-	}
-	// Short: a unix socket's path has a bound of its own.
-	directory, err := os.MkdirTemp("", "qd")
+func newServer() (*server, error) {
+	directory, err := os.MkdirTemp("", "quarterdeck")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	server := &server{t: t, directory: directory, listen: "127.0.0.1:0"}
-	server.start()
-	t.Cleanup(func() {
-		server.kill()
-		os.RemoveAll(directory)
-	})
-	return server
+	server := &server{directory: directory, listen: "127.0.0.1:0"}
+	return server, server.run()
 }
 
-func (server *server) start() {
-	server.t.Helper()
-	server.process = exec.Command(os.Getenv("QUARTERDECK_TEST_SERVER"), "serve",
-		"--listen", server.listen, "--data-dir", server.directory)
-	server.process.Stderr = io.Discard
+// run starts the server, where it listened before.
+func (server *server) run() error {
+	server.process = exec.Command(binary(), "serve", "--listen", server.listen, "--data-dir", server.directory)
 	output, err := server.process.StdoutPipe()
 	if err != nil {
-		server.t.Fatal(err)
+		return err
 	}
 	if err := server.process.Start(); err != nil {
-		server.t.Fatal(err)
+		return err
 	}
 	line, err := bufio.NewReader(output).ReadString('\n')
 	if err != nil {
-		server.t.Fatalf("the server did not start: %v", err)
+		return fmt.Errorf("the server did not start: %w", err)
 	}
 	server.address = strings.TrimPrefix(strings.TrimSpace(line), "listening on ")
 	server.listen = strings.TrimPrefix(server.address, "http://")
+	return nil
 }
 
 // kill ends the server as `kill -9` does.
@@ -75,17 +83,49 @@ func (server *server) kill() {
 	server.process.Wait()
 }
 
+func (server *server) remove() {
+	server.kill()
+	os.RemoveAll(server.directory)
+}
+
+// key is the administrator's.
 func (server *server) key() string {
-	server.t.Helper()
 	key, err := os.ReadFile(filepath.Join(server.directory, "admin.key"))
 	if err != nil {
-		server.t.Fatal(err)
+		log.Fatal(err)
 	}
 	return strings.TrimSpace(string(key))
 }
 
+// testServer is a server that belongs to one test.
+type testServer struct {
+	*server
+	t *testing.T
+}
+
+func startServer(t *testing.T) *testServer {
+	t.Helper()
+	if binary() == "" {
+		t.Skip("QUARTERDECK_TEST_SERVER names no server")
+	}
+	server, err := newServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.remove)
+	return &testServer{server, t}
+}
+
+// start starts a server that was killed.
+func (server *testServer) start() {
+	server.t.Helper()
+	if err := server.run(); err != nil {
+		server.t.Fatal(err)
+	}
+}
+
 // client is one of the server, or of what stands before it.
-func (server *server) client(address string, options ...Option) *Client {
+func (server *testServer) client(address string, options ...Option) *Client {
 	server.t.Helper()
 	client, err := New(address, append([]Option{WithKey(server.key())}, options...)...)
 	if err != nil {
