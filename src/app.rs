@@ -328,6 +328,7 @@ impl App {
                 memory,
                 store: store.clone(),
                 auth,
+                channels: channels.clone(),
                 ending: ending.clone(),
             }));
         }
