@@ -9,7 +9,16 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
-from quarterdeck import AsyncClient, AsyncManySubscription, AsyncSubscription, Cursor, QuarterdeckError, Start, errors
+from quarterdeck import (
+    AsyncClient,
+    AsyncManySubscription,
+    AsyncSubscription,
+    Cursor,
+    QuarterdeckError,
+    Start,
+    TurnFailed,
+    errors,
+)
 from quarterdeck.types import AdmissionMode, GatewayEvent, StopReason, TurnState
 
 Fields: TypeAlias = dict[str, Any]
@@ -126,13 +135,13 @@ async def subscribe_many(request: Fields) -> Fields:
 
 async def next_events(request: Fields) -> Fields:
     times = request.get("times", 1)
-    events = []
+    events: list[Fields] = []
     async for event in subscriptions[request["subscription"]]:
         events.append(plain(event))
         times -= events[-1]["kind"] == request["until"]
         if times == 0:
-            break
-    return {"events": events}
+            return {"events": events, "ended": False}
+    return {"events": events, "ended": True}
 
 
 async def read_slowly(request: Fields) -> Fields:
@@ -241,6 +250,8 @@ def problem(error: QuarterdeckError) -> Fields:
         "message": error.message,
         "metadata": dict(error.metadata),
     }
+    if isinstance(error, TurnFailed):
+        fields |= {"code": "", "state": error.state}
     if isinstance(error, errors.CursorVoid) and error.snapshot is not None:
         state = error.snapshot
         fields["snapshot"] = {
