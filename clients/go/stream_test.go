@@ -275,3 +275,28 @@ func TestManySessionsEndWithTheLast(t *testing.T) {
 		t.Errorf("%d void, %d caught up, %d deleted", void, caughtUp, deleted)
 	}
 }
+
+// Leaving the loop ends the stream: the server has nobody that listens any more.
+func TestLeavingTheLoopEndsTheStream(t *testing.T) {
+	server := startServer(t)
+	client := server.client(server.address)
+	ctx := bounded(t)
+	if _, err := client.CreateSession(ctx, &quarterdeckv1.CreateSessionRequest{SessionKey: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	listening := func() int {
+		response, err := client.ListChannels(ctx, &quarterdeckv1.ListChannelsRequest{SessionKey: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(response.GetChannels())
+	}
+	for _, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s"}) {
+		if err != nil || listening() != 1 {
+			t.Fatalf("%d listen: %v", listening(), err)
+		}
+		break
+	}
+	for listening() > 0 {
+	}
+}
