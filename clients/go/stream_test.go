@@ -297,6 +297,13 @@ func TestLeavingTheLoopEndsTheStream(t *testing.T) {
 		}
 		break
 	}
+	// Its end is on its way. Each look waits at the server for an event that does not come.
+	pause := &quarterdeckv1.ReadEventsRequest{
+		SessionKey: "s", Cursor: &Cursor{AfterSeq: 1}, Wait: durationpb.New(50 * time.Millisecond),
+	}
 	for listening() > 0 {
+		if _, err := client.ReadEvents(ctx, pause); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
