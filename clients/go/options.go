@@ -47,7 +47,7 @@ const (
 type Option func(*settings)
 
 // WithKey gives the API key or other token that calls carry. Without it that is QUARTERDECK_KEY of the environment.
-func WithKey(key string) Option { return func(chosen *settings) { chosen.key = secret(key) } }
+func WithKey(key string) Option { return func(chosen *settings) { chosen.key = newSecret(key) } }
 
 // WithKeyOverPlaintext lets the key go over http:// to another machine, where everybody on the way can read it. Without
 // it that is refused.
@@ -93,7 +93,7 @@ type settings struct {
 
 func choose(address string, options []Option) (*settings, error) {
 	chosen := &settings{
-		key:      secret(os.Getenv("QUARTERDECK_KEY")),
+		key:      newSecret(os.Getenv("QUARTERDECK_KEY")),
 		timeout:  DefaultTimeout,
 		patience: DefaultPatience,
 	}
@@ -118,7 +118,7 @@ func (chosen *settings) check() error {
 	switch {
 	case !chosen.key.visible():
 		return errors.New("quarterdeck: the key must be visible ASCII without blanks")
-	case chosen.key != "" && !chosen.encrypted && !chosen.local && !chosen.keyOverPlaintext:
+	case chosen.key.given() && !chosen.encrypted && !chosen.local && !chosen.keyOverPlaintext:
 		return fmt.Errorf("quarterdeck: the key would go unencrypted to %s: use https://, or say WithKeyOverPlaintext",
 			chosen.address)
 	case !chosen.encrypted && (chosen.caFile != "" || chosen.tls != nil):
@@ -157,7 +157,7 @@ func (chosen *settings) dial() ([]grpc.DialOption, error) {
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 	}
-	if chosen.key != "" {
+	if chosen.key.given() {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{chosen.key, chosen.encrypted}))
 	}
 	return options, nil
@@ -181,14 +181,15 @@ func (chosen *settings) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// secret is a key. It is never shown.
-type secret string
+// secret is a key. A pointer, so that printing what holds it shows an address: fmt asks no unexported field for a String.
+type secret struct{ text *string }
 
-func (secret) String() string   { return "[hidden]" }
-func (secret) GoString() string { return "[hidden]" }
+func newSecret(text string) secret { return secret{&text} }
+
+func (key secret) given() bool { return *key.text != "" }
 
 func (key secret) visible() bool {
-	for _, character := range key {
+	for _, character := range *key.text {
 		if character <= ' ' || character > '~' {
 			return false
 		}
@@ -203,7 +204,7 @@ type bearer struct {
 }
 
 func (bearer bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(bearer.key)}, nil
+	return map[string]string{"authorization": "Bearer " + *bearer.key.text}, nil
 }
 
 func (bearer bearer) RequireTransportSecurity() bool { return bearer.encrypted }

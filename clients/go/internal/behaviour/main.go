@@ -99,10 +99,13 @@ func (driver *driver) handle(request *request) {
 	defer cancel()
 	result, err := driver.perform(ctx, request)
 	answer := map[string]any{"id": request.ID}
-	if err != nil {
-		answer["error"] = describe(err)
-	} else {
+	if err == nil {
 		answer["ok"] = result
+	} else {
+		answer["error"] = describe(err)
+		if events, ok := result["events"]; ok {
+			answer["events"] = events
+		}
 	}
 	driver.say(answer)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"sync"
 	"time"
@@ -68,13 +67,13 @@ func (subscription *subscription) perform(ctx context.Context, request *request)
 	defer context.AfterFunc(ctx, subscription.cancel)()
 	if request.Op == "next" {
 		events := []fields{}
-		err := subscription.read(request.Until, max(request.Times, 1), func(event *quarterdeck.Event) {
+		ended, err := subscription.read(request.Until, max(request.Times, 1), func(event *quarterdeck.Event) {
 			events = append(events, render(event))
 		})
-		return fields{"events": events}, err
+		return fields{"events": events, "ended": ended}, err
 	}
 	count, durable := 0, 0
-	err := subscription.read(request.Until, 1, func(event *quarterdeck.Event) {
+	_, err := subscription.read(request.Until, 1, func(event *quarterdeck.Event) {
 		count++
 		if event.GetSeq() > 0 {
 			durable++
@@ -85,22 +84,24 @@ func (subscription *subscription) perform(ctx context.Context, request *request)
 	return fields{"events": count, "durable": durable, "peak_buffered": 0}, err
 }
 
-// read gives the events up to the times-th one of a kind.
-func (subscription *subscription) read(until string, times int, take func(*quarterdeck.Event)) error {
+// read gives the events up to the times-th one of a kind; true where the iterator ended before.
+func (subscription *subscription) read(
+	until string, times int, take func(*quarterdeck.Event),
+) (ended bool, err error) {
 	for times > 0 {
 		event, err, ok := subscription.next()
 		if !ok {
-			return io.EOF
+			return true, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		take(event)
 		if kindOf(event) == until {
 			times--
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // describe is the `error` of an answer.
@@ -127,10 +128,11 @@ func describe(err error) fields {
 		}
 	case errors.As(err, &turn):
 		return fields{
-			"type": "TurnFailed", "code": "", "reason": turn.Reason, "message": turn.Error(),
-			"metadata": fields{"state": short(turn.State, "TURN_STATE_")},
+			"type": "TurnFailed", "code": "", "state": short(turn.State, "TURN_STATE_"), "reason": turn.Reason,
+			"message": turn.Error(), "metadata": fields{},
 		}
 	default:
-		return fields{"type": "", "code": "", "reason": "", "message": err.Error(), "metadata": fields{}}
+		// A client that can't be made, and what the driver itself refuses.
+		return fields{"type": "BadOptions", "code": "", "reason": "", "message": err.Error(), "metadata": fields{}}
 	}
 }
