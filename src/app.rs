@@ -59,6 +59,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
+use secrecy::ExposeSecret as _;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -327,6 +328,7 @@ impl App {
                 memory,
                 store: store.clone(),
                 auth,
+                channels: channels.clone(),
                 ending: ending.clone(),
             }));
         }
@@ -583,10 +585,22 @@ fn memory_rules(config: &Config) -> MemoryRules {
 
 /// The key that secrets are sealed with.
 fn vault(config: &Config) -> anyhow::Result<Vault> {
-    let file = if config.memory_key_file.is_empty() {
-        config.data_dir.join("memory.key")
-    } else {
-        PathBuf::from(&config.memory_key_file)
+    let own = config.data_dir.join("memory.key");
+    if !config.memory_key.is_empty() {
+        let key = config.memory_key.0.expose_secret();
+        // What the server's own key has sealed would be lost without a word.
+        let others = fs::read_to_string(&own).is_ok_and(|text| text.trim() != key.trim());
+        anyhow::ensure!(
+            !others,
+            "memory_key is another key than {}, which has sealed the secrets so far; give that file's text as \
+             memory_key, or move the file away and lose them",
+            own.display()
+        );
+        return Vault::from_text(key).context("memory_key");
+    }
+    let file = match config.memory_key_file.as_str() {
+        "" => own,
+        named => PathBuf::from(named),
     };
     Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
 }

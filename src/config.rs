@@ -21,8 +21,8 @@ pub use setting::{
 
 use crate::domain::{limits, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, host_names, http_url, log_filter, no_marks, origins,
-    otlp_endpoint, scopes, session_key, short, signatures, web_address, within, zero_or,
+    absolute, at_least_a_second, command, host_names, http_url, log_filter, memory_key, no_marks,
+    origins, otlp_endpoint, scopes, session_key, short, signatures, web_address, within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -205,6 +205,9 @@ settings! {
         /// File with the key that seals secret memories: 64 hexadecimal digits. Empty is `memory.key` in the data
         /// directory, made at the first start; a backup does not take it along.
         memory_key_file: String = "";
+        /// That key itself, best as the variable QUARTERDECK_MEMORY_KEY: then there is no file of it. Agents don't inherit
+        /// it. A secret, never shown.
+        memory_key: Secret = "", memory_key;
         /// Whether agents may reach memory by the Model Context Protocol, at `/mcp` of `listen` and by `quarterdeck mcp`.
         mcp: bool = "true";
         /// Says that a proxy in front does the encryption, so that `listen` may be any address without TLS. Calls are

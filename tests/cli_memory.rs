@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     process::{Command, Output, Stdio},
 };
-use support::Gateway;
+use support::{Gateway, Options};
 
 fn memory(gateway: &Gateway, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
@@ -80,6 +80,11 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
     let listed = said(&gateway, &["list", "--tag", "work", "--json"]);
     assert_eq!(listed.lines().count(), 1);
     assert!(listed.contains("\"kind\":\"MEMORY_KIND_FACT\""), "{listed}");
+    said(&gateway, &["remember", "the lease ends soon", "--ttl", "30days"]);
+    let listed = said(&gateway, &["list"]);
+    let lines = |word: &str| listed.lines().find(|line| line.contains(word));
+    assert!(lines("lease").is_some_and(|line| line.contains("  until 2")), "{listed}");
+    assert!(!lines("Bergen").is_some_and(|line| line.contains("until")), "{listed}");
     let whole = said(&gateway, &["get", &id]);
     assert!(
         whole.contains("before, version 1: the staging server is in Oslo"),
@@ -165,4 +170,59 @@ fn an_export_comes_back_by_an_import_without_its_secrets() {
     );
     gateway.check_store();
     other.check_store();
+}
+
+/// The key of secrets from a variable: no file of it is made, and another key is told instead of losing what was sealed.
+#[test]
+fn the_memory_key_may_come_as_a_variable() {
+    let key = "0f".repeat(32);
+    let start = |environment: &[(&str, &str)]| {
+        let environment = environment.iter();
+        Gateway::with(Options {
+            environment: environment
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            ..Options::default()
+        })
+    };
+    let mut gateway = start(&[("QUARTERDECK_MEMORY_KEY", &key)]);
+    let kept = said(&gateway, &["remember", "4711", "--kind", "secret", "--name", "pin"]);
+    let id = kept.trim().rsplit(' ').next().expect("an id").to_owned();
+    assert!(!gateway.data().join("memory.key").exists());
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    gateway.restart();
+    let shown = said(&gateway, &["get", &id, "--reveal"]);
+    assert!(shown.ends_with("4711\n"), "{shown}");
+
+    // Under another key it is there, and can't be read.
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    gateway.set_environment("QUARTERDECK_MEMORY_KEY", &"f0".repeat(32));
+    gateway.restart();
+    let refused = memory(&gateway, &["get", &id, "--reveal"], "");
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("SECRET_UNREADABLE"),
+        "{refused:?}"
+    );
+    gateway.check_store();
+
+    // A directory with a key of its own: the variable must be that one.
+    let mut other = start(&[]);
+    other.terminate();
+    assert_eq!(other.wait(), Some(0));
+    let own = std::fs::read_to_string(other.data().join("memory.key")).expect("it was made");
+    let refused = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(other.data())
+        .env("QUARTERDECK_MEMORY_KEY", &key)
+        .output()
+        .expect("the binary runs");
+    let problem = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(problem.contains("memory_key is another key than"), "{problem}");
+    assert!(!problem.contains(&key) && !problem.contains(own.trim()), "{problem}");
+    other.set_environment("QUARTERDECK_MEMORY_KEY", own.trim());
+    other.restart();
 }

@@ -469,6 +469,7 @@ mod tests {
         }
         for name in [
             "OPENAI_API_KEY",
+            "QUARTERDECK_MEMORY_KEY",
             "QUARTERDECK_TOKEN",
             "path",
             "LD_PRELOAD",

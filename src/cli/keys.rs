@@ -3,13 +3,13 @@
 use super::{
     arguments::{ConfigArgs, CreateKeyArgs, ListKeysArgs, RevokeKeyArgs, WhoamiArgs},
     failure::{Failure, SOFTWARE, TEMPORARY, USAGE},
-    output,
+    output::{self, date},
 };
 use quarterdeck::{
     app::{self, DataDirectoryLocked},
     proto::{self, ApiKey, CredentialKind},
 };
-use std::{process::ExitCode, time::SystemTime};
+use std::process::ExitCode;
 
 /// Keys that one call asks for.
 const PAGE: i32 = 500;
@@ -165,13 +165,4 @@ fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {
         date(key.last_used_time),
         key.scopes.join(" "),
     ))
-}
-
-/// A time to the second, in UTC.
-fn date(time: Option<prost_types::Timestamp>) -> String {
-    time.and_then(|time| SystemTime::try_from(time).ok())
-        .map_or_else(
-            || "never".to_owned(),
-            |time| humantime::format_rfc3339_seconds(time).to_string(),
-        )
 }

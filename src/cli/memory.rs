@@ -3,7 +3,7 @@
 use super::{
     arguments::ClientArgs,
     failure::{DATA, Failure, USAGE},
-    output::{self, table},
+    output::{self, date, table},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use quarterdeck::{
@@ -14,6 +14,7 @@ use std::{
     io::{self, BufRead, Read},
     path::PathBuf,
     process::ExitCode,
+    time::{Duration, SystemTime},
 };
 use tonic::Status;
 
@@ -125,6 +126,9 @@ struct RememberArgs {
     /// Tag; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// The memory ends by itself after this long, such as 30days [default: never, or as before]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    ttl: Option<Duration>,
     #[command(flatten)]
     scope: ScopeArgs,
     #[command(flatten)]
@@ -278,6 +282,7 @@ async fn remember(arguments: RememberArgs) -> Result<(), Failure> {
         kind,
         bucket,
         tags,
+        ttl,
         scope,
         client,
     } = arguments;
@@ -290,6 +295,15 @@ async fn remember(arguments: RememberArgs) -> Result<(), Failure> {
         text
     } else {
         content
+    };
+    let expire_time = match ttl {
+        Some(ttl) => Some(
+            SystemTime::now()
+                .checked_add(ttl)
+                .ok_or_else(|| Failure::new(USAGE, "--ttl is too long"))?
+                .into(),
+        ),
+        None => None,
     };
     let request = proto::RememberRequest {
         namespace: scope.namespace,
@@ -305,7 +319,7 @@ async fn remember(arguments: RememberArgs) -> Result<(), Failure> {
         content,
         tags,
         request_id: String::new(),
-        expire_time: None,
+        expire_time,
     };
     let answer = client.client()?.remember(request).await;
     let answer = answer.map_err(|status| failed(&client, &status))?;
@@ -352,6 +366,7 @@ async fn list(arguments: ListArgs) -> Result<(), Failure> {
                 shortened(&item.content)
             },
             item.tags.join(", "),
+            end(item.expire_time),
         ]);
         Ok(())
     })
@@ -378,6 +393,7 @@ async fn get(arguments: GetArgs) -> Result<(), Failure> {
         ["key".into(), item.key],
         ["tags".into(), item.tags.join(", ")],
         ["version".into(), item.version.to_string()],
+        ["until".into(), date(item.expire_time)],
     ]))?;
     output::line(&item.content)?;
     for version in answer.history {
@@ -595,6 +611,11 @@ fn kind_name(kind: MemoryKind) -> &'static str {
         MemoryKind::Fact => "fact",
         MemoryKind::Secret => "secret",
     }
+}
+
+/// When a memory ends, where it does.
+fn end(time: Option<prost_types::Timestamp>) -> String {
+    time.map_or_else(String::new, |time| format!("until {}", date(Some(time))))
 }
 
 /// One line of a content.

@@ -6,6 +6,7 @@ use quarterdeck::proto::DESCRIPTORS;
 use std::{
     io::{self, Write},
     sync::LazyLock,
+    time::SystemTime,
 };
 
 static POOL: LazyLock<DescriptorPool> =
@@ -47,6 +48,15 @@ pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String 
         text.push('\n');
     }
     text
+}
+
+/// A time to the second, in UTC.
+pub(crate) fn date(time: Option<prost_types::Timestamp>) -> String {
+    time.and_then(|time| SystemTime::try_from(time).ok())
+        .map_or_else(
+            || "never".to_owned(),
+            |time| humantime::format_rfc3339_seconds(time).to_string(),
+        )
 }
 
 /// Writes a message of `quarterdeck.v1` as one line of JSON.

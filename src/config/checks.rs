@@ -1,11 +1,15 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{Origin, SECOND, Secrets, Setting};
-use crate::domain::{
-    access::{Scope, Scopes},
-    ids::SessionKey,
-    limits,
+use super::{Origin, SECOND, Secret, Secrets, Setting};
+use crate::{
+    domain::{
+        access::{Scope, Scopes},
+        ids::SessionKey,
+        limits,
+    },
+    memory::Vault,
 };
+use secrecy::ExposeSecret as _;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
@@ -139,6 +143,15 @@ pub(super) fn origins(value: &[Origin]) -> Result<(), String> {
     } else {
         Err(format!("must be at most {ORIGINS_MAX} origins"))
     }
+}
+
+pub(super) fn memory_key(value: &Secret) -> Result<(), String> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    Vault::from_text(value.0.expose_secret())
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 pub(super) fn short(value: &str) -> Result<(), String> {

@@ -86,6 +86,7 @@ const SHOWN: &[&str] = &[
 #[cfg(test)]
 const HIDDEN: &[&str] = &[
     "memory_key_file",
+    "memory_key",
     "data_dir",
     "listen_unix",
     "tls_certificate",

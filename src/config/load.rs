@@ -297,6 +297,10 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ),
         ));
     }
+    if !config.memory_key.is_empty() && !config.memory_key_file.is_empty() {
+        let problem = "is given, and so is memory_key_file; secrets are sealed with one key, so give one of them";
+        problems.push(("memory_key".to_owned(), problem.to_owned()));
+    }
     if !config.embeddings_url.is_empty() && config.embeddings_model.is_empty() {
         let problem = "needs embeddings_model, the name of the model at that address";
         problems.push(("embeddings_url".to_owned(), problem.to_owned()));

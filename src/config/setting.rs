@@ -389,6 +389,13 @@ impl fmt::Debug for Secrets {
     }
 }
 
+impl Secret {
+    /// Whether none is given.
+    pub fn is_empty(&self) -> bool {
+        self.0.expose_secret().is_empty()
+    }
+}
+
 impl Setting for Secret {
     fn read(raw: &Raw) -> Result<Self, String> {
         // A header's value, in the end.

@@ -185,6 +185,29 @@ fn a_named_file_must_exist_and_toml_errors_have_lines() {
 }
 
 #[test]
+fn the_memory_key_is_whole_and_the_only_one_and_never_shown() {
+    let key = "5e".repeat(32);
+    let load = |value: &str, text: &str| {
+        let mut loader = Loader::new();
+        loader.toml("q.toml", text);
+        loader.variable("MEMORY_KEY", value);
+        loader.finish()
+    };
+    let config = load(&key, "").expect("64 digits");
+    assert!(!config.to_toml().contains(&key) && !format!("{config:?}").contains(&key));
+    assert!(config.to_toml().contains("memory_key = \"(set)\""));
+    for wrong in [&key[1..], &"5g".repeat(32), &key.repeat(2)] {
+        let problem = problems(load(wrong, ""));
+        let expected = "variable QUARTERDECK_MEMORY_KEY: memory_key: the memory key must be 32 bytes as 64";
+        assert!(problem.starts_with(expected), "{problem}");
+        assert!(!problem.contains(wrong), "{problem}");
+    }
+    let both = problems(load(&key, "memory_key_file = \"/run/key\""));
+    assert!(both.contains("give one of them"), "{both}");
+    assert!(!both.contains(&key), "{both}");
+}
+
+#[test]
 fn an_agents_environment_is_free_but_for_the_servers_own_marks() {
     use crate::agent::process::{NODE_VARIABLE, PROCESS_VARIABLE};
     assert_eq!(checks::MARKS, [NODE_VARIABLE, PROCESS_VARIABLE]);

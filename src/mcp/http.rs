@@ -1,12 +1,18 @@
 //! Streamable HTTP at [`PATH`](super::PATH) of the gateway: each request stands alone and is answered by one JSON
 //! object.
 //!
-//! A request passes: a valid credential, a bound of its size and of its time. Only then is a byte of its body read.
+//! A request passes: a valid credential, the rates of its principal and tenant, a bound of its size and of its time. Only
+//! then is a byte of its body read. It has its place among the open calls, so that it ends with its credential.
 //! `Host` and `Origin` are looked at before, as of every request: by the listener and by `grpc::web`.
 
 use super::{PATH, local::Local, server::Server};
 use crate::{
-    auth::Auth, domain::refusal::Refusal, listener::Peer, memory::Memory, store::Store,
+    auth::Auth,
+    domain::refusal::Refusal,
+    grpc::channels::{ChannelFacts, Channels, Open},
+    listener::Peer,
+    memory::Memory,
+    store::Store,
     telemetry::metrics,
 };
 use axum::{
@@ -19,7 +25,7 @@ use http::{StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Largest request, in bytes.
@@ -33,8 +39,10 @@ pub struct HttpOptions {
     pub memory: Arc<Memory>,
     /// Sessions, for requests that name one.
     pub store: Arc<dyn Store>,
-    /// Recognises callers.
+    /// Recognises callers, and counts their requests.
     pub auth: Arc<Auth>,
+    /// What is open.
+    pub channels: Arc<Channels>,
     /// Ends what is open.
     pub ending: CancellationToken,
 }
@@ -45,6 +53,7 @@ pub fn routes(options: HttpOptions) -> Router {
         memory,
         store,
         auth,
+        channels,
         ending,
     } = options;
     let config = StreamableHttpServerConfig::default()
@@ -63,27 +72,62 @@ pub fn routes(options: HttpOptions) -> Router {
     Router::new()
         .route_service(PATH, service)
         .route_layer(from_fn(move |request, next| {
-            guard(request, next, auth.clone())
+            guard(request, next, auth.clone(), channels.clone())
         }))
 }
 
-async fn guard(mut request: Request, next: Next, auth: Arc<Auth>) -> Response {
-    let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
-    match auth.recognise(request.headers(), peer) {
-        Ok(identity) => request.extensions_mut().insert(identity),
-        Err(refusal) => {
-            metrics::get().authentication_failures.increment(1);
-            return unrecognised(&refusal);
-        }
+async fn guard(
+    mut request: Request,
+    next: Next,
+    auth: Arc<Auth>,
+    channels: Arc<Channels>,
+) -> Response {
+    let open = match admit(&auth, &channels, &mut request) {
+        Ok(open) => open,
+        Err(refusal) => return refuse(&refusal),
     };
-    match tokio::time::timeout(CALL_MAX, next.run(request)).await {
-        Ok(response) => response,
+    // The answer is one piece, so that nothing of it is left to cut once it is there.
+    let answer = pin!(next.run(request));
+    match tokio::time::timeout(CALL_MAX, open.while_valid(answer)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(refusal)) => refuse(&refusal),
         Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the call took too long\n").into_response(),
     }
 }
 
-fn unrecognised(refusal: &Refusal) -> Response {
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+/// Who calls. Gives the request its place.
+fn admit(auth: &Auth, channels: &Arc<Channels>, request: &mut Request) -> Result<Open, Refusal> {
+    let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
+    let identity = auth
+        .recognise(request.headers(), peer)
+        .inspect_err(|_| metrics::get().authentication_failures.increment(1))?;
+    let user_agent = request.headers().get(header::USER_AGENT);
+    let open = channels.open(ChannelFacts {
+        identity: Some(identity.clone()),
+        method: "mcp",
+        // Its answer is one message: it is listed with no streams, and counts as none.
+        streams: false,
+        peer: peer.map_or_else(String::new, Peer::to_string),
+        user_agent: user_agent.map_or_else(String::new, |it| {
+            String::from_utf8_lossy(it.as_bytes()).into_owned()
+        }),
+    })?;
+    // Who revoked a key since it was looked at may have missed this request's place.
+    if !auth.is_valid(&identity) {
+        return Err(Refusal::CredentialsInvalid);
+    }
+    request.extensions_mut().insert(identity);
+    Ok(open)
+}
+
+/// A refusal in the words of HTTP.
+fn refuse(refusal: &Refusal) -> Response {
     let body = format!("{}: {refusal}\n", refusal.reason());
+    if let Refusal::RateLimited { retry_after, .. } = refusal {
+        let seconds = retry_after.as_secs_f64().ceil().to_string();
+        let later = [(header::RETRY_AFTER, seconds)];
+        return (StatusCode::TOO_MANY_REQUESTS, later, body).into_response();
+    }
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, challenge, body).into_response()
 }

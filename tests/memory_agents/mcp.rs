@@ -13,8 +13,12 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     process::Command,
+    time::Duration,
 };
 use tonic::Request;
+
+/// Time within which a revoked key's requests must end.
+const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -156,6 +160,55 @@ async fn a_call_may_do_what_its_key_may() {
     let found = call(&gateway, &reader, "memory_search", json!({ "limit": 50 }));
     let results = found["result"]["structuredContent"]["results"].as_array();
     assert_eq!(results.unwrap().len(), 1, "{found}");
+}
+
+/// Requests count in the rates of their principal like every call; who is over them is told when to come back.
+#[tokio::test]
+async fn requests_count_in_the_rates_of_their_principal() {
+    let gateway = world::start_with(&[], "principal_requests_per_second = 20\n");
+    let admin = Caller::admin(&gateway).await;
+    let key = admin.make_key(&["memory.read"]).await.secret;
+    let bearer = format!("Bearer {key}");
+    let known = [("authorization", bearer.as_str())];
+    let refused = (0..2000)
+        .map(|_| post(&gateway, &known, "POST", CALL))
+        .find(|(status, _)| *status != 200);
+    let (status, answer) = refused.expect("2000 requests in a row are taken");
+    assert_eq!(status, 429, "{answer}");
+    assert!(answer.contains("RATE_LIMITED"), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("\r\nretry-after: 1\r\n"),
+        "{answer}"
+    );
+}
+
+/// A request whose key is revoked meanwhile ends with it, although its client goes on sending.
+#[tokio::test]
+async fn a_revoked_key_ends_its_requests() {
+    let gateway = world::start();
+    let admin = Caller::admin(&gateway).await;
+    let made = admin.make_key(&["memory.read"]).await;
+    let key_id = made.api_key.expect("the key").key_id;
+    let authority = gateway.address.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(REVOKED_WITHIN)).unwrap();
+    write!(
+        stream,
+        "POST /mcp HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n",
+        made.secret
+    )
+    .unwrap();
+    // The body is asked for once the request was let in.
+    let mut answer = [0; 512];
+    let length = stream.read(&mut answer).unwrap();
+    let head = String::from_utf8_lossy(&answer[..length]);
+    assert!(head.starts_with("HTTP/1.1 100"), "{head}");
+    stream.write_all(b"{\"jsonrpc\":").unwrap();
+    admin.revoke(&key_id).await.unwrap();
+    let length = stream.read(&mut answer).expect("it is cut in time");
+    let head = String::from_utf8_lossy(&answer[..length]);
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
 }
 
 /// Without the key `mcp` nothing is there.

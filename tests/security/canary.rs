@@ -98,6 +98,8 @@ async fn look_at_every_output(format: &str) {
     let (config, certificate) = plant(&mut canaries, place.path());
     let log = place.path().join("log");
     let own_key = canaries.plant("QUARTERDECK_KEY of the server");
+    let memory_key = format!("{0}{0}", uuid::Uuid::new_v4().simple());
+    canaries.know("QUARTERDECK_MEMORY_KEY", &memory_key);
     let mut server = Gateway::with(Options {
         config,
         log: Some(log.clone()),
@@ -107,6 +109,7 @@ async fn look_at_every_output(format: &str) {
             ("QUARTERDECK_LOG_FORMAT", format),
             ("QUARTERDECK_METRICS_LISTEN", "127.0.0.1:0"),
             ("QUARTERDECK_KEY", &own_key),
+            ("QUARTERDECK_MEMORY_KEY", &memory_key),
             ("SOME_API_KEY", &canaries.plant("the server's environment")),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -216,7 +216,9 @@ fn spawn(
         None if std::env::var_os("TEST_LOG").is_some() => Stdio::inherit(),
         None => Stdio::null(),
     };
-    Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+    // A runner that was built elsewhere is told where the server is.
+    let server = std::env::var_os("QUARTERDECK_TEST_SERVER");
+    Command::new(server.unwrap_or_else(|| env!("CARGO_BIN_EXE_quarterdeck").into()))
         .arg("serve")
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data)

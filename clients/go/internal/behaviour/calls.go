@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	quarterdeck "github.com/quarterdeck/quarterdeck/clients/go"
+	quarterdeckv1 "github.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1"
+)
+
+// fields is the `ok` of an answer.
+type fields = map[string]any
+
+type client = quarterdeck.Client
+
+func newDriver(write func(map[string]any)) *driver {
+	return &driver{clients: map[string]*client{}, subscriptions: map[string]*subscription{}, write: write}
+}
+
+func (driver *driver) perform(ctx context.Context, request *request) (fields, error) {
+	switch request.Op {
+	case "connect":
+		return fields{}, driver.connect(request)
+	case "next", "read_slowly", "close":
+		driver.mutex.Lock()
+		subscription, ok := driver.subscriptions[request.Subscription]
+		driver.mutex.Unlock()
+		if !ok {
+			return nil, fmt.Errorf("no subscription is called %q", request.Subscription)
+		}
+		return subscription.perform(ctx, request)
+	}
+	driver.mutex.Lock()
+	client, ok := driver.clients[request.Client]
+	driver.mutex.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("no client is called %q", request.Client)
+	}
+	switch request.Op {
+	case "subscribe":
+		driver.open(request.Subscription, subscribe(client, request))
+		return fields{}, nil
+	case "subscribe_many":
+		driver.open(request.Subscription, subscribeMany(client, request))
+		return fields{}, nil
+	case "chat":
+		return driver.chat(ctx, client, request)
+	}
+	call, ok := calls[request.Op]
+	if !ok {
+		return nil, fmt.Errorf("no op is called %q", request.Op)
+	}
+	return call(ctx, client, request)
+}
+
+func (driver *driver) connect(request *request) error {
+	var options []quarterdeck.Option
+	if request.Key != nil {
+		options = append(options, quarterdeck.WithKey(*request.Key))
+	}
+	if request.CA != "" {
+		options = append(options, quarterdeck.WithCAFile(request.CA))
+	}
+	client, err := quarterdeck.New(request.Address, options...)
+	if err != nil {
+		return err
+	}
+	driver.mutex.Lock()
+	defer driver.mutex.Unlock()
+	driver.clients[request.Client] = client
+	return nil
+}
+
+func (driver *driver) chat(ctx context.Context, client *client, request *request) (fields, error) {
+	var text strings.Builder
+	pieces := 0
+	answer := client.Chat(ctx, request.SessionKey, request.Text, func(enqueue *quarterdeckv1.EnqueueRequest) {
+		enqueue.RequestId = request.RequestID
+	})
+	for piece, err := range answer {
+		if err != nil {
+			return nil, err
+		}
+		driver.say(fields{"id": request.ID, "piece": piece})
+		text.WriteString(piece)
+		pieces++
+	}
+	return fields{"text": text.String(), "pieces": pieces}, nil
+}
+
+// calls are the ops that are one call.
+var calls = map[string]func(context.Context, *client, *request) (fields, error){
+	"who_am_i": func(ctx context.Context, client *client, _ *request) (fields, error) {
+		response, err := client.WhoAmI(ctx, &quarterdeckv1.WhoAmIRequest{})
+		return fields{"principal": response.GetPrincipal(), "scopes": list(response.GetScopes())}, err
+	},
+	"enqueue": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Enqueue(ctx, &quarterdeckv1.EnqueueRequest{
+			SessionKey: request.SessionKey, Text: request.Text, RequestId: request.RequestID,
+			OnBusy: quarterdeckv1.OnBusy(quarterdeckv1.OnBusy_value["ON_BUSY_"+request.OnBusy]),
+		})
+		return fields{
+			"turn_id": response.GetTurn().GetTurnId(), "seq": response.GetSeq(), "log_id": response.GetLogId(),
+			"mode":           short(response.GetMode(), "ADMISSION_MODE_"),
+			"queue_position": response.GetQueuePosition(), "replayed": response.GetReplayed(),
+		}, err
+	},
+	"await_turn": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.AwaitTurn(ctx, &quarterdeckv1.AwaitTurnRequest{
+			SessionKey: request.SessionKey, TurnId: request.TurnID,
+		})
+		turn := response.GetTurn()
+		return fields{
+			"state": short(turn.GetState(), "TURN_STATE_"), "response_text": turn.GetResponseText(),
+			"stop_reason":  short(turn.GetStopReason(), "STOP_REASON_"),
+			"error_reason": turn.GetError().GetReason(),
+		}, err
+	},
+	"steer": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Steer(ctx, &quarterdeckv1.SteerRequest{
+			SessionKey: request.SessionKey, Text: request.Text,
+		})
+		return fields{
+			"mode": short(response.GetMode(), "ADMISSION_MODE_"), "steer_id": response.GetSteerId(),
+			"turn_id": response.GetTurn().GetTurnId(),
+		}, err
+	},
+	"abort": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Abort(ctx, &quarterdeckv1.AbortRequest{
+			SessionKey: request.SessionKey, TurnId: request.TurnID, ClearQueue: request.ClearQueue,
+		})
+		state := ""
+		if response.GetTurn() != nil {
+			state = short(response.GetTurn().GetState(), "TURN_STATE_")
+		}
+		return fields{
+			"aborted": response.GetAborted(), "state": state, "cleared": len(response.GetClearedTurnIds()),
+		}, err
+	},
+	"reset": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Reset(ctx, &quarterdeckv1.ResetRequest{SessionKey: request.SessionKey})
+		return fields{
+			"generation": response.GetSession().GetGeneration(), "rejected": len(response.GetRejectedTurnIds()),
+		}, err
+	},
+	"list_queue": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ListQueue(ctx, &quarterdeckv1.ListQueueRequest{SessionKey: request.SessionKey})
+		ids := []string{}
+		for _, turn := range response.GetTurns() {
+			ids = append(ids, turn.GetTurnId())
+		}
+		return fields{"turn_ids": ids}, err
+	},
+	"run": func(ctx context.Context, client *client, request *request) (fields, error) {
+		events := []fields{}
+		enqueue := &quarterdeckv1.EnqueueRequest{SessionKey: request.SessionKey, Text: request.Text}
+		for event, err := range client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: enqueue}) {
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, render(event))
+		}
+		return fields{"events": events}, nil
+	},
+	"remember": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Remember(ctx, &quarterdeckv1.RememberRequest{
+			Namespace: request.Namespace, Key: request.key(), Content: request.Content,
+		})
+		return fields{"id": response.GetMemory().GetId(), "version": response.GetMemory().GetVersion()}, err
+	},
+	"search_memory": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.SearchMemory(ctx, &quarterdeckv1.SearchMemoryRequest{
+			Namespace: request.Namespace, Query: request.Query, Limit: request.Limit,
+		})
+		contents := []string{}
+		for _, hit := range response.GetHits() {
+			if memory := hit.GetMemory(); memory != nil {
+				contents = append(contents, memory.GetContent())
+			}
+		}
+		return fields{"contents": contents}, err
+	},
+	"forget": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.Forget(ctx, &quarterdeckv1.ForgetRequest{
+			Namespace: request.Namespace, Key: request.key(), Id: request.MemoryID, Hard: request.Hard,
+		})
+		return fields{"forgotten": response.GetForgotten()}, err
+	},
+}
+
+// short is an enum value's name without the prefix of its type.
+func short(value fmt.Stringer, prefix string) string {
+	return strings.TrimPrefix(value.String(), prefix)
+}
+
+// list is never null.
+func list(values []string) []string { return append([]string{}, values...) }

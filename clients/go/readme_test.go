@@ -1,0 +1,42 @@
+package quarterdeck
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The quick start works as pasted into a main, and prints what the README says.
+func TestQuickStart(t *testing.T) {
+	server := startServer(t)
+	blocks := fences(t, "README.md")
+	program := filepath.Join(t.TempDir(), "quick-start.go.txt")
+	if err := os.WriteFile(program, []byte(blocks["go"][0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command("./quick-start", program)
+	command.Env = append(os.Environ(), "QUARTERDECK_ADDR="+server.address, "QUARTERDECK_KEY="+server.key())
+	output, err := command.CombinedOutput()
+	if err != nil || strings.TrimSpace(string(output)) != strings.TrimSpace(blocks["text"][0]) {
+		t.Errorf("%s %v", output, err)
+	}
+}
+
+// fences are the blocks of a Markdown file by their language.
+func fences(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[string][]string{}
+	for index, part := range strings.Split("\n"+string(text), "\n```") {
+		if index%2 == 1 {
+			language, block, _ := strings.Cut(part, "\n")
+			blocks[language] = append(blocks[language], block)
+		}
+	}
+	return blocks
+}

@@ -1,0 +1,290 @@
+/**
+ * The behaviour driver of this package: `clients/behaviour/README.md` says what it speaks. Over the public interface alone.
+ */
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import {
+  AdmissionMode,
+  type CallOptions,
+  type Client,
+  createClient,
+  type GatewayEvent,
+  GatewayEventSchema,
+  isCursorError,
+  type ManySubscription,
+  OnBusy,
+  QuarterdeckError,
+  StopReason,
+  type Subscription,
+  TurnFailed,
+  TurnState,
+  toNumber,
+} from "@quarterdeck/client/node";
+
+/** A request of the suite; which fields it has depends on `op`. */
+interface Request {
+  id: number;
+  op: string;
+  client: string;
+  deadline_ms?: number;
+  address: string;
+  key?: string;
+  ca?: string;
+  session_key: string;
+  session_keys: string[];
+  turn_id: string;
+  text: string;
+  request_id?: string;
+  on_busy?: keyof typeof OnBusy;
+  clear_queue?: boolean;
+  subscription: string;
+  after_seq?: number;
+  log_id?: string;
+  from_oldest?: boolean;
+  until: string;
+  times?: number;
+  pause_ms: number;
+  content: string;
+  namespace?: string;
+  // `key` of memories is above.
+  query: string;
+  limit?: number;
+  memory_id?: string;
+  hard?: boolean;
+}
+
+const clients = new Map<string, Client>();
+const subscriptions = new Map<string, Subscription | ManySubscription>();
+
+const OPERATIONS: Record<string, (request: Request) => Promise<object> | object> = {
+  connect({ client, address, key, ca }) {
+    const tls = ca === undefined ? undefined : { ca: readFileSync(ca) };
+    // An empty key is none; the variable of the environment is not looked at then.
+    clients.set(client, createClient({ address, key: key ?? "", tls }));
+    return {};
+  },
+  async who_am_i(request) {
+    const { principal, scopes } = await client(request).whoAmI({}, options(request));
+    return { principal, scopes };
+  },
+  async enqueue(request) {
+    const { session_key: sessionKey, text, request_id: requestId, on_busy } = request;
+    const input = { sessionKey, text, requestId, onBusy: on_busy === undefined ? undefined : OnBusy[on_busy] };
+    const answer = await client(request).enqueue(input, options(request));
+    return {
+      turn_id: answer.turn?.turnId,
+      seq: toNumber(answer.seq),
+      log_id: answer.logId,
+      mode: AdmissionMode[answer.mode],
+      queue_position: answer.queuePosition,
+      replayed: answer.replayed,
+    };
+  },
+  async await_turn(request) {
+    const { session_key: sessionKey, turn_id: turnId } = request;
+    const { turn } = await client(request).awaitTurn({ sessionKey, turnId }, options(request));
+    return {
+      state: TurnState[turn?.state ?? 0],
+      response_text: turn?.responseText,
+      stop_reason: StopReason[turn?.stopReason ?? 0],
+      error_reason: turn?.error?.reason ?? "",
+    };
+  },
+  async steer(request) {
+    const { session_key: sessionKey, text } = request;
+    const answer = await client(request).steer({ sessionKey, text }, options(request));
+    return { mode: AdmissionMode[answer.mode], steer_id: answer.steerId, turn_id: answer.turn?.turnId };
+  },
+  async abort(request) {
+    const { session_key: sessionKey, turn_id: turnId, clear_queue: clearQueue } = request;
+    const answer = await client(request).abort({ sessionKey, turnId, clearQueue }, options(request));
+    const state = answer.turn ? TurnState[answer.turn.state] : "";
+    return { aborted: answer.aborted, state, cleared: answer.clearedTurnIds.length };
+  },
+  async reset(request) {
+    const answer = await client(request).reset({ sessionKey: request.session_key }, options(request));
+    return { generation: toNumber(answer.session?.generation ?? 0n), rejected: answer.rejectedTurnIds.length };
+  },
+  async list_queue(request) {
+    const { turns } = await client(request).listQueue({ sessionKey: request.session_key }, options(request));
+    return { turn_ids: turns.map((turn) => turn.turnId) };
+  },
+  async chat(request) {
+    const { id, session_key, text, request_id: requestId } = request;
+    const pieces: string[] = [];
+    const chat = client(request).chat(session_key, text, { ...options(request), prompt: { requestId } });
+    for await (const piece of chat) {
+      pieces.push(piece);
+      say({ id, piece });
+    }
+    return { text: pieces.join(""), pieces: pieces.length };
+  },
+  async run(request) {
+    const { session_key: sessionKey, text } = request;
+    const events = [];
+    for await (const event of client(request).run({ sessionKey, text }, options(request))) {
+      events.push(plain(event));
+    }
+    return { events };
+  },
+  subscribe(request) {
+    const { session_key, after_seq, log_id, from_oldest: fromOldest } = request;
+    const after = after_seq === undefined ? undefined : { logId: log_id ?? "", afterSeq: BigInt(after_seq) };
+    const subscription = client(request).subscribe(session_key, { ...options(request), after, fromOldest });
+    subscriptions.set(request.subscription, subscription);
+    return {};
+  },
+  subscribe_many(request) {
+    const sessions = request.session_keys.map((sessionKey) => ({ sessionKey }));
+    subscriptions.set(request.subscription, client(request).subscribeMany({ ...options(request), sessions }));
+    return {};
+  },
+  async next({ subscription, until, times = 1 }) {
+    const events = [];
+    let left = times;
+    while (left > 0) {
+      const result = await named(subscriptions, subscription).next();
+      if (result.done) {
+        return { events, ended: true };
+      }
+      const event = plain(result.value);
+      events.push(event);
+      left -= event.kind === until ? 1 : 0;
+    }
+    return { events, ended: false };
+  },
+  async read_slowly({ subscription, until, pause_ms }) {
+    let [events, durable] = [0, 0];
+    for (;;) {
+      const result = await named(subscriptions, subscription).next();
+      if (result.done) {
+        break;
+      }
+      events += 1;
+      durable += result.value.seq > 0n ? 1 : 0;
+      if (plain(result.value).kind === until) {
+        break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause_ms));
+    }
+    // The package reads an event when it is asked for one. What lies below counts bytes, not events.
+    return { events, durable, peak_buffered: -1 };
+  },
+  close({ subscription }) {
+    named(subscriptions, subscription).close();
+    subscriptions.delete(subscription);
+    return {};
+  },
+  async remember(request) {
+    const { content, namespace, key } = request;
+    const { memory } = await client(request).remember({ content, namespace, key }, options(request));
+    return { id: memory?.id, version: toNumber(memory?.version ?? 0n) };
+  },
+  async search_memory(request) {
+    const { query, namespace, limit } = request;
+    const { hits } = await client(request).searchMemory({ query, namespace, limit }, options(request));
+    const memories = hits.flatMap(({ found }) => (found.case === "memory" ? [found.value.content] : []));
+    return { contents: memories };
+  },
+  async forget(request) {
+    const { namespace, key, memory_id: id, hard } = request;
+    const { forgotten } = await client(request).forget({ namespace, key, id, hard }, options(request));
+    return { forgotten: toNumber(forgotten) };
+  },
+};
+
+function client(request: Request): Client {
+  return named(clients, request.client);
+}
+
+function named<T>(things: Map<string, T>, name: string): T {
+  const thing = things.get(name);
+  if (!thing) {
+    throw new Error(`there is no ${name}`);
+  }
+  return thing;
+}
+
+function options({ deadline_ms: deadlineMs }: Request): CallOptions {
+  return { deadlineMs };
+}
+
+function plain(event: GatewayEvent) {
+  const { kind } = event;
+  const field = kind.case && GatewayEventSchema.field[kind.case];
+  return {
+    kind: field ? field.name : "",
+    session_key: event.sessionKey,
+    seq: toNumber(event.seq),
+    after_seq: toNumber(event.afterSeq),
+    log_id: event.logId,
+    turn_id: event.turnId,
+    text: textOf(event),
+  };
+}
+
+function textOf({ kind }: GatewayEvent): string {
+  switch (kind.case) {
+    case "token":
+      return kind.value.delta;
+    case "messageCompleted":
+      return kind.value.text;
+    case "turnEnded":
+      return TurnState[kind.value.turn?.state ?? 0] ?? "";
+    default:
+      return "";
+  }
+}
+
+function plainError(error: unknown): object {
+  if (error instanceof TurnFailed) {
+    const { name: type, state, reason, message } = error;
+    return { type, code: "", state, reason, message, metadata: {} };
+  }
+  if (!(error instanceof QuarterdeckError)) {
+    return {
+      type: error instanceof Error ? error.name : "Error",
+      code: "",
+      reason: "",
+      message: String(error),
+      metadata: {},
+    };
+  }
+  const { name: type, code, reason, message, metadata } = error;
+  const resync = isCursorError(error) ? error.resync : undefined;
+  const snapshot = resync && {
+    seq: toNumber(resync.cursor.afterSeq),
+    log_id: resync.cursor.logId,
+    session_id: resync.snapshot.session?.sessionId,
+    generation: toNumber(resync.snapshot.session?.generation ?? 0n),
+  };
+  return { type, code, reason, message, metadata, ...(snapshot && { snapshot }) };
+}
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function answer(request: Request): Promise<void> {
+  const { id, op } = request;
+  try {
+    const operation = OPERATIONS[op];
+    if (!operation) {
+      throw new Error(`no operation ${op}`);
+    }
+    say({ id, ok: await operation(request) });
+  } catch (error) {
+    say({ id, error: plainError(error) });
+  }
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  void answer(JSON.parse(line) as Request);
+});
+lines.on("close", () => {
+  for (const client of clients.values()) {
+    client.close();
+  }
+  process.exit(0);
+});
