@@ -10,7 +10,7 @@ from quarterdeck.errors import QuarterdeckError, RateLimited, TooManyStreams, Un
 
 from .status import connection_lost
 
-FIRST_PAUSE_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 FOREVER = float("inf")
 UNREACHED_PATIENCE_SECONDS = 3.0
