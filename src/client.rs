@@ -5,14 +5,36 @@
 //! * A call is repeated where the server says so (`UNAVAILABLE`, after `RetryInfo`) or the connection was lost, for at
 //!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
+//! * [`Client::chat`] tells what an agent says, each piece once.
+//! * A key goes out encrypted, or to this machine.
+//!
+//! ```no_run
+//! use quarterdeck::client::{Client, ClientOptions};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::new(ClientOptions::from_environment())?;
+//! let mut chat = client.chat("demo", "hello there");
+//! while let Some(piece) = chat.next().await {
+//!     print!("{}", piece?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Calls fail with a [`Status`]; [`Error`] is made of one, and tells reasons apart.
 
 mod address;
+mod chat;
+mod error;
 mod follow;
 mod logs;
 mod run;
 mod sessions;
+mod text;
 
-pub use address::{ClientTls, tls_problem};
+pub use address::{ClientTls, is_this_machine, tls_problem};
+pub use chat::{Chat, ChatError, TurnFailed};
+pub use error::{Error, FieldViolation, Reason};
 pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 
@@ -27,13 +49,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -54,10 +77,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Largest answer to what is no RPC, in bytes.
 pub const POST_ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// How long a call is repeated where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// First and longest pause between two tries.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How to reach a server.
+/// How to reach a server: [`ClientOptions::new`], then what is to be different.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH` for a server's unix socket, or only `HOST:PORT`.
@@ -66,8 +91,12 @@ pub struct ClientOptions {
     pub tls: ClientTls,
     /// The API key or other token that calls carry.
     pub key: Option<SecretString>,
-    /// How long a call is repeated while the server is away.
+    /// Lets the key go to another machine without encryption, where everyone on the way can read it.
+    pub key_over_plaintext: bool,
+    /// How long a call is repeated while the server is away. Default 30 s.
     pub patience: Duration,
+    /// How long a call may take, repeats included; `None` for as long as its connection is alive. Streams have no bound.
+    pub deadline: Option<Duration>,
 }
 
 /// A handle on one server; clones share the connection.
@@ -79,6 +108,7 @@ pub struct Client {
     /// For what is no RPC.
     service: Service,
     patience: Duration,
+    deadline: Option<Duration>,
     /// True once the server has answered: from then on a lost connection is worth waiting for.
     answered: Arc<AtomicBool>,
 }
@@ -99,6 +129,55 @@ struct Bearer(Option<MetadataValue<Ascii>>);
 /// The pause before the next try: doubles, with a random part so that many clients don't come back together.
 pub(crate) struct Backoff(Duration);
 
+// === impl ClientOptions ===
+
+impl ClientOptions {
+    /// A server at that address, without a key.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            tls: ClientTls::default(),
+            key: None,
+            key_over_plaintext: false,
+            patience: PATIENCE,
+            deadline: None,
+        }
+    }
+
+    /// What `QUARTERDECK_ADDR` (default [`DEFAULT_ADDRESS`]) and `QUARTERDECK_KEY` say.
+    pub fn from_environment() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let address = variable("QUARTERDECK_ADDR");
+        let mut options = Self::new(address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()));
+        options.key = variable("QUARTERDECK_KEY").map(SecretString::from);
+        options
+    }
+
+    /// With that key.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(SecretString::from(key.into()));
+        self
+    }
+
+    /// With the CA that signed the server's certificate, a PEM file.
+    pub fn ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls.ca = Some(file.into());
+        self
+    }
+
+    /// With that patience.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// With that deadline of each call.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
 // === impl Client ===
 
 /// Makes one method of each RPC. The mutating ones give the request its `request_id`.
@@ -113,7 +192,7 @@ macro_rules! calls {
                 pub async fn $method(&self, #[allow(unused_mut)] mut request: proto::$Request) -> Result<proto::$Response, Status> {
                     calls!(@$kind request);
                     self.repeat(|| {
-                        let (mut service, request) = (self.$service.clone(), request.clone());
+                        let (mut service, request) = (self.$service.clone(), self.bounded(&request));
                         async move { service.$method(request).await }
                     })
                     .await
@@ -223,8 +302,20 @@ impl Client {
             address,
             tls,
             key,
+            key_over_plaintext,
             patience,
+            deadline,
         } = options;
+        if key.is_some()
+            && !key_over_plaintext
+            && !address.starts_with("https://")
+            && !is_this_machine(&address)
+        {
+            return Err(BadOptions(format!(
+                "the key would go to `{address}` without encryption: use https://, or set `key_over_plaintext` where \
+                 everyone on the way may read it"
+            )));
+        }
         let endpoint = address::endpoint(&address, &tls)?;
         let bearer = key.map(|key| bearer(&key)).transpose()?;
         let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
@@ -239,8 +330,17 @@ impl Client {
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             service,
             patience,
+            deadline,
             answered: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// The same client, whose calls may take no longer than this, repeats included.
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self.clone()
+        }
     }
 
     /// Posts a JSON text to a path of the server, with the credential of the calls. Tried once.
@@ -270,8 +370,33 @@ impl Client {
         Ok((head.status, body.to_bytes()))
     }
 
-    /// Calls until there is an answer worth giving back, or patience ends.
+    /// The server is told the deadline too, so that it does not work on for nobody.
+    fn bounded<T: Clone>(&self, request: &T) -> Request<T> {
+        let mut request = Request::new(request.clone());
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline);
+        }
+        request
+    }
+
+    /// Calls until there is an answer worth giving back, patience ends, or the deadline passes.
     async fn repeat<T, F, Fut>(&self, call: F) -> Result<T, Status>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let Some(deadline) = self.deadline else {
+            return self.repeat_patiently(call).await;
+        };
+        match timeout(deadline, self.repeat_patiently(call)).await {
+            Ok(result) => result,
+            Err(_) => Err(Status::deadline_exceeded(
+                "no answer before the deadline; the same request_id tells what became of the call",
+            )),
+        }
+    }
+
+    async fn repeat_patiently<T, F, Fut>(&self, call: F) -> Result<T, Status>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, Status>>,

@@ -4,7 +4,7 @@ mod client_support;
 
 use client_support::{Scene, Script, Scripted, refusal};
 use quarterdeck::{
-    client::{Client, ClientOptions, ClientTls, Cut, Start, Update, reason},
+    client::{Client, ClientOptions, Cut, Start, Update, reason},
     proto::{
         Cursor, EnqueueRequest, GatewayEvent, GetSessionStateResponse, Hello, RunRequest,
         SessionDeleted, SubscribeRequest, Token, TurnEnded, TurnStarted, gateway_event::Kind,
@@ -18,13 +18,8 @@ use tonic::{Code, Status};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn client(address: SocketAddr) -> Client {
-    Client::new(ClientOptions {
-        address: address.to_string(),
-        tls: ClientTls::default(),
-        key: None,
-        patience: DEADLINE,
-    })
-    .expect("an address")
+    let options = ClientOptions::new(address.to_string()).patience(DEADLINE);
+    Client::new(options).expect("an address")
 }
 
 fn durable(log_id: &str, seq: i64) -> GatewayEvent {

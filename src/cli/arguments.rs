@@ -714,7 +714,10 @@ impl ClientArgs {
                 key: self.client_key.clone(),
             },
             key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
+            // Who names key and address in one command has said what goes where.
+            key_over_plaintext: true,
             patience: PATIENCE,
+            deadline: None,
         })?)
     }
 }

@@ -9,6 +9,7 @@ use std::{
     error::Error,
     fs::File,
     io::{self, Read},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 use tonic::{
@@ -74,6 +75,32 @@ pub(super) fn endpoint(address: &str, tls: &ClientTls) -> Result<Endpoint, BadOp
     endpoint
         .tls_config(tls_config(tls)?)
         .map_err(|error| BadOptions(format!("can't speak TLS: {}", chain(&error))))
+}
+
+/// Whether an address is one that packets don't leave this machine for.
+pub fn is_this_machine(address: &str) -> bool {
+    if address.starts_with("unix:") {
+        return true;
+    }
+    let full = if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    };
+    let Ok(uri) = full.parse::<http::Uri>() else {
+        return false;
+    };
+    let Some(authority) = uri.authority() else {
+        return false;
+    };
+    // Of `http://127.0.0.1@evil.test` the host is what counts, but nobody writes that in good faith.
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let host = authority.host();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let canonical = |ip: IpAddr| ip.to_canonical().is_loopback();
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(canonical)
 }
 
 fn tls_config(tls: &ClientTls) -> Result<ClientTlsConfig, BadOptions> {
@@ -254,6 +281,36 @@ mod tests {
         ] {
             let problem = endpoint(address, &tls).expect_err("it is refused").0;
             assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_sent_by_itself_to_this_machine_alone() {
+        for here in [
+            "http://127.0.0.1:7777",
+            "127.0.0.1:7777",
+            "https://127.9.9.9:1",
+            "localhost:7777",
+            "http://[::1]:7777",
+            "[::ffff:127.0.0.1]:1",
+            "unix:/run/quarterdeck.sock",
+        ] {
+            assert!(is_this_machine(here), "{here}");
+        }
+        for elsewhere in [
+            "http://192.0.2.1:7777",
+            "http://example.org",
+            "http://localhost.example.org",
+            "http://127.0.0.1.example.org",
+            "http://127.0.0.1@example.org",
+            "http://localhost@example.org:7777",
+            "http://0.0.0.0:7777",
+            "http://[::]:7777",
+            "",
+            "http://",
+            "not an address",
+        ] {
+            assert!(!is_this_machine(elsewhere), "{elsewhere}");
         }
     }
 }

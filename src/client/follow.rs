@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// Updates that may wait for their reader; beyond that the connection fills and the server leaves deltas out.
-const UPDATES_MAX: usize = 256;
+/// Updates that may wait for their reader, each of up to a megabyte; beyond that the connection fills and the server
+/// leaves deltas out.
+const UPDATES_MAX: usize = 16;
 /// Messages that a resync reads at most, a page at a time.
 const RESYNC_PAGE: i32 = 500;
 const RESYNC_PAGES_MAX: usize = 20;

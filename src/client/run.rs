@@ -6,8 +6,8 @@ use crate::proto::{RunRequest, gateway_event::Kind};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Updates that may wait for their reader.
-const UPDATES_MAX: usize = 256;
+/// Updates that may wait for their reader; an event has up to a megabyte.
+const UPDATES_MAX: usize = 16;
 
 impl Client {
     /// Runs a prompt. The receiver ends after `turn_ended`, or with the error that makes going on senseless.

@@ -116,3 +116,53 @@ async fn every_client_does_what_every_scenario_says() {
     let failed = cells.iter().filter(|cell| cell.problem().is_some()).count();
     assert_eq!(failed, 0, "of {} runs; see the table above", cells.len());
 }
+
+/// Faults of `tests/fixtures/faulty_driver.py`, a scenario that must find each, and a word of what it must say.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("repeats_event", "stream", "came after"),
+    ("loses_event", "stream", "came after"),
+    ("swaps_events", "session_deleted", "came after"),
+    ("loses_text", "chat", "one two four five"),
+    ("loses_piece", "chat", "pieces that came"),
+    (
+        "tries_again",
+        "bad_input",
+        "INVALID_FIELD: expected 2, got 4",
+    ),
+    ("answers_twice", "enqueue", "twice"),
+    ("never_answers", "bad_input", "no answer within 10000 ms"),
+    ("makes_noise", "enqueue", "no JSON"),
+    ("prints_key", "enqueue", "printed the key"),
+    ("calls_errors_well", "unknown_session", "expected `error`"),
+    ("ends_badly", "enqueue", "ended with exit status: 3"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_planted_fault_is_found() {
+    let scenarios = scenario::all(SCENARIOS);
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/faulty_driver.py");
+    let mut plays = JoinSet::new();
+    for (fault, name, word) in FAULTS {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == *name);
+        let scenario = scenario.expect("a scenario of that name").clone();
+        let command = vec![
+            "python3".into(),
+            fixture.clone(),
+            fault.into(),
+            rust_driver(),
+        ];
+        let program = Program {
+            name: (*fault).into(),
+            command,
+        };
+        plays.spawn(async move {
+            match play::play(&program, &scenario).await {
+                Ok(()) => Some(format!("{name} does not see that a client {fault}")),
+                Err(problem) if problem.contains(word) => None,
+                Err(problem) => Some(format!("{name}, {fault}: not {word:?} but {problem}")),
+            }
+        });
+    }
+    let problems: Vec<_> = plays.join_all().await.into_iter().flatten().collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

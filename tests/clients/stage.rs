@@ -8,7 +8,7 @@ use crate::{
     support::{Gateway, Options},
 };
 use quarterdeck::{
-    client::{Client, ClientOptions, ClientTls},
+    client::{Client, ClientOptions},
     proto,
 };
 use serde_json::{Value, json};
@@ -127,16 +127,9 @@ impl Stage {
     }
 
     fn client(&self) -> Result<Client, String> {
-        Client::new(ClientOptions {
-            address: self.gateway.address.clone(),
-            tls: ClientTls {
-                ca: self.ca.clone(),
-                ..ClientTls::default()
-            },
-            key: Some(self.key.clone().into()),
-            patience: PATIENCE,
-        })
-        .map_err(|error| error.to_string())
+        let mut options = ClientOptions::new(&self.gateway.address).key(&self.key);
+        options.tls.ca.clone_from(&self.ca);
+        Client::new(options).map_err(|error| error.to_string())
     }
 
     /// A step of the scenario that is about the server; returns what there is to look at.

@@ -1,0 +1,156 @@
+//! Calls with one answer.
+
+use crate::{
+    Request,
+    answers::{Failure, turn_state},
+};
+use quarterdeck::{
+    client::Client,
+    proto::{
+        AbortRequest, AdmissionMode, AwaitTurnRequest, EnqueueRequest, ForgetRequest,
+        ListQueueRequest, OnBusy, RememberRequest, ResetRequest, SearchMemoryRequest, SteerRequest,
+        WhoAmIRequest, memory_hit::Found,
+    },
+};
+use serde_json::{Value, json};
+
+pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> {
+    let session_key = request.text("session_key");
+    Ok(match request.text("op").as_str() {
+        "who_am_i" => {
+            let answer = client.who_am_i(WhoAmIRequest {}).await?;
+            json!({"principal": answer.principal, "scopes": answer.scopes})
+        }
+        "enqueue" => {
+            let answer = client.enqueue(prompt(request)).await?;
+            json!({
+                "turn_id": answer.turn.as_ref().map(|turn| &turn.turn_id),
+                "seq": answer.seq,
+                "log_id": answer.log_id,
+                "mode": mode(answer.mode()),
+                "queue_position": answer.queue_position,
+                "replayed": answer.replayed,
+            })
+        }
+        "await_turn" => {
+            let asked = AwaitTurnRequest {
+                session_key,
+                turn_id: request.text("turn_id"),
+                wait: None,
+            };
+            let turn = client.await_turn(asked).await?.turn.unwrap_or_default();
+            let stop = turn.stop_reason().as_str_name();
+            json!({
+                "state": turn_state(turn.state()),
+                "response_text": turn.response_text,
+                "stop_reason": stop.trim_start_matches("STOP_REASON_"),
+                "error_reason": turn.error.unwrap_or_default().reason,
+            })
+        }
+        "steer" => {
+            let asked = SteerRequest {
+                session_key,
+                text: request.text("text"),
+                ..SteerRequest::default()
+            };
+            let answer = client.steer(asked).await?;
+            json!({
+                "mode": mode(answer.mode()),
+                "steer_id": answer.steer_id,
+                "turn_id": answer.turn.unwrap_or_default().turn_id,
+            })
+        }
+        "abort" => {
+            let asked = AbortRequest {
+                session_key,
+                turn_id: request.text("turn_id"),
+                clear_queue: request.flag("clear_queue"),
+                ..AbortRequest::default()
+            };
+            let answer = client.abort(asked).await?;
+            let state = answer.turn.as_ref().map(|turn| turn_state(turn.state()));
+            json!({
+                "aborted": answer.aborted,
+                "state": state.unwrap_or_default(),
+                "cleared": answer.cleared_turn_ids.len(),
+            })
+        }
+        "reset" => {
+            let asked = ResetRequest {
+                session_key,
+                ..ResetRequest::default()
+            };
+            let answer = client.reset(asked).await?;
+            json!({
+                "generation": answer.session.unwrap_or_default().generation,
+                "rejected": answer.rejected_turn_ids.len(),
+            })
+        }
+        "list_queue" => {
+            let answer = client.list_queue(ListQueueRequest { session_key }).await?;
+            let ids: Vec<_> = answer.turns.into_iter().map(|turn| turn.turn_id).collect();
+            json!({"turn_ids": ids})
+        }
+        "remember" | "search_memory" | "forget" => memory(client, request).await?,
+        op => return Err(Failure::Protocol(format!("no such op: {op}"))),
+    })
+}
+
+async fn memory(client: &Client, request: &Request) -> Result<Value, Failure> {
+    let (namespace, key) = (request.text("namespace"), request.text("key"));
+    Ok(match request.text("op").as_str() {
+        "remember" => {
+            let asked = RememberRequest {
+                namespace,
+                key,
+                content: request.text("content"),
+                ..RememberRequest::default()
+            };
+            let memory = client.remember(asked).await?.memory.unwrap_or_default();
+            json!({"id": memory.id, "version": memory.version})
+        }
+        "search_memory" => {
+            let limit = request.number("limit").unwrap_or_default();
+            let asked = SearchMemoryRequest {
+                namespace,
+                query: request.text("query"),
+                limit: i32::try_from(limit).unwrap_or_default(),
+                ..SearchMemoryRequest::default()
+            };
+            let hits = client.search_memory(asked).await?.hits.into_iter();
+            let contents: Vec<_> = hits
+                .map(|hit| match hit.found {
+                    Some(Found::Memory(memory)) => memory.content,
+                    Some(Found::Episode(_)) | None => hit.snippet,
+                })
+                .collect();
+            json!({"contents": contents})
+        }
+        _ => {
+            let asked = ForgetRequest {
+                namespace,
+                key,
+                id: request.text("memory_id"),
+                hard: request.flag("hard"),
+                ..ForgetRequest::default()
+            };
+            json!({"forgotten": client.forget(asked).await?.forgotten})
+        }
+    })
+}
+
+/// The prompt of a request.
+pub fn prompt(request: &Request) -> EnqueueRequest {
+    let on_busy = OnBusy::from_str_name(&format!("ON_BUSY_{}", request.text("on_busy")));
+    EnqueueRequest {
+        session_key: request.text("session_key"),
+        text: request.text("text"),
+        request_id: request.text("request_id"),
+        on_busy: on_busy.unwrap_or_default().into(),
+        ..EnqueueRequest::default()
+    }
+}
+
+fn mode(mode: AdmissionMode) -> &'static str {
+    mode.as_str_name().trim_start_matches("ADMISSION_MODE_")
+}

@@ -1,0 +1,117 @@
+//! Chats, runs and subscriptions.
+
+use crate::{
+    Request,
+    answers::{Failure, event},
+    calls::prompt,
+    say,
+};
+use quarterdeck::{
+    client::{Client, Start, Update},
+    proto::{Cursor, RunRequest, SubscribeRequest},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Mutex, mpsc};
+use tonic::Status;
+
+type Updates = mpsc::Receiver<Result<Update, Status>>;
+
+/// A client's subscription; one reads it at a time.
+#[derive(Clone)]
+pub struct Subscription(Arc<Mutex<Updates>>);
+
+pub async fn chat(client: &Client, request: &Request) -> Result<Value, Failure> {
+    let mut chat = client.chat_with(prompt(request));
+    let (mut text, mut pieces) = (String::new(), 0);
+    while let Some(piece) = chat.next().await {
+        let piece = piece?;
+        say(&json!({"id": request.id, "piece": piece}));
+        text.push_str(&piece);
+        pieces += 1;
+    }
+    Ok(json!({"text": text, "pieces": pieces}))
+}
+
+pub async fn run(client: &Client, request: &Request) -> Result<Value, Failure> {
+    let mut updates = client.run(RunRequest {
+        enqueue: Some(prompt(request)),
+        ..RunRequest::default()
+    });
+    let mut events = Vec::new();
+    while let Some(update) = updates.recv().await {
+        if let Update::Event(it) = update? {
+            events.push(event(&it));
+        }
+    }
+    Ok(json!({"events": events}))
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    pub fn one(client: &Client, request: &Request) -> Self {
+        let start = match request.number("after_seq") {
+            Some(after_seq) => Start::After(Cursor {
+                log_id: request.text("log_id"),
+                after_seq,
+            }),
+            None if request.flag("from_oldest") => Start::Oldest,
+            None => Start::Now,
+        };
+        let asked = SubscribeRequest {
+            session_key: request.text("session_key"),
+            ..SubscribeRequest::default()
+        };
+        Self(Arc::new(Mutex::new(client.follow(asked, start))))
+    }
+
+    pub fn many(_client: &Client, _request: &Request) -> Result<Self, Failure> {
+        Err(Failure::protocol("not served yet"))
+    }
+
+    /// Reads until the events of a kind have come so often.
+    pub async fn next(&self, request: &Request) -> Result<Value, Failure> {
+        let (until, times) = (request.text("until"), request.number("times").unwrap_or(1));
+        let mut updates = self.0.lock().await;
+        let (mut events, mut seen) = (Vec::new(), 0);
+        while seen < times {
+            let Some(it) = read(&mut updates).await? else {
+                return Ok(json!({"events": events, "ended": true}));
+            };
+            seen += i64::from(it["kind"] == until);
+            events.push(it);
+        }
+        Ok(json!({"events": events}))
+    }
+
+    pub async fn read_slowly(&self, request: &Request) -> Result<Value, Failure> {
+        let until = request.text("until");
+        let pause_ms = request.number("pause_ms").unwrap_or_default();
+        let pause = Duration::from_millis(pause_ms.unsigned_abs());
+        let mut updates = self.0.lock().await;
+        let (mut events, mut durable, mut peak) = (0, 0, 0);
+        while let Some(it) = read(&mut updates).await? {
+            events += 1;
+            durable += i64::from(it["seq"].as_i64() > Some(0));
+            if it["kind"] == until {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            peak = peak.max(updates.len());
+        }
+        Ok(json!({"events": events, "durable": durable, "peak_buffered": peak}))
+    }
+}
+
+/// The next event; `None` where the subscription ended.
+async fn read(updates: &mut Updates) -> Result<Option<Value>, Failure> {
+    while let Some(update) = updates.recv().await {
+        match update? {
+            Update::Event(it) => return Ok(Some(event(&it))),
+            Update::Cut(_) => {}
+            Update::Resynced(resync) => return Err(Failure::Void(resync)),
+        }
+    }
+    Ok(None)
+}
