@@ -93,6 +93,7 @@ macro_rules! scripted {
         impl GatewayService for Scripted {
             type RunStream = Handed<GatewayEvent>;
             type SubscribeStream = Handed<GatewayEvent>;
+            type SubscribeManyStream = Handed<GatewayEvent>;
             type WatchSessionsStream = Handed<SessionSnapshot>;
 
             async fn enqueue(
@@ -148,6 +149,13 @@ macro_rules! scripted {
                 &self,
                 _: Request<RunRequest>,
             ) -> Result<Response<Self::RunStream>, Status> {
+                Err(Refusal::Fenced.into())
+            }
+
+            async fn subscribe_many(
+                &self,
+                _: Request<SubscribeManyRequest>,
+            ) -> Result<Response<Self::SubscribeManyStream>, Status> {
                 Err(Refusal::Fenced.into())
             }
 

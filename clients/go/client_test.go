@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	quarterdeckv1 "github.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // read gives the text of a chat, and what ended it.
@@ -60,154 +60,6 @@ func TestChatGoesOnOverCuts(t *testing.T) {
 	expected := strings.TrimSuffix(strings.Repeat("grüße 世界 ", 100), " ")
 	if err != nil || answer != expected {
 		t.Errorf("%q %v", answer, err)
-	}
-}
-
-// Each durable event comes once and in order, though the server is killed and connections are reset.
-func TestSubscriptionsSurviveTheServer(t *testing.T) {
-	server := startServer(t)
-	proxy := startProxy(t, server.listen)
-	client := server.client(proxy.address())
-	ctx := bounded(t)
-	enqueue := func() {
-		t.Helper()
-		request := &quarterdeckv1.EnqueueRequest{SessionKey: "s", Text: "!delay=1ms one two three four"}
-		if _, err := client.Enqueue(ctx, request); err != nil {
-			t.Fatal(err)
-		}
-	}
-	enqueue()
-	request := &quarterdeckv1.SubscribeRequest{SessionKey: "s", FromOldest: true}
-	next, ended, cuts := int64(1), 0, 0
-	for event, err := range client.Subscribe(ctx, request, OnCut(func(error) { cuts++ })) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if event.GetSeq() > 0 {
-			if event.GetSeq() != next {
-				t.Fatalf("seq %d where %d is due", event.GetSeq(), next)
-			}
-			next++
-		}
-		if event.GetTurnEnded() != nil {
-			ended++
-			switch ended {
-			case 1:
-				server.kill()
-				server.start()
-				enqueue()
-			case 2:
-				proxy.cut()
-				enqueue()
-			case 3:
-				_, err := client.DeleteSession(ctx, &quarterdeckv1.DeleteSessionRequest{SessionKey: "s"})
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
-	if ended != 3 || cuts < 2 {
-		t.Errorf("%d turns ended, %d cuts", ended, cuts)
-	}
-	if request.GetCursor() != nil || !request.GetFromOldest() {
-		t.Error("the caller's request was changed")
-	}
-}
-
-// A connection that takes everything and says nothing is given up, and the subscription comes back.
-func TestSilentConnectionsAreLeft(t *testing.T) {
-	server := startServer(t)
-	proxy := startProxy(t, server.listen)
-	client := server.client(proxy.address())
-	ctx := bounded(t)
-	if _, err := client.CreateSession(ctx, &quarterdeckv1.CreateSessionRequest{SessionKey: "s"}); err != nil {
-		t.Fatal(err)
-	}
-	request := &quarterdeckv1.SubscribeRequest{SessionKey: "s", ProgressInterval: durationpb.New(time.Second)}
-	hellos := 0
-	for event, err := range client.Subscribe(ctx, request) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if event.GetHello() == nil {
-			continue
-		}
-		hellos++
-		if hellos == 2 {
-			return
-		}
-		proxy.silence()
-	}
-}
-
-func TestVoidCursorsBringTheSession(t *testing.T) {
-	server := startServer(t)
-	client := server.client(server.address)
-	ctx := bounded(t)
-	if _, err := read(t, client, ctx, "s", "one", nil); err != nil {
-		t.Fatal(err)
-	}
-	var seen []string
-	cursor := &Cursor{LogId: "another", AfterSeq: 1}
-	for event, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s", Cursor: cursor}) {
-		var void *CursorError
-		switch {
-		case errors.As(err, &void):
-			if !errors.Is(err, ErrLogChanged) || void.Cursor.GetAfterSeq() != void.State.GetSeq() ||
-				len(void.State.GetMessages()) != 2 {
-				t.Errorf("%v %v", void, void.State)
-			}
-			seen = append(seen, "void")
-		case err != nil:
-			t.Fatal(err)
-		case event.GetHello() != nil:
-			// The loop went on, and so did the subscription: after the state.
-			if event.GetAfterSeq() == 0 {
-				t.Error("it begins anew")
-			}
-			seen = append(seen, "hello")
-		}
-		if len(seen) == 2 {
-			break
-		}
-	}
-	if fmt.Sprint(seen) != "[void hello]" {
-		t.Error(seen)
-	}
-}
-
-func TestWatchComesBackWithANewList(t *testing.T) {
-	server := startServer(t)
-	proxy := startProxy(t, server.listen)
-	client := server.client(proxy.address())
-	ctx := bounded(t)
-	create := &quarterdeckv1.CreateSessionRequest{SessionKey: "mine"}
-	if _, err := client.CreateSession(ctx, create); err != nil {
-		t.Fatal(err)
-	}
-	lists, complete, mine := 0, 0, 0
-	watch := &quarterdeckv1.WatchSessionsRequest{Filter: &quarterdeckv1.SessionFilter{KeyPrefix: "mi"}}
-	for update, err := range client.WatchSessions(ctx, watch) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if update.NewList {
-			lists++
-		}
-		if update.Session.GetSessionKey() == "mine" {
-			mine++
-		}
-		if update.Session == nil {
-			complete++
-			if complete == 2 {
-				break
-			}
-			proxy.cut()
-		}
-	}
-	if lists != 2 || mine != 2 {
-		t.Errorf("%d lists, %d times the session", lists, mine)
 	}
 }
 
@@ -304,22 +156,17 @@ func TestWrongKeysAreRefused(t *testing.T) {
 	}
 }
 
-// A follower of the log learns that the server was started again, and goes on.
-func TestLogsGoOnAfterTheServer(t *testing.T) {
+// The server's own user needs no key on its socket.
+func TestUnixSocketsAreReached(t *testing.T) {
 	server := startServer(t)
-	client := server.client(server.address)
-	restarted := false
-	for record, err := range client.TailLogs(bounded(t), &quarterdeckv1.TailLogsRequest{}) {
-		switch {
-		case errors.Is(err, ErrLogChanged) && !restarted:
-			restarted = true
-		case err != nil:
-			t.Fatal(err)
-		case restarted && record.GetNumber() > 0:
-			return
-		case !restarted && server.process.ProcessState == nil:
-			server.kill()
-			server.start()
-		}
+	t.Setenv("QUARTERDECK_KEY", "")
+	client, err := New("unix:" + filepath.Join(server.directory, "quarterdeck.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	who, err := client.WhoAmI(bounded(t), &quarterdeckv1.WhoAmIRequest{})
+	if err != nil || who.GetPrincipal() != "default/local" {
+		t.Errorf("%v %v", who, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	quarterdeckv1 "github.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1"
@@ -12,7 +13,8 @@ import (
 
 // SubscribeMany follows several sessions in one stream, each as [Client.Subscribe] does, without an order across
 // sessions. It keeps a cursor for each session, also for those that the request's filter found. It ends after the
-// session_deleted of the last session, where the request has neither a filter nor a watch.
+// session_deleted of the last session, where the request has neither a filter nor a watch. The server takes 1000 cursors:
+// a stream of more sessions ends where it is cut, with the server's refusal.
 //
 // If the loop goes on after the error of one session, so does the iterator: after the state that a [CursorError] brings,
 // and without a session that is gone ([ErrSessionNotFound], [ErrSessionDeleted]). Every other error is the last.
@@ -57,18 +59,16 @@ func (many *manySubscription) follow(cursor *quarterdeckv1.SessionCursor) *follo
 	return session
 }
 
+func (many *manySubscription) leave(key string) {
+	delete(many.sessions, key)
+	many.order = slices.DeleteFunc(many.order, func(other string) bool { return other == key })
+}
+
 func (many *manySubscription) open(ctx context.Context) (grpc.ServerStreamingClient[Event], error) {
 	many.request.Cursors = nil
-	kept := many.order[:0]
 	for _, key := range many.order {
-		session, ok := many.sessions[key]
-		if !ok {
-			continue
-		}
-		kept = append(kept, key)
-		many.request.Cursors = append(many.request.Cursors, session.resumed())
+		many.request.Cursors = append(many.request.Cursors, many.sessions[key].resumed())
 	}
-	many.order = kept
 	if many.finished() {
 		return nil, errFinished
 	}
@@ -101,7 +101,7 @@ func (many *manySubscription) take(event *Event) verdict {
 		return pass
 	}
 	if event.GetSessionDeleted() != nil {
-		delete(many.sessions, event.GetSessionKey())
+		many.leave(event.GetSessionKey())
 	}
 	return deliver
 }
@@ -113,7 +113,7 @@ func (many *manySubscription) refused(ctx context.Context, failure *Error) (erro
 		return nil, false
 	}
 	if errors.Is(failure, ErrSessionNotFound) || errors.Is(failure, ErrSessionDeleted) {
-		delete(many.sessions, key)
+		many.leave(key)
 		return failure, true
 	}
 	if !voidsCursor(failure) {

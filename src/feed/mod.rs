@@ -11,7 +11,9 @@
 //! * [`stream`]: a reader, as a cursor over store and tail.
 //! * [`relay`]: wake-ups, one from thread to thread per serving runtime.
 //! * [`watch`]: newest states of many sessions, for WatchSessions and the registry.
+//! * [`arrivals`]: sessions that come to match a filter, for SubscribeMany.
 
+pub mod arrivals;
 pub mod cursor;
 pub mod open_items;
 pub mod relay;
@@ -23,6 +25,7 @@ pub mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::{Arrival, Arrivals};
 pub use cursor::{log_range, resolve_cursor};
 pub use open_items::{OpenBlock, OpenMessage, RunningTool};
 pub use stream::{Reader, ReaderOptions, Step};
@@ -49,7 +52,6 @@ use std::{
     },
 };
 use tokio::sync::Notify;
-use watch::WatchQueue;
 
 /// Bounds of the feed. Constant for its life.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +70,14 @@ pub struct Feed {
     changed: Mutex<HashMap<SessionRow, Arc<Session>>>,
     /// Wakes the registry.
     changed_notify: Notify,
-    /// Queues of the watchers that live.
-    watchers: Mutex<Vec<Weak<WatchQueue>>>,
+    /// Those that live of who hear of every session.
+    watchers: Mutex<Vec<Weak<dyn Watcher>>>,
+}
+
+/// Hears of every commit.
+pub(crate) trait Watcher: Send + Sync {
+    /// Takes a session's newest row, and the last event `before` the commit. Must not block.
+    fn offer(&self, session: &Arc<Session>, before: i64);
 }
 
 /// The part of the feed that its tails hold.
@@ -234,16 +242,28 @@ impl Feed {
     /// Changes of sessions that the viewer may see and that match, from now on; the caller lists what there is afterwards.
     pub fn watch(self: &Arc<Self>, viewer: Arc<Identity>, filter: SessionFilter) -> Watch {
         let (watch, queue) = Watch::new(viewer, filter);
+        self.add_watcher(queue);
+        watch
+    }
+
+    /// Sessions that the viewer may see and that come to match, from now on; the caller lists what matches already
+    /// afterwards.
+    pub fn arrivals(self: &Arc<Self>, viewer: Arc<Identity>, filter: SessionFilter) -> Arrivals {
+        let (arrivals, queue) = Arrivals::new(viewer, filter);
+        self.add_watcher(queue);
+        arrivals
+    }
+
+    fn add_watcher(&self, watcher: Weak<dyn Watcher>) {
         let mut watchers = lock(&self.watchers);
         watchers.retain(|w| w.strong_count() > 0);
-        watchers.push(queue);
-        watch
+        watchers.push(watcher);
     }
 }
 
 impl Publisher for Feed {
     fn publish(&self, published: Vec<Published>) {
-        let watchers: Vec<Arc<WatchQueue>> = lock(&self.watchers)
+        let watchers: Vec<Arc<dyn Watcher>> = lock(&self.watchers)
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
@@ -257,8 +277,10 @@ impl Publisher for Feed {
             if let Some(tail) = tail {
                 tail.publish(one);
             }
+            let first = one.events.first();
+            let before = first.map_or(one.session.head, |event| event.seq - 1);
             for watcher in &watchers {
-                watcher.offer(&one.session);
+                watcher.offer(&one.session, before);
             }
         }
         lock(&self.changed).extend(published.into_iter().map(|p| (p.session.row, p.session)));
@@ -281,7 +303,6 @@ impl Shared {
         self.ending.load(Ordering::SeqCst)
     }
 
-    /// Wakes every reader of every tail.
     /// Number of the newest `reload`.
     pub(crate) fn reload_count(&self) -> u64 {
         self.reload_count.load(Ordering::SeqCst)
@@ -294,6 +315,7 @@ impl Shared {
         (*number > seen).then(|| reason.clone())
     }
 
+    /// Wakes every reader of every tail.
     fn wake_everyone(&self) {
         let tails: Vec<Arc<Tail>> = lock(&self.tails)
             .values()

@@ -7,7 +7,6 @@
 //! Holds no bytes but those it hands out, no task, and one timer. Never reads the store past the tail's head.
 
 use super::{
-    StreamPermit,
     cursor::log_range,
     open_items::Snapshot,
     ring::Filter,
@@ -39,7 +38,10 @@ use std::{
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep},
+};
 use uuid::Uuid;
 
 /// Bytes of bodies that a replaying reader takes from the store at once.
@@ -68,6 +70,9 @@ pub struct ReaderOptions {
     pub turn: Option<Uuid>,
     /// Who reads; the stream ends where it may not see the session any more.
     pub viewer: Arc<Identity>,
+    /// Turns to read the store by, which readers of one stream share: each page that waits for its reader holds one.
+    /// `None` for a reader that has its stream alone.
+    pub pages: Option<Arc<Semaphore>>,
 }
 
 /// One stream of a session's events.
@@ -76,10 +81,10 @@ pub struct Reader {
     attached: Attached,
     tail: Arc<Tail>,
     store: Arc<dyn Store>,
-    /// Counts while it lives.
-    _permit: StreamPermit,
     /// Who reads.
     viewer: Arc<Identity>,
+    /// Turns to read the store by.
+    pages: Option<Arc<Semaphore>>,
     /// Shares of the session under which it was last found to be allowed to.
     allowed_at: Option<u64>,
     /// What it is doing.
@@ -124,13 +129,15 @@ pub enum Step {
     End(Result<(), Refusal>),
 }
 
+/// A page, and the turn that it was read by; it is over once the page is handed out.
+type PageAndTurn = (EventsPage, Option<OwnedSemaphorePermit>);
 type Work<T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>;
 
 enum Place {
     /// Wants to join the ring, or to read the store where it can't.
     Entering,
     /// Waits for a page of the store.
-    Reading(Work<EventsPage>),
+    Reading(Work<PageAndTurn>),
     /// Waits for the store's word on whether its turn's end was taken by retention.
     Checking(Work<TurnEnd>),
     /// Reads the ring.
@@ -153,12 +160,7 @@ enum TurnEnd {
 
 impl Reader {
     /// A stream that starts with its first poll.
-    pub fn new(
-        tail: Arc<Tail>,
-        store: Arc<dyn Store>,
-        permit: StreamPermit,
-        options: ReaderOptions,
-    ) -> Self {
+    pub fn new(tail: Arc<Tail>, store: Arc<dyn Store>, options: ReaderOptions) -> Self {
         let ReaderOptions {
             after,
             replay,
@@ -169,14 +171,15 @@ impl Reader {
             coalesce,
             turn,
             viewer,
+            pages,
         } = options;
         let reload_seen = tail.reload_count();
         Self {
             attached: tail.attach(),
             tail,
             store,
-            _permit: permit,
             viewer,
+            pages,
             allowed_at: None,
             place: Place::Entering,
             filter: Filter::new(&kinds, deltas, turn),
@@ -411,7 +414,7 @@ impl Reader {
         self.tail.prefix().frame(Position::AfterSeq(after), &body)
     }
 
-    fn page_after(&self, session: &Session, after: i64, through: i64) -> Work<EventsPage> {
+    fn page_after(&self, session: &Session, after: i64, through: i64) -> Work<PageAndTurn> {
         let store = self.store.clone();
         let row = session.row;
         let range = EventsRange {
@@ -420,21 +423,27 @@ impl Reader {
             kinds: self.filter.durable_kinds(),
             turn_id: self.filter.turn(),
         };
+        let pages = self.pages.clone();
         Box::pin(async move {
-            store
+            let turn = match pages {
+                Some(pages) => pages.acquire_owned().await.ok(),
+                None => None,
+            };
+            let page = store
                 .events(row, range, REPLAY_PAGE_MAX_EVENTS, REPLAY_PAGE_MAX_BYTES)
-                .await
+                .await?;
+            Ok((page, turn))
         })
     }
 
-    fn take_page(&mut self, page: Result<EventsPage, Refusal>) -> Bytes {
+    fn take_page(&mut self, page: Result<PageAndTurn, Refusal>) -> Bytes {
         self.place = Place::Entering;
         let EventsPage {
             events,
             looked,
             first_seq,
         } = match page {
-            Ok(page) => page,
+            Ok((page, _turn)) => page,
             Err(refusal) => {
                 self.place = Place::Over(Err(refusal));
                 return Bytes::new();

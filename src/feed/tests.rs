@@ -397,6 +397,7 @@ fn options() -> ReaderOptions {
         coalesce: Duration::ZERO,
         turn: None,
         viewer: Arc::new(Identity::unauthenticated()),
+        pages: None,
     }
 }
 
@@ -437,12 +438,11 @@ impl Story {
     }
 
     fn reader(&self, options: ReaderOptions) -> (Reader, Client) {
-        let permit = self.feed.stream_permit().expect("room");
         let client = Client {
             filtered: !options.kinds.is_empty() || options.turn.is_some(),
             ..Client::default()
         };
-        let reader = Reader::new(self.tail.clone(), self.store.clone(), permit, options);
+        let reader = Reader::new(self.tail.clone(), self.store.clone(), options);
         (reader, client)
     }
 

@@ -1,6 +1,6 @@
 //! Newest states of many sessions for one watcher: a bounded map, not a queue.
 
-use super::lock;
+use super::{Watcher, lock};
 use crate::domain::{
     access::Identity,
     ids::SessionRow,
@@ -103,9 +103,8 @@ impl Watch {
 
 // === impl WatchQueue ===
 
-impl WatchQueue {
-    /// Takes a session's newest row, if the watcher wants to hear of it.
-    pub(super) fn offer(&self, session: &Arc<Session>) {
+impl Watcher for WatchQueue {
+    fn offer(&self, session: &Arc<Session>, _: i64) {
         if session.tenant != self.viewer.principal.tenant
             || !session.key.as_str().starts_with(&self.filter.key_prefix)
         {
@@ -190,16 +189,16 @@ mod tests {
     async fn a_share_makes_a_session_appear_and_its_end_makes_it_go() {
         let (mut watch, queue) = Watch::new(bob(), SessionFilter::default());
         let queue = queue.upgrade().expect("the watch holds it");
-        queue.offer(&session(false));
+        queue.offer(&session(false), 0);
         assert!(
             lock(&queue.state).pending.is_empty(),
             "a stranger's is not there"
         );
-        queue.offer(&session(true));
+        queue.offer(&session(true), 0);
         assert_eq!(taken(&mut watch).await, [SessionState::Idle]);
-        queue.offer(&session(false));
+        queue.offer(&session(false), 0);
         assert_eq!(taken(&mut watch).await, [SessionState::Deleted]);
-        queue.offer(&session(false));
+        queue.offer(&session(false), 0);
         assert!(lock(&queue.state).pending.is_empty(), "told once");
     }
 
@@ -210,7 +209,7 @@ mod tests {
         let queue = queue.upgrade().expect("the watch holds it");
         watch.page_begins();
         let read = session(true);
-        queue.offer(&session(false));
+        queue.offer(&session(false), 0);
         watch.listed(&read);
         watch.list_complete();
         assert_eq!(taken(&mut watch).await, [SessionState::Deleted]);

@@ -2,7 +2,7 @@
 //! credential ends.
 //!
 //! A call has its place from when it was let in until its answer is sent or given up: dropping [`Open`] gives the place
-//! back. Streams are counted per principal and tenant. Asking whether a call must end costs its task one atomic; a waker is
+//! back. Streams are counted per principal and tenant; one that follows several sessions counts as so many. Asking whether a call must end costs its task one atomic; a waker is
 //! left only while there is nothing to send.
 //!
 //! A credential that ends between the look at it and the call's place here is looked at again by the layers: who revokes
@@ -24,7 +24,7 @@ use std::{
     hash::Hash,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -81,17 +81,28 @@ pub struct Channel {
     pub facts: ChannelFacts,
     /// When it was let in.
     pub start_time: Time,
-    /// The session that it is about, once its handler knows.
-    session_key: OnceLock<String>,
+    /// The sessions that it is about, once its handler knows, each as often as it is followed. Locked after the state.
+    sessions: Mutex<HashMap<String, usize>>,
     ended: AtomicBool,
     /// Of the task that waits for the answer, or for the body's next frame.
     waker: AtomicWaker,
 }
 
 /// An open call's place.
-pub struct Open {
+pub struct Open(Place);
+
+/// Where an open call stands, for its handler.
+#[derive(Clone)]
+pub struct Place {
     channels: Arc<Channels>,
-    channel: Arc<Channel>,
+    /// The call.
+    pub channel: Arc<Channel>,
+}
+
+/// One session of a call that follows several; its drop gives the place back.
+pub struct Followed {
+    place: Place,
+    session_key: String,
 }
 
 // === impl Channels ===
@@ -125,15 +136,15 @@ impl Channels {
             id,
             facts,
             start_time: clock::now(),
-            session_key: OnceLock::new(),
+            sessions: Mutex::default(),
             ended: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
         state.open.insert(id, channel.clone());
-        Ok(Open {
+        Ok(Open(Place {
             channels: self.clone(),
             channel,
-        })
+        }))
     }
 
     /// Ends every call that was made with an API key.
@@ -155,7 +166,7 @@ impl Channels {
             let identity = channel.facts.identity.as_ref();
             channel.facts.streams
                 && identity.is_some_and(|it| it.principal.tenant == tenant)
-                && (session_key.is_empty() || channel.session_key() == session_key)
+                && (session_key.is_empty() || channel.is_about(session_key))
         };
         let state = self.state();
         let later = state.open.range(after.saturating_add(1)..);
@@ -182,7 +193,7 @@ impl Channels {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,14 +257,27 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
 // === impl Channel ===
 
 impl Channel {
-    /// Notes the session that it is about; the first one counts.
+    /// Notes a session that it is about.
     pub fn about(&self, session_key: &str) {
-        self.session_key.get_or_init(|| session_key.to_owned());
+        *self.sessions().entry(session_key.to_owned()).or_default() += 1;
     }
 
-    /// The session that it is about; empty where it is about none.
-    pub fn session_key(&self) -> &str {
-        self.session_key.get().map_or("", String::as_str)
+    /// Whether it is about that session.
+    pub fn is_about(&self, session_key: &str) -> bool {
+        self.sessions().contains_key(session_key)
+    }
+
+    /// The session that it is about; empty where it is about none, or about several.
+    pub fn session_key(&self) -> String {
+        let sessions = self.sessions();
+        match sessions.len() {
+            1 => sessions.keys().next().cloned().unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The API key that it was opened with.
@@ -273,22 +297,66 @@ impl Channel {
     }
 }
 
+// === impl Place ===
+
+impl Place {
+    /// Counts a session of a call that follows several: the first one has the call's own place.
+    ///
+    /// # Errors
+    /// `TOO_MANY_STREAMS`.
+    pub fn follow(&self, session_key: &str) -> Result<Followed, Refusal> {
+        let Self { channels, channel } = self;
+        let principal_max = channels.principal_max.load(Ordering::Relaxed);
+        let tenant_max = channels.tenant_max.load(Ordering::Relaxed);
+        let mut state = channels.state();
+        if !channel.sessions().is_empty() {
+            state.count(channel.facts.identity.as_deref(), principal_max, tenant_max)?;
+        }
+        channel.about(session_key);
+        Ok(Followed {
+            place: self.clone(),
+            session_key: session_key.to_owned(),
+        })
+    }
+}
+
+// === impl Followed ===
+
+impl Followed {
+    /// The session.
+    pub fn session_key(&self) -> &str {
+        &self.session_key
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let Place { channels, channel } = &self.place;
+        let mut state = channels.state();
+        let mut sessions = channel.sessions();
+        one_less(&mut sessions, self.session_key.clone());
+        if !sessions.is_empty() {
+            state.uncount(channel.facts.identity.as_deref());
+        }
+    }
+}
+
 // === impl Open ===
 
 impl Open {
-    /// The call.
-    pub fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        &self.0
     }
 
     /// Ends it: its caller's credential is not taken any more.
     pub fn end(&self) {
-        self.channel.end();
+        self.0.channel.end();
     }
 
     /// Whether it must end.
     pub fn is_ended(&self) -> bool {
-        self.channel.ended.load(Ordering::Acquire)
+        self.0.channel.ended.load(Ordering::Acquire)
     }
 
     /// Whether it must end; if not, wakes the task once it must.
@@ -296,7 +364,7 @@ impl Open {
         if self.is_ended() {
             return Poll::Ready(());
         }
-        self.channel.waker.register(cx.waker());
+        self.0.channel.waker.register(cx.waker());
         // It may have ended before the waker was there.
         if self.is_ended() {
             Poll::Ready(())
@@ -323,8 +391,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let Channel { id, facts, .. } = &*self.channel;
-        let mut state = self.channels.state();
+        let Place { channels, channel } = &self.0;
+        let Channel { id, facts, .. } = &**channel;
+        let mut state = channels.state();
         state.open.remove(id);
         if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
             state.ends.remove(&(end, *id));

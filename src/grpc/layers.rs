@@ -234,7 +234,7 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
             String::from_utf8_lossy(it.as_bytes()).into_owned()
         }),
     })?;
-    request.extensions_mut().insert(open.channel().clone());
+    request.extensions_mut().insert(open.place().clone());
     if let Some(identity) = identity {
         // Who revoked a key since it was looked at may have missed this call's place.
         if !auth.is_valid(&identity) {

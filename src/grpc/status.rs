@@ -44,11 +44,20 @@ enum Detail {
 
 /// The status of a refusal.
 pub fn status(refusal: &Refusal) -> Status {
+    made(refusal, row(refusal))
+}
+
+/// The status of a refusal that concerns one session of a call about several: it names the session.
+pub fn status_about(session_key: &str, refusal: &Refusal) -> Status {
+    made(refusal, row(refusal).fact("session_key", session_key))
+}
+
+fn made(refusal: &Refusal, row: Row) -> Status {
     let Row {
         code,
         facts,
         detail,
-    } = row(refusal);
+    } = row;
     let reason = refusal.reason();
     let message = text(refusal);
     let facts = facts

@@ -66,6 +66,16 @@ pub fn body(
     .into()
 }
 
+/// One frame of an event that is whole.
+pub fn frame(event: &proto::GatewayEvent) -> Bytes {
+    let length = event.encoded_len();
+    let mut out = BytesMut::with_capacity(HEAD_BYTES + length);
+    out.put_u8(0);
+    out.put_u32(u32::try_from(length).expect("an event is at most 1 MiB"));
+    event.encode_raw(&mut out);
+    out.freeze()
+}
+
 /// A body as a message again, with its place.
 ///
 /// # Errors

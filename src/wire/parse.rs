@@ -334,19 +334,19 @@ impl Fields {
     }
 
     /// Names of event kinds.
-    pub fn kinds(&mut self, names: &[String]) -> Vec<EventKind> {
+    pub fn kinds(&mut self, field: &str, names: &[String]) -> Vec<EventKind> {
         let mut kinds = Vec::with_capacity(names.len().min(64));
         for (at, name) in names.iter().enumerate().take(64) {
             match EventKind::parse(name) {
                 Some(kind) => kinds.push(kind),
                 None => self.wrong(
-                    format!("kinds[{at}]"),
+                    format!("{field}[{at}]"),
                     "is no kind of event; kinds are the field names of GatewayEvent's oneof",
                 ),
             }
         }
         if names.len() > 64 {
-            self.wrong("kinds", "must be at most 64");
+            self.wrong(field, "must be at most 64");
         }
         kinds
     }
@@ -408,21 +408,21 @@ impl Fields {
     }
 
     /// Which sessions are meant.
-    pub fn filter(&mut self, filter: Option<proto::SessionFilter>) -> SessionFilter {
+    pub fn filter(&mut self, field: &str, filter: Option<proto::SessionFilter>) -> SessionFilter {
         let proto::SessionFilter {
             labels,
             agent,
             states,
             key_prefix,
         } = filter.unwrap_or_default();
-        self.labels("filter.labels", &labels);
-        self.text("filter.agent", &agent, NAME_MAX_BYTES);
-        self.text("filter.key_prefix", &key_prefix, NAME_MAX_BYTES);
+        self.labels(&format!("{field}.labels"), &labels);
+        self.text(&format!("{field}.agent"), &agent, NAME_MAX_BYTES);
+        self.text(&format!("{field}.key_prefix"), &key_prefix, NAME_MAX_BYTES);
         let mut parsed = Vec::new();
         for (at, number) in states.iter().enumerate().take(16) {
             match SessionState::from_number((*number).into()) {
                 Some(state) => parsed.push(state),
-                None => self.wrong(format!("filter.states[{at}]"), "is no state of a session"),
+                None => self.wrong(format!("{field}.states[{at}]"), "is no state of a session"),
             }
         }
         SessionFilter {

@@ -29,7 +29,7 @@ pub struct Scene {
 /// The script and what was asked.
 #[derive(Default)]
 pub struct Script {
-    /// For Subscribe and Run, one each; afterwards streams stay open and silent.
+    /// For Subscribe, SubscribeMany and Run, one each; afterwards streams stay open and silent.
     pub scenes: VecDeque<Scene>,
     /// For Enqueue; afterwards it answers.
     pub refusals: VecDeque<Status>,
@@ -37,6 +37,8 @@ pub struct Script {
     pub state: GetSessionStateResponse,
     /// What Subscribe was asked.
     pub subscribed: Vec<SubscribeRequest>,
+    /// What SubscribeMany was asked.
+    pub followed: Vec<proto::SubscribeManyRequest>,
     /// What Run was asked.
     pub ran: Vec<RunRequest>,
     /// What Enqueue was asked.
@@ -102,6 +104,7 @@ macro_rules! gateway {
         impl GatewayService for Scripted {
             type RunStream = Events;
             type SubscribeStream = Events;
+            type SubscribeManyStream = Events;
             type WatchSessionsStream =
                 std::pin::Pin<Box<dyn Stream<Item = Result<proto::SessionSnapshot, Status>> + Send>>;
 
@@ -112,6 +115,14 @@ macro_rules! gateway {
 
             async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Events>, Status> {
                 self.0.lock().expect("no panic").subscribed.push(request.into_inner());
+                self.play()
+            }
+
+            async fn subscribe_many(
+                &self,
+                request: Request<proto::SubscribeManyRequest>,
+            ) -> Result<Response<Events>, Status> {
+                self.0.lock().expect("no panic").followed.push(request.into_inner());
                 self.play()
             }
 

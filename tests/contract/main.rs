@@ -16,6 +16,7 @@ mod drain;
 mod echo;
 mod events;
 mod lists;
+mod many;
 mod memory;
 mod messages;
 mod queue;

@@ -145,13 +145,13 @@ const OPERATIONS: Record<string, (request: Request) => Promise<object> | object>
     while (left > 0) {
       const result = await named(subscriptions, subscription).next();
       if (result.done) {
-        break;
+        return { events, ended: true };
       }
       const event = plain(result.value);
       events.push(event);
       left -= event.kind === until ? 1 : 0;
     }
-    return { events };
+    return { events, ended: false };
   },
   async read_slowly({ subscription, until, pause_ms }) {
     let [events, durable] = [0, 0];
@@ -239,14 +239,14 @@ function textOf({ kind }: GatewayEvent): string {
 function plainError(error: unknown): object {
   if (error instanceof TurnFailed) {
     const { name: type, state, reason, message } = error;
-    return { type, code: "", reason, message, metadata: { state } };
+    return { type, code: "", state, reason, message, metadata: {} };
   }
   if (!(error instanceof QuarterdeckError)) {
     return {
       type: error instanceof Error ? error.name : "Error",
       code: "",
       reason: "",
-      message: `${error}`,
+      message: String(error),
       metadata: {},
     };
   }

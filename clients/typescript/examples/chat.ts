@@ -13,7 +13,7 @@ let running = false;
 
 terminal.on("SIGINT", () => {
   if (running) {
-    client.abort({ sessionKey }).catch((error) => console.error(error.message));
+    client.abort({ sessionKey }).catch(console.error);
   } else {
     terminal.close();
   }

@@ -38,7 +38,7 @@ for (;;) {
 
 function load(): Cursor | undefined {
   try {
-    const { logId, afterSeq } = JSON.parse(readFileSync(file, "utf8"));
+    const { logId, afterSeq } = JSON.parse(readFileSync(file, "utf8")) as { logId: string; afterSeq: string };
     return { logId, afterSeq: BigInt(afterSeq) };
   } catch {
     return undefined;

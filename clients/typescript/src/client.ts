@@ -45,7 +45,8 @@ export interface Streams {
 
 /** All calls of the server. A request that changes something gets its `requestId` by itself. */
 export interface Client
-  extends Streams,
+  extends
+    Streams,
     UnaryCalls<typeof GatewayService>,
     UnaryCalls<typeof MemoryService>,
     UnaryCalls<typeof AdminService> {}

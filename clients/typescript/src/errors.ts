@@ -42,7 +42,8 @@ export class TurnFailed extends Error {
   readonly reason: string;
 
   constructor(turn: Turn) {
-    const state = TurnState[turn.state] ?? String(turn.state);
+    // A server that is newer than this package may name others.
+    const state = (TurnState[turn.state] as string | undefined) ?? String(turn.state);
     super(turn.error?.message || `the turn ended ${state}`);
     this.turn = turn;
     this.state = state;
@@ -72,7 +73,7 @@ export function fromConnect(thrown: unknown): QuarterdeckError {
   if (!info && connectionWasLost(error)) {
     return new Unavailable({ ...fields, code: "UNAVAILABLE" });
   }
-  const ErrorClass = REASON_CLASSES.get(fields.reason ?? "") ?? CODE_CLASSES[fields.code];
+  const ErrorClass = REASON_CLASSES.get(info?.reason ?? "") ?? CODE_CLASSES[fields.code];
   return new ErrorClass(fields);
 }
 

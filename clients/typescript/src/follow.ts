@@ -165,9 +165,7 @@ class Attempt<Event> {
   /** The next event, the end, or why there is none. Throws where the caller gave the stream up. */
   async read(): Promise<Read<Event>> {
     const silence = new Unavailable({ code: "UNAVAILABLE", message: "the stream fell silent" });
-    let silent = false;
     const timer = setTimeout(() => {
-      silent = true;
       this.#attempt.end(silence);
     }, this.#source.silenceMs);
     try {
@@ -181,7 +179,7 @@ class Attempt<Event> {
       return this.#source.mayEnd() ? { done: true } : { error: ended };
     } catch (thrown) {
       this.#scope.signal.throwIfAborted();
-      return { error: silent ? silence : this.#link.judge(thrown) };
+      return { error: this.#attempt.signal.reason === silence ? silence : this.#link.judge(thrown) };
     } finally {
       clearTimeout(timer);
     }

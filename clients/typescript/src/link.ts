@@ -86,7 +86,7 @@ export class Link {
     if (this.answered || error.code !== "UNAVAILABLE") {
       return error;
     }
-    return new Unavailable({ code: "UNAVAILABLE", message: this.connection.explain(error), cause: error });
+    return new Unavailable({ code: "UNAVAILABLE", message: this.connection.explain(error), cause: error.cause });
   }
 
   /** Tries until there is an answer, an error that a repeat can't mend, or patience or the deadline ends. */

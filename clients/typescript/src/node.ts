@@ -1,6 +1,6 @@
 /** The client for Node.js: gRPC over HTTP/2, TLS, and what the environment says. */
 import type { SecureClientSessionOptions } from "node:http2";
-import type { Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type AddressOptions, type Target, target } from "./address.js";
 import { type Client, clientOver } from "./client.js";
@@ -16,6 +16,15 @@ const CONNECT_MS = 5_000;
 const PING_MS = 10_000;
 /** Largest answer, in bytes: the longest reply of a turn, and a page of messages. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
+
+/** What Node.js calls a certificate whose signer is not trusted. */
+const CERTIFICATE_PROBLEMS: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 
 /** Certificates for `https://` addresses, in PEM. */
 export interface TlsOptions {
@@ -84,7 +93,7 @@ function connectInTime(manager: Http2SessionManager): Interceptor {
     }, CONNECT_MS);
     try {
       if ((await manager.connect()) === "error") {
-        throw manager.error() ?? new Unavailable({ code: "UNAVAILABLE", message: "the connection was lost" });
+        throw ConnectError.from(manager.error() ?? "the connection was lost", Code.Unavailable);
       }
     } finally {
       clearTimeout(timer);
@@ -94,8 +103,28 @@ function connectInTime(manager: Http2SessionManager): Interceptor {
 }
 
 function explain(where: Target, error: QuarterdeckError): string {
-  const hint = where.encrypted
-    ? "Is the server running there with TLS, and is its CA given in `tls.ca`?"
-    : "Is the server running there (`quarterdeck serve`)? Another address is given as `address` or QUARTERDECK_ADDR.";
-  return `can't reach ${where.baseUrl}: ${error.message}. ${hint}`;
+  return `can't reach ${where.baseUrl}: ${error.message}. ${advice(where, error)}`;
+}
+
+/** What to do, by what Node.js calls the problem. */
+function advice(where: Target, error: QuarterdeckError): string {
+  const code = codeBelow(error);
+  if (code?.startsWith("ERR_TLS_CERT_ALTNAME")) {
+    return "The server's certificate is for another name than the address has.";
+  }
+  if (code && CERTIFICATE_PROBLEMS.has(code)) {
+    return "Nobody that is trusted here has signed the server's certificate: give its CA as `tls.ca`.";
+  }
+  return where.encrypted
+    ? "Is the server running there, with TLS?"
+    : "Is the server running there (`quarterdeck serve`), without TLS? Another address is given as `address` or QUARTERDECK_ADDR.";
+}
+
+/** The code that Node.js gave the innermost cause that has one. */
+function codeBelow(error: unknown): string | undefined {
+  if (!(error instanceof Error)) {
+    return undefined;
+  }
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return codeBelow(error.cause) ?? code;
 }

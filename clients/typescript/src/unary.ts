@@ -12,9 +12,9 @@ import type { CallOptions, Link } from "./link.js";
 
 /** The unary calls of a service: request in, response out. */
 export type UnaryCalls<Service extends DescService> = {
-  [Name in keyof Service["method"] as Service["method"][Name] extends DescMethodUnary
-    ? Name
-    : never]: Service["method"][Name] extends DescMethodUnary<infer Input, infer Output>
+  [
+    Name in keyof Service["method"] as Service["method"][Name] extends DescMethodUnary ? Name : never
+  ]: Service["method"][Name] extends DescMethodUnary<infer Input, infer Output>
     ? (request: MessageInitShape<Input>, options?: CallOptions) => Promise<MessageShape<Output>>
     : never;
 };
@@ -25,7 +25,7 @@ export function unaryCalls<Service extends DescService>(link: Link, service: Ser
   for (const method of service.methods) {
     if (method.methodKind === "unary") {
       calls[method.localName] = (request: Record<string, unknown>, options?: CallOptions) =>
-        callUnary(link, method as DescMethodUnary<DescMessage, DescMessage>, request, options);
+        callUnary(link, method as DescMethodUnary, request, options);
     }
   }
   return calls as UnaryCalls<Service>;

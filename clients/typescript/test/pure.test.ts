@@ -67,7 +67,9 @@ test("a block keeps what a snapshot keeps, and never grows over a hole", () => {
 });
 
 test("every reason of the server has a class of its name and code, and no other has one", () => {
-  const reasons: { reason: string; code: string }[] = JSON.parse(readFileSync("../reasons.json", "utf8"));
+  const reasons: { reason: string; code: string }[] = JSON.parse(
+    readFileSync("../reasons.json", "utf8"),
+  ) as typeof reasons;
   assert.deepEqual([...REASON_CLASSES.keys()].sort(), reasons.map(({ reason }) => reason).sort());
   for (const { reason, code } of reasons) {
     const name = reason.toLowerCase().replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());

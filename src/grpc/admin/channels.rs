@@ -43,20 +43,27 @@ impl Admin {
         let last = found.last().filter(|_| more);
         let next = last.and_then(|channel| i64::try_from(channel.id).ok());
         Ok(proto::ListChannelsResponse {
-            channels: found.iter().map(|channel| message(channel)).collect(),
+            channels: found
+                .iter()
+                .map(|channel| message(channel, &session_key))
+                .collect(),
             next_page_token: parse::page_token(next, &scope),
         })
     }
 }
 
-fn message(channel: &Channel) -> proto::Channel {
+/// A stream, as one that listens to `asked` where that is given: it may listen to others besides.
+fn message(channel: &Channel, asked: &str) -> proto::Channel {
     let identity = channel.facts.identity.as_ref();
     proto::Channel {
         channel_id: channel.id.to_string(),
         principal: identity.map_or_else(String::new, |it| it.principal.to_string()),
         key_id: channel.key_id().unwrap_or_default().to_owned(),
         method: channel.facts.method.into(),
-        session_key: channel.session_key().to_owned(),
+        session_key: match asked {
+            "" => channel.session_key(),
+            asked => asked.to_owned(),
+        },
         peer_address: channel.facts.peer.clone(),
         user_agent: channel.facts.user_agent.clone(),
         start_time: Some(timestamp(channel.start_time)),

@@ -3,15 +3,19 @@
 //! * `admission`: Enqueue, Steer, and what makes sessions.
 //! * `control`: Abort, Reset, Delete, the queue, UpdateSession.
 //! * `reads`: everything that only looks.
-//! * `streams`: Subscribe, Run, WatchSessions.
+//! * `streams`: Subscribe and Run.
+//! * `many`: SubscribeMany.
+//! * `watch`: WatchSessions, and the list that SubscribeMany has too.
 
 mod admission;
 mod control;
+mod many;
 mod reads;
 mod streams;
+mod watch;
 
 use super::{
-    channels::Channel, facts, handover::Handed, identity, observe::CallFacts, status::status,
+    channels::Place, facts, handover::Handed, identity, observe::CallFacts, status::status,
 };
 use crate::{
     clock,
@@ -29,7 +33,6 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -209,11 +212,17 @@ impl Gateway {
 
 /// Notes the session that a stream is about, for who looks at what is open. A wrong key is refused soon after.
 fn about<R>(request: &Request<R>, session_key: &str) {
-    if let Some(channel) = request.extensions().get::<Arc<Channel>>()
+    if let Some(place) = request.extensions().get::<Place>()
         && let Ok(key) = SessionKey::parse(session_key)
     {
-        channel.about(key.as_str());
+        place.channel.about(key.as_str());
     }
+}
+
+/// The call's place among those that are open, for one that follows several sessions.
+fn stream_place<R>(request: &Request<R>) -> Place {
+    let place = request.extensions().get::<Place>();
+    place.cloned().expect("the layers give each call its place")
 }
 
 /// Runs what would hold a serving thread for long.
@@ -230,7 +239,7 @@ impl GatewayService for Gateway {
     type RunStream = Handed<proto::GatewayEvent>;
     type SubscribeStream = Handed<proto::GatewayEvent>;
     type SubscribeManyStream = Handed<proto::GatewayEvent>;
-    type WatchSessionsStream = ReceiverStream<Result<proto::SessionSnapshot, Status>>;
+    type WatchSessionsStream = watch::Snapshots;
 
     async fn enqueue(
         &self,
@@ -338,9 +347,12 @@ impl GatewayService for Gateway {
 
     async fn subscribe_many(
         &self,
-        _request: Request<proto::SubscribeManyRequest>,
+        request: Request<proto::SubscribeManyRequest>,
     ) -> Answer<Self::SubscribeManyStream> {
-        Err(Status::unimplemented("lands next"))
+        let place = stream_place(&request);
+        self.call(&request)
+            .subscribe_many(place, request.into_inner())
+            .await
     }
 
     async fn watch_sessions(

@@ -128,7 +128,7 @@ impl Call<'_> {
     ) -> Result<proto::ReadEventsResponse, Refusal> {
         let mut fields = Fields::default();
         let key = fields.session_key("session_key", &request.session_key);
-        let kinds = fields.kinds(&request.kinds);
+        let kinds = fields.kinds("kinds", &request.kinds);
         let cursor = request.cursor.clone().unwrap_or_default();
         fields.not_negative("cursor.after_seq", cursor.after_seq);
         fields.not_negative("min_seq", request.min_seq);
@@ -294,7 +294,7 @@ impl Call<'_> {
     ) -> Result<proto::ListSessionsResponse, Refusal> {
         let mut fields = Fields::default();
         let scope = format!("sessions {:?}", request.filter);
-        let filter = fields.filter(request.filter);
+        let filter = fields.filter("filter", request.filter);
         let limit = fields.page_size(request.page_size);
         let after = fields.page_token(&request.page_token, &scope);
         fields.check()?;

@@ -1,20 +1,16 @@
-//! Subscribe, Run, WatchSessions.
+//! Subscribe and Run: one session in one stream.
 
 use super::Call;
 use crate::{
-    domain::{
-        ids::SessionKey,
-        refusal::Refusal,
-        session::{Session, SessionState},
-    },
-    feed::{self, Reader, ReaderOptions, Step},
+    domain::{ids::SessionKey, refusal::Refusal},
+    feed::{self, Reader, ReaderOptions, Step, StreamPermit},
     grpc::{
         handover::{self, Handed},
         status::status,
     },
     proto,
     session::disconnect::Connected,
-    wire::{encode, parse::Fields},
+    wire::parse::Fields,
 };
 use bytes::Bytes;
 use http_body::Frame;
@@ -24,8 +20,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
 /// `progress_interval` where the caller names none.
@@ -36,19 +30,31 @@ const PROGRESS_MIN: Duration = Duration::from_secs(1);
 const PROGRESS_MAX: Duration = Duration::from_secs(300);
 /// Longest `coalesce`.
 const COALESCE_MAX: Duration = Duration::from_millis(50);
-/// Heartbeat of WatchSessions.
-const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
-/// Snapshots that wait for a watcher's connection; what comes meanwhile waits in the watch, newest state only.
-const WATCH_QUEUE: usize = 64;
-/// Sessions read at a time for a watcher's first list.
-const WATCH_PAGE: usize = 200;
 
 /// A reader as the body of an answer: frames, then the trailers that say why it ended.
 struct ReaderBody {
     reader: Pin<Box<Reader>>,
+    _permit: StreamPermit,
     ended: bool,
     /// Its drop is the disconnect.
     connected: Option<Connected>,
+}
+
+/// `progress_interval` of a request.
+pub(super) fn progress_interval(
+    fields: &mut Fields,
+    given: Option<prost_types::Duration>,
+) -> Duration {
+    fields
+        .span("progress_interval", given, PROGRESS_MIN, PROGRESS_MAX)
+        .unwrap_or(PROGRESS_DEFAULT)
+}
+
+/// `coalesce` of a request.
+pub(super) fn coalesce(fields: &mut Fields, given: Option<prost_types::Duration>) -> Duration {
+    fields
+        .span("coalesce", given, Duration::ZERO, COALESCE_MAX)
+        .unwrap_or(Duration::ZERO)
 }
 
 // === impl ReaderBody ===
@@ -93,21 +99,12 @@ impl Call<'_> {
     ) -> Result<Response<Handed<proto::GatewayEvent>>, Refusal> {
         let mut fields = Fields::default();
         let key = fields.session_key("session_key", &request.session_key);
-        let kinds = fields.kinds(&request.kinds);
+        let kinds = fields.kinds("kinds", &request.kinds);
         let cursor = request.cursor.clone().unwrap_or_default();
         fields.not_negative("cursor.after_seq", cursor.after_seq);
         fields.not_negative("min_seq", request.min_seq);
-        let progress_interval = fields
-            .span(
-                "progress_interval",
-                request.progress_interval,
-                PROGRESS_MIN,
-                PROGRESS_MAX,
-            )
-            .unwrap_or(PROGRESS_DEFAULT);
-        let coalesce = fields
-            .span("coalesce", request.coalesce, Duration::ZERO, COALESCE_MAX)
-            .unwrap_or(Duration::ZERO);
+        let progress_interval = progress_interval(&mut fields, request.progress_interval);
+        let coalesce = coalesce(&mut fields, request.coalesce);
         if request.from_oldest && request.cursor.is_some() {
             fields.wrong("from_oldest", "can't stand beside a cursor");
         }
@@ -129,7 +126,6 @@ impl Call<'_> {
         let reader = Reader::new(
             tail,
             self.store.clone(),
-            permit,
             ReaderOptions {
                 after,
                 replay,
@@ -140,10 +136,12 @@ impl Call<'_> {
                 coalesce,
                 turn: None,
                 viewer: self.identity.clone(),
+                pages: None,
             },
         );
         Ok(handover::stream(ReaderBody {
             reader: Box::pin(reader),
+            _permit: permit,
             ended: false,
             connected: None,
         }))
@@ -181,7 +179,6 @@ impl Call<'_> {
         let reader = Reader::new(
             tail,
             self.store.clone(),
-            permit,
             ReaderOptions {
                 after: (first - 1).max(had),
                 replay: true,
@@ -192,10 +189,12 @@ impl Call<'_> {
                 coalesce: Duration::ZERO,
                 turn: Some(turn_id),
                 viewer: self.identity.clone(),
+                pages: None,
             },
         );
         Ok(handover::stream(ReaderBody {
             reader: Box::pin(reader),
+            _permit: permit,
             ended: false,
             connected,
         }))
@@ -215,80 +214,5 @@ impl Call<'_> {
             Ok(_) | Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => Ok(()),
             Err(refusal) => Err(refusal),
         }
-    }
-
-    pub(super) fn watch_sessions(
-        &self,
-        request: proto::WatchSessionsRequest,
-    ) -> Result<ReceiverStream<Result<proto::SessionSnapshot, Status>>, Refusal> {
-        let mut fields = Fields::default();
-        let filter = fields.filter(request.filter);
-        fields.check()?;
-        let permit = self.feed.stream_permit()?;
-        let viewer = self.identity.clone();
-        // Watched before the list is read, so that no change falls between.
-        let mut watch = self.feed.watch(viewer.clone(), filter.clone());
-        let store = self.store.clone();
-        let ending = self.ending.clone();
-        let initial = request.initial.unwrap_or(true);
-        let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let work = async {
-                let mut after = None;
-                let mut listing = initial;
-                while listing {
-                    watch.page_begins();
-                    let page = store
-                        .list_sessions(&viewer, filter.clone(), after, WATCH_PAGE)
-                        .await?;
-                    for session in &page.sessions {
-                        watch.listed(session);
-                        if sender.send(Ok(encode::session(session))).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    after = page.next;
-                    listing = after.is_some();
-                }
-                watch.list_complete();
-                let mut heartbeat = tokio::time::interval(WATCH_HEARTBEAT);
-                loop {
-                    tokio::select! {
-                        changed = watch.next() => for session in changed? {
-                            if sender.send(Ok(watched(&session))).await.is_err() {
-                                return Ok(());
-                            }
-                        },
-                        // Its first tick is now: the list is complete.
-                        _ = heartbeat.tick() => {
-                            if sender.send(Ok(proto::SessionSnapshot::default())).await.is_err() {
-                                return Ok(());
-                            }
-                        }
-                        () = ending.cancelled() => return Err(Refusal::Draining { last_seq: None }),
-                        () = sender.closed() => return Ok(()),
-                    }
-                }
-            };
-            let ended: Result<(), Refusal> = work.await;
-            if let Err(refusal) = ended {
-                // Nobody listens any more where this fails.
-                let _ = sender.send(Err(status(&refusal))).await;
-            }
-        });
-        Ok(ReceiverStream::new(receiver))
-    }
-}
-
-fn watched(session: &Session) -> proto::SessionSnapshot {
-    match session.state {
-        SessionState::Deleted => encode::deleted_session(session),
-        SessionState::Idle
-        | SessionState::Running
-        | SessionState::WaitingInput
-        | SessionState::Canceling
-        | SessionState::Resetting
-        | SessionState::Deleting => encode::session(session),
     }
 }

@@ -1,0 +1,103 @@
+package dev.quarterdeck.client;
+
+import dev.quarterdeck.v1.AdminServiceGrpc;
+import dev.quarterdeck.v1.BroadcastReloadRequest;
+import dev.quarterdeck.v1.BroadcastReloadResponse;
+import dev.quarterdeck.v1.CreateApiKeyRequest;
+import dev.quarterdeck.v1.CreateApiKeyResponse;
+import dev.quarterdeck.v1.GetConfigRequest;
+import dev.quarterdeck.v1.GetConfigResponse;
+import dev.quarterdeck.v1.GetServerInfoRequest;
+import dev.quarterdeck.v1.GetServerInfoResponse;
+import dev.quarterdeck.v1.ListApiKeysRequest;
+import dev.quarterdeck.v1.ListApiKeysResponse;
+import dev.quarterdeck.v1.ListChannelsRequest;
+import dev.quarterdeck.v1.ListChannelsResponse;
+import dev.quarterdeck.v1.LogRecord;
+import dev.quarterdeck.v1.RevokeApiKeyRequest;
+import dev.quarterdeck.v1.RevokeApiKeyResponse;
+import dev.quarterdeck.v1.TailLogsRequest;
+import dev.quarterdeck.v1.UpdateConfigRequest;
+import dev.quarterdeck.v1.UpdateConfigResponse;
+import dev.quarterdeck.v1.WhoAmIRequest;
+import dev.quarterdeck.v1.WhoAmIResponse;
+
+/** The calls of {@code AdminService}: the server, its configuration, and who may call. */
+public final class AdminCalls {
+    private final Calls calls;
+
+    AdminCalls(Calls calls) {
+        this.calls = calls;
+    }
+
+    /**
+     * Follows the server's log records, over lost connections. Where the server was started again, or no longer keeps what
+     * comes next, reading throws {@link Refusal.LogChanged} or {@link Refusal.CursorExpired}; who goes on gets the records
+     * that are kept. Needs {@code admin.logs}.
+     */
+    public Subscription<LogRecord> tailLogs(TailLogsRequest request) {
+        return new Subscription<>(calls, new LogRecords(calls, request));
+    }
+
+    /** What runs here: version, limits, agents, retention. Needs any valid credential. */
+    public GetServerInfoResponse getServerInfo(GetServerInfoRequest request) {
+        return calls.unary(AdminServiceGrpc.getGetServerInfoMethod(), request);
+    }
+
+    /** Who the caller is, and what it may do. Needs any valid credential. */
+    public WhoAmIResponse whoAmI(WhoAmIRequest request) {
+        return calls.unary(AdminServiceGrpc.getWhoAmIMethod(), request);
+    }
+
+    /**
+     * Reads the configuration: the keys of an allow-list, never a secret, a command or an environment. Needs {@code
+     * admin.config}.
+     */
+    public GetConfigResponse getConfig(GetConfigRequest request) {
+        return calls.unary(AdminServiceGrpc.getGetConfigMethod(), request);
+    }
+
+    /**
+     * Changes keys that are safe at run time, all of them or none, and keeps them over restarts. A key that is not
+     * one of those, or a value out of its bounds, is INVALID_ARGUMENT. Needs {@code admin.config}.
+     */
+    public UpdateConfigResponse updateConfig(UpdateConfigRequest request) {
+        return calls.unary(AdminServiceGrpc.getUpdateConfigMethod(), request);
+    }
+
+    /** Who is connected and listening: every open stream of the caller's tenant. Needs {@code admin.logs}. */
+    public ListChannelsResponse listChannels(ListChannelsRequest request) {
+        return calls.unary(AdminServiceGrpc.getListChannelsMethod(), request);
+    }
+
+    /**
+     * Tells every listening client of the caller's tenant to read again what it keeps (event {@code reload}), and
+     * lets agents begin their next turn with a fresh process and present settings. Running turns are not touched.
+     * Needs {@code tenant.sessions}.
+     */
+    public BroadcastReloadResponse broadcastReload(BroadcastReloadRequest request) {
+        return calls.unary(AdminServiceGrpc.getBroadcastReloadMethod(), request);
+    }
+
+    /**
+     * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's.
+     * Needs {@code admin.keys}.
+     */
+    public CreateApiKeyResponse createApiKey(CreateApiKeyRequest request) {
+        return calls.unary(AdminServiceGrpc.getCreateApiKeyMethod(), request);
+    }
+
+    /** Lists the API keys of a tenant, newest first, without secrets. Needs {@code admin.keys}. */
+    public ListApiKeysResponse listApiKeys(ListApiKeysRequest request) {
+        return calls.unary(AdminServiceGrpc.getListApiKeysMethod(), request);
+    }
+
+    /**
+     * Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s,
+     * and its waiting turns are not started. Unknown keys are NOT_FOUND, {@code API_KEY_NOT_FOUND}; repeating it is
+     * OK. Needs {@code admin.keys}.
+     */
+    public RevokeApiKeyResponse revokeApiKey(RevokeApiKeyRequest request) {
+        return calls.unary(AdminServiceGrpc.getRevokeApiKeyMethod(), request);
+    }
+}

@@ -1,0 +1,298 @@
+"""The behaviour driver: speaks what clients/behaviour/README.md says, over the package's public interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeAlias
+
+from quarterdeck import (
+    AsyncClient,
+    AsyncManySubscription,
+    AsyncSubscription,
+    Cursor,
+    QuarterdeckError,
+    Start,
+    TurnFailed,
+    errors,
+)
+from quarterdeck.types import AdmissionMode, GatewayEvent, StopReason, TurnState
+
+Fields: TypeAlias = dict[str, Any]
+Operation: TypeAlias = Callable[[Fields], Coroutine[Any, Any, Fields]]
+
+LINE_MAX_BYTES = 16 * 1024 * 1024
+HELD_UNREAD = 1
+"""A subscription takes one message from its connection when it is asked for one."""
+
+clients: dict[str, AsyncClient] = {}
+subscriptions: dict[str, AsyncSubscription | AsyncManySubscription] = {}
+
+
+async def connect(request: Fields) -> Fields:
+    client = AsyncClient(request["address"], request.get("key"), ca=request.get("ca"))
+    clients[request["client"]] = client
+    return {}
+
+
+async def who_am_i(request: Fields) -> Fields:
+    answer = await client_of(request).admin.who_am_i(timeout=deadline(request))
+    return {"principal": answer.principal, "scopes": list(answer.scopes)}
+
+
+async def enqueue(request: Fields) -> Fields:
+    options = given(request, "request_id")
+    if "on_busy" in request:
+        options["on_busy"] = f"ON_BUSY_{request['on_busy']}"
+    answer = await client_of(request).enqueue(
+        request["session_key"], request["text"], timeout=deadline(request), **options
+    )
+    return {
+        "turn_id": answer.turn.turn_id,
+        "seq": answer.seq,
+        "log_id": answer.log_id,
+        "mode": short(AdmissionMode.Name(answer.mode), "ADMISSION_MODE"),
+        "queue_position": answer.queue_position,
+        "replayed": answer.replayed,
+    }
+
+
+async def await_turn(request: Fields) -> Fields:
+    answer = await client_of(request).await_turn(request["session_key"], request["turn_id"], timeout=deadline(request))
+    turn = answer.turn
+    return {
+        "state": short(TurnState.Name(turn.state), "TURN_STATE"),
+        "response_text": turn.response_text,
+        "stop_reason": short(StopReason.Name(turn.stop_reason), "STOP_REASON"),
+        "error_reason": turn.error.reason,
+    }
+
+
+async def steer(request: Fields) -> Fields:
+    answer = await client_of(request).steer(
+        request["session_key"], request["text"], timeout=deadline(request), **given(request, "request_id")
+    )
+    mode = short(AdmissionMode.Name(answer.mode), "ADMISSION_MODE")
+    return {"mode": mode, "steer_id": answer.steer_id, "turn_id": answer.turn.turn_id}
+
+
+async def abort(request: Fields) -> Fields:
+    answer = await client_of(request).abort(
+        request["session_key"], timeout=deadline(request), **given(request, "turn_id", "clear_queue", "request_id")
+    )
+    state = short(TurnState.Name(answer.turn.state), "TURN_STATE") if answer.HasField("turn") else ""
+    return {"aborted": answer.aborted, "state": state, "cleared": len(answer.cleared_turn_ids)}
+
+
+async def reset(request: Fields) -> Fields:
+    answer = await client_of(request).reset(
+        request["session_key"], timeout=deadline(request), **given(request, "request_id")
+    )
+    return {"generation": answer.session.generation, "rejected": len(answer.rejected_turn_ids)}
+
+
+async def list_queue(request: Fields) -> Fields:
+    answer = await client_of(request).list_queue(request["session_key"], timeout=deadline(request))
+    return {"turn_ids": [turn.turn_id for turn in answer.turns]}
+
+
+async def chat(request: Fields) -> Fields:
+    pieces = []
+    async with client_of(request).chat(
+        request["session_key"], request["text"], timeout=deadline(request), **given(request, "request_id")
+    ) as text:
+        async for piece in text:
+            write({"id": request["id"], "piece": piece})
+            pieces.append(piece)
+    return {"text": "".join(pieces), "pieces": len(pieces)}
+
+
+async def run(request: Fields) -> Fields:
+    async with client_of(request).run(
+        request["session_key"], request["text"], timeout=deadline(request), **given(request, "request_id")
+    ) as events:
+        return {"events": [plain(event) async for event in events]}
+
+
+async def subscribe(request: Fields) -> Fields:
+    cursor = None
+    if "after_seq" in request or "log_id" in request:
+        cursor = Cursor(request.get("log_id", ""), request.get("after_seq", 0))
+    subscriptions[request["subscription"]] = client_of(request).subscribe(
+        request["session_key"], cursor, **given(request, "from_oldest")
+    )
+    return {}
+
+
+async def subscribe_many(request: Fields) -> Fields:
+    sessions: dict[str, Cursor | Start] = {key: Cursor("", 0) for key in request["session_keys"]}
+    subscriptions[request["subscription"]] = client_of(request).subscribe_many(sessions)
+    return {}
+
+
+async def next_events(request: Fields) -> Fields:
+    times = request.get("times", 1)
+    events: list[Fields] = []
+    async for event in subscriptions[request["subscription"]]:
+        events.append(plain(event))
+        times -= events[-1]["kind"] == request["until"]
+        if times == 0:
+            return {"events": events, "ended": False}
+    return {"events": events, "ended": True}
+
+
+async def read_slowly(request: Fields) -> Fields:
+    events = durable = 0
+    async for event in subscriptions[request["subscription"]]:
+        events += 1
+        durable += event.seq > 0
+        if event.WhichOneof("kind") == request["until"]:
+            break
+        await asyncio.sleep(request["pause_ms"] / 1000)
+    return {"events": events, "durable": durable, "peak_buffered": HELD_UNREAD}
+
+
+async def close(request: Fields) -> Fields:
+    await subscriptions.pop(request["subscription"]).close()
+    return {}
+
+
+async def remember(request: Fields) -> Fields:
+    answer = await client_of(request).memory.remember(
+        request["content"], timeout=deadline(request), **given(request, "namespace", "key", "request_id")
+    )
+    return {"id": answer.memory.id, "version": answer.memory.version}
+
+
+async def search_memory(request: Fields) -> Fields:
+    answer = await client_of(request).memory.search(
+        request["query"], timeout=deadline(request), **given(request, "namespace", "limit")
+    )
+    return {"contents": [hit.memory.content for hit in answer.hits]}
+
+
+async def forget(request: Fields) -> Fields:
+    options = given(request, "namespace", "key", "hard", "request_id")
+    if "memory_id" in request:
+        options["id"] = request["memory_id"]
+    answer = await client_of(request).memory.forget(timeout=deadline(request), **options)
+    return {"forgotten": answer.forgotten}
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.__name__: operation
+    for operation in (
+        connect,
+        who_am_i,
+        enqueue,
+        await_turn,
+        steer,
+        abort,
+        reset,
+        list_queue,
+        chat,
+        run,
+        subscribe,
+        subscribe_many,
+        read_slowly,
+        close,
+        remember,
+        search_memory,
+        forget,
+    )
+} | {"next": next_events}
+
+
+def client_of(request: Fields) -> AsyncClient:
+    return clients[request["client"]]
+
+
+def deadline(request: Fields) -> float | None:
+    return request["deadline_ms"] / 1000 if "deadline_ms" in request else None
+
+
+def given(request: Fields, *names: str) -> Fields:
+    return {name: request[name] for name in names if name in request}
+
+
+def short(name: str, enum: str) -> str:
+    return name.removeprefix(f"{enum}_")
+
+
+def plain(event: GatewayEvent) -> Fields:
+    kind = event.WhichOneof("kind") or ""
+    text = ""
+    if kind == "token":
+        text = event.token.delta
+    elif kind == "message_completed":
+        text = event.message_completed.text
+    elif kind == "turn_ended":
+        text = short(TurnState.Name(event.turn_ended.turn.state), "TURN_STATE")
+    return {
+        "kind": kind,
+        "session_key": event.session_key,
+        "seq": event.seq,
+        "after_seq": event.after_seq,
+        "log_id": event.log_id,
+        "turn_id": event.turn_id,
+        "text": text,
+    }
+
+
+def problem(error: QuarterdeckError) -> Fields:
+    fields: Fields = {
+        "type": type(error).__name__,
+        "code": error.code.name,
+        "reason": error.reason,
+        "message": error.message,
+        "metadata": dict(error.metadata),
+    }
+    if isinstance(error, TurnFailed):
+        fields |= {"code": "", "state": error.state}
+    if isinstance(error, errors.CursorVoid) and error.snapshot is not None:
+        state = error.snapshot
+        fields["snapshot"] = {
+            "seq": state.seq,
+            "log_id": state.log_id,
+            "session_id": state.session.session_id,
+            "generation": state.session.generation,
+        }
+    return fields
+
+
+def write(fields: Fields) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+async def answer(request: Fields) -> None:
+    try:
+        write({"id": request["id"], "ok": await OPERATIONS[request["op"]](request)})
+    except QuarterdeckError as error:
+        write({"id": request["id"], "error": problem(error)})
+    except Exception as error:  # a driver answers whatever happens
+        wrong = {"type": type(error).__name__, "code": "INVALID_ARGUMENT", "reason": "", "message": str(error)}
+        write({"id": request["id"], "error": wrong | {"metadata": {}}})
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=LINE_MAX_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    async with contextlib.AsyncExitStack() as stack:
+        tasks: set[asyncio.Task[None]] = set()
+        async for line in lines:
+            task = asyncio.create_task(answer(json.loads(line)))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for client in clients.values():
+            stack.push_async_callback(client.close)
+
+
+asyncio.run(main())

@@ -1,0 +1,198 @@
+"""The client: one connection, and everything that can be done over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from typing_extensions import Self, Unpack
+
+from quarterdeck._core.endpoint import PathLike, endpoint
+from quarterdeck._core.position import (
+    ManyPosition,
+    SessionPosition,
+    Start,
+    TurnPosition,
+    WatchPosition,
+)
+from quarterdeck._core.prompt import PromptOptions, enqueue_request
+from quarterdeck._core.retry import FOREVER
+from quarterdeck._core.values import Seconds, duration
+from quarterdeck.errors import Cursor
+from quarterdeck.v1.gateway_pb2 import (
+    RunRequest,
+    SessionFilter,
+    SubscribeManyRequest,
+    SubscribeRequest,
+    WatchSessionsRequest,
+)
+
+from .admin import AsyncAdmin
+from .calls import AsyncConnection, AsyncStub
+from .memory import AsyncMemory
+from .sessions import AsyncSessionCalls
+from .streams import AsyncChat, AsyncManySubscription, AsyncRun, AsyncSessionWatch, AsyncSubscription
+from .turns import AsyncTurnCalls
+
+
+class AsyncClient(AsyncTurnCalls, AsyncSessionCalls):
+    """A client of one server. Connects at its first call. Close it, or use it in a ``with`` block.
+
+    ``address`` is ``http://HOST:PORT``, ``https://HOST:PORT`` or ``unix:PATH``; by default that of
+    ``QUARTERDECK_ADDR``, else ``http://127.0.0.1:7777``. ``key`` is an API key or another token; by default that of
+    ``QUARTERDECK_KEY``. It is refused where it would cross a network unencrypted, unless ``allow_plaintext_key`` says
+    that this is wanted.
+
+    ``ca``, ``certificate`` and ``private_key`` are PEM files for ``https://`` addresses: who signed the server's
+    certificate (default: the authorities that grpcio brings), and the client's own certificate with its key.
+
+    ``timeout`` is the deadline in seconds of calls that are given none of their own. ``patience`` is how long, in
+    seconds, a call is tried again while the server is unavailable, inside that deadline.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        key: str | None = None,
+        *,
+        ca: PathLike | None = None,
+        certificate: PathLike | None = None,
+        private_key: PathLike | None = None,
+        allow_plaintext_key: bool = False,
+        timeout: float = 30.0,
+        patience: float = 30.0,
+    ) -> None:
+        """Checks address, key and files; raises ValueError or OSError where they can't be used."""
+        where = endpoint(
+            address,
+            key,
+            ca=ca,
+            certificate=certificate,
+            private_key=private_key,
+            allow_plaintext_key=allow_plaintext_key,
+        )
+        super().__init__(AsyncConnection(where, timeout, patience))
+        self.memory = AsyncMemory(self._connection)
+        """Memory that survives, is found, and reaches the agent."""
+        self.admin = AsyncAdmin(self._connection)
+        """The server itself: who may call, how it is set, what it says."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.endpoint.address!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection. Calls and streams that are open end."""
+        await self._connection.close()
+
+    def stub(self, service: str) -> AsyncStub:
+        """The generated stub of ``gateway``, ``memory`` or ``admin``: calls carry the key, nothing is tried again."""
+        return self._connection.stub(service)
+
+    def subscribe(
+        self,
+        session_key: str,
+        cursor: Cursor | None = None,
+        *,
+        from_oldest: bool = False,
+        deltas: bool = True,
+        kinds: Iterable[str] = (),
+        min_seq: int = 0,
+        progress_interval: Seconds | None = None,
+        coalesce: Seconds | None = None,
+        patience: float = FOREVER,
+    ) -> AsyncSubscription:
+        """Follows a session: events after ``cursor``, or from the oldest one kept, or from now on; then all live ones.
+
+        Comes back by itself after a lost connection or a restart of the server, for as long as ``patience`` (seconds)
+        lasts. Nothing is read before the first iteration. Raises ``CursorExpired``, ``LogChanged`` or ``CursorAhead``
+        with the session's state where the cursor is void.
+        """
+        request = SubscribeRequest(
+            session_key=session_key,
+            from_oldest=from_oldest,
+            deltas=deltas,
+            kinds=kinds,
+            min_seq=min_seq,
+            progress_interval=duration(progress_interval),
+            coalesce=duration(coalesce),
+        )
+        position = SessionPosition(request, cursor)
+        return AsyncSubscription(self._connection, "gateway", position, patience=patience)
+
+    def subscribe_many(
+        self,
+        sessions: Mapping[str, Cursor | Start] | Iterable[str] = (),
+        *,
+        filter: SessionFilter | None = None,
+        watch: SessionFilter | None = None,
+        deltas: bool = True,
+        kinds: Iterable[str] = (),
+        progress_interval: Seconds | None = None,
+        coalesce: Seconds | None = None,
+        patience: float = FOREVER,
+    ) -> AsyncManySubscription:
+        """Follows several sessions in one stream: those of ``sessions``, each from its cursor, and all of ``filter``.
+
+        Keys without a cursor start now. An empty ``SessionFilter`` matches every session that may be read. ``watch``
+        reports the state of sessions without following them, as ``session_state`` events.
+        """
+        request = SubscribeManyRequest(
+            filter=filter,
+            watch=watch,
+            deltas=deltas,
+            kinds=kinds,
+            progress_interval=duration(progress_interval),
+            coalesce=duration(coalesce),
+        )
+        position = ManyPosition(request, sessions)
+        return AsyncManySubscription(self._connection, "gateway", position, patience=patience)
+
+    def watch_sessions(self, filter: SessionFilter | None = None, *, patience: float = FOREVER) -> AsyncSessionWatch:
+        """Tells all sessions that match, then each one that changes.
+
+        Gives ``ListStarted``, the sessions, ``ListCompleted``, then what changes; and the same again after each cut.
+        """
+        position = WatchPosition(WatchSessionsRequest(filter=filter))
+        return AsyncSessionWatch(self._connection, "gateway", position, patience=patience)
+
+    def run(
+        self,
+        session_key: str,
+        text: str,
+        *,
+        cancel_on_disconnect: bool = False,
+        timeout: float | None = None,
+        **options: Unpack[PromptOptions],
+    ) -> AsyncRun:
+        """Runs a prompt and gives the events of its turn, up to ``turn_ended``. The first iteration sends it.
+
+        ``timeout`` bounds the reading, not the turn, which has ``turn_timeout``.
+        """
+        request = RunRequest(
+            enqueue=enqueue_request(session_key, text, **options), cancel_on_disconnect=cancel_on_disconnect
+        )
+        return AsyncRun(self._connection, "gateway", TurnPosition(request), timeout=timeout)
+
+    def chat(
+        self,
+        session_key: str,
+        text: str,
+        *,
+        cancel_on_disconnect: bool = False,
+        timeout: float | None = None,
+        **options: Unpack[PromptOptions],
+    ) -> AsyncChat:
+        """Runs a prompt and gives the assistant's text piece by piece: nothing twice, nothing lost, over cuts too.
+
+        Raises ``TurnFailed`` where the turn does not complete.
+        """
+        run = self.run(session_key, text, cancel_on_disconnect=cancel_on_disconnect, timeout=timeout, **options)
+        return AsyncChat(run)

@@ -1,0 +1,1 @@
+"""What both clients share: no input, no output, no clock."""

@@ -1,0 +1,62 @@
+// Keys that do something, and what they are called in the help.
+
+/** What a key does. */
+export type Command =
+  | "help"
+  | "new-session"
+  | "search"
+  | "next-session"
+  | "previous-session"
+  | "compose"
+  | "stop"
+  | "queue"
+  | "theme"
+  | "go-sessions"
+  | "go-memory"
+  | "go-channels"
+  | "go-logs"
+  | "go-server";
+
+/** One line of the help. */
+export interface Shortcut {
+  readonly keys: readonly string[];
+  readonly command: Command;
+  readonly does: string;
+}
+
+/** All of them. Two keys are typed one after the other. */
+export const SHORTCUTS: readonly Shortcut[] = [
+  { keys: ["?"], command: "help", does: "Show this help" },
+  { keys: ["n"], command: "new-session", does: "New session" },
+  { keys: ["/"], command: "search", does: "Search in the list" },
+  { keys: ["j"], command: "next-session", does: "Next session" },
+  { keys: ["k"], command: "previous-session", does: "Previous session" },
+  { keys: ["c"], command: "compose", does: "Write a message" },
+  { keys: ["s"], command: "stop", does: "Stop the running turn" },
+  { keys: ["q"], command: "queue", does: "Go to the queue" },
+  { keys: ["t"], command: "theme", does: "Light, dark, or as the system has it" },
+  { keys: ["g", "s"], command: "go-sessions", does: "Go to the sessions" },
+  { keys: ["g", "m"], command: "go-memory", does: "Go to the memory" },
+  { keys: ["g", "c"], command: "go-channels", does: "Go to who is connected" },
+  { keys: ["g", "l"], command: "go-logs", does: "Go to the logs" },
+  { keys: ["g", "i"], command: "go-server", does: "Go to the server's facts" },
+];
+
+/** A key press, as far as it matters here. */
+export interface Press {
+  readonly key: string;
+  readonly ctrlKey: boolean;
+  readonly metaKey: boolean;
+  readonly altKey: boolean;
+}
+
+/** What a press means after the key before it: a command, a beginning of one, or nothing. */
+export function meaning(press: Press, before: string): { command?: Command; pending: string } {
+  if (press.ctrlKey || press.metaKey || press.altKey) return { pending: "" };
+  const typed = before === "" ? [press.key] : [before, press.key];
+  const found = SHORTCUTS.find((shortcut) => shortcut.keys.join(" ") === typed.join(" "));
+  if (found) return { command: found.command, pending: "" };
+  if (before !== "") return { pending: "" };
+  const begins = SHORTCUTS.some((shortcut) => shortcut.keys.length > 1 && shortcut.keys[0] === press.key);
+  return { pending: begins ? press.key : "" };
+}
