@@ -80,11 +80,20 @@ fn what_is_remembered_is_found_listed_and_forgotten() {
     let listed = said(&gateway, &["list", "--tag", "work", "--json"]);
     assert_eq!(listed.lines().count(), 1);
     assert!(listed.contains("\"kind\":\"MEMORY_KIND_FACT\""), "{listed}");
-    said(&gateway, &["remember", "the lease ends soon", "--ttl", "30days"]);
+    said(
+        &gateway,
+        &["remember", "the lease ends soon", "--ttl", "30days"],
+    );
     let listed = said(&gateway, &["list"]);
     let lines = |word: &str| listed.lines().find(|line| line.contains(word));
-    assert!(lines("lease").is_some_and(|line| line.contains("  until 2")), "{listed}");
-    assert!(!lines("Bergen").is_some_and(|line| line.contains("until")), "{listed}");
+    assert!(
+        lines("lease").is_some_and(|line| line.contains("  until 2")),
+        "{listed}"
+    );
+    assert!(
+        !lines("Bergen").is_some_and(|line| line.contains("until")),
+        "{listed}"
+    );
     let whole = said(&gateway, &["get", &id]);
     assert!(
         whole.contains("before, version 1: the staging server is in Oslo"),
@@ -186,7 +195,10 @@ fn the_memory_key_may_come_as_a_variable() {
         })
     };
     let mut gateway = start(&[("QUARTERDECK_MEMORY_KEY", &key)]);
-    let kept = said(&gateway, &["remember", "4711", "--kind", "secret", "--name", "pin"]);
+    let kept = said(
+        &gateway,
+        &["remember", "4711", "--kind", "secret", "--name", "pin"],
+    );
     let id = kept.trim().rsplit(' ').next().expect("an id").to_owned();
     assert!(!gateway.data().join("memory.key").exists());
     gateway.terminate();
@@ -221,8 +233,14 @@ fn the_memory_key_may_come_as_a_variable() {
         .expect("the binary runs");
     let problem = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success(), "{refused:?}");
-    assert!(problem.contains("memory_key is another key than"), "{problem}");
-    assert!(!problem.contains(&key) && !problem.contains(own.trim()), "{problem}");
+    assert!(
+        problem.contains("memory_key is another key than"),
+        "{problem}"
+    );
+    assert!(
+        !problem.contains(&key) && !problem.contains(own.trim()),
+        "{problem}"
+    );
     other.set_environment("QUARTERDECK_MEMORY_KEY", own.trim());
     other.restart();
 }

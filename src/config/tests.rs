@@ -198,7 +198,8 @@ fn the_memory_key_is_whole_and_the_only_one_and_never_shown() {
     assert!(config.to_toml().contains("memory_key = \"(set)\""));
     for wrong in [&key[1..], &"5g".repeat(32), &key.repeat(2)] {
         let problem = problems(load(wrong, ""));
-        let expected = "variable QUARTERDECK_MEMORY_KEY: memory_key: the memory key must be 32 bytes as 64";
+        let expected =
+            "variable QUARTERDECK_MEMORY_KEY: memory_key: the memory key must be 32 bytes as 64";
         assert!(problem.starts_with(expected), "{problem}");
         assert!(!problem.contains(wrong), "{problem}");
     }

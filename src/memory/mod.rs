@@ -12,6 +12,7 @@ pub mod embed;
 mod episodes;
 mod index;
 mod items;
+mod matches;
 pub mod openai;
 mod query;
 mod reads;

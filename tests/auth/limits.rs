@@ -138,6 +138,133 @@ async fn streams_of_a_principal_and_of_a_tenant_are_limited() {
     }
 }
 
+/// A stream that follows several sessions counts as so many, and the list beside them as none.
+#[tokio::test]
+async fn each_session_that_is_followed_counts() {
+    let gateway = start_with(&[], "principal_max_streams = 3\nmax_streams = 4\n");
+    let admin = Caller::admin(&gateway).await;
+    for key in ["one", "two", "three", "four"] {
+        let request = proto::CreateSessionRequest {
+            session_key: key.into(),
+            ..Default::default()
+        };
+        admin.gateway().create_session(request).await.unwrap();
+    }
+    let all = || Some(proto::SessionFilter::default());
+    let follow = async |keys: &[&str], filter: Option<proto::SessionFilter>| {
+        let cursors = keys.iter().map(|&key| proto::SessionCursor {
+            session_key: key.into(),
+            from_head: true,
+            ..Default::default()
+        });
+        let request = proto::SubscribeManyRequest {
+            filter,
+            cursors: cursors.collect(),
+            watch: all(),
+            ..Default::default()
+        };
+        let stream = admin.gateway().subscribe_many(request).await;
+        stream.map(tonic::Response::into_inner)
+    };
+    let full = |status: tonic::Status, of: &str, session_key: &str| {
+        assert_eq!(reason(&status), "TOO_MANY_STREAMS", "{status:?}");
+        assert_eq!(fact(&status, "of"), of);
+        assert_eq!(fact(&status, "session_key"), session_key);
+    };
+    full(
+        follow(&["one", "two", "three", "four"], None)
+            .await
+            .unwrap_err(),
+        "principal",
+        "four",
+    );
+    let refused = follow(&[], all()).await.unwrap_err();
+    assert_eq!(reason(&refused), "TOO_MANY_STREAMS", "{refused:?}");
+    let mut open = follow(&["one", "two", "three"], None).await.unwrap();
+    let refused = follow(&[], None).await.unwrap_err();
+    assert_eq!(fact(&refused, "current"), "3");
+
+    // Each is found by who looks for listeners of one of its sessions.
+    let channels = async |session_key: &str| {
+        let request = proto::ListChannelsRequest {
+            session_key: session_key.into(),
+            ..Default::default()
+        };
+        let answer = admin.service().list_channels(request).await.unwrap();
+        let channels = answer.into_inner().channels.into_iter();
+        channels
+            .map(|it| (it.method, it.session_key))
+            .collect::<Vec<_>>()
+    };
+    let named = |key: &str| vec![("SubscribeMany".to_owned(), key.to_owned())];
+    assert_eq!(channels("two").await, named("two"));
+    assert_eq!(channels("").await, named(""));
+    assert_eq!(channels("four").await, []);
+
+    // One that goes gives its place back.
+    let request = proto::DeleteSessionRequest {
+        session_key: "two".into(),
+        ..Default::default()
+    };
+    admin.gateway().delete_session(request).await.unwrap();
+    let deleted = async {
+        loop {
+            let event = open.message().await.unwrap().expect("it goes on");
+            if matches!(
+                event.kind,
+                Some(proto::gateway_event::Kind::SessionDeleted(_))
+            ) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(crate::support::SOON, deleted)
+        .await
+        .expect("it leaves");
+    let began = std::time::Instant::now();
+    let list = loop {
+        // The list alone has the place of its call.
+        match follow(&[], None).await {
+            Ok(list) => break list,
+            Err(refused) => assert_eq!(reason(&refused), "TOO_MANY_STREAMS"),
+        }
+        assert!(began.elapsed() < crate::support::SOON);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    drop((open, list));
+
+    // One that comes to match and finds no place ends the stream.
+    let began = std::time::Instant::now();
+    let mut open = loop {
+        let filter = proto::SessionFilter {
+            key_prefix: "t".into(),
+            ..Default::default()
+        };
+        match follow(&["one", "four"], Some(filter)).await {
+            Ok(open) => break open,
+            Err(refused) => assert_eq!(reason(&refused), "TOO_MANY_STREAMS"),
+        }
+        assert!(began.elapsed() < crate::support::SOON);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let request = proto::CreateSessionRequest {
+        session_key: "too.many".into(),
+        ..Default::default()
+    };
+    admin.gateway().create_session(request).await.unwrap();
+    let end = async {
+        loop {
+            match open.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it did not end well"),
+                Err(status) => return status,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(crate::support::SOON, end).await;
+    full(ended.expect("it ends"), "principal", "too.many");
+}
+
 /// The bounds can be changed while the server runs.
 #[tokio::test]
 async fn bounds_change_at_run_time() {

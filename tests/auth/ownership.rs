@@ -200,6 +200,15 @@ async fn all_calls(client: &mut Client, key: &str, turn_id: &str) -> Vec<(&'stat
             expected_generation: before
         }),
     );
+    let many = proto::SubscribeManyRequest {
+        cursors: vec![proto::SessionCursor {
+            session_key: key.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answer = client.subscribe_many(many).await;
+    answers.push(("subscribe_many", answer.err().expect("refused")));
     let answer = client.update_session(sharing(key, Vec::new())).await;
     answers.push(("update_session", answer.expect_err("refused")));
     let mut agent = sharing(key, Vec::new());
@@ -287,7 +296,14 @@ async fn the_end_of_a_share_ends_streams_and_waits() {
     let mut watch = bob.watch_sessions(watch).await.unwrap().into_inner();
     let listed = soon(watch.message()).await.unwrap().unwrap();
     assert_eq!(listed.session_key, "", "nothing is there to see");
+    let many = proto::SubscribeManyRequest {
+        filter: Some(proto::SessionFilter::default()),
+        ..Default::default()
+    };
+    let mut many = bob.subscribe_many(many).await.unwrap().into_inner();
     share(&mut ann, key, &[("bob", proto::ShareAccess::Write)]).await;
+    let hello = soon(many.message()).await.unwrap().unwrap();
+    assert_eq!(hello.session_key, key, "it came to match");
     let appeared = soon(watch.message()).await.unwrap().unwrap();
     assert_eq!(appeared.session_key, key);
     assert_eq!(appeared.owner, "default/ann");
@@ -344,8 +360,14 @@ async fn the_end_of_a_share_ends_streams_and_waits() {
 
     share(&mut ann, key, &[]).await;
     let ended = async {
-        let (subscribed, run) = tokio::join!(end(subscribed), end(run));
-        [subscribed, run, read.await.unwrap(), wait.await.unwrap()]
+        let (subscribed, many, run) = tokio::join!(end(subscribed), end(many), end(run));
+        [
+            subscribed,
+            many,
+            run,
+            read.await.unwrap(),
+            wait.await.unwrap(),
+        ]
     };
     let ended = tokio::time::timeout(WITHDRAWN_MAX, ended)
         .await

@@ -72,6 +72,16 @@ async fn revocation_ends_what_is_open() {
 
     let quiet = subscribe(&caller, "main").await;
     let others = subscribe(&admin, "main").await;
+    let many = proto::SubscribeManyRequest {
+        filter: Some(proto::SessionFilter::default()),
+        ..Default::default()
+    };
+    let many = caller
+        .gateway()
+        .subscribe_many(many)
+        .await
+        .unwrap()
+        .into_inner();
     let watch = proto::WatchSessionsRequest::default();
     let watch = caller
         .gateway()
@@ -105,6 +115,7 @@ async fn revocation_ends_what_is_open() {
     admin.revoke(&made.api_key.unwrap().key_id).await.unwrap();
     for end in [
         end_of(quiet).await,
+        end_of(many).await,
         end_of(busy).await,
         waiting.await.unwrap().unwrap_err(),
     ] {

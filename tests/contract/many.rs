@@ -149,23 +149,24 @@ async fn each_session_comes_as_its_own_log() {
     }
 }
 
-/// Every message's text is what its snapshot and deltas said before, as far as they came.
+/// What snapshots and deltas told of a message is the beginning of what it became: a stream that was not read for a while
+/// is not told the rest.
 fn assert_deltas_fit(events: &[proto::GatewayEvent]) {
     for (at, event) in events.iter().enumerate() {
         let Some(Kind::MessageCompleted(done)) = &event.kind else {
             continue;
         };
+        let thinking = |event: &proto::GatewayEvent| match &event.kind {
+            Some(Kind::ItemSnapshot(open)) => open.block() != proto::BlockKind::Text,
+            _ => false,
+        };
         let of_item: Vec<_> = events[..at]
             .iter()
-            .filter(|one| one.item_id == event.item_id)
+            .filter(|one| one.item_id == event.item_id && !thinking(one))
             .cloned()
             .collect();
         let told = text(&of_item);
-        assert!(
-            told.is_empty() || told == done.text,
-            "{told} | {}",
-            done.text
-        );
+        assert!(done.text.starts_with(&told), "{told} | {}", done.text);
     }
 }
 
@@ -335,7 +336,7 @@ async fn a_filter_takes_in_what_comes_to_match() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_session_that_is_made_meanwhile_is_missed() {
     let (server, mut client) = shared().await;
-    let keys: Vec<String> = (0..60).map(|n| format!("many.made:{n}")).collect();
+    let keys: Vec<String> = (0..30).map(|n| format!("many.made:{n}")).collect();
     let writer = tokio::spawn({
         let (mut client, keys) = (client.clone(), keys.clone());
         async move {
@@ -352,18 +353,22 @@ async fn no_session_that_is_made_meanwhile_is_missed() {
         };
         let mut own = connect(server.address()).await;
         follows.push(follow(&mut own, request).await);
-        if follows.len() > 40 {
+        if follows.len() > 20 {
             break;
         }
     }
     writer.await.expect("no panic");
     let last = heads(&mut client, &keys).await;
+    let mut logs = BTreeMap::new();
+    for key in &keys {
+        logs.insert(key, log(&mut client, key).await);
+    }
     for mut follow in follows {
         until_heads(&mut follow, &last).await;
         for key in &keys {
             let seen = of(&follow.seen, key);
             assert_eq!(kind(&seen[0]), "hello");
-            let mut whole = log(&mut client, key).await;
+            let mut whole = logs[key].clone();
             whole.retain(|event| event.seq > seen[0].after_seq);
             assert_eq!(durable(&seen), whole, "{key}");
         }

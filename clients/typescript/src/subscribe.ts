@@ -48,7 +48,10 @@ export interface SubscribeOptions extends EventOptions {
 export interface SubscribeManyOptions extends EventOptions {
   /** Sessions to follow, and from where; at most 1000. */
   sessions?: readonly MessageInitShape<typeof SessionCursorSchema>[] | undefined;
-  /** Follows every session that matches too, from its head on; `{}` matches all. */
+  /**
+   * Follows every session that matches too, from its head on; `{}` matches all. After a cut those that were seen go on
+   * where they were; one that was created while the connection was away begins at its head.
+   */
   filter?: MessageInitShape<typeof SessionFilterSchema> | undefined;
   /** Reports all sessions that match, as `session_state` events; one with an empty key ends the list. */
   watch?: MessageInitShape<typeof SessionFilterSchema> | undefined;
@@ -136,7 +139,7 @@ async function resync(
 }
 
 class SessionSource implements Source<GatewayEvent> {
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   readonly silenceMs: number;
   readonly #progressMs: number;
   #deleted = false;
@@ -185,7 +188,7 @@ class SessionSource implements Source<GatewayEvent> {
 }
 
 class ManySource implements Source<GatewayEvent> {
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   readonly silenceMs: number;
   readonly #progressMs: number;
   /** Sessions that were named, as long as they are there, with what was said about them. */
