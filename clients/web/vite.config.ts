@@ -12,19 +12,8 @@ const proxy = {
   },
 };
 
-/** What the server sends with the page, so that a preview runs under the same rules. */
-const contentSecurityPolicy = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self'",
-  "font-src 'self'",
-].join("; ");
-
 export default defineConfig({
   server: { host: "localhost", proxy },
-  preview: { host: "localhost", proxy, headers: { "content-security-policy": contentSecurityPolicy } },
   resolve: { dedupe: ["@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-web"] },
   build: {
     target: "es2022",
