@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 
 /// Sessions that a stream which nobody reads follows.
-const UNREAD_SESSIONS: usize = 200;
+const UNREAD_SESSIONS: usize = 60;
 /// Text of each of their turns, in bytes: with it a first page of the store is full.
 const UNREAD_TEXT_BYTES: usize = 150_000;
-/// Growth of the server by a stream that nobody reads. Were each session's first page held, it were 40 MiB and more.
-const UNREAD_MAX_KIB: u64 = 16 * 1024;
+/// Growth of the server by a stream that nobody reads. Were each session's first page held, it were 12 MiB and more.
+const UNREAD_MAX_KIB: u64 = 6 * 1024;
 
 /// Follows all from where each cursor is.
 fn resume(cursors: &BTreeMap<String, proto::Cursor>) -> SubscribeManyRequest {
@@ -43,7 +43,7 @@ async fn a_killed_server_costs_no_event() {
         let stream = client.subscribe_many(resume(&cursors)).await;
         let mut follow = Follow::new(stream.expect("followed").into_inner());
         // Another place in each round.
-        for _ in 0..3 + round * 60 {
+        for _ in 0..3 + round * 25 {
             follow.next().await.expect("goes on").expect("goes on");
         }
         for event in durable(&follow.seen) {
@@ -98,8 +98,8 @@ async fn a_stream_that_nobody_reads_holds_little_and_loses_nothing() {
 
     let narrow = Endpoint::from_shared(gateway.address.clone())
         .expect("an address")
-        .initial_stream_window_size(4096)
-        .initial_connection_window_size(4096);
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
     let channel = narrow.connect().await.expect("the server accepts");
     let mut slow = GatewayServiceClient::new(channel).max_decoding_message_size(usize::MAX);
     let before = resident(gateway.pid());
