@@ -1,6 +1,14 @@
-//! Compiles `proto/` with protox, so that no system protoc is needed.
+//! Compiles `proto/` with protox, so that no system protoc is needed; and takes the built console in, where there is one.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What `npm run build` makes of the console.
+const CONSOLE: &str = "clients/web/dist";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -34,5 +42,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".quarterdeck.v1", "crate::proto")
         .out_dir(clients)
         .compile_fds(descriptors)?;
+    fs::write(out.join("console.rs"), console()?)?;
+    Ok(())
+}
+
+/// The console's files as a Rust expression: paths below its root, and what they hold.
+fn console() -> io::Result<String> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
+    let dist = root.join(CONSOLE);
+    let mut files = Vec::new();
+    if dist.join("index.html").is_file() {
+        println!("cargo:rerun-if-changed={CONSOLE}");
+        collect(&dist, &mut files)?;
+    } else if let Some(console) = Path::new(CONSOLE).parent().filter(|it| it.is_dir()) {
+        // A path that is not there would make every build a new one.
+        println!("cargo:rerun-if-changed={}", console.display());
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    for file in files {
+        let path = file.strip_prefix(&dist).map_err(io::Error::other)?;
+        // Writing to a string does not fail.
+        let _ = writeln!(table, "({path:?}, include_bytes!({file:?})),");
+    }
+    table.push(']');
+    Ok(table)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => collect(&entry.path(), files)?,
+            kind if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
     Ok(())
 }

@@ -33,6 +33,7 @@ use crate::{
         memory::MemoryCalls,
         methods, web,
     },
+    http::console,
     listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
     memory::{
@@ -331,6 +332,9 @@ impl App {
                 channels: channels.clone(),
                 ending: ending.clone(),
             }));
+        }
+        if config.console && config.grpc_web {
+            router = router.merge(console::routes(console::BUILT));
         }
         let router = web::layered(router, pages(&config)?);
         let url = listener.url();

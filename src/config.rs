@@ -246,8 +246,12 @@ settings! {
         /// Who bearers of certificates of `tls_client_ca` are: URI of the certificate's alternative names, and in one text
         /// its principal and scopes, such as `{ "spiffe://example.org/job" = "default/job session.read" }`.
         certificate_principals: Principals = "{}";
-        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself.
-        grpc_web: bool = "false";
+        /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself. Without it
+        /// no page may call, and there is no console.
+        grpc_web: bool = "true";
+        /// Whether the console, a web page, is served at `listen`. It is the same for everybody and needs no credential; what
+        /// it shows, it asks for with the key that it is given.
+        console: bool = "true";
         /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
         grpc_web_origins: Vec<Origin> = "[]", origins;
         /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.

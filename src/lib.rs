@@ -19,6 +19,7 @@
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
 //! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`feed`], [`store`], [`domain`] |
+//! | [`mod@http`] | the console's files, for browsers | nothing |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
 //!
 //! tonic and prost types stop at [`wire`], [`grpc`] and [`client`] ([`feed`] decodes its own events); SQL stops at
@@ -49,6 +50,7 @@ pub mod feed;
 #[cfg(test)]
 mod fuzz;
 pub mod grpc;
+pub mod http;
 pub mod listener;
 pub mod mcp;
 pub mod memory;

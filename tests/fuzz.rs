@@ -111,7 +111,7 @@ fn r16_no_bad_input_panics_or_grows_memory() {
             fields.cwd("f", text);
             fields.text("f", text, 16);
             fields.labels("f", &[(text.to_owned(), text.to_owned())].into());
-            let _ = fields.kinds(&[text.to_owned()]);
+            let _ = fields.kinds("kinds", &[text.to_owned()]);
             if let Err(refusal) = fields.check() {
                 // What is wrong is said in few words, whatever was sent.
                 let status = tonic::Status::from(refusal);

@@ -81,7 +81,7 @@ impl Answer {
 
 fn web(origins: &str) -> Gateway {
     Gateway::with(Options {
-        config: format!("grpc_web = true\ngrpc_web_origins = [{origins}]\n"),
+        config: format!("grpc_web_origins = [{origins}]\n"),
         ..Options::default()
     })
 }
@@ -156,7 +156,10 @@ async fn exists(gateway: &Gateway, session: &str) -> bool {
 #[tokio::test]
 async fn a_page_that_is_not_listed_is_refused_whatever_it_asks_for() {
     let on = web(&format!("\"{LISTED}\""));
-    let off = Gateway::start();
+    let off = Gateway::with(Options {
+        config: "grpc_web = false\n".into(),
+        ..Options::default()
+    });
     let port = authority(&on).rsplit(':').next().unwrap().to_owned();
     for origin in [
         "https://evil.test",
@@ -217,7 +220,7 @@ async fn a_page_that_is_not_listed_is_refused_whatever_it_asks_for() {
 #[tokio::test]
 async fn without_the_switch_no_page_calls() {
     let gateway = Gateway::with(Options {
-        config: format!("grpc_web_origins = [\"{LISTED}\"]\n"),
+        config: format!("grpc_web = false\ngrpc_web_origins = [\"{LISTED}\"]\n"),
         ..Options::default()
     });
     for origin in [LISTED, &gateway.address] {
@@ -234,7 +237,7 @@ async fn without_the_switch_no_page_calls() {
 #[tokio::test]
 async fn a_preflight_is_answered_before_a_key_is_asked_for() {
     let gateway = Gateway::with(Options {
-        config: format!("grpc_web = true\ngrpc_web_origins = [\"{LISTED}\"]\n"),
+        config: format!("grpc_web_origins = [\"{LISTED}\"]\n"),
         environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
         ..Options::default()
     });

@@ -61,6 +61,7 @@ const SHOWN: &[&str] = &[
     "insecure_behind_proxy",
     "grpc_web",
     "grpc_web_origins",
+    "console",
     "jwt_issuer",
     "jwt_audience",
     "jwt_algorithms",

@@ -8,6 +8,7 @@
 //! gRPC, so that every bound, check and refusal behind is the same for both. tonic-web translates, tower-http answers
 //! CORS. Credentials travel in `authorization` alone: cookies are never asked for, and no origin is a wildcard.
 
+use crate::listener::Peer;
 use axum::{
     Router,
     body::Body,
@@ -127,7 +128,16 @@ fn is_own(origin: &HeaderValue, request: &Request) -> bool {
     let (Some(scheme), Some(authority)) = (origin.scheme(), origin.authority()) else {
         return false;
     };
-    let own_scheme = request.uri().scheme().unwrap_or(&Scheme::HTTP);
+    // HTTP/1.1 does not say by which scheme it was asked; its connection does.
+    let encrypted = matches!(
+        request.extensions().get::<Arc<Peer>>().map(Arc::as_ref),
+        Some(Peer::Tcp { tls: Some(_), .. })
+    );
+    let own_scheme = match request.uri().scheme() {
+        Some(scheme) => scheme,
+        None if encrypted => &Scheme::HTTPS,
+        None => &Scheme::HTTP,
+    };
     let own_authority = match request.uri().authority() {
         Some(authority) => Some(authority.as_str().as_bytes()),
         None => request.headers().get(header::HOST).map(|it| it.as_bytes()),
@@ -149,6 +159,7 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::PeerTls;
 
     #[test]
     fn a_page_of_this_server_is_known_by_scheme_host_and_port() {
@@ -162,6 +173,18 @@ mod tests {
                 &request.body(Body::empty()).unwrap(),
             )
         };
+        let page_over_tls = |origin: &str| {
+            let request = http::Request::post("/x").header("host", "127.0.0.1:7");
+            let mut request = request.body(Body::empty()).unwrap();
+            let address = "127.0.0.1:9".parse().unwrap();
+            let tls = Some(PeerTls::default());
+            let peer = Arc::new(Peer::Tcp { address, tls });
+            request.extensions_mut().insert(peer);
+            is_own(&origin.parse().unwrap(), &request)
+        };
+        assert!(page_over_tls("https://127.0.0.1:7"));
+        assert!(!page_over_tls("http://127.0.0.1:7"));
+        assert!(!page_over_tls("https://127.0.0.1:8"));
         // HTTP/1.1 names the host in a header, HTTP/2 in the address.
         assert!(own("http://127.0.0.1:7", "/x", Some("127.0.0.1:7")));
         assert!(own("http://localhost:7", "/x", Some("localhost:7")));

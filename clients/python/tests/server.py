@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import signal
 import socket
@@ -32,6 +33,8 @@ class Server:
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.data, *self.options],
+                # Variables that are there for clients could be taken for the server's configuration.
+                env={name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

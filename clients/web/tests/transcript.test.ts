@@ -105,6 +105,8 @@ test("a steer is shown until the agent takes it", () => {
   const applied = event({ case: "steerApplied", value: { steerId: "x" } }, { seq: 12n });
   expect(run(accepted).entries).toHaveLength(1);
   expect(run(accepted, applied).entries).toEqual([]);
+  // A stream that tells both again must not show it again.
+  expect(run(accepted, applied, accepted).entries).toEqual([]);
 });
 
 test("a reset begins afresh, and what was before stands on older pages", () => {

@@ -8,8 +8,9 @@ import { type GatewayEvent, type SessionSnapshot, type Turn } from "@quarterdeck
 import { applyReports, beginList, endList, markSeen, NO_SESSIONS, type SessionList } from "../state/sessions";
 import { applyEvent, fromState, prepend, type Transcript, withTurns } from "../state/transcript";
 import { account, client, endIfRefused, scopes } from "./account";
-import { announce } from "./notices";
+import { announce, tell } from "./notices";
 import { route } from "./place";
+import { readServerInfo } from "./server";
 
 /** Messages of a page. */
 const PAGE_MESSAGES = 50;
@@ -72,6 +73,9 @@ export function startLive(): void {
         forget();
       }
     });
+  });
+  effect(() => {
+    if (account.value.state === "in") void readServerInfo();
   });
   document.addEventListener("visibilitychange", () => (sessions.value = withViewedSeen(sessions.value)));
 }
@@ -224,6 +228,7 @@ function takeIn(events: readonly GatewayEvent[]): void {
     const shown = viewed.value;
     let transcript = shown.state === "ready" ? shown.transcript : undefined;
     let queueChanged = false;
+    let outOfDate = false;
     let reports: SessionSnapshot[] = [];
     for (const event of events) {
       if (event.kind.case === "sessionState") {
@@ -232,11 +237,14 @@ function takeIn(events: readonly GatewayEvent[]): void {
           reports = [];
         } else if (event.kind.value.session) reports.push(event.kind.value.session);
       }
+      if (event.kind.case === "reload") outOfDate = true;
+      if (event.kind.case === "draining") tell("The server is going to stop. This page comes back when it does.");
       if (event.sessionKey !== transcript?.sessionKey) continue;
       transcript = applyEvent(transcript, event);
       queueChanged ||= changesQueue(event);
       announceEvent(event);
     }
+    if (outOfDate) void readServerInfo().then(reload);
     // Somebody has made the session that was looked for.
     if (shown.state === "missing" && reports.some(({ sessionKey }) => sessionKey === shown.key)) reload();
     sessions.value = withViewedSeen(reports.length > 0 ? applyReports(list, reports) : list);
