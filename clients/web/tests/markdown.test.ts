@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { expect, test } from "vitest";
-import { renderMarkdown } from "../src/state/markdown";
+import { renderMarkdown, settledLength } from "../src/state/markdown";
 
 function html(text: string): string {
   const box = document.createElement("div");
@@ -12,6 +12,22 @@ test("Markdown becomes elements", () => {
   expect(html("**bold** `code`")).toBe("<p><strong>bold</strong> <code>code</code></p>");
   expect(html("- [x] done")).toContain('type="checkbox"');
   expect(html("```js\nlet a\n```")).toBe('<pre tabindex="0"><code>let a\n</code></pre>');
+});
+
+test("a growing text is settled up to its last block", () => {
+  expect(settledLength("one")).toBe(0);
+  expect(settledLength("one\n\n")).toBe(0);
+  expect(settledLength("one\n\ntwo")).toBe(5);
+  expect(settledLength("# a\n\n- x\n\n- y")).toBe(5);
+  expect(settledLength("a\n\n```\ncode\n\nmore")).toBe(3);
+  expect(settledLength("a\r\n\r\nb")).toBe(0);
+  const text = "# Title\n\ntext **bold\n\n1. a\n2. b\n\n> q\n\n| a |\n|---|\n| 1 |\n\nend";
+  for (let at = 0; at <= text.length; at += 1) {
+    const grown = text.slice(0, at);
+    const settled = settledLength(grown);
+    const squeeze = (drawn: string) => drawn.replace(/\s+/g, "");
+    expect(squeeze(html(grown.slice(0, settled)) + html(grown.slice(settled)))).toBe(squeeze(html(grown)));
+  }
 });
 
 test("raw HTML is shown as text", () => {
