@@ -27,7 +27,10 @@ mod address;
 mod chat;
 mod error;
 mod follow;
+mod follow_many;
 mod logs;
+mod options;
+mod retry;
 mod run;
 mod sessions;
 mod text;
@@ -37,6 +40,9 @@ pub use chat::{Chat, ChatError, TurnFailed};
 pub use error::{Error, FieldViolation, Reason};
 pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
+pub use options::{BadOptions, ClientOptions};
+use retry::Backoff;
+pub use retry::{connection_lost, reason};
 
 use crate::{
     domain::limits,
@@ -49,7 +55,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -77,27 +82,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Largest answer to what is no RPC, in bytes.
 pub const POST_ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// How long a call is repeated where nobody says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// First and longest pause between two tries.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// How to reach a server: [`ClientOptions::new`], then what is to be different.
-#[derive(Clone, Debug)]
-pub struct ClientOptions {
-    /// `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH` for a server's unix socket, or only `HOST:PORT`.
-    pub address: String,
-    /// For `https://` addresses.
-    pub tls: ClientTls,
-    /// The API key or other token that calls carry.
-    pub key: Option<SecretString>,
-    /// Lets the key go to another machine without encryption, where everyone on the way can read it.
-    pub key_over_plaintext: bool,
-    /// How long a call is repeated while the server is away. Default 30 s.
-    pub patience: Duration,
-    /// How long a call may take, repeats included; `None` for as long as its connection is alive. Streams have no bound.
-    pub deadline: Option<Duration>,
-}
 
 /// A handle on one server; clones share the connection.
 #[derive(Clone)]
@@ -118,65 +102,8 @@ type Gateway = GatewayServiceClient<Service>;
 type Admin = AdminServiceClient<Service>;
 type Memory = MemoryServiceClient<Service>;
 
-/// The address, the key or a TLS file can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadOptions(String);
-
 #[derive(Clone)]
 struct Bearer(Option<MetadataValue<Ascii>>);
-
-/// The pause before the next try: doubles, with a random part so that many clients don't come back together.
-pub(crate) struct Backoff(Duration);
-
-// === impl ClientOptions ===
-
-impl ClientOptions {
-    /// A server at that address, without a key.
-    pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            tls: ClientTls::default(),
-            key: None,
-            key_over_plaintext: false,
-            patience: PATIENCE,
-            deadline: None,
-        }
-    }
-
-    /// What `QUARTERDECK_ADDR` (default [`DEFAULT_ADDRESS`]) and `QUARTERDECK_KEY` say.
-    pub fn from_environment() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let address = variable("QUARTERDECK_ADDR");
-        let mut options = Self::new(address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()));
-        options.key = variable("QUARTERDECK_KEY").map(SecretString::from);
-        options
-    }
-
-    /// With that key.
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(SecretString::from(key.into()));
-        self
-    }
-
-    /// With the CA that signed the server's certificate, a PEM file.
-    pub fn ca(mut self, file: impl Into<PathBuf>) -> Self {
-        self.tls.ca = Some(file.into());
-        self
-    }
-
-    /// With that patience.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// With that deadline of each call.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-}
 
 // === impl Client ===
 
@@ -306,16 +233,7 @@ impl Client {
             patience,
             deadline,
         } = options;
-        if key.is_some()
-            && !key_over_plaintext
-            && !address.starts_with("https://")
-            && !is_this_machine(&address)
-        {
-            return Err(BadOptions(format!(
-                "the key would go to `{address}` without encryption: use https://, or set `key_over_plaintext` where \
-                 everyone on the way may read it"
-            )));
-        }
+        options::check_key(key.is_some() && !key_over_plaintext, &address)?;
         let endpoint = address::endpoint(&address, &tls)?;
         let bearer = key.map(|key| bearer(&key)).transpose()?;
         let service = InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer));
@@ -440,35 +358,6 @@ impl Client {
     }
 }
 
-/// `ErrorInfo.reason` of a status; empty where the status did not come from the server.
-pub fn reason(status: &Status) -> String {
-    status
-        .get_details_error_info()
-        .map(|info| info.reason)
-        .unwrap_or_default()
-}
-
-/// True where the connection failed, not the call: every status of the server has a reason.
-pub fn connection_lost(status: &Status) -> bool {
-    let by_transport = match status.code() {
-        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled => true,
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::DeadlineExceeded
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::DataLoss
-        | Code::Unauthenticated => false,
-    };
-    by_transport && reason(status).is_empty()
-}
-
 /// The header's value; never shown where requests are.
 fn bearer(key: &SecretString) -> Result<MetadataValue<Ascii>, BadOptions> {
     let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", key.expose_secret())
@@ -494,34 +383,5 @@ impl Interceptor for Bearer {
                 .insert("authorization", bearer.clone());
         }
         Ok(request)
-    }
-}
-
-// === impl Backoff ===
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self(BACKOFF.0)
-    }
-
-    /// Half to all of the pause that is due.
-    pub(crate) fn next(&mut self) -> Duration {
-        let due = self.0;
-        self.0 = (due * 2).min(BACKOFF.1);
-        let share = u32::from(Uuid::new_v4().as_bytes()[0]);
-        due / 2 + due * share / 512
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_grows_to_its_bound_and_starts_small() {
-        let mut backoff = Backoff::new();
-        assert!(backoff.next() <= BACKOFF.0);
-        let longest = (0..20).map(|_| backoff.next()).max().expect("twenty");
-        assert!(longest <= BACKOFF.1 && longest >= BACKOFF.1 / 2);
     }
 }

@@ -1,5 +1,5 @@
 //! The README's five minutes, run as they stand: each `sh` block in order, each line of the `text` block after it must
-//! show up in what the block printed.
+//! show up in what the block printed. And the first lines of each client, run by its package.
 
 mod support;
 
@@ -12,12 +12,28 @@ struct Step {
     expected: Vec<String>,
 }
 
+/// What stands under a heading, up to the next one that is not below it.
+fn section<'a>(readme: &'a str, heading: &str) -> Option<&'a str> {
+    let depth = heading.chars().take_while(|c| *c == '#').count();
+    let (_, rest) = readme.split_once(&format!("\n{heading}\n"))?;
+    let ends = (1..=depth).filter_map(|depth| rest.find(&format!("\n{} ", "#".repeat(depth))));
+    Some(&rest[..ends.min().unwrap_or(rest.len())])
+}
+
+/// The block in a language, and what a `text` block right after it says that it prints.
+fn block<'a>(section: &'a str, language: &str) -> Option<(&'a str, Vec<&'a str>)> {
+    let blocks: Vec<_> = section.split("```").skip(1).step_by(2).collect();
+    let place = blocks
+        .iter()
+        .position(|block| block.lines().next() == Some(language))?;
+    let lines = |block: &'a str| block.split_once('\n').map_or("", |(_, lines)| lines);
+    let printed = blocks.get(place + 1).filter(|it| it.starts_with("text\n"));
+    let printed = printed.map_or(vec![], |block| lines(block).lines().collect());
+    Some((lines(blocks[place]), printed))
+}
+
 fn steps(readme: &str) -> Vec<Step> {
-    let tour = readme
-        .split_once("## Five minutes")
-        .and_then(|(_, rest)| rest.split_once("\n## "))
-        .expect("the README has a tour")
-        .0;
+    let tour = section(readme, "## Five minutes").expect("the README has a tour");
     let mut steps: Vec<Step> = Vec::new();
     for block in tour.split("```").skip(1).step_by(2) {
         if let Some(commands) = block.strip_prefix("sh\n") {
@@ -87,4 +103,66 @@ fn each_command_of_the_tour_works() {
             );
         }
     }
+}
+
+/// Languages whose package is built, by `QUARTERDECK_TEST_CLIENTS`; Rust's is there when any is.
+fn languages() -> Vec<String> {
+    let clients = std::env::var("QUARTERDECK_TEST_CLIENTS").unwrap_or_default();
+    let names = clients
+        .split(':')
+        .filter_map(|client| client.split_once('='));
+    let mut names: Vec<_> = names.map(|(name, _)| name.to_owned()).collect();
+    if !names.is_empty() {
+        names.push("rust".into());
+    }
+    names
+}
+
+#[test]
+fn the_first_lines_of_each_client_work() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("there is a README");
+    let languages = languages();
+    if languages.is_empty() {
+        eprintln!("left out for want of QUARTERDECK_TEST_CLIENTS");
+        return;
+    }
+    let section = ["## Clients", "### Clients"]
+        .iter()
+        .find_map(|heading| section(&readme, heading))
+        .expect("README.md has no heading `Clients`");
+    let gateway = Gateway::with(Options {
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        ..Options::default()
+    });
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).expect("a key");
+    let mut problems = Vec::new();
+    for language in languages {
+        let Some((lines, expected)) = block(section, &language) else {
+            problems.push(format!("README.md, Clients: no block in {language}"));
+            continue;
+        };
+        let file = gateway.directory.path().join(format!("block.{language}"));
+        std::fs::write(&file, lines).expect("a file");
+        let script = root.join("clients").join(&language).join("quick-start");
+        let output = Command::new(&script)
+            .arg(&file)
+            .env("QUARTERDECK_ADDR", &gateway.address)
+            .env("QUARTERDECK_KEY", key.trim())
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let missing: Vec<_> = expected
+            .iter()
+            .filter(|line| !printed.contains(**line))
+            .collect();
+        if !output.status.success() || printed.trim().is_empty() || !missing.is_empty() {
+            problems.push(format!(
+                "{language}: {}, printed {printed:?}, without {missing:?}\n{lines}\n{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

@@ -5,7 +5,7 @@ use quarterdeck::{
     clock,
     domain::{
         access::Identity,
-        memory::{Namespace, Place, SearchMode, Source},
+        memory::{Found, Hit, Namespace, Place, SearchMode, Source},
     },
     memory::{Actor, Import, Memory, MemoryRules, Search, Vault},
     store::sqlite::SqliteStore,
@@ -24,6 +24,10 @@ const IMPORT: u64 = 1000;
 const VOCABULARY: f64 = 30_000.0;
 /// Searches of one sample.
 const SEARCHES: usize = 400;
+/// One of so many memories is looked for by its words.
+const KNOWN_EACH: usize = 250;
+/// Words of one memory that it is looked for by.
+const KNOWN_WORDS: usize = 8;
 /// What 99 of 100 searches must take less than.
 const TARGET: Duration = Duration::from_millis(20);
 
@@ -80,15 +84,19 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
     let identity = Arc::new(Identity::unauthenticated());
     let place = Place::Namespace(Namespace::parse("bench").expect("it follows the grammar"));
     let mut dice = Dice(7);
+    let mut known = Vec::new();
     let begun = Instant::now();
     for _ in 0..memories / IMPORT {
-        let items = (0..IMPORT)
-            .map(|_| Import {
+        let contents: Vec<String> = (0..IMPORT).map(|_| dice.words(8, 60)).collect();
+        known.extend(contents.iter().step_by(KNOWN_EACH).cloned());
+        let items = contents
+            .into_iter()
+            .map(|content| Import {
                 place: place.clone(),
                 bucket: None,
                 kind: None,
                 key: String::new(),
-                content: dice.words(8, 60),
+                content,
                 tags: Vec::new(),
                 source: Source::Import,
                 expire_time: None,
@@ -114,13 +122,31 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
     ] {
         let mut times = Vec::new();
         for _ in 0..SEARCHES {
-            times.push(search(&memory, &actor, &place, dice.words(least, most)).await);
+            let words = dice.words(least, most);
+            times.push(search(&memory, &actor, &place, words).await.0);
         }
         rows.push(percentiles(
             format!("search of {memories} memories for {what}"),
             times,
         ));
     }
+
+    let mut found = 0;
+    for content in &known {
+        // From its middle: where it begins or ends tells nothing.
+        let words: Vec<&str> = content.split(' ').collect();
+        let from = (words.len() - KNOWN_WORDS) / 2;
+        let query = words[from..from + KNOWN_WORDS].join(" ");
+        let (_, hits) = search(&memory, &actor, &place, query).await;
+        found += usize::from(hits.iter().any(|hit| match &hit.found {
+            Found::Item(item) => item.content == *content,
+            Found::Episode(_) => false,
+        }));
+    }
+    rows.push(Row::shown(
+        format!("a memory among the first ten, looked for by {KNOWN_WORDS} of its words"),
+        format!("{found} of {}", known.len()),
+    ));
 
     let end = CancellationToken::new();
     let behind = tokio::spawn(memory.clone().run(end.clone()));
@@ -131,7 +157,8 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
         .expect("started");
     let (mut times, mut steps, mut last) = (Vec::new(), 0, 0);
     loop {
-        times.push(search(&memory, &actor, &place, dice.words(2, 6)).await);
+        let words = dice.words(2, 6);
+        times.push(search(&memory, &actor, &place, words).await.0);
         let status = memory
             .status(&actor, None, clock::now())
             .await
@@ -154,7 +181,12 @@ pub async fn rows(plan: Plan) -> Vec<Row> {
     rows
 }
 
-async fn search(memory: &Memory, actor: &Actor, place: &Place, query: String) -> Duration {
+async fn search(
+    memory: &Memory,
+    actor: &Actor,
+    place: &Place,
+    query: String,
+) -> (Duration, Vec<Hit>) {
     let search = Search {
         place: Some(place.clone()),
         query,
@@ -166,8 +198,8 @@ async fn search(memory: &Memory, actor: &Actor, place: &Place, query: String) ->
         now: clock::now(),
     };
     let begun = Instant::now();
-    memory.search(actor, search).await.expect("searched");
-    begun.elapsed()
+    let hits = memory.search(actor, search).await.expect("searched");
+    (begun.elapsed(), hits)
 }
 
 fn percentiles(what: String, mut times: Vec<Duration>) -> Row {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,5 +171,31 @@ func TestUnixSocketsAreReached(t *testing.T) {
 	who, err := client.WhoAmI(bounded(t), &quarterdeckv1.WhoAmIRequest{})
 	if err != nil || who.GetPrincipal() != "default/local" {
 		t.Errorf("%v %v", who, err)
+	}
+}
+
+// What goes wrong before the first answer is said with what to do about it.
+func TestUnreachedServersComeWithAdvice(t *testing.T) {
+	encrypted := httptest.NewUnstartedServer(nil)
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	encrypted.EnableHTTP2 = true
+	encrypted.StartTLS()
+	defer encrypted.Close()
+	plain := httptest.NewServer(nil)
+	defer plain.Close()
+	for address, advice := range map[string]string{
+		strings.Replace(encrypted.URL, "https", "http", 1): "use https://",
+		strings.Replace(plain.URL, "http", "https", 1):     "use http://",
+		encrypted.URL: "name the CA",
+	} {
+		client, err := New(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.WhoAmI(bounded(t), &quarterdeckv1.WhoAmIRequest{})
+		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), advice) {
+			t.Errorf("%s: %v", address, err)
+		}
+		client.Close()
 	}
 }

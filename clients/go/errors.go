@@ -128,6 +128,8 @@ func unreachable(address, cause string) string {
 	switch {
 	case strings.Contains(cause, "first record does not look like a TLS handshake"):
 		advice = "it speaks no TLS: use http://"
+	case strings.Contains(cause, "error reading server preface"):
+		advice = "it does not answer as a server of http:// does: perhaps it speaks TLS, use https://"
 	case strings.Contains(cause, "x509: certificate signed by unknown authority"):
 		advice = "name the CA of its certificate with WithCAFile"
 	case strings.Contains(cause, "tls: ") || strings.Contains(cause, "x509: "):

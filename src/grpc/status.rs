@@ -668,14 +668,34 @@ mod tests {
         }
     }
 
+    /// `NOT_FOUND` for [`Code::NotFound`].
+    fn name(code: Code) -> String {
+        let mut name = String::new();
+        for letter in format!("{code:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_uppercase());
+        }
+        name
+    }
+
     #[test]
-    fn the_table_above_names_every_reason() {
-        // The variants' own match is exhaustive; this catches a row that no test looks at.
-        let tested: BTreeSet<&str> = rows()
+    fn the_table_above_is_the_one_that_clients_make_their_errors_of() {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            reason: String,
+            code: String,
+        }
+        let shared: Vec<Row> = serde_json::from_str(include_str!("../../clients/reasons.json"))
+            .expect("rows of reason and code");
+        let shared: Vec<_> = shared.into_iter().map(|it| (it.reason, it.code)).collect();
+        // The variants' own match is exhaustive; this catches a row that no test looks at, and one that clients miss.
+        let tested: BTreeSet<_> = rows()
             .iter()
-            .map(|(refusal, ..)| refusal.reason())
+            .map(|(refusal, code, ..)| (refusal.reason().to_owned(), name(*code)))
             .collect();
-        assert_eq!(tested.len(), 46);
+        assert_eq!(tested.into_iter().collect::<Vec<_>>(), shared);
     }
 
     #[test]

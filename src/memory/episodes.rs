@@ -119,7 +119,8 @@ fn piece(
     Ok((reached, done))
 }
 
-fn through(connection: &Connection) -> Answer<i64> {
+/// Messages up to that row are in the index.
+pub(super) fn through(connection: &Connection) -> Answer<i64> {
     Ok(connection
         .prepare_cached("SELECT value FROM memory_state WHERE name = 'episodes_through'")?
         .query_row([], |row| row.get(0))?)

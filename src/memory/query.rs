@@ -87,16 +87,18 @@ impl Query {
         self.terms.iter().chain(self.phrases.iter().flatten())
     }
 
-    /// The tiers that find something else than the ones before.
-    pub(super) fn tiers(&self) -> Vec<Tier> {
-        let mut tiers = vec![Tier::All];
-        if self.terms.len() > 1 {
-            tiers.push(Tier::Some);
-        }
-        if self.terms.iter().any(Term::may_begin) {
-            tiers.push(Tier::Beginnings);
-        }
-        tiers
+    /// Whether words must stand together.
+    pub(super) fn has_phrases(&self) -> bool {
+        !self.phrases.is_empty()
+    }
+
+    /// What the index is asked for the beginnings of the last words that pass.
+    pub(super) fn beginnings(&self, passes: impl Fn(&Term) -> bool) -> Vec<String> {
+        let begin = |term: &&Term| term.may_begin() && passes(term);
+        let last = self.terms.iter().rev().filter(begin);
+        last.take(BEGINNINGS_MAX)
+            .map(|term| format!("\"{}\"*", term.text))
+            .collect()
     }
 
     /// What the index is asked for a tier, with those terms alone that pass.
@@ -106,23 +108,22 @@ impl Query {
             .iter()
             .map(|phrase| phrase_text(phrase))
             .collect();
-        let terms = self.terms.iter().filter(|term| passes(term));
+        let terms = self.terms.iter();
         match tier {
-            Tier::All => demands.extend(terms.map(|term| term.expression())),
+            Tier::All => {
+                let all = terms.filter(|term| passes(term));
+                demands.extend(all.map(Term::expression));
+            }
             Tier::Some => {
-                let any: Vec<String> = terms.map(|term| term.expression()).collect();
+                let some = terms.filter(|term| passes(term));
+                let any: Vec<String> = some.map(Term::expression).collect();
                 if any.is_empty() {
                     return None;
                 }
                 demands.push(format!("({})", any.join(" OR ")));
             }
             Tier::Beginnings => {
-                let mut last: Vec<&Term> = self.terms.iter().filter(|t| t.may_begin()).collect();
-                let any: Vec<String> = last
-                    .split_off(last.len().saturating_sub(BEGINNINGS_MAX))
-                    .into_iter()
-                    .map(|term| format!("\"{}\"*", term.text))
-                    .collect();
+                let any = self.beginnings(passes);
                 if any.is_empty() {
                     return None;
                 }

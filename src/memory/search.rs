@@ -1,14 +1,14 @@
-//! Searches by words: every match is ranked before any is cut.
+//! Searches by words: what [`matches`](super::matches) weighs becomes what its caller may see.
 //!
-//! Order: who has all words, then who has some, then who has words that begin with some; inside that BM25, with a little
-//! more for what is new. Words that stand nearly everywhere tell little and cost much: they are passed over where the
-//! query has rarer ones.
+//! Order: who has all words, then who has some, then who has words that begin with some; inside that by weight, with a
+//! little more for what is new.
 
 use super::{
     Actor, Search, episodes,
     index::Tables,
     items::row_range,
-    query::{Query, Term, Tier},
+    matches::{Match, Texts},
+    query::{Query, Tier},
     rows::{self, ItemRow},
     scope::{self, Need, Scope},
     snippet::snippet,
@@ -23,17 +23,10 @@ use crate::{
     },
     store::sqlite::{Answer, Fault, session_by_row},
 };
-use rusqlite::{Connection, params_from_iter, types::Value};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use rusqlite::{Connection, named_params, types::Value};
+use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
-/// Texts of one scope beyond which a word counts as common.
-const COMMON_TEXTS: i64 = 2000;
-/// Matches of single words, over all words of a query, that are ranked.
-const RANKED_MATCHES_MAX: i64 = 8000;
 /// Matches of one search that are looked at, from the best on.
 const CANDIDATES_MAX: usize = 2000;
 /// How much more something brand new counts than something old.
@@ -55,6 +48,15 @@ pub(super) struct Scored {
     pub(super) text: String,
     /// When it was written.
     pub(super) time: Time,
+}
+
+/// A text that was found.
+struct Text {
+    found: Found,
+    /// For the snippet.
+    text: String,
+    /// When it was written.
+    time: Time,
 }
 
 /// Where a search may look.
@@ -144,7 +146,14 @@ impl<'a> Ground<'a> {
             let item = rows::item(row)?;
             if self.wants(&item, query) {
                 let weight = 1.0 + recency(item.update_time, self.search.now);
-                all.push(scored(Tier::All, weight, item, scope.place.clone())?);
+                let Text { found, text, time } = text_of(item, scope.place.clone())?;
+                all.push(Scored {
+                    tier: Tier::All,
+                    weight,
+                    found,
+                    text,
+                    time,
+                });
             }
             if all.len() == limit {
                 break;
@@ -154,175 +163,162 @@ impl<'a> Ground<'a> {
     }
 
     fn items(&self, scope: &Scope, row: i64, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
-        let table = format!("memory_index_{}", self.tables.active);
-        let (from, to) = row_range(row);
-        let chosen = self.choose(&table, query, from, to)?;
-        let mut all: Vec<Scored> = Vec::new();
-        let mut seen = HashSet::new();
-        for tier in query.tiers() {
-            if all.len() >= limit {
-                break;
-            }
-            let Some(expression) = query.expression(tier, |term| chosen.words.contains(&term.text))
-            else {
-                continue;
-            };
-            let (weight, order) = chosen.order(&table, "AND rank MATCH 'bm25(2.0, 1.5, 1.0)'");
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {}, {weight} FROM {table} CROSS JOIN memory ON memory.row = {table}.rowid \
-                 WHERE {table} MATCH ?1 AND {table}.rowid >= ?2 AND {table}.rowid < ?3 {order}",
-                rows::ITEM
-            ))?;
-            let mut found = statement.query((expression, from, to))?;
-            let mut best = Best::new(limit - all.len());
-            let mut looked = 0;
-            while let Some(row) = found.next()? {
-                looked += 1;
-                let raw: f64 = row.get(16)?;
-                if looked > CANDIDATES_MAX || chosen.is_done(&best, raw) {
-                    break;
-                }
-                let item = rows::item(row)?;
-                if self.wants(&item, query) && seen.insert(item.row) {
-                    let weight = raw * (1.0 + recency(item.update_time, self.search.now));
-                    best.note(weight);
-                    all.push(scored(tier, weight, item, scope.place.clone())?);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// The words that are looked for: the rarest, as many as the work may cost; common ones where there are no others.
-    fn choose(&self, table: &str, query: &Query, from: i64, to: i64) -> Answer<Chosen> {
-        let mut counted = Vec::with_capacity(query.terms.len());
-        for term in &query.terms {
-            counted.push((self.count(table, term, from, to)?, &term.text));
-        }
-        counted.sort();
-        let mut chosen = Chosen {
-            words: HashSet::new(),
-            ranked: true,
-        };
-        let mut matches = 0;
-        for (count, word) in &counted {
-            if *count >= COMMON_TEXTS || matches + count > RANKED_MATCHES_MAX {
-                break;
-            }
-            matches += count;
-            chosen.words.insert((*word).clone());
-        }
-        // Words that are nowhere cost nothing, and alone would find nothing.
-        if matches == 0 && !counted.is_empty() {
-            chosen
-                .words
-                .extend(counted.iter().map(|(_, word)| (*word).clone()));
-            chosen.ranked = counted.iter().all(|(count, _)| *count < COMMON_TEXTS);
-        }
-        Ok(chosen)
-    }
-
-    /// How many texts have a word; stops to count where it is common.
-    fn count(&self, table: &str, term: &Term, from: i64, to: i64) -> Answer<i64> {
-        Ok(self
+        let count = self
             .connection
-            .prepare_cached(&format!(
-                "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ?1 \
-                 AND rowid >= ?2 AND rowid < ?3 LIMIT ?4)"
-            ))?
-            .query_row((term.expression(), from, to, COMMON_TEXTS), |row| {
-                row.get(0)
-            })?)
+            .prepare_cached("SELECT items FROM memory_scope WHERE row = ?1")?
+            .query_row([row], |row| row.get(0))?;
+        let texts = Texts {
+            connection: self.connection,
+            table: format!("memory_index_{}", self.tables.active),
+            rows: row_range(row),
+            count,
+            weights: "bm25(2.0, 1.5, 1.0)",
+            only: None,
+        };
+        self.found(&texts, query, limit, |row| {
+            let item = rows::find(self.connection, "memory.row = ?1", [row])?;
+            item.filter(|item| self.wants(item, query))
+                .map(|item| text_of(item, scope.place.clone()))
+                .transpose()
+        })
     }
 
     fn episodes(&self, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
-        let Some((condition, mut parameters)) = self.sessions()? else {
+        let Some((condition, only)) = self.sessions()? else {
             return Ok(Vec::new());
         };
-        let table = format!("episode_index_{}", self.tables.active);
-        let chosen = self.choose(&table, query, 0, i64::MAX)?;
+        let mut message = self.connection.prepare_cached(&format!(
+            "SELECT message.session, message.generation, message.turn_id, message.item_id, message.role, \
+             message.time, message.parts FROM message CROSS JOIN session ON session.row = message.session \
+             WHERE message.row = :row AND {condition}"
+        ))?;
+        let texts = Texts {
+            connection: self.connection,
+            table: format!("episode_index_{}", self.tables.active),
+            rows: (0, i64::MAX),
+            count: episodes::through(self.connection)?,
+            weights: "bm25()",
+            only: Some((condition, only.clone())),
+        };
         let mut sessions = HashMap::new();
-        let mut all: Vec<Scored> = Vec::new();
-        let mut seen = HashSet::new();
-        for tier in query.tiers() {
-            if all.len() >= limit {
-                break;
-            }
-            let Some(expression) = query.expression(tier, |term| chosen.words.contains(&term.text))
-            else {
-                continue;
+        self.found(&texts, query, limit, |row| {
+            let mut found = message.query(named_params! {":row": row, ":only": only})?;
+            let Some(row) = found.next()? else {
+                return Ok(None);
             };
-            let (weight, order) = chosen.order(&table, "");
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT message.row, message.session, message.generation, message.turn_id, message.item_id, \
-                 message.role, message.time, message.parts, {weight} FROM {table} \
-                 CROSS JOIN message ON message.row = {table}.rowid \
-                 CROSS JOIN session ON session.row = message.session \
-                 WHERE {table} MATCH ?1 AND {condition} {order}"
-            ))?;
-            parameters.truncate(1);
-            parameters.insert(0, Value::Text(expression));
-            let mut found = statement.query(params_from_iter(parameters.iter()))?;
-            let mut best = Best::new(limit - all.len());
+            let session = SessionRow(row.get(0)?);
+            let Some(session_key) = self.session_key(&mut sessions, session)? else {
+                return Ok(None);
+            };
+            let role: i64 = row.get(4)?;
+            let time = Time(row.get(5)?);
+            let episode = Episode {
+                session_key,
+                generation: row.get(1)?,
+                turn_id: row.get(2)?,
+                item_id: row.get(3)?,
+                role: if role == Role::User as i64 {
+                    Role::User
+                } else {
+                    Role::Assistant
+                },
+                create_time: time,
+            };
+            Ok(Some(Text {
+                text: episodes::text(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?),
+                found: Found::Episode(episode),
+                time,
+            }))
+        })
+    }
+
+    /// The best matches of an index; `load` gives those of them that are wanted.
+    fn found(
+        &self,
+        texts: &Texts<'_>,
+        query: &Query,
+        limit: usize,
+        mut load: impl FnMut(i64) -> Answer<Option<Text>>,
+    ) -> Answer<Vec<Scored>> {
+        let chosen = texts.choose(query)?;
+        let mut all = Vec::new();
+        let weighed = chosen.weighed;
+        if weighed {
+            let matches = texts.weighed(query, &chosen)?;
+            self.take(&matches, limit, weighed, &mut all, &mut load)?;
+        } else {
+            for tier in [Tier::All, Tier::Some] {
+                if all.len() < limit {
+                    let matches = texts.newest(query, &chosen, tier, CANDIDATES_MAX)?;
+                    self.take(&matches, limit, weighed, &mut all, &mut load)?;
+                }
+            }
+        }
+        if all.len() < limit {
+            let matches = texts.beginnings(query, &chosen)?;
+            self.take(&matches, limit, true, &mut all, &mut load)?;
+        }
+        Ok(all.into_iter().map(|(_, scored)| scored).collect())
+    }
+
+    /// Takes the best of the matches, until no later one can be among them: where they are not weighed, the first ones.
+    fn take(
+        &self,
+        matches: &[Match],
+        limit: usize,
+        weighed: bool,
+        all: &mut Vec<(i64, Scored)>,
+        load: &mut impl FnMut(i64) -> Answer<Option<Text>>,
+    ) -> Answer<()> {
+        for tier in matches.chunk_by(|a, b| a.tier == b.tier) {
+            let mut best = Best::new(limit.saturating_sub(all.len()));
             let mut looked = 0;
-            while let Some(row) = found.next()? {
-                looked += 1;
-                let raw: f64 = row.get(8)?;
-                if looked > CANDIDATES_MAX || chosen.is_done(&best, raw) {
+            for Match { row, tier, weight } in tier {
+                let enough = match weighed {
+                    true => best.beats_all(*weight),
+                    false => all.len() == limit,
+                };
+                if enough || looked == CANDIDATES_MAX {
                     break;
                 }
-                let session = SessionRow(row.get(1)?);
-                let Some(session_key) = self.session_key(&mut sessions, session)? else {
-                    continue;
-                };
-                if !seen.insert(row.get::<_, i64>(0)?) {
+                if all.iter().any(|(known, _)| known == row) {
                     continue;
                 }
-                let time = Time(row.get(6)?);
-                let weight = raw * (1.0 + recency(time, self.search.now));
+                looked += 1;
+                let Some(Text { found, text, time }) = load(*row)? else {
+                    continue;
+                };
+                let weight = weight * (1.0 + recency(time, self.search.now));
                 best.note(weight);
-                let role: i64 = row.get(5)?;
-                all.push(Scored {
-                    tier,
+                let scored = Scored {
+                    tier: *tier,
                     weight,
-                    found: Found::Episode(Episode {
-                        session_key,
-                        generation: row.get(2)?,
-                        turn_id: row.get(3)?,
-                        item_id: row.get(4)?,
-                        role: if role == Role::User as i64 {
-                            Role::User
-                        } else {
-                            Role::Assistant
-                        },
-                        create_time: time,
-                    }),
-                    text: episodes::text(row.get_ref(7)?.as_blob().map_err(rusqlite::Error::from)?),
+                    found,
+                    text,
                     time,
-                });
+                };
+                all.push((*row, scored));
             }
-            drop(found);
-            parameters.remove(0);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Which sessions' messages are looked at; `None` for none.
-    fn sessions(&self) -> Answer<Option<(&'static str, Vec<Value>)>> {
-        const ONE: &str = "message.session = ?2";
+    fn sessions(&self) -> Answer<Option<(&'static str, Value)>> {
+        const ONE: &str = "message.session = :only";
         match self.actor {
             // Its own conversation, earlier generations included; never another one's.
-            Actor::Agent { session, .. } => Ok(Some((ONE, vec![Value::Integer(session.0)]))),
+            Actor::Agent { session, .. } => Ok(Some((ONE, Value::Integer(session.0)))),
             Actor::Caller(identity) => {
                 let Some(scope) = self.scopes.first() else {
                     return Ok(None);
                 };
                 match (&scope.place, scope.session) {
-                    (Place::Session(_), Some(row)) => Ok(Some((ONE, vec![Value::Integer(row.0)]))),
+                    (Place::Session(_), Some(row)) => Ok(Some((ONE, Value::Integer(row.0)))),
                     // Memory of the tenant may be read without its conversations.
                     (Place::Tenant, _) if identity.scopes.contains(Right::SessionRead) => {
                         let tenant = Value::Text(scope.tenant.clone());
-                        Ok(Some(("session.tenant = ?2", vec![tenant])))
+                        Ok(Some(("session.tenant = :only", tenant)))
                     }
                     (Place::Tenant | Place::Namespace(_) | Place::Session(_), _) => Ok(None),
                 }
@@ -354,40 +350,6 @@ fn is_seen(identity: &Arc<Identity>, session: &Session) -> bool {
     session.state != SessionState::Deleting && identity.access(session).is_some()
 }
 
-/// What a search goes by.
-struct Chosen {
-    /// Words of the query that count.
-    words: HashSet<String>,
-    /// Whether BM25 orders what they find. Words that stand nearly everywhere tell nothing of which text is meant, and to
-    /// rank all of it would cost much: there the newest come first.
-    ranked: bool,
-}
-
-// === impl Chosen ===
-
-impl Chosen {
-    /// The weight of a match, and the order, as SQL.
-    fn order(&self, table: &str, weights: &str) -> (String, String) {
-        if self.ranked {
-            (
-                format!("-{table}.rank"),
-                format!("{weights} ORDER BY {table}.rank"),
-            )
-        } else {
-            ("1.0".to_owned(), format!("ORDER BY {table}.rowid DESC"))
-        }
-    }
-
-    /// Whether no later match can be among the best.
-    fn is_done(&self, best: &Best, raw: f64) -> bool {
-        if self.ranked {
-            best.beats_all(raw)
-        } else {
-            best.is_full()
-        }
-    }
-}
-
 /// The weights that were found, to know when no later one can be among the best.
 struct Best {
     wanted: usize,
@@ -413,25 +375,19 @@ impl Best {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.weights.len() == self.wanted
-    }
-
     /// Whether a match of that raw weight, and all after it, are worse than what was found.
     fn beats_all(&self, raw: f64) -> bool {
-        self.is_full()
+        self.weights.len() == self.wanted
             && self
                 .weights
                 .first()
-                .is_some_and(|worst| raw * (1.0 + RECENCY_SHARE) < *worst)
+                .is_none_or(|worst| raw * (1.0 + RECENCY_SHARE) < *worst)
     }
 }
 
-fn scored(tier: Tier, weight: f64, row: ItemRow, place: Place) -> Answer<Scored> {
+fn text_of(row: ItemRow, place: Place) -> Answer<Text> {
     let item = row.into_item(place, None)?;
-    Ok(Scored {
-        tier,
-        weight,
+    Ok(Text {
         text: item.content.clone(),
         time: item.update_time,
         found: Found::Item(Box::new(item)),

@@ -130,7 +130,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "INVALID_FIELD: expected 2, got 4",
     ),
     ("answers_twice", "enqueue", "twice"),
-    ("never_answers", "bad_input", "no answer within 10000 ms"),
+    ("never_answers", "deadline", "no answer within 8000 ms"),
     ("makes_noise", "enqueue", "no JSON"),
     ("prints_key", "enqueue", "printed the key"),
     ("calls_errors_well", "unknown_session", "expected `error`"),

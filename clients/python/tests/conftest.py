@@ -36,6 +36,14 @@ def server(binary: str, tmp_path: pathlib.Path) -> Iterator[Server]:
 
 @pytest.fixture
 def proxy(shared_server: Server) -> Iterator[Proxy]:
-    proxy = Proxy(shared_server.port)
+    proxy = Proxy(shared_server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def front(server: Server) -> Iterator[Proxy]:
+    """Before a server that a test may kill."""
+    proxy = Proxy(server)
     yield proxy
     proxy.close()

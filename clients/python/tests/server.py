@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import signal
 import socket
@@ -12,13 +13,12 @@ import threading
 
 
 class Server:
-    """A server of its own with its own data; stays on its port over restarts."""
+    """A server of its own with its own data. A restarted one has another port; clients reach it through a proxy."""
 
     def __init__(self, binary: str, data: pathlib.Path, *options: str) -> None:
         self.binary = binary
         self.data = data
         self.options = options
-        self.port = 0
         self.start()
 
     @property
@@ -30,17 +30,20 @@ class Server:
         return (self.data / "admin.key").read_text().strip()
 
     def start(self) -> None:
-        listen = f"127.0.0.1:{self.port}"
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--listen", listen, "--data-dir", self.data, *self.options],
+                [self.binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", self.data, *self.options],
+                # Variables that are there for clients could be taken for the server's configuration.
+                env={name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("listening on "), f"the server said {line!r}"
+        if not line.startswith("listening on "):
+            self.kill()
+            raise AssertionError(f"the server said {line!r}")
         self.port = int(line.rsplit(":", 1)[1])
 
     def kill(self) -> None:
@@ -56,17 +59,17 @@ class Server:
 
 
 class Proxy:
-    """Passes bytes between clients and a server."""
+    """Passes bytes between clients and a server, on one port over the server's restarts."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._stalled: set[socket.socket] = set()
-        self._swallow = False
+        self._refusing = self._swallow = False
         self.swallowed = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._serve, daemon=True).start()
 
     @property
     def address(self) -> str:
@@ -79,6 +82,14 @@ class Proxy:
                 for end in pair:
                     _reset(end)
             self._pairs.clear()
+
+    def refuse(self) -> None:
+        """Cuts, and resets new connections, until `accept`."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        self._refusing = False
 
     def stall(self) -> None:
         """Lets the connections that there are go silent, without an end. New ones work."""
@@ -96,14 +107,17 @@ class Proxy:
         self._listener.close()
         self.cut()
 
-    def _accept(self) -> None:
+    def _serve(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._refusing:
+                _reset(client)
+                continue
             try:
-                server = socket.create_connection(("127.0.0.1", self._port))
+                server = socket.create_connection(("127.0.0.1", self._server.port))
             except OSError:
                 client.close()
                 continue

@@ -77,7 +77,10 @@ def test_a_lost_connection_is_told_from_a_refusal() -> None:
 def test_a_server_that_is_not_there_is_explained() -> None:
     never = Reach("http://127.0.0.1:7777")
     assert "quarterdeck serve" in str(explain(errors.Unavailable("refused"), never))
-    assert "`ca`" in str(explain(errors.Unavailable("CERTIFICATE_VERIFY_FAILED"), never))
+    assert "https" in str(explain(errors.Unavailable("Socket closed"), never))
+    secure = Reach("https://example.org")
+    assert "`ca`" in str(explain(errors.Unavailable("CERTIFICATE_VERIFY_FAILED"), secure))
+    assert "`certificate`" in str(explain(errors.Unavailable("Unwrap failed"), secure))
     assert "lost the server" in str(explain(errors.Unavailable("reset"), Reach("http://a", answered=True)))
     refusal = errors.Draining("soon", reason="DRAINING")
     assert explain(refusal, never) is refusal

@@ -31,8 +31,8 @@ export interface Source<Event> {
   mayEnd(): boolean;
   /** Silence after which the stream counts as dead, in milliseconds. */
   silenceMs: number;
-  /** How long the stream is tried again without an event, in milliseconds, once it was attached. */
-  patienceMs: number;
+  /** True where a stream that was attached is tried again for ever; false where the client's patience bounds it. */
+  endless: boolean;
   /** Makes more of the error that ends the stream; undefined where the source changed what it asks for and goes on. */
   refine(error: QuarterdeckError): Promise<QuarterdeckError | undefined>;
 }
@@ -123,7 +123,7 @@ async function* follow<Event>(
         attempt.end();
       }
       const pauseMs = backoff.next(error.retryAfterMs);
-      const patienceMs = everAttached ? source.patienceMs : link.patienceMs;
+      const patienceMs = everAttached && source.endless ? Infinity : link.patienceMs;
       if (worthComingBack(error, everAttached) && Date.now() - lastGoodAt + pauseMs <= patienceMs) {
         options.onConnection?.({ state: "lost", error, retryInMs: pauseMs });
         await sleep(pauseMs, scope.signal);

@@ -7,7 +7,7 @@ import { Follower, openStream, type Source, type StreamOptions } from "./follow.
 import type { GatewayEvent } from "./gen/quarterdeck/v1/event_pb.js";
 import { EnqueueRequestSchema, GatewayService, type RunRequestSchema } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { TurnState } from "./gen/quarterdeck/v1/turn_pb.js";
-import { DEFAULT_PATIENCE_MS, type Link } from "./link.js";
+import type { Link } from "./link.js";
 import { TextPieces } from "./text.js";
 import { identify } from "./unary.js";
 
@@ -60,7 +60,7 @@ export async function* chat(
 
 class RunSource implements Source<GatewayEvent> {
   readonly silenceMs = SILENCE_MS;
-  readonly patienceMs = DEFAULT_PATIENCE_MS;
+  readonly endless = false;
   #afterSeq = 0n;
 
   constructor(

@@ -15,6 +15,7 @@ import {
 } from "./gen/quarterdeck/v1/gateway_pb.js";
 import type { CallOptions, Link } from "./link.js";
 import { msToDuration } from "./numbers.js";
+import { SessionDeleted, SessionNotFound } from "./reasons.js";
 import { callUnary } from "./unary.js";
 
 /** How often the server says that nothing happened, in milliseconds; a third of the silence that means a dead stream. */
@@ -48,7 +49,10 @@ export interface SubscribeOptions extends EventOptions {
 export interface SubscribeManyOptions extends EventOptions {
   /** Sessions to follow, and from where; at most 1000. */
   sessions?: readonly MessageInitShape<typeof SessionCursorSchema>[] | undefined;
-  /** Follows every session that matches too, from its head on; `{}` matches all. */
+  /**
+   * Follows every session that matches too, from its head on; `{}` matches all. After a cut those that were seen go on
+   * where they were; one that was created while the connection was away begins at its head.
+   */
   filter?: MessageInitShape<typeof SessionFilterSchema> | undefined;
   /** Reports all sessions that match, as `session_state` events; one with an empty key ends the list. */
   watch?: MessageInitShape<typeof SessionFilterSchema> | undefined;
@@ -136,7 +140,7 @@ async function resync(
 }
 
 class SessionSource implements Source<GatewayEvent> {
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   readonly silenceMs: number;
   readonly #progressMs: number;
   #deleted = false;
@@ -185,7 +189,7 @@ class SessionSource implements Source<GatewayEvent> {
 }
 
 class ManySource implements Source<GatewayEvent> {
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   readonly silenceMs: number;
   readonly #progressMs: number;
   /** Sessions that were named, as long as they are there, with what was said about them. */
@@ -249,8 +253,14 @@ class ManySource implements Source<GatewayEvent> {
     return true;
   }
 
-  async refine(error: QuarterdeckError): Promise<QuarterdeckError> {
+  async refine(error: QuarterdeckError): Promise<QuarterdeckError | undefined> {
     const sessionKey = error.metadata.session_key;
+    if (error instanceof SessionDeleted || error instanceof SessionNotFound) {
+      // It went while the connection was away. Who named it is told; a filter just doesn't match it any more.
+      const named = this.#named.delete(sessionKey ?? "");
+      const matched = this.places.delete(sessionKey ?? "") && !named;
+      return matched ? undefined : error;
+    }
     if (sessionKey) {
       const place = this.places.get(sessionKey) ?? { cursor: undefined };
       await resync(this.link, error, sessionKey, place, this.options);

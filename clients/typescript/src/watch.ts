@@ -57,7 +57,7 @@ export function tailLogs(
 
 class WatchSource implements Source<SessionSnapshot> {
   readonly silenceMs = WATCH_SILENCE_MS;
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   complete = false;
   #list: SessionSnapshot[] = [];
 
@@ -101,7 +101,7 @@ class WatchSource implements Source<SessionSnapshot> {
 
 class LogSource implements Source<LogRecord> {
   readonly silenceMs = LOGS_SILENCE_MS;
-  readonly patienceMs = Number.POSITIVE_INFINITY;
+  readonly endless = true;
   #cursor: MessageInitShape<typeof LogCursorSchema> | undefined;
   #last: number | undefined;
 

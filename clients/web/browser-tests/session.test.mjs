@@ -234,6 +234,26 @@ test("what is refused stays written, and says why", async () => {
   });
 });
 
+test("a session is renamed and deleted", async () => {
+  await world.withPage(async (page) => {
+    const key = world.newKey("gone");
+    await visit(page, key);
+    await page.getByRole("button", { name: "Rename" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("Short-lived");
+    await page.getByRole("dialog").getByRole("button", { name: "Rename" }).click();
+    await page.locator(`[data-session="${key}"]`, { hasText: "Short-lived" }).waitFor();
+    await page.waitForFunction(() => document.title === "Short-lived · Quarterdeck");
+    await page.getByRole("button", { name: "Delete session" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.locator(`[data-session="${key}"]`).waitFor({ state: "detached" });
+    await page.getByRole("heading", { name: "Choose a session" }).waitFor();
+    await page.evaluate((hash) => (window.location.hash = hash), `#/session/${key}`);
+    await page.getByRole("button", { name: "Create it" }).waitFor();
+    await world.server.command("send", key, "born again");
+    await page.locator(".message.assistant", { hasText: "born again" }).waitFor();
+  });
+});
+
 test("an unviewed session that says something new is marked", async () => {
   await world.withPage(async (page) => {
     const [here, there] = [world.newKey("here"), world.newKey("there")];

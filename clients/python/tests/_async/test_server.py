@@ -10,6 +10,7 @@ import pytest
 
 from quarterdeck import (
     AsyncClient,
+    AsyncManySubscription,
     AsyncSubscription,
     Cursor,
     ListCompleted,
@@ -36,7 +37,7 @@ def new_key() -> str:
     return f"s-{uuid.uuid4()}"
 
 
-async def read_until(subscription: AsyncSubscription, kind: str) -> list[GatewayEvent]:
+async def read_until(subscription: AsyncSubscription | AsyncManySubscription, kind: str) -> list[GatewayEvent]:
     events = []
     async for event in subscription:
         events.append(event)
@@ -132,8 +133,8 @@ async def test_await_turn_waits_and_a_deadline_ends_it(shared_server: Server) ->
         assert answer.turn.state == TurnState.TURN_STATE_COMPLETED
 
 
-async def test_a_subscription_goes_on_over_a_kill_of_the_server(server: Server) -> None:
-    async with client_for(server) as client:
+async def test_a_subscription_goes_on_over_a_kill_of_the_server(server: Server, front: Proxy) -> None:
+    async with client_for(server, front.address) as client:
         session_key = new_key()
         await client.enqueue(session_key, "before")
         async with client.subscribe(session_key, from_oldest=True) as subscription:
@@ -277,8 +278,47 @@ async def test_many_sessions_in_one_stream_each_with_its_cursor(shared_server: S
                 assert subscription.cursors[session_key].after_seq == len(seqs)
 
 
-async def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server) -> None:
-    async with client_for(server) as client:
+async def test_sessions_of_a_filter_go_on_after_a_cut_too(shared_server: Server, proxy: Proxy) -> None:
+    async with client_for(shared_server) as other, client_for(shared_server, proxy.address) as client:
+        prefix = f"{new_key()}-"
+        await other.create_session(f"{prefix}a")
+        matching = SessionFilter(key_prefix=prefix)
+        async with client.subscribe_many(filter=matching, watch=matching) as subscription:
+            listed = []
+            async for event in subscription:
+                if event.HasField("session_state"):
+                    listed.append(event.session_key)
+                if set(listed) >= {f"{prefix}a", ""} and f"{prefix}a" in subscription.cursors:
+                    break
+            await other.enqueue(f"{prefix}a", "one")
+            first = await read_until(subscription, "turn_ended")
+            proxy.cut()
+            await other.enqueue(f"{prefix}a", "two")
+            second = await read_until(subscription, "turn_ended")
+            assert durable(first + second) == list(range(2, second[-1].seq + 1))
+
+
+async def test_a_deleted_session_leaves_the_others(shared_server: Server, proxy: Proxy) -> None:
+    async with client_for(shared_server) as other, client_for(shared_server, proxy.address) as client:
+        keys = [new_key(), new_key()]
+        for session_key in keys:
+            await other.create_session(session_key)
+        async with client.subscribe_many(dict.fromkeys(keys, Start.OLDEST)) as subscription:
+            while len(subscription.cursors) < 2:
+                await subscription.__anext__()
+            proxy.refuse()
+            await other.delete_session(keys[0])
+            await other.enqueue(keys[1], "hello")
+            proxy.accept()
+            with pytest.raises(errors.SessionDeleted) as raised:
+                await read_until(subscription, "turn_ended")
+            assert raised.value.metadata["session_key"] == keys[0]
+            events = await read_until(subscription, "turn_ended")
+            assert {event.session_key for event in events} == {keys[1]}
+
+
+async def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server, front: Proxy) -> None:
+    async with client_for(server, front.address) as client:
         await client.create_session("a-one")
         async with client.watch_sessions(SessionFilter(key_prefix="a-")) as watch:
             seen = [await watch.__anext__() for _ in range(3)]
@@ -296,8 +336,8 @@ async def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server) ->
             assert lists == 1
 
 
-async def test_logs_are_followed_over_a_restart(server: Server) -> None:
-    async with client_for(server) as client, client.admin.tail_logs(level="LOG_LEVEL_INFO") as logs:
+async def test_logs_are_followed_over_a_restart(server: Server, front: Proxy) -> None:
+    async with client_for(server, front.address) as client, client.admin.tail_logs(level="LOG_LEVEL_INFO") as logs:
         assert await logs.__anext__()
         server.restart()
         async for update in logs:

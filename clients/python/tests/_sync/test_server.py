@@ -15,6 +15,7 @@ from quarterdeck import (
     ListCompleted,
     ListStarted,
     LogGap,
+    ManySubscription,
     Start,
     Subscription,
     TurnFailed,
@@ -37,7 +38,7 @@ def new_key() -> str:
     return f"s-{uuid.uuid4()}"
 
 
-def read_until(subscription: Subscription, kind: str) -> list[GatewayEvent]:
+def read_until(subscription: Subscription | ManySubscription, kind: str) -> list[GatewayEvent]:
     events = []
     for event in subscription:
         events.append(event)
@@ -129,8 +130,8 @@ def test_await_turn_waits_and_a_deadline_ends_it(shared_server: Server) -> None:
         assert answer.turn.state == TurnState.TURN_STATE_COMPLETED
 
 
-def test_a_subscription_goes_on_over_a_kill_of_the_server(server: Server) -> None:
-    with client_for(server) as client:
+def test_a_subscription_goes_on_over_a_kill_of_the_server(server: Server, front: Proxy) -> None:
+    with client_for(server, front.address) as client:
         session_key = new_key()
         client.enqueue(session_key, "before")
         with client.subscribe(session_key, from_oldest=True) as subscription:
@@ -274,8 +275,47 @@ def test_many_sessions_in_one_stream_each_with_its_cursor(shared_server: Server,
                 assert subscription.cursors[session_key].after_seq == len(seqs)
 
 
-def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server) -> None:
-    with client_for(server) as client:
+def test_sessions_of_a_filter_go_on_after_a_cut_too(shared_server: Server, proxy: Proxy) -> None:
+    with client_for(shared_server) as other, client_for(shared_server, proxy.address) as client:
+        prefix = f"{new_key()}-"
+        other.create_session(f"{prefix}a")
+        matching = SessionFilter(key_prefix=prefix)
+        with client.subscribe_many(filter=matching, watch=matching) as subscription:
+            listed = []
+            for event in subscription:
+                if event.HasField("session_state"):
+                    listed.append(event.session_key)
+                if set(listed) >= {f"{prefix}a", ""} and f"{prefix}a" in subscription.cursors:
+                    break
+            other.enqueue(f"{prefix}a", "one")
+            first = read_until(subscription, "turn_ended")
+            proxy.cut()
+            other.enqueue(f"{prefix}a", "two")
+            second = read_until(subscription, "turn_ended")
+            assert durable(first + second) == list(range(2, second[-1].seq + 1))
+
+
+def test_a_deleted_session_leaves_the_others(shared_server: Server, proxy: Proxy) -> None:
+    with client_for(shared_server) as other, client_for(shared_server, proxy.address) as client:
+        keys = [new_key(), new_key()]
+        for session_key in keys:
+            other.create_session(session_key)
+        with client.subscribe_many(dict.fromkeys(keys, Start.OLDEST)) as subscription:
+            while len(subscription.cursors) < 2:
+                subscription.__next__()
+            proxy.refuse()
+            other.delete_session(keys[0])
+            other.enqueue(keys[1], "hello")
+            proxy.accept()
+            with pytest.raises(errors.SessionDeleted) as raised:
+                read_until(subscription, "turn_ended")
+            assert raised.value.metadata["session_key"] == keys[0]
+            events = read_until(subscription, "turn_ended")
+            assert {event.session_key for event in events} == {keys[1]}
+
+
+def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server, front: Proxy) -> None:
+    with client_for(server, front.address) as client:
         client.create_session("a-one")
         with client.watch_sessions(SessionFilter(key_prefix="a-")) as watch:
             seen = [watch.__next__() for _ in range(3)]
@@ -293,8 +333,8 @@ def test_a_watch_begins_with_a_new_list_after_a_restart(server: Server) -> None:
             assert lists == 1
 
 
-def test_logs_are_followed_over_a_restart(server: Server) -> None:
-    with client_for(server) as client, client.admin.tail_logs(level="LOG_LEVEL_INFO") as logs:
+def test_logs_are_followed_over_a_restart(server: Server, front: Proxy) -> None:
+    with client_for(server, front.address) as client, client.admin.tail_logs(level="LOG_LEVEL_INFO") as logs:
         assert logs.__next__()
         server.restart()
         for update in logs:

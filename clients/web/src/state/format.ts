@@ -66,6 +66,11 @@ export function prettyJson(text: string): string {
   }
 }
 
+/** Name of an enum's value in words; a value that this console doesn't know is `unknown`. */
+export function enumName(names: Readonly<Record<number, string>>, value: number): string {
+  return (names[value] ?? "unknown").toLowerCase().replaceAll("_", " ");
+}
+
 /** One line of a text, for a heading. */
 export function oneLine(text: string, length: number): string {
   const line = text.replace(/\s+/g, " ").trim();

@@ -48,6 +48,18 @@ export function renderMarkdown(text: string): DocumentFragment {
   return fragment;
 }
 
+/**
+ * How much of a text that still grows can be drawn for good: all but its last block, which more text may change. A link's
+ * address that is told further down is the exception; the whole text is drawn once more when it is complete.
+ */
+export function settledLength(text: string): number {
+  const tokens = marked.lexer(text);
+  const last = tokens.findLastIndex((token) => token.type !== "space");
+  const length = tokens.slice(0, Math.max(0, last)).reduce((sum, token) => sum + token.raw.length, 0);
+  // The lexer changes line ends and the like; then its lengths are not those of the text.
+  return text.startsWith(tokens.slice(0, Math.max(0, last)).map(({ raw }) => raw).join("")) ? length : 0;
+}
+
 function restrictLink(link: HTMLAnchorElement): void {
   if (!LINK.test(link.getAttribute("href") ?? "")) {
     link.removeAttribute("href");

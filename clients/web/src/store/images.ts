@@ -23,16 +23,20 @@ export function attachmentAddress(sessionKey: string, attachmentId: string): Pro
   for (const [oldest, gone] of kept) {
     if (kept.size <= KEPT_MAX) break;
     kept.delete(oldest);
-    gone.then(URL.revokeObjectURL, () => undefined);
+    gone.then(giveBack, () => undefined);
   }
   return address;
 }
 
 effect(() => {
   if (account.value.state === "in") return;
-  for (const address of kept.values()) address.then(URL.revokeObjectURL, () => undefined);
+  for (const address of kept.values()) address.then(giveBack, () => undefined);
   kept.clear();
 });
+
+function giveBack(address: string): void {
+  URL.revokeObjectURL(address);
+}
 
 async function read(sessionKey: string, attachmentId: string): Promise<string> {
   const { attachment } = await client().getAttachment({ sessionKey, attachmentId });

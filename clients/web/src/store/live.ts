@@ -8,8 +8,9 @@ import { type GatewayEvent, type SessionSnapshot, type Turn } from "@quarterdeck
 import { applyReports, beginList, endList, markSeen, NO_SESSIONS, type SessionList } from "../state/sessions";
 import { applyEvent, fromState, prepend, type Transcript, withTurns } from "../state/transcript";
 import { account, client, endIfRefused, scopes } from "./account";
-import { announce } from "./notices";
+import { announce, tell } from "./notices";
 import { route } from "./place";
+import { readServerInfo } from "./server";
 
 /** Messages of a page. */
 const PAGE_MESSAGES = 50;
@@ -57,8 +58,6 @@ export const current = computed<SessionSnapshot | undefined>(() => {
 });
 
 const viewedKey = computed(() => (route.value.place === "sessions" ? route.value.sessionKey : ""));
-/** Counts wishes to read the viewed session anew. */
-const again = signal(0);
 
 let running: AbortController | undefined;
 
@@ -67,17 +66,16 @@ export function startLive(): void {
   effect(() => {
     const key = viewedKey.value;
     const signedIn = account.value.state === "in" && scopes.value.has("session.read");
-    void again.value;
     untracked(() => {
-      running?.abort();
-      running = undefined;
-      if (!signedIn) {
+      if (signedIn) followAnew(key);
+      else {
+        running?.abort();
         forget();
-        return;
       }
-      running = new AbortController();
-      void keepFollowing(key, running.signal);
     });
+  });
+  effect(() => {
+    if (account.value.state === "in") void readServerInfo();
   });
   document.addEventListener("visibilitychange", () => (sessions.value = withViewedSeen(sessions.value)));
 }
@@ -89,7 +87,13 @@ function withViewedSeen(list: SessionList): SessionList {
 
 /** Reads the viewed session anew. */
 export function reload(): void {
-  again.value += 1;
+  followAnew(viewedKey.value);
+}
+
+function followAnew(key: string): void {
+  running?.abort();
+  running = new AbortController();
+  void keepFollowing(key, running.signal);
 }
 
 /** Reads the page of messages before those that are shown. */
@@ -122,10 +126,11 @@ async function keepFollowing(key: string, stop: AbortSignal): Promise<void> {
     sessions.value = withViewedSeen(sessions.value);
   });
   let followed = key;
-  while (!stop.aborted) {
+  for (;;) {
     try {
       const position = followed === "" ? undefined : await readState(followed, stop);
       await followFrom(position, stop);
+      if (stop.aborted) return;
     } catch (error) {
       if (stop.aborted || endIfRefused(error)) return;
       const reason = reasonOf(error);
@@ -223,6 +228,7 @@ function takeIn(events: readonly GatewayEvent[]): void {
     const shown = viewed.value;
     let transcript = shown.state === "ready" ? shown.transcript : undefined;
     let queueChanged = false;
+    let outOfDate = false;
     let reports: SessionSnapshot[] = [];
     for (const event of events) {
       if (event.kind.case === "sessionState") {
@@ -231,12 +237,16 @@ function takeIn(events: readonly GatewayEvent[]): void {
           reports = [];
         } else if (event.kind.value.session) reports.push(event.kind.value.session);
       }
-      if (transcript && event.sessionKey === transcript.sessionKey) {
-        transcript = applyEvent(transcript, event);
-        queueChanged ||= changesQueue(event);
-        announceEvent(event);
-      }
+      if (event.kind.case === "reload") outOfDate = true;
+      if (event.kind.case === "draining") tell("The server is going to stop. This page comes back when it does.");
+      if (event.sessionKey !== transcript?.sessionKey) continue;
+      transcript = applyEvent(transcript, event);
+      queueChanged ||= changesQueue(event);
+      announceEvent(event);
     }
+    if (outOfDate) void readServerInfo().then(reload);
+    // Somebody has made the session that was looked for.
+    if (shown.state === "missing" && reports.some(({ sessionKey }) => sessionKey === shown.key)) reload();
     sessions.value = withViewedSeen(reports.length > 0 ? applyReports(list, reports) : list);
     if (shown.state === "ready" && transcript && transcript !== shown.transcript) {
       viewed.value = { ...shown, transcript };

@@ -1,13 +1,13 @@
 // One entry of the transcript. Entries never change, so one that is the same is not drawn again.
 import { Component } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { AttachmentRef } from "@quarterdeck/client";
 import type { Block } from "../state/blocks";
 import type { Entry, MessageEntry, NoticeEntry } from "../state/entries";
 import { clockTime, count, oneLine, size } from "../state/format";
-import { renderMarkdown } from "../state/markdown";
 import { attachmentAddress, isImage } from "../store/images";
 import { Icon } from "./Icons";
+import { Markdown } from "./Markdown";
 import { ToolCall } from "./ToolCall";
 
 interface EntryProps {
@@ -67,29 +67,6 @@ function BlockView({ block, role, open }: { readonly block: Block; readonly role
   // What a person wrote is shown as it was written.
   if (role === "user") return <div class="plain-text">{block.text}</div>;
   return <Markdown text={block.text} open={open} />;
-}
-
-/** Long texts that still grow are drawn at most this often, in milliseconds; each drawing reads all of the text. */
-const LONG_TEXT = 20_000;
-const LONG_TEXT_MS = 250;
-
-function Markdown({ text, open }: { readonly text: string; readonly open: boolean }) {
-  const element = useRef<HTMLDivElement>(null);
-  const drawn = useRef(0);
-  useLayoutEffect(() => {
-    const draw = (): void => {
-      element.current?.replaceChildren(renderMarkdown(text));
-      drawn.current = performance.now();
-    };
-    const due = open && text.length > LONG_TEXT ? drawn.current + LONG_TEXT_MS - performance.now() : 0;
-    if (due <= 0) {
-      draw();
-      return undefined;
-    }
-    const timer = setTimeout(draw, due);
-    return () => clearTimeout(timer);
-  }, [text, open]);
-  return <div ref={element} class={open ? "markdown open" : "markdown"} />;
 }
 
 function Thinking({ block, open }: { readonly block: Block; readonly open: boolean }) {

@@ -2,20 +2,20 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { LogLevel, type LogRecord } from "@quarterdeck/client";
-import { dateOf } from "../state/format";
+import { dateOf, enumName } from "../state/format";
 import { LOG_RECORDS_MAX, type LogTail, startTail, stopTail, tail } from "../store/logs";
 import { IconButton } from "./Button";
 import { Choice } from "./Form";
 
 const LEVELS = [
-  [String(LogLevel.TRACE), "Trace and above"],
-  [String(LogLevel.DEBUG), "Debug and above"],
-  [String(LogLevel.INFO), "Info and above"],
-  [String(LogLevel.WARN), "Warnings and errors"],
-  [String(LogLevel.ERROR), "Errors"],
+  [LogLevel.TRACE, "Trace and above"],
+  [LogLevel.DEBUG, "Debug and above"],
+  [LogLevel.INFO, "Info and above"],
+  [LogLevel.WARN, "Warnings and errors"],
+  [LogLevel.ERROR, "Errors"],
 ] as const;
 
-const level = signal(String(LogLevel.INFO));
+const level = signal(LogLevel.INFO);
 const target = signal("");
 const words = signal("");
 const held = signal<LogTail | undefined>(undefined);
@@ -25,7 +25,7 @@ export function Logs() {
   const box = useRef<HTMLDivElement>(null);
   const following = useRef(true);
   useEffect(() => {
-    startTail(Number(level.value) as LogLevel, target.value);
+    startTail(level.value, target.value);
     return stopTail;
   }, [level.value, target.value]);
   const shown = held.value ?? tail.value;
@@ -41,7 +41,13 @@ export function Logs() {
         <span class="hint">{tail.value.problem === "" ? `the newest ${LOG_RECORDS_MAX.toLocaleString()} are kept here` : tail.value.problem}</span>
       </header>
       <div class="page-tools">
-        <Choice label="Level" hidden value={level.value} choices={LEVELS} onChange={(value) => (level.value = value)} />
+        <Choice
+          label="Level"
+          hidden
+          value={String(level.value)}
+          choices={LEVELS.map(([each, name]) => [String(each), name] as const)}
+          onChange={(value) => (level.value = LEVELS.find(([each]) => String(each) === value)?.[0] ?? LogLevel.INFO)}
+        />
         <Choice
           label="Part"
           hidden
@@ -92,7 +98,7 @@ export function Logs() {
 }
 
 function Line({ record }: { readonly record: LogRecord }) {
-  const name = (LogLevel[record.level] ?? "").toLowerCase();
+  const name = enumName(LogLevel, record.level);
   const facts = Object.entries(record.fields);
   return (
     <div class={`log-line ${name}`}>

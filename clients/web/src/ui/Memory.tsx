@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { type MemoryEpisode, type MemoryItem, MemoryKind, MemoryBucket, type TextRange } from "@quarterdeck/client";
-import { ago, clockTime, count, dateOf, size } from "../state/format";
+import { ago, clockTime, count, dateOf, enumName, size } from "../state/format";
 import { pieces } from "../state/highlight";
 import { hashOf } from "../state/route";
 import { client, scopes } from "../store/account";
@@ -306,7 +306,7 @@ async function openHistory(memory: MemoryItem): Promise<void> {
 
 /** A kind in a word. */
 export function kindName(kind: MemoryKind): string {
-  return (MemoryKind[kind] ?? "other").toLowerCase();
+  return enumName(MemoryKind, kind);
 }
 
 function scopeOf({ namespace, sessionKey }: MemoryItem): MemoryScope {

@@ -24,12 +24,12 @@ function Remember({ scope, memory }: { readonly scope: MemoryScope; readonly mem
       ...scope,
       content,
       key,
-      kind: Number(kind) as MemoryKind,
+      kind: KINDS.find((each) => String(each) === kind) ?? MemoryKind.FACT,
       tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean),
     };
     const { outcome } = await client().remember(request);
     // Without a key its content names a memory, so that another content is another memory.
-    if (memory && memory.key === "" && outcome === RememberOutcome.CREATED) {
+    if (memory?.key === "" && outcome === RememberOutcome.CREATED) {
       await client().forget({ id: memory.id });
     }
     tell(outcome === RememberOutcome.TOUCHED ? "It was there already." : "Remembered.");

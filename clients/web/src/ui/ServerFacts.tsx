@@ -1,7 +1,7 @@
 // What runs here, its bounds, and what the caller may do.
 import { useEffect } from "preact/hooks";
 import { type AccountLimits, CredentialKind, type GetServerInfoResponse, type WhoAmIResponse } from "@quarterdeck/client";
-import { clockTime, dateOf, duration, size } from "../state/format";
+import { clockTime, dateOf, duration, enumName, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";
 
@@ -50,7 +50,7 @@ function WhoCard({ who }: { readonly who: WhoAmIResponse }) {
       <h2>You</h2>
       <dl>
         <Fact name="Principal" value={who.principal} />
-        <Fact name="Credential" value={(CredentialKind[who.credential] ?? "").toLowerCase().replaceAll("_", " ")} />
+        <Fact name="Credential" value={enumName(CredentialKind, who.credential)} />
         {who.keyId === "" ? null : <Fact name="Key" value={who.keyId} />}
         <Fact name="Ends" value={expires ? clockTime(expires, new Date()) : "never"} />
       </dl>

@@ -1,8 +1,10 @@
 // The frame around everything: places, connection, theme, help, account.
+import { useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import type { Route } from "../state/route";
+import { isUnread } from "../state/sessions";
 import { account, open, scopes, signOut } from "../store/account";
-import { connection } from "../store/live";
+import { connection, current, sessions } from "../store/live";
 import { announcement, dismiss, notices } from "../store/notices";
 import { go, route } from "../store/place";
 import { nextTheme, theme } from "../store/theme";
@@ -32,9 +34,21 @@ const PLACES: readonly Place[] = [
   { to: { place: "server" }, name: "Server", icon: "server", scope: "" },
 ];
 
+/** The page's title: where the person is, and how many sessions have news. */
+function title(place: string): string {
+  const list = sessions.value;
+  const unread = [...list.sessions.values()].filter((session) => isUnread(list, session)).length;
+  const name = current.value ? current.value.displayName || current.value.sessionKey : place;
+  return `${unread > 0 ? `(${unread}) ` : ""}${name} · Quarterdeck`;
+}
+
 /** The console of somebody who is signed in. */
 export function Shell() {
   const here = PLACES.find(({ to }) => to.place === route.value.place) ?? PLACES[0];
+  useSignalEffect(() => {
+    const place = PLACES.find(({ to }) => to.place === route.value.place);
+    document.title = title(place?.name ?? "");
+  });
   const inSession = route.value.place === "sessions" && route.value.sessionKey !== "";
   return (
     <div class={inSession ? "shell in-session" : "shell"}>

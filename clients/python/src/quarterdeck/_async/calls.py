@@ -6,6 +6,7 @@ import functools
 import os
 import time
 import uuid
+import weakref
 from typing import Any, TypeVar
 
 import grpc
@@ -45,14 +46,16 @@ class AsyncConnection:
         self.timeout = timeout
         self.patience = patience
         self.reach = Reach(endpoint.address)
-        self.closed = False
+        self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those that may be open; they end with the connection."""
+        self._closed = False
         self._channel: Any = None
         self._process = 0
         self._stubs: dict[str, AsyncStub] = {}
 
     def stub(self, service: str) -> AsyncStub:
         """The stub of `gateway`, `memory` or `admin`."""
-        if self.closed:
+        if self._closed:
             raise RuntimeError("the client is closed")
         if self._channel is None:
             # Not earlier: an asyncio channel belongs to the loop that runs, and no channel survives a fork.
@@ -89,8 +92,10 @@ class AsyncConnection:
             await io.sleep(pause)
 
     async def close(self) -> None:
-        """Closes the connection; calls that run are cancelled."""
-        self.closed = True
+        """Closes the connection; what runs is cancelled."""
+        self._closed = True
+        for stream in list(self.streams):
+            await stream.close()
         if self._channel is not None and self._process == os.getpid():
             await self._channel.close()
 

@@ -18,10 +18,6 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
-class Closed(Exception):
-    """The client was closed under the stream."""
-
-
 def open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
     """A channel of the running event loop. Connects at the first call."""
     if endpoint.credentials is None:
@@ -86,7 +82,7 @@ class Stream(Generic[Message]):
                 raise Silent from None
             if self._cancelled:
                 return None
-            raise Closed from None
+            raise
         except BaseException:
             self.ended = True
             raise

@@ -66,17 +66,18 @@ class AsyncResuming(Generic[Item]):
         )
         self._until = time.monotonic() + (FOREVER if timeout is None else timeout)
         self._closing = io.Closing()
+        connection.streams.add(self)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
-        while not self._items and not self._ended():
+        while not self._items and not self._closing:
             if self._position.finished:
                 await self.close()
                 break
             error = await self._read()
-            if error is not None and not self._ended():
+            if error is not None and not self._closing:
                 await self._recover(error)
         if not self._items:
             raise StopAsyncIteration
@@ -97,9 +98,6 @@ class AsyncResuming(Generic[Item]):
         if self._stream is not None:
             self._stream.cancel()
 
-    def _ended(self) -> bool:
-        return bool(self._closing) or self._connection.closed
-
     async def _read(self) -> errors.QuarterdeckError | None:
         """Takes one message; an error where the stream broke."""
         try:
@@ -108,11 +106,12 @@ class AsyncResuming(Generic[Item]):
                 left = self._until - time.monotonic()
                 call = method(self._position.request(), timeout=None if left == FOREVER else max(left, 0.0))
                 self._stream = io.Stream(call, self._position.silence)
+                if self._closing:
+                    # Closed by another thread meanwhile.
+                    self._stream.cancel()
             message = await self._stream.read()
         except grpc.RpcError as raised:
             return error_of(raised)
-        except io.Closed:
-            return errors.Cancelled("the client was closed")
         except io.Silent:
             return errors.Unavailable(f"nothing came for {self._position.silence:.0f} s")
         if message is not None:

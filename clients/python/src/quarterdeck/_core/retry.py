@@ -10,7 +10,7 @@ from quarterdeck.errors import QuarterdeckError, RateLimited, TooManyStreams, Un
 
 from .status import connection_lost
 
-FIRST_PAUSE_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 FOREVER = float("inf")
 UNREACHED_PATIENCE_SECONDS = 3.0
@@ -87,13 +87,15 @@ def explain(error: QuarterdeckError, reach: Reach) -> QuarterdeckError:
     if not isinstance(error, Unavailable) or error.reason:
         return error
     why = error.message
+    encrypted = reach.address.startswith("https://")
     if reach.answered:
-        said = f"lost the server at {reach.address}: {why}"
-    elif "CERTIFICATE" in why or "handshake" in why.lower():
-        said = f"no secure connection to {reach.address}: {why}. Name the CA of the server's certificate with `ca`"
+        return Unavailable(f"lost the server at {reach.address}: {why}")
+    if encrypted and "CERTIFICATE" in why:
+        advice = "Name the CA of the server's certificate with `ca`"
+    elif encrypted and ("handshake" in why.lower() or "Unwrap" in why):
+        advice = "It may ask for a client certificate: name yours with `certificate` and `private_key`"
+    elif "Socket closed" in why:
+        advice = f"Something is there that speaks no gRPC, or no {'TLS: try http' if encrypted else 'plaintext: try https'}://"
     else:
-        said = (
-            f"no server answers at {reach.address}: {why}. Start one with `quarterdeck serve`, "
-            "or name its address in QUARTERDECK_ADDR"
-        )
-    return Unavailable(said)
+        advice = "Start one with `quarterdeck serve`, or name its address in QUARTERDECK_ADDR"
+    return Unavailable(f"no server answers at {reach.address}: {why}. {advice}")

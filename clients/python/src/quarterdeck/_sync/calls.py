@@ -7,6 +7,7 @@ import functools
 import os
 import time
 import uuid
+import weakref
 from typing import Any, TypeVar
 
 import grpc
@@ -46,14 +47,16 @@ class Connection:
         self.timeout = timeout
         self.patience = patience
         self.reach = Reach(endpoint.address)
-        self.closed = False
+        self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those that may be open; they end with the connection."""
+        self._closed = False
         self._channel: Any = None
         self._process = 0
         self._stubs: dict[str, Stub] = {}
 
     def stub(self, service: str) -> Stub:
         """The stub of `gateway`, `memory` or `admin`."""
-        if self.closed:
+        if self._closed:
             raise RuntimeError("the client is closed")
         if self._channel is None:
             # Not earlier: an asyncio channel belongs to the loop that runs, and no channel survives a fork.
@@ -88,8 +91,10 @@ class Connection:
             io.sleep(pause)
 
     def close(self) -> None:
-        """Closes the connection; calls that run are cancelled."""
-        self.closed = True
+        """Closes the connection; what runs is cancelled."""
+        self._closed = True
+        for stream in list(self.streams):
+            stream.close()
         if self._channel is not None and self._process == os.getpid():
             self._channel.close()
 

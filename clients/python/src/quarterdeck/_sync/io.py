@@ -19,10 +19,6 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
-class Closed(Exception):
-    """The client was closed under the stream. Never raised here: grpcio raises an RpcError with CANCELLED."""
-
-
 def open_channel(endpoint: Endpoint) -> grpc.Channel:
     """A channel. Connects at the first call."""
     if endpoint.credentials is None:

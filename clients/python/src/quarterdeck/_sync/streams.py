@@ -67,17 +67,18 @@ class Resuming(Generic[Item]):
         )
         self._until = time.monotonic() + (FOREVER if timeout is None else timeout)
         self._closing = io.Closing()
+        connection.streams.add(self)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Item:
-        while not self._items and not self._ended():
+        while not self._items and not self._closing:
             if self._position.finished:
                 self.close()
                 break
             error = self._read()
-            if error is not None and not self._ended():
+            if error is not None and not self._closing:
                 self._recover(error)
         if not self._items:
             raise StopIteration
@@ -98,9 +99,6 @@ class Resuming(Generic[Item]):
         if self._stream is not None:
             self._stream.cancel()
 
-    def _ended(self) -> bool:
-        return bool(self._closing) or self._connection.closed
-
     def _read(self) -> errors.QuarterdeckError | None:
         """Takes one message; an error where the stream broke."""
         try:
@@ -109,11 +107,12 @@ class Resuming(Generic[Item]):
                 left = self._until - time.monotonic()
                 call = method(self._position.request(), timeout=None if left == FOREVER else max(left, 0.0))
                 self._stream = io.Stream(call, self._position.silence)
+                if self._closing:
+                    # Closed by another thread meanwhile.
+                    self._stream.cancel()
             message = self._stream.read()
         except grpc.RpcError as raised:
             return error_of(raised)
-        except io.Closed:
-            return errors.Cancelled("the client was closed")
         except io.Silent:
             return errors.Unavailable(f"nothing came for {self._position.silence:.0f} s")
         if message is not None:

@@ -1,0 +1,52 @@
+// @vitest-environment jsdom
+import { expect, test } from "vitest";
+import { renderMarkdown, settledLength } from "../src/state/markdown";
+
+function html(text: string): string {
+  const box = document.createElement("div");
+  box.append(renderMarkdown(text));
+  return box.innerHTML.trim();
+}
+
+test("Markdown becomes elements", () => {
+  expect(html("**bold** `code`")).toBe("<p><strong>bold</strong> <code>code</code></p>");
+  expect(html("- [x] done")).toContain('type="checkbox"');
+  expect(html("```js\nlet a\n```")).toBe('<pre tabindex="0"><code>let a\n</code></pre>');
+});
+
+test("a growing text is settled up to its last block", () => {
+  expect(settledLength("one")).toBe(0);
+  expect(settledLength("one\n\n")).toBe(0);
+  expect(settledLength("one\n\ntwo")).toBe(5);
+  expect(settledLength("# a\n\n- x\n\n- y")).toBe(5);
+  expect(settledLength("a\n\n```\ncode\n\nmore")).toBe(3);
+  expect(settledLength("a\r\n\r\nb")).toBe(0);
+  const text = "# Title\n\ntext **bold\n\n1. a\n2. b\n\n> q\n\n| a |\n|---|\n| 1 |\n\nend";
+  for (let at = 0; at <= text.length; at += 1) {
+    const grown = text.slice(0, at);
+    const settled = settledLength(grown);
+    const squeeze = (drawn: string) => drawn.replace(/\s+/g, "");
+    expect(squeeze(html(grown.slice(0, settled)) + html(grown.slice(settled)))).toBe(squeeze(html(grown)));
+  }
+});
+
+test("raw HTML is shown as text", () => {
+  expect(html("<b onclick=x>raw</b>")).toBe("<p>&lt;b onclick=x&gt;raw&lt;/b&gt;</p>");
+  expect(html("<script>alert(1)</script>")).toBe("&lt;script&gt;alert(1)&lt;/script&gt;");
+});
+
+test.each(["[a](javascript:alert(1))", "[a](JaVaScRiPt:alert(1))", "[a](data:text/html,x)", "[a](vbscript:x)", "[a](//evil.test)", "[a](/local)"])(
+  "%s leads nowhere",
+  (text) => expect(html(text)).not.toContain("href"),
+);
+
+test("links open apart and tell nothing", () => {
+  expect(html("[a](https://example.org)")).toContain('href="https://example.org" target="_blank" rel="noopener noreferrer nofollow"');
+});
+
+test("an image is shown where it holds its own bytes; every other becomes a link", () => {
+  expect(html("![x](data:image/png;base64,AAAA)")).toContain('<img src="data:image/png;base64,AAAA" alt="x">');
+  for (const source of ["https://example.org/x.png", "javascript:x", "data:image/svg+xml;base64,AAAA", "/x.png"]) {
+    expect(html(`![x](${source})`)).not.toContain("<img");
+  }
+});
