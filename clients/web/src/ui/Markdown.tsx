@@ -27,7 +27,8 @@ export function Markdown({ text, open }: { readonly text: string; readonly open:
       const began = performance.now();
       if (open) drawMore(box, drawn.current, text);
       else box.replaceChildren(renderMarkdown(text));
-      const ended = performance.now();
+      // Asking for the height has the browser lay the text out now, so that this is counted too.
+      const ended = box.offsetHeight >= 0 ? performance.now() : began;
       drawn.current.next = ended + (ended - began) * PAUSES;
     };
     const pause = open ? drawn.current.next - performance.now() : 0;
