@@ -2,7 +2,6 @@
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { serveDist } from "./origin.mjs";
 
 const results = fileURLToPath(new URL("../test-results/", import.meta.url));
 
@@ -26,7 +25,6 @@ export async function launch() {
 /** Opens a page of the console. What is wrong on it is gathered in `faults`. */
 export async function open(browser, origin, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
-  if (!options.served) await serveDist(context, origin);
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const faults = [];

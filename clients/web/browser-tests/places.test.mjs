@@ -9,7 +9,7 @@ import { say, settled, setup, visit } from "./setup.mjs";
 const world = setup();
 
 test("a wrong key is refused in place, a right one goes in, and signing out erases it", async () => {
-  const { page, context, faults } = await open(world.browser, world.console.origin);
+  const { page, context, faults } = await open(world.browser, world.origin);
   await page.getByLabel("API key").fill("qdk_nobody");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("alert").filter({ hasText: /\S/ }).waitFor();
@@ -35,18 +35,16 @@ test("a wrong key is refused in place, a right one goes in, and signing out eras
 
 test("a server that asks for no key is entered at once", async () => {
   const server = await Server.start("--no-auth");
-  const served = await consoleOrigin(server);
-  const { page, context } = await open(world.browser, served.origin);
+  const { page, context } = await open(world.browser, await consoleOrigin(server));
   await page.getByRole("navigation", { name: "Places" }).waitFor();
   assert.equal(await page.getByRole("button", { name: /^Sign out/ }).count(), 0);
   await context.close();
-  await served.close();
   await server.stop();
 });
 
 test("an address in the location changes nothing about where calls go", async () => {
-  const { page, context, faults } = await open(world.browser, world.console.origin);
-  await page.goto(`${world.console.origin}/?address=http://localhost:9&gatewayUrl=ws://localhost:9#/session/main?address=http://localhost:9`);
+  const { page, context, faults } = await open(world.browser, world.origin);
+  await page.goto(`${world.origin}/?address=http://localhost:9&gatewayUrl=ws://localhost:9#/session/main?address=http://localhost:9`);
   await signIn(page, world.key);
   await page.locator('[data-session="main"]').waitFor();
   assert.deepEqual(faults, [], "no call left the console's own origin");

@@ -1,6 +1,6 @@
 // What must not happen: script in a message, inaccessible parts, slow first paint, a large bundle.
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -94,7 +94,7 @@ test("no part has a serious fault of accessibility, light or dark", async () => 
       { colorScheme },
     );
   }
-  const { page, context } = await open(world.browser, world.console.origin);
+  const { page, context } = await open(world.browser, world.origin);
   await page.getByLabel("API key").waitFor();
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run());
@@ -126,7 +126,7 @@ test("light and dark follow the system until a person chooses", async () => {
 test("the first paint comes within a second", async (context) => {
   const paints = [];
   for (let run = 0; run < 3; run += 1) {
-    const { page, context: own } = await open(world.browser, world.console.origin);
+    const { page, context: own } = await open(world.browser, world.origin);
     await page.getByLabel("API key").waitFor();
     paints.push(
       await page.evaluate(
@@ -145,15 +145,23 @@ test("the first paint comes within a second", async (context) => {
   assert.ok(Math.max(...paints) < PAINT_MAX_MS, `${paints} ms`);
 });
 
-test("the bundle is small and has no source maps", async (context) => {
-  const dist = new URL("../dist/", import.meta.url);
-  const files = await readdir(dist, { recursive: true, withFileTypes: true });
-  let packed = 0;
-  for (const file of files.filter((each) => each.isFile())) {
-    assert.ok(!file.name.endsWith(".map"), file.name);
-    const bytes = await readFile(`${file.parentPath}/${file.name}`);
-    assert.ok(!bytes.includes("sourceMappingURL"), file.name);
+test("what the server serves is small, has no source maps, and comes with its policy", async (context) => {
+  const page = await fetch(`${world.origin}/`);
+  const policy = page.headers.get("content-security-policy") ?? "";
+  assert.match(policy, /default-src 'none'/);
+  assert.doesNotMatch(policy, /unsafe|\*/);
+  const html = await page.text();
+  assert.doesNotMatch(html, /<style|style=|<script(?![^>]* src=)/, "nothing is inline");
+  const files = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path);
+  assert.ok(files.some((path) => path.endsWith(".js")) && files.some((path) => path.endsWith(".css")), `${files}`);
+  let packed = gzipSync(html).length;
+  for (const path of files) {
+    const answer = await fetch(`${world.origin}${path}`);
+    assert.equal(answer.status, 200, path);
+    const bytes = Buffer.from(await answer.arrayBuffer());
+    assert.ok(!bytes.includes("sourceMappingURL"), path);
     packed += gzipSync(bytes).length;
+    assert.notEqual((await fetch(`${world.origin}${path}.map`)).status, 200, `${path}.map`);
   }
   context.diagnostic(`bundle: ${(packed / 1024).toFixed(1)} KiB packed`);
   assert.ok(packed < BUNDLE_MAX, `${packed} bytes`);

@@ -32,7 +32,6 @@ export class Server {
   async restart() {
     const listen = this.address === "" ? "127.0.0.1:0" : new URL(this.address).host;
     this.#child = spawn(binary, ["serve", "--listen", listen, "--data-dir", this.#directory, ...this.#arguments], {
-      env: { ...process.env, QUARTERDECK_GRPC_WEB: "true" },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let log = "";

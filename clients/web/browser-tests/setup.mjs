@@ -11,18 +11,17 @@ export function setup() {
   let sessions = 0;
   before(async () => {
     world.server = await Server.start();
-    world.console = await consoleOrigin(world.server);
+    world.origin = await consoleOrigin(world.server);
     world.browser = await launch();
     world.key = await world.server.adminKey();
   });
   after(async () => {
     await world.browser?.close();
-    await world.console?.close();
     await world.server?.stop();
   });
   /** Runs a test on a page of its own, signed in, which must stay without fault. */
   world.withPage = async (test, options) => {
-    const { page, context, faults } = await open(world.browser, world.console.origin, options);
+    const { page, context, faults } = await open(world.browser, world.origin, options);
     try {
       await signIn(page, options?.key ?? world.key);
       await test(page);
