@@ -27,6 +27,7 @@ mod address;
 mod chat;
 mod error;
 mod follow;
+mod follow_many;
 mod logs;
 mod options;
 mod retry;

@@ -45,8 +45,10 @@ struct Answer {
 async fn serve(files: &[File]) -> (String, Serving) {
     let listener = Listener::bind(ListenerOptions::default()).await.unwrap();
     let authority = listener.local_addr().to_string();
-    let routes = tonic::service::Routes::from(axum::Router::new()).into_axum_router();
-    let router = layers::layered(routes, Gate::open()).merge(console::routes(files));
+    let (_, health) = tonic_health::server::health_reporter();
+    let routes = tonic::service::Routes::from(axum::Router::new()).add_service(health);
+    let router =
+        layers::layered(routes.into_axum_router(), Gate::open()).merge(console::routes(files));
     let router = web::layered(router, Pages::Of(Vec::new()));
     (authority, listener.serve(move |_| router.clone()))
 }

@@ -1,4 +1,6 @@
-//! The client of an embedding endpoint, against a scripted one on a real socket.
+//! The client of an embedding endpoint, against a scripted one on a real socket; and a backup of what it made.
+
+mod support;
 
 use quarterdeck::{
     domain::refusal::Refusal,
@@ -6,6 +8,7 @@ use quarterdeck::{
         embed::Embedder,
         openai::{OpenAiEmbedder, OpenAiOptions, TRIES},
     },
+    proto::{self, memory_service_client::MemoryServiceClient},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -13,6 +16,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use support::{Gateway, Options};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -258,4 +262,112 @@ async fn the_key_is_shown_to_nobody_else() {
     assert!(elsewhere.seen().is_empty());
     assert_eq!(problem(&client).await, "HTTP 401: wrong key (key) ");
     assert!(!format!("{client:?}").contains("s3cret"));
+}
+
+/// Items and vectors come back from a backup as they were; secrets too, but nobody reads them without the key's file,
+/// which a backup leaves out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_has_memories_and_vectors_and_no_key_to_its_secrets() {
+    let endpoint = Endpoint::start(vec![]).await;
+    let environment = vec![
+        (
+            "QUARTERDECK_EMBEDDINGS_URL".to_owned(),
+            format!("http://{}/v1/embeddings", endpoint.address),
+        ),
+        ("QUARTERDECK_EMBEDDINGS_MODEL".into(), "small".into()),
+    ];
+    let mut gateway = Gateway::with(Options {
+        environment,
+        ..Options::default()
+    });
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    let remember = |content: &str, kind: proto::MemoryKind| proto::RememberRequest {
+        content: content.into(),
+        kind: kind.into(),
+        ..Default::default()
+    };
+    let fact = remember("the boat is called Ana", proto::MemoryKind::Fact);
+    memory.remember(fact).await.unwrap();
+    let secret = remember("4711", proto::MemoryKind::Secret);
+    let secret = memory.remember(secret).await.unwrap().into_inner();
+    let secret = secret.memory.expect("it was kept").id;
+    let embedded = async {
+        loop {
+            let request = proto::GetMemoryStatusRequest::default();
+            let status = memory.get_memory_status(request).await.unwrap();
+            if status.into_inner().pending_embedding_count == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(support::SOON, embedded).await.unwrap();
+
+    let backup = gateway.directory.path().join("backup");
+    run(&[
+        "backup".as_ref(),
+        backup.as_ref(),
+        "--data-dir".as_ref(),
+        gateway.data().as_ref(),
+    ]);
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    let lost = gateway.directory.path().join("lost");
+    std::fs::rename(gateway.data(), &lost).unwrap();
+    run(&[
+        "restore".as_ref(),
+        backup.as_ref(),
+        "--data-dir".as_ref(),
+        gateway.data().as_ref(),
+    ]);
+    assert!(!gateway.data().join("memory.key").exists());
+    let texts_before = endpoint.seen().len();
+    gateway.restart();
+
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    let search = proto::SearchMemoryRequest {
+        query: "what is the boat called".into(),
+        mode: proto::SearchMode::Vector.into(),
+        ..Default::default()
+    };
+    let hits = memory
+        .search_memory(search)
+        .await
+        .unwrap()
+        .into_inner()
+        .hits;
+    assert_eq!(hits.len(), 1, "{hits:?}");
+    assert!(hits[0].snippet.contains("Ana"), "{hits:?}");
+    let asked = endpoint.seen().split_off(texts_before);
+    assert_eq!(asked.len(), 1, "only the query is embedded: {asked:?}");
+    let reveal = || proto::GetMemoryRequest {
+        id: secret.clone(),
+        reveal: true,
+    };
+    let refused = memory.get_memory(reveal()).await.unwrap_err();
+    assert_eq!(support::reason(&refused), "SECRET_UNREADABLE");
+    gateway.check_store();
+
+    // With the key's file it is readable again.
+    std::fs::copy(lost.join("memory.key"), gateway.data().join("memory.key")).unwrap();
+    gateway.restart();
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    let shown = memory.get_memory(reveal()).await.unwrap().into_inner();
+    assert_eq!(shown.memory.unwrap().content, "4711");
+    gateway.check_store();
+}
+
+/// A command that succeeds.
+fn run(arguments: &[&std::ffi::OsStr]) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
 }

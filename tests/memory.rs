@@ -523,6 +523,87 @@ async fn write_until_it_is_gone(address: &str, from: u64) -> (u64, BTreeMap<Stri
     }
 }
 
+/// After a hard Forget neither the database nor its log holds the words: not of the content, its past, its key, nor of the
+/// index. A soft one keeps them.
+#[tokio::test]
+async fn a_hard_forget_leaves_no_word_in_the_files() {
+    let gateway = Gateway::start();
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    let remember = |key: &str, content: &str| proto::RememberRequest {
+        key: key.into(),
+        content: content.into(),
+        ..Default::default()
+    };
+    // The index folds case: what stands in the row and what stands in the index are told apart.
+    let words = ["QUOKKA-OLD", "QUOKKA-NEW", "quokkakey", "quokka"];
+    for number in 0..40 {
+        let request = remember(&format!("other{number}"), &format!("other{number} words"));
+        memory.remember(request).await.unwrap();
+        match number {
+            10 => drop(
+                memory
+                    .remember(remember("quokkakey", "QUOKKA-OLD"))
+                    .await
+                    .unwrap(),
+            ),
+            20 => drop(
+                memory
+                    .remember(remember("quokkakey", "QUOKKA-NEW"))
+                    .await
+                    .unwrap(),
+            ),
+            30 => drop(
+                memory
+                    .remember(remember("numbatkey", "NUMBAT"))
+                    .await
+                    .unwrap(),
+            ),
+            _ => {}
+        }
+    }
+    assert_eq!(
+        stored(&gateway.data(), &words),
+        words,
+        "the search sees them"
+    );
+    for (key, hard) in [("quokkakey", true), ("numbatkey", false)] {
+        let request = proto::ForgetRequest {
+            key: key.into(),
+            hard,
+            ..Default::default()
+        };
+        assert_eq!(
+            memory.forget(request).await.unwrap().into_inner().forgotten,
+            1
+        );
+    }
+    let gone = async {
+        while !stored(&gateway.data(), &words).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(support::SOON, gone).await.is_err() {
+        panic!("left: {:?}", stored(&gateway.data(), &words));
+    }
+    assert_eq!(stored(&gateway.data(), &["NUMBAT"]), ["NUMBAT"]);
+}
+
+/// Which of the words the files of a store hold, its log moved into it.
+fn stored<'a>(data: &Path, words: &[&'a str]) -> Vec<&'a str> {
+    let file = data.join("quarterdeck.db");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.busy_timeout(support::SOON).unwrap();
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.extend(std::fs::read(data.join("quarterdeck.db-wal")).unwrap_or_default());
+    let holds = |word: &&&str| bytes.windows(word.len()).any(|at| at == word.as_bytes());
+    words.iter().filter(holds).copied().collect()
+}
+
 /// The judge sees what it is there for.
 #[tokio::test]
 async fn planted_faults_are_seen() {

@@ -9,7 +9,10 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use prost::Message;
-use quarterdeck::proto::{EnqueueRequest, EnqueueResponse, GetSessionRequest, SubscribeRequest};
+use quarterdeck::proto::{
+    EnqueueRequest, EnqueueResponse, GetSessionRequest, SessionFilter, SubscribeManyRequest,
+    SubscribeRequest,
+};
 use support::{Gateway, Options, SOON};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,6 +25,7 @@ use tonic_types::StatusExt;
 const LISTED: &str = "https://console.example.com";
 const ENQUEUE: &str = "/quarterdeck.v1.GatewayService/Enqueue";
 const SUBSCRIBE: &str = "/quarterdeck.v1.GatewayService/Subscribe";
+const SUBSCRIBE_MANY: &str = "/quarterdeck.v1.GatewayService/SubscribeMany";
 const ABORT: &str = "/quarterdeck.v1.GatewayService/Abort";
 const WEB: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text+proto";
@@ -386,14 +390,21 @@ async fn the_bounds_of_grpc_hold() {
         session_key: "main".into(),
         ..SubscribeRequest::default()
     });
-    let timed = with(
-        post(&gateway, SUBSCRIBE, WEB, story),
-        &[("grpc-timeout", "200m")],
-    );
-    let answer = send(&gateway, timed).await;
-    let (messages, _) = answer.frames();
-    assert!(!messages.is_empty(), "the stream had begun");
-    answer.refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    let many = framed(&SubscribeManyRequest {
+        filter: Some(SessionFilter::default()),
+        watch: Some(SessionFilter::default()),
+        ..SubscribeManyRequest::default()
+    });
+    for (path, story) in [(SUBSCRIBE, story), (SUBSCRIBE_MANY, many)] {
+        let timed = with(
+            post(&gateway, path, WEB, story),
+            &[("grpc-timeout", "200m")],
+        );
+        let answer = send(&gateway, timed).await;
+        let (messages, _) = answer.frames();
+        assert!(!messages.is_empty(), "the stream had begun");
+        answer.refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    }
 }
 
 /// On HTTP/1.1 a request that was answered before it was read ends its connection. The client is told, since what it sent

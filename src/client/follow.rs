@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 
 /// Updates that may wait for their reader, each of up to a megabyte; beyond that the connection fills and the server
 /// leaves deltas out.
-const UPDATES_MAX: usize = 16;
+pub(super) const UPDATES_MAX: usize = 16;
 /// Messages that a resync reads at most, a page at a time.
 const RESYNC_PAGE: i32 = 500;
 const RESYNC_PAGES_MAX: usize = 20;
@@ -133,8 +133,12 @@ impl Follower {
                 End::Broken(status) => status,
             };
             if self.cursor_is_void(&status) {
-                match self.resync(reason(&status)).await {
-                    Ok(update) => {
+                let known = self.cursor.as_ref().map_or(0, |cursor| cursor.after_seq);
+                let key = &self.request.session_key;
+                match self.client.resync(key, known, reason(&status)).await {
+                    Ok(resync) => {
+                        self.cursor = Some(resync.cursor());
+                        let update = Update::Resynced(Box::new(resync));
                         if self.updates.send(Ok(update)).await.is_err() {
                             return;
                         }
@@ -143,7 +147,8 @@ impl Follower {
                     Err(error) => status = error,
                 }
             }
-            let Some(pause) = self.pause(&status, &mut backoff) else {
+            let attached = self.cursor.is_some();
+            let Some(pause) = self.client.pause_of_stream(&status, &mut backoff, attached) else {
                 let _ = self.updates.send(Err(status)).await;
                 return;
             };
@@ -163,23 +168,7 @@ impl Follower {
     }
 
     fn cursor_is_void(&self, status: &Status) -> bool {
-        let reason = reason(status);
-        self.cursor.is_some()
-            && ["CURSOR_EXPIRED", "CURSOR_AHEAD", "LOG_CHANGED"].contains(&reason.as_str())
-    }
-
-    /// A stream that was attached once is worth coming back to for every reason that may pass.
-    fn pause(&self, status: &Status, backoff: &mut Backoff) -> Option<std::time::Duration> {
-        if let Some(pause) = self.client.pause(status, backoff) {
-            return Some(pause);
-        }
-        let passing = status.code() == Code::ResourceExhausted || connection_lost(status);
-        let asked = status
-            .get_details_retry_info()
-            .and_then(|info| info.retry_delay)
-            .unwrap_or_default();
-        (passing && self.cursor.is_some() && self.client.answered.load(Ordering::Relaxed))
-            .then(|| backoff.next().max(asked))
+        self.cursor.is_some() && is_void(status)
     }
 
     async fn stream(&mut self, backoff: &mut Backoff) -> End {
@@ -210,7 +199,7 @@ impl Follower {
                 Err(status) => return End::Broken(status),
             };
             *backoff = Backoff::new();
-            if !self.advance(&event) {
+            if !advance(&mut self.cursor, &event) {
                 continue;
             }
             let deleted = matches!(event.kind, Some(Kind::SessionDeleted(_)));
@@ -223,41 +212,84 @@ impl Follower {
             }
         }
     }
+}
 
-    /// Moves the cursor; false where the event was handed on before.
-    fn advance(&mut self, event: &GatewayEvent) -> bool {
-        let seq = match &event.kind {
-            Some(Kind::Hello(_)) if self.cursor.is_none() => Some(event.after_seq),
-            Some(
-                Kind::CaughtUp(proto::CaughtUp { seq }) | Kind::Progress(proto::Progress { seq }),
-            ) => Some(*seq),
-            _ if event.seq > 0 => Some(event.seq),
-            _ => None,
-        };
-        let Some(seq) = seq else { return true };
-        let known = self.cursor.as_ref().map(|cursor| cursor.after_seq);
-        if event.seq > 0 && known.is_some_and(|known| event.seq <= known) {
-            return false;
+/// True where a cursor was refused.
+pub(super) fn is_void(status: &Status) -> bool {
+    ["CURSOR_EXPIRED", "CURSOR_AHEAD", "LOG_CHANGED"].contains(&reason(status).as_str())
+}
+
+/// Moves a cursor; false where the event was handed on before.
+pub(super) fn advance(cursor: &mut Option<Cursor>, event: &GatewayEvent) -> bool {
+    let seq = match &event.kind {
+        Some(Kind::Hello(_)) if cursor.is_none() => Some(event.after_seq),
+        Some(Kind::CaughtUp(proto::CaughtUp { seq }) | Kind::Progress(proto::Progress { seq })) => {
+            Some(*seq)
         }
-        self.cursor = Some(Cursor {
-            log_id: event.log_id.clone(),
-            after_seq: seq.max(known.unwrap_or(0)),
-        });
-        true
+        _ if event.seq > 0 => Some(event.seq),
+        _ => None,
+    };
+    let Some(seq) = seq else { return true };
+    let known = cursor.as_ref().map(|cursor| cursor.after_seq);
+    if event.seq > 0 && known.is_some_and(|known| event.seq <= known) {
+        return false;
+    }
+    *cursor = Some(Cursor {
+        log_id: event.log_id.clone(),
+        after_seq: seq.max(known.unwrap_or(0)),
+    });
+    true
+}
+
+// === impl Resync ===
+
+impl Resync {
+    /// Where to go on.
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor {
+            log_id: self.state.log_id.clone(),
+            after_seq: self.state.seq,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// How long to wait before a stream is made again; `None` where that makes no sense. One that was attached once is
+    /// worth coming back to for every reason that may pass.
+    pub(super) fn pause_of_stream(
+        &self,
+        status: &Status,
+        backoff: &mut Backoff,
+        attached: bool,
+    ) -> Option<std::time::Duration> {
+        if let Some(pause) = self.pause(status, backoff) {
+            return Some(pause);
+        }
+        let passing = status.code() == Code::ResourceExhausted || connection_lost(status);
+        let asked = status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay)
+            .unwrap_or_default();
+        (passing && attached && self.answered.load(Ordering::Relaxed))
+            .then(|| backoff.next().max(asked))
     }
 
-    /// Reads the session's state and moves the cursor to it.
-    async fn resync(&mut self, reason: String) -> Result<Update, Status> {
-        let session_key = self.request.session_key.clone();
+    /// Reads the state of a session whose cursor, at `known`, is void.
+    pub(super) async fn resync(
+        &self,
+        session_key: &str,
+        known: i64,
+        reason: String,
+    ) -> Result<Resync, Status> {
         let mut state = self
-            .client
             .get_session_state(proto::GetSessionStateRequest {
-                session_key: session_key.clone(),
+                session_key: session_key.to_owned(),
                 min_seq: 0,
                 page_size: RESYNC_PAGE,
             })
             .await?;
-        let known = self.cursor.as_ref().map_or(0, |cursor| cursor.after_seq);
         // Positions of another log can't be compared: one page then.
         let mut pages = if reason == "CURSOR_EXPIRED" {
             RESYNC_PAGES_MAX
@@ -273,9 +305,8 @@ impl Follower {
         {
             pages -= 1;
             let mut older = self
-                .client
                 .list_messages(proto::ListMessagesRequest {
-                    session_key: session_key.clone(),
+                    session_key: session_key.to_owned(),
                     generation: None,
                     page_size: RESYNC_PAGE,
                     page_token: state.next_page_token.clone(),
@@ -286,10 +317,6 @@ impl Follower {
             state.messages = older.messages;
             state.next_page_token = older.next_page_token;
         }
-        self.cursor = Some(Cursor {
-            log_id: state.log_id.clone(),
-            after_seq: state.seq,
-        });
-        Ok(Update::Resynced(Box::new(Resync { reason, state })))
+        Ok(Resync { reason, state })
     }
 }

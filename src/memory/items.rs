@@ -1,7 +1,8 @@
 //! Remember, Forget, import: everything that changes items. Each is one transaction with its index.
 
 use super::{
-    Forget, Forgotten, Import, Imported, MemoryRules, Outcome, Remember, Remembered, Target, index,
+    Forget, Forgotten, Import, Imported, MemoryRules, Outcome, Remember, Remembered, Target, erase,
+    index,
     rows::{self, ItemRow},
     scope::{self, Need, Scope},
     vault::Vault,
@@ -254,6 +255,9 @@ pub(super) fn forget(unit: &mut Unit<'_>, forget: Forget) -> Answer<Forgotten> {
             }
             count += 1;
         }
+        if hard && count > 0 {
+            erase::begin(unit)?;
+        }
         Ok(count)
     };
     let (count, replayed) = once_for(unit, &principal, &name, request.as_ref(), now, work)?;
@@ -408,7 +412,8 @@ fn write(
 fn supersede(unit: &Unit<'_>, old: &ItemRow, new: &ItemRow, now: Time) -> Answer<()> {
     unit.require_room()?;
     if new.kind == Kind::Secret && old.kind != Kind::Secret {
-        // What becomes a secret must not stay readable in its past.
+        // What becomes a secret must not stay readable in its past, nor in the index.
+        erase::begin(unit)?;
         unit.sql("DELETE FROM memory_version WHERE memory = ?1")?
             .execute([old.row])?;
     } else {

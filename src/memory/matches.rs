@@ -14,14 +14,14 @@ use std::collections::{HashMap, HashSet};
 /// Texts beyond which a word counts as common.
 const COMMON_TEXTS: i64 = 2000;
 /// Texts beyond which it does in a query of many words: so many are counted, divided by the words.
-const COUNTED_TEXTS: i64 = 12_000;
+const COUNTED_TEXTS: i64 = 8000;
 /// Matches of single words, over all words of a query, that are weighed.
-const WEIGHED_MATCHES_MAX: i64 = 8000;
+const WEIGHED_MATCHES_MAX: i64 = 4000;
 /// Those of them that are weighed by BM25, each at about six times the cost of the others.
-const RANKED_MATCHES_MAX: i64 = 2500;
+const RANKED_MATCHES_MAX: i64 = 2000;
 
 /// Looks for common words in texts that rarer ones have found.
-const LOOKS_MAX: usize = 4000;
+const LOOKS_MAX: usize = 2000;
 
 /// An index, and the part of it that is looked at.
 pub(super) struct Texts<'a> {

@@ -10,6 +10,7 @@ pub mod check;
 pub mod context;
 pub mod embed;
 mod episodes;
+mod erase;
 mod index;
 mod items;
 mod matches;
@@ -152,7 +153,8 @@ pub struct Forget {
     pub actor: Actor,
     /// What.
     pub target: Target,
-    /// Erases rows, history, index and vectors; without it the item is hidden.
+    /// Erases rows, history, index and vectors, their bytes in the file too (`erase` says what that can't reach); without
+    /// it the item is hidden.
     pub hard: bool,
     /// Set where the caller gave a `request_id`.
     pub request: Option<RequestKey>,

@@ -5,7 +5,7 @@ use super::{
     Actor, Forget, Forgotten, Import, Imported, ItemAndHistory, ItemsFilter, ItemsPage,
     MemoryRules, MemoryStatus, RebuildStatus, Remember, Remembered, Search,
     embed::{BATCH_MAX_TEXTS, Embedder},
-    episodes, items,
+    episodes, erase, items,
     query::Query,
     reads, rebuild,
     search::{self, Ground},
@@ -181,9 +181,12 @@ impl Memory {
     /// # Errors
     /// The scope is none of the actor's.
     pub async fn forget(&self, forget: Forget) -> Result<Forgotten, Refusal> {
-        self.store
+        let forgotten = self
+            .store
             .change(move |unit| items::forget(unit, forget))
-            .await
+            .await?;
+        self.work.notify_one();
+        Ok(forgotten)
     }
 
     /// Notes that items were given to an agent.
@@ -306,6 +309,13 @@ impl Memory {
             self.store
                 .change(|unit| rebuild::step(unit, clock::now()))
                 .await?;
+        }
+        while self
+            .store
+            .look(|connection, _| erase::is_due(connection))
+            .await?
+        {
+            self.store.change(|unit| erase::step(unit)).await?;
         }
         Ok(())
     }

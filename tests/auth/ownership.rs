@@ -208,7 +208,7 @@ async fn all_calls(client: &mut Client, key: &str, turn_id: &str) -> Vec<(&'stat
         ..Default::default()
     };
     let answer = client.subscribe_many(many).await;
-    answers.push(("subscribe_many", answer.err().expect("refused")));
+    answers.push(("subscribe_many", answer.expect_err("refused")));
     let answer = client.update_session(sharing(key, Vec::new())).await;
     answers.push(("update_session", answer.expect_err("refused")));
     let mut agent = sharing(key, Vec::new());

@@ -65,7 +65,7 @@ impl Stage {
             log: Some(log.clone()),
             ..Options::default()
         };
-        let gateway = block_in_place(|| Gateway::with(options));
+        let gateway = blocking(|| Gateway::with(options));
         let proxy = Proxy::start(socket(&gateway.address)?).await;
         let direct = Proxy::start(socket(&gateway.address)?).await;
         let key = std::fs::read_to_string(gateway.data().join("admin.key"))
@@ -144,13 +144,13 @@ impl Stage {
             "kill" => self.gateway.kill(),
             "drain" => {
                 self.gateway.terminate();
-                let code = block_in_place(|| self.gateway.wait());
+                let code = blocking(|| self.gateway.wait());
                 if code != Some(0) {
                     return Err(format!("the server ended with {code:?}"));
                 }
             }
             "start" => {
-                block_in_place(|| self.gateway.restart());
+                blocking(|| self.gateway.restart());
                 let address = socket(&self.gateway.address)?;
                 self.proxy.aim(address);
                 self.direct.aim(address);
@@ -273,6 +273,15 @@ impl Stage {
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
+}
+
+/// Does what waits without a runtime's help.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "these tests run on a runtime of several threads, and what is done borrows the stage"
+)]
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    block_in_place(work)
 }
 
 fn socket(address: &str) -> Result<SocketAddr, String> {

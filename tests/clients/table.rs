@@ -54,7 +54,7 @@ fn render(programs: &[Program], scenarios: &[Scenario], cells: &[Cell]) -> Strin
     for scenario in scenarios {
         text.push_str(&format!("\n{:widest$}", scenario.name));
         for program in programs {
-            let word = find(program, scenario).map_or("-".into(), Cell::word);
+            let word = find(program, scenario).map_or_else(|| "-".into(), Cell::word);
             text.push_str(&format!("  {word:>10}"));
         }
     }

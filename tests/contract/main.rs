@@ -17,6 +17,7 @@ mod echo;
 mod events;
 mod lists;
 mod many;
+mod many_apart;
 mod memory;
 mod messages;
 mod queue;

@@ -115,7 +115,7 @@ impl Driver {
     }
 
     fn subscribe_many(&self, request: &Request) -> Result<Value, Failure> {
-        let subscription = Subscription::many(&self.client(request)?, request)?;
+        let subscription = Subscription::many(&self.client(request)?, request);
         self.keep(request, subscription)
     }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use quarterdeck::{
     client::{Client, Start, Update},
-    proto::{Cursor, RunRequest, SubscribeRequest},
+    proto::{Cursor, RunRequest, SessionCursor, SubscribeManyRequest, SubscribeRequest},
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -66,8 +66,19 @@ impl Subscription {
         Self(Arc::new(Mutex::new(client.follow(asked, start))))
     }
 
-    pub fn many(_client: &Client, _request: &Request) -> Result<Self, Failure> {
-        Err(Failure::protocol("not served yet"))
+    pub fn many(client: &Client, request: &Request) -> Self {
+        let keys = request.fields["session_keys"].as_array();
+        let keys = keys.into_iter().flatten().filter_map(|key| key.as_str());
+        let cursors = keys.map(|key| SessionCursor {
+            session_key: key.to_owned(),
+            from_oldest: true,
+            ..SessionCursor::default()
+        });
+        let asked = SubscribeManyRequest {
+            cursors: cursors.collect(),
+            ..SubscribeManyRequest::default()
+        };
+        Self(Arc::new(Mutex::new(client.follow_many(asked))))
     }
 
     /// Reads until the events of a kind have come so often.

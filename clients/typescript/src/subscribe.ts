@@ -15,6 +15,7 @@ import {
 } from "./gen/quarterdeck/v1/gateway_pb.js";
 import type { CallOptions, Link } from "./link.js";
 import { msToDuration } from "./numbers.js";
+import { SessionDeleted, SessionNotFound } from "./reasons.js";
 import { callUnary } from "./unary.js";
 
 /** How often the server says that nothing happened, in milliseconds; a third of the silence that means a dead stream. */
@@ -252,8 +253,14 @@ class ManySource implements Source<GatewayEvent> {
     return true;
   }
 
-  async refine(error: QuarterdeckError): Promise<QuarterdeckError> {
+  async refine(error: QuarterdeckError): Promise<QuarterdeckError | undefined> {
     const sessionKey = error.metadata.session_key;
+    if (error instanceof SessionDeleted || error instanceof SessionNotFound) {
+      // It went while the connection was away. Who named it is told; a filter just doesn't match it any more.
+      const named = this.#named.delete(sessionKey ?? "");
+      const matched = this.places.delete(sessionKey ?? "") && !named;
+      return matched ? undefined : error;
+    }
     if (sessionKey) {
       const place = this.places.get(sessionKey) ?? { cursor: undefined };
       await resync(this.link, error, sessionKey, place, this.options);

@@ -6,6 +6,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ErrorInfoSchema, RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import type { GatewayEvent, GatewayEventSchema } from "../src/gen/quarterdeck/v1/event_pb.js";
+import { type Client, createClient, type NodeClientOptions } from "../src/node.js";
 
 /** An event as the fake gateway sends it. */
 export type EventInit = Exclude<MessageInitShape<typeof GatewayEventSchema>, GatewayEvent>;
@@ -62,4 +63,20 @@ export function forever(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(new ConnectError("gone", Code.Canceled)), { once: true });
   });
+}
+
+/** Plays a story with a client of such a gateway, and ends both. */
+export async function withGateway(
+  routes: (router: ConnectRouter) => void,
+  story: (client: Client, gateway: TestGateway) => Promise<void>,
+  options: NodeClientOptions = {},
+): Promise<void> {
+  const gateway = await TestGateway.start(routes);
+  const client = createClient({ address: gateway.address, key: "", ...options });
+  try {
+    await story(client, gateway);
+  } finally {
+    client.close();
+    await gateway[Symbol.asyncDispose]();
+  }
 }

@@ -56,6 +56,8 @@ pub(super) fn open_writer(directory: &Path) -> Result<(Connection, FileIdentity)
     connection.pragma_update(None, "journal_size_limit", LOG_MAX_BYTES)?;
     connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is deleted is overwritten: erasing a memory or a session promises that.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(&mut connection)?;
     if is_new {

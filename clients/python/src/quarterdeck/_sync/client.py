@@ -193,7 +193,8 @@ class Client(TurnCalls, SessionCalls):
     ) -> Chat:
         """Runs a prompt and gives the assistant's text piece by piece: nothing twice, nothing lost, over cuts too.
 
-        Raises ``TurnFailed`` where the turn does not complete.
+        Raises ``TurnFailed`` where the turn does not complete. A turn that a crash makes run again (``on_interrupt``)
+        begins its text anew, after the pieces of its first attempt.
         """
         run = self.run(session_key, text, cancel_on_disconnect=cancel_on_disconnect, timeout=timeout, **options)
         return Chat(run)

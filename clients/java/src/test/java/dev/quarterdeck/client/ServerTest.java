@@ -10,8 +10,10 @@ import dev.quarterdeck.v1.EnqueueResponse;
 import dev.quarterdeck.v1.GatewayEvent;
 import dev.quarterdeck.v1.GatewayServiceGrpc;
 import dev.quarterdeck.v1.GetSessionRequest;
+import dev.quarterdeck.v1.SessionCursor;
 import dev.quarterdeck.v1.SessionFilter;
 import dev.quarterdeck.v1.SessionSnapshot;
+import dev.quarterdeck.v1.SubscribeManyRequest;
 import dev.quarterdeck.v1.TailLogsRequest;
 import dev.quarterdeck.v1.TurnState;
 import java.io.IOException;
@@ -86,6 +88,41 @@ class ServerTest {
             read(events, GatewayEvent.KindCase.TURN_ENDED, seqs);
         }
         assertEquals(LongStream.rangeClosed(1, seqs.size()).boxed().toList(), seqs);
+    }
+
+    @Test
+    void whoReadsOnAfterAVoidCursorGetsWhatComesAfterTheSnapshot() {
+        client.chat("demo", "hello").text();
+        Cursor other = Cursor.newBuilder().setLogId("another").setAfterSeq(3).build();
+        try (Subscription<GatewayEvent> events = client.subscribe("demo", other)) {
+            var lost = assertThrows(Refusal.LogChanged.class, events::hasNext);
+            assertEquals(7, lost.resumeAt().orElseThrow().getAfterSeq());
+            assertEquals(2, lost.snapshot().orElseThrow().getMessagesCount());
+            client.chat("demo", "again").text();
+            List<Long> seqs = new ArrayList<>();
+            read(events, GatewayEvent.KindCase.TURN_ENDED, seqs);
+            assertEquals(LongStream.rangeClosed(8, 13).boxed().toList(), seqs);
+        }
+    }
+
+    @Test
+    void ofManySessionsOneThatIsGoneHoldsUpNoOther() {
+        client.chat("one", "hello").text();
+        client.chat("two", "hello").text();
+        SubscribeManyRequest request = SubscribeManyRequest.newBuilder()
+                .addCursors(SessionCursor.newBuilder().setSessionKey("none"))
+                .addCursors(SessionCursor.newBuilder().setSessionKey("one").setLogId("another"))
+                .addCursors(SessionCursor.newBuilder().setSessionKey("two"))
+                .build();
+        try (Subscription<GatewayEvent> events = client.subscribeMany(request)) {
+            var gone = assertThrows(Refusal.SessionNotFound.class, events::hasNext);
+            assertEquals("none", gone.metadata().get("session_key"));
+            var lost = assertThrows(Refusal.LogChanged.class, events::hasNext);
+            assertEquals("one", lost.metadata().get("session_key"));
+            List<Long> seqs = new ArrayList<>();
+            read(events, GatewayEvent.KindCase.TURN_ENDED, seqs);
+            assertEquals(LongStream.rangeClosed(1, 7).boxed().toList(), seqs);
+        }
     }
 
     @Test
