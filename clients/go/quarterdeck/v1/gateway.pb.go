@@ -2127,8 +2127,9 @@ func (x *SubscribeRequest) GetCoalesce() *durationpb.Duration {
 // Which sessions to follow in one stream, and from where. At least one of `filter`, `cursors` and `watch` is set.
 type SubscribeManyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Follows every session that matches, from its head on, also those that come to match later; an empty filter matches
-	// all that the caller may read. One that is also among `cursors` starts there. One that ceases to match stays.
+	// Follows every session that matches, from its head on; one that comes to match later, from the change that made it
+	// match. An empty filter matches all that the caller may read. One that is also among `cursors` starts there. One that
+	// ceases to match stays.
 	Filter *SessionFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Sessions to follow, each named once; at most 1000.
 	Cursors []*SessionCursor `protobuf:"bytes,2,rep,name=cursors,proto3" json:"cursors,omitempty"`

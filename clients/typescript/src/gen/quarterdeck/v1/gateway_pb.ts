@@ -1164,8 +1164,9 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
  */
 export type SubscribeManyRequest = Message<"quarterdeck.v1.SubscribeManyRequest"> & {
   /**
-   * Follows every session that matches, from its head on, also those that come to match later; an empty filter matches
-   * all that the caller may read. One that is also among `cursors` starts there. One that ceases to match stays.
+   * Follows every session that matches, from its head on; one that comes to match later, from the change that made it
+   * match. An empty filter matches all that the caller may read. One that is also among `cursors` starts there. One that
+   * ceases to match stays.
    *
    * @generated from field: quarterdeck.v1.SessionFilter filter = 1;
    */
