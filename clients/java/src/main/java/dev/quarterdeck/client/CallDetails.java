@@ -10,6 +10,7 @@ import dev.quarterdeck.v1.GetSessionStateResponse;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -55,7 +56,16 @@ record CallDetails(
         }
         String message = status.getDescription() == null ? status.getCode().name() : status.getDescription();
         return new CallDetails(
-                status.getCode(), reason, message, metadata, retryAfter, violations, Optional.empty(), failure);
+                code(status, reason), reason, message, metadata, retryAfter, violations, Optional.empty(), failure);
+    }
+
+    /**
+     * The status' code, but for one: where a connection is closed while a call is written to it, grpc-java says UNKNOWN,
+     * "channel closed", though the connection is as lost as by any other end of it.
+     */
+    private static Status.Code code(Status status, String reason) {
+        boolean closed = status.getCode() == Status.Code.UNKNOWN && status.getCause() instanceof IOException;
+        return closed && reason.isEmpty() ? Status.Code.UNAVAILABLE : status.getCode();
     }
 
     CallDetails with(GetSessionStateResponse state) {

@@ -16,6 +16,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
+import java.nio.channels.ClosedChannelException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -43,6 +44,13 @@ class CallExceptionsTest {
             assertEquals(upperCamelCase(reason), error.getClass().getSimpleName());
             assertEquals(upperCamelCase(code), ofCode(error.getClass()).getSimpleName());
         });
+    }
+
+    @Test
+    void aConnectionThatIsClosedUnderACallIsUnavailable() {
+        Status closed = Status.UNKNOWN.withDescription("channel closed").withCause(new ClosedChannelException());
+        CallException error = CallExceptions.of(CallDetails.of(closed.asRuntimeException()));
+        assertEquals(CallException.Unavailable.class, error.getClass());
     }
 
     @Test
