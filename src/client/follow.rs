@@ -9,7 +9,7 @@ use super::{Backoff, Client, connection_lost, reason};
 use crate::proto::{
     self, Cursor, GatewayEvent, GetSessionStateResponse, SubscribeRequest, gateway_event::Kind,
 };
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -148,21 +148,9 @@ impl Follower {
                 }
             }
             let attached = self.cursor.is_some();
-            let Some(pause) = self.client.pause_of_stream(&status, &mut backoff, attached) else {
-                let _ = self.updates.send(Err(status)).await;
+            let pause = self.client.pause_of_stream(&status, &mut backoff, attached);
+            if !comes_back(&self.updates, status, pause).await {
                 return;
-            };
-            if self
-                .updates
-                .send(Ok(Update::Cut(Cut::because(&status))))
-                .await
-                .is_err()
-            {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.updates.closed() => return,
             }
         }
     }
@@ -219,6 +207,27 @@ pub(super) fn is_void(status: &Status) -> bool {
     ["CURSOR_EXPIRED", "CURSOR_AHEAD", "LOG_CHANGED"].contains(&reason(status).as_str())
 }
 
+/// Tells the reader of a stream that it was cut, and waits for `pause`. False where the stream is at its end: there is no
+/// pause, which the reader is told as the error, or the reader is gone.
+pub(super) async fn comes_back(
+    updates: &mpsc::Sender<Result<Update, Status>>,
+    status: Status,
+    pause: Option<Duration>,
+) -> bool {
+    let Some(pause) = pause else {
+        let _ = updates.send(Err(status)).await;
+        return false;
+    };
+    let cut = Update::Cut(Cut::because(&status));
+    if updates.send(Ok(cut)).await.is_err() {
+        return false;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(pause) => true,
+        () = updates.closed() => false,
+    }
+}
+
 /// Moves a cursor; false where the event was handed on before.
 pub(super) fn advance(cursor: &mut Option<Cursor>, event: &GatewayEvent) -> bool {
     let seq = match &event.kind {
@@ -263,7 +272,7 @@ impl Client {
         status: &Status,
         backoff: &mut Backoff,
         attached: bool,
-    ) -> Option<std::time::Duration> {
+    ) -> Option<Duration> {
         if let Some(pause) = self.pause(status, backoff) {
             return Some(pause);
         }

@@ -1,8 +1,8 @@
 //! Several sessions in one stream that resumes: a cursor for each, and the rules of [`Client::follow`] for each.
 
 use super::{
-    Backoff, Client, Cut, Update,
-    follow::{UPDATES_MAX, advance, is_void},
+    Backoff, Client, Update,
+    follow::{UPDATES_MAX, advance, comes_back, is_void},
     reason,
 };
 use crate::proto::{Cursor, SessionCursor, SubscribeManyRequest, gateway_event::Kind};
@@ -68,17 +68,8 @@ impl Follower {
             }
             let attached = !self.cursors.is_empty();
             let pause = self.client.pause_of_stream(&status, &mut backoff, attached);
-            let Some(pause) = pause else {
-                let _ = self.updates.send(Err(status)).await;
+            if !comes_back(&self.updates, status, pause).await {
                 return;
-            };
-            let cut = Update::Cut(Cut::because(&status));
-            if self.updates.send(Ok(cut)).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.updates.closed() => return,
             }
         }
     }

@@ -1,10 +1,9 @@
 //! The server's log records, followed over lost connections and restarts of the server.
 
-use super::{Backoff, Client, Cut, connection_lost, reason};
+use super::{Backoff, Client, Cut, follow::is_void};
 use crate::proto::{LogCursor, LogRecord, TailLogsRequest};
-use std::sync::atomic::Ordering;
 use tokio::time::{Instant, sleep_until};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 /// Records asked for where the cursor is void: all that the server may keep.
 const LAST_MAX: i32 = 10_000;
@@ -89,18 +88,12 @@ impl LogReader {
     /// What a broken stream means: whether and when it is worth coming back.
     fn cut(&mut self, status: &Status) -> Result<Option<LogUpdate>, Status> {
         self.stream = None;
-        let void = ["CURSOR_EXPIRED", "CURSOR_AHEAD", "LOG_CHANGED"];
-        if self.request.cursor.is_some() && void.contains(&reason(status).as_str()) {
+        if self.request.cursor.is_some() && is_void(status) {
             self.request.cursor = None;
             self.request.last = Some(LAST_MAX);
             return Ok(Some(LogUpdate::Gap));
         }
-        let pause = self.client.pause(status, &mut self.backoff).or_else(|| {
-            // A stream that was there once is worth coming back to for every reason that may pass.
-            let passing = status.code() == Code::ResourceExhausted || connection_lost(status);
-            let answered = self.client.answered.load(Ordering::Relaxed);
-            (passing && answered).then(|| self.backoff.next())
-        });
+        let pause = self.client.pause_of_stream(status, &mut self.backoff, true);
         let pause = pause.ok_or_else(|| status.clone())?;
         self.not_before = Some(Instant::now() + pause);
         Ok(Some(LogUpdate::Cut(Cut::because(status))))

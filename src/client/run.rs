@@ -1,13 +1,14 @@
 //! One prompt and its turn's events, over lost connections: Run is repeated with the same `request_id` and goes on
 //! after the last durable event that was handed on.
 
-use super::{Backoff, Client, Cut, Update, identify};
+use super::{
+    Backoff, Client, Update,
+    follow::{UPDATES_MAX, comes_back},
+    identify,
+};
 use crate::proto::{RunRequest, gateway_event::Kind};
 use tokio::sync::mpsc;
 use tonic::Status;
-
-/// Updates that may wait for their reader; an event has up to a megabyte.
-const UPDATES_MAX: usize = 16;
 
 impl Client {
     /// Runs a prompt. The receiver ends after `turn_ended`, or with the error that makes going on senseless.
@@ -20,17 +21,9 @@ impl Client {
             let mut backoff = Backoff::new();
             // `None`: the turn ended, or the reader is gone.
             while let Some(status) = client.run_once(&mut request, &updates, &mut backoff).await {
-                let Some(pause) = client.pause(&status, &mut backoff) else {
-                    let _ = updates.send(Err(status)).await;
+                let pause = client.pause(&status, &mut backoff);
+                if !comes_back(&updates, status, pause).await {
                     return;
-                };
-                let cut = Update::Cut(Cut::because(&status));
-                if updates.send(Ok(cut)).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = updates.closed() => return,
                 }
             }
         });
