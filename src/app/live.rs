@@ -75,6 +75,7 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
         queue_limit_bytes: count(config.queue_limit_bytes.0),
         max_sessions: count(config.max_sessions),
         max_running_turns: config.max_running_turns,
+        reserved_running_turns: config.reserved_running_turns(),
         max_awake_agents: config.max_awake_agents,
         principal: Quota {
             max_sessions: count(config.principal_max_sessions),
@@ -85,8 +86,8 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
         tenant: Quota {
             max_sessions: count(config.tenant_max_sessions),
             max_queue_bytes: count(config.tenant_max_queue_bytes.0),
-            max_running_turns: width(config.tenant_max_running_turns),
-            max_awake_agents: width(config.tenant_max_awake_agents),
+            max_running_turns: config.tenant_running_turns(),
+            max_awake_agents: config.tenant_awake_agents(),
         },
     }
 }
@@ -95,5 +96,6 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
 pub(super) fn gateway_settings(config: &Config) -> GatewaySettings {
     GatewaySettings {
         turn_timeout: config.turn_timeout,
+        max_turn_timeout: config.max_turn_timeout,
     }
 }

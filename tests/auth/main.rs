@@ -10,6 +10,7 @@ mod first_start;
 mod keys;
 mod limits;
 mod ownership;
+mod places;
 mod scopes;
 mod streams;
 mod tenants;
