@@ -22,7 +22,8 @@ pub use setting::{
 use crate::domain::{limits, quotas, turn::OnInterrupt};
 use checks::{
     absolute, at_least_a_second, command, host_names, http_url, log_filter, memory_key, no_marks,
-    origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address, within, zero_or,
+    origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address, within,
+    zero_or,
 };
 use load::Loader;
 use std::{
@@ -231,6 +232,11 @@ settings! {
         /// Streams that all principals of one tenant may have open at once; 0 bounds none. Nothing is counted with
         /// `no_auth`.
         tenant_max_streams: usize = "4000", within(0, 1_000_000);
+        /// Calls of one principal that may wait for news at once (AwaitTurn, ReadEvents); as many again may wait for what
+        /// they stop (Abort, Reset, DeleteSession). 0 bounds none. Nothing is counted with `no_auth`.
+        principal_max_waits: usize = "1000", within(0, 1_000_000);
+        /// The same of all principals of one tenant.
+        tenant_max_waits: usize = "4000", within(0, 1_000_000);
         /// Issuer (`iss`) of JSON Web Tokens that calls may carry in place of an API key. Empty takes no tokens.
         jwt_issuer: String = "", web_address;
         /// Audience (`aud`) that tokens must be made for; it must be this server's own.
@@ -422,7 +428,8 @@ impl Config {
     /// Turns that one tenant may run at once.
     pub fn tenant_running_turns(&self) -> usize {
         let rest = self.max_running_turns - self.reserved_running_turns();
-        self.tenant_max_running_turns.of(self.max_running_turns, rest)
+        self.tenant_max_running_turns
+            .of(self.max_running_turns, rest)
     }
 
     /// Agents that one tenant may have awake at once.

@@ -22,7 +22,7 @@ pub(super) struct Rooms {
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
     /// Rates of calls.
     pub(super) limits: Arc<Limits>,
-    /// Bounds of streams of principals and tenants.
+    /// Bounds of what principals and tenants have open.
     pub(super) channels: Arc<Channels>,
     /// What is logged.
     pub(super) log_filter: LogFilter,
@@ -57,7 +57,7 @@ impl Rooms {
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
         limits.set(access::rates(config));
-        access::bound_streams(channels, config);
+        access::bound_open(channels, config);
         quotas.set(quotas_of(config));
     }
 }

@@ -37,6 +37,8 @@ pub const UPDATABLE: &[&str] = &[
     "tenant_requests_per_second",
     "principal_max_streams",
     "tenant_max_streams",
+    "principal_max_waits",
+    "tenant_max_waits",
     "retention_events",
     "retention_age",
     "history_retention",

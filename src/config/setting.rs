@@ -1,6 +1,6 @@
 //! Types of settings: how each is read from text or TOML, and written as TOML.
 
-use crate::domain::turn::OnInterrupt;
+use crate::domain::{quotas, turn::OnInterrupt};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 

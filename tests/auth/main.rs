@@ -15,4 +15,5 @@ mod scopes;
 mod streams;
 mod tenants;
 mod tokens;
+mod waits;
 mod world;

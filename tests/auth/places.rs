@@ -141,24 +141,43 @@ async fn timeouts_that_callers_choose_are_bounded() {
     let refused = admin.gateway().enqueue(asked(2 * 86_400)).await;
     let refused = refused.expect_err("two days are too long");
     assert_eq!(reason(&refused), "INVALID_FIELD");
-    let wrong = refused.get_details_bad_request().expect("fields").field_violations;
+    let wrong = refused
+        .get_details_bad_request()
+        .expect("fields")
+        .field_violations;
     assert_eq!(wrong[0].field, "turn_timeout");
-    assert!(wrong[0].description.contains("max_turn_timeout"), "{wrong:?}");
+    assert!(
+        wrong[0].description.contains("max_turn_timeout"),
+        "{wrong:?}"
+    );
     let run = proto::RunRequest {
         enqueue: Some(asked(2 * 86_400)),
         ..Default::default()
     };
-    let refused = admin.gateway().run(run).await.expect_err("Run is an Enqueue");
-    let wrong = refused.get_details_bad_request().expect("fields").field_violations;
+    let refused = admin
+        .gateway()
+        .run(run)
+        .await
+        .expect_err("Run is an Enqueue");
+    let wrong = refused
+        .get_details_bad_request()
+        .expect("fields")
+        .field_violations;
     assert_eq!(wrong[0].field, "enqueue.turn_timeout");
     admin.gateway().enqueue(asked(86_400)).await.expect("a day");
 
     let info = || async {
         let request = proto::GetServerInfoRequest {};
         let info = admin.service().get_server_info(request).await;
-        info.expect("it answers").into_inner().limits.expect("limits")
+        info.expect("it answers")
+            .into_inner()
+            .limits
+            .expect("limits")
     };
-    let day = prost_types::Duration { seconds: 86_400, nanos: 0 };
+    let day = prost_types::Duration {
+        seconds: 86_400,
+        nanos: 0,
+    };
     assert_eq!(info().await.max_turn_timeout, Some(day));
     assert_eq!(info().await.reserved_running_turns, 8);
     assert_eq!(info().await.tenant.expect("bounds").running_turns, 48);
@@ -168,11 +187,25 @@ async fn timeouts_that_callers_choose_are_bounded() {
         ..Default::default()
     };
     let changed = set("max_turn_timeout", "2h");
-    admin.service().update_config(changed).await.expect("it is live");
+    admin
+        .service()
+        .update_config(changed)
+        .await
+        .expect("it is live");
     let refused = admin.gateway().enqueue(asked(7_201)).await;
-    assert_eq!(reason(&refused.expect_err("longer than that")), "INVALID_FIELD");
-    admin.gateway().enqueue(asked(7_200)).await.expect("two hours");
+    assert_eq!(
+        reason(&refused.expect_err("longer than that")),
+        "INVALID_FIELD"
+    );
+    admin
+        .gateway()
+        .enqueue(asked(7_200))
+        .await
+        .expect("two hours");
     // What is given without asking is no longer than what one may ask for.
-    let refused = admin.service().update_config(set("turn_timeout", "3h")).await;
+    let refused = admin
+        .service()
+        .update_config(set("turn_timeout", "3h"))
+        .await;
     assert_eq!(reason(&refused.expect_err("not together")), "INVALID_FIELD");
 }

@@ -40,6 +40,7 @@ impl Admin {
                     awake_agents: count(config.principal_max_awake_agents),
                     sessions: count(config.principal_max_sessions),
                     queue_bytes: count(config.principal_max_queue_bytes.0),
+                    waits: counted(config.principal_max_waits as u64),
                 }),
                 tenant: Some(proto::AccountLimits {
                     requests_per_second: counted(config.tenant_requests_per_second),
@@ -48,6 +49,7 @@ impl Admin {
                     awake_agents: count(config.tenant_awake_agents()),
                     sessions: count(config.tenant_max_sessions),
                     queue_bytes: count(config.tenant_max_queue_bytes.0),
+                    waits: counted(config.tenant_max_waits as u64),
                 }),
             }),
             retention: Some(proto::RetentionInfo {
