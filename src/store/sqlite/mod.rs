@@ -128,6 +128,11 @@ impl SqliteStore {
         self.read(Account::SERVER, read).await
     }
 
+    /// Whose work an owner's or an agent's call is.
+    pub(crate) fn account_of(&self, session: SessionRow) -> Account {
+        self.accounts.of(session)
+    }
+
     /// Reads for the memory room, somebody's work.
     pub(crate) async fn look_for<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
     where
