@@ -1,7 +1,7 @@
 //! Who may do what: scopes, identities, and what an identity may do with a session.
 
 use super::{
-    ids::{Principal, Time},
+    ids::{OPERATOR_TENANT, Principal, Time},
     refusal::Refusal,
     session::Session,
 };
@@ -277,6 +277,12 @@ impl SessionAccess {
             .into_iter()
             .find(|access| *access as i64 == number)
     }
+}
+
+/// Whether an agent may run for a tenant. One whose processes nothing keeps apart runs for the operator's alone: it could
+/// do to all others what it likes. The only place that decides that.
+pub fn agent_serves(operator_only: bool, tenant: &str) -> bool {
+    !operator_only || tenant == OPERATOR_TENANT
 }
 
 #[cfg(test)]
