@@ -89,6 +89,7 @@ const HIDDEN: &[&str] = &[
     "memory_key_file",
     "memory_key",
     "data_dir",
+    "audit_file",
     "listen_unix",
     "tls_certificate",
     "tls_key",
