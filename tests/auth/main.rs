@@ -14,4 +14,5 @@ mod scopes;
 mod streams;
 mod tenants;
 mod tokens;
+mod told;
 mod world;

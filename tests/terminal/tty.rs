@@ -24,8 +24,6 @@ pub(crate) struct Ran {
     pub(crate) code: i64,
     /// All that it printed; a line's end is `\n`.
     pub(crate) output: String,
-    /// Steps that came to be done.
-    pub(crate) steps: u64,
 }
 
 impl Run {
@@ -93,7 +91,6 @@ impl Run {
         Ran {
             code: told["code"].as_i64().expect("a number"),
             output: String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
-            steps: told["steps"].as_u64().expect("a number"),
         }
     }
 }

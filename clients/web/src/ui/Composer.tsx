@@ -191,6 +191,7 @@ export function Composer({ session }: { readonly session: SessionSnapshot }) {
  * tells of the key, and only its code says so.
  */
 function composes(event: KeyboardEvent): boolean {
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- Nothing else tells it there.
   return event.isComposing || event.keyCode === INPUT_METHOD_KEY;
 }
 
