@@ -19,7 +19,10 @@ mod serve;
 mod sessions;
 
 use arguments::{AuditVerb, CommandLine, KeysVerb, Verb};
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, error::ErrorKind};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -49,7 +52,8 @@ pub(crate) fn main() -> ExitCode {
             output::failure(&Failure::new(USAGE, error.to_string()));
             return ExitCode::from(USAGE);
         }
-        Err(error) => {
+        Err(mut error) => {
+            suggest_nothing_destructive(&mut error);
             // Nothing better can be done where even that can't be written.
             let _ = error.print();
             return match error.kind() {
@@ -64,6 +68,32 @@ pub(crate) fn main() -> ExitCode {
             output::failure(&failure);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// Takes commands that destroy something out of what is suggested for an unknown one, unless it begins like them.
+fn suggest_nothing_destructive(error: &mut clap::Error) {
+    const DESTRUCTIVE: [&str; 2] = ["reset", "delete"];
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => typed.clone(),
+        Some(_) | None => return,
+    };
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(_) | None => return,
+    };
+    let begins_alike = |name: &str| name.get(..3) == typed.get(..3);
+    let kept: Vec<String> = suggested
+        .into_iter()
+        .filter(|name| !DESTRUCTIVE.contains(&name.as_str()) || begins_alike(name))
+        .collect();
+    error.remove(ContextKind::SuggestedSubcommand);
+    if !kept.is_empty() {
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(kept),
+        );
     }
 }
 

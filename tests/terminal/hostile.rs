@@ -22,6 +22,8 @@ enum Local {
     Config,
     /// From the name of a file that is not there.
     File,
+    /// A server, and a file of memories.
+    Memories,
 }
 
 const fn remote(arguments: &'static [&'static str]) -> Sample {
@@ -52,7 +54,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("serve", local(&[], Local::Config)),
         ("check-config", local(&[], Local::Config)),
         ("print-config", local(&[], Local::Config)),
-        ("backup", local(&[], Local::File)),
+        ("backup", local(&["copy"], Local::Config)),
         ("restore", local(&[], Local::File)),
         ("keys reset-admin", local(&[], Local::Config)),
         ("audit verify", local(&[], Local::File)),
@@ -83,7 +85,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("memory forget", remote(&["m"])),
         ("memory status", remote(&[])),
         ("memory rebuild", remote(&[])),
-        ("memory import", remote(&["/dev/null"])),
+        ("memory import", local(&[], Local::Memories)),
         ("memory export", remote(&[])),
         ("server", remote(&[])),
         ("config get", remote(&[])),
@@ -96,7 +98,8 @@ fn samples() -> BTreeMap<&'static str, Sample> {
 }
 
 /// Commands that print no text of an answer; of a refusal they do.
-const SILENT: [&str; 5] = [
+const SILENT: [&str; 6] = [
+    "reset",
     "memory import",
     "memory forget",
     "memory rebuild",
@@ -178,6 +181,11 @@ fn run_of(name: &str, sample: &Sample, directory: &Path) -> Run {
                 .argument(file.to_str().expect("UTF-8"));
         }
         Local::File => run = run.argument(HOSTILE),
+        Local::Memories => {
+            let file = directory.join("memories.jsonl");
+            std::fs::write(&file, "{\"content\": \"fish\"}\n").expect("written");
+            run = run.argument(file.to_str().expect("UTF-8"));
+        }
     }
     run
 }
@@ -188,7 +196,8 @@ async fn look(mood: Mood, json: bool) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut problems = Vec::new();
     for (name, sample) in samples() {
-        if sample.local != Local::No && (json || mood == Mood::Refuses) {
+        let needs_server = matches!(sample.local, Local::No | Local::Memories);
+        if !needs_server && (json || mood == Mood::Refuses) {
             continue;
         }
         let mut run = run_of(name, &sample, directory.path())
