@@ -94,7 +94,10 @@ pub async fn hold_agents(count: u64) {
             thinking_level: String::new(),
             working_directory: "/".into(),
             session_directory: "/".into(),
-            tenant_directory: "/".into(),
+            owner_directory: "/".into(),
+            gateway_directory: "/".into(),
+            home_directory: "/".into(),
+            temporary_directory: "/".into(),
             trace_context: String::new(),
         };
         agents.push(Echo.open(request).await.expect("echo always opens"));

@@ -67,7 +67,10 @@ impl Place {
             thinking_level: String::new(),
             working_directory: make("work"),
             session_directory: make("session"),
-            tenant_directory: make("tenant"),
+            owner_directory: make("tenant"),
+            gateway_directory: make("gateway"),
+            home_directory: make("home"),
+            temporary_directory: make("tmp"),
             trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };
         Self {

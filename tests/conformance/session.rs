@@ -53,7 +53,10 @@ impl Home {
             thinking_level: String::new(),
             working_directory: at(format!("work {number}")),
             session_directory: at(format!("session {number}")),
-            tenant_directory: at("tenant".into()),
+            owner_directory: at("tenant".into()),
+            gateway_directory: at(format!("gateway {number}")),
+            home_directory: at(format!("home {number}")),
+            temporary_directory: at(format!("tmp {number}")),
             trace_context: String::new(),
         }
     }
