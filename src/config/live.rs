@@ -98,6 +98,7 @@ const HIDDEN: &[&str] = &[
     "metrics_token_file",
     "data_dir",
     "isolation_read",
+    "audit_file",
     "listen_unix",
     "tls_certificate",
     "tls_key",
