@@ -25,6 +25,7 @@ use quarterdeck::{
     proto::gateway_service_server::GatewayServiceServer,
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
     store::{Fence, Store, Write, sqlite::SqliteStore},
+    wire::page::PageTokens,
 };
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
@@ -74,6 +75,7 @@ pub async fn serve(data: &Path) {
         settings: Arc::new(ArcSwap::from_pointee(GatewaySettings {
             turn_timeout: Duration::from_secs(3600),
         })),
+        pages: Arc::new(PageTokens::new(b"bench")),
         ending: CancellationToken::new(),
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
