@@ -10,7 +10,7 @@ use crate::{
     auth::Auth,
     domain::refusal::Refusal,
     grpc::channels::{ChannelFacts, Channels, Open},
-    listener::Peer,
+    listener::{Peer, Standing},
     memory::Memory,
     store::Store,
     telemetry::metrics,
@@ -101,6 +101,9 @@ fn admit(auth: &Auth, channels: &Arc<Channels>, request: &mut Request) -> Result
     let identity = auth
         .recognise(request.headers(), peer)
         .inspect_err(|_| metrics::get().authentication_failures.increment(1))?;
+    if let Some(standing) = request.extensions().get::<Standing>() {
+        standing.prove();
+    }
     let user_agent = request.headers().get(header::USER_AGENT);
     let open = channels.open(ChannelFacts {
         identity: Some(identity.clone()),
