@@ -1,5 +1,6 @@
 //! Why a command failed: one line that says what to do, and an exit code of sysexits.
 
+use super::key_file;
 use quarterdeck::{
     client::{BadOptions, connection_lost, reason, tls_problem},
     config::ConfigErrors,
@@ -73,6 +74,14 @@ impl Failure {
             format!("{}: {}", status.code(), status.message())
         } else {
             format!("{reason}: {}", status.message())
+        };
+        let advice = match reason.as_str() {
+            "CREDENTIALS_MISSING" => key_file::advice(),
+            _ => None,
+        };
+        let message = match advice {
+            Some(advice) => format!("{message}. {advice}"),
+            None => message,
         };
         Self::new(code_of(status.code()), message)
     }
