@@ -42,10 +42,13 @@ use tracing_subscriber::{
 /// make records by reading.
 const TRANSPORT: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 
+/// Levels of logs, the least talkative first.
+pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// What to set up.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions<'a> {
-    /// What goes to standard error.
+    /// Least level of what goes to standard error, one of [`LEVELS`].
     pub log: &'a str,
     /// And in which form.
     pub format: LogFormat,
@@ -103,13 +106,13 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
         otlp_endpoint,
     } = *options;
     let logs = Arc::new(Logs::default());
-    let (shown, show) = reload::Layer::new(EnvFilter::try_new(log)?);
-    let (kept, keep) = reload::Layer::new(EnvFilter::try_new(log)?);
+    let (shown, show) = reload::Layer::new(filter(log)?);
+    let (kept, keep) = reload::Layer::new(filter(log)?);
     let kept = kept.or(filter_fn(of_ours)).and(filter_fn(no_transport));
     let log_filter = LogFilter(Arc::new(move |log| {
         let set = || {
-            show.reload(EnvFilter::try_new(log)?)?;
-            keep.reload(EnvFilter::try_new(log)?)?;
+            show.reload(filter(log)?)?;
+            keep.reload(filter(log)?)?;
             Ok::<(), Box<dyn std::error::Error>>(())
         };
         if let Err(problem) = set() {
@@ -142,7 +145,7 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
 // === impl LogFilter ===
 
 impl LogFilter {
-    /// Takes a filter that the configuration has checked.
+    /// Takes a level that the configuration has checked.
     pub fn set(&self, log: &str) {
         (self.0)(log);
     }
@@ -158,6 +161,11 @@ impl Telemetry {
             exporter.finish().await;
         }
     }
+}
+
+/// What is logged from a level up. Audit records are, whatever the level: nobody silences them by a setting.
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(format!("{level},{}=info", audit::TARGET))
 }
 
 /// What memory keeps whatever the operator wants to see.
