@@ -34,7 +34,7 @@ use crate::{
         methods, web,
     },
     http::console,
-    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
@@ -51,6 +51,7 @@ use crate::{
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, metrics, scrape},
+    wire::page::PageTokens,
 };
 use access::Access;
 use anyhow::Context;
@@ -123,6 +124,7 @@ pub struct App {
     quotas: LiveQuotas,
     facts: ServerFacts,
     memory: Arc<Memory>,
+    pages: Arc<PageTokens>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -140,6 +142,7 @@ impl App {
         let listener = Listener::bind(listener_options(&config))
             .await?
             .with_bounds(Bounds {
+                first_call: Some(config.first_call_timeout),
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
@@ -223,6 +226,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: Arc::new(PageTokens::new(&pepper)),
             _lock: lock,
         })
     }
@@ -258,6 +262,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: page_tokens,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -273,6 +278,7 @@ impl App {
             cwd_roots,
             default_agent: config.default_agent.clone(),
             settings: settings.clone(),
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -293,6 +299,7 @@ impl App {
             keys: keys.clone(),
             channels: channels.clone(),
             logs: telemetry.logs,
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let rooms = Rooms {
@@ -313,6 +320,7 @@ impl App {
             admin,
             MemoryCalls {
                 memory: memory.clone(),
+                pages: page_tokens,
             },
             health_service,
             config.reflection,
@@ -358,6 +366,13 @@ impl App {
         });
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
+        let served_at = ServedAt {
+            url: url.clone(),
+            socket: unix.map(PathBuf::from),
+        };
+        served_at
+            .write(&config.data_dir)
+            .context("can't write where calls are accepted")?;
         ready(&url);
         tokio::select! {
             () = shutdown => {}
