@@ -288,7 +288,7 @@ impl App {
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let channels = Arc::new(Channels::default());
-        access::bound_streams(&channels, &live.current().config);
+        access::bound_open(&channels, &live.current().config);
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),

@@ -104,6 +104,7 @@ var (
 	ErrTooManyKeys          = reasonKind("TOO_MANY_KEYS", codes.ResourceExhausted)
 	ErrTooManySessions      = reasonKind("TOO_MANY_SESSIONS", codes.ResourceExhausted)
 	ErrTooManyStreams       = reasonKind("TOO_MANY_STREAMS", codes.ResourceExhausted)
+	ErrTooManyWaits         = reasonKind("TOO_MANY_WAITS", codes.ResourceExhausted)
 	ErrTurnMismatch         = reasonKind("TURN_MISMATCH", codes.FailedPrecondition)
 	ErrTurnNotFound         = reasonKind("TURN_NOT_FOUND", codes.NotFound)
 	ErrTurnNotQueued        = reasonKind("TURN_NOT_QUEUED", codes.FailedPrecondition)

@@ -114,6 +114,7 @@ reasons! {
     TooManyKeys "TOO_MANY_KEYS",
     TooManySessions "TOO_MANY_SESSIONS",
     TooManyStreams "TOO_MANY_STREAMS",
+    TooManyWaits "TOO_MANY_WAITS",
     TurnMismatch "TURN_MISMATCH",
     TurnNotFound "TURN_NOT_FOUND",
     TurnNotQueued "TURN_NOT_QUEUED",

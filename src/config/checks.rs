@@ -1,6 +1,6 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{Origin, SECOND, Secret, Secrets, Setting};
+use super::{Origin, SECOND, Secret, Secrets, Setting, TenantPlaces};
 use crate::{
     domain::{access::Scope, ids::SessionKey, limits},
     memory::Vault,
@@ -38,6 +38,13 @@ pub(super) fn zero_or<T: Setting + PartialOrd + Default>(
     move |value| match *value == T::default() {
         true => Ok(()),
         false => bounded(value).map_err(|problem| format!("{problem}; or 0 for no bound")),
+    }
+}
+
+pub(super) fn places(value: &TenantPlaces) -> Result<(), String> {
+    match value {
+        TenantPlaces::AtMost(places) => within(0, 100_000)(places),
+        TenantPlaces::Auto => Ok(()),
     }
 }
 
@@ -108,6 +115,10 @@ pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
         Some(mark) => Err(format!(
             "{mark} is how the server finds its own processes; leave it out"
         )),
+        None if value.0.contains_key("TMPDIR") => Err(
+            "TMPDIR is a directory of each session's own, so that no agent runs what another left there; leave it out"
+                .into(),
+        ),
         None => Ok(()),
     }
 }

@@ -191,6 +191,12 @@ impl Scopes {
         every: true,
     };
 
+    /// What naming memory for a session needs: whoever works with the session reaches that memory.
+    pub const MEMORY: Self = Self {
+        granted: 1 << Scope::MemoryRead as u32 | 1 << Scope::MemoryWrite as u32,
+        every: false,
+    };
+
     /// These scopes. A list of all names is that list, and no more in a later version.
     pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
         let granted = scopes

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Event, LogId, Refusal,
-        access::{Scope, Scopes, Shares},
+        access::{Scopes, Shares},
         event::ForkOrigin,
         ids::{SessionRow, Time},
         memory::Reach,
@@ -203,8 +203,7 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
 /// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
 /// memory does not get there by a fork.
 fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
-    let rights = Scopes::of([Scope::MemoryRead, Scope::MemoryWrite]);
-    if maker.identity.scopes.includes(rights) {
+    if maker.identity.scopes.includes(Scopes::MEMORY) {
         source.memory_namespaces.clone()
     } else {
         Vec::new()

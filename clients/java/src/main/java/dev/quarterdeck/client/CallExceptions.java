@@ -52,6 +52,7 @@ final class CallExceptions {
             entry("TOO_MANY_KEYS", Refusal.TooManyKeys::new),
             entry("TOO_MANY_SESSIONS", Refusal.TooManySessions::new),
             entry("TOO_MANY_STREAMS", Refusal.TooManyStreams::new),
+            entry("TOO_MANY_WAITS", Refusal.TooManyWaits::new),
             entry("TURN_MISMATCH", Refusal.TurnMismatch::new),
             entry("TURN_NOT_FOUND", Refusal.TurnNotFound::new),
             entry("TURN_NOT_QUEUED", Refusal.TurnNotQueued::new),
