@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Event, LogId, Refusal,
-        access::{Scopes, Shares},
+        access::{Scope, Scopes, Shares},
         event::ForkOrigin,
         ids::{SessionRow, Time},
         memory::Reach,
