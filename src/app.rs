@@ -55,7 +55,7 @@ use crate::{
         registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
-    telemetry::{Telemetry, metrics, scrape},
+    telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
 };
 use access::Access;
@@ -379,6 +379,7 @@ impl App {
             };
             tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
+        let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         let served_at = ServedAt {
@@ -425,6 +426,7 @@ impl App {
             task.await.context("memory's work behind failed")?;
         }
         house.abort();
+        counts.await.context("the audit's counts failed")?;
         keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await

@@ -30,8 +30,10 @@ use crate::{
     domain::{
         Refusal,
         access::{Credential, Identity},
+        refusal::LimitOf,
     },
     listener::Peer,
+    telemetry::audit,
 };
 use certificates::Certificates;
 use exchange::EXCHANGED_PREFIX;
@@ -86,7 +88,15 @@ impl Auth {
     ) -> Result<Arc<Identity>, Refusal> {
         match self {
             Self::Open(everyone) => Ok(everyone.clone()),
-            Self::Required(credentials) => credentials.recognise(headers, peer),
+            Self::Required(credentials) => {
+                let recognised = credentials.recognise(headers, peer);
+                recognised.inspect_err(|refusal| {
+                    if is_of_a_stranger(refusal) {
+                        let address = peer.map_or_else(|| "unknown".into(), Peer::counted_name);
+                        audit::refused(address, refusal.reason());
+                    }
+                })
+            }
         }
     }
 
@@ -97,6 +107,17 @@ impl Auth {
             Self::Required(credentials) => credentials.keys.is_valid(identity),
         }
     }
+}
+
+/// Whether nobody was recognised; else a known caller calls too often.
+fn is_of_a_stranger(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::RateLimited {
+            of: LimitOf::Principal | LimitOf::Tenant,
+            ..
+        }
+    )
 }
 
 // === impl Credentials ===

@@ -20,6 +20,7 @@ mod strangers;
 mod streams;
 mod tenants;
 mod tokens;
+mod told;
 mod transit;
 mod waits;
 mod world;
