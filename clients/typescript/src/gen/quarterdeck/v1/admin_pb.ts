@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/admin.proto.
  */
 export const file_quarterdeck_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5wIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbyKeAQoNSXNvbGF0aW9uSW5mbxIMCgRydW5nGAEgASgJEgwKBHVzZXIYAiABKAkSDAoEcHJvYxgDIAEoCRIYChBhYnN0cmFjdF9zb2NrZXRzGAQgASgIEg8KB25ldHdvcmsYBSABKAkSFAoMbGFuZGxvY2tfYWJpGAYgASgFEhIKCmtpbGxfcHJvb2YYByABKAkSDgoGcmVhc29uGAggASgJImEKCUFnZW50SW5mbxIMCgRuYW1lGAEgASgJEg4KBmRyaXZlchgCIAEoCRIRCgljYW5fc3RlZXIYAyABKAgSEAoIY2FuX2ZvcmsYBCABKAgSEQoJaXNvbGF0aW9uGAUgASgJIrADCgxTZXJ2ZXJMaW1pdHMSHwoXcXVldWVfdHVybnNfcGVyX3Nlc3Npb24YASABKAMSHwoXcXVldWVfYnl0ZXNfcGVyX3Nlc3Npb24YAiABKAMSGwoTaW5wdXRfbWVzc2FnZV9ieXRlcxgDIAEoAxIVCg1tZXNzYWdlX2J5dGVzGAQgASgDEhIKCnRleHRfYnl0ZXMYBSABKAMSGAoQYXR0YWNobWVudF9ieXRlcxgGIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAcgASgDEi8KDHR1cm5fdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCglwcmluY2lwYWwYCSABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEi0KBnRlbmFudBgKIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLkFjY291bnRMaW1pdHMSMwoQbWF4X3R1cm5fdGltZW91dBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIeChZyZXNlcnZlZF9ydW5uaW5nX3R1cm5zGAwgASgDIqABCg1BY2NvdW50TGltaXRzEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYASABKAMSDwoHc3RyZWFtcxgCIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAMgASgDEhQKDGF3YWtlX2FnZW50cxgEIAEoAxIQCghzZXNzaW9ucxgFIAEoAxITCgtxdWV1ZV9ieXRlcxgGIAEoAxINCgV3YWl0cxgHIAEoAyJ9Cg1SZXRlbnRpb25JbmZvEg4KBmV2ZW50cxgBIAEoAxIsCglldmVudF9hZ2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLaGlzdG9yeV9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iDwoNV2hvQW1JUmVxdWVzdCKoAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIyCgpjcmVkZW50aWFsGAMgASgOMh4ucXVhcnRlcmRlY2sudjEuQ3JlZGVudGlhbEtpbmQSDgoGa2V5X2lkGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIgChBHZXRDb25maWdSZXF1ZXN0EgwKBGtleXMYASADKAkiQAoRR2V0Q29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUiZwoLQ29uZmlnVmFsdWUSCwoDa2V5GAEgASgJEhIKCnZhbHVlX3RvbWwYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSEQoJdXBkYXRhYmxlGAQgASgIEg8KB3VwZGF0ZWQYBSABKAgiqwEKE1VwZGF0ZUNvbmZpZ1JlcXVlc3QSPwoGdmFsdWVzGAEgAygLMi8ucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdC5WYWx1ZXNFbnRyeRINCgVjbGVhchgCIAMoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQwoUVXBkYXRlQ29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUizAEKD1RhaWxMb2dzUmVxdWVzdBIpCgZjdXJzb3IYASABKAsyGS5xdWFydGVyZGVjay52MS5Mb2dDdXJzb3ISEQoEbGFzdBgCIAEoBUgAiAEBEicKBWxldmVsGAMgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhEKCXByaW5jaXBhbBgGIAEoCRIRCglub19mb2xsb3cYByABKAhCBwoFX2xhc3QiMgoJTG9nQ3Vyc29yEg8KB2Jvb3RfaWQYASABKAkSFAoMYWZ0ZXJfbnVtYmVyGAIgASgDIpcCCglMb2dSZWNvcmQSDwoHYm9vdF9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoFbGV2ZWwYBCABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRI1CgZmaWVsZHMYByADKAsyJS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQuRmllbGRzRW50cnkSDwoHZHJvcHBlZBgIIAEoAxotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlEKE0xpc3RDaGFubmVsc1JlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWgoUTGlzdENoYW5uZWxzUmVzcG9uc2USKQoIY2hhbm5lbHMYASADKAsyFy5xdWFydGVyZGVjay52MS5DaGFubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK/AQoHQ2hhbm5lbBISCgpjaGFubmVsX2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZrZXlfaWQYAyABKAkSDgoGbWV0aG9kGAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhQKDHBlZXJfYWRkcmVzcxgGIAEoCRISCgp1c2VyX2FnZW50GAcgASgJEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIigKFkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QSDgoGcmVhc29uGAEgASgJIjsKF0Jyb2FkY2FzdFJlbG9hZFJlc3BvbnNlEhAKCGNoYW5uZWxzGAEgASgFEg4KBmFnZW50cxgCIAEoBSKYAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIPCgdzdWJqZWN0GAEgASgJEg4KBnNjb3BlcxgCIAMoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSJgoDdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkSDgoGdGVuYW50GAYgASgJImEKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJEhAKCHJlcGxheWVkGAMgASgIIqwCCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZzY29wZXMYAyADKAkSFAoMZGlzcGxheV9uYW1lGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGFzdF91c2VkX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GAkgASgJImIKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1pbmNsdWRlX2VuZGVkGAMgASgIEg4KBnRlbmFudBgEIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI1ChNSZXZva2VBcGlLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkiPwoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleSrCAQoOQ3JlZGVudGlhbEtpbmQSHwobQ1JFREVOVElBTF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUQ1JFREVOVElBTF9LSU5EX05PTkUQARIbChdDUkVERU5USUFMX0tJTkRfQVBJX0tFWRACEhcKE0NSRURFTlRJQUxfS0lORF9KV1QQAxIfChtDUkVERU5USUFMX0tJTkRfQ0VSVElGSUNBVEUQBBIeChpDUkVERU5USUFMX0tJTkRfTE9DQUxfVVNFUhAFKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUy+QYKDEFkbWluU2VydmljZRJcCg1HZXRTZXJ2ZXJJbmZvEiQucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USRwoGV2hvQW1JEh0ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVxdWVzdBoeLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlc3BvbnNlElAKCUdldENvbmZpZxIgLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1JlcXVlc3QaIS5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXNwb25zZRJZCgxVcGRhdGVDb25maWcSIy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVzcG9uc2USSAoIVGFpbExvZ3MSHy5xdWFydGVyZGVjay52MS5UYWlsTG9nc1JlcXVlc3QaGS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQwARJZCgxMaXN0Q2hhbm5lbHMSIy5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVzcG9uc2USYgoPQnJvYWRjYXN0UmVsb2FkEiYucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBonLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlc3BvbnNlElkKDENyZWF0ZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJWCgtMaXN0QXBpS2V5cxIiLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USWQoMUmV2b2tlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5wIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbyKeAQoNSXNvbGF0aW9uSW5mbxIMCgRydW5nGAEgASgJEgwKBHVzZXIYAiABKAkSDAoEcHJvYxgDIAEoCRIYChBhYnN0cmFjdF9zb2NrZXRzGAQgASgIEg8KB25ldHdvcmsYBSABKAkSFAoMbGFuZGxvY2tfYWJpGAYgASgFEhIKCmtpbGxfcHJvb2YYByABKAkSDgoGcmVhc29uGAggASgJImEKCUFnZW50SW5mbxIMCgRuYW1lGAEgASgJEg4KBmRyaXZlchgCIAEoCRIRCgljYW5fc3RlZXIYAyABKAgSEAoIY2FuX2ZvcmsYBCABKAgSEQoJaXNvbGF0aW9uGAUgASgJIrADCgxTZXJ2ZXJMaW1pdHMSHwoXcXVldWVfdHVybnNfcGVyX3Nlc3Npb24YASABKAMSHwoXcXVldWVfYnl0ZXNfcGVyX3Nlc3Npb24YAiABKAMSGwoTaW5wdXRfbWVzc2FnZV9ieXRlcxgDIAEoAxIVCg1tZXNzYWdlX2J5dGVzGAQgASgDEhIKCnRleHRfYnl0ZXMYBSABKAMSGAoQYXR0YWNobWVudF9ieXRlcxgGIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAcgASgDEi8KDHR1cm5fdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCglwcmluY2lwYWwYCSABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEi0KBnRlbmFudBgKIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLkFjY291bnRMaW1pdHMSMwoQbWF4X3R1cm5fdGltZW91dBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIeChZyZXNlcnZlZF9ydW5uaW5nX3R1cm5zGAwgASgDIqABCg1BY2NvdW50TGltaXRzEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYASABKAMSDwoHc3RyZWFtcxgCIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAMgASgDEhQKDGF3YWtlX2FnZW50cxgEIAEoAxIQCghzZXNzaW9ucxgFIAEoAxITCgtxdWV1ZV9ieXRlcxgGIAEoAxINCgV3YWl0cxgHIAEoAyJ9Cg1SZXRlbnRpb25JbmZvEg4KBmV2ZW50cxgBIAEoAxIsCglldmVudF9hZ2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLaGlzdG9yeV9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iDwoNV2hvQW1JUmVxdWVzdCKoAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIyCgpjcmVkZW50aWFsGAMgASgOMh4ucXVhcnRlcmRlY2sudjEuQ3JlZGVudGlhbEtpbmQSDgoGa2V5X2lkGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIgChBHZXRDb25maWdSZXF1ZXN0EgwKBGtleXMYASADKAkiQAoRR2V0Q29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUiZwoLQ29uZmlnVmFsdWUSCwoDa2V5GAEgASgJEhIKCnZhbHVlX3RvbWwYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSEQoJdXBkYXRhYmxlGAQgASgIEg8KB3VwZGF0ZWQYBSABKAgiqwEKE1VwZGF0ZUNvbmZpZ1JlcXVlc3QSPwoGdmFsdWVzGAEgAygLMi8ucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdC5WYWx1ZXNFbnRyeRINCgVjbGVhchgCIAMoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQwoUVXBkYXRlQ29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUizAEKD1RhaWxMb2dzUmVxdWVzdBIpCgZjdXJzb3IYASABKAsyGS5xdWFydGVyZGVjay52MS5Mb2dDdXJzb3ISEQoEbGFzdBgCIAEoBUgAiAEBEicKBWxldmVsGAMgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhEKCXByaW5jaXBhbBgGIAEoCRIRCglub19mb2xsb3cYByABKAhCBwoFX2xhc3QiMgoJTG9nQ3Vyc29yEg8KB2Jvb3RfaWQYASABKAkSFAoMYWZ0ZXJfbnVtYmVyGAIgASgDIpcCCglMb2dSZWNvcmQSDwoHYm9vdF9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoFbGV2ZWwYBCABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRI1CgZmaWVsZHMYByADKAsyJS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQuRmllbGRzRW50cnkSDwoHZHJvcHBlZBgIIAEoAxotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlEKE0xpc3RDaGFubmVsc1JlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWgoUTGlzdENoYW5uZWxzUmVzcG9uc2USKQoIY2hhbm5lbHMYASADKAsyFy5xdWFydGVyZGVjay52MS5DaGFubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK/AQoHQ2hhbm5lbBISCgpjaGFubmVsX2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZrZXlfaWQYAyABKAkSDgoGbWV0aG9kGAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhQKDHBlZXJfYWRkcmVzcxgGIAEoCRISCgp1c2VyX2FnZW50GAcgASgJEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIigKFkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QSDgoGcmVhc29uGAEgASgJIjsKF0Jyb2FkY2FzdFJlbG9hZFJlc3BvbnNlEhAKCGNoYW5uZWxzGAEgASgFEg4KBmFnZW50cxgCIAEoBSKYAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIPCgdzdWJqZWN0GAEgASgJEg4KBnNjb3BlcxgCIAMoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSJgoDdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkSDgoGdGVuYW50GAYgASgJImEKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJEhAKCHJlcGxheWVkGAMgASgIIscCCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZzY29wZXMYAyADKAkSFAoMZGlzcGxheV9uYW1lGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGFzdF91c2VkX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GAkgASgJEhkKEWNyZWF0ZWRfYnlfa2V5X2lkGAogASgJImIKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1pbmNsdWRlX2VuZGVkGAMgASgIEg4KBnRlbmFudBgEIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJNChNSZXZva2VBcGlLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkSFgoOa2VlcF9tYWRlX2tleXMYAyABKAgiVQoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIUCgxtYWRlX2tleV9pZHMYAiADKAkiQwoZRXhjaGFuZ2VDcmVkZW50aWFsUmVxdWVzdBImCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ibQoaRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzY29wZXMYAyADKAkqwgEKDkNyZWRlbnRpYWxLaW5kEh8KG0NSRURFTlRJQUxfS0lORF9VTlNQRUNJRklFRBAAEhgKFENSRURFTlRJQUxfS0lORF9OT05FEAESGwoXQ1JFREVOVElBTF9LSU5EX0FQSV9LRVkQAhIXChNDUkVERU5USUFMX0tJTkRfSldUEAMSHwobQ1JFREVOVElBTF9LSU5EX0NFUlRJRklDQVRFEAQSHgoaQ1JFREVOVElBTF9LSU5EX0xPQ0FMX1VTRVIQBSqMAQoITG9nTGV2ZWwSGQoVTE9HX0xFVkVMX1VOU1BFQ0lGSUVEEAASEwoPTE9HX0xFVkVMX1RSQUNFEAESEwoPTE9HX0xFVkVMX0RFQlVHEAISEgoOTE9HX0xFVkVMX0lORk8QAxISCg5MT0dfTEVWRUxfV0FSThAEEhMKD0xPR19MRVZFTF9FUlJPUhAFMuYHCgxBZG1pblNlcnZpY2USXAoNR2V0U2VydmVySW5mbxIkLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiUucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlEkcKBldob0FtSRIdLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlcXVlc3QaHi5xdWFydGVyZGVjay52MS5XaG9BbUlSZXNwb25zZRJQCglHZXRDb25maWcSIC5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXF1ZXN0GiEucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVzcG9uc2USWQoMVXBkYXRlQ29uZmlnEiMucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEkgKCFRhaWxMb2dzEh8ucXVhcnRlcmRlY2sudjEuVGFpbExvZ3NSZXF1ZXN0GhkucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkMAESWQoMTGlzdENoYW5uZWxzEiMucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlEmIKD0Jyb2FkY2FzdFJlbG9hZBImLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QaJy5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXNwb25zZRJrChJFeGNoYW5nZUNyZWRlbnRpYWwSKS5xdWFydGVyZGVjay52MS5FeGNoYW5nZUNyZWRlbnRpYWxSZXF1ZXN0GioucXVhcnRlcmRlY2sudjEuRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2VCYgoSZGV2LnF1YXJ0ZXJkZWNrLnYxUAFaSmdpdGh1Yi5jb20vcXVhcnRlcmRlY2svcXVhcnRlcmRlY2svY2xpZW50cy9nby9xdWFydGVyZGVjay92MTtxdWFydGVyZGVja3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Nothing to say.
@@ -461,7 +461,8 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   principal: string;
 
   /**
-   * What it may do, such as `session.write`; sorted.
+   * What it may do, such as `session.write`; sorted. `*` stands before the others where the credential has all scopes, and
+   * those of later versions.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -475,7 +476,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   credential: CredentialKind;
 
   /**
-   * Id of the API key; empty for other credentials.
+   * Id of the API key, also of one that was exchanged; empty for other credentials.
    *
    * @generated from field: string key_id = 4;
    */
@@ -1001,7 +1002,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   subject: string;
 
   /**
-   * What the key may do; each must be among the caller's scopes. Empty is INVALID_ARGUMENT.
+   * What the key may do; each must be among the caller's scopes. `*` gives all scopes, and those that later versions add;
+   * only a caller that holds it may give it. Empty is INVALID_ARGUMENT.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -1015,7 +1017,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   displayName: string;
 
   /**
-   * The key ends after this long, at least 1 s; unset means never.
+   * The key ends after this long, at least 1 s; unset means never. A key that was made with a key ends with it at the
+   * latest, whatever stands here; `expire_time` of the answer tells. With a token or a certificate it must be set.
    *
    * @generated from field: google.protobuf.Duration ttl = 4;
    */
@@ -1101,7 +1104,8 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
   principal: string;
 
   /**
-   * What it may do; sorted.
+   * What it may do; sorted. `*` stands for all scopes, those of later versions included. Names that this version of the
+   * server does not know are kept and grant nothing.
    *
    * @generated from field: repeated string scopes = 3;
    */
@@ -1148,6 +1152,13 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
    * @generated from field: string created_by = 9;
    */
   createdBy: string;
+
+  /**
+   * Id of the API key that it was made with, and ends with; empty where it was made with another credential.
+   *
+   * @generated from field: string created_by_key_id = 10;
+   */
+  createdByKeyId: string;
 };
 
 /**
@@ -1246,6 +1257,13 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
    * @generated from field: string tenant = 2;
    */
   tenant: string;
+
+  /**
+   * Leaves the keys that were made with it valid. Default false: they are revoked too, and those that were made with them.
+   *
+   * @generated from field: bool keep_made_keys = 3;
+   */
+  keepMadeKeys: boolean;
 };
 
 /**
@@ -1267,6 +1285,13 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
    * @generated from field: quarterdeck.v1.ApiKey api_key = 1;
    */
   apiKey?: ApiKey | undefined;
+
+  /**
+   * Ids of the keys that were revoked with it.
+   *
+   * @generated from field: repeated string made_key_ids = 2;
+   */
+  madeKeyIds: string[];
 };
 
 /**
@@ -1275,6 +1300,62 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_admin, 28);
+
+/**
+ * How long the new credential is to live.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialRequest
+ */
+export type ExchangeCredentialRequest = Message<"quarterdeck.v1.ExchangeCredentialRequest"> & {
+  /**
+   * It ends after this long, from 1 s to 12 h, or sooner with the credential of the call; unset means 12 h.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 1;
+   */
+  ttl?: Duration | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialRequest.
+ * Use `create(ExchangeCredentialRequestSchema)` to create a new message.
+ */
+export const ExchangeCredentialRequestSchema: GenMessage<ExchangeCredentialRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 29);
+
+/**
+ * The new credential.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialResponse
+ */
+export type ExchangeCredentialResponse = Message<"quarterdeck.v1.ExchangeCredentialResponse"> & {
+  /**
+   * The credential, as calls carry it: `authorization: Bearer <secret>`. A secret; it is shown here only.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * Time at which it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * What it may do, such as `session.write`; sorted.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialResponse.
+ * Use `create(ExchangeCredentialResponseSchema)` to create a new message.
+ */
+export const ExchangeCredentialResponseSchema: GenMessage<ExchangeCredentialResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 30);
 
 /**
  * How a caller was recognised. May grow.
@@ -1474,8 +1555,10 @@ export const AdminService: GenService<{
     output: typeof BroadcastReloadResponseSchema;
   },
   /**
-   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-   * `admin.keys`.
+   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+   * that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+   * needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+   * RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.CreateApiKey
    */
@@ -1495,9 +1578,10 @@ export const AdminService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-   * waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-   * `admin.keys`.
+   * Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+   * with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+   * not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+   * `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.RevokeApiKey
    */
@@ -1505,6 +1589,19 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeApiKeyRequestSchema;
     output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+   * same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+   * is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+   * that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.ExchangeCredential
+   */
+  exchangeCredential: {
+    methodKind: "unary";
+    input: typeof ExchangeCredentialRequestSchema;
+    output: typeof ExchangeCredentialResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quarterdeck_v1_admin, 0);
