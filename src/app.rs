@@ -19,7 +19,7 @@ use crate::{
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
-    auth::{first_start, keys::Keys, limits::Limits, secret_files},
+    auth::{agents::AgentCredentials, first_start, keys::Keys, limits::Limits, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{
@@ -40,7 +40,7 @@ use crate::{
     },
     http::console,
     listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
-    mcp::{self, http::HttpOptions},
+    mcp::{self, agents::AgentsDoor, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
         context::ContextRules,
@@ -116,6 +116,9 @@ pub struct App {
     listener: Listener,
     /// Where metrics are told.
     metrics_listener: Option<Listener>,
+    /// Where agents call.
+    agents_listener: Option<Listener>,
+    agent_credentials: Option<Arc<AgentCredentials>>,
     /// What they are told for; `None` where everyone may do everything.
     metrics_token: Option<SecretString>,
     store: Arc<dyn Store>,
@@ -155,6 +158,10 @@ impl App {
         lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
         let metrics_token = metrics_token(&config)?;
+        let agents_listener = agents_listener(&config).await?;
+        let agent_credentials = agents_listener
+            .as_ref()
+            .map(|door| AgentCredentials::new(door.local_addr(), mcp::described()));
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -213,6 +220,7 @@ impl App {
             },
             directories: Directories::new(&absolute(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
+            agent_credentials: agent_credentials.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -223,6 +231,8 @@ impl App {
             listener,
             metrics_listener,
             metrics_token,
+            agents_listener,
+            agent_credentials,
             store,
             feed,
             registry,
@@ -259,6 +269,8 @@ impl App {
             listener,
             metrics_listener,
             metrics_token,
+            agents_listener,
+            agent_credentials,
             store,
             feed,
             registry,
@@ -330,6 +342,7 @@ impl App {
             health_service,
             config.reflection,
         )?;
+        let agents_memory = memory.clone();
         let auth = Arc::new(auth);
         let gate = Gate {
             auth: auth.clone(),
@@ -360,6 +373,18 @@ impl App {
             .zip(telemetry.metrics)
             .map(|(listener, handle)| {
                 serve_metrics(listener, handle, metrics_token, store.clone())
+            });
+        let _agents = agents_listener
+            .zip(agent_credentials)
+            .map(|(listener, credentials)| {
+                let door = mcp::agents::routes(AgentsDoor {
+                    memory: agents_memory,
+                    store: store.clone(),
+                    credentials,
+                    ending: ending.clone(),
+                });
+                let router = web::layered(door, web::Pages::None);
+                listener.serve(move |_| router.clone())
             });
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
@@ -508,6 +533,26 @@ fn pages(config: &Config) -> anyhow::Result<web::Pages> {
 pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     let (_lock, _) = take_data_directory(&config.data_dir)?;
     first_start::make_another_key(&config.data_dir)
+}
+
+/// Where agents call the gateway; `None` where it offers them nothing.
+async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let has_process = |agent: &AgentConfig| match agent.driver {
+        DriverKind::Echo => false,
+        DriverKind::Pi => true,
+    };
+    if !config.mcp || !config.agents.values().any(has_process) {
+        return Ok(None);
+    }
+    let options = ListenerOptions {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_connections: mcp::agents::MAX_CONNECTIONS,
+        // They all come from this machine.
+        max_connections_per_address: 0,
+        ..ListenerOptions::default()
+    };
+    let listener = Listener::bind(options).await;
+    listener.map(Some).context("the port for agents")
 }
 
 /// What those who collect metrics bring.

@@ -6,12 +6,14 @@
 //! * `secret_files`: the pepper and the first start's admin key, files that their owner alone can read.
 //! * `tokens`, `key_set`: JSON Web Tokens of one issuer, and its keys.
 //! * `certificates`: client certificates that the listener has verified.
+//! * `agents`: what agents that run call the gateway with.
 //! * `limits`: how often one may fail, and call.
 //! * `scopes`: what a method can ask of its caller.
 //!
 //! Whatever is wrong with a credential, its caller is told the same. Left out: what an identity may do with a session
 //! (`domain::access`), and when a call is looked at (`grpc::layers`).
 
+pub mod agents;
 pub mod certificates;
 pub mod first_start;
 pub mod key_set;

@@ -21,7 +21,7 @@ use quarterdeck::{
 use std::{env, path::PathBuf, time::Duration};
 
 /// How long commands wait for a server that went away under them.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs AI agents behind a gRPC contract: enqueue, steer, abort, and subscribe without losing an event.
 #[derive(Debug, Parser)]

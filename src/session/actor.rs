@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    auth::agents::AgentCredential,
     beneath::blocking,
     clock,
     domain::{
@@ -328,8 +329,21 @@ impl Actor {
             gateway_directory,
             home_directory,
             temporary_directory,
+            credential: self.credential(session.row),
             trace_context,
         })
+    }
+
+    /// What the session's agent will call the gateway with.
+    fn credential(&self, session: SessionRow) -> Option<AgentCredential> {
+        let all = self.workshop.agent_credentials.as_ref()?;
+        match all.issue(session) {
+            Ok(credential) => Some(credential),
+            Err(problem) => {
+                warn!(%problem, "an agent gets no credential for its tools");
+                None
+            }
+        }
     }
 
     /// Comes back when the turn must end before its agent ever got it.

@@ -216,6 +216,10 @@ impl PiDriver {
         environment.push(("TMPDIR".into(), request.temporary_directory.clone().into()));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
         environment.push((memory::VARIABLE.into(), memory.file.clone().into()));
+        if request.credential.is_some() {
+            let file = memory.credential.clone().into();
+            environment.push((memory::CREDENTIAL_VARIABLE.into(), file));
+        }
         environment.push(("TRACEPARENT".into(), request.trace_context.clone().into()));
         Ok(ProcessSpec {
             program,
@@ -298,10 +302,13 @@ impl Driver for PiDriver {
             StartError(format!("cannot prepare {directory} for pi: {error}"))
         })?;
         let memory = Memory::of(&request.gateway_directory);
-        memory.install().await.map_err(|error| {
-            let file = memory.extension.display();
-            StartError(format!("cannot write {file} for pi: {error}"))
-        })?;
+        memory
+            .install(request.credential.as_ref())
+            .await
+            .map_err(|error| {
+                let file = memory.extension.display();
+                StartError(format!("cannot write {file} for pi: {error}"))
+            })?;
         let spec = self.spec(&request, &directory, &memory)?;
         let process = Process::spawn(&self.host, spec)?;
         let PiOptions {
@@ -311,7 +318,14 @@ impl Driver for PiDriver {
             ..
         } = self.options;
         let secrets = self.secrets.clone();
-        let mut child = PiChild::new(process, memory, dialog_timeout, stop_grace, secrets);
+        let mut child = PiChild::new(
+            process,
+            memory,
+            dialog_timeout,
+            stop_grace,
+            secrets,
+            request.credential.clone(),
+        );
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = events::channel();
