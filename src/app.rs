@@ -6,6 +6,7 @@
 
 mod access;
 mod apart;
+mod isolation;
 mod live;
 mod own_process;
 
@@ -16,6 +17,7 @@ use crate::{
     agent::{
         Driver,
         echo::Echo,
+        isolation::{Confinement, Rung},
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
@@ -39,7 +41,7 @@ use crate::{
         methods, web,
     },
     http::console,
-    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
     mcp::{self, agents::AgentsDoor, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
@@ -55,7 +57,8 @@ use crate::{
         registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
-    telemetry::{Telemetry, metrics, scrape},
+    telemetry::{Telemetry, audit, metrics, scrape},
+    wire::page::PageTokens,
 };
 use access::Access;
 use anyhow::Context;
@@ -133,6 +136,7 @@ pub struct App {
     quotas: LiveQuotas,
     facts: ServerFacts,
     memory: Arc<Memory>,
+    pages: Arc<PageTokens>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -150,6 +154,7 @@ impl App {
         let listener = Listener::bind(listener_options(&config))
             .await?
             .with_bounds(Bounds {
+                first_call: Some(config.first_call_timeout),
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
@@ -162,7 +167,13 @@ impl App {
         let agent_credentials = agents_listener
             .as_ref()
             .map(|door| AgentCredentials::new(door.local_addr(), mcp::described()));
-        let drivers = drivers(&config, &node_mark)?;
+        let host = process_host(&node_mark)?;
+        let isolation = isolation::find(&config, &host).await?;
+        let rungs = isolation.agents.iter();
+        let rungs: BTreeMap<String, Rung> = rungs
+            .map(|(name, confinement)| (name.clone(), confinement.rung))
+            .collect();
+        let drivers = drivers(&config, &host, isolation.agents);
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
@@ -174,7 +185,8 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::now(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers),
+            agents: agent_facts(&config, &drivers, &rungs),
+            isolation: isolation.server,
         };
         let store = Arc::new(store);
         let memory = Memory::new(
@@ -198,8 +210,8 @@ impl App {
         if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
         }
-        // An agent is a process of the same user.
-        let trust_socket = false;
+        // Below this rung agents are processes of the same user, and the socket has a path.
+        let trust_socket = rungs.values().all(|rung| *rung == Rung::Namespace);
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
         recover(&store).await?;
@@ -218,7 +230,7 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&absolute(&config.data_dir)?),
+            directories: Directories::new(&isolation::real(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
@@ -245,6 +257,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: Arc::new(PageTokens::new(&pepper)),
             _lock: lock,
         })
     }
@@ -283,6 +296,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: page_tokens,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -298,6 +312,7 @@ impl App {
             cwd_roots,
             default_agent: config.default_agent.clone(),
             settings: settings.clone(),
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -318,6 +333,7 @@ impl App {
             keys: keys.clone(),
             channels: channels.clone(),
             logs: telemetry.logs,
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let rooms = Rooms {
@@ -338,6 +354,7 @@ impl App {
             admin,
             MemoryCalls {
                 memory: memory.clone(),
+                pages: page_tokens,
             },
             health_service,
             config.reflection,
@@ -396,8 +413,16 @@ impl App {
             };
             tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
+        let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
+        let served_at = ServedAt {
+            url: url.clone(),
+            socket: unix.map(PathBuf::from),
+        };
+        served_at
+            .write(&config.data_dir)
+            .context("can't write where calls are accepted")?;
         ready(&url);
         tokio::select! {
             () = shutdown => {}
@@ -435,6 +460,7 @@ impl App {
             task.await.context("memory's work behind failed")?;
         }
         house.abort();
+        counts.await.context("the audit's counts failed")?;
         keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
@@ -724,16 +750,21 @@ fn listener_options(config: &Config) -> ListenerOptions {
     }
 }
 
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
-}
-
-fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
-    let host = ProcessHost {
+/// How agents are started, on no rung yet.
+fn process_host(node_mark: &str) -> anyhow::Result<ProcessHost> {
+    Ok(ProcessHost {
         keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
         node_mark: node_mark.to_owned(),
-    };
-    let driver = |agent: &AgentConfig| -> Arc<dyn Driver> {
+        confinement: Confinement::default(),
+    })
+}
+
+fn drivers(
+    config: &Config,
+    host: &ProcessHost,
+    mut confinements: BTreeMap<String, Confinement>,
+) -> BTreeMap<String, Arc<dyn Driver>> {
+    let mut driver = |name: &str, agent: &AgentConfig| -> Arc<dyn Driver> {
         match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
@@ -754,15 +785,18 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                         memory_bytes: agent.max_memory_bytes.0,
                     },
                 },
-                host.clone(),
+                ProcessHost {
+                    confinement: confinements.remove(name).unwrap_or_default(),
+                    ..host.clone()
+                },
             )),
         }
     };
-    Ok(config
+    config
         .agents
         .iter()
-        .map(|(name, agent)| (name.clone(), driver(agent)))
-        .collect())
+        .map(|(name, agent)| (name.clone(), driver(name, agent)))
+        .collect()
 }
 
 /// The embedding model that is configured.
@@ -801,6 +835,7 @@ fn rules(
             fork: capabilities.fork,
             on_interrupt: agent.on_interrupt,
             max_attempts: i32::try_from(agent.max_attempts).unwrap_or(i32::MAX),
+            operator_only: capabilities.operator_only,
         };
         Some((name.clone(), rule))
     });
@@ -816,12 +851,17 @@ fn rules(
     })
 }
 
-fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+fn agent_facts(
+    config: &Config,
+    drivers: &BTreeMap<String, Arc<dyn Driver>>,
+    rungs: &BTreeMap<String, Rung>,
+) -> Vec<AgentFacts> {
     let facts = config.agents.iter().filter_map(|(name, agent)| {
         Some(AgentFacts {
             name: name.clone(),
             driver: agent.driver.name(),
             capabilities: drivers.get(name)?.capabilities(),
+            rung: rungs.get(name).copied(),
         })
     });
     facts.collect()
@@ -845,13 +885,29 @@ fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {
 fn lie_apart(config: &Config, cwd_roots: &CwdRoots) -> anyhow::Result<()> {
     let data = fs::canonicalize(&config.data_dir)
         .with_context(|| format!("can't resolve {}", config.data_dir.display()))?;
-    let roots = cwd_roots.0.iter().flat_map(|(agent, roots)| {
+    let mut named: Vec<(String, PathBuf)> = Vec::new();
+    for (agent, roots) in &cwd_roots.0 {
         let setting = format!("agents.{agent}.cwd_roots");
-        roots
-            .iter()
-            .map(move |root| (setting.clone(), root.as_path()))
+        named.extend(roots.iter().map(|root| (setting.clone(), root.clone())));
+    }
+    let own = (config.agents.iter()).map(|(name, agent)| {
+        (
+            format!("agents.{name}.isolation_read"),
+            &agent.isolation_read,
+        )
     });
-    apart::check(&data, roots)?;
+    let all = [("isolation_read".to_owned(), &config.isolation_read)];
+    for (setting, paths) in own.chain(all) {
+        for path in paths {
+            let resolved = fs::canonicalize(path)
+                .with_context(|| format!("{setting}: {} can't be used", path.display()))?;
+            named.push((setting.clone(), resolved));
+        }
+    }
+    let named = named
+        .iter()
+        .map(|(setting, path)| (setting.clone(), path.as_path()));
+    apart::check(&data, named)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::{
 use quarterdeck::{
     app::{self, DataDirectoryLocked},
     proto::{self, ApiKey, CredentialKind},
+    telemetry::audit_file,
 };
 use std::process::ExitCode;
 
@@ -92,6 +93,7 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
     } = arguments;
     let client = arguments.client()?;
     let mut page_token = String::new();
+    let mut none = true;
     loop {
         let request = proto::ListApiKeysRequest {
             page_size: PAGE,
@@ -103,11 +105,18 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
             .list_api_keys(request)
             .await
             .map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if none && !page.api_keys.is_empty() {
+            none = false;
+            print_names(arguments.json)?;
+        }
         for key in &page.api_keys {
             print_key(key, arguments.json)?;
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {
+            if none && !arguments.json {
+                output::notice("no API keys");
+            }
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -116,10 +125,15 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure> {
     let RevokeKeyArgs {
         key_id,
+        keep_made_keys,
         tenant,
         client: arguments,
     } = arguments;
-    let request = proto::RevokeApiKeyRequest { key_id, tenant };
+    let request = proto::RevokeApiKeyRequest {
+        key_id,
+        tenant,
+        keep_made_keys,
+    };
     let revoked = arguments
         .client()?
         .revoke_api_key(request)
@@ -128,21 +142,42 @@ pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure
     if let Some(key) = &revoked.api_key {
         print_key(key, arguments.json)?;
     }
+    // As JSON one object a line is what scripts expect: the key.
+    let made = revoked.made_key_ids.iter().filter(|_| !arguments.json);
+    for key_id in made {
+        output::line(&format!("{key_id} was made with it and is revoked too"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn reset_admin(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
+    let audit_file = config.audit_file.clone();
     let file = app::reset_admin_key(&config).map_err(|error| {
         let locked = error.chain().any(|cause| cause.is::<DataDirectoryLocked>());
         let code = if locked { TEMPORARY } else { SOFTWARE };
         Failure::new(code, format!("{error:#}"))
     })?;
+    if let Some(path) = audit_file {
+        audit_file::append(&path, "keys reset-admin made a new key with all scopes")
+            .map_err(|error| Failure::new(SOFTWARE, format!("the key is made, but {error}")))?;
+    }
     output::line(&format!(
         "{} holds a new key; keys of before are still valid, `keys list` shows them",
         file.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names of the columns of [`print_key`].
+fn print_names(json: bool) -> Result<(), Failure> {
+    if json {
+        return Ok(());
+    }
+    let (id, principal, used) = ("KEY", "PRINCIPAL", "LAST USED");
+    output::line(&format!(
+        "{id:<12} {principal:<24} {used:<25} END  (NAME) SCOPES"
+    ))
 }
 
 fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {
@@ -158,8 +193,12 @@ fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {
         "" => String::new(),
         name => format!("({name}) "),
     };
+    let made_with = match key.created_by_key_id.as_str() {
+        "" => String::new(),
+        key_id => format!("made with {key_id}  "),
+    };
     output::line(&format!(
-        "{} {:<24} used {:<20} {end}  {name}{}",
+        "{} {:<24} used {:<20} {end}  {made_with}{name}{}",
         key.key_id,
         key.principal,
         date(key.last_used_time),

@@ -1,10 +1,11 @@
 //! `MemoryService`: each call is parsed, handed to the memory room, and answered.
 
-use super::{identity, status::status};
+use super::{facts, identity, observe::CallFacts, status::status};
 use crate::{
     clock,
     domain::{
         access::{Identity, Scope},
+        ids::{SessionKey, Time},
         memory::QUERY_MAX_BYTES,
         refusal::Refusal,
     },
@@ -13,6 +14,7 @@ use crate::{
     store::RequestKey,
     wire::{
         memory as wire,
+        page::PageTokens,
         parse::{self, Fields},
     },
 };
@@ -23,6 +25,8 @@ use tonic::{Request, Response, Status, async_trait};
 pub struct MemoryCalls {
     /// The room.
     pub memory: Arc<Memory>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -32,6 +36,22 @@ fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
     result
         .map(Response::new)
         .map_err(|refusal| status(&refusal))
+}
+
+/// The call reads the memory of a session, where it names one; whose that is, the room alone knows.
+fn reads_of_session<R>(request: &Request<R>, session_key: &str) {
+    if !session_key.is_empty() && SessionKey::parse(session_key).is_ok() {
+        facts(request).reads_of_another(session_key);
+    }
+}
+
+/// The call reads what was said in every session that the caller may read.
+fn reads_of_all<R>(request: &Request<R>, session_key: &str) {
+    if session_key.is_empty() {
+        facts(request).reads_of_another("");
+    } else {
+        reads_of_session(request, session_key);
+    }
 }
 
 fn actor(identity: &Arc<Identity>) -> Actor {
@@ -250,14 +270,16 @@ impl MemoryCalls {
         } = request;
         let mut fields = Fields::default();
         let place = fields.place("", &namespace, &session_key);
-        let list = format!("{namespace}/{session_key}/{bucket}/{kinds:?}/{tags:?}");
+        let query = format!("memories {namespace}/{session_key}/{bucket}/{kinds:?}/{tags:?}");
+        let list = self.pages.list(&identity, &query);
+        let after = list.position(&mut fields, &page_token);
         fields.tags("tags", &tags);
         let filter = ItemsFilter {
             place,
             bucket: fields.bucket("bucket", bucket),
             kinds: fields.memory_kinds(&kinds),
             tags,
-            after: fields.memory_token(&page_token, &list),
+            after: after.map(|[time, row]| (Time(time), row)),
             limit: fields.page_size(page_size),
         };
         fields.check()?;
@@ -267,19 +289,23 @@ impl MemoryCalls {
             .await?;
         Ok(proto::ListMemoriesResponse {
             memories: page.items.into_iter().map(wire::item).collect(),
-            next_page_token: wire::memory_token(page.next, &list),
+            next_page_token: list.token(page.next.map(|(time, row)| [time.0, row])),
         })
     }
 
     async fn get(
         &self,
         identity: Arc<Identity>,
+        facts: &CallFacts,
         request: proto::GetMemoryRequest,
     ) -> Result<proto::GetMemoryResponse, Refusal> {
         let proto::GetMemoryRequest { id, reveal } = request;
         let mut fields = Fields::default();
         let id = fields.memory_id(&id);
         let id = fields.finish(id)?;
+        if reveal {
+            facts.reveals(id);
+        }
         let found = self
             .memory
             .get(&actor(&identity), id, reveal, clock::now())
@@ -333,6 +359,7 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::ListCoreMemoriesRequest>,
     ) -> Answer<proto::ListCoreMemoriesResponse> {
+        reads_of_session(&request, &request.get_ref().session_key);
         answer(self.core(identity(&request), request.into_inner()).await)
     }
 
@@ -340,6 +367,12 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::SearchMemoryRequest>,
     ) -> Answer<proto::SearchMemoryResponse> {
+        let search = request.get_ref();
+        if search.episodes.unwrap_or(true) {
+            reads_of_all(&request, &search.session_key);
+        } else {
+            reads_of_session(&request, &search.session_key);
+        }
         answer(self.search(identity(&request), request.into_inner()).await)
     }
 
@@ -374,6 +407,7 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::ListMemoriesRequest>,
     ) -> Answer<proto::ListMemoriesResponse> {
+        reads_of_session(&request, &request.get_ref().session_key);
         answer(self.list(identity(&request), request.into_inner()).await)
     }
 
@@ -381,7 +415,9 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::GetMemoryRequest>,
     ) -> Answer<proto::GetMemoryResponse> {
-        answer(self.get(identity(&request), request.into_inner()).await)
+        let facts = facts(&request);
+        let found = self.get(identity(&request), &facts, request.into_inner());
+        answer(found.await)
     }
 
     async fn import_memories(

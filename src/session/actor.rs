@@ -7,6 +7,7 @@
 use super::{
     handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
+    told,
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
@@ -14,6 +15,7 @@ use crate::{
     beneath::blocking,
     clock,
     domain::{
+        access::agent_serves,
         ids::SessionRow,
         limits::KILL_PROOF_MAX,
         refusal::Refusal,
@@ -238,11 +240,22 @@ impl Actor {
             }
             close(opened).await;
         }
-        let unavailable = |why: String| Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why));
+        let unavailable = |why: String| {
+            let why = told::of_process(session, Cause::AgentUnavailable, why);
+            Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why))
+        };
         let Some(driver) = self.workshop.drivers.get(&session.agent).cloned() else {
             let why = format!("agent {} is not configured any more", session.agent);
             return Ok(unavailable(why));
         };
+        // Asked again: it may have been queued for another agent, or before the server was configured as it is.
+        let operator_only = driver.capabilities().operator_only;
+        if !agent_serves(operator_only, &session.tenant) {
+            let agent = session.agent.clone();
+            return Ok(unavailable(
+                Refusal::IsolationRequired { agent }.to_string(),
+            ));
+        }
         let trace_context = started.turn.trace_context.clone();
         let request = match self.open_request(session, trace_context).await {
             Ok(request) => request,
@@ -278,7 +291,7 @@ impl Actor {
                     }));
                 }
                 Err(problem) => {
-                    warn!(agent = %session.agent, %problem, "the agent did not start");
+                    told::log_start(session, &problem.to_string());
                     why = problem.to_string();
                 }
             }

@@ -75,6 +75,43 @@ pub(crate) enum Level {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: AuditVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Find records of an audit file that were changed, taken out, put in or cut off; exits 65 where there are any.
+    ///
+    /// Needs no server. The newest record's number and hash are printed: kept elsewhere, they tell later whether the whole
+    /// file was written anew.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The file; of a chain that goes over several files all of them, oldest first
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Number of the first record, where older files are not at hand
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) first: u64,
+    /// A record that must be in there as it was, from an earlier look
+    #[arg(long, value_name = "NUMBER:HASH", value_parser = known_record)]
+    pub(crate) known: Option<(u64, String)>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn known_record(text: &str) -> Result<(u64, String), String> {
+    text.split_once(':')
+        .and_then(|(number, hash)| Some((number.parse().ok()?, hash.to_owned())))
+        .ok_or_else(|| "expected NUMBER:HASH, as `audit verify` prints them".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct WhoamiArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
@@ -92,7 +129,7 @@ pub(crate) enum KeysVerb {
     Create(CreateKeyArgs),
     /// List the API keys of your tenant, newest first.
     List(ListKeysArgs),
-    /// Revoke an API key: calls with it are refused at once, and its streams end.
+    /// Revoke an API key, and the keys that were made with it: calls with them are refused at once, and their streams end.
     Revoke(RevokeKeyArgs),
     /// Make another key with all scopes for the local user, where the file with the first one is lost.
     ///
@@ -102,7 +139,8 @@ pub(crate) enum KeysVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateKeyArgs {
-    /// What the key may do, such as session.read,session.write; each must be among your own scopes
+    /// What the key may do, such as session.read,session.write; each must be among your own scopes. `*` is all, and what
+    /// later versions add
     #[arg(
         long = "scopes",
         required = true,
@@ -147,6 +185,9 @@ pub(crate) struct ListKeysArgs {
 pub(crate) struct RevokeKeyArgs {
     /// Id of the key, as `keys list` shows it
     pub(crate) key_id: String,
+    /// Leave the keys that were made with it valid [default: they are revoked too]
+    #[arg(long)]
+    pub(crate) keep_made_keys: bool,
     /// Tenant, where it is not one's own; for whoever runs the server
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) tenant: String,

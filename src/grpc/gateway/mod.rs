@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        access::Identity,
+        access::{Identity, Scope},
         ids::{SessionKey, SessionRow},
         refusal::Refusal,
         session::Session,
@@ -29,7 +29,10 @@ use crate::{
     proto::{self, gateway_service_server::GatewayService},
     session::{disconnect::Disconnects, handle::CwdRoots, registry::Registry},
     store::{Caller, Committed, RequestKey, Store},
-    wire::parse::{self, Fields},
+    wire::{
+        page::PageTokens,
+        parse::{self, Fields},
+    },
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
@@ -55,6 +58,8 @@ pub struct Gateway {
     pub default_agent: String,
     /// What may change while the server runs.
     pub settings: Arc<ArcSwap<GatewaySettings>>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
     /// Cancelled at the end of a drain: watches and waits end.
     pub ending: CancellationToken,
 }
@@ -165,7 +170,19 @@ impl Call<'_> {
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
-        self.store.session(&self.identity, key).await
+        let session = self.store.session(&self.identity, key).await?;
+        if self.identity.reads_as_operator(&session) {
+            self.facts.reads_of_another(key.as_str());
+        }
+        Ok(session)
+    }
+
+    /// Leaves the record of who reads another's session, for calls that need no session themselves.
+    async fn note_reader(&self, key: &SessionKey) -> Result<(), Refusal> {
+        if self.identity.scopes.contains(Scope::TenantSessions) {
+            self.session(key).await?;
+        }
+        Ok(())
     }
 
     async fn tail_of(&self, row: SessionRow) -> Result<Option<Arc<Tail>>, Refusal> {
