@@ -23,13 +23,14 @@ mod tls;
 mod unix;
 mod unread;
 
-pub use connection::{ConnectionEnd, RuntimeIndex};
+pub use connection::{ConnectionEnd, RefuseHost, RuntimeIndex};
 pub use peer::{Peer, PeerTls, counted};
 pub use tls::{TlsError, TlsOptions, check_tls};
 pub use unix::UnixError;
 
 use accept::{Listening, Policy, Reception, Seldom};
 use axum::Router;
+use connection::Misdirected;
 use per_address::PerAddress;
 use runtimes::Runtimes;
 use std::{
@@ -106,6 +107,7 @@ pub struct Listener {
     tls: Option<Tls>,
     options: ListenerOptions,
     bounds: Bounds,
+    refuse_host: RefuseHost,
 }
 
 /// Why nothing is listened at.
@@ -210,7 +212,14 @@ impl Listener {
             tls,
             options,
             bounds: Bounds::default(),
+            refuse_host: |_, _| None,
         })
+    }
+
+    /// Gives those who call us by a foreign name their refusal in another form than plain HTTP.
+    pub fn with_refused_hosts(mut self, refuse: RefuseHost) -> Self {
+        self.refuse_host = refuse;
+        self
     }
 
     /// Replaces the bounds of connections.
@@ -248,6 +257,7 @@ impl Listener {
             tls,
             options,
             bounds,
+            refuse_host,
         } = self;
         let ListenerOptions {
             address: _,
@@ -268,6 +278,10 @@ impl Listener {
             first.spawn(tls.clone().keep_current(bounds.reload));
         }
         let bounds = Arc::new(bounds);
+        let misdirected = Arc::new(Misdirected {
+            refuse: refuse_host,
+            log: Seldom::default(),
+        });
         let servers = runtimes
             .handles()
             .iter()
@@ -279,6 +293,7 @@ impl Listener {
                     index: RuntimeIndex(index),
                     bounds: bounds.clone(),
                     signals: signals.clone(),
+                    misdirected: misdirected.clone(),
                 };
                 (server, handle.clone())
             });
