@@ -12,7 +12,7 @@ use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
     clock,
     domain::{
-        ids::SessionRow,
+        ids::{OPERATOR_TENANT, SessionRow},
         limits::KILL_PROOF_MAX,
         refusal::Refusal,
         session::{Session, SessionState},
@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use std::{
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -61,6 +62,10 @@ pub(super) struct Opened {
     name: String,
     model: String,
     thinking_level: String,
+    /// As the session asks for it.
+    cwd: String,
+    /// Where it works.
+    working_directory: PathBuf,
 }
 
 /// The actor.
@@ -231,7 +236,7 @@ impl Actor {
     ) -> Result<Opening, Lost> {
         let session = &started.session;
         if let Some(opened) = self.opened.take() {
-            if opened.fits(session) && !opened.agent.commands.is_closed() {
+            if opened.fits(session).await && !opened.agent.commands.is_closed() {
                 return Ok(Opening::Ready(opened));
             }
             close(opened).await;
@@ -245,9 +250,8 @@ impl Actor {
         let request = match self.open_request(session, trace_context).await {
             Ok(request) => request,
             Err(problem) => {
-                return Ok(unavailable(format!(
-                    "the session's directories can't be used: {problem}"
-                )));
+                warn!(%problem, "the session's directories can't be used");
+                return Ok(unavailable(told_to(&session.tenant, problem)));
             }
         };
         let mut why = String::new();
@@ -273,6 +277,8 @@ impl Actor {
                         name: session.agent.clone(),
                         model: session.model.clone(),
                         thinking_level: session.thinking_level.clone(),
+                        cwd: session.cwd.clone(),
+                        working_directory: request.working_directory.clone(),
                     }));
                 }
                 Err(problem) => {
@@ -288,25 +294,33 @@ impl Actor {
         &self,
         session: &Session,
         trace_context: String,
-    ) -> std::io::Result<OpenRequest> {
+    ) -> Result<OpenRequest, Unusable> {
         let directories = &self.workshop.directories;
         let working_directory = if session.cwd.is_empty() {
             directories.work(session.uid)
         } else {
             // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
-            let resolved = tokio::fs::canonicalize(&session.cwd).await?;
+            let unusable = |why| Unusable {
+                path: session.cwd.clone(),
+                why,
+                is_cwd: true,
+            };
+            let resolved = tokio::fs::canonicalize(&session.cwd).await;
+            let resolved = resolved.map_err(|problem| unusable(problem.to_string()))?;
             if !self.workshop.cwd_roots.hold(&session.agent, &resolved) {
                 let agent = &session.agent;
-                return Err(std::io::Error::other(format!(
-                    "its cwd is not below the cwd_roots of agent {agent}"
-                )));
+                let why = format!("it is not below the cwd_roots of agent {agent}");
+                return Err(unusable(why));
+            }
+            if !resolved.is_dir() {
+                return Err(unusable("it is no directory".into()));
             }
             resolved
         };
         let session_directory = directories.agent(session.uid);
         let tenant_directory = directories.tenant(&session.tenant, &session.agent);
         if session.cwd.is_empty() {
-            tokio::fs::create_dir_all(&working_directory).await?;
+            make(&working_directory).await?;
         }
         let home_directory = directories.home(session.uid);
         let temporary_directory = directories.temporary(session.uid);
@@ -316,7 +330,7 @@ impl Actor {
             &home_directory,
             &temporary_directory,
         ] {
-            tokio::fs::create_dir_all(directory).await?;
+            make(directory).await?;
         }
         Ok(OpenRequest {
             tenant: session.tenant.clone(),
@@ -456,11 +470,52 @@ impl Actor {
 // === impl Opened ===
 
 impl Opened {
-    fn fits(&self, session: &Session) -> bool {
+    /// Whether it can take the session's next turn. Not where the ground was taken away from under it: a directory that
+    /// is made again under the same name is another one.
+    async fn fits(&self, session: &Session) -> bool {
         self.session_id == session.session_id
             && self.name == session.agent
             && self.model == session.model
             && self.thinking_level == session.thinking_level
+            && self.cwd == session.cwd
+            && tokio::fs::try_exists(&self.working_directory)
+                .await
+                .unwrap_or(false)
+    }
+}
+
+/// A directory that a session needs and can't have.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}")]
+struct Unusable {
+    path: String,
+    why: String,
+    /// It is the `cwd` that the session was given.
+    is_cwd: bool,
+}
+
+/// Makes a directory with all above it, where it is not there.
+async fn make(directory: &Path) -> Result<(), Unusable> {
+    let made = tokio::fs::create_dir_all(directory).await;
+    made.map_err(|problem| Unusable {
+        path: directory.display().to_string(),
+        why: problem.to_string(),
+        is_cwd: false,
+    })
+}
+
+/// What a turn says that could not start for want of a directory. Paths of this machine are for its operator.
+fn told_to(tenant: &str, problem: Unusable) -> String {
+    let Unusable { path, why, is_cwd } = &problem;
+    match (tenant == OPERATOR_TENANT, is_cwd) {
+        (true, true) => format!(
+            "the session's working directory {path} can't be used ({why}): make it again, or set another `cwd` with \
+             UpdateSession"
+        ),
+        (true, false) => format!("the session's directory {path} can't be used ({why})"),
+        (false, true) => "the session's working directory can't be used any more: set another `cwd` with UpdateSession"
+            .to_owned(),
+        (false, false) => "the session's directories can't be used: the server's operator finds why in its log".to_owned(),
     }
 }
 

@@ -22,6 +22,7 @@ mod memory;
 mod open_message;
 mod protocol;
 mod secrets;
+mod session_file;
 mod steers;
 mod turn;
 
@@ -167,11 +168,7 @@ impl PiDriver {
             request.session_directory.clone().into(),
         ]);
         // Created where it does not exist yet.
-        let file = format!("{}.jsonl", request.session_id);
-        arguments.extend([
-            "--session".into(),
-            request.session_directory.join(file).into(),
-        ]);
+        arguments.extend(["--session".into(), session_file(request).into()]);
         let model = first_set(&request.model, &self.options.model);
         if !model.is_empty() {
             arguments.extend(["--model".into(), model.into()]);
@@ -240,6 +237,12 @@ impl PiDriver {
     }
 }
 
+/// Where a generation's conversation is.
+fn session_file(request: &OpenRequest) -> PathBuf {
+    let name = format!("{}.jsonl", request.session_id);
+    request.session_directory.join(name)
+}
+
 fn first_set<'a>(asked: &'a str, default: &'a str) -> &'a str {
     if asked.is_empty() { default } else { asked }
 }
@@ -281,6 +284,12 @@ impl Driver for PiDriver {
         memory.install().await.map_err(|error| {
             let file = memory.extension.display();
             StartError(format!("cannot write {file} for pi: {error}"))
+        })?;
+        let file = session_file(&request);
+        let moved = session_file::work_in(file.clone(), request.working_directory.clone());
+        moved.await.map_err(|error| {
+            let file = file.display();
+            StartError(format!("cannot change the directory in {file}: {error}"))
         })?;
         let spec = self.spec(&request, &directory, &memory)?;
         let process = Process::spawn(&self.host, spec)?;
