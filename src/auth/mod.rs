@@ -59,6 +59,8 @@ pub struct Credentials {
     /// Whoever calls over the unix socket as the user of this process, and brings no credential.
     local: Arc<Identity>,
     local_uid: u32,
+    /// Whether that is enough: not where agents may be processes of the same user.
+    trust_socket: bool,
 }
 
 // === impl Auth ===
@@ -96,12 +98,14 @@ impl Auth {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Credentials of a server that runs as this process's user.
+    /// Credentials of a server that runs as this process's user. `trust_socket` takes whoever connects to the unix socket
+    /// as that user for the local one, without a credential, unless this process started it.
     pub fn new(
         keys: Arc<Keys>,
         tokens: Option<Tokens>,
         certificates: Certificates,
         limits: Arc<Limits>,
+        trust_socket: bool,
     ) -> Self {
         Self {
             keys,
@@ -113,6 +117,7 @@ impl Credentials {
                 ..Identity::unauthenticated()
             }),
             local_uid: rustix::process::geteuid().as_raw(),
+            trust_socket,
         }
     }
 
@@ -154,7 +159,12 @@ impl Credentials {
     fn connection(&self, peer: Option<&Peer>) -> Option<Arc<Identity>> {
         let peer = peer?;
         match peer {
-            Peer::Unix { uid, .. } => (*uid == self.local_uid).then(|| self.local.clone()),
+            Peer::Unix {
+                uid, started_here, ..
+            } => {
+                let is_local = self.trust_socket && *uid == self.local_uid && !started_here;
+                is_local.then(|| self.local.clone())
+            }
             Peer::Tcp { .. } => {
                 let own = peer.certificates().first()?;
                 self.certificates.recognise(own, clock::now())

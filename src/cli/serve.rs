@@ -6,7 +6,7 @@ use super::{
     output,
 };
 use quarterdeck::{
-    app::{App, DataDirectoryLocked},
+    app::{self, App, DataDirectoryLocked, NotApart},
     config::{Config, Exposed},
     listener::{ListenError, UnixError},
     telemetry::{self, Telemetry, TelemetryOptions},
@@ -19,6 +19,8 @@ const EXIT_INTERRUPT: i32 = 130;
 const EXIT_TERMINATE: i32 = 143;
 
 pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
+    // Before there is anything to see.
+    app::close_to_others()?;
     let config = arguments.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,7 +81,7 @@ fn is_configuration(cause: &(dyn std::error::Error + 'static)) -> bool {
         Some(ListenError::Tls(_) | ListenError::Unix(UnixError::TooLong(_))) => true,
         // Another process is in the way, or the system.
         Some(ListenError::Address { .. } | ListenError::Unix(_)) => false,
-        None => cause.is::<Exposed>(),
+        None => cause.is::<Exposed>() || cause.is::<NotApart>(),
     }
 }
 

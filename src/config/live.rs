@@ -92,6 +92,7 @@ const SHOWN: &[&str] = &[
 const HIDDEN: &[&str] = &[
     "memory_key_file",
     "memory_key",
+    "metrics_token_file",
     "data_dir",
     "listen_unix",
     "tls_certificate",

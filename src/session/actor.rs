@@ -5,11 +5,12 @@
 //! It ends when it has been idle for long, when it is fenced, and at a drain.
 
 use super::{
-    handle::{Done, Drain, Handle, Used, Workshop},
+    handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    beneath::blocking,
     clock,
     domain::{
         ids::{OPERATOR_TENANT, SessionRow},
@@ -26,7 +27,7 @@ use crate::{
     },
 };
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -295,9 +296,8 @@ impl Actor {
         session: &Session,
         trace_context: String,
     ) -> Result<OpenRequest, Unusable> {
-        let directories = &self.workshop.directories;
         let working_directory = if session.cwd.is_empty() {
-            directories.work(session.uid)
+            None
         } else {
             // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
             let unusable = |why| Unusable {
@@ -315,23 +315,25 @@ impl Actor {
             if !resolved.is_dir() {
                 return Err(unusable("it is no directory".into()));
             }
-            resolved
+            Some(resolved)
         };
-        let session_directory = directories.agent(session.uid);
-        let tenant_directory = directories.tenant(&session.tenant, &session.agent);
-        if session.cwd.is_empty() {
-            make(&working_directory).await?;
-        }
-        let home_directory = directories.home(session.uid);
-        let temporary_directory = directories.temporary(session.uid);
-        for directory in [
-            &session_directory,
-            &tenant_directory,
-            &home_directory,
-            &temporary_directory,
-        ] {
-            make(directory).await?;
-        }
+        let directories = self.workshop.directories.clone();
+        let (uid, tenant) = (session.uid, session.tenant.clone());
+        let (owner, agent) = (session.owner.clone(), session.agent.clone());
+        let prepare = move || directories.prepare(uid, &tenant, &owner, &agent);
+        let Prepared {
+            work,
+            session: session_directory,
+            gateway: gateway_directory,
+            home: home_directory,
+            temporary: temporary_directory,
+            owner: owner_directory,
+        } = blocking(prepare).await.map_err(|problem| Unusable {
+            path: String::new(),
+            why: problem.to_string(),
+            is_cwd: false,
+        })?;
+        let working_directory = working_directory.unwrap_or(work);
         Ok(OpenRequest {
             tenant: session.tenant.clone(),
             session_key: session.key.to_string(),
@@ -340,7 +342,8 @@ impl Actor {
             thinking_level: session.thinking_level.clone(),
             working_directory,
             session_directory,
-            tenant_directory,
+            owner_directory,
+            gateway_directory,
             home_directory,
             temporary_directory,
             trace_context,
@@ -441,10 +444,9 @@ impl Actor {
             Err(other) => return Err(lost(other)),
         };
         self.tail.readers_gone(DELETE_READ_MAX).await;
-        let files = self.workshop.directories.session(session.uid);
-        if let Err(problem) = tokio::fs::remove_dir_all(&files).await
-            && problem.kind() != std::io::ErrorKind::NotFound
-        {
+        let directories = self.workshop.directories.clone();
+        let uid = session.uid;
+        if let Err(problem) = blocking(move || directories.remove(uid)).await {
             // The session stays DELETING until the next Delete or start finishes it.
             error!(tenant = session.tenant, session_key = %session.key, %problem, "the session's files can't be removed");
             return match store.postpone_delete(self.fence).await {
@@ -486,22 +488,13 @@ impl Opened {
 
 /// A directory that a session needs and can't have.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {why}")]
+#[error("{path} {why}")]
 struct Unusable {
+    /// The `cwd` that the session was given.
     path: String,
     why: String,
-    /// It is the `cwd` that the session was given.
+    /// False where it is one of the session's own, which `why` names.
     is_cwd: bool,
-}
-
-/// Makes a directory with all above it, where it is not there.
-async fn make(directory: &Path) -> Result<(), Unusable> {
-    let made = tokio::fs::create_dir_all(directory).await;
-    made.map_err(|problem| Unusable {
-        path: directory.display().to_string(),
-        why: problem.to_string(),
-        is_cwd: false,
-    })
 }
 
 /// What a turn says that could not start for want of a directory. Paths of this machine are for its operator.
@@ -512,7 +505,7 @@ fn told_to(tenant: &str, problem: Unusable) -> String {
             "the session's working directory {path} can't be used ({why}): make it again, or set another `cwd` with \
              UpdateSession"
         ),
-        (true, false) => format!("the session's directory {path} can't be used ({why})"),
+        (true, false) => format!("the session's directories can't be used: {why}"),
         (false, true) => "the session's working directory can't be used any more: set another `cwd` with UpdateSession"
             .to_owned(),
         (false, false) => "the session's directories can't be used: the server's operator finds why in its log".to_owned(),

@@ -3,56 +3,46 @@
 //! A session that is given another directory, or whose data directory was moved, must have another first line: pi refuses
 //! to start where the old directory is gone, and would work in it where it is not.
 
+use crate::beneath::{Directory, blocking};
 use serde_json::{Value, json};
 use std::{
-    fs::File,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io,
     path::{Path, PathBuf},
 };
-use uuid::Uuid;
 
 /// Longest first line, in bytes; pi's are some hundred.
 const HEADER_MAX_BYTES: u64 = 64 * 1024;
+/// Largest file that is given another first line, in bytes. pi itself reads all of it into memory.
+const FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Makes pi work in this directory when it goes on with this file. A file that is not there is pi's to make; one that
-/// begins in another way than pi's do is left alone.
-pub(super) async fn work_in(file: PathBuf, directory: PathBuf) -> io::Result<()> {
-    let changed = tokio::task::spawn_blocking(move || change(&file, &directory));
-    changed
-        .await
-        .expect("it does not panic, and is not stopped")
+/// Makes pi work in this directory when it goes on with the file of this name. A file that is not there is pi's to make;
+/// one that begins in another way than pi's do is left alone.
+///
+/// # Errors
+/// What the system says, and what an agent put in the file's place.
+pub(super) async fn work_in(place: PathBuf, name: String, directory: PathBuf) -> io::Result<()> {
+    blocking(move || change(&place, Path::new(&name), &directory)).await
 }
 
-fn change(file: &Path, directory: &Path) -> io::Result<()> {
-    // An agent can write where this file stands: no link is followed.
-    match std::fs::symlink_metadata(file) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return Ok(()),
+fn change(place: &Path, name: &Path, directory: &Path) -> io::Result<()> {
+    let place = Directory::open(place)?;
+    let head = match place.head(name, HEADER_MAX_BYTES) {
+        Ok(head) => head,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-    }
-    let mut reader = BufReader::new(File::open(file)?);
-    let mut line = Vec::new();
-    reader
-        .by_ref()
-        .take(HEADER_MAX_BYTES)
-        .read_until(b'\n', &mut line)?;
+    };
     let Some(directory) = directory.to_str() else {
         return Ok(());
     };
-    let Some(header) = header_in(&line, directory) else {
+    let length = head.iter().position(|byte| *byte == b'\n');
+    let Some((length, header)) =
+        length.and_then(|length| Some((length, header_in(&head[..length], directory)?)))
+    else {
         return Ok(());
     };
-    let new = file.with_extension(format!("{}.new", Uuid::new_v4()));
-    let mut write = || -> io::Result<()> {
-        let mut target = File::create_new(&new)?;
-        target.write_all(header.as_bytes())?;
-        target.write_all(b"\n")?;
-        io::copy(&mut reader, &mut target)?;
-        target.sync_all()?;
-        std::fs::rename(&new, file)
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&new)))
+    let mut content = place.read(name, FILE_MAX_BYTES)?;
+    content.splice(..length.min(content.len()), header.into_bytes());
+    place.write(name, &content)
 }
 
 /// The header with this directory in it; `None` where it has that, or is none of pi's.
@@ -78,7 +68,9 @@ mod tests {
         let header = "{\"type\":\"session\",\"version\":3,\"id\":\"x\",\"cwd\":\"/old\"}\n";
         std::fs::write(&file, format!("{header}{rest}")).unwrap();
         let read = || std::fs::read_to_string(&file).unwrap();
-        work_in(file.clone(), "/new".into()).await.unwrap();
+        work_in(place.path().into(), "a.jsonl".into(), "/new".into())
+            .await
+            .unwrap();
         let (first, after) = read()
             .split_once('\n')
             .map(|(a, b)| (a.to_owned(), b.to_owned()))
@@ -91,7 +83,9 @@ mod tests {
         assert_eq!(after, rest);
         // Nothing to do, and nothing left behind.
         let before = read();
-        work_in(file.clone(), "/new".into()).await.unwrap();
+        work_in(place.path().into(), "a.jsonl".into(), "/new".into())
+            .await
+            .unwrap();
         assert_eq!(read(), before);
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     }
@@ -100,7 +94,9 @@ mod tests {
     async fn what_is_no_file_of_pis_is_left_alone() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("a.jsonl");
-        work_in(file.clone(), "/new".into()).await.unwrap();
+        work_in(place.path().into(), "a.jsonl".into(), "/new".into())
+            .await
+            .unwrap();
         for content in [
             "",
             "no json\n",
@@ -108,7 +104,9 @@ mod tests {
             "{\"type\":\"session\"}\n",
         ] {
             std::fs::write(&file, content).unwrap();
-            work_in(file.clone(), "/new".into()).await.unwrap();
+            work_in(place.path().into(), "a.jsonl".into(), "/new".into())
+                .await
+                .unwrap();
             assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
         }
         // Another one's file behind a link.
@@ -117,7 +115,8 @@ mod tests {
         std::fs::write(&other, content).unwrap();
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&other, &file).unwrap();
-        work_in(file.clone(), "/new".into()).await.unwrap();
+        let refused = work_in(place.path().into(), "a.jsonl".into(), "/new".into()).await;
+        assert!(refused.is_err());
         assert_eq!(std::fs::read_to_string(&other).unwrap(), content);
     }
 }
