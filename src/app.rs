@@ -55,7 +55,7 @@ use crate::{
         registry::{Registry, RegistryTask},
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
-    telemetry::{Telemetry, metrics, scrape},
+    telemetry::{Telemetry, audit, metrics, scrape},
 };
 use access::Access;
 use anyhow::Context;
@@ -374,6 +374,7 @@ impl App {
             };
             tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
+        let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);
@@ -413,6 +414,7 @@ impl App {
             task.await.context("memory's work behind failed")?;
         }
         house.abort();
+        counts.await.context("the audit's counts failed")?;
         keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await

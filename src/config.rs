@@ -283,6 +283,10 @@ settings! {
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.
         log_format: LogFormat = "text";
+        /// File that audit records are appended to, each chained to the one before; `quarterdeck audit verify` finds what was
+        /// changed in it. A record is written and synced as soon as the disk can. A file that was moved away is followed by
+        /// a new one. Empty writes none: then audit records go to standard error, whatever `log` says.
+        audit_file: Option<PathBuf> = "";
     }
     /// Agents by name. `echo` and `pi` always exist.
     agents: BTreeMap<String, AgentConfig>;

@@ -27,8 +27,10 @@ use crate::{
     domain::{
         Refusal,
         access::{Credential, Identity},
+        refusal::LimitOf,
     },
     listener::Peer,
+    telemetry::audit,
 };
 use certificates::Certificates;
 use http::{HeaderMap, header};
@@ -82,7 +84,15 @@ impl Auth {
     ) -> Result<Arc<Identity>, Refusal> {
         match self {
             Self::Open(everyone) => Ok(everyone.clone()),
-            Self::Required(credentials) => credentials.recognise(headers, peer),
+            Self::Required(credentials) => {
+                let recognised = credentials.recognise(headers, peer);
+                recognised.inspect_err(|refusal| {
+                    if is_of_a_stranger(refusal) {
+                        let address = peer.map_or_else(|| "unknown".into(), Peer::counted_name);
+                        audit::refused(address, refusal.reason());
+                    }
+                })
+            }
         }
     }
 
@@ -93,6 +103,17 @@ impl Auth {
             Self::Required(credentials) => credentials.keys.is_valid(identity),
         }
     }
+}
+
+/// Whether nobody was recognised; else a known caller calls too often.
+fn is_of_a_stranger(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::RateLimited {
+            of: LimitOf::Principal | LimitOf::Tenant,
+            ..
+        }
+    )
 }
 
 // === impl Credentials ===

@@ -94,6 +94,7 @@ const HIDDEN: &[&str] = &[
     "memory_key",
     "metrics_token_file",
     "data_dir",
+    "audit_file",
     "listen_unix",
     "tls_certificate",
     "tls_key",

@@ -51,6 +51,14 @@ impl Peer {
         }
     }
 
+    /// The same for people, with a name for the unix socket.
+    pub fn counted_name(&self) -> String {
+        match self {
+            Self::Tcp { address, tls: _ } => counted(address.ip()).to_string(),
+            Self::Unix { uid, .. } => format!("unix socket (user {uid})"),
+        }
+    }
+
     /// True where nobody between can read or change what is sent.
     pub fn is_private(&self) -> bool {
         match self {

@@ -7,6 +7,7 @@
 use super::{
     handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
+    told,
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
@@ -242,7 +243,10 @@ impl Actor {
             }
             close(opened).await;
         }
-        let unavailable = |why: String| Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why));
+        let unavailable = |why: String| {
+            let why = told::of_process(session, Cause::AgentUnavailable, why);
+            Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why))
+        };
         let Some(driver) = self.workshop.drivers.get(&session.agent).cloned() else {
             let why = format!("agent {} is not configured any more", session.agent);
             return Ok(unavailable(why));
@@ -283,7 +287,7 @@ impl Actor {
                     }));
                 }
                 Err(problem) => {
-                    warn!(agent = %session.agent, %problem, "the agent did not start");
+                    told::log_start(session, &problem.to_string());
                     why = problem.to_string();
                 }
             }

@@ -15,5 +15,6 @@ mod scopes;
 mod streams;
 mod tenants;
 mod tokens;
+mod told;
 mod waits;
 mod world;
