@@ -39,7 +39,7 @@ use crate::{
         methods, web,
     },
     http::console,
-    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
@@ -56,6 +56,7 @@ use crate::{
     },
     store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
     telemetry::{Telemetry, audit, metrics, scrape},
+    wire::page::PageTokens,
 };
 use access::Access;
 use anyhow::Context;
@@ -131,6 +132,7 @@ pub struct App {
     quotas: LiveQuotas,
     facts: ServerFacts,
     memory: Arc<Memory>,
+    pages: Arc<PageTokens>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -148,6 +150,7 @@ impl App {
         let listener = Listener::bind(listener_options(&config))
             .await?
             .with_bounds(Bounds {
+                first_call: Some(config.first_call_timeout),
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
@@ -237,6 +240,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: Arc::new(PageTokens::new(&pepper)),
             _lock: lock,
         })
     }
@@ -273,6 +277,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: page_tokens,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -288,6 +293,7 @@ impl App {
             cwd_roots,
             default_agent: config.default_agent.clone(),
             settings: settings.clone(),
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -308,6 +314,7 @@ impl App {
             keys: keys.clone(),
             channels: channels.clone(),
             logs: telemetry.logs,
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let rooms = Rooms {
@@ -328,6 +335,7 @@ impl App {
             admin,
             MemoryCalls {
                 memory: memory.clone(),
+                pages: page_tokens,
             },
             health_service,
             config.reflection,
@@ -377,6 +385,13 @@ impl App {
         let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
+        let served_at = ServedAt {
+            url: url.clone(),
+            socket: unix.map(PathBuf::from),
+        };
+        served_at
+            .write(&config.data_dir)
+            .context("can't write where calls are accepted")?;
         ready(&url);
         tokio::select! {
             () = shutdown => {}

@@ -43,6 +43,8 @@ pub const UPDATABLE: &[&str] = &[
     "retention_age",
     "history_retention",
     "disk_reserve",
+    "max_key_ttl",
+    "tenant_max_keys",
     "log",
 ];
 
@@ -59,6 +61,7 @@ const SHOWN: &[&str] = &[
     "allowed_hosts",
     "max_connections",
     "max_connections_per_address",
+    "first_call_timeout",
     "connection_age_max",
     "connection_age_grace",
     "serve_threads",
@@ -69,6 +72,7 @@ const SHOWN: &[&str] = &[
     "jwt_issuer",
     "jwt_audience",
     "jwt_algorithms",
+    "jwt_private_addresses",
     "jwt_refresh_min",
     "jwt_tenant_claim",
     "jwt_subject_claim",

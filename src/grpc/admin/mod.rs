@@ -18,6 +18,7 @@ use crate::{
     session::registry::Registry,
     store::Store,
     telemetry::logs::Logs,
+    wire::page::PageTokens,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -46,6 +47,8 @@ pub struct Admin {
     pub facts: ServerFacts,
     /// What the server said.
     pub logs: Arc<Logs>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
     /// Cancelled at the end of a drain: streams end.
     pub ending: CancellationToken,
 }
@@ -158,6 +161,14 @@ impl AdminService for Admin {
         request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
         let caller = identity(&request);
-        answer(self.revoke_key(&caller, request.into_inner()).await)
+        answer(self.revoke_key(caller, request.into_inner()).await)
+    }
+
+    async fn exchange_credential(
+        &self,
+        request: Request<proto::ExchangeCredentialRequest>,
+    ) -> Answer<proto::ExchangeCredentialResponse> {
+        let caller = identity(&request);
+        answer(self.exchange(&caller, request.into_inner()))
     }
 }

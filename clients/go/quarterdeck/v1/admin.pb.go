@@ -743,11 +743,12 @@ type WhoAmIResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the caller, `tenant/subject`.
 	Principal string `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
-	// What it may do, such as `session.write`; sorted.
+	// What it may do, such as `session.write`; sorted. `*` stands before the others where the credential has all scopes, and
+	// those of later versions.
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// How it was recognised.
 	Credential CredentialKind `protobuf:"varint,3,opt,name=credential,proto3,enum=quarterdeck.v1.CredentialKind" json:"credential,omitempty"`
-	// Id of the API key; empty for other credentials.
+	// Id of the API key, also of one that was exchanged; empty for other credentials.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Time at which the credential ends; unset means never.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
@@ -1703,11 +1704,13 @@ type CreateApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Subject of the principal that calls with it. Grammar of session keys. Empty means the caller's own.
 	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// What the key may do; each must be among the caller's scopes. Empty is INVALID_ARGUMENT.
+	// What the key may do; each must be among the caller's scopes. `*` gives all scopes, and those that later versions add;
+	// only a caller that holds it may give it. Empty is INVALID_ARGUMENT.
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// For people: what the key is for; at most 256 bytes.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// The key ends after this long, at least 1 s; unset means never.
+	// The key ends after this long, at least 1 s; unset means never. A key that was made with a key ends with it at the
+	// latest, whatever stands here; `expire_time` of the answer tells. With a token or a certificate it must be set.
 	Ttl *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Makes retries safe; 1 to 128 visible ASCII characters. A repeat tells the same key, but not its secret: where the
 	// first answer was lost, revoke the key and make another.
@@ -1862,7 +1865,8 @@ type ApiKey struct {
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Who calls with it, `tenant/subject`.
 	Principal string `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
-	// What it may do; sorted.
+	// What it may do; sorted. `*` stands for all scopes, those of later versions included. Names that this version of the
+	// server does not know are kept and grant nothing.
 	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// For people: what it is for.
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
@@ -1875,9 +1879,11 @@ type ApiKey struct {
 	// Time at which it was revoked; unset while it is valid.
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	// Who made it, `tenant/subject`.
-	CreatedBy     string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Id of the API key that it was made with, and ends with; empty where it was made with another credential.
+	CreatedByKeyId string `protobuf:"bytes,10,opt,name=created_by_key_id,json=createdByKeyId,proto3" json:"created_by_key_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApiKey) Reset() {
@@ -1969,6 +1975,13 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 func (x *ApiKey) GetCreatedBy() string {
 	if x != nil {
 		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *ApiKey) GetCreatedByKeyId() string {
+	if x != nil {
+		return x.CreatedByKeyId
 	}
 	return ""
 }
@@ -2107,7 +2120,9 @@ type RevokeApiKeyRequest struct {
 	// Its id.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Its tenant; empty means the caller's own. Callers of the operator's tenant, `default`, may name any.
-	Tenant        string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Leaves the keys that were made with it valid. Default false: they are revoked too, and those that were made with them.
+	KeepMadeKeys  bool `protobuf:"varint,3,opt,name=keep_made_keys,json=keepMadeKeys,proto3" json:"keep_made_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2156,11 +2171,20 @@ func (x *RevokeApiKeyRequest) GetTenant() string {
 	return ""
 }
 
+func (x *RevokeApiKeyRequest) GetKeepMadeKeys() bool {
+	if x != nil {
+		return x.KeepMadeKeys
+	}
+	return false
+}
+
 // The key is revoked.
 type RevokeApiKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key as it is now.
-	ApiKey        *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	ApiKey *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Ids of the keys that were revoked with it.
+	MadeKeyIds    []string `protobuf:"bytes,2,rep,name=made_key_ids,json=madeKeyIds,proto3" json:"made_key_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2198,6 +2222,123 @@ func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
 	if x != nil {
 		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *RevokeApiKeyResponse) GetMadeKeyIds() []string {
+	if x != nil {
+		return x.MadeKeyIds
+	}
+	return nil
+}
+
+// How long the new credential is to live.
+type ExchangeCredentialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It ends after this long, from 1 s to 12 h, or sooner with the credential of the call; unset means 12 h.
+	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeCredentialRequest) Reset() {
+	*x = ExchangeCredentialRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeCredentialRequest) ProtoMessage() {}
+
+func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeCredentialRequest.ProtoReflect.Descriptor instead.
+func (*ExchangeCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ExchangeCredentialRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// The new credential.
+type ExchangeCredentialResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential, as calls carry it: `authorization: Bearer <secret>`. A secret; it is shown here only.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Time at which it ends.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// What it may do, such as `session.write`; sorted.
+	Scopes        []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeCredentialResponse) Reset() {
+	*x = ExchangeCredentialResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeCredentialResponse) ProtoMessage() {}
+
+func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeCredentialResponse.ProtoReflect.Descriptor instead.
+func (*ExchangeCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExchangeCredentialResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *ExchangeCredentialResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ExchangeCredentialResponse) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
 	}
 	return nil
 }
@@ -2347,7 +2488,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x14CreateApiKeyResponse\x12/\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed\"\x90\x03\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"\xbb\x03\n" +
 	"\x06ApiKey\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x16\n" +
@@ -2361,7 +2502,9 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\vrevoke_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"revokeTime\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\t \x01(\tR\tcreatedBy\"\x8d\x01\n" +
+	"created_by\x18\t \x01(\tR\tcreatedBy\x12)\n" +
+	"\x11created_by_key_id\x18\n" +
+	" \x01(\tR\x0ecreatedByKeyId\"\x8d\x01\n" +
 	"\x12ListApiKeysRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2370,12 +2513,22 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x04 \x01(\tR\x06tenant\"p\n" +
 	"\x13ListApiKeysResponse\x121\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x16.quarterdeck.v1.ApiKeyR\aapiKeys\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"D\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"j\n" +
 	"\x13RevokeApiKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n" +
-	"\x06tenant\x18\x02 \x01(\tR\x06tenant\"G\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12$\n" +
+	"\x0ekeep_made_keys\x18\x03 \x01(\bR\fkeepMadeKeys\"i\n" +
 	"\x14RevokeApiKeyResponse\x12/\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey*\xc2\x01\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey\x12 \n" +
+	"\fmade_key_ids\x18\x02 \x03(\tR\n" +
+	"madeKeyIds\"H\n" +
+	"\x19ExchangeCredentialRequest\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x89\x01\n" +
+	"\x1aExchangeCredentialResponse\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes*\xc2\x01\n" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CREDENTIAL_KIND_NONE\x10\x01\x12\x1b\n" +
@@ -2389,7 +2542,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x02\x12\x12\n" +
 	"\x0eLOG_LEVEL_INFO\x10\x03\x12\x12\n" +
 	"\x0eLOG_LEVEL_WARN\x10\x04\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x052\xf9\x06\n" +
+	"\x0fLOG_LEVEL_ERROR\x10\x052\xe6\a\n" +
 	"\fAdminService\x12\\\n" +
 	"\rGetServerInfo\x12$.quarterdeck.v1.GetServerInfoRequest\x1a%.quarterdeck.v1.GetServerInfoResponse\x12G\n" +
 	"\x06WhoAmI\x12\x1d.quarterdeck.v1.WhoAmIRequest\x1a\x1e.quarterdeck.v1.WhoAmIResponse\x12P\n" +
@@ -2400,7 +2553,8 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x0fBroadcastReload\x12&.quarterdeck.v1.BroadcastReloadRequest\x1a'.quarterdeck.v1.BroadcastReloadResponse\x12Y\n" +
 	"\fCreateApiKey\x12#.quarterdeck.v1.CreateApiKeyRequest\x1a$.quarterdeck.v1.CreateApiKeyResponse\x12V\n" +
 	"\vListApiKeys\x12\".quarterdeck.v1.ListApiKeysRequest\x1a#.quarterdeck.v1.ListApiKeysResponse\x12Y\n" +
-	"\fRevokeApiKey\x12#.quarterdeck.v1.RevokeApiKeyRequest\x1a$.quarterdeck.v1.RevokeApiKeyResponseBb\n" +
+	"\fRevokeApiKey\x12#.quarterdeck.v1.RevokeApiKeyRequest\x1a$.quarterdeck.v1.RevokeApiKeyResponse\x12k\n" +
+	"\x12ExchangeCredential\x12).quarterdeck.v1.ExchangeCredentialRequest\x1a*.quarterdeck.v1.ExchangeCredentialResponseBb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -2416,99 +2570,105 @@ func file_quarterdeck_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_quarterdeck_v1_admin_proto_goTypes = []any{
-	(CredentialKind)(0),             // 0: quarterdeck.v1.CredentialKind
-	(LogLevel)(0),                   // 1: quarterdeck.v1.LogLevel
-	(*GetServerInfoRequest)(nil),    // 2: quarterdeck.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),   // 3: quarterdeck.v1.GetServerInfoResponse
-	(*AgentInfo)(nil),               // 4: quarterdeck.v1.AgentInfo
-	(*ServerLimits)(nil),            // 5: quarterdeck.v1.ServerLimits
-	(*AccountLimits)(nil),           // 6: quarterdeck.v1.AccountLimits
-	(*RetentionInfo)(nil),           // 7: quarterdeck.v1.RetentionInfo
-	(*WhoAmIRequest)(nil),           // 8: quarterdeck.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),          // 9: quarterdeck.v1.WhoAmIResponse
-	(*GetConfigRequest)(nil),        // 10: quarterdeck.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 11: quarterdeck.v1.GetConfigResponse
-	(*ConfigValue)(nil),             // 12: quarterdeck.v1.ConfigValue
-	(*UpdateConfigRequest)(nil),     // 13: quarterdeck.v1.UpdateConfigRequest
-	(*UpdateConfigResponse)(nil),    // 14: quarterdeck.v1.UpdateConfigResponse
-	(*TailLogsRequest)(nil),         // 15: quarterdeck.v1.TailLogsRequest
-	(*LogCursor)(nil),               // 16: quarterdeck.v1.LogCursor
-	(*LogRecord)(nil),               // 17: quarterdeck.v1.LogRecord
-	(*ListChannelsRequest)(nil),     // 18: quarterdeck.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),    // 19: quarterdeck.v1.ListChannelsResponse
-	(*Channel)(nil),                 // 20: quarterdeck.v1.Channel
-	(*BroadcastReloadRequest)(nil),  // 21: quarterdeck.v1.BroadcastReloadRequest
-	(*BroadcastReloadResponse)(nil), // 22: quarterdeck.v1.BroadcastReloadResponse
-	(*CreateApiKeyRequest)(nil),     // 23: quarterdeck.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),    // 24: quarterdeck.v1.CreateApiKeyResponse
-	(*ApiKey)(nil),                  // 25: quarterdeck.v1.ApiKey
-	(*ListApiKeysRequest)(nil),      // 26: quarterdeck.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),     // 27: quarterdeck.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),     // 28: quarterdeck.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),    // 29: quarterdeck.v1.RevokeApiKeyResponse
-	nil,                             // 30: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	nil,                             // 31: quarterdeck.v1.LogRecord.FieldsEntry
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 33: google.protobuf.Duration
+	(CredentialKind)(0),                // 0: quarterdeck.v1.CredentialKind
+	(LogLevel)(0),                      // 1: quarterdeck.v1.LogLevel
+	(*GetServerInfoRequest)(nil),       // 2: quarterdeck.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 3: quarterdeck.v1.GetServerInfoResponse
+	(*AgentInfo)(nil),                  // 4: quarterdeck.v1.AgentInfo
+	(*ServerLimits)(nil),               // 5: quarterdeck.v1.ServerLimits
+	(*AccountLimits)(nil),              // 6: quarterdeck.v1.AccountLimits
+	(*RetentionInfo)(nil),              // 7: quarterdeck.v1.RetentionInfo
+	(*WhoAmIRequest)(nil),              // 8: quarterdeck.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 9: quarterdeck.v1.WhoAmIResponse
+	(*GetConfigRequest)(nil),           // 10: quarterdeck.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),          // 11: quarterdeck.v1.GetConfigResponse
+	(*ConfigValue)(nil),                // 12: quarterdeck.v1.ConfigValue
+	(*UpdateConfigRequest)(nil),        // 13: quarterdeck.v1.UpdateConfigRequest
+	(*UpdateConfigResponse)(nil),       // 14: quarterdeck.v1.UpdateConfigResponse
+	(*TailLogsRequest)(nil),            // 15: quarterdeck.v1.TailLogsRequest
+	(*LogCursor)(nil),                  // 16: quarterdeck.v1.LogCursor
+	(*LogRecord)(nil),                  // 17: quarterdeck.v1.LogRecord
+	(*ListChannelsRequest)(nil),        // 18: quarterdeck.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),       // 19: quarterdeck.v1.ListChannelsResponse
+	(*Channel)(nil),                    // 20: quarterdeck.v1.Channel
+	(*BroadcastReloadRequest)(nil),     // 21: quarterdeck.v1.BroadcastReloadRequest
+	(*BroadcastReloadResponse)(nil),    // 22: quarterdeck.v1.BroadcastReloadResponse
+	(*CreateApiKeyRequest)(nil),        // 23: quarterdeck.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 24: quarterdeck.v1.CreateApiKeyResponse
+	(*ApiKey)(nil),                     // 25: quarterdeck.v1.ApiKey
+	(*ListApiKeysRequest)(nil),         // 26: quarterdeck.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 27: quarterdeck.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 28: quarterdeck.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 29: quarterdeck.v1.RevokeApiKeyResponse
+	(*ExchangeCredentialRequest)(nil),  // 30: quarterdeck.v1.ExchangeCredentialRequest
+	(*ExchangeCredentialResponse)(nil), // 31: quarterdeck.v1.ExchangeCredentialResponse
+	nil,                                // 32: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	nil,                                // 33: quarterdeck.v1.LogRecord.FieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 35: google.protobuf.Duration
 }
 var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
-	32, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	34, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
 	5,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
 	7,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
-	33, // 4: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
+	35, // 4: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
 	6,  // 5: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
 	6,  // 6: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	33, // 7: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
-	33, // 8: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	33, // 9: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	35, // 7: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	35, // 8: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	35, // 9: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
 	0,  // 10: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	32, // 11: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	34, // 11: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
 	12, // 12: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	30, // 13: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	32, // 13: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
 	12, // 14: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
 	16, // 15: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
 	1,  // 16: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	32, // 17: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	34, // 17: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	1,  // 18: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	31, // 19: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	33, // 19: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
 	20, // 20: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	32, // 21: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	33, // 22: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	34, // 21: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	35, // 22: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
 	25, // 23: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	32, // 24: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	32, // 25: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	32, // 26: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	32, // 27: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	34, // 24: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	34, // 25: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	34, // 26: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	34, // 27: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
 	25, // 28: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
 	25, // 29: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	2,  // 30: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	8,  // 31: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	10, // 32: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	13, // 33: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	15, // 34: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	18, // 35: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	21, // 36: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	23, // 37: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	26, // 38: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	28, // 39: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	3,  // 40: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	9,  // 41: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	11, // 42: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	14, // 43: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	17, // 44: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	19, // 45: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	22, // 46: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	24, // 47: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	27, // 48: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	29, // 49: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	40, // [40:50] is the sub-list for method output_type
-	30, // [30:40] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	35, // 30: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
+	34, // 31: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 32: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	8,  // 33: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	10, // 34: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	13, // 35: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	15, // 36: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	18, // 37: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	21, // 38: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	23, // 39: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	26, // 40: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	28, // 41: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	30, // 42: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
+	3,  // 43: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	9,  // 44: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	11, // 45: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	14, // 46: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	17, // 47: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	19, // 48: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	22, // 49: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	24, // 50: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	27, // 51: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	29, // 52: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	31, // 53: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
+	43, // [43:54] is the sub-list for method output_type
+	32, // [32:43] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }
@@ -2523,7 +2683,7 @@ func file_quarterdeck_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_admin_proto_rawDesc), len(file_quarterdeck_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/admin.proto.
  */
 export const file_quarterdeck_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QitQIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgiTgoJQWdlbnRJbmZvEgwKBG5hbWUYASABKAkSDgoGZHJpdmVyGAIgASgJEhEKCWNhbl9zdGVlchgDIAEoCBIQCghjYW5fZm9yaxgEIAEoCCLIAwoMU2VydmVyTGltaXRzEh8KF3F1ZXVlX3R1cm5zX3Blcl9zZXNzaW9uGAEgASgDEh8KF3F1ZXVlX2J5dGVzX3Blcl9zZXNzaW9uGAIgASgDEhsKE2lucHV0X21lc3NhZ2VfYnl0ZXMYAyABKAMSFQoNbWVzc2FnZV9ieXRlcxgEIAEoAxISCgp0ZXh0X2J5dGVzGAUgASgDEhgKEGF0dGFjaG1lbnRfYnl0ZXMYBiABKAMSFQoNcnVubmluZ190dXJucxgHIAEoAxIvCgx0dXJuX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoJcHJpbmNpcGFsGAkgASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxItCgZ0ZW5hbnQYCiABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEjMKEG1heF90dXJuX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWcmVzZXJ2ZWRfcnVubmluZ190dXJucxgMIAEoAxIWCg5tZXRhZGF0YV9ieXRlcxgNIAEoAyKgAQoNQWNjb3VudExpbWl0cxIbChNyZXF1ZXN0c19wZXJfc2Vjb25kGAEgASgDEg8KB3N0cmVhbXMYAiABKAMSFQoNcnVubmluZ190dXJucxgDIAEoAxIUCgxhd2FrZV9hZ2VudHMYBCABKAMSEAoIc2Vzc2lvbnMYBSABKAMSEwoLcXVldWVfYnl0ZXMYBiABKAMSDQoFd2FpdHMYByABKAMifQoNUmV0ZW50aW9uSW5mbxIOCgZldmVudHMYASABKAMSLAoJZXZlbnRfYWdlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC2hpc3RvcnlfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIg8KDVdob0FtSVJlcXVlc3QiqAEKDldob0FtSVJlc3BvbnNlEhEKCXByaW5jaXBhbBgBIAEoCRIOCgZzY29wZXMYAiADKAkSMgoKY3JlZGVudGlhbBgDIAEoDjIeLnF1YXJ0ZXJkZWNrLnYxLkNyZWRlbnRpYWxLaW5kEg4KBmtleV9pZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiIAoQR2V0Q29uZmlnUmVxdWVzdBIMCgRrZXlzGAEgAygJIkAKEUdldENvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlImcKC0NvbmZpZ1ZhbHVlEgsKA2tleRgBIAEoCRISCgp2YWx1ZV90b21sGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhEKCXVwZGF0YWJsZRgEIAEoCBIPCgd1cGRhdGVkGAUgASgIIqsBChNVcGRhdGVDb25maWdSZXF1ZXN0Ej8KBnZhbHVlcxgBIAMoCzIvLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QuVmFsdWVzRW50cnkSDQoFY2xlYXIYAiADKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKFFVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlIswBCg9UYWlsTG9nc1JlcXVlc3QSKQoGY3Vyc29yGAEgASgLMhkucXVhcnRlcmRlY2sudjEuTG9nQ3Vyc29yEhEKBGxhc3QYAiABKAVIAIgBARInCgVsZXZlbBgDIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIRCglwcmluY2lwYWwYBiABKAkSEQoJbm9fZm9sbG93GAcgASgIQgcKBV9sYXN0IjIKCUxvZ0N1cnNvchIPCgdib290X2lkGAEgASgJEhQKDGFmdGVyX251bWJlchgCIAEoAyKXAgoJTG9nUmVjb3JkEg8KB2Jvb3RfaWQYASABKAkSDgoGbnVtYmVyGAIgASgDEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBWxldmVsGAQgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAUgASgJEg8KB21lc3NhZ2UYBiABKAkSNQoGZmllbGRzGAcgAygLMiUucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkLkZpZWxkc0VudHJ5Eg8KB2Ryb3BwZWQYCCABKAMaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRChNMaXN0Q2hhbm5lbHNSZXF1ZXN0EhMKC3Nlc3Npb25fa2V5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIloKFExpc3RDaGFubmVsc1Jlc3BvbnNlEikKCGNoYW5uZWxzGAEgAygLMhcucXVhcnRlcmRlY2sudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKB0NoYW5uZWwSEgoKY2hhbm5lbF9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGa2V5X2lkGAMgASgJEg4KBm1ldGhvZBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIUCgxwZWVyX2FkZHJlc3MYBiABKAkSEgoKdXNlcl9hZ2VudBgHIAEoCRIuCgpzdGFydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIoChZCcm9hZGNhc3RSZWxvYWRSZXF1ZXN0Eg4KBnJlYXNvbhgBIAEoCSI7ChdCcm9hZGNhc3RSZWxvYWRSZXNwb25zZRIQCghjaGFubmVscxgBIAEoBRIOCgZhZ2VudHMYAiABKAUimAEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSDwoHc3ViamVjdBgBIAEoCRIOCgZzY29wZXMYAiADKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpyZXF1ZXN0X2lkGAUgASgJEg4KBnRlbmFudBgGIAEoCSJhChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCKsAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGc2NvcGVzGAMgAygJEhQKDGRpc3BsYXlfbmFtZRgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgJIAEoCSJiChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFQoNaW5jbHVkZV9lbmRlZBgDIAEoCBIOCgZ0ZW5hbnQYBCABKAkiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNQoTUmV2b2tlQXBpS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkSDgoGdGVuYW50GAIgASgJIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkqwgEKDkNyZWRlbnRpYWxLaW5kEh8KG0NSRURFTlRJQUxfS0lORF9VTlNQRUNJRklFRBAAEhgKFENSRURFTlRJQUxfS0lORF9OT05FEAESGwoXQ1JFREVOVElBTF9LSU5EX0FQSV9LRVkQAhIXChNDUkVERU5USUFMX0tJTkRfSldUEAMSHwobQ1JFREVOVElBTF9LSU5EX0NFUlRJRklDQVRFEAQSHgoaQ1JFREVOVElBTF9LSU5EX0xPQ0FMX1VTRVIQBSqMAQoITG9nTGV2ZWwSGQoVTE9HX0xFVkVMX1VOU1BFQ0lGSUVEEAASEwoPTE9HX0xFVkVMX1RSQUNFEAESEwoPTE9HX0xFVkVMX0RFQlVHEAISEgoOTE9HX0xFVkVMX0lORk8QAxISCg5MT0dfTEVWRUxfV0FSThAEEhMKD0xPR19MRVZFTF9FUlJPUhAFMvkGCgxBZG1pblNlcnZpY2USXAoNR2V0U2VydmVySW5mbxIkLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiUucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlEkcKBldob0FtSRIdLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlcXVlc3QaHi5xdWFydGVyZGVjay52MS5XaG9BbUlSZXNwb25zZRJQCglHZXRDb25maWcSIC5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXF1ZXN0GiEucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVzcG9uc2USWQoMVXBkYXRlQ29uZmlnEiMucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEkgKCFRhaWxMb2dzEh8ucXVhcnRlcmRlY2sudjEuVGFpbExvZ3NSZXF1ZXN0GhkucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkMAESWQoMTGlzdENoYW5uZWxzEiMucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlEmIKD0Jyb2FkY2FzdFJlbG9hZBImLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QaJy5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXNwb25zZUJiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QitQIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgiTgoJQWdlbnRJbmZvEgwKBG5hbWUYASABKAkSDgoGZHJpdmVyGAIgASgJEhEKCWNhbl9zdGVlchgDIAEoCBIQCghjYW5fZm9yaxgEIAEoCCLIAwoMU2VydmVyTGltaXRzEh8KF3F1ZXVlX3R1cm5zX3Blcl9zZXNzaW9uGAEgASgDEh8KF3F1ZXVlX2J5dGVzX3Blcl9zZXNzaW9uGAIgASgDEhsKE2lucHV0X21lc3NhZ2VfYnl0ZXMYAyABKAMSFQoNbWVzc2FnZV9ieXRlcxgEIAEoAxISCgp0ZXh0X2J5dGVzGAUgASgDEhgKEGF0dGFjaG1lbnRfYnl0ZXMYBiABKAMSFQoNcnVubmluZ190dXJucxgHIAEoAxIvCgx0dXJuX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoJcHJpbmNpcGFsGAkgASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxItCgZ0ZW5hbnQYCiABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEjMKEG1heF90dXJuX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWcmVzZXJ2ZWRfcnVubmluZ190dXJucxgMIAEoAxIWCg5tZXRhZGF0YV9ieXRlcxgNIAEoAyKgAQoNQWNjb3VudExpbWl0cxIbChNyZXF1ZXN0c19wZXJfc2Vjb25kGAEgASgDEg8KB3N0cmVhbXMYAiABKAMSFQoNcnVubmluZ190dXJucxgDIAEoAxIUCgxhd2FrZV9hZ2VudHMYBCABKAMSEAoIc2Vzc2lvbnMYBSABKAMSEwoLcXVldWVfYnl0ZXMYBiABKAMSDQoFd2FpdHMYByABKAMifQoNUmV0ZW50aW9uSW5mbxIOCgZldmVudHMYASABKAMSLAoJZXZlbnRfYWdlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC2hpc3RvcnlfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIg8KDVdob0FtSVJlcXVlc3QiqAEKDldob0FtSVJlc3BvbnNlEhEKCXByaW5jaXBhbBgBIAEoCRIOCgZzY29wZXMYAiADKAkSMgoKY3JlZGVudGlhbBgDIAEoDjIeLnF1YXJ0ZXJkZWNrLnYxLkNyZWRlbnRpYWxLaW5kEg4KBmtleV9pZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiIAoQR2V0Q29uZmlnUmVxdWVzdBIMCgRrZXlzGAEgAygJIkAKEUdldENvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlImcKC0NvbmZpZ1ZhbHVlEgsKA2tleRgBIAEoCRISCgp2YWx1ZV90b21sGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhEKCXVwZGF0YWJsZRgEIAEoCBIPCgd1cGRhdGVkGAUgASgIIqsBChNVcGRhdGVDb25maWdSZXF1ZXN0Ej8KBnZhbHVlcxgBIAMoCzIvLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QuVmFsdWVzRW50cnkSDQoFY2xlYXIYAiADKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKFFVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlIswBCg9UYWlsTG9nc1JlcXVlc3QSKQoGY3Vyc29yGAEgASgLMhkucXVhcnRlcmRlY2sudjEuTG9nQ3Vyc29yEhEKBGxhc3QYAiABKAVIAIgBARInCgVsZXZlbBgDIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIRCglwcmluY2lwYWwYBiABKAkSEQoJbm9fZm9sbG93GAcgASgIQgcKBV9sYXN0IjIKCUxvZ0N1cnNvchIPCgdib290X2lkGAEgASgJEhQKDGFmdGVyX251bWJlchgCIAEoAyKXAgoJTG9nUmVjb3JkEg8KB2Jvb3RfaWQYASABKAkSDgoGbnVtYmVyGAIgASgDEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBWxldmVsGAQgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAUgASgJEg8KB21lc3NhZ2UYBiABKAkSNQoGZmllbGRzGAcgAygLMiUucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkLkZpZWxkc0VudHJ5Eg8KB2Ryb3BwZWQYCCABKAMaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRChNMaXN0Q2hhbm5lbHNSZXF1ZXN0EhMKC3Nlc3Npb25fa2V5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIloKFExpc3RDaGFubmVsc1Jlc3BvbnNlEikKCGNoYW5uZWxzGAEgAygLMhcucXVhcnRlcmRlY2sudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKB0NoYW5uZWwSEgoKY2hhbm5lbF9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGa2V5X2lkGAMgASgJEg4KBm1ldGhvZBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIUCgxwZWVyX2FkZHJlc3MYBiABKAkSEgoKdXNlcl9hZ2VudBgHIAEoCRIuCgpzdGFydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIoChZCcm9hZGNhc3RSZWxvYWRSZXF1ZXN0Eg4KBnJlYXNvbhgBIAEoCSI7ChdCcm9hZGNhc3RSZWxvYWRSZXNwb25zZRIQCghjaGFubmVscxgBIAEoBRIOCgZhZ2VudHMYAiABKAUimAEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSDwoHc3ViamVjdBgBIAEoCRIOCgZzY29wZXMYAiADKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpyZXF1ZXN0X2lkGAUgASgJEg4KBnRlbmFudBgGIAEoCSJhChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCLHAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGc2NvcGVzGAMgAygJEhQKDGRpc3BsYXlfbmFtZRgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgJIAEoCRIZChFjcmVhdGVkX2J5X2tleV9pZBgKIAEoCSJiChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFQoNaW5jbHVkZV9lbmRlZBgDIAEoCBIOCgZ0ZW5hbnQYBCABKAkiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTQoTUmV2b2tlQXBpS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkSDgoGdGVuYW50GAIgASgJEhYKDmtlZXBfbWFkZV9rZXlzGAMgASgIIlUKFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSFAoMbWFkZV9rZXlfaWRzGAIgAygJIkMKGUV4Y2hhbmdlQ3JlZGVudGlhbFJlcXVlc3QSJgoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIm0KGkV4Y2hhbmdlQ3JlZGVudGlhbFJlc3BvbnNlEg4KBnNlY3JldBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGc2NvcGVzGAMgAygJKsIBCg5DcmVkZW50aWFsS2luZBIfChtDUkVERU5USUFMX0tJTkRfVU5TUEVDSUZJRUQQABIYChRDUkVERU5USUFMX0tJTkRfTk9ORRABEhsKF0NSRURFTlRJQUxfS0lORF9BUElfS0VZEAISFwoTQ1JFREVOVElBTF9LSU5EX0pXVBADEh8KG0NSRURFTlRJQUxfS0lORF9DRVJUSUZJQ0FURRAEEh4KGkNSRURFTlRJQUxfS0lORF9MT0NBTF9VU0VSEAUqjAEKCExvZ0xldmVsEhkKFUxPR19MRVZFTF9VTlNQRUNJRklFRBAAEhMKD0xPR19MRVZFTF9UUkFDRRABEhMKD0xPR19MRVZFTF9ERUJVRxACEhIKDkxPR19MRVZFTF9JTkZPEAMSEgoOTE9HX0xFVkVMX1dBUk4QBBITCg9MT0dfTEVWRUxfRVJST1IQBTLmBwoMQWRtaW5TZXJ2aWNlElwKDUdldFNlcnZlckluZm8SJC5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXNwb25zZRJHCgZXaG9BbUkSHS5xdWFydGVyZGVjay52MS5XaG9BbUlSZXF1ZXN0Gh4ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVzcG9uc2USUAoJR2V0Q29uZmlnEiAucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVxdWVzdBohLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1Jlc3BvbnNlElkKDFVwZGF0ZUNvbmZpZxIjLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXNwb25zZRJICghUYWlsTG9ncxIfLnF1YXJ0ZXJkZWNrLnYxLlRhaWxMb2dzUmVxdWVzdBoZLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZDABElkKDExpc3RDaGFubmVscxIjLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZRJiCg9Ccm9hZGNhc3RSZWxvYWQSJi5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXF1ZXN0GicucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USWQoMQ3JlYXRlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlElYKC0xpc3RBcGlLZXlzEiIucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXNwb25zZRJZCgxSZXZva2VBcGlLZXkSIy5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVzcG9uc2USawoSRXhjaGFuZ2VDcmVkZW50aWFsEikucXVhcnRlcmRlY2sudjEuRXhjaGFuZ2VDcmVkZW50aWFsUmVxdWVzdBoqLnF1YXJ0ZXJkZWNrLnYxLkV4Y2hhbmdlQ3JlZGVudGlhbFJlc3BvbnNlQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Nothing to say.
@@ -382,7 +382,8 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   principal: string;
 
   /**
-   * What it may do, such as `session.write`; sorted.
+   * What it may do, such as `session.write`; sorted. `*` stands before the others where the credential has all scopes, and
+   * those of later versions.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -396,7 +397,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   credential: CredentialKind;
 
   /**
-   * Id of the API key; empty for other credentials.
+   * Id of the API key, also of one that was exchanged; empty for other credentials.
    *
    * @generated from field: string key_id = 4;
    */
@@ -922,7 +923,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   subject: string;
 
   /**
-   * What the key may do; each must be among the caller's scopes. Empty is INVALID_ARGUMENT.
+   * What the key may do; each must be among the caller's scopes. `*` gives all scopes, and those that later versions add;
+   * only a caller that holds it may give it. Empty is INVALID_ARGUMENT.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -936,7 +938,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   displayName: string;
 
   /**
-   * The key ends after this long, at least 1 s; unset means never.
+   * The key ends after this long, at least 1 s; unset means never. A key that was made with a key ends with it at the
+   * latest, whatever stands here; `expire_time` of the answer tells. With a token or a certificate it must be set.
    *
    * @generated from field: google.protobuf.Duration ttl = 4;
    */
@@ -1022,7 +1025,8 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
   principal: string;
 
   /**
-   * What it may do; sorted.
+   * What it may do; sorted. `*` stands for all scopes, those of later versions included. Names that this version of the
+   * server does not know are kept and grant nothing.
    *
    * @generated from field: repeated string scopes = 3;
    */
@@ -1069,6 +1073,13 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
    * @generated from field: string created_by = 9;
    */
   createdBy: string;
+
+  /**
+   * Id of the API key that it was made with, and ends with; empty where it was made with another credential.
+   *
+   * @generated from field: string created_by_key_id = 10;
+   */
+  createdByKeyId: string;
 };
 
 /**
@@ -1167,6 +1178,13 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
    * @generated from field: string tenant = 2;
    */
   tenant: string;
+
+  /**
+   * Leaves the keys that were made with it valid. Default false: they are revoked too, and those that were made with them.
+   *
+   * @generated from field: bool keep_made_keys = 3;
+   */
+  keepMadeKeys: boolean;
 };
 
 /**
@@ -1188,6 +1206,13 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
    * @generated from field: quarterdeck.v1.ApiKey api_key = 1;
    */
   apiKey?: ApiKey | undefined;
+
+  /**
+   * Ids of the keys that were revoked with it.
+   *
+   * @generated from field: repeated string made_key_ids = 2;
+   */
+  madeKeyIds: string[];
 };
 
 /**
@@ -1196,6 +1221,62 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_admin, 27);
+
+/**
+ * How long the new credential is to live.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialRequest
+ */
+export type ExchangeCredentialRequest = Message<"quarterdeck.v1.ExchangeCredentialRequest"> & {
+  /**
+   * It ends after this long, from 1 s to 12 h, or sooner with the credential of the call; unset means 12 h.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 1;
+   */
+  ttl?: Duration | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialRequest.
+ * Use `create(ExchangeCredentialRequestSchema)` to create a new message.
+ */
+export const ExchangeCredentialRequestSchema: GenMessage<ExchangeCredentialRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 28);
+
+/**
+ * The new credential.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialResponse
+ */
+export type ExchangeCredentialResponse = Message<"quarterdeck.v1.ExchangeCredentialResponse"> & {
+  /**
+   * The credential, as calls carry it: `authorization: Bearer <secret>`. A secret; it is shown here only.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * Time at which it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * What it may do, such as `session.write`; sorted.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialResponse.
+ * Use `create(ExchangeCredentialResponseSchema)` to create a new message.
+ */
+export const ExchangeCredentialResponseSchema: GenMessage<ExchangeCredentialResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 29);
 
 /**
  * How a caller was recognised. May grow.
@@ -1395,8 +1476,10 @@ export const AdminService: GenService<{
     output: typeof BroadcastReloadResponseSchema;
   },
   /**
-   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-   * `admin.keys`.
+   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+   * that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+   * needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+   * RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.CreateApiKey
    */
@@ -1416,9 +1499,10 @@ export const AdminService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-   * waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-   * `admin.keys`.
+   * Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+   * with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+   * not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+   * `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.RevokeApiKey
    */
@@ -1426,6 +1510,19 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeApiKeyRequestSchema;
     output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+   * same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+   * is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+   * that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.ExchangeCredential
+   */
+  exchangeCredential: {
+    methodKind: "unary";
+    input: typeof ExchangeCredentialRequestSchema;
+    output: typeof ExchangeCredentialResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quarterdeck_v1_admin, 0);
