@@ -221,6 +221,15 @@ pub enum Refusal {
         /// What it can't.
         what: &'static str,
     },
+    /// The agent's processes are not isolated on this server, so it serves the operator's tenant alone.
+    #[error(
+        "agent {agent} is not isolated on this server, so it serves the tenant `default` alone; use another agent, or \
+         ask the operator to set up isolation"
+    )]
+    IsolationRequired {
+        /// The agent.
+        agent: String,
+    },
     /// The session is in another generation.
     #[error("the session is in generation {generation}; read it again before you retry")]
     GenerationMismatch {
@@ -424,6 +433,7 @@ impl Refusal {
             Self::CursorAhead(_) => "CURSOR_AHEAD",
             Self::AgentMismatch { .. } => "AGENT_MISMATCH",
             Self::UnsupportedByAgent { .. } => "UNSUPPORTED_BY_AGENT",
+            Self::IsolationRequired { .. } => "ISOLATION_REQUIRED",
             Self::GenerationMismatch { .. } => "GENERATION_MISMATCH",
             Self::Fenced => "FENCED",
             Self::QueueFull { .. } => "QUEUE_FULL",
@@ -494,6 +504,7 @@ impl Refusal {
             | Self::CursorAhead(_)
             | Self::AgentMismatch { .. }
             | Self::UnsupportedByAgent { .. }
+            | Self::IsolationRequired { .. }
             | Self::GenerationMismatch { .. }
             | Self::Fenced
             | Self::MessageTooLarge { .. }

@@ -164,6 +164,10 @@ fn row(refusal: &Refusal) -> Row {
             .fact("capability", what)
             .detail(Detail::Precondition("agent".into())),
 
+        Refusal::IsolationRequired { agent } => Row::of(Code::FailedPrecondition)
+            .fact("agent", agent)
+            .detail(Detail::Precondition("agent".into())),
+
         Refusal::GenerationMismatch { generation } => {
             Row::of(Code::Aborted).fact("generation", generation)
         }
@@ -480,6 +484,12 @@ mod tests {
                 FailedPrecondition,
                 "PreconditionFailure",
                 &[("agent", "pi"), ("capability", "fork")],
+            ),
+            (
+                Refusal::IsolationRequired { agent: s("pi") },
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[("agent", "pi")],
             ),
             (
                 Refusal::GenerationMismatch { generation: 4 },

@@ -82,6 +82,8 @@ pub struct AgentRule {
     pub on_interrupt: OnInterrupt,
     /// Starts at most of a RETRY turn.
     pub max_attempts: i32,
+    /// Serves the operator's tenant alone.
+    pub operator_only: bool,
 }
 
 /// Bounds and rules that decisions use. Constant for a store's life, but for the quotas.
