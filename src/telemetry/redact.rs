@@ -82,7 +82,7 @@ const PATH: &str = "[path]";
 
 /// A path in running text: from the root, or from a home; not the path of an address, and no lone slash.
 static PATHS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?P<before>^|[\s"'`(\[{<=,;]|file://|[^/:]:)(?:~|[A-Za-z]:)?/[^\s"'`)\]}>,;:]+"#)
+    Regex::new(r#"(?P<before>^|[\s"'`(\[{<=,;]|file://|[^/:]:)(?:~|[A-Za-z]:)?/[^/\s"'`)\]}>,;:][^\s"'`)\]}>,;:]*"#)
         .expect("a test compiles it")
 });
 
