@@ -47,7 +47,13 @@ export default function (pi) {
     if (result.isError) throw new Error(said);
     return { content: [{ type: "text", text: said }], details: {} };
   };
-  const tools = process.env.QUARTERDECK_CREDENTIAL_FILE ? credential().tools : [];
+  let tools = [];
+  try {
+    if (process.env.QUARTERDECK_CREDENTIAL_FILE) tools = credential().tools;
+  } catch (error) {
+    // pi is of use without them.
+    console.error(`quarterdeck: no memory tools: ${error.message}`);
+  }
   for (const { name, description, inputSchema } of tools) {
     const { $schema, title, ...parameters } = inputSchema;
     // Between id and arguments on the one side and the signal on the other pi's versions pass different things.
