@@ -8,6 +8,7 @@ use super::{
     episodes, erase, items,
     query::Query,
     reads, rebuild,
+    scope::{self, Need},
     search::{self, Ground},
     vault::Vault,
     vectors,
@@ -87,8 +88,9 @@ impl Memory {
             .as_ref()
             .map_or("", |embedder| embedder.model())
             .to_owned();
+        let tenant = self.tenant(&actor).await?;
         self.store
-            .look(move |connection, generation| {
+            .search(&tenant, move |connection, generation, _| {
                 reads::status(connection, generation, &actor, place.as_ref(), &model, now)
             })
             .await
@@ -105,8 +107,9 @@ impl Memory {
         now: Time,
     ) -> Result<Vec<MemoryItem>, Refusal> {
         let actor = actor.clone();
+        let tenant = self.tenant(&actor).await?;
         self.store
-            .look(move |connection, generation| {
+            .search(&tenant, move |connection, generation, _| {
                 reads::core(connection, generation, &actor, place.as_ref(), now)
             })
             .await
@@ -115,7 +118,7 @@ impl Memory {
     /// The best matches, best first. Never a secret.
     ///
     /// # Errors
-    /// The scope is none of the actor's; there are no embeddings for the mode.
+    /// The scope is none of the actor's; there are no embeddings for the mode; it would take too long.
     pub async fn search(&self, actor: &Actor, search: Search) -> Result<Vec<Hit>, Refusal> {
         if search.episodes {
             self.catch_up_once().await?;
@@ -124,19 +127,22 @@ impl Memory {
             SearchMode::Lexical => None,
             SearchMode::Vector | SearchMode::Hybrid => {
                 // A caller without the right learns nothing of the model, and costs it nothing.
-                let (actor, asked) = (actor.clone(), search.clone());
+                let (asker, asked) = (actor.clone(), search.place.clone());
                 self.store
                     .look(move |connection, generation| {
-                        Ground::new(connection, generation, &actor, &asked).map(drop)
+                        scope::resolve(connection, generation, &asker, asked.as_ref(), Need::Read)
+                            .map(drop)
                     })
                     .await?;
                 Some(self.vector(&search.query).await?)
             }
         };
         let actor = actor.clone();
-        self.store
-            .look(move |connection, generation| {
-                let ground = Ground::new(connection, generation, &actor, &search)?;
+        let tenant = self.tenant(&actor).await?;
+        let found = self
+            .store
+            .search(&tenant, move |connection, generation, until| {
+                let ground = Ground::new(connection, generation, &actor, &search, until)?;
                 let query = Query::parse(&search.query);
                 let limit = search.limit;
                 let found = match (search.mode, vector) {
@@ -159,7 +165,30 @@ impl Memory {
                 };
                 Ok(search::hits(found, &query))
             })
-            .await
+            .await;
+        found.map_err(|refusal| match refusal {
+            Refusal::DeadlineExceeded => Refusal::field(
+                "query",
+                "takes too long to search for; ask for fewer or rarer words, or name a tag or a kind",
+            ),
+            other => other,
+        })
+    }
+
+    /// The tenant in whose turn an actor's reads are served.
+    async fn tenant(&self, actor: &Actor) -> Result<String, Refusal> {
+        match actor {
+            Actor::Caller(identity) => Ok(identity.principal.tenant.clone()),
+            Actor::Agent { session, .. } => {
+                let session = *session;
+                self.store
+                    .look(move |connection, generation| {
+                        let session = scope::agent_session(connection, generation, session)?;
+                        Ok(session.tenant.clone())
+                    })
+                    .await
+            }
+        }
     }
 
     /// Writes an item.
@@ -210,8 +239,9 @@ impl Memory {
         now: Time,
     ) -> Result<ItemsPage, Refusal> {
         let actor = actor.clone();
+        let tenant = self.tenant(&actor).await?;
         self.store
-            .look(move |connection, generation| {
+            .search(&tenant, move |connection, generation, _| {
                 reads::list(connection, generation, &actor, &filter, now)
             })
             .await
@@ -302,6 +332,15 @@ impl Memory {
     }
 
     async fn do_all(&self) -> Result<(), Refusal> {
+        if self
+            .store
+            .look(|connection, _| rebuild::is_outdated(connection))
+            .await?
+        {
+            self.store
+                .change(|unit| rebuild::upgrade(unit, clock::now()))
+                .await?;
+        }
         while self.catch_up_once().await? {}
         while self
             .store
