@@ -103,6 +103,7 @@ var (
 	ErrStoreUnavailable     = reasonKind("STORE_UNAVAILABLE", codes.Unavailable)
 	ErrTooManySessions      = reasonKind("TOO_MANY_SESSIONS", codes.ResourceExhausted)
 	ErrTooManyStreams       = reasonKind("TOO_MANY_STREAMS", codes.ResourceExhausted)
+	ErrTooManyWaits         = reasonKind("TOO_MANY_WAITS", codes.ResourceExhausted)
 	ErrTurnMismatch         = reasonKind("TURN_MISMATCH", codes.FailedPrecondition)
 	ErrTurnNotFound         = reasonKind("TURN_NOT_FOUND", codes.NotFound)
 	ErrTurnNotQueued        = reasonKind("TURN_NOT_QUEUED", codes.FailedPrecondition)

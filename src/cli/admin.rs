@@ -47,7 +47,24 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
         ]);
     }
     let limits = info.limits.unwrap_or_default();
-    rows.push(["turns at once".into(), limits.running_turns.to_string()]);
+    let reserved = limits.reserved_running_turns;
+    rows.push([
+        "turns at once".into(),
+        match reserved {
+            0 => limits.running_turns.to_string(),
+            kept => format!(
+                "{}, {kept} of them kept for tenants of which nothing runs",
+                limits.running_turns
+            ),
+        },
+    ]);
+    if let Some(longest) = limits.max_turn_timeout {
+        let longest = std::time::Duration::try_from(longest).unwrap_or_default();
+        rows.push([
+            "a turn may ask for".into(),
+            humantime::format_duration(longest).to_string(),
+        ]);
+    }
     for (whose, limits) in [("principal", limits.principal), ("tenant", limits.tenant)] {
         if let Some(limits) = limits {
             rows.push([format!("a {whose} may have"), account(&limits)]);
@@ -65,6 +82,7 @@ fn account(limits: &AccountLimits) -> String {
         awake_agents,
         sessions,
         queue_bytes,
+        waits,
     } = *limits;
     let parts = [
         (requests_per_second, "calls a second"),
@@ -73,6 +91,7 @@ fn account(limits: &AccountLimits) -> String {
         (awake_agents, "awake agents"),
         (sessions, "sessions"),
         (queue_bytes, "bytes queued"),
+        (waits, "calls that wait"),
     ];
     let bounded = parts.into_iter().filter(|(limit, _)| *limit > 0);
     bounded
@@ -177,7 +196,8 @@ pub(crate) async fn channels(arguments: ChannelsArgs) -> Result<ExitCode, Failur
         }
     }
     if !arguments.json {
-        output::write(&table(&rows))?;
+        let names = ["PRINCIPAL", "METHOD", "SESSION", "ADDRESS", "PROGRAM"];
+        output::list(names, rows, "nobody is connected and listens")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -113,6 +113,7 @@ reasons! {
     StoreUnavailable "STORE_UNAVAILABLE",
     TooManySessions "TOO_MANY_SESSIONS",
     TooManyStreams "TOO_MANY_STREAMS",
+    TooManyWaits "TOO_MANY_WAITS",
     TurnMismatch "TURN_MISMATCH",
     TurnNotFound "TURN_NOT_FOUND",
     TurnNotQueued "TURN_NOT_QUEUED",

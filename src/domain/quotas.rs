@@ -15,6 +15,8 @@ pub struct Quotas {
     pub max_sessions: i64,
     /// Turns that run at a time.
     pub max_running_turns: usize,
+    /// Of these, places for tenants of which nothing runs, one for each.
+    pub reserved_running_turns: usize,
     /// Agents that are awake at a time.
     pub max_awake_agents: usize,
     /// What each principal may use.
@@ -39,6 +41,17 @@ pub struct Quota {
 /// The quotas of a running server, shared by all who decide by them.
 #[derive(Clone, Debug)]
 pub struct LiveQuotas(Arc<ArcSwap<Quotas>>);
+
+/// Places that are kept for tenants of which nothing runs: as many as wanted, but never more than a quarter of all, so
+/// that a server for one tenant can use most of its places.
+pub fn reserved(wanted: usize, all: usize) -> usize {
+    wanted.min(all / 4)
+}
+
+/// What one tenant may have of so many places, where nothing else is said: three quarters.
+pub fn share(all: usize) -> usize {
+    all - all / 4
+}
 
 // === impl Quota ===
 

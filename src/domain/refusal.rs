@@ -257,6 +257,20 @@ pub enum Refusal {
         /// How many there are.
         current: i64,
     },
+    /// A bound of calls that wait.
+    #[error(
+        "the {of} has {current} of {limit} {what} already; let some end, or follow many turns with one SubscribeMany"
+    )]
+    TooManyWaits {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// What is counted: calls that wait for news, or for what they stop.
+        what: &'static str,
+        /// The bound.
+        limit: i64,
+        /// How many there are.
+        current: i64,
+    },
     /// Too many answers wait to be taken.
     #[error(
         "the server holds {current} of {limit} bytes of answers that their callers have not taken; ask again later"
@@ -381,6 +395,7 @@ impl Refusal {
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::TooManyWaits { .. } => "TOO_MANY_WAITS",
             Self::AnswersWaiting { .. } => "ANSWERS_WAITING",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::StorageFull => "STORAGE_FULL",
@@ -401,6 +416,7 @@ impl Refusal {
         match self {
             Self::QueueFull { .. }
             | Self::TooManyStreams { .. }
+            | Self::TooManyWaits { .. }
             | Self::AnswersWaiting { .. }
             | Self::Draining { .. } => Some(Duration::from_secs(1)),
             Self::StoreUnavailable | Self::NotCaughtUp | Self::SessionDeleting { .. } => {

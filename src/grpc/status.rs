@@ -189,6 +189,16 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::TooManyWaits {
+            of,
+            what: _,
+            limit,
+            current,
+        } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("waits".into())),
         Refusal::AnswersWaiting { limit, current } => Row::of(Code::ResourceExhausted)
             .fact("limit", limit)
             .fact("current", current)
@@ -495,6 +505,17 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "principal"), ("limit", "7"), ("current", "7")],
+            ),
+            (
+                Refusal::TooManyWaits {
+                    of: LimitOf::Tenant,
+                    what: "calls that wait",
+                    limit: 7,
+                    current: 7,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "tenant"), ("limit", "7"), ("current", "7")],
             ),
             (
                 Refusal::AnswersWaiting {

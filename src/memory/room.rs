@@ -21,7 +21,10 @@ use crate::{
         memory::{Hit, MemoryItem, Place, SearchMode},
         refusal::Refusal,
     },
-    store::{RequestKey, sqlite::SqliteStore},
+    store::{
+        RequestKey,
+        sqlite::{Account, SqliteStore},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -67,6 +70,14 @@ impl Memory {
         })
     }
 
+    /// Whose work the store does for an actor.
+    fn account(&self, actor: &Actor) -> Account {
+        match actor {
+            Actor::Caller(identity) => Account::of_tenant(&identity.principal.tenant),
+            Actor::Agent { session, .. } => self.store.account_of(*session),
+        }
+    }
+
     /// Whether memory can be searched by meaning.
     pub(super) fn has_embedder(&self) -> bool {
         self.embedder.is_some()
@@ -82,15 +93,15 @@ impl Memory {
         place: Option<Place>,
         now: Time,
     ) -> Result<MemoryStatus, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         let model = self
             .embedder
             .as_ref()
             .map_or("", |embedder| embedder.model())
             .to_owned();
-        let tenant = self.tenant(&actor).await?;
         self.store
-            .search(&tenant, move |connection, generation, _| {
+            .search(account, move |connection, generation, _| {
                 reads::status(connection, generation, &actor, place.as_ref(), &model, now)
             })
             .await
@@ -106,10 +117,10 @@ impl Memory {
         place: Option<Place>,
         now: Time,
     ) -> Result<Vec<MemoryItem>, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
-        let tenant = self.tenant(&actor).await?;
         self.store
-            .search(&tenant, move |connection, generation, _| {
+            .search(account, move |connection, generation, _| {
                 reads::core(connection, generation, &actor, place.as_ref(), now)
             })
             .await
@@ -123,13 +134,14 @@ impl Memory {
         if search.episodes {
             self.catch_up_once().await?;
         }
+        let account = self.account(actor);
         let vector = match search.mode {
             SearchMode::Lexical => None,
             SearchMode::Vector | SearchMode::Hybrid => {
                 // A caller without the right learns nothing of the model, and costs it nothing.
                 let (asker, asked) = (actor.clone(), search.place.clone());
                 self.store
-                    .look(move |connection, generation| {
+                    .look_for(account, move |connection, generation| {
                         scope::resolve(connection, generation, &asker, asked.as_ref(), Need::Read)
                             .map(drop)
                     })
@@ -138,10 +150,9 @@ impl Memory {
             }
         };
         let actor = actor.clone();
-        let tenant = self.tenant(&actor).await?;
         let found = self
             .store
-            .search(&tenant, move |connection, generation, until| {
+            .search(account, move |connection, generation, until| {
                 let ground = Ground::new(connection, generation, &actor, &search, until)?;
                 let query = Query::parse(&search.query);
                 let limit = search.limit;
@@ -175,31 +186,18 @@ impl Memory {
         })
     }
 
-    /// The tenant in whose turn an actor's reads are served.
-    async fn tenant(&self, actor: &Actor) -> Result<String, Refusal> {
-        match actor {
-            Actor::Caller(identity) => Ok(identity.principal.tenant.clone()),
-            Actor::Agent { session, .. } => {
-                let session = *session;
-                self.store
-                    .look(move |connection, generation| {
-                        let session = scope::agent_session(connection, generation, session)?;
-                        Ok(session.tenant.clone())
-                    })
-                    .await
-            }
-        }
-    }
-
     /// Writes an item.
     ///
     /// # Errors
     /// The scope is none of the actor's; a bound was met.
     pub async fn remember(&self, remember: Remember) -> Result<Remembered, Refusal> {
         let (vault, rules) = (Arc::clone(&self.vault), self.rules);
+        let account = self.account(&remember.actor);
         let remembered = self
             .store
-            .change(move |unit| items::remember(unit, &vault, rules, remember))
+            .change_for(account, move |unit| {
+                items::remember(unit, &vault, rules, remember)
+            })
             .await?;
         self.unembedded.notify_one();
         Ok(remembered)
@@ -210,9 +208,10 @@ impl Memory {
     /// # Errors
     /// The scope is none of the actor's.
     pub async fn forget(&self, forget: Forget) -> Result<Forgotten, Refusal> {
+        let account = self.account(&forget.actor);
         let forgotten = self
             .store
-            .change(move |unit| items::forget(unit, forget))
+            .change_for(account, move |unit| items::forget(unit, forget))
             .await?;
         self.work.notify_one();
         Ok(forgotten)
@@ -238,10 +237,10 @@ impl Memory {
         filter: ItemsFilter,
         now: Time,
     ) -> Result<ItemsPage, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
-        let tenant = self.tenant(&actor).await?;
         self.store
-            .search(&tenant, move |connection, generation, _| {
+            .search(account, move |connection, generation, _| {
                 reads::list(connection, generation, &actor, &filter, now)
             })
             .await
@@ -258,10 +257,11 @@ impl Memory {
         reveal: bool,
         now: Time,
     ) -> Result<ItemAndHistory, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         let vault = reveal.then(|| Arc::clone(&self.vault));
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 reads::get(connection, generation, &actor, id, vault.as_deref(), now)
             })
             .await
@@ -280,9 +280,12 @@ impl Memory {
     ) -> Result<Imported, Refusal> {
         let (vault, rules) = (Arc::clone(&self.vault), self.rules);
         let identity = Arc::clone(identity);
+        let account = Account::of_tenant(&identity.principal.tenant);
         let imported = self
             .store
-            .change(move |unit| items::import(unit, &vault, rules, &identity, items, request, now))
+            .change_for(account, move |unit| {
+                items::import(unit, &vault, rules, &identity, items, request, now)
+            })
             .await?;
         self.unembedded.notify_one();
         Ok(imported)

@@ -194,6 +194,10 @@ export class TooManySessions extends ResourceExhausted {
 export class TooManyStreams extends ResourceExhausted {
   override readonly name: string = "TooManyStreams";
 }
+/** The caller has as many waiting calls as it may. */
+export class TooManyWaits extends ResourceExhausted {
+  override readonly name: string = "TooManyWaits";
+}
 /** Another turn, or none, is active. */
 export class TurnMismatch extends FailedPrecondition {
   override readonly name: string = "TurnMismatch";
@@ -255,6 +259,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["STORE_UNAVAILABLE", StoreUnavailable],
   ["TOO_MANY_SESSIONS", TooManySessions],
   ["TOO_MANY_STREAMS", TooManyStreams],
+  ["TOO_MANY_WAITS", TooManyWaits],
   ["TURN_MISMATCH", TurnMismatch],
   ["TURN_NOT_FOUND", TurnNotFound],
   ["TURN_NOT_QUEUED", TurnNotQueued],

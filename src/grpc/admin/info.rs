@@ -31,6 +31,8 @@ impl Admin {
                 attachment_bytes: count(ATTACHMENT_MAX_BYTES),
                 running_turns: count(config.max_running_turns),
                 turn_timeout: Some(duration(config.turn_timeout)),
+                max_turn_timeout: Some(duration(config.max_turn_timeout)),
+                reserved_running_turns: count(config.reserved_running_turns()),
                 principal: Some(proto::AccountLimits {
                     requests_per_second: counted(config.principal_requests_per_second),
                     streams: counted(config.principal_max_streams as u64),
@@ -38,14 +40,16 @@ impl Admin {
                     awake_agents: count(config.principal_max_awake_agents),
                     sessions: count(config.principal_max_sessions),
                     queue_bytes: count(config.principal_max_queue_bytes.0),
+                    waits: counted(config.principal_max_waits as u64),
                 }),
                 tenant: Some(proto::AccountLimits {
                     requests_per_second: counted(config.tenant_requests_per_second),
                     streams: counted(config.tenant_max_streams as u64),
-                    running_turns: count(config.tenant_max_running_turns),
-                    awake_agents: count(config.tenant_max_awake_agents),
+                    running_turns: count(config.tenant_running_turns()),
+                    awake_agents: count(config.tenant_awake_agents()),
                     sessions: count(config.tenant_max_sessions),
                     queue_bytes: count(config.tenant_max_queue_bytes.0),
+                    waits: counted(config.tenant_max_waits as u64),
                 }),
             }),
             retention: Some(proto::RetentionInfo {

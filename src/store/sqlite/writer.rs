@@ -1,10 +1,13 @@
 //! The one writer: takes what has queued into one transaction, commits it once, publishes, replies.
 //!
-//! No timer: while one batch is synced to the disk the next one gathers. Each job has a savepoint, so a refusal (or a
+//! No timer: while one batch is synced to the disk the next one gathers, one job of each tenant in turn (see
+//! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`]: so a tenant's job waits for about two batches,
+//! whatever others have queued. Each job has a savepoint, so a refusal (or a
 //! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
 //! its callers is told `STORE_UNAVAILABLE`.
 
 use super::{
+    fair::{Account, FairQueue, Taken},
     fault::{Answer, Fault, OpenError, internal},
     ledger::{Held, Ledger},
     schema::FileIdentity,
@@ -17,31 +20,34 @@ use crate::{
 use rusqlite::{CachedStatement, Connection};
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
 
 /// Jobs of one transaction.
 const BATCH_MAX_JOBS: usize = 1024;
+/// Work that a batch takes in; then it commits, however much waits.
+const BATCH_MAX_TIME: Duration = Duration::from_millis(10);
 /// Jobs that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
-const QUEUE_MAX_JOBS: usize = 8192;
+const QUEUE_MAX_JOBS: usize = 16_384;
+/// Jobs of one tenant that may wait.
+const QUEUE_MAX_JOBS_EACH: usize = 8192;
 /// How old the known free space of the disk may be.
 const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Handle of the writer thread.
 pub(super) struct Writer {
-    /// Gone after `close`. A lock and not a channel of channels: it is held for one `try_send`.
-    jobs: Mutex<Option<SyncSender<Box<dyn Job>>>>,
+    jobs: Arc<Jobs>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
 }
+
+/// Jobs that wait.
+type Jobs = FairQueue<Box<dyn Job>>;
 
 /// What a job works with. Lives as long as one job.
 pub(crate) struct Unit<'a> {
@@ -82,7 +88,7 @@ struct Typed<T, W> {
 
 struct Thread {
     connection: Connection,
-    jobs: Receiver<Box<dyn Job>>,
+    jobs: Arc<Jobs>,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     life: i64,
@@ -119,7 +125,7 @@ impl Writer {
         directory: PathBuf,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
-        let (jobs, receiver) = sync_channel(QUEUE_MAX_JOBS);
+        let jobs = Arc::new(Jobs::new(QUEUE_MAX_JOBS, QUEUE_MAX_JOBS_EACH, 1));
         let (ended_sender, ended) = watch::channel(());
         let ledger = Ledger::load(&connection).map_err(|fault| match fault {
             Fault::Sqlite(error) => OpenError::Sqlite(error),
@@ -129,7 +135,7 @@ impl Writer {
         let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
         let thread = Thread {
             connection,
-            jobs: receiver,
+            jobs: Arc::clone(&jobs),
             identity,
             life: life.cast_signed(),
             disk: Disk {
@@ -145,15 +151,12 @@ impl Writer {
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())?;
-        Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
-            ended,
-        })
+        Ok(Self { jobs, ended })
     }
 
-    /// Runs work in a transaction; returns after its commit and publication.
+    /// Runs somebody's work in a transaction; returns after its commit and publication.
     /// The work is queued before the first await: a dropped caller takes nothing back.
-    pub(super) async fn call<T, W>(&self, work: W) -> Result<T, Refusal>
+    pub(super) async fn call<T, W>(&self, account: Account, work: W) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnOnce(&mut Unit<'_>) -> Answer<T> + Send + 'static,
@@ -164,26 +167,23 @@ impl Writer {
             value: None,
             reply,
         });
-        {
-            let jobs = self.jobs.lock().expect("no holder of this lock panics");
-            let jobs = jobs.as_ref().ok_or(Refusal::StoreUnavailable)?;
-            jobs.try_send(job).map_err(|error| match error {
-                TrySendError::Full(_) | TrySendError::Disconnected(_) => Refusal::StoreUnavailable,
-            })?;
-        }
+        let queued = self.jobs.put(account, job);
+        queued.map_err(|_| Refusal::StoreUnavailable)?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
     /// Ends the thread after what was queued is committed, and waits for that.
     pub(super) async fn close(&self) {
-        drop(
-            self.jobs
-                .lock()
-                .expect("no holder of this lock panics")
-                .take(),
-        );
+        self.jobs.close();
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread holds the queue itself.
+        self.jobs.close();
     }
 }
 
@@ -275,17 +275,8 @@ where
 
 impl Thread {
     fn run(self) {
-        while let Ok(first) = self.jobs.recv() {
-            let mut waiting = VecDeque::from([first]);
-            while waiting.len() < BATCH_MAX_JOBS {
-                match self.jobs.try_recv() {
-                    Ok(job) => waiting.push_back(job),
-                    Err(_) => break,
-                }
-            }
-            while !waiting.is_empty() {
-                self.batch(&mut waiting);
-            }
+        while let Some(first) = self.jobs.take() {
+            self.batch(first);
         }
         if let Err(error) = self
             .connection
@@ -295,19 +286,24 @@ impl Thread {
         }
     }
 
-    /// Runs the waiting jobs in one transaction. Jobs behind one that made the engine roll back stay waiting.
-    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) {
+    /// Runs a job, and those that wait beside it, in one transaction. Jobs behind one that made the engine roll back stay
+    /// waiting.
+    fn batch(&self, first: Taken<'_, Box<dyn Job>>) {
         let began = Instant::now();
+        let mut next = Some(first);
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            tracing::error!(%error, jobs = waiting.len(), "the store can't write");
-            for job in waiting.drain(..) {
+            tracing::error!(%error, waiting = self.jobs.len(), "the store can't write");
+            while let Some(job) = next.and_then(|mut taken| taken.job.take()) {
                 job.reply(Some(Refusal::StoreUnavailable));
+                next = self.jobs.try_take();
             }
             return;
         }
-        let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
+        // Those that come from here on gather for the next batch.
+        let most = (self.jobs.len() + 1).min(BATCH_MAX_JOBS);
+        let mut ran: Vec<Ran> = Vec::with_capacity(most);
         let mut changes = Merged::default();
-        while let Some(mut job) = waiting.pop_front() {
+        while let Some(mut job) = next.and_then(|mut taken| taken.job.take()) {
             let refusal = match self.job(job.as_mut()) {
                 Ok(done) => {
                     changes.add(done);
@@ -321,6 +317,8 @@ impl Thread {
                 }
             };
             ran.push(Ran { job, refusal });
+            let more = ran.len() < most && began.elapsed() < BATCH_MAX_TIME;
+            next = if more { self.jobs.try_take() } else { None };
         }
         if let Err(error) = self.execute("COMMIT") {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
@@ -442,7 +440,13 @@ mod tests {
         },
         store::{AgentRule, sqlite::schema},
     };
-    use std::collections::BTreeMap;
+    use std::{
+        collections::BTreeMap,
+        sync::{
+            Mutex,
+            mpsc::{SyncSender, sync_channel},
+        },
+    };
 
     /// Counts publications.
     #[derive(Default)]
@@ -464,6 +468,7 @@ mod tests {
                 queue_limit_bytes: 1,
                 max_sessions: 1,
                 max_running_turns: 1,
+                reserved_running_turns: 0,
                 max_awake_agents: 1,
                 principal: Quota::NONE,
                 tenant: Quota::NONE,
@@ -498,7 +503,7 @@ mod tests {
 
     async fn notes(writer: &Writer) -> Vec<String> {
         writer
-            .call(|unit| {
+            .call(Account::SERVER, |unit| {
                 let mut statement = unit.sql("SELECT text FROM note ORDER BY rowid")?;
                 let notes = statement.query_map([], |row| row.get(0))?;
                 Ok(notes.collect::<rusqlite::Result<_>>()?)
@@ -513,7 +518,7 @@ mod tests {
         let (entered, inside) = oneshot::channel();
         let held = Arc::clone(writer);
         tokio::spawn(async move {
-            held.call(move |_| {
+            held.call(Account::SERVER, move |_| {
                 entered.send(()).unwrap();
                 let _ = wait.recv();
                 Ok(())
@@ -529,17 +534,17 @@ mod tests {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
         let go = hold(&writer).await;
-        let first = writer.call(|unit| note(unit, "first"));
-        let refused = writer.call(|unit| {
+        let first = writer.call(Account::SERVER, |unit| note(unit, "first"));
+        let refused = writer.call(Account::SERVER, |unit| {
             note(unit, "refused")?;
             Err::<(), _>(Refusal::Fenced.into())
         });
-        let panicked = writer.call(|unit| {
+        let panicked = writer.call(Account::SERVER, |unit| {
             note(unit, "panicked")?;
             assert!(unit.rules.agents.contains_key("none"), "a bug");
             Ok(())
         });
-        let last = writer.call(|unit| note(unit, "last"));
+        let last = writer.call(Account::SERVER, |unit| note(unit, "last"));
         let release = async {
             go.send(()).unwrap();
         };
@@ -563,9 +568,16 @@ mod tests {
                 .unwrap();
         });
         let large = "x".repeat(100_000);
-        let full = writer.call(move |unit| note(unit, &large)).await;
+        let full = writer
+            .call(Account::SERVER, move |unit| note(unit, &large))
+            .await;
         assert_eq!(full, Err(Refusal::StorageFull));
-        assert_eq!(writer.call(|unit| note(unit, "small")).await, Ok(()));
+        assert_eq!(
+            writer
+                .call(Account::SERVER, |unit| note(unit, "small"))
+                .await,
+            Ok(())
+        );
         assert_eq!(notes(&writer).await, ["small"]);
     }
 
@@ -581,8 +593,11 @@ mod tests {
                 }))
                 .unwrap();
         });
-        assert_eq!(writer.call(|unit| note(unit, "one")).await, Ok(()));
-        let lost = writer.call(|unit| {
+        assert_eq!(
+            writer.call(Account::SERVER, |unit| note(unit, "one")).await,
+            Ok(())
+        );
+        let lost = writer.call(Account::SERVER, |unit| {
             note(unit, "two")?;
             let session = crate::store::sqlite::requests::tests::deleted_session(unit);
             unit.publish(Published {
@@ -594,7 +609,12 @@ mod tests {
         });
         assert_eq!(lost.await, Err(Refusal::StoreUnavailable));
         assert_eq!(*count.0.lock().unwrap(), 0, "nothing is published");
-        assert_eq!(writer.call(|unit| note(unit, "three")).await, Ok(()));
+        assert_eq!(
+            writer
+                .call(Account::SERVER, |unit| note(unit, "three"))
+                .await,
+            Ok(())
+        );
         assert_eq!(notes(&writer).await, ["one", "three"]);
     }
 
@@ -616,17 +636,17 @@ mod tests {
             queue_bytes: 5,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
-        let kept = writer.call(move |unit| {
+        let kept = writer.call(Account::SERVER, move |unit| {
             count(unit);
             note(unit, "kept")
         });
         kept.await.unwrap();
-        let refused = writer.call(move |unit| {
+        let refused = writer.call(Account::SERVER, move |unit| {
             count(unit);
             Err::<(), _>(Refusal::Fenced.into())
         });
         assert_eq!(refused.await, Err(Refusal::Fenced));
-        let panicked = writer.call(move |unit| {
+        let panicked = writer.call(Account::SERVER, move |unit| {
             count(unit);
             assert!(unit.rules.agents.contains_key("none"), "a bug");
             Ok(())
@@ -634,14 +654,17 @@ mod tests {
         assert_eq!(panicked.await.unwrap_err().reason(), "INTERNAL");
         let mut lost = 0;
         for _ in 0..3 {
-            let answer = writer.call(move |unit| {
+            let answer = writer.call(Account::SERVER, move |unit| {
                 count(unit);
                 note(unit, "more")
             });
             lost += i64::from(answer.await.is_err());
         }
         assert_eq!(lost, 1, "one batch does not commit");
-        let held = writer.call(|unit| Ok(unit.held("t", "o"))).await.unwrap();
+        let held = writer
+            .call(Account::SERVER, |unit| Ok(unit.held("t", "o")))
+            .await
+            .unwrap();
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
@@ -655,14 +678,16 @@ mod tests {
         let writer = Arc::new(writer);
         let go = hold(&writer).await;
         {
-            let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
+            let mut call = Box::pin(writer.call(Account::SERVER, |unit| note(unit, "stands")));
             // Polled once: queued, not answered.
             assert!(futures_poll(&mut call));
         }
         go.send(()).unwrap();
         assert_eq!(notes(&writer).await, ["stands"]);
         writer.close().await;
-        let closed = writer.call(|unit| note(unit, "late")).await;
+        let closed = writer
+            .call(Account::SERVER, |unit| note(unit, "late"))
+            .await;
         assert_eq!(closed, Err(Refusal::StoreUnavailable));
     }
 
@@ -670,5 +695,38 @@ mod tests {
     fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         std::pin::Pin::new(future).poll(&mut context).is_pending()
+    }
+
+    /// However much one tenant has queued, another's job is in the next batch but one.
+    #[tokio::test]
+    async fn nobody_waits_behind_all_of_another_tenants_jobs() {
+        const FLOOD: usize = 200;
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer).await;
+        let mut flood = Vec::new();
+        for _ in 0..FLOOD {
+            let mut call = Box::pin(writer.call(Account::of_tenant("loud"), |unit| {
+                // Long enough that no batch takes them all in.
+                std::thread::park_timeout(Duration::from_millis(2));
+                note(unit, "loud")
+            }));
+            assert!(futures_poll(&mut call));
+            flood.push(call);
+        }
+        let quiet = writer.call(Account::of_tenant("quiet"), |unit| {
+            let before = unit
+                .sql("SELECT count(*) FROM note")?
+                .query_row([], |row| row.get::<_, i64>(0))?;
+            Ok(before)
+        });
+        let release = async { go.send(()).unwrap() };
+        let (before, ()) = tokio::join!(quiet, release);
+        assert!(before.unwrap() <= 2, "one of the flood goes before it");
+        let after = notes(&writer).await.len();
+        assert!(after < FLOOD, "{after} of the flood went before its answer");
+        for call in flood {
+            call.await.unwrap();
+        }
     }
 }

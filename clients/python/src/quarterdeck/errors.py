@@ -353,6 +353,10 @@ class TooManyStreams(ResourceExhausted):
     """As many streams are open as may be."""
 
 
+class TooManyWaits(ResourceExhausted):
+    """As many calls wait for news as may."""
+
+
 class TurnMismatch(FailedPrecondition):
     """Another turn than the expected one is active, or none."""
 

@@ -51,6 +51,7 @@ final class CallExceptions {
             entry("STORE_UNAVAILABLE", Refusal.StoreUnavailable::new),
             entry("TOO_MANY_SESSIONS", Refusal.TooManySessions::new),
             entry("TOO_MANY_STREAMS", Refusal.TooManyStreams::new),
+            entry("TOO_MANY_WAITS", Refusal.TooManyWaits::new),
             entry("TURN_MISMATCH", Refusal.TurnMismatch::new),
             entry("TURN_NOT_FOUND", Refusal.TurnNotFound::new),
             entry("TURN_NOT_QUEUED", Refusal.TurnNotQueued::new),

@@ -288,6 +288,13 @@ public final class Refusal {
         }
     }
 
+    /** As many calls wait for news as may. */
+    public static final class TooManyWaits extends CallException.ResourceExhausted {
+        TooManyWaits(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** Another turn than the expected one is active, or none. */
     public static final class TurnMismatch extends CallException.FailedPrecondition {
         TurnMismatch(CallDetails details) {
