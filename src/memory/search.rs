@@ -436,7 +436,7 @@ impl<'a> Ground<'a> {
             let text = [item.key.clone(), item.tags.join(" "), item.text(None)?];
             let words = words::words(&words::normal(&text.join(" ")));
             let begins = |begin: &String| words.iter().any(|word| word.text.starts_with(begin));
-            if everywhere.words.iter().all(begins) {
+            if everywhere.words.iter().any(begins) {
                 matches.push(matched(item.row));
             }
             Ok(matches.len() < limit)
