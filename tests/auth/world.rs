@@ -4,6 +4,7 @@ use crate::support::{Gateway, Options, SOON};
 use bytes::{Buf, BufMut, Bytes};
 use quarterdeck::proto::{
     self, admin_service_client::AdminServiceClient, gateway_service_client::GatewayServiceClient,
+    memory_service_client::MemoryServiceClient,
 };
 use std::process::Output;
 use tonic::{
@@ -75,6 +76,10 @@ impl Caller {
 
     pub fn service(&self) -> AdminServiceClient<Wire> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn memory(&self) -> MemoryServiceClient<Wire> {
+        MemoryServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// Makes a key with these scopes.

@@ -345,6 +345,10 @@ class StoreUnavailable(Unavailable):
     """The server can't use its store now."""
 
 
+class TooManyKeys(ResourceExhausted):
+    """The tenant has as many valid API keys as it may."""
+
+
 class TooManySessions(ResourceExhausted):
     """As many sessions exist, or are awake, as may."""
 

@@ -274,6 +274,13 @@ public final class Refusal {
         }
     }
 
+    /** The tenant has as many valid API keys as it may. */
+    public static final class TooManyKeys extends CallException.ResourceExhausted {
+        TooManyKeys(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** As many sessions exist as may. */
     public static final class TooManySessions extends CallException.ResourceExhausted {
         TooManySessions(CallDetails details) {
