@@ -6,6 +6,7 @@
 
 mod access;
 mod apart;
+mod isolation;
 mod live;
 mod own_process;
 
@@ -16,6 +17,7 @@ use crate::{
     agent::{
         Driver,
         echo::Echo,
+        isolation::{Confinement, Rung},
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
@@ -61,6 +63,7 @@ use crate::{
 use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::middleware::from_fn;
 use live::Rooms;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
@@ -153,12 +156,19 @@ impl App {
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
-            });
+            })
+            .with_refused_hosts(layers::refuse_host);
         let cwd_roots = Arc::new(cwd_roots(&config)?);
         lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
         let metrics_token = metrics_token(&config)?;
-        let drivers = drivers(&config, &node_mark)?;
+        let host = process_host(&node_mark)?;
+        let isolation = isolation::find(&config, &host).await?;
+        let rungs = isolation.agents.iter();
+        let rungs = rungs
+            .map(|(name, confinement)| (name.clone(), confinement.rung))
+            .collect();
+        let drivers = drivers(&config, &host, isolation.agents);
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
@@ -170,7 +180,8 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::now(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers),
+            agents: agent_facts(&config, &drivers, &rungs),
+            isolation: isolation.server,
         };
         let store = Arc::new(store);
         let memory = Memory::new(
@@ -214,7 +225,7 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&absolute(&config.data_dir)?),
+            directories: Directories::new(&isolation::real(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
@@ -357,6 +368,7 @@ impl App {
         if config.console && config.grpc_web {
             router = router.merge(console::routes(console::BUILT));
         }
+        let router = router.layer(from_fn(layers::told_in_grpc));
         let router = web::layered(router, pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
@@ -696,16 +708,21 @@ fn listener_options(config: &Config) -> ListenerOptions {
     }
 }
 
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
-}
-
-fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
-    let host = ProcessHost {
+/// How agents are started, on no rung yet.
+fn process_host(node_mark: &str) -> anyhow::Result<ProcessHost> {
+    Ok(ProcessHost {
         keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
         node_mark: node_mark.to_owned(),
-    };
-    let driver = |agent: &AgentConfig| -> Arc<dyn Driver> {
+        confinement: Confinement::default(),
+    })
+}
+
+fn drivers(
+    config: &Config,
+    host: &ProcessHost,
+    mut confinements: BTreeMap<String, Confinement>,
+) -> BTreeMap<String, Arc<dyn Driver>> {
+    let mut driver = |name: &str, agent: &AgentConfig| -> Arc<dyn Driver> {
         match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
@@ -726,15 +743,18 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                         memory_bytes: agent.max_memory_bytes.0,
                     },
                 },
-                host.clone(),
+                ProcessHost {
+                    confinement: confinements.remove(name).unwrap_or_default(),
+                    ..host.clone()
+                },
             )),
         }
     };
-    Ok(config
+    config
         .agents
         .iter()
-        .map(|(name, agent)| (name.clone(), driver(agent)))
-        .collect())
+        .map(|(name, agent)| (name.clone(), driver(name, agent)))
+        .collect()
 }
 
 /// The embedding model that is configured.
@@ -773,6 +793,7 @@ fn rules(
             fork: capabilities.fork,
             on_interrupt: agent.on_interrupt,
             max_attempts: i32::try_from(agent.max_attempts).unwrap_or(i32::MAX),
+            operator_only: capabilities.operator_only,
         };
         Some((name.clone(), rule))
     });
@@ -788,12 +809,17 @@ fn rules(
     })
 }
 
-fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+fn agent_facts(
+    config: &Config,
+    drivers: &BTreeMap<String, Arc<dyn Driver>>,
+    rungs: &BTreeMap<String, Rung>,
+) -> Vec<AgentFacts> {
     let facts = config.agents.iter().filter_map(|(name, agent)| {
         Some(AgentFacts {
             name: name.clone(),
             driver: agent.driver.name(),
             capabilities: drivers.get(name)?.capabilities(),
+            rung: rungs.get(name).copied(),
         })
     });
     facts.collect()

@@ -16,7 +16,8 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath, TenantPlaces, Threads,
+    DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath,
+    TenantPlaces, Threads,
 };
 
 use crate::domain::{limits, quotas, turn::OnInterrupt};
@@ -140,6 +141,18 @@ settings! {
         drain_timeout: Duration = "30s", within(Duration::ZERO, HOUR);
         /// An agent's process ends after this long without a turn.
         agent_idle_timeout: Duration = "10m", within(SECOND, 7 * DAY);
+        /// What keeps agents' processes from the server, from other sessions and from each other: `namespace`, `landlock` or
+        /// `none`. `auto` takes the best that works on this machine; one that is named must work, or the server does not
+        /// start. With `none` an agent can do all that the server's user can do.
+        isolation: IsolationWanted = "auto";
+        /// Files and directories that isolated agents may read, besides the system's (`/usr`, `/etc`, `/opt` …), their own
+        /// and those of their program.
+        isolation_read: Vec<PathBuf> = "[]", absolute;
+        /// Space that each agent's own `/tmp` and `/dev/shm` may take, each, in memory; with isolation `namespace`.
+        isolation_tmp_max_bytes: Size = "1GiB", within(Size(MIB), Size(TIB));
+        /// Lets agents without isolation serve every tenant, each of which can then do to all others what it likes. Only
+        /// with `isolation = "none"`; else such agents serve the tenant `default` alone.
+        tenants_share_agents_user: bool = "false";
         /// Turns that may run at once, over all sessions.
         max_running_turns: usize = "64", within(1, 100_000);
         /// Of these, places that are kept for tenants of which nothing runs, one for each; never more than a quarter.
@@ -303,6 +316,8 @@ settings! {
     }
     /// Agents by name. `echo` and `pi` always exist.
     agents: BTreeMap<String, AgentConfig>;
+    /// The file that was read. Agents must not see it.
+    file: Option<PathBuf>;
 }
 
 settings! {
@@ -322,6 +337,10 @@ settings! {
         template_dir: String = "";
         /// Directories under which a session may ask for its `cwd`; without any, none may.
         cwd_roots: Vec<PathBuf> = "[]", absolute;
+        /// As the server's `isolation`, and never more than it; `auto` is the same.
+        isolation: IsolationWanted = "auto";
+        /// As the server's `isolation_read`, for this agent besides.
+        isolation_read: Vec<PathBuf> = "[]", absolute;
         /// Model of sessions that name none; empty is the agent's own choice.
         model: String = "", short;
         /// Thinking level of sessions that name none; empty is the agent's own choice.
@@ -334,8 +353,8 @@ settings! {
         start_timeout: Duration = "60s", within(SECOND, HOUR);
         /// How long a question of the agent to its user may wait before it is cancelled.
         dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
-        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one;
-        /// 0 is none of our own bound.
+        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one; with
+        /// isolation `namespace` only this agent's are counted. 0 is none of our own bound.
         max_processes: u64 = "16384", zero_or(64, 4_194_304);
         /// Files that one process of the agent may have open; 0 is the server's own bound.
         max_open_files: u64 = "65536", zero_or(64, 1_048_576);

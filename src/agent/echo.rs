@@ -158,6 +158,8 @@ impl Driver for Echo {
             compaction: false,
             approvals: false,
             resume: true,
+            // It starts no process.
+            operator_only: false,
         }
     }
 
@@ -294,6 +296,8 @@ impl Session {
             tool_call_id,
             result_json: json(if fails { "error" } else { "output" }),
             is_error: fails,
+            full_size: None,
+            pictures: vec![],
         })
         .await
     }

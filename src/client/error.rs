@@ -97,6 +97,7 @@ reasons! {
     MessageTooLarge "MESSAGE_TOO_LARGE",
     MethodUnknown "METHOD_UNKNOWN",
     NotCaughtUp "NOT_CAUGHT_UP",
+    IsolationRequired "ISOLATION_REQUIRED",
     PrimarySession "PRIMARY_SESSION",
     QueueFull "QUEUE_FULL",
     RateLimited "RATE_LIMITED",

@@ -10,7 +10,11 @@ use secrecy::ExposeSecret as _;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Variables that the gateway sets for every process that it starts.
-pub(super) const MARKS: [&str; 2] = ["QUARTERDECK_NODE", "QUARTERDECK_PROCESS"];
+pub(super) const MARKS: [&str; 3] = [
+    "QUARTERDECK_NODE",
+    "QUARTERDECK_PROCESS",
+    "QUARTERDECK_KEEPER",
+];
 
 /// Origins that may be listed; each call of a page is compared with all of them.
 const ORIGINS_MAX: usize = 64;
@@ -113,7 +117,7 @@ pub(super) fn command(value: &[String]) -> Result<(), String> {
 pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
     match MARKS.iter().find(|mark| value.0.contains_key(**mark)) {
         Some(mark) => Err(format!(
-            "{mark} is how the server finds its own processes; leave it out"
+            "{mark} is for the server to set in its own processes; leave it out"
         )),
         None if value.0.contains_key("TMPDIR") => Err(
             "TMPDIR is a directory of each session's own, so that no agent runs what another left there; leave it out"

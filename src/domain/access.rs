@@ -364,6 +364,12 @@ impl SessionAccess {
     }
 }
 
+/// Whether an agent may run for a tenant. One whose processes nothing keeps apart runs for the operator's alone: it could
+/// do to all others what it likes. The only place that decides that.
+pub fn agent_serves(operator_only: bool, tenant: &str) -> bool {
+    !operator_only || tenant == OPERATOR_TENANT
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

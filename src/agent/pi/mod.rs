@@ -22,11 +22,13 @@ mod memory;
 mod open_message;
 mod protocol;
 mod secrets;
+mod session_file;
 mod steers;
 mod turn;
 
 use super::{
     Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    isolation::{Visible, program},
     process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use crate::beneath::{Directory, blocking};
@@ -36,7 +38,7 @@ use memory::Memory;
 use rustix::fs::FileType;
 use secrets::Secrets;
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt, fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -101,6 +103,8 @@ pub struct PiDriver {
     options: PiOptions,
     host: ProcessHost,
     secrets: Secrets,
+    /// Where the program of pi lives, and what else its command line names.
+    places: Vec<PathBuf>,
 }
 
 // === impl PiOptions ===
@@ -158,8 +162,16 @@ impl fmt::Debug for PiOptions {
 impl PiDriver {
     /// A driver that starts pi as `options` say.
     pub fn new(options: PiOptions, host: ProcessHost) -> Self {
+        let own_path = options.environment.iter().find(|(name, _)| name == "PATH");
+        let path = own_path.map_or_else(
+            || std::env::var_os("PATH").unwrap_or_default(),
+            |(_, path)| path.into(),
+        );
+        let words = options.command.iter().chain(&options.arguments);
+        let home = std::env::home_dir();
         Self {
             secrets: Secrets::of_environment(&options.environment),
+            places: program::places(words.map(OsStr::new), &path, home.as_deref()),
             options,
             host,
         }
@@ -182,11 +194,8 @@ impl PiDriver {
             request.session_directory.clone().into(),
         ]);
         // Created where it does not exist yet.
-        let file = format!("{}.jsonl", request.session_id);
-        arguments.extend([
-            "--session".into(),
-            request.session_directory.join(file).into(),
-        ]);
+        let file = request.session_directory.join(session_file(request));
+        arguments.extend(["--session".into(), file.into()]);
         let model = first_set(&request.model, &self.options.model);
         if !model.is_empty() {
             arguments.extend(["--model".into(), model.into()]);
@@ -223,6 +232,19 @@ impl PiDriver {
             environment,
             working_directory: request.working_directory.clone(),
             limits: self.options.limits,
+            visible: Visible {
+                write: vec![
+                    request.session_directory.clone(),
+                    directory.to_owned(),
+                    request.home_directory.clone(),
+                    request.temporary_directory.clone(),
+                    request.working_directory.clone(),
+                ],
+                read: (self.places.iter())
+                    .chain([&request.gateway_directory])
+                    .cloned()
+                    .collect(),
+            },
         })
     }
 
@@ -233,6 +255,11 @@ impl PiDriver {
         blocking(move || fill(&owner, template.as_deref())).await?;
         Ok(request.owner_directory.join(DIRECTORY))
     }
+}
+
+/// Name of a generation's conversation in the session's directory.
+fn session_file(request: &OpenRequest) -> String {
+    format!("{}.jsonl", request.session_id)
 }
 
 /// Makes pi's directory in an owner's and fills it from a template. Agents write in it.
@@ -289,6 +316,7 @@ impl Driver for PiDriver {
             compaction: true,
             approvals: false,
             resume: true,
+            operator_only: self.host.confinement.operator_only(),
         }
     }
 
@@ -301,6 +329,15 @@ impl Driver for PiDriver {
         memory.install().await.map_err(|error| {
             let file = memory.extension.display();
             StartError(format!("cannot write {file} for pi: {error}"))
+        })?;
+        let file = session_file(&request);
+        let (place, work) = (&request.session_directory, &request.working_directory);
+        let moved = session_file::work_in(place.clone(), file.clone(), work.clone());
+        moved.await.map_err(|error| {
+            let place = place.display();
+            StartError(format!(
+                "cannot say in {place}/{file} where pi works: {error}"
+            ))
         })?;
         let spec = self.spec(&request, &directory, &memory)?;
         let process = Process::spawn(&self.host, spec)?;

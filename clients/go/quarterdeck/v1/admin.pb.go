@@ -210,7 +210,9 @@ type GetServerInfoResponse struct {
 	// True while the server refuses new work because it is going to stop.
 	Draining bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
 	// True where calls need a credential.
-	AuthRequired  bool `protobuf:"varint,9,opt,name=auth_required,json=authRequired,proto3" json:"auth_required,omitempty"`
+	AuthRequired bool `protobuf:"varint,9,opt,name=auth_required,json=authRequired,proto3" json:"auth_required,omitempty"`
+	// How agents' processes are kept apart on this server, as found when it started.
+	Isolation     *IsolationInfo `protobuf:"bytes,10,opt,name=isolation,proto3" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,6 +310,125 @@ func (x *GetServerInfoResponse) GetAuthRequired() bool {
 	return false
 }
 
+func (x *GetServerInfoResponse) GetIsolation() *IsolationInfo {
+	if x != nil {
+		return x.Isolation
+	}
+	return nil
+}
+
+// What keeps agents' processes from the server, from other sessions and from each other.
+type IsolationInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `namespace`: an agent sees its own directories, the system's programs and the network, and no other process.
+	// `landlock`: it can't open other files or reach other processes, but sees that they are there.
+	// `none`: it can do all that the server's user can do. An agent may be configured to have less, see AgentInfo.
+	Rung string `protobuf:"bytes,1,opt,name=rung,proto3" json:"rung,omitempty"`
+	// User id of agents' processes: `own`, or `shared` with the server.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// What `/proc` shows to agents: `own` processes; `shared`, those of the machine, though an agent has a PID namespace of
+	// its own; `host`, those of the machine.
+	Proc string `protobuf:"bytes,3,opt,name=proc,proto3" json:"proc,omitempty"`
+	// True where agents can connect to abstract unix sockets of others.
+	AbstractSockets bool `protobuf:"varint,4,opt,name=abstract_sockets,json=abstractSockets,proto3" json:"abstract_sockets,omitempty"`
+	// What agents can reach on the network: `open`, everything.
+	Network string `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	// Version of the kernel's Landlock interface; 0 where there is none, or where it was not asked.
+	LandlockAbi int32 `protobuf:"varint,6,opt,name=landlock_abi,json=landlockAbi,proto3" json:"landlock_abi,omitempty"`
+	// What proves that nothing of an agent is left after an abort: `pid namespace`, `uid`, `subreaper` or `none`.
+	KillProof string `protobuf:"bytes,7,opt,name=kill_proof,json=killProof,proto3" json:"kill_proof,omitempty"`
+	// Why it is no better rung, with what to do; empty for the best. Empty for callers without the scope `admin.config`.
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IsolationInfo) Reset() {
+	*x = IsolationInfo{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IsolationInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IsolationInfo) ProtoMessage() {}
+
+func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IsolationInfo.ProtoReflect.Descriptor instead.
+func (*IsolationInfo) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *IsolationInfo) GetRung() string {
+	if x != nil {
+		return x.Rung
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetProc() string {
+	if x != nil {
+		return x.Proc
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetAbstractSockets() bool {
+	if x != nil {
+		return x.AbstractSockets
+	}
+	return false
+}
+
+func (x *IsolationInfo) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetLandlockAbi() int32 {
+	if x != nil {
+		return x.LandlockAbi
+	}
+	return 0
+}
+
+func (x *IsolationInfo) GetKillProof() string {
+	if x != nil {
+		return x.KillProof
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // An agent and what it can do.
 type AgentInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -318,14 +439,16 @@ type AgentInfo struct {
 	// True where a running turn can be steered.
 	CanSteer bool `protobuf:"varint,3,opt,name=can_steer,json=canSteer,proto3" json:"can_steer,omitempty"`
 	// True where a session can be forked.
-	CanFork       bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
+	CanFork bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
+	// How its processes are kept apart: `namespace`, `landlock` or `none`; empty where it starts none.
+	Isolation     string `protobuf:"bytes,5,opt,name=isolation,proto3" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentInfo) Reset() {
 	*x = AgentInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +460,7 @@ func (x *AgentInfo) String() string {
 func (*AgentInfo) ProtoMessage() {}
 
 func (x *AgentInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +473,7 @@ func (x *AgentInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentInfo.ProtoReflect.Descriptor instead.
 func (*AgentInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AgentInfo) GetName() string {
@@ -381,6 +504,13 @@ func (x *AgentInfo) GetCanFork() bool {
 	return false
 }
 
+func (x *AgentInfo) GetIsolation() string {
+	if x != nil {
+		return x.Isolation
+	}
+	return ""
+}
+
 // Bounds that callers meet. 0 means none.
 type ServerLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -408,13 +538,16 @@ type ServerLimits struct {
 	MaxTurnTimeout *durationpb.Duration `protobuf:"bytes,11,opt,name=max_turn_timeout,json=maxTurnTimeout,proto3" json:"max_turn_timeout,omitempty"`
 	// Of `running_turns`, places that are kept for tenants of which nothing runs, one for each.
 	ReservedRunningTurns int64 `protobuf:"varint,12,opt,name=reserved_running_turns,json=reservedRunningTurns,proto3" json:"reserved_running_turns,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry. A call with more is
+	// refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`.
+	MetadataBytes int64 `protobuf:"varint,13,opt,name=metadata_bytes,json=metadataBytes,proto3" json:"metadata_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +559,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +572,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServerLimits) GetQueueTurnsPerSession() int64 {
@@ -526,6 +659,13 @@ func (x *ServerLimits) GetReservedRunningTurns() int64 {
 	return 0
 }
 
+func (x *ServerLimits) GetMetadataBytes() int64 {
+	if x != nil {
+		return x.MetadataBytes
+	}
+	return 0
+}
+
 // Bounds of one principal or one tenant. 0 means none.
 type AccountLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -550,7 +690,7 @@ type AccountLimits struct {
 
 func (x *AccountLimits) Reset() {
 	*x = AccountLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +702,7 @@ func (x *AccountLimits) String() string {
 func (*AccountLimits) ProtoMessage() {}
 
 func (x *AccountLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +715,7 @@ func (x *AccountLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountLimits.ProtoReflect.Descriptor instead.
 func (*AccountLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AccountLimits) GetRequestsPerSecond() int64 {
@@ -642,7 +782,7 @@ type RetentionInfo struct {
 
 func (x *RetentionInfo) Reset() {
 	*x = RetentionInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +794,7 @@ func (x *RetentionInfo) String() string {
 func (*RetentionInfo) ProtoMessage() {}
 
 func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +807,7 @@ func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionInfo.ProtoReflect.Descriptor instead.
 func (*RetentionInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RetentionInfo) GetEvents() int64 {
@@ -700,7 +840,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +852,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +865,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 // Who calls.
@@ -748,7 +888,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +900,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +913,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WhoAmIResponse) GetPrincipal() string {
@@ -822,7 +962,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +974,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +987,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConfigRequest) GetKeys() []string {
@@ -868,7 +1008,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1020,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1033,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConfigResponse) GetValues() []*ConfigValue {
@@ -922,7 +1062,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1074,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1087,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -1000,7 +1140,7 @@ type UpdateConfigRequest struct {
 
 func (x *UpdateConfigRequest) Reset() {
 	*x = UpdateConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1152,7 @@ func (x *UpdateConfigRequest) String() string {
 func (*UpdateConfigRequest) ProtoMessage() {}
 
 func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1165,7 @@ func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigRequest.ProtoReflect.Descriptor instead.
 func (*UpdateConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateConfigRequest) GetValues() map[string]string {
@@ -1060,7 +1200,7 @@ type UpdateConfigResponse struct {
 
 func (x *UpdateConfigResponse) Reset() {
 	*x = UpdateConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1212,7 @@ func (x *UpdateConfigResponse) String() string {
 func (*UpdateConfigResponse) ProtoMessage() {}
 
 func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1225,7 @@ func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigResponse.ProtoReflect.Descriptor instead.
 func (*UpdateConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateConfigResponse) GetValues() []*ConfigValue {
@@ -1118,7 +1258,7 @@ type TailLogsRequest struct {
 
 func (x *TailLogsRequest) Reset() {
 	*x = TailLogsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1270,7 @@ func (x *TailLogsRequest) String() string {
 func (*TailLogsRequest) ProtoMessage() {}
 
 func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1283,7 @@ func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsRequest.ProtoReflect.Descriptor instead.
 func (*TailLogsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TailLogsRequest) GetCursor() *LogCursor {
@@ -1208,7 +1348,7 @@ type LogCursor struct {
 
 func (x *LogCursor) Reset() {
 	*x = LogCursor{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1360,7 @@ func (x *LogCursor) String() string {
 func (*LogCursor) ProtoMessage() {}
 
 func (x *LogCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1373,7 @@ func (x *LogCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCursor.ProtoReflect.Descriptor instead.
 func (*LogCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogCursor) GetBootId() string {
@@ -1276,7 +1416,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1428,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1441,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogRecord) GetBootId() string {
@@ -1375,7 +1515,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1527,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1540,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChannelsRequest) GetSessionKey() string {
@@ -1437,7 +1577,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1589,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1602,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1504,7 +1644,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1656,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1669,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Channel) GetChannelId() string {
@@ -1599,7 +1739,7 @@ type BroadcastReloadRequest struct {
 
 func (x *BroadcastReloadRequest) Reset() {
 	*x = BroadcastReloadRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1751,7 @@ func (x *BroadcastReloadRequest) String() string {
 func (*BroadcastReloadRequest) ProtoMessage() {}
 
 func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1764,7 @@ func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BroadcastReloadRequest) GetReason() string {
@@ -1647,7 +1787,7 @@ type BroadcastReloadResponse struct {
 
 func (x *BroadcastReloadResponse) Reset() {
 	*x = BroadcastReloadResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1799,7 @@ func (x *BroadcastReloadResponse) String() string {
 func (*BroadcastReloadResponse) ProtoMessage() {}
 
 func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1812,7 @@ func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BroadcastReloadResponse) GetChannels() int32 {
@@ -1714,7 +1854,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1866,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1879,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateApiKeyRequest) GetSubject() string {
@@ -1799,7 +1939,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1951,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1964,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -1878,7 +2018,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2030,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2043,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApiKey) GetKeyId() string {
@@ -1993,7 +2133,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2145,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2158,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -2062,7 +2202,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2214,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2227,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -2119,7 +2259,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2271,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2284,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevokeApiKeyRequest) GetKeyId() string {
@@ -2181,7 +2321,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2333,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2346,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
@@ -2234,7 +2374,7 @@ type ExchangeCredentialRequest struct {
 
 func (x *ExchangeCredentialRequest) Reset() {
 	*x = ExchangeCredentialRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2386,7 @@ func (x *ExchangeCredentialRequest) String() string {
 func (*ExchangeCredentialRequest) ProtoMessage() {}
 
 func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2399,7 @@ func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExchangeCredentialRequest) GetTtl() *durationpb.Duration {
@@ -2284,7 +2424,7 @@ type ExchangeCredentialResponse struct {
 
 func (x *ExchangeCredentialResponse) Reset() {
 	*x = ExchangeCredentialResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2436,7 @@ func (x *ExchangeCredentialResponse) String() string {
 func (*ExchangeCredentialResponse) ProtoMessage() {}
 
 func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2449,7 @@ func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialResponse.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExchangeCredentialResponse) GetSecret() string {
@@ -2338,7 +2478,7 @@ var File_quarterdeck_v1_admin_proto protoreflect.FileDescriptor
 const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1aquarterdeck/v1/admin.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
-	"\x14GetServerInfoRequest\"\x93\x03\n" +
+	"\x14GetServerInfoRequest\"\xd0\x03\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -2349,12 +2489,25 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x1c.quarterdeck.v1.ServerLimitsR\x06limits\x12;\n" +
 	"\tretention\x18\a \x01(\v2\x1d.quarterdeck.v1.RetentionInfoR\tretention\x12\x1a\n" +
 	"\bdraining\x18\b \x01(\bR\bdraining\x12#\n" +
-	"\rauth_required\x18\t \x01(\bR\fauthRequired\"o\n" +
+	"\rauth_required\x18\t \x01(\bR\fauthRequired\x12;\n" +
+	"\tisolation\x18\n" +
+	" \x01(\v2\x1d.quarterdeck.v1.IsolationInfoR\tisolation\"\xea\x01\n" +
+	"\rIsolationInfo\x12\x12\n" +
+	"\x04rung\x18\x01 \x01(\tR\x04rung\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
+	"\x04proc\x18\x03 \x01(\tR\x04proc\x12)\n" +
+	"\x10abstract_sockets\x18\x04 \x01(\bR\x0fabstractSockets\x12\x18\n" +
+	"\anetwork\x18\x05 \x01(\tR\anetwork\x12!\n" +
+	"\flandlock_abi\x18\x06 \x01(\x05R\vlandlockAbi\x12\x1d\n" +
+	"\n" +
+	"kill_proof\x18\a \x01(\tR\tkillProof\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\x8d\x01\n" +
 	"\tAgentInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
-	"\bcan_fork\x18\x04 \x01(\bR\acanFork\"\xed\x04\n" +
+	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
+	"\tisolation\x18\x05 \x01(\tR\tisolation\"\x94\x05\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2369,7 +2522,8 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\n" +
 	" \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\x06tenant\x12C\n" +
 	"\x10max_turn_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0emaxTurnTimeout\x124\n" +
-	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\"\xf4\x01\n" +
+	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\x12%\n" +
+	"\x0emetadata_bytes\x18\r \x01(\x03R\rmetadataBytes\"\xf4\x01\n" +
 	"\rAccountLimits\x12.\n" +
 	"\x13requests_per_second\x18\x01 \x01(\x03R\x11requestsPerSecond\x12\x18\n" +
 	"\astreams\x18\x02 \x01(\x03R\astreams\x12#\n" +
@@ -2559,105 +2713,107 @@ func file_quarterdeck_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_quarterdeck_v1_admin_proto_goTypes = []any{
 	(CredentialKind)(0),                // 0: quarterdeck.v1.CredentialKind
 	(LogLevel)(0),                      // 1: quarterdeck.v1.LogLevel
 	(*GetServerInfoRequest)(nil),       // 2: quarterdeck.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil),      // 3: quarterdeck.v1.GetServerInfoResponse
-	(*AgentInfo)(nil),                  // 4: quarterdeck.v1.AgentInfo
-	(*ServerLimits)(nil),               // 5: quarterdeck.v1.ServerLimits
-	(*AccountLimits)(nil),              // 6: quarterdeck.v1.AccountLimits
-	(*RetentionInfo)(nil),              // 7: quarterdeck.v1.RetentionInfo
-	(*WhoAmIRequest)(nil),              // 8: quarterdeck.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),             // 9: quarterdeck.v1.WhoAmIResponse
-	(*GetConfigRequest)(nil),           // 10: quarterdeck.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),          // 11: quarterdeck.v1.GetConfigResponse
-	(*ConfigValue)(nil),                // 12: quarterdeck.v1.ConfigValue
-	(*UpdateConfigRequest)(nil),        // 13: quarterdeck.v1.UpdateConfigRequest
-	(*UpdateConfigResponse)(nil),       // 14: quarterdeck.v1.UpdateConfigResponse
-	(*TailLogsRequest)(nil),            // 15: quarterdeck.v1.TailLogsRequest
-	(*LogCursor)(nil),                  // 16: quarterdeck.v1.LogCursor
-	(*LogRecord)(nil),                  // 17: quarterdeck.v1.LogRecord
-	(*ListChannelsRequest)(nil),        // 18: quarterdeck.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),       // 19: quarterdeck.v1.ListChannelsResponse
-	(*Channel)(nil),                    // 20: quarterdeck.v1.Channel
-	(*BroadcastReloadRequest)(nil),     // 21: quarterdeck.v1.BroadcastReloadRequest
-	(*BroadcastReloadResponse)(nil),    // 22: quarterdeck.v1.BroadcastReloadResponse
-	(*CreateApiKeyRequest)(nil),        // 23: quarterdeck.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),       // 24: quarterdeck.v1.CreateApiKeyResponse
-	(*ApiKey)(nil),                     // 25: quarterdeck.v1.ApiKey
-	(*ListApiKeysRequest)(nil),         // 26: quarterdeck.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),        // 27: quarterdeck.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),        // 28: quarterdeck.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),       // 29: quarterdeck.v1.RevokeApiKeyResponse
-	(*ExchangeCredentialRequest)(nil),  // 30: quarterdeck.v1.ExchangeCredentialRequest
-	(*ExchangeCredentialResponse)(nil), // 31: quarterdeck.v1.ExchangeCredentialResponse
-	nil,                                // 32: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	nil,                                // 33: quarterdeck.v1.LogRecord.FieldsEntry
-	(*timestamppb.Timestamp)(nil),      // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 35: google.protobuf.Duration
+	(*IsolationInfo)(nil),              // 4: quarterdeck.v1.IsolationInfo
+	(*AgentInfo)(nil),                  // 5: quarterdeck.v1.AgentInfo
+	(*ServerLimits)(nil),               // 6: quarterdeck.v1.ServerLimits
+	(*AccountLimits)(nil),              // 7: quarterdeck.v1.AccountLimits
+	(*RetentionInfo)(nil),              // 8: quarterdeck.v1.RetentionInfo
+	(*WhoAmIRequest)(nil),              // 9: quarterdeck.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 10: quarterdeck.v1.WhoAmIResponse
+	(*GetConfigRequest)(nil),           // 11: quarterdeck.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),          // 12: quarterdeck.v1.GetConfigResponse
+	(*ConfigValue)(nil),                // 13: quarterdeck.v1.ConfigValue
+	(*UpdateConfigRequest)(nil),        // 14: quarterdeck.v1.UpdateConfigRequest
+	(*UpdateConfigResponse)(nil),       // 15: quarterdeck.v1.UpdateConfigResponse
+	(*TailLogsRequest)(nil),            // 16: quarterdeck.v1.TailLogsRequest
+	(*LogCursor)(nil),                  // 17: quarterdeck.v1.LogCursor
+	(*LogRecord)(nil),                  // 18: quarterdeck.v1.LogRecord
+	(*ListChannelsRequest)(nil),        // 19: quarterdeck.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),       // 20: quarterdeck.v1.ListChannelsResponse
+	(*Channel)(nil),                    // 21: quarterdeck.v1.Channel
+	(*BroadcastReloadRequest)(nil),     // 22: quarterdeck.v1.BroadcastReloadRequest
+	(*BroadcastReloadResponse)(nil),    // 23: quarterdeck.v1.BroadcastReloadResponse
+	(*CreateApiKeyRequest)(nil),        // 24: quarterdeck.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 25: quarterdeck.v1.CreateApiKeyResponse
+	(*ApiKey)(nil),                     // 26: quarterdeck.v1.ApiKey
+	(*ListApiKeysRequest)(nil),         // 27: quarterdeck.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 28: quarterdeck.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 29: quarterdeck.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 30: quarterdeck.v1.RevokeApiKeyResponse
+	(*ExchangeCredentialRequest)(nil),  // 31: quarterdeck.v1.ExchangeCredentialRequest
+	(*ExchangeCredentialResponse)(nil), // 32: quarterdeck.v1.ExchangeCredentialResponse
+	nil,                                // 33: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	nil,                                // 34: quarterdeck.v1.LogRecord.FieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
 }
 var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
-	34, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	4,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
-	5,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
-	7,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
-	35, // 4: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
-	6,  // 5: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
-	6,  // 6: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	35, // 7: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
-	35, // 8: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	35, // 9: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
-	0,  // 10: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	34, // 11: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 12: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	32, // 13: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	12, // 14: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	16, // 15: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
-	1,  // 16: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	34, // 17: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 18: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	33, // 19: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
-	20, // 20: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	34, // 21: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	35, // 22: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	25, // 23: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	34, // 24: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	34, // 25: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	34, // 26: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	34, // 27: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	25, // 28: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
-	25, // 29: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	35, // 30: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
-	34, // 31: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 32: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	8,  // 33: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	10, // 34: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	13, // 35: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	15, // 36: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	18, // 37: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	21, // 38: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	23, // 39: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	26, // 40: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	28, // 41: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	30, // 42: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
-	3,  // 43: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	9,  // 44: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	11, // 45: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	14, // 46: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	17, // 47: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	19, // 48: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	22, // 49: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	24, // 50: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	27, // 51: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	29, // 52: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	31, // 53: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
-	43, // [43:54] is the sub-list for method output_type
-	32, // [32:43] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	35, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
+	6,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
+	8,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
+	4,  // 4: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
+	36, // 5: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
+	7,  // 6: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
+	7,  // 7: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
+	36, // 8: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	36, // 9: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	36, // 10: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	0,  // 11: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
+	35, // 12: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 13: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	33, // 14: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	13, // 15: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	17, // 16: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
+	1,  // 17: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
+	35, // 18: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 19: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
+	34, // 20: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	21, // 21: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
+	35, // 22: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	36, // 23: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	26, // 24: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	35, // 25: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	35, // 26: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	35, // 27: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	35, // 28: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	26, // 29: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
+	26, // 30: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	36, // 31: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
+	35, // 32: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 33: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	9,  // 34: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	11, // 35: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	14, // 36: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	16, // 37: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	19, // 38: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	22, // 39: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	24, // 40: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	27, // 41: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	29, // 42: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	31, // 43: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
+	3,  // 44: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	10, // 45: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	12, // 46: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	15, // 47: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	18, // 48: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	20, // 49: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	23, // 50: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	25, // 51: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	28, // 52: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	30, // 53: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	32, // 54: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
+	44, // [44:55] is the sub-list for method output_type
+	33, // [33:44] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }
@@ -2665,14 +2821,14 @@ func file_quarterdeck_v1_admin_proto_init() {
 	if File_quarterdeck_v1_admin_proto != nil {
 		return
 	}
-	file_quarterdeck_v1_admin_proto_msgTypes[13].OneofWrappers = []any{}
+	file_quarterdeck_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_admin_proto_rawDesc), len(file_quarterdeck_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,7 +46,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required")
+    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required", "isolation")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     STORE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class GetServerInfoResponse(_message.Message):
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     AUTH_REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     version: str
     start_time: _timestamp_pb2.Timestamp
     store_id: str
@@ -65,22 +66,45 @@ class GetServerInfoResponse(_message.Message):
     retention: RetentionInfo
     draining: bool
     auth_required: bool
-    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ...) -> None: ...
+    isolation: IsolationInfo
+    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ..., isolation: _Optional[_Union[IsolationInfo, _Mapping]] = ...) -> None: ...
+
+class IsolationInfo(_message.Message):
+    __slots__ = ("rung", "user", "proc", "abstract_sockets", "network", "landlock_abi", "kill_proof", "reason")
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    PROC_FIELD_NUMBER: _ClassVar[int]
+    ABSTRACT_SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    LANDLOCK_ABI_FIELD_NUMBER: _ClassVar[int]
+    KILL_PROOF_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    rung: str
+    user: str
+    proc: str
+    abstract_sockets: bool
+    network: str
+    landlock_abi: int
+    kill_proof: str
+    reason: str
+    def __init__(self, rung: _Optional[str] = ..., user: _Optional[str] = ..., proc: _Optional[str] = ..., abstract_sockets: bool = ..., network: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., kill_proof: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("name", "driver", "can_steer", "can_fork")
+    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     CAN_STEER_FIELD_NUMBER: _ClassVar[int]
     CAN_FORK_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     driver: str
     can_steer: bool
     can_fork: bool
-    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ...) -> None: ...
+    isolation: str
+    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
-    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns")
+    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns", "metadata_bytes")
     QUEUE_TURNS_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BYTES_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     INPUT_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +117,7 @@ class ServerLimits(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MAX_TURN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RESERVED_RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     queue_turns_per_session: int
     queue_bytes_per_session: int
     input_message_bytes: int
@@ -105,7 +130,8 @@ class ServerLimits(_message.Message):
     tenant: AccountLimits
     max_turn_timeout: _duration_pb2.Duration
     reserved_running_turns: int
-    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ...) -> None: ...
+    metadata_bytes: int
+    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ..., metadata_bytes: _Optional[int] = ...) -> None: ...
 
 class AccountLimits(_message.Message):
     __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits")
