@@ -71,6 +71,8 @@ impl World {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             environment: vec![
+                // Not what a person has put before the system's programs.
+                ("PATH".into(), "/usr/bin:/bin".into()),
                 ("HOME".into(), session.clone().into()),
                 ("TMPDIR".into(), session.clone().into()),
             ],

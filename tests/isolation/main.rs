@@ -11,5 +11,6 @@ mod escapes;
 mod harness;
 mod probe;
 mod server;
+#[allow(dead_code, reason = "others use the rest")]
 #[path = "../auth/world.rs"]
 mod world;
