@@ -18,9 +18,16 @@ use std::{
 
 /// A gateway that asks for credentials, with a scripted pi.
 pub(crate) fn start(more: &str) -> Gateway {
+    // A version manager's shim needs files that an isolated agent does not see.
+    let asked = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .expect("the tests need python3");
+    let python = String::from_utf8(asked.stdout).expect("its path is text");
+    let python = python.trim();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fake_pi.py");
     let config = format!(
-        "default_agent = \"pi\"\n{more}\n[agents.pi]\ncommand = [\"python3\", {script:?}]\n\
+        "default_agent = \"pi\"\n{more}\n[agents.pi]\ncommand = [{python:?}, {script:?}]\n\
          environment = {{ FAKE_PI_MARKER = \"81\" }}\n"
     );
     world::start_with(&[], &config)

@@ -57,8 +57,14 @@ async fn real_pi_uses_the_memory_tools_of_its_session() {
             "models": [{ "id": "fake-1", "contextWindow": 32768, "maxTokens": 4096 }],
         } } });
         std::fs::write(template.path().join("models.json"), models.to_string()).unwrap();
+        // The command is a script that names the directories beside its own.
+        let tools = std::path::Path::new(command)
+            .ancestors()
+            .nth(2)
+            .expect("it is in .tools/bin");
+        let tools = tools.canonicalize().expect("it is there");
         let config = format!(
-            "default_agent = \"pi\"\n[agents.pi]\ncommand = [{command:?}]\nargs = [\"-ne\", \"-ns\", \"-np\", \"-nc\"]\n\
+            "default_agent = \"pi\"\nisolation_read = [{tools:?}]\n[agents.pi]\ncommand = [{command:?}]\nargs = [\"-ne\", \"-ns\", \"-np\", \"-nc\"]\n\
              template_dir = {:?}\nmodel = \"fake/fake-1\"\nthinking_level = \"off\"\nstart_timeout = \"120s\"\n",
             template.path()
         );
