@@ -1,7 +1,7 @@
 //! The store on one SQLite file, for one process.
 //!
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
-//! connections (`readers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
+//! connections (`readers.rs`), and others what may take long (`searchers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
 //! `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
@@ -27,6 +27,7 @@ mod retention;
 mod rows;
 mod runnable;
 mod schema;
+mod searchers;
 mod sessions;
 mod settings;
 mod turns;
@@ -60,6 +61,7 @@ use fair::Accounts;
 use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
+use searchers::Searchers;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -67,6 +69,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 use uuid::Uuid;
 use writer::Writer;
@@ -75,6 +78,7 @@ use writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    searchers: Searchers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     accounts: Accounts,
@@ -97,6 +101,7 @@ impl SqliteStore {
         let (connection, identity) = schema::open_writer(data_directory)?;
         let rules = Arc::new(rules);
         let readers = Readers::start(&data_directory.join(schema::FILE_NAME))?;
+        let searchers = Searchers::start(&data_directory.join(schema::FILE_NAME))?;
         let writer = Writer::start(
             connection,
             identity,
@@ -107,6 +112,7 @@ impl SqliteStore {
         Ok(Self {
             writer,
             readers,
+            searchers,
             rules,
             identity,
             accounts: Accounts::default(),
@@ -149,6 +155,21 @@ impl SqliteStore {
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
     {
         self.writer.call(account, write).await
+    }
+
+    /// Reads for the memory room that may take long: apart from all other reads, in turns with other tenants', and until
+    /// the moment that they are told.
+    pub(crate) async fn search<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid, Instant) -> fault::Answer<T> + Send + 'static,
+    {
+        let generation = self.identity.generation;
+        self.searchers
+            .call(account, move |connection, until| {
+                read(connection, generation, until)
+            })
+            .await
     }
 
     /// Writes for the memory room, through the one writer: one transaction, one commit, then the reply.
@@ -608,6 +629,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // Readers first: a reader that looks at an old state keeps the log from being moved.
         self.readers.close().await;
+        self.searchers.close().await;
         self.writer.close().await;
     }
 
