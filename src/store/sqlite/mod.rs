@@ -8,21 +8,27 @@
 
 mod access;
 mod admission;
+mod attachments;
 mod backup;
 pub mod check;
+mod condition;
 mod control;
 mod edit;
 mod fault;
+mod fork;
 mod items;
 mod keys;
 mod ledger;
 mod lists;
+mod log;
 mod queries;
 mod queue;
 mod readers;
 mod recovery;
+mod removal;
 mod requests;
 mod retention;
+mod room;
 mod rows;
 mod runnable;
 mod schema;
@@ -43,7 +49,7 @@ use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
     PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
-    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
+    Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
 use crate::domain::{
     Refusal,
@@ -54,6 +60,7 @@ use crate::domain::{
     turn::{Attachment, Turn},
 };
 use async_trait::async_trait;
+use condition::Condition;
 use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
@@ -66,7 +73,7 @@ use std::{
     },
 };
 use uuid::Uuid;
-use writer::Writer;
+use writer::{OnFull, Writer};
 
 /// The store on one SQLite file.
 pub struct SqliteStore {
@@ -74,6 +81,10 @@ pub struct SqliteStore {
     readers: Readers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
+    /// How the store is.
+    condition: Arc<Condition>,
+    /// Forks that are being made.
+    forks: Arc<fork::Forks>,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
 }
@@ -92,12 +103,15 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let (connection, identity) = schema::open_writer(data_directory)?;
         let rules = Arc::new(rules);
-        let readers = Readers::start(&data_directory.join(schema::FILE_NAME))?;
+        let condition = Arc::new(Condition::default());
+        let path = data_directory.join(schema::FILE_NAME);
+        let readers = Readers::start(&path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
             Arc::clone(&rules),
             data_directory.to_owned(),
+            Arc::clone(&condition),
             publisher,
         )?;
         Ok(Self {
@@ -105,6 +119,8 @@ impl SqliteStore {
             readers,
             rules,
             identity,
+            condition,
+            forks: Arc::default(),
             scanned: AtomicI64::new(0),
         })
     }
@@ -177,11 +193,15 @@ impl Store for SqliteStore {
     }
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| control::abort(unit, command)).await
+        self.writer
+            .call_with_spare(move |unit| control::abort(unit, command.clone()))
+            .await
     }
 
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| control::reset(unit, caller)).await
+        self.writer
+            .call_with_spare(move |unit| control::reset(unit, caller.clone()))
+            .await
     }
 
     async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal> {
@@ -190,12 +210,14 @@ impl Store for SqliteStore {
 
     async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
         self.writer
-            .call(move |unit| queue::remove(unit, caller, turn_id))
+            .call_with_spare(move |unit| queue::remove(unit, caller.clone(), turn_id))
             .await
     }
 
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| queue::clear(unit, caller)).await
+        self.writer
+            .call_with_spare(move |unit| queue::clear(unit, caller.clone()))
+            .await
     }
 
     async fn create_session(&self, caller: Caller, new: NewSession) -> Result<Committed, Refusal> {
@@ -211,11 +233,16 @@ impl Store for SqliteStore {
     }
 
     async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| sessions::fork(unit, command)).await
+        let mut forking = fork::Forking::new(command, Arc::clone(&self.forks));
+        self.writer
+            .call_in_slices(OnFull::Refuse, move |unit| forking.slice(unit))
+            .await
     }
 
     async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| control::delete(unit, caller)).await
+        self.writer
+            .call_with_spare(move |unit| control::delete(unit, caller.clone()))
+            .await
     }
 
     async fn claim(&self, session: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> {
@@ -269,23 +296,27 @@ impl Store for SqliteStore {
 
     async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
         self.writer
-            .call(move |unit| control::finish_delete(unit, fence, now))
+            .call_with_spare(move |unit| control::finish_delete(unit, fence, now))
             .await
     }
 
     async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal> {
-        // Bounded commits: cut between two, the session is still DELETING and the next owner goes on.
-        while !self
-            .writer
-            .call(move |unit| control::purge_step(unit, fence, now))
-            .await?
-        {}
-        Ok(())
+        // Cut between two commits, the session is still DELETING and the next owner goes on.
+        self.writer
+            .call_in_slices(OnFull::UseSpare, move |unit| {
+                Ok(control::purge_step(unit, fence, now)?.then_some(()))
+            })
+            .await
     }
 
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
         self.writer
-            .call(move |unit| control::postpone_delete(unit, fence))
+            .call_with_spare(move |unit| control::postpone_delete(unit, fence))
+            .await
+    }
+
+    async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal> {
+        self.read(move |connection, _| control::delete_postponed(connection, session))
             .await
     }
 
@@ -318,13 +349,20 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
-        let mut more = self
-            .writer
-            .call(move |unit| {
-                let rows = retention::sweep(unit, now)?;
-                let idle = retention::delete_idle(unit, now)?;
-                Ok(rows || idle)
+        let forks = Arc::clone(&self.forks);
+        self.writer
+            .call_in_slices(OnFull::UseSpare, move |unit| {
+                Ok(fork::take_back(unit, &forks)?.then_some(()))
             })
+            .await?;
+        self.writer
+            .call_in_slices(OnFull::UseSpare, move |unit| {
+                Ok(retention::sweep(unit, now)?.then_some(()))
+            })
+            .await?;
+        let more = self
+            .writer
+            .call(move |unit| retention::delete_idle(unit, now))
             .await?;
         let from = self.scanned.load(Ordering::Relaxed);
         let rules = Arc::clone(&self.rules);
@@ -332,17 +370,14 @@ impl Store for SqliteStore {
             .readers
             .call(move |connection| retention::due(connection, &rules, from, now))
             .await?;
-        let mut more_of_these = false;
         for session in due.sessions {
-            more_of_these |= self
-                .writer
-                .call(move |unit| retention::trim(unit, session, now))
+            self.writer
+                .call_in_slices(OnFull::UseSpare, move |unit| {
+                    Ok(retention::trim(unit, session, now)?.then_some(()))
+                })
                 .await?;
         }
-        if !more_of_these {
-            self.scanned.store(due.next, Ordering::Relaxed);
-        }
-        more |= more_of_these;
+        self.scanned.store(due.next, Ordering::Relaxed);
         Ok(more)
     }
 
@@ -482,6 +517,10 @@ impl Store for SqliteStore {
         self.writer
             .call(move |unit| settings::replace(unit, &settings))
             .await
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.condition.trouble()
     }
 
     async fn ping(&self) -> Result<(), Refusal> {

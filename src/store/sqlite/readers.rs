@@ -1,6 +1,7 @@
 //! A small pool of readers, each with its own read-only connection. Every read is one read transaction.
 
 use super::{
+    condition::Condition,
     fault::{Answer, OpenError, internal},
     schema,
 };
@@ -28,6 +29,7 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Readers {
     /// Gone after `close`.
     reads: Mutex<Option<SyncSender<Read>>>,
+    condition: Arc<Condition>,
     /// Closed when the threads have ended.
     ended: watch::Receiver<()>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, condition: Arc<Condition>) -> Result<Self, OpenError> {
         let (reads, receiver) = sync_channel::<Read>(QUEUE_MAX_READS);
         let receiver = Arc::new(Mutex::new(receiver));
         let (ended_sender, ended) = watch::channel(());
@@ -57,6 +59,7 @@ impl Readers {
         }
         Ok(Self {
             reads: Mutex::new(Some(reads)),
+            condition,
             ended,
         })
     }
@@ -68,6 +71,7 @@ impl Readers {
         R: FnOnce(&Connection) -> Answer<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let condition = Arc::clone(&self.condition);
         let job: Read = Box::new(move |connection| {
             let began = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| -> Answer<T> {
@@ -76,7 +80,7 @@ impl Readers {
             }));
             metrics::get().read_duration.record(began.elapsed());
             let answer = match outcome {
-                Ok(answer) => answer.map_err(super::fault::Fault::into_refusal),
+                Ok(answer) => answer.map_err(|fault| condition.refusal(fault)),
                 Err(_) => Err(internal("a read panicked")),
             };
             // The caller may be gone.
