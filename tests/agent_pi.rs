@@ -167,6 +167,13 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
     let pi = place.request.tenant_directory.join("pi");
     assert_eq!(said["env"]["PI_CODING_AGENT_DIR"], pi.to_str().unwrap());
     assert_eq!(said["env"]["PI_OFFLINE"], "1");
+    let own = [
+        ("HOME", &place.request.home_directory),
+        ("TMPDIR", &place.request.temporary_directory),
+    ];
+    for (name, directory) in own {
+        assert_eq!(said["env"][name], directory.to_str().unwrap(), "{name}");
+    }
     assert_eq!(
         said["env"]["CARGO_MANIFEST_DIR"],
         Value::Null,

@@ -196,6 +196,39 @@ async fn real_pi_opens_no_port_and_lives_within_bounds() {
     }
 }
 
+/// R19: pi compiles extensions into its temporary directory and later runs what it finds there; what one session's agent
+/// plants must not run in another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_does_not_run_what_another_session_left_in_its_temporary_directory() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096)]);
+        let template = tempfile::tempdir().unwrap();
+        let [attacker, victim] =
+            [(); 2].map(|()| Place::new(options(&command, &models, template.path())));
+        // Both have compiled their extension once.
+        drop(victim.open().await);
+        let (mut session, _) = attacker.open().await;
+        // The file ends with the source's hash, by which it is trusted; so the code goes to its beginning.
+        let owned = template.path().join("owned");
+        let code = format!(
+            "process.getBuiltinModule(\"fs\").appendFileSync(\"{}\", \"x\");",
+            owned.display()
+        );
+        let plant = format!(
+            "RUN for it in ${{TMPDIR:-/tmp}}/jiti/*; do (echo '{code}'; cat $it) > $it.new && mv $it.new $it; done"
+        );
+        session.ask(&plant).await;
+        drop(session);
+        victim.open().await;
+        assert!(!owned.exists(), "an agent's code ran in another's pi");
+        // The checker sees it where it does run: in the attacker's own.
+        attacker.open().await;
+        assert!(owned.exists());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
     for command in commands() {

@@ -95,6 +95,8 @@ pub async fn hold_agents(count: u64) {
             working_directory: "/".into(),
             session_directory: "/".into(),
             tenant_directory: "/".into(),
+            home_directory: "/".into(),
+            temporary_directory: "/".into(),
             trace_context: String::new(),
         };
         agents.push(Echo.open(request).await.expect("echo always opens"));

@@ -80,6 +80,12 @@ pub struct OpenRequest {
     pub session_directory: PathBuf,
     /// Where this tenant's agent files live (settings, credentials).
     pub tenant_directory: PathBuf,
+    /// `HOME` of the agent: this session's alone, so that what one agent leaves for a program to find there never
+    /// reaches another's.
+    pub home_directory: PathBuf,
+    /// `TMPDIR` of the agent: this session's alone, for the same reason. Programs trust what they find in their
+    /// temporary directory: pi runs code that it compiled into it.
+    pub temporary_directory: PathBuf,
     /// W3C `traceparent` of the turn that it is opened for: `TRACEPARENT` in the environment of a process that is started.
     /// A process that lives over several turns keeps the first one's; each turn's own is in its [`TurnInput`].
     pub trace_context: String,

@@ -58,16 +58,15 @@ pub const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for the last words on standard error, once everything that could write there is gone.
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Variables that an agent takes over from the gateway, besides those that begin with `LC_`.
-const INHERITED: [&str; 17] = [
+/// Variables that an agent takes over from the gateway, besides those that begin with `LC_`. Not `HOME` and `TMPDIR`,
+/// which are a session's own.
+const INHERITED: [&str; 15] = [
     "PATH",
-    "HOME",
     "USER",
     "LOGNAME",
     "SHELL",
     "LANG",
     "TZ",
-    "TMPDIR",
     "TERM",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -464,13 +463,16 @@ mod tests {
 
     #[test]
     fn an_agent_inherits_a_short_list_and_no_secret() {
-        for name in ["PATH", "HOME", "LC_ALL", "HTTPS_PROXY", "no_proxy"] {
+        for name in ["PATH", "LC_ALL", "HTTPS_PROXY", "no_proxy"] {
             assert!(is_inherited(OsStr::new(name)), "{name}");
         }
         for name in [
             "OPENAI_API_KEY",
             "QUARTERDECK_MEMORY_KEY",
             "QUARTERDECK_TOKEN",
+            // Of the gateway's user, and shared by all that it runs.
+            "HOME",
+            "TMPDIR",
             "path",
             "LD_PRELOAD",
             "MY_PROXY",

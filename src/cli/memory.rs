@@ -49,7 +49,7 @@ enum MemoryVerb {
     Forget(ForgetArgs),
     /// Count memories, and tell the health of index and embeddings.
     Status(ScopedArgs),
-    /// Derive the index anew; `memory status` shows how far it is.
+    /// Derive the whole server's index anew (the operator's, with admin.config); `memory status` shows how far it is.
     Rebuild(ClientArgs),
     /// Write memories from JSON Lines, as `memory export` prints them. Secrets have to be remembered anew.
     Import(ImportArgs),

@@ -106,6 +106,10 @@ pub(super) fn no_marks(value: &Secrets) -> Result<(), String> {
         Some(mark) => Err(format!(
             "{mark} is how the server finds its own processes; leave it out"
         )),
+        None if value.0.contains_key("TMPDIR") => Err(
+            "TMPDIR is a directory of each session's own, so that no agent runs what another left there; leave it out"
+                .into(),
+        ),
         None => Ok(()),
     }
 }

@@ -152,6 +152,9 @@ impl Scopes {
     /// All of them.
     pub const ALL: Self = Self((1 << Scope::ALL.len()) - 1);
 
+    /// What naming memory for a session needs: whoever works with the session reaches that memory.
+    pub const MEMORY: Self = Self(1 << Scope::MemoryRead as u32 | 1 << Scope::MemoryWrite as u32);
+
     /// These scopes.
     pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
         Self(

@@ -33,7 +33,7 @@ const KEYS: Needs = Needs::Scopes(&[Scope::AdminKeys]);
 const CONFIG: Needs = Needs::Scopes(&[Scope::AdminConfig]);
 const RECALL: Needs = Needs::Scopes(&[Scope::MemoryRead]);
 const REMEMBER: Needs = Needs::Scopes(&[Scope::MemoryWrite]);
-const IMPORT: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
+const MEMORY_ADMIN: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConfig]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
@@ -78,10 +78,10 @@ pub static METHODS: [Method; 48] = [
     Method::reads("/quarterdeck.v1.MemoryService/SearchMemory", RECALL),
     Method::changes("/quarterdeck.v1.MemoryService/Remember", REMEMBER),
     Method::changes("/quarterdeck.v1.MemoryService/Forget", REMEMBER),
-    Method::changes("/quarterdeck.v1.MemoryService/RebuildMemory", REMEMBER),
+    Method::changes("/quarterdeck.v1.MemoryService/RebuildMemory", MEMORY_ADMIN),
     Method::reads("/quarterdeck.v1.MemoryService/ListMemories", RECALL),
     Method::reads("/quarterdeck.v1.MemoryService/GetMemory", RECALL),
-    Method::changes("/quarterdeck.v1.MemoryService/ImportMemories", IMPORT),
+    Method::changes("/quarterdeck.v1.MemoryService/ImportMemories", MEMORY_ADMIN),
     Method::reads("/grpc.health.v1.Health/Check", NOTHING),
     Method::reads("/grpc.health.v1.Health/Watch", NOTHING).streams(),
     Method::reads(

@@ -21,7 +21,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
@@ -117,7 +117,37 @@ fn admit(auth: &Auth, channels: &Arc<Channels>, request: &mut Request) -> Result
         return Err(Refusal::CredentialsInvalid);
     }
     request.extensions_mut().insert(identity);
+    say_both(request.headers_mut());
     Ok(open)
+}
+
+/// Lets everybody through who takes JSON. The protocol has clients say that they take event streams as well, and the
+/// crate insists on it; but no answer here is one, and many clients say JSON alone, `*/*` or nothing.
+fn say_both(headers: &mut HeaderMap) {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    let takes_json = accepted.peek().is_none()
+        || accepted
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(is_json);
+    if takes_json {
+        let both = HeaderValue::from_static("application/json, text/event-stream");
+        headers.insert(header::ACCEPT, both);
+    }
+}
+
+/// Whether an entry of `Accept` has JSON in it, and does not weigh it 0.
+fn is_json(entry: &str) -> bool {
+    let mut parts = entry.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let is_refused = |part: &str| {
+        let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+        weight.is_some_and(|weight| weight.parse() == Ok(0.0))
+    };
+    ["application/json", "application/*", "*/*"]
+        .into_iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+        && !parts.any(is_refused)
 }
 
 /// A refusal in the words of HTTP.

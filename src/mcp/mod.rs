@@ -1,6 +1,7 @@
 //! Memory as tools for agents, by the Model Context Protocol.
 //!
 //! * `tools`: the tools' names, arguments, results and schemas.
+//! * `lenient`: arguments as models and clients write them, made into what the schemas say.
 //! * `server`: the protocol's side, by the crate `rmcp`; the same over both transports.
 //! * `local`: what the tools do, in the gateway's process.
 //! * [`http`]: streamable HTTP at `/mcp` of the gateway, behind its authentication.
@@ -12,6 +13,7 @@
 //! Left out: sessions of the protocol, streams, resources, prompts. Each request stands alone.
 
 pub mod http;
+mod lenient;
 mod local;
 mod server;
 pub mod stdio;

@@ -1,12 +1,14 @@
 //! The tools: names, arguments, results. Their JSON schemas are made from these types; doc comments are what a model
 //! reads.
 
+use super::lenient;
 use crate::domain::memory::{
     Bucket, CONTENT_MAX_BYTES, Found, Hit, KEY_MAX_BYTES, Kind, QUERY_MAX_BYTES,
     SEARCH_LIMIT_DEFAULT, SearchMode, TAG_MAX_BYTES, TAGS_MAX,
 };
 use rmcp::{
     ErrorData,
+    handler::server::tool::schema_for_type,
     model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotations},
     schemars::JsonSchema,
 };
@@ -221,11 +223,13 @@ pub(super) fn all() -> Vec<Tool> {
 }
 
 /// Reads the arguments of a call; a wrong one is told to the model, which can mend it.
-pub(super) fn arguments<T: DeserializeOwned>(
+pub(super) fn arguments<T: DeserializeOwned + JsonSchema + 'static>(
     given: Option<JsonObject>,
 ) -> Result<T, CallToolResult> {
-    let given = serde_json::Value::Object(given.unwrap_or_default());
-    serde_json::from_value(given).map_err(|error| refused(&format!("wrong arguments: {error}")))
+    let schema = schema_for_type::<T>();
+    let given = lenient::arguments(&schema, given.unwrap_or_default());
+    serde_json::from_value(serde_json::Value::Object(given))
+        .map_err(|error| refused(&format!("wrong arguments: {error}")))
 }
 
 /// A call that did not do its work.

@@ -1,13 +1,16 @@
 //! Messages of conversations as a search finds them. They are put into the index after their commit, in bounded pieces,
 //! so that no turn waits for it; what is not there yet is told by `GetMemoryStatus`.
 
-use super::{index, words};
+use super::{Actor, index, scope::Scope, words};
 use crate::{
-    domain::{event::Role, limits::cut, message::Part},
+    domain::{
+        access::Scope as Right, event::Role, ids::SessionRow, limits::cut, memory::Place,
+        message::Part,
+    },
     store::sqlite::{Answer, Unit},
     wire::frames,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql};
 
 /// Messages of one piece.
 const PIECE_MESSAGES: i64 = 200;
@@ -15,6 +18,77 @@ const PIECE_MESSAGES: i64 = 200;
 const PIECE_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of one message that are looked at.
 pub(super) const EPISODE_MAX_BYTES: usize = 16 * 1024;
+
+/// Whose messages an actor may be told of in a scope. Nothing of others counts: neither in what is found, nor in how many
+/// there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Visible {
+    /// Nobody's.
+    Nothing,
+    /// One conversation, earlier generations included.
+    Session(SessionRow),
+    /// Every conversation of a tenant.
+    Tenant(String),
+    /// The conversations of a subject of a tenant, and those that are shared with it.
+    Subject {
+        /// The tenant.
+        tenant: String,
+        /// The subject.
+        subject: String,
+    },
+}
+
+// === impl Visible ===
+
+impl Visible {
+    /// What an actor sees in one of its scopes.
+    pub(super) fn of(actor: &Actor, scope: &Scope) -> Self {
+        match actor {
+            // Its own conversation; never another one's.
+            Actor::Agent { session, .. } => Self::Session(*session),
+            Actor::Caller(identity) => match (&scope.place, scope.session) {
+                (Place::Session(_), Some(row)) => Self::Session(row),
+                // Memory of the tenant may be read without its conversations.
+                (Place::Tenant, _) if identity.scopes.contains(Right::SessionRead) => {
+                    let tenant = scope.tenant.clone();
+                    if identity.scopes.contains(Right::TenantSessions) {
+                        Self::Tenant(tenant)
+                    } else {
+                        let subject = identity.principal.subject.clone();
+                        Self::Subject { tenant, subject }
+                    }
+                }
+                (Place::Tenant | Place::Namespace(_) | Place::Session(_), _) => Self::Nothing,
+            },
+        }
+    }
+
+    /// As a condition over `message` and `session`.
+    pub(super) fn condition(&self) -> &'static str {
+        match self {
+            Self::Nothing => "FALSE",
+            Self::Session(_) => "message.session = :session",
+            Self::Tenant(_) => "session.tenant = :tenant AND session.state <> 6",
+            Self::Subject { .. } => {
+                "session.tenant = :tenant AND session.state <> 6 AND (session.owner = :subject OR EXISTS \
+                 (SELECT 1 FROM share WHERE share.tenant = :tenant AND share.subject = :subject \
+                 AND share.session = session.row))"
+            }
+        }
+    }
+
+    /// What stands in the condition.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, &dyn ToSql)> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Session(row) => vec![(":session", &row.0)],
+            Self::Tenant(tenant) => vec![(":tenant", tenant)],
+            Self::Subject { tenant, subject } => {
+                vec![(":tenant", tenant), (":subject", subject)]
+            }
+        }
+    }
+}
 
 /// What is said in a message: text, neither thinking nor tools.
 pub(super) fn text(parts: &[u8]) -> String {
@@ -34,6 +108,20 @@ pub(super) fn pending(connection: &Connection) -> Answer<i64> {
     Ok(connection
         .prepare_cached("SELECT count(*) FROM message WHERE row > ?1")?
         .query_row([through(connection)?], |row| row.get(0))?)
+}
+
+/// Those of them that somebody may see.
+pub(super) fn pending_of(connection: &Connection, visible: &Visible) -> Answer<i64> {
+    let through = through(connection)?;
+    let mut parameters = visible.parameters();
+    parameters.push((":through", &through));
+    Ok(connection
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM message CROSS JOIN session ON session.row = message.session \
+             WHERE message.row > :through AND {}",
+            visible.condition()
+        ))?
+        .query_row(parameters.as_slice(), |row| row.get(0))?)
 }
 
 /// Whether messages wait to be put into the index.

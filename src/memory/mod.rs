@@ -259,17 +259,17 @@ pub struct MemoryStatus {
     pub last_write_time: Option<Time>,
     /// Messages that a search may find in the scope.
     pub episode_count: i64,
-    /// Messages of the whole store that are not in the index yet.
+    /// Messages that the caller may see and that are not in the index yet.
     pub episodes_pending: i64,
-    /// Items of the whole store that are in the index.
+    /// Items of the scope that are in the index; for the operator, of the whole store.
     pub indexed_count: i64,
     /// The configured embedding model; empty where there is none.
     pub embedding_model: String,
-    /// Items of the whole store whose vector is not made yet.
+    /// Items of the scope whose vector is not made yet; for the operator, of the whole store.
     pub embeddings_pending: i64,
-    /// Items of the whole store whose vector is of another model.
+    /// Items of the scope whose vector is of another model; for the operator, of the whole store.
     pub embeddings_of_other_models: i64,
-    /// The rebuild that runs, or the last one.
+    /// The rebuild that runs, or the last one; the operator alone is told.
     pub rebuild: Option<RebuildStatus>,
 }
 

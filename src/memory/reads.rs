@@ -1,7 +1,10 @@
 //! What only looks: lists, single items, counts.
 
 use super::{
-    Actor, ItemAndHistory, ItemsFilter, ItemsPage, MemoryStatus, episodes, rebuild, rows,
+    Actor, ItemAndHistory, ItemsFilter, ItemsPage, MemoryStatus,
+    episodes::{self, Visible},
+    items::row_range,
+    rebuild, rows,
     scope::{self, Need},
     vault::Vault,
     vectors,
@@ -152,7 +155,8 @@ pub(super) fn get(
     })
 }
 
-/// Counts of a scope, and of the whole room.
+/// Counts of a scope; for the operator those of the whole room too, which would tell others how much their neighbours
+/// have.
 pub(super) fn status(
     connection: &Connection,
     generation: Uuid,
@@ -164,12 +168,22 @@ pub(super) fn status(
     let scopes = scope::resolve(connection, generation, actor, place, Need::Read)?;
     let mut status = MemoryStatus {
         embedding_model: embedding_model.to_owned(),
-        episodes_pending: episodes::pending(connection)?,
-        indexed_count: rebuild::items_count(connection)?,
-        rebuild: rebuild::status(connection)?,
         ..MemoryStatus::default()
     };
+    let whole = match actor {
+        Actor::Caller(identity) => identity.scopes.contains(Right::AdminConfig),
+        Actor::Agent { .. } => false,
+    };
+    if whole {
+        status.episodes_pending = episodes::pending(connection)?;
+        status.rebuild = rebuild::status(connection)?;
+        status.note_index(connection, (0, i64::MAX), embedding_model)?;
+    }
     for scope in scopes {
+        if !whole {
+            status.episodes_pending +=
+                episodes::pending_of(connection, &Visible::of(actor, &scope))?;
+        }
         if let Some(session) = scope.session {
             status.episode_count += connection
                 .prepare_cached(
@@ -178,6 +192,9 @@ pub(super) fn status(
                 .query_row([session.0], |row| row.get::<_, i64>(0))?;
         }
         let Some(row) = scope.row else { continue };
+        if !whole {
+            status.note_index(connection, row_range(row), embedding_model)?;
+        }
         let mut statement = connection.prepare_cached(
             "SELECT sum(forget_time IS NULL AND live AND bucket = 1), sum(forget_time IS NULL AND live AND bucket = 2), \
              sum(forget_time IS NOT NULL), sum(length(content)), max(update_time) FROM (SELECT forget_time, bucket, \
@@ -199,9 +216,25 @@ pub(super) fn status(
         status.content_bytes += bytes.unwrap_or(0);
         status.last_write_time = status.last_write_time.max(written.map(Time));
     }
-    if !embedding_model.is_empty() {
-        (status.embeddings_pending, status.embeddings_of_other_models) =
-            vectors::counts(connection, embedding_model)?;
-    }
     Ok(status)
+}
+
+// === impl MemoryStatus ===
+
+impl MemoryStatus {
+    /// Adds what the index and the vectors have of a range of rows.
+    fn note_index(
+        &mut self,
+        connection: &Connection,
+        rows: (i64, i64),
+        embedding_model: &str,
+    ) -> Answer<()> {
+        self.indexed_count += rebuild::items_count(connection, rows)?;
+        if !embedding_model.is_empty() {
+            let (pending, of_other_models) = vectors::counts(connection, rows, embedding_model)?;
+            self.embeddings_pending += pending;
+            self.embeddings_of_other_models += of_other_models;
+        }
+        Ok(())
+    }
 }

@@ -71,7 +71,7 @@ pub(super) fn start(unit: &Unit<'_>, embed: bool, now: Time) -> Answer<()> {
     unit.require_room(0)?;
     let building = 3 - index::Tables::of(unit.connection)?.active;
     clear(unit, building)?;
-    let items_total = items_count(unit.connection)?;
+    let items_total = items_count(unit.connection, (0, i64::MAX))?;
     let job = Job {
         id: Uuid::now_v7(),
         start_time: now.0,
@@ -151,11 +151,13 @@ fn items_step(unit: &Unit<'_>, job: &mut Job, building: i64) -> Answer<bool> {
     Ok(any)
 }
 
-/// Items that belong into the index.
-pub(super) fn items_count(connection: &Connection) -> Answer<i64> {
+/// Items of a range of rows that belong into the index.
+pub(super) fn items_count(connection: &Connection, (from, to): (i64, i64)) -> Answer<i64> {
     Ok(connection
-        .prepare_cached("SELECT count(*) FROM memory WHERE kind <> 5 AND forget_time IS NULL")?
-        .query_row([], |row| row.get(0))?)
+        .prepare_cached(
+            "SELECT count(*) FROM memory WHERE row >= ?1 AND row < ?2 AND kind <> 5 AND forget_time IS NULL",
+        )?
+        .query_row((from, to), |row| row.get(0))?)
 }
 
 fn clear(unit: &Unit<'_>, number: i64) -> Answer<()> {

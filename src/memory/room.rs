@@ -141,11 +141,11 @@ impl Memory {
                 let limit = search.limit;
                 let found = match (search.mode, vector) {
                     (SearchMode::Vector, Some((model, vector))) => {
-                        vectors::require_model(connection, &model)?;
+                        vectors::require_model(&ground, &model)?;
                         vectors::closest(&ground, &query, &vector, limit)?
                     }
                     (SearchMode::Hybrid, Some((model, vector))) => {
-                        vectors::require_model(connection, &model)?;
+                        vectors::require_model(&ground, &model)?;
                         let each = limit * FUSED_FOR_EACH;
                         let lists = [
                             ground.lexical(&query, each)?,
@@ -261,13 +261,15 @@ impl Memory {
     /// Starts to derive the index (and, with an embedding model, the vectors) anew; the one that runs where there is one.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The caller is not the operator; the store does not answer.
     pub async fn rebuild(
         &self,
         identity: &Arc<Identity>,
         now: Time,
     ) -> Result<RebuildStatus, Refusal> {
         identity.require(Right::MemoryWrite)?;
+        // The index is the whole server's; this right counts in the operator's tenant alone.
+        identity.require(Right::AdminConfig)?;
         let embed = self.embedder.is_some();
         let status = self
             .store

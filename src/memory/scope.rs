@@ -52,9 +52,9 @@ pub(super) fn resolve(
             let tenant = identity.principal.tenant.clone();
             Ok(vec![find(connection, tenant, place, session)?])
         }
-        Actor::Agent { session, .. } => {
+        Actor::Agent { session, turn_id } => {
             let session = agent_session(connection, generation, *session)?;
-            let reached = places(&session);
+            let reached = places(&session, is_trusted(connection, *turn_id)?);
             let chosen = match place {
                 None => reached,
                 Some(place) if reached.contains(place) => vec![place.clone()],
@@ -187,9 +187,22 @@ pub(super) fn agent_session(
     })
 }
 
+/// Whether the tenant's memory may be reached by default in a turn: whoever sent it must have what naming that memory
+/// needs. Outside of a turn a caller acts, whose own rights were looked at.
+fn is_trusted(connection: &Connection, turn_id: Option<Uuid>) -> Answer<bool> {
+    let Some(turn_id) = turn_id else {
+        return Ok(true);
+    };
+    let trusted = connection
+        .prepare_cached("SELECT sender_memory FROM turn WHERE turn_id = ?1")?
+        .query_row([turn_id], |row| row.get(0))
+        .optional()?;
+    Ok(trusted.unwrap_or(false))
+}
+
 /// What the agent of a session reaches, in order.
-pub(super) fn places(session: &Session) -> Vec<Place> {
-    reach(session)
+fn places(session: &Session, trusted: bool) -> Vec<Place> {
+    reach(session, trusted)
         .into_iter()
         .map(|reach| match reach {
             Reach::Own => Place::Session(session.key.clone()),
@@ -200,10 +213,10 @@ pub(super) fn places(session: &Session) -> Vec<Place> {
 }
 
 /// The session's `memory_namespaces`; its default where none were set.
-pub(super) fn reach(session: &Session) -> Vec<Reach> {
+fn reach(session: &Session, trusted: bool) -> Vec<Reach> {
     if !session.memory_namespaces.is_empty() {
         session.memory_namespaces.clone()
-    } else if session.primary {
+    } else if session.primary && trusted {
         vec![Reach::Tenant]
     } else {
         vec![Reach::Own]

@@ -53,30 +53,48 @@ pub(super) fn keep(unit: &Unit<'_>, model: &str, vectors: &[(i64, i64, Vec<f32>)
     Ok(())
 }
 
-/// How many items have no vector, and how many one of another model.
-pub(super) fn counts(connection: &Connection, model: &str) -> Answer<(i64, i64)> {
+/// How many items of a range of rows have no vector, and how many one of another model.
+pub(super) fn counts(
+    connection: &Connection,
+    (from, to): (i64, i64),
+    model: &str,
+) -> Answer<(i64, i64)> {
     Ok(connection
         .prepare_cached(
-            "SELECT (SELECT count(*) FROM memory WHERE kind <> 5 AND forget_time IS NULL) \
-             - (SELECT count(*) FROM memory_vector), \
-             (SELECT count(*) FROM memory_vector WHERE model <> ?1)",
+            "SELECT (SELECT count(*) FROM memory WHERE row >= ?1 AND row < ?2 AND kind <> 5 AND forget_time IS NULL) \
+             - (SELECT count(*) FROM memory_vector WHERE memory >= ?1 AND memory < ?2), \
+             (SELECT count(*) FROM memory_vector WHERE memory >= ?1 AND memory < ?2 AND model <> ?3)",
         )?
-        .query_row([model], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        .query_row((from, to, model), |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
-/// Refuses where there are vectors of another model.
-pub(super) fn require_model(connection: &Connection, model: &str) -> Answer<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT model FROM memory_vector WHERE model <> ?1 LIMIT 1")?;
-    let mut found = statement.query([model])?;
-    match found.next()? {
-        Some(row) => Err(Refusal::EmbeddingMismatch {
-            stored: row.get(0)?,
-            configured: model.to_owned(),
+/// Refuses where vectors of the scopes that are looked at are of another model; what other scopes have is nobody's
+/// business here.
+pub(super) fn require_model(ground: &Ground<'_>, model: &str) -> Answer<()> {
+    // From model to model by the index: there are a few, of very many vectors.
+    let mut next = ground
+        .connection
+        .prepare_cached("SELECT min(model) FROM memory_vector WHERE model > ?1")?;
+    let mut has = ground.connection.prepare_cached(
+        "SELECT 1 FROM memory_vector WHERE model = ?1 AND memory >= ?2 AND memory < ?3",
+    )?;
+    let mut known = String::new();
+    while let Some(stored) = next.query_row([&known], |row| row.get::<_, Option<String>>(0))? {
+        if stored != model {
+            for row in ground.scopes.iter().filter_map(|scope| scope.row) {
+                let (from, to) = row_range(row);
+                if has.exists((&stored, from, to))? {
+                    return Err(Refusal::EmbeddingMismatch {
+                        stored,
+                        configured: model.to_owned(),
+                    }
+                    .into());
+                }
+            }
         }
-        .into()),
-        None => Ok(()),
+        known = stored;
     }
+    Ok(())
 }
 
 /// The closest items, closest first.

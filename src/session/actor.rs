@@ -308,8 +308,16 @@ impl Actor {
         if session.cwd.is_empty() {
             tokio::fs::create_dir_all(&working_directory).await?;
         }
-        tokio::fs::create_dir_all(&session_directory).await?;
-        tokio::fs::create_dir_all(&tenant_directory).await?;
+        let home_directory = directories.home(session.uid);
+        let temporary_directory = directories.temporary(session.uid);
+        for directory in [
+            &session_directory,
+            &tenant_directory,
+            &home_directory,
+            &temporary_directory,
+        ] {
+            tokio::fs::create_dir_all(directory).await?;
+        }
         Ok(OpenRequest {
             tenant: session.tenant.clone(),
             session_key: session.key.to_string(),
@@ -319,6 +327,8 @@ impl Actor {
             working_directory,
             session_directory,
             tenant_directory,
+            home_directory,
+            temporary_directory,
             trace_context,
         })
     }

@@ -125,6 +125,16 @@ impl Directories {
         self.session(uid).join("work")
     }
 
+    /// Home directory of the session's agents.
+    pub fn home(&self, uid: Uuid) -> PathBuf {
+        self.session(uid).join("home")
+    }
+
+    /// Temporary directory of the session's agents.
+    pub fn temporary(&self, uid: Uuid) -> PathBuf {
+        self.session(uid).join("tmp")
+    }
+
     /// What a tenant's agents of one name share.
     pub fn tenant(&self, tenant: &str, agent: &str) -> PathBuf {
         let hashed = |text: &str| -> String {

@@ -68,6 +68,8 @@ impl Place {
             working_directory: make("work"),
             session_directory: make("session"),
             tenant_directory: make("tenant"),
+            home_directory: make("home"),
+            temporary_directory: make("tmp"),
             trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };
         Self {

@@ -54,6 +54,8 @@ impl Home {
             working_directory: at(format!("work {number}")),
             session_directory: at(format!("session {number}")),
             tenant_directory: at("tenant".into()),
+            home_directory: at(format!("home {number}")),
+            temporary_directory: at(format!("tmp {number}")),
             trace_context: String::new(),
         }
     }

@@ -8,3 +8,4 @@ mod world;
 
 mod beside;
 mod mcp;
+mod strangers;

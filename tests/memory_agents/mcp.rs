@@ -162,6 +162,132 @@ async fn a_call_may_do_what_its_key_may() {
     assert_eq!(results.unwrap().len(), 1, "{found}");
 }
 
+/// Models and the clients between write arguments in many ways. What can only be meant in one way is taken so, by every
+/// tool; what can't is refused.
+#[tokio::test]
+async fn arguments_are_taken_as_they_can_only_be_meant() {
+    let gateway = world::start();
+    let key = admin_key(&gateway);
+    let done = |tool: &str, arguments: Value| {
+        let answer = call(&gateway, &key, tool, arguments.clone());
+        let result = answer["result"].clone();
+        assert_ne!(result["isError"], true, "{tool} {arguments}: {answer}");
+        result["structuredContent"].clone()
+    };
+    for arguments in [
+        json!({ "content": "one", "key": null, "kind": null, "bucket": null, "tags": null }),
+        json!({ "content": "two", "key": "", "kind": "", "bucket": "", "tags": [] }),
+        json!({ "content": "three", "kind": "Fact", "bucket": " ARCHIVAL ", "tags": "numbers" }),
+        json!({ "content": "four", "key": 4, "tags": "[\"numbers\", \"even\"]" }),
+        json!({ "content": 5, "tags": ["numbers", 5] }),
+    ] {
+        assert_eq!(done("memory_remember", arguments)["outcome"], "created");
+    }
+    for arguments in [
+        json!({ "query": null, "limit": 3, "mode": null, "conversations": null }),
+        json!({ "query": "", "limit": 3.0, "mode": "Lexical", "conversations": "false" }),
+        json!({ "limit": "3", "mode": "" }),
+        json!({ "query": " ", "limit": " 3 ", "conversations": false }),
+        json!({ "limit": "3.0" }),
+    ] {
+        let found = done("memory_search", arguments.clone());
+        assert_eq!(found["results"].as_array().unwrap().len(), 3, "{arguments}");
+    }
+    let found = done("memory_search", json!({ "query": 5 }));
+    assert_eq!(found["results"][0]["text"], "5", "{found}");
+    let id = &found["results"][0]["id"];
+    for (arguments, forgotten) in [
+        (json!({ "id": id, "key": null, "hard": null }), 1),
+        (json!({ "id": "", "key": 4.0, "hard": "true" }), 1),
+        (json!({ "id": null, "key": "4", "hard": "" }), 0),
+    ] {
+        assert_eq!(done("memory_forget", arguments)["forgotten"], forgotten);
+    }
+    for (tool, wrong) in [
+        ("memory_search", json!({ "limit": 2.5 })),
+        ("memory_search", json!({ "limit": "many" })),
+        ("memory_search", json!({ "limit": 1e30 })),
+        ("memory_search", json!({ "limit": "-1" })),
+        ("memory_search", json!({ "limit": true })),
+        ("memory_search", json!({ "conversations": "perhaps" })),
+        ("memory_search", json!({ "query": ["a"] })),
+        ("memory_remember", json!({ "content": null })),
+        ("memory_remember", json!({ "content": { "text": "x" } })),
+        ("memory_remember", json!({ "content": "x", "kind": 4 })),
+        (
+            "memory_remember",
+            json!({ "content": "x", "tags": { "a": 1 } }),
+        ),
+        ("memory_forget", json!({ "key": "x", "hard": "no way" })),
+    ] {
+        let refused = call(&gateway, &key, tool, wrong.clone());
+        assert_eq!(
+            refused["result"]["isError"], true,
+            "{tool} {wrong}: {refused}"
+        );
+    }
+    let without = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+                          "params": { "name": "memory_search", "arguments": null } });
+    let bearer = format!("Bearer {key}");
+    let (status, answer) = post(
+        &gateway,
+        &[("authorization", &bearer)],
+        "POST",
+        &without.to_string(),
+    );
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("three"), "{answer}");
+}
+
+/// The answer is one JSON object: whoever takes that is answered, in whatever words they say so.
+#[tokio::test]
+async fn whoever_takes_json_is_answered() {
+    let gateway = world::start();
+    let bearer = format!("Bearer {}", admin_key(&gateway));
+    let known = ("authorization", bearer.as_str());
+    for accept in [
+        "application/json",
+        "*/*",
+        "application/*",
+        "Application/JSON; charset=utf-8",
+        "text/html, application/json;q=0.5",
+        "text/event-stream, application/json",
+    ] {
+        let (status, answer) = post(&gateway, &[known, ("accept", accept)], "POST", CALL);
+        assert_eq!(status, 200, "{accept}: {answer}");
+        assert!(answer.contains("memory_search"), "{accept}: {answer}");
+        assert!(
+            answer
+                .to_lowercase()
+                .contains("content-type: application/json"),
+            "{answer}"
+        );
+    }
+    for accept in ["text/html", "text/event-stream", "application/json;q=0"] {
+        let (status, answer) = post(&gateway, &[known, ("accept", accept)], "POST", CALL);
+        assert_eq!(status, 406, "{accept}: {answer}");
+    }
+    let silent = post_without_accept(&gateway, &bearer);
+    assert_eq!(silent.0, 200, "{}", silent.1);
+}
+
+/// A client that says nothing of what it takes.
+fn post_without_accept(gateway: &Gateway, bearer: &str) -> (u16, String) {
+    let authority = gateway.address.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    let length = CALL.len();
+    write!(
+        stream,
+        "POST /mcp HTTP/1.1\r\nhost: {authority}\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{CALL}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
+    (status.unwrap_or_default(), answer)
+}
+
 /// Requests count in the rates of their principal like every call; who is over them is told when to come back.
 #[tokio::test]
 async fn requests_count_in_the_rates_of_their_principal() {

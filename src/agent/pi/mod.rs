@@ -2,6 +2,8 @@
 //!
 //! * Each generation of a session has its own session file, named by its `session_id` in the session's own directory,
 //!   and each tenant its own pi directory (settings, credentials), so nothing one chooses reaches another.
+//! * Each session has its own home and temporary directory: pi compiles extensions into the latter and runs what it
+//!   finds there.
 //! * The model and the thinking level are given on the command line and never set later: pi would keep such a choice
 //!   as the tenant's default.
 //! * A turn that was cancelled softly is over once pi is idle and everything that the turn started is gone; pi itself
@@ -186,14 +188,17 @@ impl PiDriver {
         }
         arguments.extend(["--extension".into(), memory.extension.clone().into()]);
         arguments.extend(self.options.arguments.iter().map(OsString::from));
-        // Nothing is fetched or reported behind the operator's back, unless the environment says otherwise.
+        // Nothing is fetched or reported behind the operator's back, unless the environment says otherwise; nor is the
+        // home directory another session's.
         let mut environment: Vec<(OsString, OsString)> = vec![
+            ("HOME".into(), request.home_directory.clone().into()),
             ("PI_OFFLINE".into(), "1".into()),
             ("PI_SKIP_VERSION_CHECK".into(), "1".into()),
             ("PI_TELEMETRY".into(), "0".into()),
         ];
         let own = self.options.environment.iter();
         environment.extend(own.map(|(name, value)| (name.into(), value.into())));
+        environment.push(("TMPDIR".into(), request.temporary_directory.clone().into()));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
         environment.push((memory::VARIABLE.into(), memory.file.clone().into()));
         environment.push(("TRACEPARENT".into(), request.trace_context.clone().into()));

@@ -7,7 +7,7 @@ use super::{edit::SessionEdit, fault::Answer, rows, writer::Unit};
 use crate::{
     domain::{
         Refusal, SessionKey,
-        access::{Credential, Identity, SessionAccess, Shares},
+        access::{Credential, Identity, Scopes, SessionAccess, Shares},
         ids::SessionRow,
         session::Session,
     },
@@ -52,6 +52,8 @@ pub(super) struct Sender {
     pub(super) key_id: String,
     /// By `tenant.sessions` alone, neither as owner nor by a share.
     pub(super) operator: bool,
+    /// With the rights that naming the tenant's memory needs.
+    pub(super) memory: bool,
 }
 
 // === commands ===
@@ -161,6 +163,7 @@ impl Sender {
         let subject = identity.principal.subject.clone();
         Self {
             operator: !may_write(session, &subject),
+            memory: identity.scopes.includes(Scopes::MEMORY),
             subject,
             key_id: match &identity.credential {
                 Credential::ApiKey(key_id) => key_id.clone(),
@@ -178,6 +181,7 @@ impl Sender {
             subject,
             key_id,
             operator,
+            memory: _,
         } = self;
         if !operator && !may_write(session, subject) {
             return Ok(false);

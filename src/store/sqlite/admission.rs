@@ -284,7 +284,8 @@ fn steer_active(
     let steer_id = Uuid::now_v7();
     unit.sql(
         "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \
-         sender_key, sender_operator, trace_context) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         sender_key, sender_operator, trace_context, sender_memory) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+         ?11, ?12)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -298,6 +299,7 @@ fn steer_active(
         sender.key_id,
         sender.operator,
         trace_context,
+        sender.memory,
     ])?;
     edit.event(
         unit,

@@ -14,14 +14,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Refusal,
-        access::{Scope, Scopes},
-        event::ForkOrigin,
-        ids::SessionRow,
-        memory::Reach,
-        message::Part,
-        session::Session,
-        turn::Turn,
+        Refusal, access::Scopes, event::ForkOrigin, ids::SessionRow, memory::Reach, message::Part,
+        session::Session, turn::Turn,
     },
     store::{Caller, Committed, Fork, NewSession},
 };
@@ -310,8 +304,7 @@ fn owner(command: &Fork) -> Caller {
 /// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
 /// memory does not get there by a fork.
 fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
-    let rights = Scopes::of([Scope::MemoryRead, Scope::MemoryWrite]);
-    if maker.identity.scopes.includes(rights) {
+    if maker.identity.scopes.includes(Scopes::MEMORY) {
         source.memory_namespaces.clone()
     } else {
         Vec::new()

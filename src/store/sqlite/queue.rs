@@ -131,9 +131,9 @@ pub(super) fn insert(
         "INSERT INTO turn (session, turn_id, generation, state, position, goes_first, queued_seq, bytes, request, \
          attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, \
          model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, expire_time, \
-         cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context) \
+         cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context, sender_memory) \
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, 0, 0, 0, 0, 0, 0, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, 0, ?18, '', ?19, ?20, ?21, ?22)",
+         ?17, 0, ?18, '', ?19, ?20, ?21, ?22, ?23)",
     )?
     .execute(params![
         edit.session.row.0,
@@ -158,6 +158,7 @@ pub(super) fn insert(
         sender.key_id,
         sender.operator,
         trace_context,
+        sender.memory,
     ])?;
     turn.row = unit.connection.last_insert_rowid();
     entered(edit, turn.row, bytes);
@@ -315,11 +316,11 @@ pub(super) fn waiting_turns(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<T
 /// The waiting turn that is next, and who sent it.
 pub(super) fn next_turn(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Option<(Turn, Sender)>> {
     let mut statement = unit.sql(&format!(
-        "SELECT {}, turn.sender, turn.sender_key, turn.sender_operator FROM turn \
+        "SELECT {}, turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory FROM turn \
          WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position LIMIT 1",
         rows::TURN
     ))?;
-    let sender_column = statement.column_count() - 3;
+    let sender_column = statement.column_count() - 4;
     let mut found = statement.query([edit.session.row.0])?;
     let Some(row) = found.next()? else {
         return Ok(None);
@@ -328,6 +329,7 @@ pub(super) fn next_turn(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Option<(T
         subject: row.get(sender_column)?,
         key_id: row.get(sender_column + 1)?,
         operator: row.get(sender_column + 2)?,
+        memory: row.get(sender_column + 3)?,
     };
     Ok(Some((rows::turn(row, &edit.session.key)?, sender)))
 }
@@ -500,7 +502,8 @@ fn change_text(
     edit.session.queue_bytes += after - before;
     turn.text = text;
     unit.sql(
-        "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6 WHERE row = ?1",
+        "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6, \
+         sender_memory = ?7 WHERE row = ?1",
     )?
     .execute(params![
         turn.row,
@@ -509,6 +512,7 @@ fn change_text(
         sender.subject,
         sender.key_id,
         sender.operator,
+        sender.memory,
     ])?;
     Ok(())
 }

@@ -338,7 +338,7 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
 fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
     let mut statement = unit.sql(
         "SELECT row, steer_id, given, text, attachments, turn_timeout, request, sender, sender_key, \
-         sender_operator, trace_context FROM steer WHERE session = ?1 ORDER BY row",
+         sender_operator, trace_context, sender_memory FROM steer WHERE session = ?1 ORDER BY row",
     )?;
     let mut found = statement.query([edit.session.row.0])?;
     let mut steers = Vec::new();
@@ -356,6 +356,7 @@ fn steers(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<Vec<SteerRow>> {
                     subject: row.get(7)?,
                     key_id: row.get(8)?,
                     operator: row.get(9)?,
+                    memory: row.get(11)?,
                 },
                 trace_context: row.get(10)?,
             },
@@ -391,6 +392,11 @@ fn apply_steer(
     } = steer.expect("it was found above");
     unit.sql("DELETE FROM steer WHERE row = ?1")?
         .execute([row])?;
+    if !origin.sender.memory {
+        // From now on the turn does what somebody says who may not reach that memory.
+        unit.sql("UPDATE turn SET sender_memory = 0 WHERE turn_id = ?1")?
+            .execute([turn.0])?;
+    }
     requests::release_steer(unit, origin.request, now)?;
     edit.event(
         unit,

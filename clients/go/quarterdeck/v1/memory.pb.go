@@ -663,17 +663,19 @@ type GetMemoryStatusResponse struct {
 	LastWriteTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_write_time,json=lastWriteTime,proto3" json:"last_write_time,omitempty"`
 	// Messages of the scope's session that a search may find; 0 for other scopes.
 	EpisodeCount int64 `protobuf:"varint,6,opt,name=episode_count,json=episodeCount,proto3" json:"episode_count,omitempty"`
-	// Messages of the whole server that are not in the index yet.
+	// Messages that the caller may see in the scope and that are not in the index yet; for the operator, the whole
+	// server's.
 	PendingEpisodeCount int64 `protobuf:"varint,7,opt,name=pending_episode_count,json=pendingEpisodeCount,proto3" json:"pending_episode_count,omitempty"`
-	// Memories of the whole server that are in the index.
+	// Memories of the scope that are in the index; for the operator, of the whole server.
 	IndexedCount int64 `protobuf:"varint,8,opt,name=indexed_count,json=indexedCount,proto3" json:"indexed_count,omitempty"`
 	// The configured embedding model; empty where there is none.
 	EmbeddingModel string `protobuf:"bytes,9,opt,name=embedding_model,json=embeddingModel,proto3" json:"embedding_model,omitempty"`
-	// Memories of the whole server whose vector is not made yet.
+	// Memories of the scope whose vector is not made yet; for the operator, of the whole server.
 	PendingEmbeddingCount int64 `protobuf:"varint,10,opt,name=pending_embedding_count,json=pendingEmbeddingCount,proto3" json:"pending_embedding_count,omitempty"`
-	// Vectors of the whole server that are of another model; with one of them VECTOR and HYBRID are refused.
+	// Vectors of the scope that are of another model; with one of them VECTOR and HYBRID are refused. For the operator, of
+	// the whole server.
 	MismatchedEmbeddingCount int64 `protobuf:"varint,11,opt,name=mismatched_embedding_count,json=mismatchedEmbeddingCount,proto3" json:"mismatched_embedding_count,omitempty"`
-	// The rebuild that runs, or the last one; unset: there was none.
+	// The rebuild that runs, or the last one; unset: there was none, or the caller is not the operator.
 	Rebuild       *MemoryRebuild `protobuf:"bytes,12,opt,name=rebuild,proto3" json:"rebuild,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -43,7 +43,8 @@ const (
 //
 // Reading needs the scope `memory.read`, changing `memory.write`.
 type MemoryServiceClient interface {
-	// Counts of one scope; health of index and embeddings; the rebuild that runs, or the last one. Needs `memory.read`.
+	// Counts of one scope, and the health of its index and embeddings; for the operator (with `admin.config`) the whole
+	// server's, and the rebuild that runs, or the last one. Needs `memory.read`.
 	GetMemoryStatus(ctx context.Context, in *GetMemoryStatusRequest, opts ...grpc.CallOption) (*GetMemoryStatusResponse, error)
 	// Core memories of one scope, newest change first, at most 200 and never a secret. Needs `memory.read`.
 	ListCoreMemories(ctx context.Context, in *ListCoreMemoriesRequest, opts ...grpc.CallOption) (*ListCoreMemoriesResponse, error)
@@ -58,7 +59,7 @@ type MemoryServiceClient interface {
 	Forget(ctx context.Context, in *ForgetRequest, opts ...grpc.CallOption) (*ForgetResponse, error)
 	// Starts to derive the index anew, and the vectors where an embedding model is set, and returns; GetMemoryStatus shows
 	// how far it is. Searches go on meanwhile, with what the old index has. While one runs it is answered with that one.
-	// The index is the whole server's. Needs `memory.write`.
+	// The index is the whole server's, and so is the rebuild: it needs `memory.write` and `admin.config`.
 	RebuildMemory(ctx context.Context, in *RebuildMemoryRequest, opts ...grpc.CallOption) (*RebuildMemoryResponse, error)
 	// Lists the memories of one scope, newest change first; secrets without their content. Needs `memory.read`.
 	ListMemories(ctx context.Context, in *ListMemoriesRequest, opts ...grpc.CallOption) (*ListMemoriesResponse, error)
@@ -181,7 +182,8 @@ func (c *memoryServiceClient) ImportMemories(ctx context.Context, in *ImportMemo
 //
 // Reading needs the scope `memory.read`, changing `memory.write`.
 type MemoryServiceServer interface {
-	// Counts of one scope; health of index and embeddings; the rebuild that runs, or the last one. Needs `memory.read`.
+	// Counts of one scope, and the health of its index and embeddings; for the operator (with `admin.config`) the whole
+	// server's, and the rebuild that runs, or the last one. Needs `memory.read`.
 	GetMemoryStatus(context.Context, *GetMemoryStatusRequest) (*GetMemoryStatusResponse, error)
 	// Core memories of one scope, newest change first, at most 200 and never a secret. Needs `memory.read`.
 	ListCoreMemories(context.Context, *ListCoreMemoriesRequest) (*ListCoreMemoriesResponse, error)
@@ -196,7 +198,7 @@ type MemoryServiceServer interface {
 	Forget(context.Context, *ForgetRequest) (*ForgetResponse, error)
 	// Starts to derive the index anew, and the vectors where an embedding model is set, and returns; GetMemoryStatus shows
 	// how far it is. Searches go on meanwhile, with what the old index has. While one runs it is answered with that one.
-	// The index is the whole server's. Needs `memory.write`.
+	// The index is the whole server's, and so is the rebuild: it needs `memory.write` and `admin.config`.
 	RebuildMemory(context.Context, *RebuildMemoryRequest) (*RebuildMemoryResponse, error)
 	// Lists the memories of one scope, newest change first; secrets without their content. Needs `memory.read`.
 	ListMemories(context.Context, *ListMemoriesRequest) (*ListMemoriesResponse, error)

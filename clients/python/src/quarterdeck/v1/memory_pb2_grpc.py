@@ -101,7 +101,8 @@ class MemoryServiceServicer(object):
     """
 
     def GetMemoryStatus(self, request, context):
-        """Counts of one scope; health of index and embeddings; the rebuild that runs, or the last one. Needs `memory.read`.
+        """Counts of one scope, and the health of its index and embeddings; for the operator (with `admin.config`) the whole
+        server's, and the rebuild that runs, or the last one. Needs `memory.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +142,7 @@ class MemoryServiceServicer(object):
     def RebuildMemory(self, request, context):
         """Starts to derive the index anew, and the vectors where an embedding model is set, and returns; GetMemoryStatus shows
         how far it is. Searches go on meanwhile, with what the old index has. While one runs it is answered with that one.
-        The index is the whole server's. Needs `memory.write`.
+        The index is the whole server's, and so is the rebuild: it needs `memory.write` and `admin.config`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

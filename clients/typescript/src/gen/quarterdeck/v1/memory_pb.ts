@@ -282,14 +282,15 @@ export type GetMemoryStatusResponse = Message<"quarterdeck.v1.GetMemoryStatusRes
   episodeCount: bigint;
 
   /**
-   * Messages of the whole server that are not in the index yet.
+   * Messages that the caller may see in the scope and that are not in the index yet; for the operator, the whole
+   * server's.
    *
    * @generated from field: int64 pending_episode_count = 7;
    */
   pendingEpisodeCount: bigint;
 
   /**
-   * Memories of the whole server that are in the index.
+   * Memories of the scope that are in the index; for the operator, of the whole server.
    *
    * @generated from field: int64 indexed_count = 8;
    */
@@ -303,21 +304,22 @@ export type GetMemoryStatusResponse = Message<"quarterdeck.v1.GetMemoryStatusRes
   embeddingModel: string;
 
   /**
-   * Memories of the whole server whose vector is not made yet.
+   * Memories of the scope whose vector is not made yet; for the operator, of the whole server.
    *
    * @generated from field: int64 pending_embedding_count = 10;
    */
   pendingEmbeddingCount: bigint;
 
   /**
-   * Vectors of the whole server that are of another model; with one of them VECTOR and HYBRID are refused.
+   * Vectors of the scope that are of another model; with one of them VECTOR and HYBRID are refused. For the operator, of
+   * the whole server.
    *
    * @generated from field: int64 mismatched_embedding_count = 11;
    */
   mismatchedEmbeddingCount: bigint;
 
   /**
-   * The rebuild that runs, or the last one; unset: there was none.
+   * The rebuild that runs, or the last one; unset: there was none, or the caller is not the operator.
    *
    * @generated from field: quarterdeck.v1.MemoryRebuild rebuild = 12;
    */
@@ -1357,7 +1359,8 @@ export const RememberOutcomeSchema: GenEnum<RememberOutcome> = /*@__PURE__*/
  */
 export const MemoryService: GenService<{
   /**
-   * Counts of one scope; health of index and embeddings; the rebuild that runs, or the last one. Needs `memory.read`.
+   * Counts of one scope, and the health of its index and embeddings; for the operator (with `admin.config`) the whole
+   * server's, and the rebuild that runs, or the last one. Needs `memory.read`.
    *
    * @generated from rpc quarterdeck.v1.MemoryService.GetMemoryStatus
    */
@@ -1412,7 +1415,7 @@ export const MemoryService: GenService<{
   /**
    * Starts to derive the index anew, and the vectors where an embedding model is set, and returns; GetMemoryStatus shows
    * how far it is. Searches go on meanwhile, with what the old index has. While one runs it is answered with that one.
-   * The index is the whole server's. Needs `memory.write`.
+   * The index is the whole server's, and so is the rebuild: it needs `memory.write` and `admin.config`.
    *
    * @generated from rpc quarterdeck.v1.MemoryService.RebuildMemory
    */
