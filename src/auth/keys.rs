@@ -87,7 +87,7 @@ impl Keys {
     /// # Errors
     /// The store's.
     pub async fn load(store: Arc<dyn Store>, pepper: &[u8]) -> Result<Self, Refusal> {
-        let kept = store.valid_api_keys(clock::now()).await?;
+        let kept = store.valid_api_keys(clock::wall()).await?;
         let valid = kept.into_iter().map(|KeptApiKey { key, digest }| {
             let entry = Entry::new(&key, digest);
             (key.key_id, entry)
@@ -108,7 +108,7 @@ impl Keys {
         let expected = entry.as_ref().map_or([0; 32], |entry| entry.digest);
         let equal = bool::from(digest.ct_eq(&expected));
         let entry = entry.filter(|_| equal)?;
-        let now = clock::now();
+        let now = clock::wall();
         if entry.identity.expire_time.is_some_and(|end| end <= now) {
             return None;
         }
@@ -128,7 +128,7 @@ impl Keys {
             | Credential::Certificate
             | Credential::LocalUser => true,
         };
-        there && identity.expire_time.is_none_or(|end| end > clock::now())
+        there && identity.expire_time.is_none_or(|end| end > clock::wall())
     }
 
     /// Whether there ever was a key, revoked ones included.
@@ -199,7 +199,7 @@ impl Keys {
     pub async fn revoke(&self, tenant: &str, key_id: &str) -> Result<ApiKey, Refusal> {
         let key = self
             .store
-            .revoke_api_key(tenant, key_id, clock::now())
+            .revoke_api_key(tenant, key_id, clock::wall())
             .await?;
         let entry = self.change(|valid| valid.remove(key_id));
         Ok(with_use(key, entry.as_deref()))
@@ -230,7 +230,7 @@ impl Keys {
     pub async fn keep_house(&self) {
         loop {
             tokio::time::sleep(USED_INTERVAL).await;
-            let now = clock::now();
+            let now = clock::wall();
             self.write_used().await;
             self.change(|valid| {
                 valid.retain(|_, entry| entry.identity.expire_time.is_none_or(|end| end > now));
@@ -354,7 +354,7 @@ impl Hasher {
             scopes,
             display_name,
             created_by: created_by.to_string(),
-            create_time: clock::now(),
+            create_time: clock::wall(),
             expire_time,
             last_used_time: None,
             revoke_time: None,

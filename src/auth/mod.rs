@@ -134,7 +134,7 @@ impl Credentials {
 
     /// Whose credential it is. What costs next to nothing is looked at first, whatever came from the address before.
     fn bearer(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Identity>, Refusal> {
-        let now = clock::now();
+        let now = clock::wall();
         let known = match &self.tokens {
             Some(tokens) if !credential.starts_with(PREFIX) => {
                 match tokens.remembered(credential, now) {
@@ -157,7 +157,7 @@ impl Credentials {
             Peer::Unix { uid, .. } => (*uid == self.local_uid).then(|| self.local.clone()),
             Peer::Tcp { .. } => {
                 let own = peer.certificates().first()?;
-                self.certificates.recognise(own, clock::now())
+                self.certificates.recognise(own, clock::wall())
             }
         }
     }

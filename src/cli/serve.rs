@@ -1,12 +1,12 @@
 //! `serve`: configuration → telemetry → `App::build` → `run`, and the signals that end it.
 
 use super::{
-    arguments::ConfigArgs,
+    arguments::ServeArgs,
     failure::{CONFIG, Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
     output,
 };
 use quarterdeck::{
-    app::{App, DataDirectoryLocked},
+    app::{App, Consent, DataDirectoryLocked},
     config::{Config, Exposed},
     listener::{ListenError, UnixError},
     telemetry::{self, Telemetry, TelemetryOptions},
@@ -18,8 +18,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const EXIT_INTERRUPT: i32 = 130;
 const EXIT_TERMINATE: i32 = 143;
 
-pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
-    let config = arguments.load()?;
+pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
+    let ServeArgs {
+        new_store,
+        lose_secrets,
+        config,
+    } = arguments;
+    let consent = Consent {
+        new_store,
+        lose_secrets,
+    };
+    let config = config.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -32,15 +41,20 @@ pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
         })
         .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
         let signals = Signals::listen()?;
-        let ended = run(config, telemetry.clone(), signals).await;
+        let ended = run(config, consent, telemetry.clone(), signals).await;
         telemetry.finish().await;
         ended
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(config: Config, telemetry: Telemetry, signals: Signals) -> Result<(), Failure> {
-    let app = App::build(config, telemetry)
+async fn run(
+    config: Config,
+    consent: Consent,
+    telemetry: Telemetry,
+    signals: Signals,
+) -> Result<(), Failure> {
+    let app = App::build(config, consent, telemetry)
         .await
         .map_err(|error| not_started(&error))?;
     app.run(announce, signals.shutdown())

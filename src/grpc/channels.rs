@@ -135,7 +135,7 @@ impl Channels {
         let channel = Arc::new(Channel {
             id,
             facts,
-            start_time: clock::now(),
+            start_time: clock::wall(),
             sessions: Mutex::default(),
             ended: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -178,7 +178,7 @@ impl Channels {
     pub async fn end_expired(&self) {
         loop {
             tokio::time::sleep(EXPIRY_INTERVAL).await;
-            let now = clock::now();
+            let now = clock::wall();
             let mut ended = Vec::new();
             let mut state = self.state();
             while let Some((end, id)) = state.ends.pop_first() {

@@ -138,7 +138,7 @@ impl<S: Sink> RecordLayer<S> {
             overdue
         };
         for (mut record, left_out) in overdue {
-            record.time = clock::now();
+            record.time = clock::wall();
             record.repeated(left_out);
             self.sink.take(record);
         }
@@ -242,7 +242,7 @@ where
         fields.truncate(FIELDS_MAX);
         let metadata = event.metadata();
         let mut record = Record {
-            time: clock::now(),
+            time: clock::wall(),
             level: *metadata.level(),
             target: target.map_or_else(|| Cow::Borrowed(metadata.target()), Cow::Owned),
             message,

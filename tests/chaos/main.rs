@@ -10,5 +10,9 @@ mod support;
 #[allow(dead_code, reason = "these stories need few of its helpers")]
 mod world;
 
+mod clock_steps;
 mod long_jobs;
+mod lost_files;
+mod noise;
+mod small_disk;
 mod tools;

@@ -95,7 +95,7 @@ impl Admin {
         fields.check()?;
         scopes.iter().try_for_each(|scope| caller.require(scope))?;
 
-        let now = clock::now();
+        let now = clock::wall();
         let wish = KeyWish {
             principal: Principal { tenant, subject },
             scopes,
@@ -139,7 +139,7 @@ impl Admin {
         fields.check()?;
         let filter = ApiKeysFilter {
             tenant,
-            valid_at: (!include_ended).then(clock::now),
+            valid_at: (!include_ended).then(clock::wall),
         };
         let ApiKeysPage { keys, next } = self.keys.list(filter, before, limit).await?;
         Ok(proto::ListApiKeysResponse {

@@ -34,6 +34,26 @@ pub enum OpenError {
     /// The file is no store of ours.
     #[error("the database is not usable: {0}")]
     Unusable(String),
+    /// There was one, and it is gone.
+    #[error(
+        "the store is gone: other files of the data directory say that there was one, and quarterdeck.db is missing or \
+         empty. Put it back, or restore a backup into another directory (quarterdeck restore), or begin with an empty \
+         store (quarterdeck serve --new-store)"
+    )]
+    Gone,
+    /// Another one stands in its place.
+    #[error(
+        "quarterdeck.db is another store than the one that was here (store.mark names it). Put the right one back, or \
+         remove store.mark to go on with this one"
+    )]
+    Exchanged,
+    /// Acknowledged work is missing: its log is gone.
+    #[error(
+        "the store has lost its newest work: quarterdeck.db-wal is missing, or quarterdeck.db is older than store.mark \
+         says. Put the files back, or restore a backup into another directory (quarterdeck restore; it also takes this \
+         directory, and then goes on with what is left), or begin with an empty store (quarterdeck serve --new-store)"
+    )]
+    LogLost,
     /// The engine failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),

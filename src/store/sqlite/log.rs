@@ -5,19 +5,20 @@
 //! is moved whole, so it moves the small rest itself once the log is long. A log that can't be moved (the disk fails, a
 //! backup hangs) grows up to a bound; from there on new work is refused.
 
-use super::{condition::Condition, fault::OpenError, schema};
-use crate::{store::TroubleKind, telemetry::metrics};
+use super::{condition::Condition, fault::OpenError, mark::Mark, schema};
+use crate::{clock::Reading, store::TroubleKind, telemetry::metrics};
 use rusqlite::Connection;
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicI64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
+use uuid::Uuid;
 
 /// Pages of log after which it is moved into the database: 32 MiB.
 const MOVE_PAGES: i32 = 8_000;
@@ -28,7 +29,9 @@ const STUCK_PAGES: i32 = 4 * MOVE_PAGES;
 /// Pages of log from which on new work is refused: 256 MiB.
 const FULL_PAGES: i32 = 8 * MOVE_PAGES;
 /// How often the thread looks without being told.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Age of the mark at most: the time in it tells a jump of the clock at the next start.
+const MARK_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// The writer's side of it.
 pub(super) struct Log {
@@ -36,10 +39,19 @@ pub(super) struct Log {
     pages: Arc<AtomicI32>,
     /// Gone after [`Self::end`].
     wake: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Marker>>,
+    /// Number of the newest mark that is committed.
+    number: Arc<AtomicI64>,
     condition: Arc<Condition>,
     /// Pages at which the writer tries again to end the log.
     try_again_at: AtomicI32,
+}
+
+/// Writes the mark beside the database.
+pub(super) struct Marker {
+    directory: PathBuf,
+    mark: Mark,
+    written: Instant,
 }
 
 /// What a move has found.
@@ -58,6 +70,7 @@ impl Log {
         writer: &mut Connection,
         directory: &Path,
         condition: Arc<Condition>,
+        marker: Marker,
     ) -> Result<Self, OpenError> {
         let pages = Arc::new(AtomicI32::new(0));
         let counted = Arc::clone(&pages);
@@ -68,8 +81,11 @@ impl Log {
         }))?;
         let (wake, woken) = sync_channel(1);
         let connection = schema::open_mover(directory)?;
+        let number = Arc::new(AtomicI64::new(marker.mark.number));
         let watch = Watch {
             connection,
+            marker,
+            number: Arc::clone(&number),
             woken: Mutex::new(woken),
             pages: Arc::clone(&pages),
             condition: Arc::clone(&condition),
@@ -81,13 +97,17 @@ impl Log {
             pages,
             wake: Some(wake),
             thread: Some(thread),
+            number,
             condition,
             try_again_at: AtomicI32::new(0),
         })
     }
 
     /// After a commit: has the log moved, and ends it where it is long.
-    pub(super) fn committed(&self, writer: &Connection) {
+    pub(super) fn committed(&self, writer: &Connection, number: Option<i64>) {
+        if let Some(number) = number {
+            self.number.store(number, Ordering::Relaxed);
+        }
         let pages = self.pages.load(Ordering::Relaxed);
         metrics::get().log_pages.set(f64::from(pages));
         if pages < MOVE_PAGES {
@@ -117,13 +137,15 @@ impl Log {
         }
     }
 
-    /// Ends the thread, and waits for that: the last connection removes the log.
-    pub(super) fn end(&mut self) {
+    /// Ends the thread, and waits for that: the last connection removes the log. Gives the marker back.
+    pub(super) fn end(&mut self) -> Option<Marker> {
         drop(self.wake.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that moves the store's log has panicked");
+        match self.thread.take()?.join() {
+            Ok(marker) => Some(marker),
+            Err(_) => {
+                tracing::error!("the thread that moves the store's log has panicked");
+                None
+            }
         }
     }
 
@@ -133,16 +155,62 @@ impl Log {
     }
 }
 
+// === impl Marker ===
+
+impl Marker {
+    /// Says that the store is open, from a number on that is committed.
+    pub(super) fn new(directory: PathBuf, store_id: Uuid, number: i64) -> std::io::Result<Self> {
+        let mark = Mark {
+            store_id,
+            number,
+            open: true,
+            clock: Reading::now(),
+        };
+        mark.write(&directory)?;
+        Ok(Self {
+            directory,
+            mark,
+            written: Instant::now(),
+        })
+    }
+
+    /// Writes down how far the store is, where that is new, and what time it is.
+    fn reached(&mut self, number: i64) {
+        if number != self.mark.number || self.written.elapsed() >= MARK_AGE_MAX {
+            self.mark.number = number;
+            self.write();
+        }
+    }
+
+    /// Says that all of the store stands in the database.
+    pub(super) fn closed(&mut self, number: i64) {
+        self.mark.number = number;
+        self.mark.open = false;
+        self.write();
+    }
+
+    fn write(&mut self) {
+        self.mark.clock = Reading::now();
+        self.written = Instant::now();
+        if let Err(error) = self.mark.write(&self.directory) {
+            // An older one says less, and nothing that is wrong.
+            tracing::warn!(%error, "the store's mark could not be written; it is tried again");
+        }
+    }
+}
+
 /// The thread.
 struct Watch {
     connection: Connection,
+    marker: Marker,
+    number: Arc<AtomicI64>,
     woken: Mutex<Receiver<()>>,
     pages: Arc<AtomicI32>,
     condition: Arc<Condition>,
 }
 
 impl Watch {
-    fn run(self) {
+    fn run(mut self) -> Marker {
         let mut looked_for_damage = false;
         loop {
             let woken = self
@@ -152,7 +220,11 @@ impl Watch {
                 .recv_timeout(LOOK_INTERVAL);
             match woken {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.marker,
+            }
+            // Not where the files are gone: it would say of another directory that a store is there.
+            if !self.condition.has(TroubleKind::Lost) {
+                self.marker.reached(self.number.load(Ordering::Relaxed));
             }
             if self.pages.load(Ordering::Relaxed) >= MOVE_PAGES
                 && let Err(error) = move_log(&self.connection)

@@ -16,11 +16,13 @@ mod control;
 mod edit;
 mod fault;
 mod fork;
+mod hold;
 mod items;
 mod keys;
 mod ledger;
 mod lists;
 mod log;
+mod mark;
 mod queries;
 mod queue;
 mod readers;
@@ -51,16 +53,21 @@ use super::{
     PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
     Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
-use crate::domain::{
-    Refusal,
-    access::Identity,
-    api_key::ApiKey,
-    ids::{SessionKey, SessionRow, Time},
-    session::{Session, SessionFilter},
-    turn::{Attachment, Turn},
+use crate::{
+    clock::Reading,
+    domain::{
+        Refusal,
+        access::Identity,
+        api_key::ApiKey,
+        ids::{SessionKey, SessionRow, Time},
+        session::{Session, SessionFilter},
+        turn::{Attachment, Turn},
+    },
 };
 use async_trait::async_trait;
 use condition::Condition;
+use hold::Hold;
+use mark::Mark;
 use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
@@ -83,10 +90,32 @@ pub struct SqliteStore {
     identity: FileIdentity,
     /// How the store is.
     condition: Arc<Condition>,
+    /// Set where the clock has jumped before this start.
+    hold: Option<Hold>,
     /// Forks that are being made.
     forks: Arc<fork::Forks>,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
+}
+
+/// What to do where a store should be there and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfLost {
+    /// The start is refused.
+    Refuse,
+    /// What is left is moved aside, and a new store is made.
+    BeginAnew,
+}
+
+/// Opens the store for writing, if it is all there.
+fn open_whole(data_directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
+    mark::require_files(data_directory)?;
+    // Opening makes an empty log.
+    let log = data_directory.join(format!("{}-wal", schema::FILE_NAME));
+    let log_bytes = std::fs::metadata(log).map_or(0, |file| file.len());
+    let (connection, identity) = schema::open_writer(data_directory)?;
+    mark::require_whole(data_directory, log_bytes, &connection)?;
+    Ok((connection, identity))
 }
 
 // === impl SqliteStore ===
@@ -101,7 +130,34 @@ impl SqliteStore {
         rules: StoreRules,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
-        let (connection, identity) = schema::open_writer(data_directory)?;
+        Self::open_or(data_directory, IfLost::Refuse, rules, publisher)
+    }
+
+    /// As [`Self::open`]; says what to do where a store should be there and is not.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_or(
+        data_directory: &Path,
+        if_lost: IfLost,
+        rules: StoreRules,
+        publisher: Arc<dyn Publisher>,
+    ) -> Result<Self, OpenError> {
+        let before = Mark::read(data_directory);
+        let (connection, identity) = match open_whole(data_directory) {
+            Err(lost @ (OpenError::Gone | OpenError::Exchanged | OpenError::LogLost)) => {
+                if if_lost == IfLost::Refuse {
+                    return Err(lost);
+                }
+                tracing::warn!(%lost, "a new store is begun, as was asked for");
+                mark::move_aside(data_directory)?;
+                schema::open_writer(data_directory)?
+            }
+            opened => opened?,
+        };
+        let start = Reading::now();
+        let jump = before.and_then(|mark| start.jump_since(&mark.clock));
+        let hold = jump.map(|jump| Hold::after(jump, &start));
         let rules = Arc::new(rules);
         let condition = Arc::new(Condition::default());
         let path = data_directory.join(schema::FILE_NAME);
@@ -112,6 +168,7 @@ impl SqliteStore {
             Arc::clone(&rules),
             data_directory.to_owned(),
             Arc::clone(&condition),
+            hold,
             publisher,
         )?;
         Ok(Self {
@@ -120,6 +177,7 @@ impl SqliteStore {
             rules,
             identity,
             condition,
+            hold,
             forks: Arc::default(),
             scanned: AtomicI64::new(0),
         })
@@ -355,6 +413,9 @@ impl Store for SqliteStore {
                 Ok(fork::take_back(unit, &forks)?.then_some(()))
             })
             .await?;
+        if self.hold.is_some_and(|hold| hold.lasts()) {
+            return Ok(false);
+        }
         self.writer
             .call_in_slices(OnFull::UseSpare, move |unit| {
                 Ok(retention::sweep(unit, now)?.then_some(()))

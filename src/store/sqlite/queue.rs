@@ -447,9 +447,9 @@ pub(super) fn expire(unit: &mut Unit<'_>, now: Time) -> Answer<u64> {
     let expired: Vec<(i64, i64)> = unit
         .sql(
             "SELECT session, row FROM turn WHERE state = 1 AND expire_time IS NOT NULL AND expire_time <= ?1 \
-             ORDER BY expire_time LIMIT ?2",
+             AND create_time >= ?3 ORDER BY expire_time LIMIT ?2",
         )?
-        .query_map((now.0, EXPIRE_MAX_TURNS), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map((now.0, EXPIRE_MAX_TURNS, unit.oldest_that_expires().0), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut by_session: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for (session, row) in expired {

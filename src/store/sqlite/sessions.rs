@@ -1,7 +1,7 @@
 //! Sessions: made, changed, claimed.
 
 use super::{
-    access::{self, Need},
+    access::Need,
     edit::{self, SessionEdit},
     fault::Answer,
     requests::{self, Done, WhenGone, once, require_generation},

@@ -106,7 +106,8 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         return Ok(None);
     }
     while let Some((turn, sender)) = queue::next_turn(unit, &edit)? {
-        if turn.expire_time.is_some_and(|expire| expire <= now) {
+        let expires = turn.create_time >= unit.oldest_that_expires();
+        if expires && turn.expire_time.is_some_and(|expire| expire <= now) {
             queue::take(unit, &mut edit, turn, Cause::QueueTtl, now)?;
         } else if !sender.may_start(unit, &edit.session)? {
             queue::take(unit, &mut edit, turn, Cause::PermissionRevoked, now)?;

@@ -11,13 +11,18 @@
 use super::{
     condition::{Condition, is_full},
     fault::{Answer, Fault, OpenError},
+    hold::Hold,
     ledger::{Held, Ledger},
-    log::Log,
+    log::{Log, Marker},
+    mark,
     room::Room,
     schema::FileIdentity,
 };
 use crate::{
-    domain::{Refusal, ids::SessionRow},
+    domain::{
+        Refusal,
+        ids::{SessionRow, Time},
+    },
     store::{Published, Publisher, StoreRules, TroubleKind},
     telemetry::metrics,
 };
@@ -43,6 +48,8 @@ const BATCH_MAX_TIME: Duration = Duration::from_millis(15);
 const QUEUE_MAX_JOBS: usize = 8192;
 /// Long jobs that may be unfinished; a caller beyond is told `STORE_UNAVAILABLE`.
 const LONG_MAX_JOBS: usize = 1024;
+/// How often the mark is counted on while the store is written.
+const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that a slice of a long job works before it commits.
 const SLICE_MAX_TIME: Duration = Duration::from_millis(10);
 /// Bytes that a slice of a long job copies or deletes; one row may be larger.
@@ -66,6 +73,7 @@ pub(crate) struct Unit<'a> {
     pub(crate) identity: FileIdentity,
     /// Names this process among those that open the file one after the other.
     pub(super) life: i64,
+    hold: Option<Hold>,
     room: &'a Room,
     log: &'a Log,
     slice: Slice,
@@ -134,6 +142,9 @@ struct Thread {
     life: i64,
     room: Room,
     log: Log,
+    hold: Option<Hold>,
+    /// When the mark was counted on last.
+    counted: Cell<Instant>,
     condition: Arc<Condition>,
     /// What every owner holds; a cell because jobs borrow the thread's other parts.
     ledger: RefCell<Ledger>,
@@ -174,6 +185,7 @@ impl Writer {
         rules: Arc<StoreRules>,
         directory: PathBuf,
         condition: Arc<Condition>,
+        hold: Option<Hold>,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
         let (jobs, receiver) = sync_channel(QUEUE_MAX_JOBS);
@@ -184,7 +196,10 @@ impl Writer {
             Fault::Broken(what) => OpenError::Unusable(what),
         })?;
         let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
-        let log = Log::start(&mut connection, &directory, Arc::clone(&condition))?;
+        // From here on the log is not empty, see `mark.rs`.
+        let number = mark::count(&connection)?;
+        let marker = Marker::new(directory.clone(), identity.store_id, number)?;
+        let log = Log::start(&mut connection, &directory, Arc::clone(&condition), marker)?;
         let room = Room::new(directory, rules.disk_reserve, Arc::clone(&condition))?;
         let thread = Thread {
             connection,
@@ -194,6 +209,8 @@ impl Writer {
             life: life.cast_signed(),
             room,
             log,
+            hold,
+            counted: Cell::new(Instant::now()),
             condition,
             ledger: RefCell::new(ledger),
             rules,
@@ -298,6 +315,11 @@ impl<'a> Unit<'a> {
         let left = self.slice.bytes_left.get().saturating_sub(bytes);
         self.slice.bytes_left.set(left);
         left > 0 && Instant::now() < self.slice.until
+    }
+
+    /// The oldest time of what may expire: an age from before a jump of the clock tells nothing.
+    pub(super) fn oldest_that_expires(&self) -> Time {
+        self.hold.map_or(Time(i64::MIN), Hold::oldest)
     }
 
     /// Notes what the job did to a session.
@@ -429,11 +451,15 @@ impl Thread {
         for job in self.long.drain(..) {
             job.reply(Some(Refusal::StoreUnavailable));
         }
-        self.log.end();
-        if let Err(error) = self
+        let number = mark::count(&self.connection);
+        let marker = self.log.end();
+        let moved = self
             .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        {
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let (Ok(number), Ok(()), Some(mut marker)) = (number, &moved, marker) {
+            marker.closed(number);
+        }
+        if let Err(error) = moved {
             tracing::warn!(%error, "the store's log could not be moved into the database at the end");
         }
     }
@@ -482,6 +508,7 @@ impl Thread {
             }
             return Vec::new();
         }
+        let changes_before = self.connection.total_changes();
         let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
         let mut changes = Merged::default();
         // A job waits again for the room that is set aside, once what ran before it is committed.
@@ -518,6 +545,11 @@ impl Thread {
             };
             ran.push(Ran { job, refusal });
         }
+        let number = if self.connection.total_changes() == changes_before {
+            None
+        } else {
+            self.count_mark()
+        };
         if let Err(error) = self.execute("COMMIT") {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
             let full = is_full(&error);
@@ -533,7 +565,7 @@ impl Thread {
         if full_disk {
             self.make_room();
         }
-        self.log.committed(&self.connection);
+        self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
         let metrics = metrics::get();
         metrics.commit_duration.record(began.elapsed());
@@ -608,6 +640,7 @@ impl Thread {
             rules: &self.rules,
             identity: self.identity,
             life: self.life,
+            hold: self.hold,
             room: &self.room,
             log: &self.log,
             slice: Slice::begin(),
@@ -643,6 +676,16 @@ impl Thread {
             full,
             transaction,
         })
+    }
+
+    /// Counts the mark on, where the last time is long ago; nobody's commit fails by it.
+    fn count_mark(&self) -> Option<i64> {
+        if self.counted.get().elapsed() < MARK_INTERVAL {
+            return None;
+        }
+        let number = mark::count(&self.connection).ok()?;
+        self.counted.set(Instant::now());
+        Some(number)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -739,8 +782,16 @@ mod tests {
         let path = directory.path().to_owned();
         let rules = Arc::new(rules());
         let condition = Arc::default();
-        let writer =
-            Writer::start(connection, identity, rules, path, condition, count.clone()).unwrap();
+        let writer = Writer::start(
+            connection,
+            identity,
+            rules,
+            path,
+            condition,
+            None,
+            count.clone(),
+        )
+        .unwrap();
         (directory, writer, count)
     }
 

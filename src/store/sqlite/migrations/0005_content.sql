@@ -19,3 +19,6 @@ INSERT INTO attachment (session, hash, name, media_type, content)
 CREATE TABLE fork (
     session INTEGER PRIMARY KEY -- row that its session will have
 ) STRICT;
+
+-- Grows about once a second while the store is written; see mark.rs.
+INSERT INTO meta (name, value) VALUES ('mark', 0);
