@@ -10,9 +10,11 @@ mod support;
 #[allow(dead_code, reason = "these stories need few of its helpers")]
 mod world;
 
+mod bad_disk;
 mod clock_steps;
 mod long_jobs;
 mod lost_files;
+mod memory;
 mod noise;
 mod small_disk;
 mod tools;

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI32, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -37,6 +37,8 @@ const MARK_AGE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Log {
     /// Pages of the log after the newest commit.
     pages: Arc<AtomicI32>,
+    /// All of it stood in the database when it was looked last: the next write begins it anew.
+    whole: Arc<AtomicBool>,
     /// Gone after [`Self::end`].
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<Marker>>,
@@ -73,10 +75,12 @@ impl Log {
         marker: Marker,
     ) -> Result<Self, OpenError> {
         let pages = Arc::new(AtomicI32::new(0));
-        let counted = Arc::clone(&pages);
+        let whole = Arc::new(AtomicBool::new(false));
+        let (counted, changed) = (Arc::clone(&pages), Arc::clone(&whole));
         // In the place of SQLite's own rule, which moves the log inside of a commit and hides that it failed.
         writer.wal_hook(Some(move |_: &mut _, pages| {
             counted.store(pages, Ordering::Relaxed);
+            changed.store(false, Ordering::Relaxed);
             Ok(())
         }))?;
         let (wake, woken) = sync_channel(1);
@@ -88,6 +92,7 @@ impl Log {
             number: Arc::clone(&number),
             woken: Mutex::new(woken),
             pages: Arc::clone(&pages),
+            whole: Arc::clone(&whole),
             condition: Arc::clone(&condition),
         };
         let thread = std::thread::Builder::new()
@@ -95,6 +100,7 @@ impl Log {
             .spawn(move || watch.run())?;
         Ok(Self {
             pages,
+            whole,
             wake: Some(wake),
             thread: Some(thread),
             number,
@@ -151,7 +157,7 @@ impl Log {
 
     /// Whether the log may grow by new work.
     pub(super) fn has_room(&self) -> bool {
-        self.pages.load(Ordering::Relaxed) < FULL_PAGES
+        self.pages.load(Ordering::Relaxed) < FULL_PAGES || self.whole.load(Ordering::Relaxed)
     }
 }
 
@@ -206,6 +212,7 @@ struct Watch {
     number: Arc<AtomicI64>,
     woken: Mutex<Receiver<()>>,
     pages: Arc<AtomicI32>,
+    whole: Arc<AtomicBool>,
     condition: Arc<Condition>,
 }
 
@@ -226,10 +233,14 @@ impl Watch {
             if !self.condition.has(TroubleKind::Lost) {
                 self.marker.reached(self.number.load(Ordering::Relaxed));
             }
-            if self.pages.load(Ordering::Relaxed) >= MOVE_PAGES
-                && let Err(error) = move_log(&self.connection)
-            {
-                told(&error);
+            if self.pages.load(Ordering::Relaxed) >= MOVE_PAGES {
+                match move_log(&self.connection) {
+                    Ok(Moved { pages, moved }) => {
+                        self.whole
+                            .store(pages > 0 && moved >= pages, Ordering::Relaxed);
+                    }
+                    Err(error) => told(&error),
+                }
             }
             let damaged = self.condition.has(TroubleKind::Damaged);
             if damaged && !looked_for_damage {
