@@ -75,6 +75,7 @@ use std::{
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tonic_health::server::HealthReporter;
 use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -90,6 +91,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// How often health is told anew.
+const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The unix socket in the data directory.
 const SOCKET_FILE: &str = "quarterdeck.sock";
@@ -281,6 +285,7 @@ impl App {
             .send_compressed(Gzip)
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let telling = tokio::spawn(tell_health(health.clone(), store.clone()));
         let channels = Arc::new(Channels::default());
         access::bound_open(&channels, &live.current().config);
         let admin = Admin {
@@ -369,6 +374,9 @@ impl App {
 
         let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
+        // It must not say anything else than the drain does.
+        telling.abort();
+        let _ = telling.await;
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
             .await;
@@ -493,6 +501,32 @@ fn pages(config: &Config) -> anyhow::Result<web::Pages> {
 pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     let (_lock, _) = take_data_directory(&config.data_dir)?;
     first_start::make_another_key(&config.data_dir)
+}
+
+/// Tells by health whether the store is well, until it is aborted.
+async fn tell_health(health: HealthReporter, store: Arc<dyn Store>) {
+    let mut told = true;
+    loop {
+        tokio::time::sleep(HEALTH_LOOK_EVERY).await;
+        let well = !store.trouble().is_some_and(|trouble| trouble.is_grave());
+        if well == told {
+            continue;
+        }
+        told = well;
+        if well {
+            health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        } else {
+            health
+                .set_not_serving::<GatewayServiceServer<Gateway>>()
+                .await;
+        }
+        let status = if well {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        health.set_service_status("", status).await;
+    }
 }
 
 async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {

@@ -193,6 +193,7 @@ impl Store for Log {
     async fn update_session(&self, _: UpdateSession) -> Result<Committed, Refusal> { unreachable!() }
     async fn fork_session(&self, _: Fork) -> Result<Committed, Refusal> { unreachable!() }
     async fn delete_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
+    async fn delete_postponed(&self, _: SessionRow) -> Result<bool, Refusal> { unreachable!() }
     async fn claim(&self, _: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> { unreachable!() }
     async fn start_next(&self, _: Fence, _: Time) -> Result<Option<Started>, Refusal> { unreachable!() }
     async fn active_turn(&self, _: SessionRow) -> Result<Option<Turn>, Refusal> { unreachable!() }
@@ -216,6 +217,7 @@ impl Store for Log {
     async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
+    fn trouble(&self) -> Option<crate::store::Trouble> { None }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
     async fn create_api_key(&self, _: NewApiKey) -> Result<CreatedApiKey, Refusal> { unreachable!() }

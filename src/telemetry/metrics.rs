@@ -26,6 +26,9 @@ const READERS_LAGGED: &str = "quarterdeck_feed_lags_total";
 const COMMIT_DURATION: &str = "quarterdeck_store_commit_duration_seconds";
 const BATCH_JOBS: &str = "quarterdeck_store_batch_jobs";
 const READ_DURATION: &str = "quarterdeck_store_read_duration_seconds";
+const LOG_PAGES: &str = "quarterdeck_store_log_pages";
+const LOG_FAILURES: &str = "quarterdeck_store_log_failures_total";
+const STORE_TROUBLE: &str = "quarterdeck_store_trouble";
 const AUTHENTICATION_FAILURES: &str = "quarterdeck_authentication_failures_total";
 
 /// Buckets of calls, in seconds: those of the OpenTelemetry conventions.
@@ -69,6 +72,10 @@ pub struct Metrics {
     pub batch_jobs: Histogram,
     /// Time of a read, without its wait.
     pub read_duration: Histogram,
+    /// Pages of the store's log.
+    pub log_pages: Gauge,
+    /// Times that the store's log could not be moved into the database.
+    pub log_failures: Counter,
     /// Calls and handshakes that no caller was recognised for.
     pub authentication_failures: Counter,
 }
@@ -88,6 +95,8 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     commit_duration: histogram!(COMMIT_DURATION),
     batch_jobs: histogram!(BATCH_JOBS),
     read_duration: histogram!(READ_DURATION),
+    log_pages: gauge!(LOG_PAGES),
+    log_failures: counter!(LOG_FAILURES),
     authentication_failures: counter!(AUTHENTICATION_FAILURES),
 });
 
@@ -107,6 +116,11 @@ pub fn turn_ended(turn: &Turn) {
     if let (Some(start), Some(end)) = (turn.start_time, turn.end_time) {
         histogram!(TURN_DURATION, "state" => state).record(span(end.0 - start.0));
     }
+}
+
+/// Notes that the store is in a trouble, or not any more.
+pub fn store_trouble(kind: &'static str, there: bool) {
+    gauge!(STORE_TROUBLE, "kind" => kind).set(if there { 1.0 } else { 0.0 });
 }
 
 /// Notes a turn's first start.
@@ -179,6 +193,18 @@ fn describe() {
         COMMIT_DURATION,
         Unit::Seconds,
         "Time of a batch of the store, from its first job to its commit."
+    );
+    describe_gauge!(
+        LOG_PAGES,
+        "Pages of the store's log that are not in the database yet, of 4 KiB."
+    );
+    describe_counter!(
+        LOG_FAILURES,
+        "Times that the store's log could not be moved into the database."
+    );
+    describe_gauge!(
+        STORE_TROUBLE,
+        "1 while the store is in this trouble: LOST, DAMAGED, LOG_STUCK, FULL."
     );
     describe_histogram!(BATCH_JOBS, "Jobs that were committed together.");
     describe_histogram!(

@@ -7,12 +7,13 @@
 //! * [`audit`]: one record for each mutating call.
 //! * [`logs`]: the newest records, and those who follow them.
 //! * [`metrics`]: what is counted and measured; [`scrape`]: its answer to Prometheus.
-//! * [`record`]: how a record is made; [`redact`]: what it must not hold.
+//! * [`record`]: how a record is made, and that no cause of warnings says more than a line a second; [`redact`]: what it must not hold.
 //! * [`trace`]: W3C trace context. `otlp`, a cargo feature: export of spans.
 //!
 //! Every room may count and log; none may read what was said but the two that answer for it.
 
 pub mod audit;
+mod limit;
 pub mod logs;
 pub mod metrics;
 #[cfg(feature = "otlp")]
@@ -117,8 +118,8 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
         }
     }));
     let subscriber = tracing_subscriber::registry()
-        .with(RecordLayer(Stderr::new(format)).with_filter(shown))
-        .with(RecordLayer(logs.clone()).with_filter(kept));
+        .with(RecordLayer::new(Stderr::new(format)).with_filter(shown))
+        .with(RecordLayer::new(logs.clone()).with_filter(kept));
     #[cfg(feature = "otlp")]
     let (subscriber, exporter) = {
         let exporter = otlp::Exporter::new(otlp_endpoint)?;

@@ -2,7 +2,7 @@
 
 use super::{
     access::{Need, Sender},
-    control,
+    attachments, control,
     edit::SessionEdit,
     fault::Answer,
     queue::{self, NewTurn, Origin, Place},
@@ -46,7 +46,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         Need::Make,
         WhenGone::Refuse,
         |unit, request, found| {
-            unit.require_room()?;
+            unit.require_room(bytes_of(&text, &attachments))?;
             let now = caller.now;
             let mut edit = match found {
                 None => sessions::insert(unit, &caller, new_session, None)?,
@@ -88,7 +88,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, edit.session.row, new.attachments)?,
                 source,
                 metadata,
                 on_interrupt,
@@ -149,7 +149,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
                 }
                 .into());
             }
-            unit.require_room()?;
+            unit.require_room(bytes_of(&text, &attachments))?;
             let new = NewSteerOrTurn {
                 text,
                 attachments,
@@ -167,7 +167,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, edit.session.row, new.attachments)?,
                 source: String::new(),
                 metadata: BTreeMap::new(),
                 on_interrupt: None,
@@ -179,6 +179,13 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             queued(unit, edit, turn, ahead, now)
         },
     )
+}
+
+/// Bytes of a prompt with what goes with it.
+fn bytes_of(text: &str, attachments: &[Attachment]) -> usize {
+    attachments
+        .iter()
+        .fold(text.len(), |sum, attachment| sum + attachment.data.len())
 }
 
 /// Input that becomes a steer or a turn.
@@ -273,7 +280,7 @@ fn steer_active(
                 trace_context,
             },
     } = new;
-    let references = sessions::store_attachments(unit, edit.session.row, attachments)?;
+    let references = attachments::store(unit, edit.session.row, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
         "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \

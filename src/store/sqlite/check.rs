@@ -6,7 +6,7 @@ use super::schema::{self, FILE_NAME};
 use std::path::Path;
 
 /// A promise, and the query for sessions that break it.
-const PROMISES: [(&str, &str); 17] = [
+const PROMISES: [(&str, &str); 20] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -96,6 +96,20 @@ const PROMISES: [(&str, &str); 17] = [
          json_each(iif(shares = '', '{}', shares))) \
          SELECT session FROM (SELECT * FROM said EXCEPT SELECT session, tenant, subject FROM share) UNION \
          SELECT session FROM (SELECT session, tenant, subject FROM share EXCEPT SELECT * FROM said)",
+    ),
+    (
+        "nothing is left of a session that is gone",
+        "SELECT session FROM (SELECT session FROM message UNION SELECT session FROM turn \
+         UNION SELECT session FROM attachment) \
+         WHERE session NOT IN (SELECT row FROM session UNION ALL SELECT session FROM fork)",
+    ),
+    (
+        "an attachment has its bytes",
+        "SELECT session FROM attachment WHERE content NOT IN (SELECT row FROM content)",
+    ),
+    (
+        "bytes are named by an attachment",
+        "SELECT session FROM content WHERE row NOT IN (SELECT content FROM attachment)",
     ),
     (
         "the number of sessions is counted",

@@ -142,8 +142,12 @@ impl SessionEdit {
         }
     }
 
-    /// Inserts a new session.
-    pub(super) fn insert(unit: &Unit<'_>, mut session: Session) -> Answer<Self> {
+    /// Inserts a new session; under a row that was reserved for it, or under the next one.
+    pub(super) fn insert(
+        unit: &Unit<'_>,
+        mut session: Session,
+        reserved: Option<SessionRow>,
+    ) -> Answer<Self> {
         let count: i64 = unit
             .sql("SELECT value FROM meta WHERE name = 'sessions'")?
             .query_row([], |row| row.get(0))?;
@@ -155,9 +159,9 @@ impl SessionEdit {
              display_name, agent, next_agent, model, thinking_level, labels, expire_after_idle, state, queue_depth, \
              queue_bytes, message_count, user_message_count, last_message_preview, input_tokens, output_tokens, \
              cache_read_tokens, cache_write_tokens, cost_micros, model_calls, head, first_seq, epoch, update_time, \
-             last_active_time, pending_reset, owner_life, memory_namespaces) \
+             last_active_time, pending_reset, owner_life, memory_namespaces, row) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, 0, 0, 0, '', \
-             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0, ?18)",
+             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0, ?18, ?19)",
         )?
         .execute(params![
             session.tenant,
@@ -178,6 +182,7 @@ impl SessionEdit {
             session.expire_after_idle,
             session.state as i64,
             rows::reach_text(&session.memory_namespaces),
+            reserved.map(|row| row.0),
         ])?;
         session.row = SessionRow(unit.connection.last_insert_rowid());
         let one = Held {
@@ -309,22 +314,8 @@ impl SessionEdit {
             continued,
             frames::encode_parts(&parts),
         ])?;
-        self.count_message(role, &parts);
+        count_message(&mut self.session, role, &parts);
         Ok(())
-    }
-
-    /// Counts a message of this generation and takes its preview.
-    pub(super) fn count_message(&mut self, role: Role, parts: &[Part]) {
-        self.session.message_count += 1;
-        if role == Role::User {
-            self.session.user_message_count += 1;
-        }
-        if matches!(role, Role::User | Role::Assistant) {
-            let preview: String = text_of(parts).take(PREVIEW_MAX_CHARS).collect();
-            if !preview.is_empty() {
-                self.session.last_message_preview = preview;
-            }
-        }
     }
 
     /// Sets the session's state from what is true of it; `active` is the active turn's state.
@@ -484,6 +475,20 @@ fn require_place(unit: &Unit<'_>, session: &Session, all: i64) -> Answer<()> {
         }
     }
     Ok(())
+}
+
+/// Counts a message of the session's generation and takes its preview.
+pub(super) fn count_message(session: &mut Session, role: Role, parts: &[Part]) {
+    session.message_count += 1;
+    if role == Role::User {
+        session.user_message_count += 1;
+    }
+    if matches!(role, Role::User | Role::Assistant) {
+        let preview: String = text_of(parts).take(PREVIEW_MAX_CHARS).collect();
+        if !preview.is_empty() {
+            session.last_message_preview = preview;
+        }
+    }
 }
 
 /// The characters of a message's text.

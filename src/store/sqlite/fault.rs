@@ -1,7 +1,6 @@
-//! Why a piece of work in the engine did not succeed, and what its caller is told.
+//! Why a piece of work in the engine did not succeed. What its caller is told, `condition.rs` says.
 
 use crate::domain::Refusal;
-use rusqlite::ErrorCode;
 use uuid::Uuid;
 
 /// Result of work inside the engine.
@@ -44,34 +43,6 @@ pub enum OpenError {
 }
 
 // === impl Fault ===
-
-impl Fault {
-    /// What the caller is told. Failures are logged here, once.
-    pub(super) fn into_refusal(self) -> Refusal {
-        match self {
-            Self::Refused(refusal) => refusal,
-            Self::Sqlite(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => {
-                    tracing::error!(%error, "the disk is full");
-                    Refusal::StorageFull
-                }
-                Some(
-                    ErrorCode::SystemIoFailure
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::PermissionDenied,
-                ) => {
-                    tracing::error!(%error, "the store failed");
-                    Refusal::StoreUnavailable
-                }
-                Some(_) | None => internal(&error.to_string()),
-            },
-            Self::Broken(what) => internal(&what),
-        }
-    }
-}
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {

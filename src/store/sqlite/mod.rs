@@ -8,22 +8,28 @@
 
 mod access;
 mod admission;
+mod attachments;
 mod backup;
 pub mod check;
+mod condition;
 mod control;
 mod edit;
 mod fair;
 mod fault;
+mod fork;
 mod items;
 mod keys;
 mod ledger;
 mod lists;
+mod log;
 mod queries;
 mod queue;
 mod readers;
 mod recovery;
+mod removal;
 mod requests;
 mod retention;
+mod room;
 mod rows;
 mod runnable;
 mod schema;
@@ -45,7 +51,7 @@ use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
     PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
-    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
+    Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
 };
 use crate::domain::{
     Refusal,
@@ -56,6 +62,7 @@ use crate::domain::{
     turn::{Attachment, Turn},
 };
 use async_trait::async_trait;
+use condition::Condition;
 use fair::Accounts;
 use readers::Readers;
 use rusqlite::Connection;
@@ -69,7 +76,7 @@ use std::{
     },
 };
 use uuid::Uuid;
-use writer::Writer;
+use writer::{OnFull, Writer};
 
 /// The store on one SQLite file.
 pub struct SqliteStore {
@@ -78,6 +85,10 @@ pub struct SqliteStore {
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     accounts: Accounts,
+    /// How the store is.
+    condition: Arc<Condition>,
+    /// Forks that are being made.
+    forks: Arc<fork::Forks>,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
 }
@@ -96,12 +107,15 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let (connection, identity) = schema::open_writer(data_directory)?;
         let rules = Arc::new(rules);
-        let readers = Readers::start(&data_directory.join(schema::FILE_NAME))?;
+        let condition = Arc::new(Condition::default());
+        let path = data_directory.join(schema::FILE_NAME);
+        let readers = Readers::start(&path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
             Arc::clone(&rules),
             data_directory.to_owned(),
+            Arc::clone(&condition),
             publisher,
         )?;
         Ok(Self {
@@ -110,6 +124,8 @@ impl SqliteStore {
             rules,
             identity,
             accounts: Accounts::default(),
+            condition,
+            forks: Arc::default(),
             scanned: AtomicI64::new(0),
         })
     }
@@ -191,6 +207,16 @@ impl SqliteStore {
         Ok(committed)
     }
 
+    /// A command that stops, ends or removes: see [`Writer::call_with_spare`].
+    async fn command_with_spare<W>(&self, account: Account, work: W) -> Result<Committed, Refusal>
+    where
+        W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Committed> + Send + 'static,
+    {
+        let committed = self.writer.call_with_spare(account, work).await?;
+        self.learn(&committed.session);
+        Ok(committed)
+    }
+
     /// An owner's call: work of its session's tenant.
     async fn owner<T, W>(&self, session: SessionRow, work: W) -> Result<T, Refusal>
     where
@@ -236,13 +262,13 @@ impl Store for SqliteStore {
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| control::abort(unit, command))
+        self.command_with_spare(account, move |unit| control::abort(unit, command.clone()))
             .await
     }
 
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| control::reset(unit, caller))
+        self.command_with_spare(account, move |unit| control::reset(unit, caller.clone()))
             .await
     }
 
@@ -254,13 +280,15 @@ impl Store for SqliteStore {
 
     async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, move |unit| queue::remove(unit, caller, turn_id))
-            .await
+        self.command_with_spare(account, move |unit| {
+            queue::remove(unit, caller.clone(), turn_id)
+        })
+        .await
     }
 
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| queue::clear(unit, caller))
+        self.command_with_spare(account, move |unit| queue::clear(unit, caller.clone()))
             .await
     }
 
@@ -278,13 +306,15 @@ impl Store for SqliteStore {
 
     async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| sessions::fork(unit, command))
+        let mut forking = fork::Forking::new(command, Arc::clone(&self.forks));
+        self.writer
+            .call_in_slices(account, OnFull::Refuse, move |unit| forking.slice(unit))
             .await
     }
 
     async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| control::delete(unit, caller))
+        self.command_with_spare(account, move |unit| control::delete(unit, caller.clone()))
             .await
     }
 
@@ -344,26 +374,34 @@ impl Store for SqliteStore {
     }
 
     async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
-        self.owner(fence.session, move |unit| {
-            control::finish_delete(unit, fence, now)
-        })
-        .await
+        self.writer
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::finish_delete(unit, fence, now)
+            })
+            .await
     }
 
     async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal> {
-        // Bounded commits: cut between two, the session is still DELETING and the next owner goes on.
+        // Cut between two commits, the session is still DELETING and the next owner goes on.
         let account = self.accounts.of(fence.session);
-        while !self
-            .writer
-            .call(account, move |unit| control::purge_step(unit, fence, now))
-            .await?
-        {}
-        Ok(())
+        self.writer
+            .call_in_slices(account, OnFull::UseSpare, move |unit| {
+                Ok(control::purge_step(unit, fence, now)?.then_some(()))
+            })
+            .await
     }
 
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
-        self.owner(fence.session, move |unit| {
-            control::postpone_delete(unit, fence)
+        self.writer
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::postpone_delete(unit, fence)
+            })
+            .await
+    }
+
+    async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal> {
+        self.read(self.accounts.of(session), move |connection, _| {
+            control::delete_postponed(connection, session)
         })
         .await
     }
@@ -403,12 +441,21 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
-        let mut more = self
+        let forks = Arc::clone(&self.forks);
+        self.writer
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                Ok(fork::take_back(unit, &forks)?.then_some(()))
+            })
+            .await?;
+        self.writer
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                Ok(retention::sweep(unit, now)?.then_some(()))
+            })
+            .await?;
+        let more = self
             .writer
             .call(Account::SERVER, move |unit| {
-                let rows = retention::sweep(unit, now)?;
-                let idle = retention::delete_idle(unit, now)?;
-                Ok(rows || idle)
+                retention::delete_idle(unit, now)
             })
             .await?;
         let from = self.scanned.load(Ordering::Relaxed);
@@ -419,19 +466,14 @@ impl Store for SqliteStore {
                 retention::due(connection, &rules, from, now)
             })
             .await?;
-        let mut more_of_these = false;
         for session in due.sessions {
-            more_of_these |= self
-                .writer
-                .call(Account::SERVER, move |unit| {
-                    retention::trim(unit, session, now)
+            self.writer
+                .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                    Ok(retention::trim(unit, session, now)?.then_some(()))
                 })
                 .await?;
         }
-        if !more_of_these {
-            self.scanned.store(due.next, Ordering::Relaxed);
-        }
-        more |= more_of_these;
+        self.scanned.store(due.next, Ordering::Relaxed);
         Ok(more)
     }
 
@@ -594,6 +636,10 @@ impl Store for SqliteStore {
                 settings::replace(unit, &settings)
             })
             .await
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.condition.trouble()
     }
 
     async fn ping(&self) -> Result<(), Refusal> {

@@ -2,12 +2,12 @@
 
 use super::{
     access::Sender,
-    admission, control,
+    admission, attachments, control,
     edit::{NewMessage, SessionEdit},
     fault::{Answer, Fault},
     items,
     queue::{self, NewTurn, Origin, Place},
-    requests, rows, sessions,
+    requests, rows,
     writer::Unit,
 };
 use crate::{
@@ -111,6 +111,8 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         } else if !sender.may_start(unit, &edit.session)? {
             queue::take(unit, &mut edit, turn, Cause::PermissionRevoked, now)?;
         } else {
+            // It waits on: what it writes is new work as well.
+            unit.require_room(turn.text.len())?;
             return start(unit, edit, turn, now).map(Some);
         }
     }
@@ -154,7 +156,7 @@ fn start(unit: &mut Unit<'_>, mut edit: SessionEdit, mut turn: Turn, now: Time) 
         // The user's message stands since the first start.
         user_messages_before(unit, &edit, about)?
     };
-    let attachments = sessions::load_attachments(unit, edit.session.row, &turn.attachments)?;
+    let attachments = attachments::load(unit, edit.session.row, &turn.attachments)?;
     let session = edit.save(unit, now)?;
     Ok(Started {
         turn,
@@ -325,11 +327,7 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
         if !steer.given && steer.origin.sender.may_start(unit, &edit.session)? {
             pending.push(PendingSteer {
                 steer_id: steer.steer_id,
-                attachments: sessions::load_attachments(
-                    unit,
-                    edit.session.row,
-                    &steer.attachments,
-                )?,
+                attachments: attachments::load(unit, edit.session.row, &steer.attachments)?,
                 text: steer.text,
             });
         }
