@@ -421,7 +421,7 @@ fn answer<T>(
 // === impl Thread ===
 
 impl Thread {
-    fn run(self) {
+    fn run(mut self) {
         loop {
             let mut waiting = VecDeque::new();
             // Waits where nothing is unfinished.
