@@ -111,6 +111,7 @@ reasons! {
     SessionNotYours "SESSION_NOT_YOURS",
     StorageFull "STORAGE_FULL",
     StoreUnavailable "STORE_UNAVAILABLE",
+    TooManyBytes "TOO_MANY_BYTES",
     TooManySessions "TOO_MANY_SESSIONS",
     TooManyStreams "TOO_MANY_STREAMS",
     TooManyWaits "TOO_MANY_WAITS",

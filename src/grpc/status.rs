@@ -184,6 +184,11 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("sessions".into())),
+        Refusal::TooManyBytes { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("stored_bytes".into())),
         Refusal::TooManyStreams { of, limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", of)
             .fact("limit", limit)
@@ -495,6 +500,16 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "tenant"), ("limit", "7"), ("current", "8")],
+            ),
+            (
+                Refusal::TooManyBytes {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    current: 8,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "principal"), ("limit", "7"), ("current", "8")],
             ),
             (
                 Refusal::TooManyStreams {

@@ -12,6 +12,7 @@ mod limits;
 mod ownership;
 mod places;
 mod scopes;
+mod storage;
 mod streams;
 mod tenants;
 mod tokens;

@@ -35,6 +35,7 @@ mod runnable;
 mod schema;
 mod sessions;
 mod settings;
+mod storage;
 mod turns;
 mod writer;
 
@@ -57,7 +58,7 @@ use crate::domain::{
     Refusal,
     access::Identity,
     api_key::ApiKey,
-    ids::{SessionKey, SessionRow, Time},
+    ids::{Principal, SessionKey, SessionRow, Time},
     session::{Session, SessionFilter},
     turn::{Attachment, Turn},
 };
@@ -613,6 +614,15 @@ impl Store for SqliteStore {
         let attachment_id = attachment_id.to_owned();
         self.read(self.accounts.of(session), move |connection, _| {
             queries::attachment(connection, session, &attachment_id)
+        })
+        .await
+    }
+
+    async fn stored_bytes(&self, principal: &Principal) -> Result<(i64, i64), Refusal> {
+        let account = Account::of_tenant(&principal.tenant);
+        let principal = principal.clone();
+        self.read(account, move |connection, _| {
+            storage::of(connection, &principal)
         })
         .await
     }

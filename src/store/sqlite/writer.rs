@@ -18,6 +18,7 @@ use super::{
     log::Log,
     room::Room,
     schema::FileIdentity,
+    storage,
 };
 use crate::{
     domain::{Refusal, ids::SessionRow},
@@ -326,7 +327,7 @@ impl<'a> Unit<'a> {
 
     /// Whether what is counted is what the rows say.
     pub(super) fn ledger_agrees(&self) -> Answer<bool> {
-        let rows = Ledger::load(self.connection)?;
+        let rows = Ledger::recount(self.connection)?;
         Ok(self.ledger.borrow().agrees(&rows))
     }
 
@@ -541,7 +542,9 @@ impl Thread {
             };
             ran.push(Ran { job, refusal });
         }
-        if let Err(error) = self.execute("COMMIT") {
+        let stored = self.ledger.borrow().changed_storage();
+        let kept = storage::keep(&self.connection, &stored);
+        if let Err(error) = kept.and_then(|()| self.execute("COMMIT")) {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
             let full = is_full(&error);
             let why = if full {
@@ -559,6 +562,10 @@ impl Thread {
         self.log.committed(&self.connection);
         self.ledger.borrow_mut().settle();
         let metrics = metrics::get();
+        if !stored.is_empty() {
+            let all = self.ledger.borrow().stored_bytes();
+            metrics.stored_bytes.set(all as f64);
+        }
         metrics.commit_duration.record(began.elapsed());
         metrics.batch_jobs.record(ran.len() as f64);
         for turn in changes.published.iter().flat_map(|one| &one.ended) {
@@ -906,6 +913,7 @@ mod tests {
         let one = Held {
             sessions: 1,
             queue_bytes: 5,
+            stored_bytes: 7,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
         let kept = writer.call(Account::SERVER, move |unit| {
@@ -940,6 +948,7 @@ mod tests {
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
+            stored_bytes: 21,
         };
         assert_eq!(held, (three, three));
     }

@@ -345,6 +345,10 @@ class StoreUnavailable(Unavailable):
     """The server can't use its store now."""
 
 
+class TooManyBytes(ResourceExhausted):
+    """As many bytes are stored as may be."""
+
+
 class TooManySessions(ResourceExhausted):
     """As many sessions exist, or are awake, as may."""
 
