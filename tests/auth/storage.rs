@@ -276,6 +276,7 @@ async fn what_a_tenant_stores_is_bounded_and_a_fork_counts_its_copy() {
         .await
         .expect("another tenant");
 
+    gateway.kill();
     gateway.restart();
     let admin = Caller::admin(&gateway).await;
     let bob = member(&admin, "acme", "bob").await;
