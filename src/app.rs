@@ -309,7 +309,7 @@ impl App {
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
         let telling = tokio::spawn(tell_health(health.clone(), store.clone()));
         let channels = Arc::new(Channels::default());
-        access::bound_streams(&channels, &live.current().config);
+        access::bound_open(&channels, &live.current().config);
         let admin = Admin {
             live: live.clone(),
             updating: Mutex::default(),

@@ -16,13 +16,14 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath, Threads,
+    DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath, TenantPlaces, Threads,
 };
 
-use crate::domain::{limits, turn::OnInterrupt};
+use crate::domain::{limits, quotas, turn::OnInterrupt};
 use checks::{
     absolute, at_least_a_second, command, host_names, http_url, log_filter, memory_key, no_marks,
-    origins, otlp_endpoint, scopes, session_key, short, signatures, web_address, within, zero_or,
+    origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address, within,
+    zero_or,
 };
 use load::Loader;
 use std::{
@@ -133,12 +134,16 @@ settings! {
         queue_limit_bytes: Size = "64MiB", within(Size(MIB), Size(TIB));
         /// How long a turn may run where the caller names nothing.
         turn_timeout: Duration = "1h", within(SECOND, limits::TURN_TIMEOUT_MAX);
+        /// Longest `turn_timeout` that a caller may ask for.
+        max_turn_timeout: Duration = "1day", within(SECOND, limits::TURN_TIMEOUT_MAX);
         /// How long running turns may go on when the server stops.
         drain_timeout: Duration = "30s", within(Duration::ZERO, HOUR);
         /// An agent's process ends after this long without a turn.
         agent_idle_timeout: Duration = "10m", within(SECOND, 7 * DAY);
         /// Turns that may run at once, over all sessions.
         max_running_turns: usize = "64", within(1, 100_000);
+        /// Of these, places that are kept for tenants of which nothing runs, one for each; never more than a quarter.
+        reserved_running_turns: usize = "8", within(0, 100_000);
         /// Agents that may be awake at once; the one that idled longest ends first.
         max_awake_agents: usize = "256", within(1, 100_000);
         /// Sessions that may exist.
@@ -147,18 +152,25 @@ settings! {
         principal_max_sessions: u64 = "100000", within(0, 1_000_000_000);
         /// Sessions that the principals of one tenant may own together; 0 sets no bound.
         tenant_max_sessions: u64 = "400000", within(0, 1_000_000_000);
+        /// Bytes of events, messages, turns and attachments that are kept for the sessions of one principal; new work beyond
+        /// is refused, running turns still end. A copy of a fork counts whole. 0 sets no bound.
+        principal_max_bytes: Size = "16GiB", within(Size(0), Size(1024 * TIB));
+        /// The same for the sessions of all principals of one tenant; 0 sets no bound.
+        tenant_max_bytes: Size = "64GiB", within(Size(0), Size(1024 * TIB));
         /// Bytes of prompts and attachments that may wait in the sessions of one principal; 0 sets no bound.
         principal_max_queue_bytes: Size = "256MiB", within(Size(0), Size(TIB));
         /// Bytes of prompts and attachments that may wait in the sessions of one tenant; 0 sets no bound.
         tenant_max_queue_bytes: Size = "1GiB", within(Size(0), Size(TIB));
         /// Turns that may run at once in the sessions of one principal; 0 sets no bound but `max_running_turns`.
         principal_max_running_turns: usize = "32", within(0, 100_000);
-        /// Turns that may run at once in the sessions of one tenant; 0 sets no bound but `max_running_turns`.
-        tenant_max_running_turns: usize = "128", within(0, 100_000);
+        /// Turns that may run at once in the sessions of one tenant; `auto` is three quarters of `max_running_turns`, 0 all
+        /// that are not reserved.
+        tenant_max_running_turns: TenantPlaces = "auto", places;
         /// Agents that may be awake at once in the sessions of one principal; 0 sets no bound but `max_awake_agents`.
         principal_max_awake_agents: usize = "128", within(0, 100_000);
-        /// Agents that may be awake at once in the sessions of one tenant; 0 sets no bound but `max_awake_agents`.
-        tenant_max_awake_agents: usize = "512", within(0, 100_000);
+        /// Agents that may be awake at once in the sessions of one tenant; `auto` is three quarters of `max_awake_agents`, 0
+        /// sets no bound but that.
+        tenant_max_awake_agents: TenantPlaces = "auto", places;
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
         /// Connections that may be open at once; over the unix socket as many besides.
@@ -225,6 +237,11 @@ settings! {
         /// Streams that all principals of one tenant may have open at once; 0 bounds none. Nothing is counted with
         /// `no_auth`.
         tenant_max_streams: usize = "4000", within(0, 1_000_000);
+        /// Calls of one principal that may wait for news at once (AwaitTurn, ReadEvents); as many again may wait for what
+        /// they stop (Abort, Reset, DeleteSession). 0 bounds none. Nothing is counted with `no_auth`.
+        principal_max_waits: usize = "1000", within(0, 1_000_000);
+        /// The same of all principals of one tenant.
+        tenant_max_waits: usize = "4000", within(0, 1_000_000);
         /// Issuer (`iss`) of JSON Web Tokens that calls may carry in place of an API key. Empty takes no tokens.
         jwt_issuer: String = "", web_address;
         /// Audience (`aud`) that tokens must be made for; it must be this server's own.
@@ -406,6 +423,24 @@ impl Config {
     pub fn exposure(&self) -> Result<(), Exposed> {
         let tls = self.tls_certificate.is_some();
         exposure::check(self.listen, self.no_auth, tls, self.insecure_behind_proxy)
+    }
+
+    /// Places for running turns that are kept for tenants of which nothing runs.
+    pub fn reserved_running_turns(&self) -> usize {
+        quotas::reserved(self.reserved_running_turns, self.max_running_turns)
+    }
+
+    /// Turns that one tenant may run at once.
+    pub fn tenant_running_turns(&self) -> usize {
+        let rest = self.max_running_turns - self.reserved_running_turns();
+        self.tenant_max_running_turns
+            .of(self.max_running_turns, rest)
+    }
+
+    /// Agents that one tenant may have awake at once.
+    pub fn tenant_awake_agents(&self) -> usize {
+        let all = self.max_awake_agents;
+        self.tenant_max_awake_agents.of(all, all)
     }
 
     /// The configuration as a file with comments. Secrets are replaced by `(set)`.

@@ -139,7 +139,12 @@ fn r16_no_bad_input_panics_or_grows_memory() {
         let mut fields = parse::Fields::default();
         fields.input("", &request.text, &request.attachments);
         let _ = fields.grace(request.turn_timeout);
-        let _ = fields.turn_timeout("f", request.turn_timeout, std::time::Duration::ZERO);
+        let _ = fields.turn_timeout(
+            "f",
+            request.turn_timeout,
+            std::time::Duration::ZERO,
+            std::time::Duration::from_secs(3600),
+        );
         let _ = fields.on_busy("on_busy", request.on_busy);
         let _ = fields.check();
     });

@@ -167,6 +167,7 @@ mod store_support {
                 queue_limit_bytes: 1,
                 max_sessions: 1,
                 max_running_turns: 1,
+                reserved_running_turns: 0,
                 max_awake_agents: 1,
                 principal: Quota::NONE,
                 tenant: Quota::NONE,

@@ -110,6 +110,14 @@ async fn the_checker_finds_planted_bugs() {
         ("UPDATE session SET state = 2", "a state says"),
         ("UPDATE request SET keep_until = NULL", "a request"),
         ("DELETE FROM session", "is gone"),
+        (
+            "UPDATE session SET stored_bytes = stored_bytes + 7",
+            "stored_bytes counts",
+        ),
+        (
+            "UPDATE storage SET bytes = bytes - 1",
+            "what is stored for owners",
+        ),
     ] {
         let world = World::<harness::Sqlite>::new();
         let mut command = world.enqueue_of("s", "1");

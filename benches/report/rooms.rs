@@ -73,6 +73,7 @@ pub async fn serve(data: &Path) {
         default_agent: seed::AGENT.into(),
         settings: Arc::new(ArcSwap::from_pointee(GatewaySettings {
             turn_timeout: Duration::from_secs(3600),
+            max_turn_timeout: Duration::from_secs(3600),
         })),
         ending: CancellationToken::new(),
     };

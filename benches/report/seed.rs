@@ -49,6 +49,7 @@ pub fn rules() -> StoreRules {
             queue_limit_bytes: 1 << 40,
             max_sessions: 1_000_000_000,
             max_running_turns: 64,
+            reserved_running_turns: 0,
             max_awake_agents: 256,
             principal: Quota::NONE,
             tenant: Quota::NONE,

@@ -11,7 +11,7 @@ use crate::{
     },
     config::Config,
     domain::access::{Scope, Scopes},
-    grpc::channels::Channels,
+    grpc::channels::{self, Channels, OpenLimits},
 };
 use anyhow::Context as _;
 use std::{str::FromStr as _, sync::Arc};
@@ -106,12 +106,21 @@ pub(super) fn rates(config: &Config) -> Rates {
     }
 }
 
-/// Bounds the streams of principals and tenants. Where no credential is asked for everyone is one principal, whom
+/// Bounds what principals and tenants may have open. Where no credential is asked for everyone is one principal, whom
 /// `max_streams` bounds.
-pub(super) fn bound_streams(channels: &Channels, config: &Config) {
-    if config.no_auth {
-        channels.set_limits(0, 0);
+pub(super) fn bound_open(channels: &Channels, config: &Config) {
+    channels.set_limits(if config.no_auth {
+        channels::Limits::default()
     } else {
-        channels.set_limits(config.principal_max_streams, config.tenant_max_streams);
-    }
+        channels::Limits {
+            principal: OpenLimits {
+                streams: config.principal_max_streams,
+                waits: config.principal_max_waits,
+            },
+            tenant: OpenLimits {
+                streams: config.tenant_max_streams,
+                waits: config.tenant_max_waits,
+            },
+        }
+    });
 }

@@ -22,7 +22,7 @@ pub(super) struct Rooms {
     pub(super) gateway: Arc<ArcSwap<GatewaySettings>>,
     /// Rates of calls.
     pub(super) limits: Arc<Limits>,
-    /// Bounds of streams of principals and tenants.
+    /// Bounds of what principals and tenants have open.
     pub(super) channels: Arc<Channels>,
     /// What is logged.
     pub(super) log_filter: LogFilter,
@@ -57,7 +57,7 @@ impl Rooms {
         feed.set_max_streams(config.max_streams);
         gateway.store(Arc::new(gateway_settings(config)));
         limits.set(access::rates(config));
-        access::bound_streams(channels, config);
+        access::bound_open(channels, config);
         quotas.set(quotas_of(config));
     }
 }
@@ -75,18 +75,21 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
         queue_limit_bytes: count(config.queue_limit_bytes.0),
         max_sessions: count(config.max_sessions),
         max_running_turns: config.max_running_turns,
+        reserved_running_turns: config.reserved_running_turns(),
         max_awake_agents: config.max_awake_agents,
         principal: Quota {
             max_sessions: count(config.principal_max_sessions),
             max_queue_bytes: count(config.principal_max_queue_bytes.0),
             max_running_turns: width(config.principal_max_running_turns),
             max_awake_agents: width(config.principal_max_awake_agents),
+            max_stored_bytes: count(config.principal_max_bytes.0),
         },
         tenant: Quota {
             max_sessions: count(config.tenant_max_sessions),
             max_queue_bytes: count(config.tenant_max_queue_bytes.0),
-            max_running_turns: width(config.tenant_max_running_turns),
-            max_awake_agents: width(config.tenant_max_awake_agents),
+            max_running_turns: config.tenant_running_turns(),
+            max_awake_agents: config.tenant_awake_agents(),
+            max_stored_bytes: count(config.tenant_max_bytes.0),
         },
     }
 }
@@ -95,5 +98,6 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
 pub(super) fn gateway_settings(config: &Config) -> GatewaySettings {
     GatewaySettings {
         turn_timeout: config.turn_timeout,
+        max_turn_timeout: config.max_turn_timeout,
     }
 }

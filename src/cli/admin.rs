@@ -47,12 +47,38 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
         ]);
     }
     let limits = info.limits.unwrap_or_default();
-    rows.push(["turns at once".into(), limits.running_turns.to_string()]);
+    let reserved = limits.reserved_running_turns;
+    rows.push([
+        "turns at once".into(),
+        match reserved {
+            0 => limits.running_turns.to_string(),
+            kept => format!(
+                "{}, {kept} of them kept for tenants of which nothing runs",
+                limits.running_turns
+            ),
+        },
+    ]);
+    if let Some(longest) = limits.max_turn_timeout {
+        let longest = std::time::Duration::try_from(longest).unwrap_or_default();
+        rows.push([
+            "a turn may ask for".into(),
+            humantime::format_duration(longest).to_string(),
+        ]);
+    }
     for (whose, limits) in [("principal", limits.principal), ("tenant", limits.tenant)] {
         if let Some(limits) = limits {
             rows.push([format!("a {whose} may have"), account(&limits)]);
         }
     }
+    let who = client.who_am_i(proto::WhoAmIRequest {}).await;
+    let who = who.map_err(|status| failed(&arguments, &status))?;
+    rows.push([
+        "stored for you".into(),
+        format!(
+            "{} bytes, {} for your tenant",
+            who.stored_bytes, who.tenant_stored_bytes
+        ),
+    ]);
     output::write(&table(&rows))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -65,6 +91,8 @@ fn account(limits: &AccountLimits) -> String {
         awake_agents,
         sessions,
         queue_bytes,
+        waits,
+        stored_bytes,
     } = *limits;
     let parts = [
         (requests_per_second, "calls a second"),
@@ -73,6 +101,8 @@ fn account(limits: &AccountLimits) -> String {
         (awake_agents, "awake agents"),
         (sessions, "sessions"),
         (queue_bytes, "bytes queued"),
+        (waits, "calls that wait"),
+        (stored_bytes, "bytes stored"),
     ];
     let bounded = parts.into_iter().filter(|(limit, _)| *limit > 0);
     bounded

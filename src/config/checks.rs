@@ -1,6 +1,6 @@
 //! Bounds of single values; checks over several keys stand in `load`.
 
-use super::{Origin, SECOND, Secret, Secrets, Setting};
+use super::{Origin, SECOND, Secret, Secrets, Setting, TenantPlaces};
 use crate::{
     domain::{
         access::{Scope, Scopes},
@@ -41,6 +41,13 @@ pub(super) fn zero_or<T: Setting + PartialOrd + Default>(
     move |value| match *value == T::default() {
         true => Ok(()),
         false => bounded(value).map_err(|problem| format!("{problem}; or 0 for no bound")),
+    }
+}
+
+pub(super) fn places(value: &TenantPlaces) -> Result<(), String> {
+    match value {
+        TenantPlaces::AtMost(places) => within(0, 100_000)(places),
+        TenantPlaces::Auto => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, Exposed,
-    FILE_MAX_BYTES, KEYS, Key, Raw, VARIABLE_PREFIX,
+    FILE_MAX_BYTES, KEYS, Key, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
 };
 use std::{
     collections::BTreeMap,
@@ -297,6 +297,7 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ),
         ));
     }
+    problems.extend(places(config));
     if !config.memory_key.is_empty() && !config.memory_key_file.is_empty() {
         let problem = "is given, and so is memory_key_file; secrets are sealed with one key, so give one of them";
         problems.push(("memory_key".to_owned(), problem.to_owned()));
@@ -304,6 +305,38 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
     if !config.embeddings_url.is_empty() && config.embeddings_model.is_empty() {
         let problem = "needs embeddings_model, the name of the model at that address";
         problems.push(("embeddings_url".to_owned(), problem.to_owned()));
+    }
+    problems
+}
+
+/// What is wrong with the places of all and those of one tenant, or with the times for which they may be held.
+fn places(config: &Config) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let free = config.max_running_turns - config.reserved_running_turns();
+    if matches!(config.tenant_max_running_turns, TenantPlaces::AtMost(places) if places > free) {
+        problems.push((
+            "tenant_max_running_turns".to_owned(),
+            format!(
+                "must be at most {free} (max_running_turns without reserved_running_turns), so that another tenant finds a \
+                 place; or auto, or 0"
+            ),
+        ));
+    }
+    let all = config.max_awake_agents;
+    if matches!(config.tenant_max_awake_agents, TenantPlaces::AtMost(places) if places > all) {
+        problems.push((
+            "tenant_max_awake_agents".to_owned(),
+            format!("must be at most max_awake_agents ({all}); or auto, or 0"),
+        ));
+    }
+    if config.turn_timeout > config.max_turn_timeout {
+        problems.push((
+            "turn_timeout".to_owned(),
+            format!(
+                "must be at most max_turn_timeout ({})",
+                config.max_turn_timeout.write()
+            ),
+        ));
     }
     problems
 }

@@ -1,6 +1,6 @@
 //! Types of settings: how each is read from text or TOML, and written as TOML.
 
-use crate::domain::turn::OnInterrupt;
+use crate::domain::{quotas, turn::OnInterrupt};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -35,6 +35,15 @@ pub struct Size(pub u64);
 /// whether it came from `auto`, so that a printed example doesn't name this machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Threads(pub usize, bool);
+
+/// How many of a server's places one tenant may take: `auto` is three quarters of them, 0 all that are not reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantPlaces {
+    /// Three quarters.
+    Auto,
+    /// So many; 0 is no bound of its own.
+    AtMost(usize),
+}
 
 /// Variables for an agent's process. Their values are secrets: `Debug` and `print-config` show names only.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -133,6 +142,19 @@ impl Threads {
     /// That many.
     pub const fn exactly(threads: usize) -> Self {
         Self(threads, false)
+    }
+}
+
+// === impl TenantPlaces ===
+
+impl TenantPlaces {
+    /// How many these are where there are `all`, of which one tenant may have no more than `most`.
+    pub fn of(self, all: usize, most: usize) -> usize {
+        match self {
+            Self::Auto => quotas::share(all).min(most),
+            Self::AtMost(0) => most,
+            Self::AtMost(places) => places.min(most),
+        }
     }
 }
 
@@ -334,6 +356,24 @@ impl Setting for Threads {
         match self.1 {
             true => quoted("auto"),
             false => self.0.to_string(),
+        }
+    }
+}
+
+impl Setting for TenantPlaces {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if *raw == Raw::Text("auto".into()) {
+            return Ok(Self::Auto);
+        }
+        usize::read(raw)
+            .map(Self::AtMost)
+            .map_err(|problem| format!("{problem}; or auto"))
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::AtMost(places) => places.to_string(),
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Quotas {
     pub max_sessions: i64,
     /// Turns that run at a time.
     pub max_running_turns: usize,
+    /// Of these, places for tenants of which nothing runs, one for each.
+    pub reserved_running_turns: usize,
     /// Agents that are awake at a time.
     pub max_awake_agents: usize,
     /// What each principal may use.
@@ -34,11 +36,24 @@ pub struct Quota {
     pub max_running_turns: usize,
     /// Agents that are awake at a time.
     pub max_awake_agents: usize,
+    /// Bytes of events, history and attachments.
+    pub max_stored_bytes: i64,
 }
 
 /// The quotas of a running server, shared by all who decide by them.
 #[derive(Clone, Debug)]
 pub struct LiveQuotas(Arc<ArcSwap<Quotas>>);
+
+/// Places that are kept for tenants of which nothing runs: as many as wanted, but never more than a quarter of all, so
+/// that a server for one tenant can use most of its places.
+pub fn reserved(wanted: usize, all: usize) -> usize {
+    wanted.min(all / 4)
+}
+
+/// What one tenant may have of so many places, where nothing else is said: three quarters.
+pub fn share(all: usize) -> usize {
+    all - all / 4
+}
 
 // === impl Quota ===
 
@@ -49,6 +64,7 @@ impl Quota {
         max_queue_bytes: i64::MAX,
         max_running_turns: usize::MAX,
         max_awake_agents: usize::MAX,
+        max_stored_bytes: i64::MAX,
     };
 }
 

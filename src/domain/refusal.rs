@@ -247,11 +247,38 @@ pub enum Refusal {
         /// How many there are.
         current: i64,
     },
+    /// A bound of what is stored.
+    #[error(
+        "the {of} has {current} of {limit} bytes of events, history and attachments already; delete sessions, or let \
+         retention take what is old"
+    )]
+    TooManyBytes {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How many there are.
+        current: i64,
+    },
     /// A bound of streams.
     #[error("the {of} has {current} of {limit} streams open already; close some")]
     TooManyStreams {
         /// Whose bound it is.
         of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How many there are.
+        current: i64,
+    },
+    /// A bound of calls that wait.
+    #[error(
+        "the {of} has {current} of {limit} {what} already; let some end, or follow many turns with one SubscribeMany"
+    )]
+    TooManyWaits {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// What is counted: calls that wait for news, or for what they stop.
+        what: &'static str,
         /// The bound.
         limit: i64,
         /// How many there are.
@@ -380,7 +407,9 @@ impl Refusal {
             Self::Fenced => "FENCED",
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
+            Self::TooManyBytes { .. } => "TOO_MANY_BYTES",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::TooManyWaits { .. } => "TOO_MANY_WAITS",
             Self::AnswersWaiting { .. } => "ANSWERS_WAITING",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::StorageFull => "STORAGE_FULL",
@@ -401,6 +430,7 @@ impl Refusal {
         match self {
             Self::QueueFull { .. }
             | Self::TooManyStreams { .. }
+            | Self::TooManyWaits { .. }
             | Self::AnswersWaiting { .. }
             | Self::Draining { .. } => Some(Duration::from_secs(1)),
             Self::StoreUnavailable | Self::NotCaughtUp | Self::SessionDeleting { .. } => {
@@ -409,7 +439,9 @@ impl Refusal {
             Self::StorageFull => Some(Duration::from_secs(30)),
             Self::Resync => Some(Duration::from_millis(100)),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::TooManySessions { .. } => Some(Duration::from_secs(30)),
+            Self::TooManySessions { .. } | Self::TooManyBytes { .. } => {
+                Some(Duration::from_secs(30))
+            }
             Self::EmbeddingUnavailable { .. } => Some(Duration::from_secs(1)),
             Self::InvalidField { .. }
             | Self::MalformedRequest { .. }

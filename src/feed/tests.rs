@@ -214,6 +214,7 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn stored_bytes(&self, _: &crate::domain::ids::Principal) -> Result<(i64, i64), Refusal> { unreachable!() }
     async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }

@@ -2,12 +2,14 @@
 //! credential ends.
 //!
 //! A call has its place from when it was let in until its answer is sent or given up: dropping [`Open`] gives the place
-//! back. Streams are counted per principal and tenant; one that follows several sessions counts as so many. Asking whether a call must end costs its task one atomic; a waker is
+//! back. Streams, calls that wait for news, and calls that wait for what they stop are counted per principal and tenant,
+//! each kind for itself; a stream that follows several sessions counts as so many. Asking whether a call must end costs its task one atomic; a waker is
 //! left only while there is nothing to send.
 //!
 //! A credential that ends between the look at it and the call's place here is looked at again by the layers: who revokes
 //! takes the key away first, and then ends what is open.
 
+use super::methods::Counts;
 use crate::{
     clock,
     domain::{
@@ -18,6 +20,7 @@ use crate::{
         refusal::LimitOf,
     },
 };
+use arc_swap::ArcSwap;
 use atomic_waker::AtomicWaker;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
@@ -25,7 +28,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -41,10 +44,36 @@ const USER_AGENT_MAX_BYTES: usize = 256;
 /// Every open call.
 #[derive(Default)]
 pub struct Channels {
-    principal_max: AtomicUsize,
-    tenant_max: AtomicUsize,
+    /// Replaced whole: they change together, and hardly ever.
+    limits: ArcSwap<Limits>,
     /// A lock and not a task: it is held for a few lines of memory work, at the begin and the end of a call.
     state: Mutex<State>,
+}
+
+/// How much may be open at once; 0 bounds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one principal.
+    pub principal: OpenLimits,
+    /// Of all principals of one tenant.
+    pub tenant: OpenLimits,
+}
+
+/// How much one principal or tenant may have open at once; 0 bounds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenLimits {
+    /// Streams.
+    pub streams: usize,
+    /// Calls that wait for news; as many again may wait for what they stop.
+    pub waits: usize,
+}
+
+/// What one principal or tenant has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    streams: usize,
+    waits: usize,
+    stops: usize,
 }
 
 #[derive(Default)]
@@ -53,8 +82,8 @@ struct State {
     open: BTreeMap<u64, Arc<Channel>>,
     /// Calls whose credential has an end, the next one first.
     ends: BTreeSet<(Time, u64)>,
-    of_principal: HashMap<Principal, usize>,
-    of_tenant: HashMap<String, usize>,
+    of_principal: HashMap<Principal, Tally>,
+    of_tenant: HashMap<String, Tally>,
     nameless: usize,
 }
 
@@ -65,8 +94,8 @@ pub struct ChannelFacts {
     pub identity: Option<Arc<Identity>>,
     /// Name of the RPC, such as `Subscribe`.
     pub method: &'static str,
-    /// Whether its answer is a stream.
-    pub streams: bool,
+    /// What it counts as.
+    pub counts: Counts,
     /// The peer's address.
     pub peer: String,
     /// What the client says it is.
@@ -108,25 +137,20 @@ pub struct Followed {
 // === impl Channels ===
 
 impl Channels {
-    /// Sets how many streams may be open at once; 0 bounds nothing. Streams that are open stay so.
-    pub fn set_limits(&self, principal: usize, tenant: usize) {
-        self.principal_max.store(principal, Ordering::Relaxed);
-        self.tenant_max.store(tenant, Ordering::Relaxed);
+    /// Sets how much may be open at once. What is open stays so.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Gives a call its place.
     ///
     /// # Errors
-    /// `TOO_MANY_STREAMS`.
+    /// `TOO_MANY_STREAMS`, `TOO_MANY_WAITS`.
     pub fn open(self: &Arc<Self>, mut facts: ChannelFacts) -> Result<Open, Refusal> {
         let kept = cut(&facts.user_agent, USER_AGENT_MAX_BYTES).len();
         facts.user_agent.truncate(kept);
-        let principal_max = self.principal_max.load(Ordering::Relaxed);
-        let tenant_max = self.tenant_max.load(Ordering::Relaxed);
         let mut state = self.state();
-        if facts.streams {
-            state.count(facts.identity.as_deref(), principal_max, tenant_max)?;
-        }
+        state.count(facts.counts, facts.identity.as_deref(), &self.limits.load())?;
         state.last_id += 1;
         let id = state.last_id;
         if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
@@ -164,7 +188,7 @@ impl Channels {
     ) -> Vec<Arc<Channel>> {
         let wanted = |channel: &&Arc<Channel>| {
             let identity = channel.facts.identity.as_ref();
-            channel.facts.streams
+            channel.facts.counts == Counts::Stream
                 && identity.is_some_and(|it| it.principal.tenant == tenant)
                 && (session_key.is_empty() || channel.is_about(session_key))
         };
@@ -201,48 +225,114 @@ impl Channels {
 // === impl State ===
 
 impl State {
-    /// Counts a stream, or refuses it and counts nothing.
+    /// Counts a call, or refuses it and counts nothing.
     fn count(
         &mut self,
+        counts: Counts,
         identity: Option<&Identity>,
-        principal_max: usize,
-        tenant_max: usize,
+        limits: &Limits,
     ) -> Result<(), Refusal> {
         let Some(Identity { principal, .. }) = identity else {
-            check(LimitOf::Server, self.nameless, NAMELESS_STREAMS_MAX)?;
-            self.nameless += 1;
+            if counts == Counts::Stream {
+                let limit = OpenLimits {
+                    streams: NAMELESS_STREAMS_MAX,
+                    waits: 0,
+                };
+                let open = Tally {
+                    streams: self.nameless,
+                    ..Tally::default()
+                };
+                check(LimitOf::Server, counts, open, limit)?;
+                self.nameless += 1;
+            }
             return Ok(());
         };
-        let current = self.of_principal.get(principal).copied();
-        check(LimitOf::Principal, current.unwrap_or(0), principal_max)?;
-        let current = self.of_tenant.get(&principal.tenant).copied();
-        check(LimitOf::Tenant, current.unwrap_or(0), tenant_max)?;
-        *self.of_principal.entry(principal.clone()).or_default() += 1;
-        *self.of_tenant.entry(principal.tenant.clone()).or_default() += 1;
+        if counts == Counts::Nothing {
+            return Ok(());
+        }
+        let open = self.of_principal.get(principal).copied();
+        check(
+            LimitOf::Principal,
+            counts,
+            open.unwrap_or_default(),
+            limits.principal,
+        )?;
+        let open = self.of_tenant.get(&principal.tenant).copied();
+        check(
+            LimitOf::Tenant,
+            counts,
+            open.unwrap_or_default(),
+            limits.tenant,
+        )?;
+        let of_principal = self.of_principal.entry(principal.clone()).or_default();
+        of_principal.add(counts, 1);
+        let of_tenant = self.of_tenant.entry(principal.tenant.clone()).or_default();
+        of_tenant.add(counts, 1);
         Ok(())
     }
 
-    fn uncount(&mut self, identity: Option<&Identity>) {
-        match identity {
-            None => self.nameless -= 1,
-            Some(Identity { principal, .. }) => {
-                one_less(&mut self.of_principal, principal.clone());
-                one_less(&mut self.of_tenant, principal.tenant.clone());
+    fn uncount(&mut self, counts: Counts, identity: Option<&Identity>) {
+        match (counts, identity) {
+            (Counts::Nothing, _) | (Counts::Wait | Counts::Stop, None) => {}
+            (Counts::Stream, None) => self.nameless -= 1,
+            (Counts::Stream | Counts::Wait | Counts::Stop, Some(Identity { principal, .. })) => {
+                closed(&mut self.of_principal, principal.clone(), counts);
+                closed(&mut self.of_tenant, principal.tenant.clone(), counts);
             }
         }
     }
 }
 
-fn check(of: LimitOf, current: usize, limit: usize) -> Result<(), Refusal> {
-    if limit == 0 || current < limit {
-        return Ok(());
-    }
+/// Refuses one more of a kind where there are as many as may be.
+fn check(of: LimitOf, counts: Counts, open: Tally, limits: OpenLimits) -> Result<(), Refusal> {
     let number = |it| i64::try_from(it).unwrap_or(i64::MAX);
-    Err(Refusal::TooManyStreams {
-        of,
-        limit: number(limit),
-        current: number(current),
-    })
+    let full = |current: usize, limit: usize| limit > 0 && current >= limit;
+    let (what, current) = match counts {
+        Counts::Nothing => return Ok(()),
+        Counts::Stream if full(open.streams, limits.streams) => {
+            return Err(Refusal::TooManyStreams {
+                of,
+                limit: number(limits.streams),
+                current: number(open.streams),
+            });
+        }
+        Counts::Stream => return Ok(()),
+        Counts::Wait => ("calls that wait", open.waits),
+        Counts::Stop => ("calls that wait for what they stop", open.stops),
+    };
+    if full(current, limits.waits) {
+        return Err(Refusal::TooManyWaits {
+            of,
+            what,
+            limit: number(limits.waits),
+            current: number(current),
+        });
+    }
+    Ok(())
+}
+
+/// Counts one less; who has nothing open is forgotten.
+fn closed<K: Eq + Hash>(tallies: &mut HashMap<K, Tally>, key: K, counts: Counts) {
+    if let Entry::Occupied(mut tally) = tallies.entry(key) {
+        tally.get_mut().add(counts, -1);
+        if *tally.get() == Tally::default() {
+            tally.remove();
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn add(&mut self, counts: Counts, by: isize) {
+        let number = match counts {
+            Counts::Nothing => return,
+            Counts::Stream => &mut self.streams,
+            Counts::Wait => &mut self.waits,
+            Counts::Stop => &mut self.stops,
+        };
+        *number = number.saturating_add_signed(by);
+    }
 }
 
 fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
@@ -306,11 +396,13 @@ impl Place {
     /// `TOO_MANY_STREAMS`.
     pub fn follow(&self, session_key: &str) -> Result<Followed, Refusal> {
         let Self { channels, channel } = self;
-        let principal_max = channels.principal_max.load(Ordering::Relaxed);
-        let tenant_max = channels.tenant_max.load(Ordering::Relaxed);
         let mut state = channels.state();
         if !channel.sessions().is_empty() {
-            state.count(channel.facts.identity.as_deref(), principal_max, tenant_max)?;
+            state.count(
+                Counts::Stream,
+                channel.facts.identity.as_deref(),
+                &channels.limits.load(),
+            )?;
         }
         channel.about(session_key);
         Ok(Followed {
@@ -336,7 +428,7 @@ impl Drop for Followed {
         let mut sessions = channel.sessions();
         one_less(&mut sessions, self.session_key.clone());
         if !sessions.is_empty() {
-            state.uncount(channel.facts.identity.as_deref());
+            state.uncount(Counts::Stream, channel.facts.identity.as_deref());
         }
     }
 }
@@ -398,8 +490,6 @@ impl Drop for Open {
         if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
             state.ends.remove(&(end, *id));
         }
-        if facts.streams {
-            state.uncount(facts.identity.as_deref());
-        }
+        state.uncount(facts.counts, facts.identity.as_deref());
     }
 }

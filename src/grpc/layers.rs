@@ -10,7 +10,8 @@
 use super::{
     answer_body::Answers,
     channels::{ChannelFacts, Channels, Open},
-    handover, methods,
+    handover,
+    methods::{self, Counts},
     observe::{CallFacts, observe},
     request_body::{Bounded, Room},
     status,
@@ -228,7 +229,7 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let open = channels.open(ChannelFacts {
         identity: identity.clone(),
         method,
-        streams: methods::find(path).is_some_and(|(_, it)| it.streams),
+        counts: methods::find(path).map_or(Counts::Nothing, |(_, it)| it.counts),
         peer: peer.map_or_else(String::new, Peer::to_string),
         user_agent: user_agent.map_or_else(String::new, |it| {
             String::from_utf8_lossy(it.as_bytes()).into_owned()

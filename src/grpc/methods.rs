@@ -17,6 +17,22 @@ pub struct Method {
     pub mutates: bool,
     /// True where the answer is a stream.
     pub streams: bool,
+    /// What its open calls count as.
+    pub counts: Counts,
+}
+
+/// Which bound of its caller an open call counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// None: its answer comes at once.
+    Nothing,
+    /// Streams.
+    Stream,
+    /// Calls that wait for news; they may do so for as long as their caller likes.
+    Wait,
+    /// Calls that wait for the end of what they stop. They have places of their own, so that who waits for much can
+    /// still stop it.
+    Stop,
 }
 
 const NOTHING: Needs = Needs::Nothing;
@@ -40,26 +56,26 @@ const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 pub static METHODS: [Method; 48] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ).streams(),
-    Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ).waits(),
     Method::reads("/quarterdeck.v1.GatewayService/GetTurn", READ),
     Method::reads("/quarterdeck.v1.GatewayService/ListTurns", READ),
     Method::changes("/quarterdeck.v1.GatewayService/Steer", STEER),
-    Method::changes("/quarterdeck.v1.GatewayService/Abort", ABORT),
-    Method::changes("/quarterdeck.v1.GatewayService/Reset", RESET),
+    Method::changes("/quarterdeck.v1.GatewayService/Abort", ABORT).stops(),
+    Method::changes("/quarterdeck.v1.GatewayService/Reset", RESET).stops(),
     Method::reads("/quarterdeck.v1.GatewayService/ListQueue", READ),
     Method::changes("/quarterdeck.v1.GatewayService/UpdateQueued", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/RemoveQueued", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/ClearQueue", WRITE),
     Method::reads("/quarterdeck.v1.GatewayService/Subscribe", READ).streams(),
     Method::reads("/quarterdeck.v1.GatewayService/SubscribeMany", READ).streams(),
-    Method::reads("/quarterdeck.v1.GatewayService/ReadEvents", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ReadEvents", READ).waits(),
     Method::reads("/quarterdeck.v1.GatewayService/WatchSessions", READ).streams(),
     Method::changes("/quarterdeck.v1.GatewayService/CreateSession", WRITE),
     Method::reads("/quarterdeck.v1.GatewayService/GetSession", READ),
     Method::reads("/quarterdeck.v1.GatewayService/GetSessionState", READ),
     Method::reads("/quarterdeck.v1.GatewayService/ListSessions", READ),
     Method::changes("/quarterdeck.v1.GatewayService/UpdateSession", WRITE),
-    Method::changes("/quarterdeck.v1.GatewayService/DeleteSession", WRITE_RESET),
+    Method::changes("/quarterdeck.v1.GatewayService/DeleteSession", WRITE_RESET).stops(),
     Method::changes("/quarterdeck.v1.GatewayService/ForkSession", WRITE_READ),
     Method::reads("/quarterdeck.v1.GatewayService/ListMessages", READ),
     Method::reads("/quarterdeck.v1.GatewayService/GetAttachment", READ),
@@ -122,6 +138,7 @@ impl Method {
             needs,
             mutates: true,
             streams: false,
+            counts: Counts::Nothing,
         }
     }
 
@@ -131,11 +148,23 @@ impl Method {
             needs,
             mutates: false,
             streams: false,
+            counts: Counts::Nothing,
         }
     }
 
     const fn streams(mut self) -> Self {
         self.streams = true;
+        self.counts = Counts::Stream;
+        self
+    }
+
+    const fn waits(mut self) -> Self {
+        self.counts = Counts::Wait;
+        self
+    }
+
+    const fn stops(mut self) -> Self {
+        self.counts = Counts::Stop;
         self
     }
 

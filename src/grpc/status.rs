@@ -184,11 +184,26 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("sessions".into())),
+        Refusal::TooManyBytes { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("stored_bytes".into())),
         Refusal::TooManyStreams { of, limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", of)
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("streams".into())),
+        Refusal::TooManyWaits {
+            of,
+            what: _,
+            limit,
+            current,
+        } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("waits".into())),
         Refusal::AnswersWaiting { limit, current } => Row::of(Code::ResourceExhausted)
             .fact("limit", limit)
             .fact("current", current)
@@ -487,6 +502,16 @@ mod tests {
                 &[("of", "tenant"), ("limit", "7"), ("current", "8")],
             ),
             (
+                Refusal::TooManyBytes {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    current: 8,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "principal"), ("limit", "7"), ("current", "8")],
+            ),
+            (
                 Refusal::TooManyStreams {
                     of: LimitOf::Principal,
                     limit: 7,
@@ -495,6 +520,17 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "principal"), ("limit", "7"), ("current", "7")],
+            ),
+            (
+                Refusal::TooManyWaits {
+                    of: LimitOf::Tenant,
+                    what: "calls that wait",
+                    limit: 7,
+                    current: 7,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "tenant"), ("limit", "7"), ("current", "7")],
             ),
             (
                 Refusal::AnswersWaiting {

@@ -9,7 +9,10 @@ use super::{PATH, local::Local, server::Server};
 use crate::{
     auth::Auth,
     domain::refusal::Refusal,
-    grpc::channels::{ChannelFacts, Channels, Open},
+    grpc::{
+        channels::{ChannelFacts, Channels, Open},
+        methods::Counts,
+    },
     listener::Peer,
     memory::Memory,
     store::Store,
@@ -106,7 +109,7 @@ fn admit(auth: &Auth, channels: &Arc<Channels>, request: &mut Request) -> Result
         identity: Some(identity.clone()),
         method: "mcp",
         // Its answer is one message: it is listed with no streams, and counts as none.
-        streams: false,
+        counts: Counts::Nothing,
         peer: peer.map_or_else(String::new, Peer::to_string),
         user_agent: user_agent.map_or_else(String::new, |it| {
             String::from_utf8_lossy(it.as_bytes()).into_owned()

@@ -20,7 +20,10 @@ use crate::{
         memory::{Hit, MemoryItem, Place, SearchMode},
         refusal::Refusal,
     },
-    store::{RequestKey, sqlite::SqliteStore},
+    store::{
+        RequestKey,
+        sqlite::{Account, SqliteStore},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -83,6 +86,14 @@ impl Memory {
             .await
     }
 
+    /// Whose work the store does for an actor.
+    fn account(&self, actor: &Actor) -> Account {
+        match actor {
+            Actor::Caller(identity) => Account::of_tenant(&identity.principal.tenant),
+            Actor::Agent { session, .. } => self.store.account_of(*session),
+        }
+    }
+
     /// Whether memory can be searched by meaning.
     pub(super) fn has_embedder(&self) -> bool {
         self.embedder.is_some()
@@ -98,6 +109,7 @@ impl Memory {
         place: Option<Place>,
         now: Time,
     ) -> Result<MemoryStatus, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         let model = self
             .embedder
@@ -105,7 +117,7 @@ impl Memory {
             .map_or("", |embedder| embedder.model())
             .to_owned();
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 reads::status(connection, generation, &actor, place.as_ref(), &model, now)
             })
             .await
@@ -121,9 +133,10 @@ impl Memory {
         place: Option<Place>,
         now: Time,
     ) -> Result<Vec<MemoryItem>, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 reads::core(connection, generation, &actor, place.as_ref(), now)
             })
             .await
@@ -137,13 +150,14 @@ impl Memory {
         if search.episodes {
             self.catch_up_once().await?;
         }
+        let account = self.account(actor);
         let vector = match search.mode {
             SearchMode::Lexical => None,
             SearchMode::Vector | SearchMode::Hybrid => {
                 // A caller without the right learns nothing of the model, and costs it nothing.
                 let (actor, asked) = (actor.clone(), search.clone());
                 self.store
-                    .look(move |connection, generation| {
+                    .look_for(account, move |connection, generation| {
                         Ground::new(connection, generation, &actor, &asked).map(drop)
                     })
                     .await?;
@@ -152,7 +166,7 @@ impl Memory {
         };
         let actor = actor.clone();
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 let ground = Ground::new(connection, generation, &actor, &search)?;
                 let query = Query::parse(&search.query);
                 let limit = search.limit;
@@ -185,9 +199,12 @@ impl Memory {
     /// The scope is none of the actor's; a bound was met.
     pub async fn remember(&self, remember: Remember) -> Result<Remembered, Refusal> {
         let (vault, rules) = (Arc::clone(&self.vault), self.rules);
+        let account = self.account(&remember.actor);
         let remembered = self
             .store
-            .change(move |unit| items::remember(unit, &vault, rules, remember))
+            .change_for(account, move |unit| {
+                items::remember(unit, &vault, rules, remember)
+            })
             .await?;
         self.unembedded.notify_one();
         Ok(remembered)
@@ -198,9 +215,10 @@ impl Memory {
     /// # Errors
     /// The scope is none of the actor's.
     pub async fn forget(&self, forget: Forget) -> Result<Forgotten, Refusal> {
+        let account = self.account(&forget.actor);
         let forgotten = self
             .store
-            .change(move |unit| items::forget(unit, forget))
+            .change_for(account, move |unit| items::forget(unit, forget))
             .await?;
         self.work.notify_one();
         Ok(forgotten)
@@ -226,9 +244,10 @@ impl Memory {
         filter: ItemsFilter,
         now: Time,
     ) -> Result<ItemsPage, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 reads::list(connection, generation, &actor, &filter, now)
             })
             .await
@@ -245,10 +264,11 @@ impl Memory {
         reveal: bool,
         now: Time,
     ) -> Result<ItemAndHistory, Refusal> {
+        let account = self.account(actor);
         let actor = actor.clone();
         let vault = reveal.then(|| Arc::clone(&self.vault));
         self.store
-            .look(move |connection, generation| {
+            .look_for(account, move |connection, generation| {
                 reads::get(connection, generation, &actor, id, vault.as_deref(), now)
             })
             .await
@@ -267,9 +287,12 @@ impl Memory {
     ) -> Result<Imported, Refusal> {
         let (vault, rules) = (Arc::clone(&self.vault), self.rules);
         let identity = Arc::clone(identity);
+        let account = Account::of_tenant(&identity.principal.tenant);
         let imported = self
             .store
-            .change(move |unit| items::import(unit, &vault, rules, &identity, items, request, now))
+            .change_for(account, move |unit| {
+                items::import(unit, &vault, rules, &identity, items, request, now)
+            })
             .await?;
         self.unembedded.notify_one();
         Ok(imported)

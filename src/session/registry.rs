@@ -24,6 +24,7 @@ use crate::{
     },
 };
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     pin::pin,
     sync::{Arc, Mutex},
@@ -260,8 +261,9 @@ impl RegistryTask {
         self.rows.insert(task.id(), row);
     }
 
-    /// Asks the actor that is idle for longest to end, where too many are awake: of this owner, of its tenant, or at
-    /// all. It may take a moment to end; what runs is never more than may be awake.
+    /// Asks the actor that is idle for longest to end, where too many are awake: of this owner, of its tenant, or of the
+    /// tenant that has most of them awake, so that who wakes many sessions costs its neighbours no agent. It may take a
+    /// moment to end; what runs is never more than may be awake.
     fn make_room(&self, owner: &Principal) {
         let quotas = self.quotas.get();
         let of_owner = self.heads.of_principal(owner) >= quotas.principal.max_awake_agents;
@@ -277,10 +279,14 @@ impl RegistryTask {
         let idle = handles
             .iter()
             .filter(|(row, handle)| !self.round.holds(**row) && !handle.should_close())
-            .filter(|(row, _)| self.awake.get(row).is_some_and(counts))
-            .filter_map(|(_, handle)| Some((handle.idle_since()?, handle)))
-            .min_by_key(|(since, _)| *since);
-        if let Some((_, handle)) = idle {
+            .filter_map(|(row, handle)| Some((self.awake.get(row)?, handle)))
+            .filter(|(owner, _)| counts(owner))
+            .filter_map(|(owner, handle)| {
+                let awake = self.heads.of_tenant(&owner.tenant);
+                Some((Reverse(awake), handle.idle_since()?, handle))
+            })
+            .min_by_key(|(awake, since, _)| (*awake, *since));
+        if let Some((_, _, handle)) = idle {
             handle.ask_to_close();
         }
     }

@@ -18,7 +18,7 @@ use crate::domain::{
     access::{Identity, Shares},
     api_key::ApiKey,
     event::{BlockKind, Event, EventKind, Role},
-    ids::{SessionKey, SessionRow, Time},
+    ids::{Principal, SessionKey, SessionRow, Time},
     memory::Reach,
     message::{Message, Part},
     quotas::{LiveQuotas, Quotas},
@@ -733,6 +733,8 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// Bytes of events, history and attachments that are stored for a principal's sessions, and for its whole tenant's.
+    async fn stored_bytes(&self, principal: &Principal) -> Result<(i64, i64), Refusal>;
     /// How many sessions there are; for metrics.
     async fn session_count(&self) -> Result<i64, Refusal>;
     /// What UpdateConfig has set: keys and values.

@@ -126,10 +126,13 @@ impl Round {
         all.saturating_sub(self.len())
     }
 
-    /// Whether a tenant may have one more.
+    /// Whether a tenant may have one more. The last places are reserved: only a tenant that has none gets one of them, so
+    /// however long others hold theirs, its first turn starts.
     pub fn tenant_may(&self, quotas: &Quotas, tenant: &str) -> bool {
         let quota = quotas.tenant;
-        self.heads.of_tenant(tenant) < quota.max_running_turns.min(quota.max_awake_agents)
+        let has = self.heads.of_tenant(tenant);
+        let finds_a_place = has == 0 || self.room(quotas) > quotas.reserved_running_turns;
+        finds_a_place && has < quota.max_running_turns.min(quota.max_awake_agents)
     }
 
     /// Whether a principal may have one more, its tenant aside.

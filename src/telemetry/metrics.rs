@@ -19,6 +19,7 @@ const TURNS_ENDED: &str = "quarterdeck_turns_ended_total";
 const TURNS_RUNNING: &str = "quarterdeck_turns_running";
 const AGENTS_AWAKE: &str = "quarterdeck_agents_awake";
 const SESSIONS: &str = "quarterdeck_sessions";
+const STORED_BYTES: &str = "quarterdeck_stored_bytes";
 const STREAMS_OPEN: &str = "quarterdeck_streams_open";
 const CONNECTIONS_OPEN: &str = "quarterdeck_connections_open";
 const EVENTS_PUBLISHED: &str = "quarterdeck_feed_events_total";
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub agents_awake: Gauge,
     /// Sessions of the store; set when somebody asks.
     pub sessions: Gauge,
+    /// Bytes that are stored for all owners.
+    pub stored_bytes: Gauge,
     /// Streams of all kinds.
     pub streams_open: Gauge,
     /// Connections of all listeners.
@@ -88,6 +91,7 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     turns_running: gauge!(TURNS_RUNNING),
     agents_awake: gauge!(AGENTS_AWAKE),
     sessions: gauge!(SESSIONS),
+    stored_bytes: gauge!(STORED_BYTES),
     streams_open: gauge!(STREAMS_OPEN),
     connections_open: gauge!(CONNECTIONS_OPEN),
     events_published: counter!(EVENTS_PUBLISHED),
@@ -176,6 +180,11 @@ fn describe() {
         "Sessions that are awake now, with their agents."
     );
     describe_gauge!(SESSIONS, "Sessions that are stored.");
+    describe_gauge!(
+        STORED_BYTES,
+        Unit::Bytes,
+        "Bytes of events, history and attachments that are stored, over all owners."
+    );
     describe_gauge!(STREAMS_OPEN, "Streams that are open now, of all kinds.");
     describe_gauge!(
         CONNECTIONS_OPEN,

@@ -10,7 +10,6 @@ use crate::{
             DISPLAY_NAME_MAX_BYTES, GRACE_DEFAULT, GRACE_MAX, LABEL_VALUE_MAX_BYTES,
             MAP_KEY_MAX_BYTES, MAP_MAX_ENTRIES, METADATA_VALUE_MAX_BYTES, NAME_MAX_BYTES,
             PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, SHARES_MAX, TEXT_MAX_BYTES,
-            TURN_TIMEOUT_MAX,
         },
         refusal::Refusal,
         session::{SessionFilter, SessionState},
@@ -277,15 +276,27 @@ impl Fields {
         }
     }
 
-    /// `turn_timeout`.
+    /// `turn_timeout`, at most as long as the server's configuration says.
     pub fn turn_timeout(
         &mut self,
         field: &str,
         span: Option<prost_types::Duration>,
         default: Duration,
+        max: Duration,
     ) -> Duration {
-        self.span(field, span, Duration::from_millis(1), TURN_TIMEOUT_MAX)
-            .unwrap_or(default)
+        let Some(given) = span else {
+            return default;
+        };
+        match Duration::try_from(given) {
+            Ok(span) if span >= Duration::from_millis(1) && span <= max => span,
+            Ok(_) | Err(_) => {
+                let problem = format!(
+                    "must be between 1ms and {max:?} (max_turn_timeout of the server's configuration)"
+                );
+                self.wrong(field, problem);
+                default
+            }
+        }
     }
 
     /// `grace`.

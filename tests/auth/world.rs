@@ -4,6 +4,7 @@ use crate::support::{Gateway, Options, SOON};
 use bytes::{Buf, BufMut, Bytes};
 use quarterdeck::proto::{
     self, admin_service_client::AdminServiceClient, gateway_service_client::GatewayServiceClient,
+    memory_service_client::MemoryServiceClient,
 };
 use std::process::Output;
 use tonic::{
@@ -71,6 +72,11 @@ impl Caller {
 
     pub fn gateway(&self) -> GatewayServiceClient<Wire> {
         GatewayServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    #[allow(dead_code, reason = "for the tests of another binary")]
+    pub fn memory(&self) -> MemoryServiceClient<Wire> {
+        MemoryServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn service(&self) -> AdminServiceClient<Wire> {

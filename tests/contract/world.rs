@@ -248,7 +248,9 @@ pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, why: &str
     let waits = [
         "QUEUE_FULL",
         "TOO_MANY_SESSIONS",
+        "TOO_MANY_BYTES",
         "TOO_MANY_STREAMS",
+        "TOO_MANY_WAITS",
         "ANSWERS_WAITING",
         "STORAGE_FULL",
     ];

@@ -186,6 +186,10 @@ export class StorageFull extends ResourceExhausted {
 export class StoreUnavailable extends Unavailable {
   override readonly name: string = "StoreUnavailable";
 }
+/** The caller, or its tenant, has as much stored as it may. */
+export class TooManyBytes extends ResourceExhausted {
+  override readonly name: string = "TooManyBytes";
+}
 /** The caller has as many sessions as it may. */
 export class TooManySessions extends ResourceExhausted {
   override readonly name: string = "TooManySessions";
@@ -193,6 +197,10 @@ export class TooManySessions extends ResourceExhausted {
 /** The caller has as many open streams as it may. */
 export class TooManyStreams extends ResourceExhausted {
   override readonly name: string = "TooManyStreams";
+}
+/** The caller has as many waiting calls as it may. */
+export class TooManyWaits extends ResourceExhausted {
+  override readonly name: string = "TooManyWaits";
 }
 /** Another turn, or none, is active. */
 export class TurnMismatch extends FailedPrecondition {
@@ -253,8 +261,10 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["SESSION_NOT_YOURS", SessionNotYours],
   ["STORAGE_FULL", StorageFull],
   ["STORE_UNAVAILABLE", StoreUnavailable],
+  ["TOO_MANY_BYTES", TooManyBytes],
   ["TOO_MANY_SESSIONS", TooManySessions],
   ["TOO_MANY_STREAMS", TooManyStreams],
+  ["TOO_MANY_WAITS", TooManyWaits],
   ["TURN_MISMATCH", TurnMismatch],
   ["TURN_NOT_FOUND", TurnNotFound],
   ["TURN_NOT_QUEUED", TurnNotQueued],

@@ -31,7 +31,10 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Who the caller is, and what it may do.
-pub(super) fn who_am_i(identity: &Identity) -> proto::WhoAmIResponse {
+pub(super) fn who_am_i(
+    identity: &Identity,
+    (stored_bytes, tenant_stored_bytes): (i64, i64),
+) -> proto::WhoAmIResponse {
     use proto::CredentialKind as Kind;
     let Identity {
         principal,
@@ -52,6 +55,8 @@ pub(super) fn who_am_i(identity: &Identity) -> proto::WhoAmIResponse {
         credential: kind.into(),
         key_id,
         expire_time: expire_time.map(encode::timestamp),
+        stored_bytes,
+        tenant_stored_bytes,
     }
 }
 

@@ -83,10 +83,12 @@ impl Call<'_> {
         }
         let on_interrupt =
             fields.on_interrupt(&format!("{prefix}on_interrupt"), request.on_interrupt);
+        let settings = self.settings.load();
         let turn_timeout = fields.turn_timeout(
             &format!("{prefix}turn_timeout"),
             request.turn_timeout,
-            self.settings.load().turn_timeout,
+            settings.turn_timeout,
+            settings.max_turn_timeout,
         );
         let queue_ttl = fields.span(
             &format!("{prefix}queue_ttl"),

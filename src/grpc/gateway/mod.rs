@@ -64,6 +64,8 @@ pub struct Gateway {
 pub struct GatewaySettings {
     /// How long a turn may run where its caller does not say.
     pub turn_timeout: Duration,
+    /// How long a caller may ask for.
+    pub max_turn_timeout: Duration,
 }
 
 /// One call: the service, and who calls.

@@ -7,7 +7,7 @@ use super::{
     fault::Answer,
     queue::{self, NewTurn, Origin, Place},
     requests::{self, Done, WhenGone, once, require_generation},
-    rows, sessions,
+    rows, sessions, storage,
     writer::Unit,
 };
 use crate::{
@@ -46,7 +46,9 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         Need::Make,
         WhenGone::Refuse,
         |unit, request, found| {
-            unit.require_room(bytes_of(&text, &attachments))?;
+            let bytes = bytes_of(&text, &attachments);
+            unit.require_room(bytes)?;
+            let bytes = storage::bytes(bytes);
             let now = caller.now;
             let mut edit = match found {
                 None => sessions::insert(unit, &caller, new_session, None)?,
@@ -56,6 +58,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
                     edit
                 }
             };
+            storage::require(unit, &edit.session, bytes)?;
             let new = NewSteerOrTurn {
                 text,
                 attachments,
@@ -88,7 +91,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: attachments::store(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, &mut edit, new.attachments)?,
                 source,
                 metadata,
                 on_interrupt,
@@ -149,7 +152,9 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
                 }
                 .into());
             }
-            unit.require_room(bytes_of(&text, &attachments))?;
+            let bytes = bytes_of(&text, &attachments);
+            unit.require_room(bytes)?;
+            storage::require(unit, &edit.session, storage::bytes(bytes))?;
             let new = NewSteerOrTurn {
                 text,
                 attachments,
@@ -167,7 +172,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: attachments::store(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, &mut edit, new.attachments)?,
                 source: String::new(),
                 metadata: BTreeMap::new(),
                 on_interrupt: None,
@@ -280,7 +285,7 @@ fn steer_active(
                 trace_context,
             },
     } = new;
-    let references = attachments::store(unit, edit.session.row, attachments)?;
+    let references = attachments::store(unit, &mut edit, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
         "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \

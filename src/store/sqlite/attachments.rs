@@ -1,6 +1,6 @@
 //! Attachments: each content once per session, and its bytes once for a session and all that were forked from it.
 
-use super::{fault::Answer, writer::Unit};
+use super::{edit::SessionEdit, fault::Answer, storage, writer::Unit};
 use crate::domain::{
     ids::SessionRow,
     turn::{Attachment, AttachmentRef},
@@ -14,9 +14,10 @@ const LOOK_MAX_ROWS: i64 = 64;
 /// Stores attachments, each content once per session; returns their references.
 pub(super) fn store(
     unit: &Unit<'_>,
-    session: SessionRow,
+    edit: &mut SessionEdit,
     attachments: Vec<Attachment>,
 ) -> Answer<Vec<AttachmentRef>> {
+    let session = edit.session.row;
     attachments
         .into_iter()
         .map(|Attachment { reference, data }| {
@@ -42,6 +43,7 @@ pub(super) fn store(
                     reference.media_type,
                     content,
                 ])?;
+                edit.stored(storage::bytes(data.len()));
             }
             Ok(reference)
         })
@@ -71,20 +73,30 @@ pub(super) fn load(
         .collect()
 }
 
-/// Lets another session name an attachment too.
+/// Lets another session name an attachment too. Returns the bytes that it names more.
 pub(super) fn copy(
     unit: &Unit<'_>,
     from: SessionRow,
     to: SessionRow,
     attachment_id: &str,
-) -> Answer<()> {
-    unit.sql(
+) -> Answer<i64> {
+    let named = unit
+        .sql(
         "INSERT INTO attachment (session, hash, name, media_type, content) \
          SELECT ?1, hash, name, media_type, content FROM attachment WHERE session = ?2 AND hash = ?3 \
          ON CONFLICT DO NOTHING",
     )?
     .execute((to.0, from.0, attachment_id))?;
-    Ok(())
+    if named == 0 {
+        return Ok(0);
+    }
+    let bytes = unit
+        .sql(
+            "SELECT octet_length(content.data) FROM attachment JOIN content ON content.row = attachment.content \
+             WHERE attachment.session = ?1 AND attachment.hash = ?2",
+        )?
+        .query_row((to.0, attachment_id), |row| row.get(0))?;
+    Ok(bytes)
 }
 
 /// Removes a session's attachments, and the bytes that nobody names any more, as much as belongs into one commit. True

@@ -368,6 +368,7 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
     let one_less = Held {
         sessions: -1,
         queue_bytes: 0,
+        stored_bytes: -edit.hidden.stored_bytes,
     };
     unit.count(tenant, owner, one_less);
     unit.sql("DELETE FROM session WHERE row = ?1")?

@@ -9,7 +9,7 @@ use super::{
     fault::{Answer, Fault},
     removal,
     requests::{self, Done, WhenGone, once, require_generation},
-    rows, sessions,
+    rows, sessions, storage,
     writer::Unit,
 };
 use crate::{
@@ -55,6 +55,8 @@ struct Copying {
     end_seq: i64,
     /// Row of the last message that was copied.
     after: i64,
+    /// Bytes that were copied, attachments as if they were.
+    copied_bytes: i64,
     /// The source with the counts of what was copied.
     counted: Session,
 }
@@ -108,7 +110,14 @@ impl Forking {
         }
         unit.require_room(0)?;
         let copying = self.copying.as_mut().expect("it has begun");
-        if !copying.copy_messages(unit)? {
+        let all = copying.copy_messages(unit)?;
+        // Told while it goes on, so that a copy that is too large is not made first.
+        let maker = Session {
+            owner: self.command.caller.identity.principal.subject.clone(),
+            ..copying.counted.clone()
+        };
+        storage::require(unit, &maker, copying.copied_bytes)?;
+        if !all {
             return Ok(None);
         }
         copying.finish(unit, &self.command).map(Some)
@@ -161,6 +170,7 @@ impl Forking {
             generation,
             end_seq,
             after: 0,
+            copied_bytes: 0,
             counted,
         })
     }
@@ -187,7 +197,8 @@ impl Copying {
             let (message, _) = rows::message(row)?;
             for part in &message.parts {
                 if let Part::Attachment(reference) = part {
-                    attachments::copy(unit, from, to, &reference.attachment_id)?;
+                    self.copied_bytes +=
+                        attachments::copy(unit, from, to, &reference.attachment_id)?;
                 }
             }
             let parts: Vec<u8> = row.get(8)?;
@@ -208,6 +219,7 @@ impl Copying {
             edit::count_message(&mut self.counted, message.role, &message.parts);
             self.after = row.get(row_column)?;
             copied += parts.len();
+            self.copied_bytes += storage::bytes(parts.len());
             if !unit.spend(i64::try_from(parts.len()).unwrap_or(i64::MAX)) {
                 last = false;
                 break;
@@ -226,6 +238,7 @@ impl Copying {
             generation: _,
             end_seq: _,
             after: _,
+            copied_bytes,
             counted,
         } = self;
         let caller = &command.caller;
@@ -258,6 +271,7 @@ impl Copying {
                 };
                 let origin = Some((origin.clone(), making.row));
                 let mut edit = sessions::insert(unit, &owner, settings, origin)?;
+                edit.stored(*copied_bytes);
                 edit.session.message_count = counted.message_count;
                 edit.session.user_message_count = counted.user_message_count;
                 edit.session

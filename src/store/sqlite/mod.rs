@@ -14,6 +14,7 @@ pub mod check;
 mod condition;
 mod control;
 mod edit;
+mod fair;
 mod fault;
 mod fork;
 mod hold;
@@ -36,10 +37,12 @@ mod runnable;
 mod schema;
 mod sessions;
 mod settings;
+mod storage;
 mod turns;
 mod writer;
 
 pub use backup::{backup, restore};
+pub(crate) use fair::Account;
 pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use queries::{session as session_of, session_by_row};
@@ -59,13 +62,14 @@ use crate::{
         Refusal,
         access::Identity,
         api_key::ApiKey,
-        ids::{SessionKey, SessionRow, Time},
+        ids::{Principal, SessionKey, SessionRow, Time},
         session::{Session, SessionFilter},
         turn::{Attachment, Turn},
     },
 };
 use async_trait::async_trait;
 use condition::Condition;
+use fair::Accounts;
 use hold::Hold;
 use mark::Mark;
 use readers::Readers;
@@ -88,6 +92,7 @@ pub struct SqliteStore {
     readers: Readers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
+    accounts: Accounts,
     /// How the store is.
     condition: Arc<Condition>,
     /// Set where the clock has jumped before this start.
@@ -176,6 +181,7 @@ impl SqliteStore {
             readers,
             rules,
             identity,
+            accounts: Accounts::default(),
             condition,
             hold,
             forks: Arc::default(),
@@ -188,13 +194,36 @@ impl SqliteStore {
         self.identity.store_id
     }
 
-    /// Reads for the memory room, which keeps its rows in the same file.
+    /// Reads for the memory room, which keeps its rows in the same file: the server's own work.
     pub(crate) async fn look<T, R>(&self, read: R) -> Result<T, Refusal>
     where
         T: Send + 'static,
         R: FnOnce(&Connection, Uuid) -> fault::Answer<T> + Send + 'static,
     {
-        self.read(read).await
+        self.read(Account::SERVER, read).await
+    }
+
+    /// Whose work an owner's or an agent's call is.
+    pub(crate) fn account_of(&self, session: SessionRow) -> Account {
+        self.accounts.of(session)
+    }
+
+    /// Reads for the memory room, somebody's work.
+    pub(crate) async fn look_for<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid) -> fault::Answer<T> + Send + 'static,
+    {
+        self.read(account, read).await
+    }
+
+    /// Writes for the memory room, somebody's work: see [`Self::change`].
+    pub(crate) async fn change_for<T, W>(&self, account: Account, write: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
+    {
+        self.writer.call(account, write).await
     }
 
     /// Writes for the memory room, through the one writer: one transaction, one commit, then the reply.
@@ -203,7 +232,7 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
     {
-        self.writer.call(write).await
+        self.writer.call(Account::SERVER, write).await
     }
 
     /// Whether what is counted of every owner is what the rows say. For tests.
@@ -211,19 +240,59 @@ impl SqliteStore {
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn ledger_agrees(&self) -> Result<bool, Refusal> {
-        self.writer.call(|unit| unit.ledger_agrees()).await
+        self.writer
+            .call(Account::SERVER, |unit| unit.ledger_agrees())
+            .await
     }
 
-    async fn read<T, R>(&self, read: R) -> Result<T, Refusal>
+    async fn read<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
     where
         T: Send + 'static,
         R: FnOnce(&Connection, Uuid) -> fault::Answer<T> + Send + 'static,
     {
         let generation = self.identity.generation;
         self.readers
-            .call(move |connection| read(connection, generation))
+            .call(account, move |connection| read(connection, generation))
             .await
     }
+
+    /// A command of a caller: work of its tenant.
+    async fn command<W>(&self, account: Account, work: W) -> Result<Committed, Refusal>
+    where
+        W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<Committed> + Send + 'static,
+    {
+        let committed = self.writer.call(account, work).await?;
+        self.learn(&committed.session);
+        Ok(committed)
+    }
+
+    /// A command that stops, ends or removes: see [`Writer::call_with_spare`].
+    async fn command_with_spare<W>(&self, account: Account, work: W) -> Result<Committed, Refusal>
+    where
+        W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Committed> + Send + 'static,
+    {
+        let committed = self.writer.call_with_spare(account, work).await?;
+        self.learn(&committed.session);
+        Ok(committed)
+    }
+
+    /// An owner's call: work of its session's tenant.
+    async fn owner<T, W>(&self, session: SessionRow, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
+    {
+        self.writer.call(self.accounts.of(session), work).await
+    }
+
+    fn learn(&self, session: &Session) {
+        self.accounts.learn(session.row, &session.tenant);
+    }
+}
+
+/// Whose work a command is.
+fn account_of(caller: &Caller) -> Account {
+    Account::of_tenant(&caller.identity.principal.tenant)
 }
 
 /// Keeps an API key in the store of a data directory that nobody serves.
@@ -239,93 +308,102 @@ pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenEr
 #[async_trait]
 impl Store for SqliteStore {
     async fn enqueue(&self, command: Enqueue) -> Result<Committed, Refusal> {
-        self.writer
-            .call(|unit| admission::enqueue(unit, command))
+        let account = account_of(&command.caller);
+        self.command(account, |unit| admission::enqueue(unit, command))
             .await
     }
 
     async fn steer(&self, command: Steer) -> Result<Committed, Refusal> {
-        self.writer
-            .call(|unit| admission::steer(unit, command))
+        let account = account_of(&command.caller);
+        self.command(account, |unit| admission::steer(unit, command))
             .await
     }
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
-        self.writer
-            .call_with_spare(move |unit| control::abort(unit, command.clone()))
+        let account = account_of(&command.caller);
+        self.command_with_spare(account, move |unit| control::abort(unit, command.clone()))
             .await
     }
 
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer
-            .call_with_spare(move |unit| control::reset(unit, caller.clone()))
+        let account = account_of(&caller);
+        self.command_with_spare(account, move |unit| control::reset(unit, caller.clone()))
             .await
     }
 
     async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal> {
-        self.writer.call(|unit| queue::update(unit, command)).await
-    }
-
-    async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
-        self.writer
-            .call_with_spare(move |unit| queue::remove(unit, caller.clone(), turn_id))
+        let account = account_of(&command.caller);
+        self.command(account, |unit| queue::update(unit, command))
             .await
     }
 
+    async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
+        let account = account_of(&caller);
+        self.command_with_spare(account, move |unit| {
+            queue::remove(unit, caller.clone(), turn_id)
+        })
+        .await
+    }
+
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer
-            .call_with_spare(move |unit| queue::clear(unit, caller.clone()))
+        let account = account_of(&caller);
+        self.command_with_spare(account, move |unit| queue::clear(unit, caller.clone()))
             .await
     }
 
     async fn create_session(&self, caller: Caller, new: NewSession) -> Result<Committed, Refusal> {
-        self.writer
-            .call(|unit| sessions::create(unit, caller, new))
+        let account = account_of(&caller);
+        self.command(account, |unit| sessions::create(unit, caller, new))
             .await
     }
 
     async fn update_session(&self, command: UpdateSession) -> Result<Committed, Refusal> {
-        self.writer
-            .call(|unit| sessions::update(unit, command))
+        let account = account_of(&command.caller);
+        self.command(account, |unit| sessions::update(unit, command))
             .await
     }
 
     async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
+        let account = account_of(&command.caller);
         let mut forking = fork::Forking::new(command, Arc::clone(&self.forks));
         self.writer
-            .call_in_slices(OnFull::Refuse, move |unit| forking.slice(unit))
+            .call_in_slices(account, OnFull::Refuse, move |unit| forking.slice(unit))
             .await
     }
 
     async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
-        self.writer
-            .call_with_spare(move |unit| control::delete(unit, caller.clone()))
+        let account = account_of(&caller);
+        self.command_with_spare(account, move |unit| control::delete(unit, caller.clone()))
             .await
     }
 
     async fn claim(&self, session: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> {
-        self.writer
-            .call(move |unit| sessions::claim(unit, session))
-            .await
+        let (fence, session) = self
+            .owner(session, move |unit| sessions::claim(unit, session))
+            .await?;
+        self.learn(&session);
+        Ok((fence, session))
     }
 
     async fn start_next(&self, fence: Fence, now: Time) -> Result<Option<Started>, Refusal> {
-        self.writer
-            .call(move |unit| turns::start_next(unit, fence, now))
-            .await
+        self.owner(fence.session, move |unit| {
+            turns::start_next(unit, fence, now)
+        })
+        .await
     }
 
     async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal> {
-        self.read(move |connection, generation| {
+        self.read(self.accounts.of(session), move |connection, generation| {
             queries::active_turn(connection, generation, session)
         })
         .await
     }
 
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal> {
-        self.writer
-            .call(move |unit| turns::pending_steers(unit, fence))
-            .await
+        self.owner(fence.session, move |unit| {
+            turns::pending_steers(unit, fence)
+        })
+        .await
     }
 
     async fn append(
@@ -334,9 +412,10 @@ impl Store for SqliteStore {
         writes: Vec<Write>,
         now: Time,
     ) -> Result<Arc<Session>, Refusal> {
-        self.writer
-            .call(move |unit| turns::append(unit, fence, writes, now))
-            .await
+        self.owner(fence.session, move |unit| {
+            turns::append(unit, fence, writes, now)
+        })
+        .await
     }
 
     async fn end_turn(
@@ -347,21 +426,25 @@ impl Store for SqliteStore {
         response_text: String,
         now: Time,
     ) -> Result<Ended, Refusal> {
-        self.writer
-            .call(move |unit| turns::end_turn(unit, fence, writes, end, response_text, now))
-            .await
+        self.owner(fence.session, move |unit| {
+            turns::end_turn(unit, fence, writes, end, response_text, now)
+        })
+        .await
     }
 
     async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
         self.writer
-            .call_with_spare(move |unit| control::finish_delete(unit, fence, now))
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::finish_delete(unit, fence, now)
+            })
             .await
     }
 
     async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal> {
         // Cut between two commits, the session is still DELETING and the next owner goes on.
+        let account = self.accounts.of(fence.session);
         self.writer
-            .call_in_slices(OnFull::UseSpare, move |unit| {
+            .call_in_slices(account, OnFull::UseSpare, move |unit| {
                 Ok(control::purge_step(unit, fence, now)?.then_some(()))
             })
             .await
@@ -369,17 +452,23 @@ impl Store for SqliteStore {
 
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
         self.writer
-            .call_with_spare(move |unit| control::postpone_delete(unit, fence))
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::postpone_delete(unit, fence)
+            })
             .await
     }
 
     async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal> {
-        self.read(move |connection, _| control::delete_postponed(connection, session))
-            .await
+        self.read(self.accounts.of(session), move |connection, _| {
+            control::delete_postponed(connection, session)
+        })
+        .await
     }
 
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
-        self.writer.call(recovery::resume_deletes).await?;
+        self.writer
+            .call(Account::SERVER, recovery::resume_deletes)
+            .await?;
         let mut all = Recovered::default();
         while let Some(Recovered {
             ended,
@@ -387,7 +476,7 @@ impl Store for SqliteStore {
             reset,
         }) = self
             .writer
-            .call(move |unit| recovery::batch(unit, now))
+            .call(Account::SERVER, move |unit| recovery::batch(unit, now))
             .await?
         {
             all.ended += ended;
@@ -398,18 +487,22 @@ impl Store for SqliteStore {
     }
 
     async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal> {
-        self.read(move |connection, generation| runnable::runnable(connection, generation, &ask))
-            .await
+        self.read(Account::SERVER, move |connection, generation| {
+            runnable::runnable(connection, generation, &ask)
+        })
+        .await
     }
 
     async fn expire_queued(&self, now: Time) -> Result<u64, Refusal> {
-        self.writer.call(move |unit| queue::expire(unit, now)).await
+        self.writer
+            .call(Account::SERVER, move |unit| queue::expire(unit, now))
+            .await
     }
 
     async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
         let forks = Arc::clone(&self.forks);
         self.writer
-            .call_in_slices(OnFull::UseSpare, move |unit| {
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
                 Ok(fork::take_back(unit, &forks)?.then_some(()))
             })
             .await?;
@@ -417,23 +510,27 @@ impl Store for SqliteStore {
             return Ok(false);
         }
         self.writer
-            .call_in_slices(OnFull::UseSpare, move |unit| {
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
                 Ok(retention::sweep(unit, now)?.then_some(()))
             })
             .await?;
         let more = self
             .writer
-            .call(move |unit| retention::delete_idle(unit, now))
+            .call(Account::SERVER, move |unit| {
+                retention::delete_idle(unit, now)
+            })
             .await?;
         let from = self.scanned.load(Ordering::Relaxed);
         let rules = Arc::clone(&self.rules);
         let due = self
             .readers
-            .call(move |connection| retention::due(connection, &rules, from, now))
+            .call(Account::SERVER, move |connection| {
+                retention::due(connection, &rules, from, now)
+            })
             .await?;
         for session in due.sessions {
             self.writer
-                .call_in_slices(OnFull::UseSpare, move |unit| {
+                .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
                     Ok(retention::trim(unit, session, now)?.then_some(()))
                 })
                 .await?;
@@ -447,23 +544,35 @@ impl Store for SqliteStore {
         viewer: &Arc<Identity>,
         key: &SessionKey,
     ) -> Result<Arc<Session>, Refusal> {
+        let account = Account::of_tenant(&viewer.principal.tenant);
         let (viewer, key) = (viewer.clone(), key.clone());
-        self.read(move |connection, generation| {
-            queries::session(connection, generation, &viewer, &key).map(Arc::new)
-        })
-        .await
+        let session = self
+            .read(account, move |connection, generation| {
+                queries::session(connection, generation, &viewer, &key).map(Arc::new)
+            })
+            .await?;
+        self.learn(&session);
+        Ok(session)
     }
 
     async fn session_by_row(&self, row: SessionRow) -> Result<Option<Arc<Session>>, Refusal> {
-        self.read(move |connection, generation| {
-            queries::session_by_row(connection, generation, row)
-        })
-        .await
+        let account = self.accounts.of(row);
+        let session = self
+            .read(account, move |connection, generation| {
+                queries::session_by_row(connection, generation, row)
+            })
+            .await?;
+        if let Some(session) = &session {
+            self.learn(session);
+        }
+        Ok(session)
     }
 
     async fn last_position(&self, row: SessionRow) -> Result<Option<i64>, Refusal> {
-        self.read(move |connection, _| edit::last_position(connection, row))
-            .await
+        self.read(self.accounts.of(row), move |connection, _| {
+            edit::last_position(connection, row)
+        })
+        .await
     }
 
     async fn list_sessions(
@@ -473,8 +582,9 @@ impl Store for SqliteStore {
         after: Option<i64>,
         limit: usize,
     ) -> Result<SessionsPage, Refusal> {
+        let account = Account::of_tenant(&viewer.principal.tenant);
         let viewer = viewer.clone();
-        self.read(move |connection, generation| {
+        self.read(account, move |connection, generation| {
             lists::list_sessions(connection, generation, &viewer, &filter, after, limit)
         })
         .await
@@ -486,15 +596,16 @@ impl Store for SqliteStore {
         key: &SessionKey,
         turn_id: Uuid,
     ) -> Result<Turn, Refusal> {
+        let account = Account::of_tenant(&viewer.principal.tenant);
         let (viewer, key) = (viewer.clone(), key.clone());
-        self.read(move |connection, generation| {
+        self.read(account, move |connection, generation| {
             queries::turn(connection, generation, &viewer, &key, turn_id)
         })
         .await
     }
 
     async fn turn_of(&self, session: SessionRow, turn_id: Uuid) -> Result<Turn, Refusal> {
-        self.read(move |connection, generation| {
+        self.read(self.accounts.of(session), move |connection, generation| {
             queries::turn_of(connection, generation, session, turn_id)
         })
         .await
@@ -506,23 +617,27 @@ impl Store for SqliteStore {
         after: Option<i64>,
         limit: usize,
     ) -> Result<TurnsPage, Refusal> {
-        self.read(move |connection, generation| {
+        let account = Account::of_tenant(&filter.viewer.principal.tenant);
+        self.read(account, move |connection, generation| {
             lists::list_turns(connection, generation, &filter, after, limit)
         })
         .await
     }
 
     async fn queue(&self, viewer: &Arc<Identity>, key: &SessionKey) -> Result<Vec<Turn>, Refusal> {
+        let account = Account::of_tenant(&viewer.principal.tenant);
         let (viewer, key) = (viewer.clone(), key.clone());
-        self.read(move |connection, generation| {
+        self.read(account, move |connection, generation| {
             queries::queue(connection, generation, &viewer, &key)
         })
         .await
     }
 
     async fn turn_first_seq(&self, session: SessionRow, turn_id: Uuid) -> Result<i64, Refusal> {
-        self.read(move |connection, _| queries::turn_first_seq(connection, session, turn_id))
-            .await
+        self.read(self.accounts.of(session), move |connection, _| {
+            queries::turn_first_seq(connection, session, turn_id)
+        })
+        .await
     }
 
     async fn events(
@@ -532,7 +647,7 @@ impl Store for SqliteStore {
         limit: usize,
         max_bytes: usize,
     ) -> Result<EventsPage, Refusal> {
-        self.read(move |connection, _| {
+        self.read(self.accounts.of(session), move |connection, _| {
             queries::events(connection, session, &range, limit, max_bytes)
         })
         .await
@@ -546,7 +661,7 @@ impl Store for SqliteStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<MessagesPage, Refusal> {
-        self.read(move |connection, _| {
+        self.read(self.accounts.of(session), move |connection, _| {
             queries::messages(connection, session, generation, through, before, limit)
         })
         .await
@@ -558,12 +673,23 @@ impl Store for SqliteStore {
         attachment_id: &str,
     ) -> Result<Attachment, Refusal> {
         let attachment_id = attachment_id.to_owned();
-        self.read(move |connection, _| queries::attachment(connection, session, &attachment_id))
-            .await
+        self.read(self.accounts.of(session), move |connection, _| {
+            queries::attachment(connection, session, &attachment_id)
+        })
+        .await
+    }
+
+    async fn stored_bytes(&self, principal: &Principal) -> Result<(i64, i64), Refusal> {
+        let account = Account::of_tenant(&principal.tenant);
+        let principal = principal.clone();
+        self.read(account, move |connection, _| {
+            storage::of(connection, &principal)
+        })
+        .await
     }
 
     async fn session_count(&self) -> Result<i64, Refusal> {
-        self.read(|connection, _| {
+        self.read(Account::SERVER, |connection, _| {
             let count = "SELECT value FROM meta WHERE name = 'sessions'";
             Ok(connection.query_row(count, [], |row| row.get(0))?)
         })
@@ -571,12 +697,15 @@ impl Store for SqliteStore {
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal> {
-        self.read(|connection, _| settings::all(connection)).await
+        self.read(Account::SERVER, |connection, _| settings::all(connection))
+            .await
     }
 
     async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal> {
         self.writer
-            .call(move |unit| settings::replace(unit, &settings))
+            .call(Account::SERVER, move |unit| {
+                settings::replace(unit, &settings)
+            })
             .await
     }
 
@@ -585,8 +714,8 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), Refusal> {
-        self.writer.call(|_| Ok(())).await?;
-        self.read(|connection, _| {
+        self.writer.call(Account::SERVER, |_| Ok(())).await?;
+        self.read(Account::SERVER, |connection, _| {
             connection.query_row("SELECT 1", [], |_| Ok(()))?;
             Ok(())
         })
@@ -600,7 +729,10 @@ impl Store for SqliteStore {
     }
 
     async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal> {
-        self.writer.call(|unit| keys::create(unit, new)).await
+        let account = Account::of_tenant(&new.key.principal.tenant);
+        self.writer
+            .call(account, |unit| keys::create(unit, new))
+            .await
     }
 
     async fn revoke_api_key(
@@ -609,23 +741,31 @@ impl Store for SqliteStore {
         key_id: &str,
         now: Time,
     ) -> Result<ApiKey, Refusal> {
+        let account = Account::of_tenant(tenant);
         let (tenant, key_id) = (tenant.to_owned(), key_id.to_owned());
         self.writer
-            .call(move |unit| keys::revoke(unit, &tenant, &key_id, now))
+            .call(account, move |unit| {
+                keys::revoke(unit, &tenant, &key_id, now)
+            })
             .await
     }
 
     async fn api_keys_used(&self, used: Vec<(String, Time)>) -> Result<(), Refusal> {
-        self.writer.call(move |unit| keys::used(unit, &used)).await
+        self.writer
+            .call(Account::SERVER, move |unit| keys::used(unit, &used))
+            .await
     }
 
     async fn has_api_keys(&self) -> Result<bool, Refusal> {
-        self.read(|connection, _| keys::any(connection)).await
+        self.read(Account::SERVER, |connection, _| keys::any(connection))
+            .await
     }
 
     async fn valid_api_keys(&self, now: Time) -> Result<Vec<KeptApiKey>, Refusal> {
-        self.read(move |connection, _| keys::valid(connection, now))
-            .await
+        self.read(Account::SERVER, move |connection, _| {
+            keys::valid(connection, now)
+        })
+        .await
     }
 
     async fn list_api_keys(
@@ -634,7 +774,10 @@ impl Store for SqliteStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<ApiKeysPage, Refusal> {
-        self.read(move |connection, _| keys::list(connection, &filter, before, limit))
-            .await
+        let account = Account::of_tenant(&filter.tenant);
+        self.read(account, move |connection, _| {
+            keys::list(connection, &filter, before, limit)
+        })
+        .await
     }
 }

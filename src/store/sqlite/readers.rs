@@ -1,7 +1,9 @@
-//! A small pool of readers, each with its own read-only connection. Every read is one read transaction.
+//! A small pool of readers, each with its own read-only connection. Every read is one read transaction. Tenants are
+//! served in turn, see [`super::fair`].
 
 use super::{
     condition::Condition,
+    fair::{Account, FairQueue},
     fault::{Answer, OpenError, internal},
     schema,
 };
@@ -10,10 +12,7 @@ use rusqlite::Connection;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::Arc,
     time::Instant,
 };
 use tokio::sync::{oneshot, watch};
@@ -21,14 +20,15 @@ use tokio::sync::{oneshot, watch};
 /// Threads that read.
 const READERS: usize = 4;
 /// Reads that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
-const QUEUE_MAX_READS: usize = 4096;
+const QUEUE_MAX_READS: usize = 8192;
+/// Reads of one tenant that may wait.
+const QUEUE_MAX_READS_EACH: usize = 4096;
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// Handle of the reader threads.
 pub(super) struct Readers {
-    /// Gone after `close`.
-    reads: Mutex<Option<SyncSender<Read>>>,
+    reads: Arc<FairQueue<Read>>,
     condition: Arc<Condition>,
     /// Closed when the threads have ended.
     ended: watch::Receiver<()>,
@@ -39,33 +39,35 @@ pub(super) struct Readers {
 impl Readers {
     /// Starts the threads.
     pub(super) fn start(path: &Path, condition: Arc<Condition>) -> Result<Self, OpenError> {
-        let (reads, receiver) = sync_channel::<Read>(QUEUE_MAX_READS);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let reads = FairQueue::new(QUEUE_MAX_READS, QUEUE_MAX_READS_EACH, READERS);
+        let reads = Arc::new(reads);
         let (ended_sender, ended) = watch::channel(());
         let ended_sender = Arc::new(ended_sender);
         for number in 0..READERS {
             let connection = schema::open_reader(path)?;
-            let receiver = Arc::clone(&receiver);
+            let reads: Arc<FairQueue<Read>> = Arc::clone(&reads);
             let ended_sender = Arc::clone(&ended_sender);
             std::thread::Builder::new()
                 .name(format!("store-reader-{number}"))
                 .spawn(move || {
-                    while let Some(read) = next(&receiver) {
-                        read(&connection);
+                    while let Some(mut taken) = reads.take() {
+                        if let Some(read) = taken.job.take() {
+                            read(&connection);
+                        }
                     }
                     drop(connection);
                     drop(ended_sender);
                 })?;
         }
         Ok(Self {
-            reads: Mutex::new(Some(reads)),
+            reads,
             condition,
             ended,
         })
     }
 
-    /// Runs a read in one read transaction.
-    pub(super) async fn call<T, R>(&self, read: R) -> Result<T, Refusal>
+    /// Runs somebody's read in one read transaction.
+    pub(super) async fn call<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
     where
         T: Send + 'static,
         R: FnOnce(&Connection) -> Answer<T> + Send + 'static,
@@ -86,32 +88,22 @@ impl Readers {
             // The caller may be gone.
             let _ = reply.send(answer);
         });
-        {
-            let reads = self.reads.lock().expect("no holder of this lock panics");
-            let reads = reads.as_ref().ok_or(Refusal::StoreUnavailable)?;
-            reads.try_send(job).map_err(|_| Refusal::StoreUnavailable)?;
-        }
+        let queued = self.reads.put(account, job);
+        queued.map_err(|_| Refusal::StoreUnavailable)?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
     /// Ends the threads after what was queued is answered, and waits for that.
     pub(super) async fn close(&self) {
-        drop(
-            self.reads
-                .lock()
-                .expect("no holder of this lock panics")
-                .take(),
-        );
+        self.reads.close();
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
     }
 }
 
-/// The next read. One thread waits in the channel, the others for the lock: the same to the caller.
-fn next(receiver: &Mutex<Receiver<Read>>) -> Option<Read> {
-    receiver
-        .lock()
-        .expect("no holder of this lock panics")
-        .recv()
-        .ok()
+impl Drop for Readers {
+    fn drop(&mut self) {
+        // Threads that wait for reads hold the queue themselves.
+        self.reads.close();
+    }
 }

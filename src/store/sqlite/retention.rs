@@ -167,6 +167,7 @@ fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bo
         unit.sql("DELETE FROM event WHERE session = ?1 AND seq = ?2")?
             .execute((edit.session.row.0, seq))?;
         edit.session.first_seq = seq + 1;
+        edit.stored(-bytes);
         if !unit.spend(bytes) {
             break;
         }
@@ -228,6 +229,7 @@ fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(b
         unit.sql("DELETE FROM message WHERE row = ?1")?
             .execute([row])?;
         removed = true;
+        edit.stored(-bytes);
         if generation == edit.session.generation {
             edit.session.message_count -= 1;
             edit.session.user_message_count -= i64::from(role == Role::User as i64);
@@ -249,6 +251,7 @@ fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(b
         unit.sql("DELETE FROM turn WHERE row = ?1")?
             .execute([row])?;
         removed = true;
+        edit.stored(-bytes);
         if !unit.spend(bytes) {
             break;
         }

@@ -5,6 +5,7 @@ use super::{
     edit::{self, SessionEdit},
     fault::Answer,
     requests::{self, Done, WhenGone, once, require_generation},
+    storage,
     writer::Unit,
 };
 use crate::{
@@ -109,6 +110,7 @@ pub(super) fn insert(
         last_active_time: caller.now,
         primary: caller.key == unit.rules.primary_session,
     };
+    storage::require(unit, &session, 0)?;
     let mut edit = SessionEdit::insert(unit, session, row)?;
     let created = Event::SessionCreated {
         session: Box::new(edit.session.clone()),
@@ -181,6 +183,7 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         }
         let session = &edit.session;
         if *session != before {
+            storage::require(unit, session, 0)?;
             edit.settings_changed = true;
             let mut seen = edit.session.clone();
             seen.update_time = caller.now;

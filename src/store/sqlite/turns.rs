@@ -7,7 +7,7 @@ use super::{
     fault::{Answer, Fault},
     items,
     queue::{self, NewTurn, Origin, Place},
-    requests, rows,
+    requests, rows, storage,
     writer::Unit,
 };
 use crate::{
@@ -661,6 +661,7 @@ pub(super) fn end_turn_row(
             |row| row.get(0),
         )?;
     requests::release(unit, request, now)?;
+    edit.stored(storage::bytes(turn.response_text.len()));
     edit.note_ended(&turn);
     edit.session.last_active_time = now;
     Ok(*turn)

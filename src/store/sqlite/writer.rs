@@ -1,15 +1,18 @@
 //! The one writer: takes what has queued into one transaction, commits it once, publishes, replies.
 //!
-//! No timer: while one batch is synced to the disk the next one gathers. Each job has a savepoint, so a refusal (or a
+//! No timer: while one batch is synced to the disk the next one gathers, one job of each tenant in turn (see
+//! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`]: so a tenant's job waits for about two batches,
+//! whatever others have queued. Each job has a savepoint, so a refusal (or a
 //! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
 //! its callers is told why.
 //!
 //! A job that may be long ([`Writer::call_in_slices`]) is cut by bytes and by time: each slice is a transaction of its
-//! own, and whatever has queued meanwhile is committed before the next one. So nobody waits for another's long job, and
+//! own, and what has queued meanwhile is committed before the next one, which is another tenant's where one has such work. So nobody waits for another's long job, and
 //! such a job must leave the store whole after every slice.
 
 use super::{
     condition::{Condition, is_full},
+    fair::{Account, FairQueue, Taken},
     fault::{Answer, Fault, OpenError},
     hold::Hold,
     ledger::{Held, Ledger},
@@ -17,6 +20,7 @@ use super::{
     mark,
     room::Room,
     schema::FileIdentity,
+    storage,
 };
 use crate::{
     domain::{
@@ -32,10 +36,7 @@ use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
@@ -45,9 +46,13 @@ const BATCH_MAX_JOBS: usize = 1024;
 /// Time for which a transaction takes more jobs: those behind wait for its commit, not for all that had queued.
 const BATCH_MAX_TIME: Duration = Duration::from_millis(15);
 /// Jobs that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
-const QUEUE_MAX_JOBS: usize = 8192;
+const QUEUE_MAX_JOBS: usize = 16_384;
+/// Jobs of one tenant that may wait.
+const QUEUE_MAX_JOBS_EACH: usize = 8192;
 /// Long jobs that may be unfinished; a caller beyond is told `STORE_UNAVAILABLE`.
-const LONG_MAX_JOBS: usize = 1024;
+const LONG_MAX_JOBS: usize = 2048;
+/// Long jobs of one tenant that may be unfinished.
+const LONG_MAX_JOBS_EACH: usize = 1024;
 /// How often the mark is counted on while the store is written.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that a slice of a long job works before it commits.
@@ -57,8 +62,7 @@ const SLICE_MAX_BYTES: i64 = 2 * 1024 * 1024;
 
 /// Handle of the writer thread.
 pub(super) struct Writer {
-    /// Gone after `close`. A lock and not a channel of channels: it is held for one `try_send`.
-    jobs: Mutex<Option<SyncSender<Order>>>,
+    jobs: Arc<FairQueue<Order>>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
 }
@@ -134,9 +138,9 @@ struct Sliced<T, W> {
 
 struct Thread {
     connection: Connection,
-    jobs: Receiver<Order>,
-    /// Unfinished long jobs, the next one first: each gets a slice in turn.
-    long: VecDeque<Box<dyn Job>>,
+    jobs: Arc<FairQueue<Order>>,
+    /// Unfinished long jobs: each tenant gets a slice in turn, and of its jobs each.
+    long: FairQueue<Box<dyn Job>>,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     life: i64,
@@ -188,7 +192,8 @@ impl Writer {
         hold: Option<Hold>,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
-        let (jobs, receiver) = sync_channel(QUEUE_MAX_JOBS);
+        let jobs = FairQueue::new(QUEUE_MAX_JOBS, QUEUE_MAX_JOBS_EACH, 1);
+        let jobs = Arc::new(jobs);
         let (ended_sender, ended) = watch::channel(());
         let ledger = Ledger::load(&connection).map_err(|fault| match fault {
             Fault::Sqlite(error) => OpenError::Sqlite(error),
@@ -203,8 +208,8 @@ impl Writer {
         let room = Room::new(directory, rules.disk_reserve, Arc::clone(&condition))?;
         let thread = Thread {
             connection,
-            jobs: receiver,
-            long: VecDeque::new(),
+            jobs: Arc::clone(&jobs),
+            long: FairQueue::new(LONG_MAX_JOBS, LONG_MAX_JOBS_EACH, 1),
             identity,
             life: life.cast_signed(),
             room,
@@ -220,15 +225,12 @@ impl Writer {
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())?;
-        Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
-            ended,
-        })
+        Ok(Self { jobs, ended })
     }
 
-    /// Runs work in a transaction; returns after its commit and publication.
+    /// Runs somebody's work in a transaction; returns after its commit and publication.
     /// The work is queued before the first await: a dropped caller takes nothing back.
-    pub(super) async fn call<T, W>(&self, work: W) -> Result<T, Refusal>
+    pub(super) async fn call<T, W>(&self, account: Account, work: W) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnOnce(&mut Unit<'_>) -> Answer<T> + Send + 'static,
@@ -239,13 +241,17 @@ impl Writer {
             value: None,
             reply,
         });
-        self.send(Order::Short(job))?;
+        self.send(account, Order::Short(job))?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
     /// As [`Self::call`], for what stops, ends or removes: where the disk is full, it is done anew with the room that is
     /// set aside for it.
-    pub(super) async fn call_with_spare<T, W>(&self, mut work: W) -> Result<T, Refusal>
+    pub(super) async fn call_with_spare<T, W>(
+        &self,
+        account: Account,
+        mut work: W,
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnMut(&mut Unit<'_>) -> Answer<T> + Send + 'static,
@@ -257,14 +263,19 @@ impl Writer {
             value: None,
             reply,
         });
-        self.send(Order::Short(job))?;
+        self.send(account, Order::Short(job))?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
     /// Runs work that may be long, slice after slice, each in a transaction of its own, until it gives a value. A slice
     /// ends when [`Unit::spend`] says so. As for [`Self::call`], a dropped caller takes nothing back: the work goes on.
     /// It is dropped where a slice is refused, where its commit fails, and at the writer's end.
-    pub(super) async fn call_in_slices<T, W>(&self, on_full: OnFull, work: W) -> Result<T, Refusal>
+    pub(super) async fn call_in_slices<T, W>(
+        &self,
+        account: Account,
+        on_full: OnFull,
+        work: W,
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnMut(&mut Unit<'_>) -> Answer<Option<T>> + Send + 'static,
@@ -276,28 +287,27 @@ impl Writer {
             value: None,
             reply,
         });
-        self.send(Order::Long(job))?;
+        self.send(account, Order::Long(job))?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
     }
 
-    fn send(&self, order: Order) -> Result<(), Refusal> {
-        let jobs = self.jobs.lock().expect("no holder of this lock panics");
-        let jobs = jobs.as_ref().ok_or(Refusal::StoreUnavailable)?;
-        jobs.try_send(order).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Refusal::StoreUnavailable,
-        })
+    fn send(&self, account: Account, order: Order) -> Result<(), Refusal> {
+        let queued = self.jobs.put(account, order);
+        queued.map_err(|_| Refusal::StoreUnavailable)
     }
 
     /// Ends the thread after what was queued is committed, and waits for that.
     pub(super) async fn close(&self) {
-        drop(
-            self.jobs
-                .lock()
-                .expect("no holder of this lock panics")
-                .take(),
-        );
+        self.jobs.close();
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread holds the queue itself.
+        self.jobs.close();
     }
 }
 
@@ -339,7 +349,7 @@ impl<'a> Unit<'a> {
 
     /// Whether what is counted is what the rows say.
     pub(super) fn ledger_agrees(&self) -> Answer<bool> {
-        let rows = Ledger::load(self.connection)?;
+        let rows = Ledger::recount(self.connection)?;
         Ok(self.ledger.borrow().agrees(&rows))
     }
 
@@ -435,20 +445,36 @@ fn answer<T>(
 
 impl Thread {
     fn run(mut self) {
-        while let Some(mut waiting) = self.next() {
-            while !waiting.is_empty() {
-                self.batch(&mut waiting);
+        loop {
+            let mut waiting = VecDeque::new();
+            // Waits where nothing is unfinished.
+            if self.long.len() == 0 {
+                let Some(first) = self.jobs.take() else {
+                    break;
+                };
+                waiting.extend(self.short(first));
+            } else if self.jobs.is_at_its_end() {
+                break;
             }
-            if let Some(job) = self.long.pop_front() {
-                let mut slice = VecDeque::from([job]);
-                let unfinished = self.batch(&mut slice);
-                self.long.extend(unfinished);
-                // Where the disk was full.
-                self.long.extend(slice);
+            // Those that come from here on gather for the next batch.
+            let mut beside = self.jobs.len().min(BATCH_MAX_JOBS);
+            while !waiting.is_empty() || beside > 0 {
+                self.batch(&mut waiting, beside);
+                beside = 0;
+            }
+            if let Some(mut taken) = self.long.try_take() {
+                let account = taken.account;
+                let mut slice: VecDeque<_> = taken.job.take().into_iter().collect();
+                drop(taken);
+                let unfinished = self.batch(&mut slice, 0);
+                // What is left in the slice could not be done, for the disk was full.
+                for job in unfinished.into_iter().chain(slice) {
+                    self.go_on_later(account, job);
+                }
             }
         }
         // Callers of what is left are told that the outcome is open; the next start settles it.
-        for job in self.long.drain(..) {
+        while let Some(job) = self.long.try_take().and_then(|mut taken| taken.job.take()) {
             job.reply(Some(Refusal::StoreUnavailable));
         }
         let number = mark::count(&self.connection);
@@ -464,35 +490,25 @@ impl Thread {
         }
     }
 
-    /// What has queued; waits for the first of it where nothing is unfinished. `None` at the end.
-    fn next(&mut self) -> Option<VecDeque<Box<dyn Job>>> {
-        let mut waiting = VecDeque::new();
-        if self.long.is_empty() {
-            let first = self.jobs.recv().ok()?;
-            self.take(first, &mut waiting);
-        }
-        while waiting.len() < BATCH_MAX_JOBS {
-            match self.jobs.try_recv() {
-                Ok(order) => self.take(order, &mut waiting),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) if waiting.is_empty() => return None,
-                Err(TryRecvError::Disconnected) => break,
+    /// A job that is done in one commit; one that may be long is put to its like.
+    fn short(&self, mut taken: Taken<'_, Order>) -> Option<Box<dyn Job>> {
+        match taken.job.take()? {
+            Order::Short(job) => Some(job),
+            Order::Long(job) => {
+                self.go_on_later(taken.account, job);
+                None
             }
         }
-        Some(waiting)
     }
 
-    fn take(&mut self, order: Order, waiting: &mut VecDeque<Box<dyn Job>>) {
-        match order {
-            Order::Short(job) => waiting.push_back(job),
-            Order::Long(job) if self.long.len() < LONG_MAX_JOBS => self.long.push_back(job),
-            Order::Long(job) => job.reply(Some(Refusal::StoreUnavailable)),
-        }
+    /// A job without room for it is dropped: its caller is told `STORE_UNAVAILABLE`.
+    fn go_on_later(&self, account: Account, job: Box<dyn Job>) {
+        let _ = self.long.put(account, job);
     }
 
-    /// Runs the waiting jobs in one transaction. Those behind one that made the engine roll back, or for which there was
-    /// no time, stay waiting. Returns what needs another commit.
-    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    /// Runs the waiting jobs, and so many that have queued, in one transaction. Those behind one that made the engine roll
+    /// back, or for which there was no time, stay where they are. Returns what needs another commit.
+    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>, mut beside: usize) -> Vec<Box<dyn Job>> {
         let began = Instant::now();
         self.room.look();
         if self.condition.has(TroubleKind::Lost) {
@@ -514,7 +530,15 @@ impl Thread {
         // A job waits again for the room that is set aside, once what ran before it is committed.
         let mut full_disk = false;
         while ran.is_empty() || began.elapsed() < BATCH_MAX_TIME {
-            let Some(mut job) = waiting.pop_front() else {
+            let mut next = waiting.pop_front();
+            while next.is_none() && beside > 0 {
+                beside -= 1;
+                let Some(taken) = self.jobs.try_take() else {
+                    break;
+                };
+                next = self.short(taken);
+            }
+            let Some(mut job) = next else {
                 break;
             };
             let refusal = match self.job(job.as_mut()) {
@@ -545,12 +569,14 @@ impl Thread {
             };
             ran.push(Ran { job, refusal });
         }
+        let stored = self.ledger.borrow().changed_storage();
+        let kept = storage::keep(&self.connection, &stored);
         let number = if self.connection.total_changes() == changes_before {
             None
         } else {
             self.count_mark()
         };
-        if let Err(error) = self.execute("COMMIT") {
+        if let Err(error) = kept.and_then(|()| self.execute("COMMIT")) {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
             let full = is_full(&error);
             let why = if full {
@@ -568,6 +594,10 @@ impl Thread {
         self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
         let metrics = metrics::get();
+        if !stored.is_empty() {
+            let all = self.ledger.borrow().stored_bytes();
+            metrics.stored_bytes.set(all as f64);
+        }
         metrics.commit_duration.record(began.elapsed());
         metrics.batch_jobs.record(ran.len() as f64);
         for turn in changes.published.iter().flat_map(|one| &one.ended) {
@@ -803,7 +833,7 @@ mod tests {
 
     async fn notes(writer: &Writer) -> Vec<String> {
         writer
-            .call(|unit| {
+            .call(Account::SERVER, |unit| {
                 let mut statement = unit.sql("SELECT text FROM note ORDER BY rowid")?;
                 let notes = statement.query_map([], |row| row.get(0))?;
                 Ok(notes.collect::<rusqlite::Result<_>>()?)
@@ -818,7 +848,7 @@ mod tests {
         let (entered, inside) = oneshot::channel();
         let held = Arc::clone(writer);
         tokio::spawn(async move {
-            held.call(move |_| {
+            held.call(Account::SERVER, move |_| {
                 entered.send(()).unwrap();
                 let _ = wait.recv();
                 Ok(())
@@ -834,17 +864,17 @@ mod tests {
         let (_directory, writer, _) = writer(|_| {});
         let writer = Arc::new(writer);
         let go = hold(&writer).await;
-        let first = writer.call(|unit| note(unit, "first"));
-        let refused = writer.call(|unit| {
+        let first = writer.call(Account::SERVER, |unit| note(unit, "first"));
+        let refused = writer.call(Account::SERVER, |unit| {
             note(unit, "refused")?;
             Err::<(), _>(Refusal::Fenced.into())
         });
-        let panicked = writer.call(|unit| {
+        let panicked = writer.call(Account::SERVER, |unit| {
             note(unit, "panicked")?;
             assert!(unit.rules.agents.contains_key("none"), "a bug");
             Ok(())
         });
-        let last = writer.call(|unit| note(unit, "last"));
+        let last = writer.call(Account::SERVER, |unit| note(unit, "last"));
         let release = async {
             go.send(()).unwrap();
         };
@@ -868,9 +898,16 @@ mod tests {
                 .unwrap();
         });
         let large = "x".repeat(100_000);
-        let full = writer.call(move |unit| note(unit, &large)).await;
+        let full = writer
+            .call(Account::SERVER, move |unit| note(unit, &large))
+            .await;
         assert_eq!(full, Err(Refusal::StorageFull));
-        assert_eq!(writer.call(|unit| note(unit, "small")).await, Ok(()));
+        assert_eq!(
+            writer
+                .call(Account::SERVER, |unit| note(unit, "small"))
+                .await,
+            Ok(())
+        );
         assert_eq!(notes(&writer).await, ["small"]);
     }
 
@@ -886,8 +923,11 @@ mod tests {
                 }))
                 .unwrap();
         });
-        assert_eq!(writer.call(|unit| note(unit, "one")).await, Ok(()));
-        let lost = writer.call(|unit| {
+        assert_eq!(
+            writer.call(Account::SERVER, |unit| note(unit, "one")).await,
+            Ok(())
+        );
+        let lost = writer.call(Account::SERVER, |unit| {
             note(unit, "two")?;
             let session = crate::store::sqlite::requests::tests::deleted_session(unit);
             unit.publish(Published {
@@ -899,7 +939,12 @@ mod tests {
         });
         assert_eq!(lost.await, Err(Refusal::StoreUnavailable));
         assert_eq!(*count.0.lock().unwrap(), 0, "nothing is published");
-        assert_eq!(writer.call(|unit| note(unit, "three")).await, Ok(()));
+        assert_eq!(
+            writer
+                .call(Account::SERVER, |unit| note(unit, "three"))
+                .await,
+            Ok(())
+        );
         assert_eq!(notes(&writer).await, ["one", "three"]);
     }
 
@@ -919,19 +964,20 @@ mod tests {
         let one = Held {
             sessions: 1,
             queue_bytes: 5,
+            stored_bytes: 7,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
-        let kept = writer.call(move |unit| {
+        let kept = writer.call(Account::SERVER, move |unit| {
             count(unit);
             note(unit, "kept")
         });
         kept.await.unwrap();
-        let refused = writer.call(move |unit| {
+        let refused = writer.call(Account::SERVER, move |unit| {
             count(unit);
             Err::<(), _>(Refusal::Fenced.into())
         });
         assert_eq!(refused.await, Err(Refusal::Fenced));
-        let panicked = writer.call(move |unit| {
+        let panicked = writer.call(Account::SERVER, move |unit| {
             count(unit);
             assert!(unit.rules.agents.contains_key("none"), "a bug");
             Ok(())
@@ -939,17 +985,21 @@ mod tests {
         assert_eq!(panicked.await.unwrap_err().reason(), "INTERNAL");
         let mut lost = 0;
         for _ in 0..3 {
-            let answer = writer.call(move |unit| {
+            let answer = writer.call(Account::SERVER, move |unit| {
                 count(unit);
                 note(unit, "more")
             });
             lost += i64::from(answer.await.is_err());
         }
         assert_eq!(lost, 1, "one batch does not commit");
-        let held = writer.call(|unit| Ok(unit.held("t", "o"))).await.unwrap();
+        let held = writer
+            .call(Account::SERVER, |unit| Ok(unit.held("t", "o")))
+            .await
+            .unwrap();
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
+            stored_bytes: 21,
         };
         assert_eq!(held, (three, three));
     }
@@ -960,14 +1010,16 @@ mod tests {
         let writer = Arc::new(writer);
         let go = hold(&writer).await;
         {
-            let mut call = Box::pin(writer.call(|unit| note(unit, "stands")));
+            let mut call = Box::pin(writer.call(Account::SERVER, |unit| note(unit, "stands")));
             // Polled once: queued, not answered.
             assert!(futures_poll(&mut call));
         }
         go.send(()).unwrap();
         assert_eq!(notes(&writer).await, ["stands"]);
         writer.close().await;
-        let closed = writer.call(|unit| note(unit, "late")).await;
+        let closed = writer
+            .call(Account::SERVER, |unit| note(unit, "late"))
+            .await;
         assert_eq!(closed, Err(Refusal::StoreUnavailable));
     }
 
@@ -975,5 +1027,38 @@ mod tests {
     fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         std::pin::Pin::new(future).poll(&mut context).is_pending()
+    }
+
+    /// However much one tenant has queued, another's job is in the next batch but one.
+    #[tokio::test]
+    async fn nobody_waits_behind_all_of_another_tenants_jobs() {
+        const FLOOD: usize = 200;
+        let (_directory, writer, _) = writer(|_| {});
+        let writer = Arc::new(writer);
+        let go = hold(&writer).await;
+        let mut flood = Vec::new();
+        for _ in 0..FLOOD {
+            let mut call = Box::pin(writer.call(Account::of_tenant("loud"), |unit| {
+                // Long enough that no batch takes them all in.
+                std::thread::park_timeout(Duration::from_millis(2));
+                note(unit, "loud")
+            }));
+            assert!(futures_poll(&mut call));
+            flood.push(call);
+        }
+        let quiet = writer.call(Account::of_tenant("quiet"), |unit| {
+            let before = unit
+                .sql("SELECT count(*) FROM note")?
+                .query_row([], |row| row.get::<_, i64>(0))?;
+            Ok(before)
+        });
+        let release = async { go.send(()).unwrap() };
+        let (before, ()) = tokio::join!(quiet, release);
+        assert!(before.unwrap() <= 2, "one of the flood goes before it");
+        let after = notes(&writer).await.len();
+        assert!(after < FLOOD, "{after} of the flood went before its answer");
+        for call in flood {
+            call.await.unwrap();
+        }
     }
 }

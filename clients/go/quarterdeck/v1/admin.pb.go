@@ -403,9 +403,13 @@ type ServerLimits struct {
 	// Bounds of one principal.
 	Principal *AccountLimits `protobuf:"bytes,9,opt,name=principal,proto3" json:"principal,omitempty"`
 	// Bounds of all principals of one tenant together.
-	Tenant        *AccountLimits `protobuf:"bytes,10,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tenant *AccountLimits `protobuf:"bytes,10,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Longest `turn_timeout` that a caller may ask for.
+	MaxTurnTimeout *durationpb.Duration `protobuf:"bytes,11,opt,name=max_turn_timeout,json=maxTurnTimeout,proto3" json:"max_turn_timeout,omitempty"`
+	// Of `running_turns`, places that are kept for tenants of which nothing runs, one for each.
+	ReservedRunningTurns int64 `protobuf:"varint,12,opt,name=reserved_running_turns,json=reservedRunningTurns,proto3" json:"reserved_running_turns,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ServerLimits) Reset() {
@@ -508,6 +512,20 @@ func (x *ServerLimits) GetTenant() *AccountLimits {
 	return nil
 }
 
+func (x *ServerLimits) GetMaxTurnTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.MaxTurnTimeout
+	}
+	return nil
+}
+
+func (x *ServerLimits) GetReservedRunningTurns() int64 {
+	if x != nil {
+		return x.ReservedRunningTurns
+	}
+	return 0
+}
+
 // Bounds of one principal or one tenant. 0 means none.
 type AccountLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -522,7 +540,13 @@ type AccountLimits struct {
 	// Sessions that may exist.
 	Sessions int64 `protobuf:"varint,5,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	// Bytes of prompts and attachments that may wait, over all sessions.
-	QueueBytes    int64 `protobuf:"varint,6,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
+	QueueBytes int64 `protobuf:"varint,6,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
+	// Calls that may wait for news at once (AwaitTurn, ReadEvents); as many again may wait for what they stop (Abort,
+	// Reset, DeleteSession). Further ones are RESOURCE_EXHAUSTED, `TOO_MANY_WAITS`.
+	Waits int64 `protobuf:"varint,7,opt,name=waits,proto3" json:"waits,omitempty"`
+	// Bytes of events, messages, turns and attachments that are kept, over all sessions. New work beyond is
+	// RESOURCE_EXHAUSTED, `TOO_MANY_BYTES`; running turns still end. Delete and retention give bytes back.
+	StoredBytes   int64 `protobuf:"varint,8,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +619,20 @@ func (x *AccountLimits) GetSessions() int64 {
 func (x *AccountLimits) GetQueueBytes() int64 {
 	if x != nil {
 		return x.QueueBytes
+	}
+	return 0
+}
+
+func (x *AccountLimits) GetWaits() int64 {
+	if x != nil {
+		return x.Waits
+	}
+	return 0
+}
+
+func (x *AccountLimits) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
 	}
 	return 0
 }
@@ -712,9 +750,13 @@ type WhoAmIResponse struct {
 	// Id of the API key; empty for other credentials.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Time at which the credential ends; unset means never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Bytes that are kept for the caller's own sessions: events, messages, turns and attachments.
+	StoredBytes int64 `protobuf:"varint,6,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	// The same for all sessions of the caller's tenant.
+	TenantStoredBytes int64 `protobuf:"varint,7,opt,name=tenant_stored_bytes,json=tenantStoredBytes,proto3" json:"tenant_stored_bytes,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WhoAmIResponse) Reset() {
@@ -780,6 +822,20 @@ func (x *WhoAmIResponse) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *WhoAmIResponse) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *WhoAmIResponse) GetTenantStoredBytes() int64 {
+	if x != nil {
+		return x.TenantStoredBytes
+	}
+	return 0
 }
 
 // Which keys to read.
@@ -2185,7 +2241,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
-	"\bcan_fork\x18\x04 \x01(\bR\acanFork\"\xf2\x03\n" +
+	"\bcan_fork\x18\x04 \x01(\bR\acanFork\"\xed\x04\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2198,7 +2254,9 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\fturn_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\vturnTimeout\x12;\n" +
 	"\tprincipal\x18\t \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\tprincipal\x125\n" +
 	"\x06tenant\x18\n" +
-	" \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\x06tenant\"\xde\x01\n" +
+	" \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\x06tenant\x12C\n" +
+	"\x10max_turn_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0emaxTurnTimeout\x124\n" +
+	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\"\x97\x02\n" +
 	"\rAccountLimits\x12.\n" +
 	"\x13requests_per_second\x18\x01 \x01(\x03R\x11requestsPerSecond\x12\x18\n" +
 	"\astreams\x18\x02 \x01(\x03R\astreams\x12#\n" +
@@ -2206,13 +2264,15 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\fawake_agents\x18\x04 \x01(\x03R\vawakeAgents\x12\x1a\n" +
 	"\bsessions\x18\x05 \x01(\x03R\bsessions\x12\x1f\n" +
 	"\vqueue_bytes\x18\x06 \x01(\x03R\n" +
-	"queueBytes\"\x9b\x01\n" +
+	"queueBytes\x12\x14\n" +
+	"\x05waits\x18\a \x01(\x03R\x05waits\x12!\n" +
+	"\fstored_bytes\x18\b \x01(\x03R\vstoredBytes\"\x9b\x01\n" +
 	"\rRetentionInfo\x12\x16\n" +
 	"\x06events\x18\x01 \x01(\x03R\x06events\x126\n" +
 	"\tevent_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\beventAge\x12:\n" +
 	"\vhistory_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"historyAge\"\x0f\n" +
-	"\rWhoAmIRequest\"\xda\x01\n" +
+	"\rWhoAmIRequest\"\xad\x02\n" +
 	"\x0eWhoAmIResponse\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x16\n" +
 	"\x06scopes\x18\x02 \x03(\tR\x06scopes\x12>\n" +
@@ -2221,7 +2281,9 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"credential\x12\x15\n" +
 	"\x06key_id\x18\x04 \x01(\tR\x05keyId\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"&\n" +
+	"expireTime\x12!\n" +
+	"\fstored_bytes\x18\x06 \x01(\x03R\vstoredBytes\x12.\n" +
+	"\x13tenant_stored_bytes\x18\a \x01(\x03R\x11tenantStoredBytes\"&\n" +
 	"\x10GetConfigRequest\x12\x12\n" +
 	"\x04keys\x18\x01 \x03(\tR\x04keys\"H\n" +
 	"\x11GetConfigResponse\x123\n" +
@@ -2419,53 +2481,54 @@ var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
 	33, // 4: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
 	6,  // 5: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
 	6,  // 6: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	33, // 7: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	33, // 8: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
-	0,  // 9: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	32, // 10: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 11: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	30, // 12: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	12, // 13: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	16, // 14: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
-	1,  // 15: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	32, // 16: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 17: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	31, // 18: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
-	20, // 19: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	32, // 20: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	33, // 21: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	25, // 22: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	32, // 23: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	32, // 24: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	32, // 25: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	32, // 26: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	25, // 27: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
-	25, // 28: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	2,  // 29: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	8,  // 30: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	10, // 31: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	13, // 32: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	15, // 33: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	18, // 34: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	21, // 35: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	23, // 36: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	26, // 37: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	28, // 38: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	3,  // 39: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	9,  // 40: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	11, // 41: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	14, // 42: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	17, // 43: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	19, // 44: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	22, // 45: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	24, // 46: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	27, // 47: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	29, // 48: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	39, // [39:49] is the sub-list for method output_type
-	29, // [29:39] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	33, // 7: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	33, // 8: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	33, // 9: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	0,  // 10: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
+	32, // 11: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 12: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	30, // 13: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	12, // 14: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	16, // 15: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
+	1,  // 16: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
+	32, // 17: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 18: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
+	31, // 19: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	20, // 20: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
+	32, // 21: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	33, // 22: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	25, // 23: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	32, // 24: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	32, // 25: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	32, // 26: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	32, // 27: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	25, // 28: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
+	25, // 29: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	2,  // 30: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	8,  // 31: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	10, // 32: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	13, // 33: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	15, // 34: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	18, // 35: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	21, // 36: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	23, // 37: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	26, // 38: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	28, // 39: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	3,  // 40: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	9,  // 41: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	11, // 42: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	14, // 43: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	17, // 44: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	19, // 45: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	22, // 46: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	24, // 47: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	27, // 48: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	29, // 49: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }

@@ -345,12 +345,20 @@ class StoreUnavailable(Unavailable):
     """The server can't use its store now."""
 
 
+class TooManyBytes(ResourceExhausted):
+    """As many bytes are stored as may be."""
+
+
 class TooManySessions(ResourceExhausted):
     """As many sessions exist, or are awake, as may."""
 
 
 class TooManyStreams(ResourceExhausted):
     """As many streams are open as may be."""
+
+
+class TooManyWaits(ResourceExhausted):
+    """As many calls wait for news as may."""
 
 
 class TurnMismatch(FailedPrecondition):

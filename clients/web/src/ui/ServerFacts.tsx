@@ -101,6 +101,7 @@ function InfoCards({ info }: { readonly info: GetServerInfoResponse }) {
           <Fact name="Attachment" value={bytes(limits?.attachmentBytes)} />
           <Fact name="Turns running at once" value={amount(limits?.runningTurns)} />
           <Fact name="A turn takes at most" value={duration(limits?.turnTimeout) || "any time"} />
+          <Fact name="A turn may ask for" value={duration(limits?.maxTurnTimeout) || "any time"} />
         </dl>
         <BoundsOf name="Of one principal" limits={limits?.principal} />
         <BoundsOf name="Of one tenant" limits={limits?.tenant} />
@@ -121,6 +122,8 @@ function BoundsOf({ name, limits }: { readonly name: string; readonly limits: Ac
         <Fact name="Awake agents" value={amount(limits.awakeAgents)} />
         <Fact name="Sessions" value={amount(limits.sessions)} />
         <Fact name="Waiting bytes" value={bytes(limits.queueBytes)} />
+        <Fact name="Stored bytes" value={bytes(limits.storedBytes)} />
+        <Fact name="Waiting calls" value={amount(limits.waits)} />
       </dl>
     </>
   );

@@ -274,6 +274,13 @@ public final class Refusal {
         }
     }
 
+    /** As many bytes are stored as may be. */
+    public static final class TooManyBytes extends CallException.ResourceExhausted {
+        TooManyBytes(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** As many sessions exist as may. */
     public static final class TooManySessions extends CallException.ResourceExhausted {
         TooManySessions(CallDetails details) {
@@ -284,6 +291,13 @@ public final class Refusal {
     /** As many streams are open as may. */
     public static final class TooManyStreams extends CallException.ResourceExhausted {
         TooManyStreams(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** As many calls wait for news as may. */
+    public static final class TooManyWaits extends CallException.ResourceExhausted {
+        TooManyWaits(CallDetails details) {
             super(details);
         }
     }
