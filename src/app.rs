@@ -5,7 +5,12 @@
 //! → streams end with their last `seq` → listener → store.
 
 mod access;
+mod apart;
 mod live;
+mod own_process;
+
+pub use apart::NotApart;
+pub use own_process::close_to_others;
 
 use crate::{
     agent::{
@@ -53,7 +58,7 @@ use crate::{
         AgentRule, Caller, NewSession, Store, StoreRules,
         sqlite::{IfLost, SqliteStore},
     },
-    telemetry::{Telemetry, metrics, scrape},
+    telemetry::{Telemetry, audit, metrics, scrape},
 };
 use access::Access;
 use anyhow::Context;
@@ -63,7 +68,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -127,6 +132,8 @@ pub struct App {
     listener: Listener,
     /// Where metrics are told.
     metrics_listener: Option<Listener>,
+    /// What they are told for; `None` where everyone may do everything.
+    metrics_token: Option<SecretString>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     registry: Arc<Registry>,
@@ -164,7 +171,10 @@ impl App {
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
             });
+        let cwd_roots = Arc::new(cwd_roots(&config)?);
+        lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
+        let metrics_token = metrics_token(&config)?;
         let drivers = drivers(&config, &node_mark)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -207,13 +217,14 @@ impl App {
         if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
         }
+        // An agent is a process of the same user.
+        let trust_socket = false;
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
-        let access = access::build(&config, keys.clone(), limits.clone()).await?;
+        let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
         let registry = Registry::new(drain_sender);
-        let cwd_roots = Arc::new(cwd_roots(&config)?);
         let workshop = Arc::new(Workshop {
             store: store.clone(),
             feed: feed.clone(),
@@ -237,6 +248,7 @@ impl App {
             telemetry,
             listener,
             metrics_listener,
+            metrics_token,
             store,
             feed,
             registry,
@@ -272,6 +284,7 @@ impl App {
             telemetry,
             listener,
             metrics_listener,
+            metrics_token,
             store,
             feed,
             registry,
@@ -372,7 +385,9 @@ impl App {
         }
         let _metrics = metrics_listener
             .zip(telemetry.metrics)
-            .map(|(listener, handle)| serve_metrics(listener, handle, store.clone()));
+            .map(|(listener, handle)| {
+                serve_metrics(listener, handle, metrics_token, store.clone())
+            });
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
         let house = tokio::spawn(async move {
@@ -383,6 +398,7 @@ impl App {
             };
             tokio::join!(house.keep_house(), channels.end_expired(), key_set);
         });
+        let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
         ready(&url);
@@ -425,6 +441,7 @@ impl App {
             task.await.context("memory's work behind failed")?;
         }
         house.abort();
+        counts.await.context("the audit's counts failed")?;
         keys.write_used().await;
         if tokio::time::timeout(STORE_CLOSE_MAX, store.close())
             .await
@@ -561,6 +578,17 @@ async fn tell_health(health: HealthReporter, store: Arc<dyn Store>) {
     }
 }
 
+/// What those who collect metrics bring.
+fn metrics_token(config: &Config) -> anyhow::Result<Option<SecretString>> {
+    if config.no_auth || config.metrics_listen.is_none() {
+        return Ok(None);
+    }
+    let named = config.metrics_token_file.as_deref();
+    secret_files::metrics_token(&config.data_dir, named)
+        .map(Some)
+        .context("metrics_token_file")
+}
+
 async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     let Some(address) = config.metrics_listen else {
         return Ok(None);
@@ -576,7 +604,12 @@ async fn metrics_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
 }
 
 /// Tells metrics until the answer is dropped.
-fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn Store>) -> Serving {
+fn serve_metrics(
+    listener: Listener,
+    handle: PrometheusHandle,
+    token: Option<SecretString>,
+    store: Arc<dyn Store>,
+) -> Serving {
     let address = listener.local_addr();
     let sample = move || {
         let store = store.clone();
@@ -587,7 +620,10 @@ fn serve_metrics(listener: Listener, handle: PrometheusHandle, store: Arc<dyn St
             }
         }
     };
-    let router = web::layered(scrape::router(handle.clone(), sample), web::Pages::None);
+    let router = web::layered(
+        scrape::router(handle.clone(), token, sample),
+        web::Pages::None,
+    );
     let serving = listener.serve(move |_| router.clone());
     for runtime in serving.runtimes() {
         runtime.spawn(scrape::upkeep(handle.clone()));
@@ -856,6 +892,20 @@ fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {
         all.insert(name.clone(), roots.collect::<anyhow::Result<_>>()?);
     }
     Ok(CwdRoots(all))
+}
+
+/// Refuses directories of agents that the data directory can't be kept out of.
+fn lie_apart(config: &Config, cwd_roots: &CwdRoots) -> anyhow::Result<()> {
+    let data = fs::canonicalize(&config.data_dir)
+        .with_context(|| format!("can't resolve {}", config.data_dir.display()))?;
+    let roots = cwd_roots.0.iter().flat_map(|(agent, roots)| {
+        let setting = format!("agents.{agent}.cwd_roots");
+        roots
+            .iter()
+            .map(move |root| (setting.clone(), root.as_path()))
+    });
+    apart::check(&data, roots)?;
+    Ok(())
 }
 
 fn primary_key(config: &Config) -> anyhow::Result<SessionKey> {

@@ -271,9 +271,12 @@ settings! {
         console: bool = "true";
         /// Origins whose pages may call, each as browsers send it: `https://console.example.com`; at most 64.
         grpc_web_origins: Vec<Origin> = "[]", origins;
-        /// Address of a socket for Prometheus, which answers `/metrics` without a credential; `none` measures nothing.
-        /// Anything but loopback needs `metrics_anywhere`.
+        /// Address of a socket for Prometheus, which answers `/metrics` to bearers of the token in `metrics_token_file`; `none`
+        /// measures nothing. Anything but loopback needs `metrics_anywhere`.
         metrics_listen: Option<SocketAddr> = "none";
+        /// File with nothing but the token of those who collect metrics; others must not be able to read it, agents least of
+        /// all. Empty is `metrics.token` in `data_dir`, made at the first start. With `no_auth` no token is asked for.
+        metrics_token_file: Option<PathBuf> = "";
         /// Says that something else keeps strangers from `metrics_listen`, so that it may be any address.
         metrics_anywhere: bool = "false";
         /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; empty sends none.
@@ -285,6 +288,10 @@ settings! {
         log: String = "info", log_filter;
         /// Form of log lines: `text` or `json`.
         log_format: LogFormat = "text";
+        /// File that audit records are appended to, each chained to the one before; `quarterdeck audit verify` finds what was
+        /// changed in it. A record is written and synced as soon as the disk can. A file that was moved away is followed by
+        /// a new one. Empty writes none: then audit records go to standard error, whatever `log` says.
+        audit_file: Option<PathBuf> = "";
     }
     /// Agents by name. `echo` and `pi` always exist.
     agents: BTreeMap<String, AgentConfig>;

@@ -42,6 +42,7 @@
 pub mod agent;
 pub mod app;
 pub mod auth;
+pub mod beneath;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -10,7 +10,7 @@ use quarterdeck::{
     domain::turn::StopReason,
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use support::eventually;
 
 const COMPLETED: Outcome = Outcome::Completed(StopReason::Stop);
@@ -128,7 +128,7 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_command_line() {
+async fn every_owner_has_a_pi_directory_of_its_own_and_choices_stand_on_the_command_line() {
     let template = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(template.path().join(name), text).unwrap();
     write("models.json", "models 1");
@@ -146,7 +146,8 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
     let said: Value = serde_json::from_str(&said).unwrap();
     let directory = place.request.session_directory.display();
     let file = format!("{directory}/{}.jsonl", place.request.session_id);
-    let extension = format!("{directory}/quarterdeck-memory.js");
+    let gateway = place.request.gateway_directory.display();
+    let extension = format!("{gateway}/quarterdeck-memory.js");
     let directory = directory.to_string();
     let wanted = [
         "--mode",
@@ -164,7 +165,7 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
         "--no-extensions",
     ];
     assert_eq!(said["argv"], serde_json::json!(wanted));
-    let pi = place.request.tenant_directory.join("pi");
+    let pi = place.request.owner_directory.join("pi");
     assert_eq!(said["env"]["PI_CODING_AGENT_DIR"], pi.to_str().unwrap());
     assert_eq!(said["env"]["PI_OFFLINE"], "1");
     let own = [
@@ -191,6 +192,68 @@ async fn every_tenant_has_a_pi_directory_of_its_own_and_choices_stand_on_the_com
     assert_eq!(read("settings.json"), "settings 1");
     assert_eq!(read("auth.json"), "auth 2");
     assert_eq!(std::fs::read_dir(&pi).unwrap().count(), 3);
+    // A login is a copy, which pi may refresh: it stays, and the template is nobody's to write.
+    std::fs::write(pi.join("auth.json"), "refreshed").unwrap();
+    place.open().await;
+    assert_eq!(read("auth.json"), "refreshed");
+    assert!(!pi.join("auth.json").is_symlink());
+    let kept = std::fs::read_to_string(template.path().join("auth.json")).unwrap();
+    assert_eq!(kept, "auth 2");
+}
+
+/// R19: wherever the server writes for an agent, that agent may have put a link to what it wants written.
+#[tokio::test]
+async fn what_an_agent_plants_does_not_lead_the_server_outside() {
+    let template = tempfile::tempdir().unwrap();
+    for name in ["models.json", "settings.json", "auth.json"] {
+        std::fs::write(template.path().join(name), "of the template").unwrap();
+    }
+    let (mut options, _) = options("");
+    options.template_directory = Some(template.path().into());
+    let place = Place::new(options);
+    drop(place.open().await);
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    std::fs::write(&secret, "secret").unwrap();
+    let untouched = || {
+        let names = std::fs::read_dir(outside.path()).unwrap();
+        let names: Vec<_> = names.map(|it| it.unwrap().file_name()).collect();
+        names == ["secret"] && std::fs::read_to_string(&secret).unwrap() == "secret"
+    };
+    let pi = place.request.owner_directory.join("pi");
+    let gateway = &place.request.gateway_directory;
+    let files = [
+        gateway.join("quarterdeck-memory.js"),
+        gateway.join("quarterdeck-memory.txt"),
+        pi.join("models.json"),
+        pi.join("settings.json"),
+        pi.join("auth.json"),
+    ];
+    let plants: [&dyn Fn(&Path); 3] = [
+        &|file| std::os::unix::fs::symlink(&secret, file).unwrap(),
+        &|file| std::fs::hard_link(&secret, file).unwrap(),
+        // Who opens it for writing waits for a reader, for ever.
+        &|file| {
+            let fifo = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, file, fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        },
+    ];
+    for plant in plants {
+        for file in &files {
+            let _ = std::fs::remove_file(file);
+            plant(file);
+        }
+        let (mut session, _) = place.open().await;
+        session.start_with_memory("hello", "a memory").await;
+        assert_eq!(outcome(&session.turn().await), COMPLETED);
+        assert!(untouched());
+    }
+    // The whole directory as a link: nothing is written there, and the start says what is wrong.
+    std::fs::remove_dir_all(&pi).unwrap();
+    std::os::unix::fs::symlink(outside.path(), &pi).unwrap();
+    let error = place.try_open().await.err().unwrap().to_string();
+    assert!(error.contains("symbolic links are not followed"), "{error}");
+    assert!(untouched());
 }
 
 #[tokio::test]

@@ -371,7 +371,7 @@ async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
         drop(session);
         eventually("pi is gone", || processes(&session_id).is_empty()).await;
         // Nothing became anyone's default.
-        let settings = place.request.tenant_directory.join("pi/settings.json");
+        let settings = place.request.owner_directory.join("pi/settings.json");
         let settings = std::fs::read_to_string(settings).unwrap_or_default();
         assert!(!settings.contains("default"), "{settings}");
     }
@@ -432,7 +432,9 @@ async fn real_pi_is_given_memory_beside_the_prompt_and_answers_from_it() {
             !whole.contains("<memory>") && !whole.contains("called Bo"),
             "{whole}"
         );
-        assert!(!directory.join("quarterdeck-memory.txt").exists());
+        let gateway = &place.request.gateway_directory;
+        assert!(gateway.join("quarterdeck-memory.js").exists());
+        assert!(!gateway.join("quarterdeck-memory.txt").exists());
     }
 }
 

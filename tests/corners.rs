@@ -301,3 +301,66 @@ async fn another_agent_does_not_inherit_a_cwd() {
     assert_eq!(turn.error.expect("it failed").reason, "AGENT_UNAVAILABLE");
     gateway.check_store();
 }
+
+/// R19: an agent can put anything where the server makes its directories, clears them and, with the session, removes
+/// them.
+#[tokio::test]
+async fn what_an_agent_plants_in_its_session_leads_the_server_nowhere() {
+    use std::{fs, os::unix::fs::symlink};
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::write(outside.path().join("secret"), "secret").expect("ours");
+    let untouched = || {
+        let names = fs::read_dir(outside.path()).expect("it is there");
+        let names: Vec<_> = names.map(|it| it.expect("a name").file_name()).collect();
+        assert_eq!(names, ["secret"]);
+    };
+    let mut gateway = Gateway::start();
+    run(&mut gateway.client().await, "s", "hello").await;
+    gateway.terminate();
+    gateway.wait();
+    let sessions = fs::read_dir(gateway.data().join("sessions")).expect("it is there");
+    let sessions: Vec<_> = sessions.map(|it| it.expect("one").path()).collect();
+    let [session] = &sessions[..] else {
+        panic!("{sessions:?}");
+    };
+    let (work, tmp) = (session.join("work"), session.join("tmp"));
+
+    // Its temporary directory is emptied, and not what it leads to; where it works it must be itself.
+    fs::remove_dir(&tmp).expect("it is empty");
+    symlink(outside.path(), &tmp).expect("ours");
+    fs::remove_dir(&work).expect("it is empty");
+    symlink(outside.path(), &work).expect("ours");
+    gateway.restart();
+    let turn = run(&mut gateway.client().await, "s", "hello").await;
+    let error = turn.error.expect("it failed");
+    assert_eq!(error.reason, "AGENT_UNAVAILABLE");
+    untouched();
+    gateway.terminate();
+    gateway.wait();
+    fs::remove_file(&work).expect("ours");
+    gateway.restart();
+    let mut client = gateway.client().await;
+    let turn = run(&mut client, "s", "hello").await;
+    assert_eq!(turn.response_text, "hello");
+    assert!(tmp.is_dir() && !tmp.is_symlink());
+    untouched();
+
+    // A tree that is deeper than descriptors and stack go, with links to what must stay.
+    let mut deep = std::process::Command::new("python3");
+    let script = "import os, sys\nos.chdir(sys.argv[1])\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\n\
+                  os.symlink(sys.argv[2], 'link')\nos.link(sys.argv[2] + '/secret', 'hard')";
+    let deep = deep
+        .args(["-c", script])
+        .args([work.as_path(), outside.path()])
+        .status();
+    assert!(deep.expect("python3 starts").success());
+    symlink(outside.path(), work.join("link")).expect("ours");
+    let delete = proto::DeleteSessionRequest {
+        session_key: "s".into(),
+        ..Default::default()
+    };
+    client.delete_session(delete).await.expect("deleted");
+    assert!(!session.exists());
+    untouched();
+    gateway.check_store();
+}

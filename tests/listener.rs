@@ -358,6 +358,7 @@ async fn the_unix_socket_tells_who_calls_and_is_open_when_the_network_is_full() 
         uid: uid.as_raw(),
         gid: gid.as_raw(),
         pid: Some(std::process::id().cast_signed()),
+        started_here: false,
     };
     assert_eq!(answer, format!("None private true [] {expected:?}\n"));
     within(served.serving.stop(SHORT)).await;

@@ -78,8 +78,10 @@ pub struct OpenRequest {
     pub working_directory: PathBuf,
     /// Where this session's agent files live; removed with the session.
     pub session_directory: PathBuf,
-    /// Where this tenant's agent files live (settings, credentials).
-    pub tenant_directory: PathBuf,
+    /// Where the agents of this name keep what all sessions of one owner share (settings, credentials).
+    pub owner_directory: PathBuf,
+    /// Where the server lays out files that the agent only reads.
+    pub gateway_directory: PathBuf,
     /// `HOME` of the agent: this session's alone, so that what one agent leaves for a program to find there never
     /// reaches another's.
     pub home_directory: PathBuf,

@@ -31,9 +31,13 @@ pub(super) async fn build(
     config: &Config,
     keys: Arc<Keys>,
     limits: Arc<Limits>,
+    trust_socket: bool,
 ) -> anyhow::Result<Access> {
     if config.no_auth {
-        warn!("no_auth: every caller is the local user and may do everything");
+        warn!(
+            "no_auth: whoever connects is the local user and may do everything; that is any process on this machine, agents \
+             among them"
+        );
         return Ok(Access {
             auth: Auth::open(),
             key_set: None,
@@ -60,6 +64,7 @@ pub(super) async fn build(
             tokens,
             certificates,
             limits,
+            trust_socket,
         ))),
         key_set,
     })

@@ -27,8 +27,10 @@ use crate::{
     domain::{
         Refusal,
         access::{Credential, Identity},
+        refusal::LimitOf,
     },
     listener::Peer,
+    telemetry::audit,
 };
 use certificates::Certificates;
 use http::{HeaderMap, header};
@@ -59,6 +61,8 @@ pub struct Credentials {
     /// Whoever calls over the unix socket as the user of this process, and brings no credential.
     local: Arc<Identity>,
     local_uid: u32,
+    /// Whether that is enough: not where agents may be processes of the same user.
+    trust_socket: bool,
 }
 
 // === impl Auth ===
@@ -80,7 +84,15 @@ impl Auth {
     ) -> Result<Arc<Identity>, Refusal> {
         match self {
             Self::Open(everyone) => Ok(everyone.clone()),
-            Self::Required(credentials) => credentials.recognise(headers, peer),
+            Self::Required(credentials) => {
+                let recognised = credentials.recognise(headers, peer);
+                recognised.inspect_err(|refusal| {
+                    if is_of_a_stranger(refusal) {
+                        let address = peer.map_or_else(|| "unknown".into(), Peer::counted_name);
+                        audit::refused(address, refusal.reason());
+                    }
+                })
+            }
         }
     }
 
@@ -93,15 +105,28 @@ impl Auth {
     }
 }
 
+/// Whether nobody was recognised; else a known caller calls too often.
+fn is_of_a_stranger(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::RateLimited {
+            of: LimitOf::Principal | LimitOf::Tenant,
+            ..
+        }
+    )
+}
+
 // === impl Credentials ===
 
 impl Credentials {
-    /// Credentials of a server that runs as this process's user.
+    /// Credentials of a server that runs as this process's user. `trust_socket` takes whoever connects to the unix socket
+    /// as that user for the local one, without a credential, unless this process started it.
     pub fn new(
         keys: Arc<Keys>,
         tokens: Option<Tokens>,
         certificates: Certificates,
         limits: Arc<Limits>,
+        trust_socket: bool,
     ) -> Self {
         Self {
             keys,
@@ -113,6 +138,7 @@ impl Credentials {
                 ..Identity::unauthenticated()
             }),
             local_uid: rustix::process::geteuid().as_raw(),
+            trust_socket,
         }
     }
 
@@ -154,7 +180,12 @@ impl Credentials {
     fn connection(&self, peer: Option<&Peer>) -> Option<Arc<Identity>> {
         let peer = peer?;
         match peer {
-            Peer::Unix { uid, .. } => (*uid == self.local_uid).then(|| self.local.clone()),
+            Peer::Unix {
+                uid, started_here, ..
+            } => {
+                let is_local = self.trust_socket && *uid == self.local_uid && !started_here;
+                is_local.then(|| self.local.clone())
+            }
             Peer::Tcp { .. } => {
                 let own = peer.certificates().first()?;
                 self.certificates.recognise(own, clock::wall())

@@ -13,6 +13,10 @@ use std::{
 pub const PEPPER: &str = "pepper";
 /// The file with the text of the local user's key.
 pub const ADMIN_KEY: &str = "admin.key";
+/// The file with the token of those who collect metrics.
+pub const METRICS_TOKEN: &str = "metrics.token";
+/// Random bytes of that token.
+const METRICS_TOKEN_BYTES: usize = 32;
 /// Bytes of a pepper.
 pub const PEPPER_BYTES: usize = 32;
 /// Longest file of a key, in bytes.
@@ -74,6 +78,31 @@ pub fn copy_pepper(from: &Path, to: &Path) -> io::Result<()> {
 pub fn write_admin_key(data_directory: &Path, text: &SecretString) -> io::Result<()> {
     let line = format!("{}\n", text.expose_secret());
     write(data_directory, ADMIN_KEY, line.as_bytes())
+}
+
+/// Reads the token of those who collect metrics. Where no file is named it is the data directory's own, made if it is
+/// missing.
+///
+/// # Errors
+/// The file can't be read or made, others may read it, or it holds no token.
+pub fn metrics_token(data_directory: &Path, named: Option<&Path>) -> anyhow::Result<SecretString> {
+    let own = data_directory.join(METRICS_TOKEN);
+    let path = named.unwrap_or(&own);
+    let told = || format!("can't use {}", path.display());
+    if named.is_none() && !own.try_exists().with_context(told)? {
+        let mut token = [0; METRICS_TOKEN_BYTES];
+        getrandom::fill(&mut token).context("no random numbers")?;
+        let text: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+        write(data_directory, METRICS_TOKEN, text.as_bytes()).with_context(told)?;
+    }
+    let mode = fs::metadata(path).with_context(told)?.permissions().mode();
+    ensure!(
+        mode & 0o007 == 0,
+        "{} can be read or changed by everybody (mode {:o}); `chmod 640` it",
+        path.display(),
+        mode & 0o777
+    );
+    read_key(path).with_context(told)
 }
 
 /// Reads a key from a file that holds nothing else.

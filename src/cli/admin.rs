@@ -207,7 +207,8 @@ pub(crate) async fn channels(arguments: ChannelsArgs) -> Result<ExitCode, Failur
         }
     }
     if !arguments.json {
-        output::write(&table(&rows))?;
+        let names = ["PRINCIPAL", "METHOD", "SESSION", "ADDRESS", "PROGRAM"];
+        output::list(names, rows, "nobody is connected and listens")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,11 @@ use quarterdeck::{
     client::{Client, ClientOptions, ClientTls, DEFAULT_ADDRESS},
     config::{Config, KEYS, Sources},
 };
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// How long commands wait for a server that went away under them.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,6 +70,8 @@ pub(crate) enum Verb {
     Abort(AbortArgs),
     /// Begin a fresh conversation in a session: the running turn is stopped, waiting ones are rejected.
     Reset(ResetArgs),
+    /// Delete a session: its messages, events and files. The running turn is stopped, waiting ones are rejected.
+    Delete(DeleteArgs),
     /// List sessions.
     Sessions(SessionsArgs),
     /// Print a session's messages.
@@ -91,6 +97,8 @@ pub(crate) enum Verb {
     ///
     /// Prints the newest records and then each new one, until interrupted. A server that restarts is waited for.
     Logs(LogsArgs),
+    /// Look at a file that the server wrote audit records to (`audit_file`).
+    Audit(AuditArgs),
     /// List who is connected and listens.
     Channels(ChannelsArgs),
     /// Tell every listening client to read again what it keeps, and let agents begin afresh.
@@ -191,7 +199,11 @@ pub(crate) struct ClientArgs {
         requires = "cert"
     )]
     client_key: Option<PathBuf>,
-    /// Print one JSON object a line, for scripts
+    /// How long to wait for a server that went away during the command, such as 10s [default: 30s; `watch`, `chat` and
+    /// `logs` wait until they are interrupted]. One that never answered is not waited for
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Print one JSON object a line, for scripts; errors too
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -199,6 +211,16 @@ pub(crate) struct ClientArgs {
 // === impl ClientArgs ===
 
 impl ClientArgs {
+    /// How long to wait for a server that went away.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(PATIENCE)
+    }
+
+    /// The same for what goes on until it is interrupted: as long as the user said.
+    pub(crate) fn spoken_patience(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Ok(Client::new(ClientOptions {
             address: self.addr.clone(),
@@ -210,9 +232,43 @@ impl ClientArgs {
             key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
             // Who names key and address in one command has said what goes where.
             key_over_plaintext: true,
-            patience: PATIENCE,
+            patience: self.patience(),
             deadline: None,
         })?)
+    }
+}
+
+/// The time for which a server has been away.
+pub(crate) struct Absence {
+    /// `None` waits for ever.
+    patience: Option<Duration>,
+    since: Option<Instant>,
+}
+
+// === impl Absence ===
+
+impl Absence {
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
+        Self {
+            patience,
+            since: None,
+        }
+    }
+
+    /// Whether the newest update is that the connection was cut.
+    pub(crate) fn is(&mut self, cut: bool) {
+        self.since = cut.then(|| self.since.unwrap_or_else(Instant::now));
+    }
+
+    /// Comes back when the server was away for too long.
+    pub(crate) async fn over(&self) -> Duration {
+        match self.since.zip(self.patience) {
+            Some((since, patience)) => {
+                tokio::time::sleep_until((since + patience).into()).await;
+                patience
+            }
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Why a command failed: one line that says what to do, and an exit code of sysexits.
 
 use quarterdeck::{
-    client::{BadOptions, connection_lost, reason, tls_problem},
+    client::{BadOptions, Error, connection_lost, reason, tls_problem},
     config::ConfigErrors,
     proto::{Turn, TurnState},
 };
-use std::io;
+use std::{io, time::Duration};
 use tonic::{Code, Status};
 
 /// The command line is wrong.
@@ -42,6 +42,12 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The process's exit code.
     pub(crate) code: u8,
+    /// Name of the call's status; empty where no call failed.
+    pub(crate) status: &'static str,
+    /// `ErrorInfo.reason` of the call; empty where there is none.
+    pub(crate) reason: String,
+    /// Fields that are wrong, and what is wrong with each.
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 // === impl Failure ===
@@ -51,11 +57,30 @@ impl Failure {
         Self {
             message: message.into(),
             code,
+            status: "",
+            reason: String::new(),
+            fields: Vec::new(),
         }
+    }
+
+    /// A server that did not come back in time.
+    pub(crate) fn away(address: &str, away: Duration) -> Self {
+        let away = humantime::format_duration(away);
+        let message = format!("the server at {address} is away for {away}");
+        Self::new(UNAVAILABLE, message)
     }
 
     /// A failed call to the server at that address.
     pub(crate) fn call(address: &str, status: &Status) -> Self {
+        let failure = Self::said(address, status);
+        Self {
+            status: name_of(status.code()),
+            reason: reason(status),
+            ..failure
+        }
+    }
+
+    fn said(address: &str, status: &Status) -> Self {
         if let Some(problem) = tls_problem(status) {
             return Self::new(UNAVAILABLE, format!("can't talk to {address}: {problem}"));
         }
@@ -69,12 +94,28 @@ impl Failure {
             );
         }
         let reason = reason(status);
-        let message = if reason.is_empty() {
+        let mut message = if reason.is_empty() {
             format!("{}: {}", status.code(), status.message())
         } else {
             format!("{reason}: {}", status.message())
         };
-        Self::new(code_of(status.code()), message)
+        let error = Error::from(status.clone());
+        let fields: Vec<(String, String)> = error
+            .field_violations()
+            .iter()
+            .map(|it| (it.field.clone(), it.problem.clone()))
+            .collect();
+        // One is told by the message; of more, each.
+        if fields.len() > 1 {
+            message = format!("{reason}: {} fields are wrong", fields.len());
+            for (field, problem) in &fields {
+                message.push_str(&format!("\n  {field} {problem}"));
+            }
+        }
+        Self {
+            fields,
+            ..Self::new(code_of(status.code()), message)
+        }
     }
 }
 
@@ -91,6 +132,29 @@ fn code_of(code: Code) -> u8 {
         Code::Unauthenticated | Code::PermissionDenied => NO_PERMISSION,
         Code::Unimplemented => PROTOCOL,
         Code::Internal | Code::Unknown | Code::DataLoss => SOFTWARE,
+    }
+}
+
+/// The name of a code, as the specification of gRPC writes it.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

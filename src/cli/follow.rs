@@ -1,7 +1,7 @@
 //! `watch`, and what it shares with `send`: updates in, text or JSON out.
 
 use super::{
-    arguments::{WatchArgs, interrupted},
+    arguments::{Absence, WatchArgs, interrupted},
     failure::Failure,
     output,
     render::{Look, Renderer},
@@ -46,14 +46,19 @@ pub(crate) async fn watch(arguments: WatchArgs) -> Result<ExitCode, Failure> {
         ..SubscribeRequest::default()
     };
     let mut updates = client.follow(request, start);
+    let mut absence = Absence::new(client_arguments.spoken_patience());
     let mut view = View::new(client_arguments.json, true);
     loop {
         let update = tokio::select! {
             update = updates.recv() => update,
+            away = absence.over() => return Err(Failure::away(&client_arguments.addr, away)),
             _ = tokio::signal::ctrl_c() => return Err(interrupted()),
         };
         match update {
-            Some(Ok(update)) => view.show(&update)?,
+            Some(Ok(update)) => {
+                absence.is(matches!(update, Update::Cut(_)));
+                view.show(&update)?;
+            }
             Some(Err(status)) => return Err(Failure::call(&client_arguments.addr, &status)),
             None => return Ok(ExitCode::SUCCESS),
         }
@@ -66,13 +71,9 @@ impl View {
     /// `whole`: show everything also where the output is no terminal.
     pub(crate) fn new(json: bool, whole: bool) -> Self {
         let terminal = io::stdout().is_terminal();
-        let look = Look {
-            terminal,
-            whole: whole || terminal,
-        };
         Self {
             json,
-            renderer: Renderer::new(look),
+            renderer: Renderer::new(Look::of_output(whole || terminal)),
             cut: false,
         }
     }
@@ -90,7 +91,7 @@ impl View {
             Update::Cut(cut) if self.json => {
                 if !self.cut {
                     self.cut = true;
-                    eprintln!("quarterdeck: {}", cut_text(cut));
+                    output::notice(&cut_text(cut));
                 }
                 Ok(())
             }
@@ -99,7 +100,7 @@ impl View {
                 if text.is_empty() {
                     return Ok(());
                 }
-                output::write(&text)
+                output::styled(&text)
             }
         }
     }
@@ -137,7 +138,7 @@ impl View {
         if io::stdout().is_terminal() {
             return self.renderer.note(text);
         }
-        eprintln!("quarterdeck: {text}");
+        output::notice(text);
         String::new()
     }
 }

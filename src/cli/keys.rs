@@ -8,6 +8,7 @@ use super::{
 use quarterdeck::{
     app::{self, DataDirectoryLocked},
     proto::{self, ApiKey, CredentialKind},
+    telemetry::audit_file,
 };
 use std::process::ExitCode;
 
@@ -92,6 +93,7 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
     } = arguments;
     let client = arguments.client()?;
     let mut page_token = String::new();
+    let mut none = true;
     loop {
         let request = proto::ListApiKeysRequest {
             page_size: PAGE,
@@ -103,11 +105,18 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
             .list_api_keys(request)
             .await
             .map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if none && !page.api_keys.is_empty() {
+            none = false;
+            print_names(arguments.json)?;
+        }
         for key in &page.api_keys {
             print_key(key, arguments.json)?;
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {
+            if none && !arguments.json {
+                output::notice("no API keys");
+            }
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -133,16 +142,32 @@ pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure
 
 pub(crate) fn reset_admin(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
+    let audit_file = config.audit_file.clone();
     let file = app::reset_admin_key(&config).map_err(|error| {
         let locked = error.chain().any(|cause| cause.is::<DataDirectoryLocked>());
         let code = if locked { TEMPORARY } else { SOFTWARE };
         Failure::new(code, format!("{error:#}"))
     })?;
+    if let Some(path) = audit_file {
+        audit_file::append(&path, "keys reset-admin made a new key with all scopes")
+            .map_err(|error| Failure::new(SOFTWARE, format!("the key is made, but {error}")))?;
+    }
     output::line(&format!(
         "{} holds a new key; keys of before are still valid, `keys list` shows them",
         file.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names of the columns of [`print_key`].
+fn print_names(json: bool) -> Result<(), Failure> {
+    if json {
+        return Ok(());
+    }
+    let (id, principal, used) = ("KEY", "PRINCIPAL", "LAST USED");
+    output::line(&format!(
+        "{id:<12} {principal:<24} {used:<25} END  (NAME) SCOPES"
+    ))
 }
 
 fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {

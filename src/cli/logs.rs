@@ -1,7 +1,7 @@
 //! `logs`: what the server says of itself.
 
 use super::{
-    arguments::{Level, LogsArgs, interrupted},
+    arguments::{Absence, Level, LogsArgs, interrupted},
     failure::Failure,
     follow::cut_text,
     output,
@@ -38,15 +38,20 @@ pub(crate) async fn logs(arguments: LogsArgs) -> Result<ExitCode, Failure> {
         principal,
         no_follow,
     });
-    let mut cut = false;
+    let (mut cut, mut none) = (false, true);
+    let mut absence = Absence::new(client_arguments.spoken_patience());
     loop {
         let update = tokio::select! {
             update = reader.next() => update,
+            away = absence.over() => return Err(Failure::away(&client_arguments.addr, away)),
             _ = tokio::signal::ctrl_c() => return Err(interrupted()),
         };
+        if let Ok(Some(update)) = &update {
+            absence.is(matches!(update, LogUpdate::Cut(_)));
+        }
         match update.map_err(|status| Failure::call(&client_arguments.addr, &status))? {
             Some(LogUpdate::Record(record)) => {
-                cut = false;
+                (cut, none) = (false, false);
                 if client_arguments.json {
                     output::json("LogRecord", record.as_ref())?;
                 } else {
@@ -57,13 +62,18 @@ pub(crate) async fn logs(arguments: LogsArgs) -> Result<ExitCode, Failure> {
             Some(LogUpdate::Cut(_)) if cut => {}
             Some(LogUpdate::Cut(why)) => {
                 cut = true;
-                eprintln!("quarterdeck: {}", cut_text(&why));
+                output::notice(&cut_text(&why));
             }
             Some(LogUpdate::Gap) => {
                 cut = false;
-                eprintln!("quarterdeck: some records may be missing; these are kept");
+                output::notice("some records may be missing; these are kept");
             }
-            None => return Ok(ExitCode::SUCCESS),
+            None => {
+                if none && !client_arguments.json {
+                    output::notice("no such records");
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
         }
     }
 }

@@ -270,7 +270,7 @@ async fn search(arguments: SearchArgs) -> Result<(), Failure> {
         ]);
     }
     if !client.json {
-        output::write(&table(&rows))?;
+        output::list(["SCORE", "KIND", "ID", "TEXT"], rows, "nothing was found")?;
     }
     Ok(())
 }
@@ -372,7 +372,8 @@ async fn list(arguments: ListArgs) -> Result<(), Failure> {
     })
     .await?;
     if !client.json {
-        output::write(&table(&rows))?;
+        let names = ["ID", "KIND", "KEY", "CONTENT", "TAGS", "END"];
+        output::list(names, rows, "no memories")?;
     }
     Ok(())
 }

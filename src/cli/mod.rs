@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod audit;
 mod chat;
 mod failure;
 mod follow;
@@ -17,8 +18,11 @@ mod send;
 mod serve;
 mod sessions;
 
-use arguments::{CommandLine, KeysVerb, Verb};
-use clap::{Parser, error::ErrorKind};
+use arguments::{AuditVerb, CommandLine, KeysVerb, Verb};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -32,9 +36,24 @@ pub(crate) fn main() -> ExitCode {
         // Not for people: what follows belongs to the agent's command line and is not parsed here.
         return quarterdeck::agent::keeper::main(arguments.split_off(2));
     }
-    let line = match CommandLine::try_parse_from(arguments) {
+    // As far as it can be told of a line that is wrong.
+    let wants_json = arguments.iter().any(|it| it == "--json");
+    let parsed = CommandLine::command().try_get_matches_from(arguments);
+    let line = parsed.and_then(|matches| {
+        if asks_for_json(&matches) {
+            output::speak_json();
+        }
+        CommandLine::from_arg_matches(&matches)
+    });
+    let line = match line {
         Ok(line) => line,
-        Err(error) => {
+        Err(error) if wants_json && error.use_stderr() => {
+            output::speak_json();
+            output::failure(&Failure::new(USAGE, error.to_string()));
+            return ExitCode::from(USAGE);
+        }
+        Err(mut error) => {
+            suggest_nothing_destructive(&mut error);
             // Nothing better can be done where even that can't be written.
             let _ = error.print();
             return match error.kind() {
@@ -45,13 +64,44 @@ pub(crate) fn main() -> ExitCode {
     };
     match run(line.command) {
         Ok(code) => code,
-        Err(Failure { message, code }) => {
-            if !message.is_empty() {
-                eprintln!("quarterdeck: {message}");
-            }
-            ExitCode::from(code)
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.code)
         }
     }
+}
+
+/// Takes commands that destroy something out of what is suggested for an unknown one, unless it begins like them.
+fn suggest_nothing_destructive(error: &mut clap::Error) {
+    const DESTRUCTIVE: [&str; 2] = ["reset", "delete"];
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => typed.clone(),
+        Some(_) | None => return,
+    };
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(_) | None => return,
+    };
+    let begins_alike = |name: &str| name.get(..3) == typed.get(..3);
+    let kept: Vec<String> = suggested
+        .into_iter()
+        .filter(|name| !DESTRUCTIVE.contains(&name.as_str()) || begins_alike(name))
+        .collect();
+    error.remove(ContextKind::SuggestedSubcommand);
+    if !kept.is_empty() {
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(kept),
+        );
+    }
+}
+
+/// Whether the command, or the one below it, was given `--json`.
+fn asks_for_json(matches: &ArgMatches) -> bool {
+    let here = matches.try_get_one::<bool>("json");
+    let below = matches.subcommand();
+    matches!(here, Ok(Some(true))) || below.is_some_and(|(_, below)| asks_for_json(below))
 }
 
 fn run(verb: Verb) -> Result<ExitCode, Failure> {
@@ -67,6 +117,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Steer(arguments) => wait(send::steer(arguments)),
         Verb::Abort(arguments) => wait(send::abort(arguments)),
         Verb::Reset(arguments) => wait(send::reset(arguments)),
+        Verb::Delete(arguments) => wait(send::delete(arguments)),
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
@@ -78,6 +129,9 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::List(arguments) => wait(keys::list(arguments)),
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
+        },
+        Verb::Audit(arguments) => match arguments.command {
+            AuditVerb::Verify(arguments) => audit::verify(arguments),
         },
         Verb::Memory(arguments) => wait(memory::memory(arguments)),
         Verb::Server(arguments) => wait(admin::server(arguments)),

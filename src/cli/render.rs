@@ -7,9 +7,14 @@
 mod blocks;
 mod messages;
 
+use super::output::{CYAN, DIM, PLAIN, RED, colours, escaped};
 use blocks::{Addition, Blocks};
 use quarterdeck::proto::{GatewayEvent, Role, StopReason, Turn, TurnState, gateway_event::Kind};
-use std::collections::{HashSet, VecDeque};
+use quarterdeck::telemetry::redact::escape;
+use std::{
+    collections::{HashSet, VecDeque},
+    io::{self, IsTerminal},
+};
 
 /// Finished items that are remembered, so that a late repeat of one is not shown.
 const FINISHED_MAX: usize = 8192;
@@ -19,8 +24,10 @@ const SUMMARY_MAX_CHARS: usize = 72;
 /// What is shown, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// Dim and coloured text, and control characters of agents taken out: for terminals.
+    /// What agents say steers nothing: for terminals.
     pub(crate) terminal: bool,
+    /// Dim and coloured text.
+    pub(crate) colours: bool,
     /// Everything; without it only what agents say.
     pub(crate) whole: bool,
 }
@@ -58,10 +65,19 @@ enum Line {
     Tool(String),
 }
 
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[31m";
-const CYAN: &str = "\x1b[36m";
-const PLAIN: &str = "\x1b[0m";
+// === impl Look ===
+
+impl Look {
+    /// For standard output, showing everything or not.
+    pub(crate) fn of_output(whole: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self {
+            terminal,
+            colours: terminal && colours(),
+            whole,
+        }
+    }
+}
 
 // === impl Renderer ===
 
@@ -432,7 +448,7 @@ impl Renderer {
     }
 
     fn styled(&self, out: &mut String, style: &str, text: &str) {
-        if self.look.terminal && !text.is_empty() {
+        if self.look.colours && !text.is_empty() {
             out.push_str(style);
             out.push_str(text);
             out.push_str(PLAIN);
@@ -446,9 +462,7 @@ impl Renderer {
         if !self.look.terminal {
             return text.to_owned();
         }
-        text.chars()
-            .filter(|character| !character.is_control() || matches!(character, '\n' | '\t'))
-            .collect()
+        escaped(text)
     }
 }
 
@@ -487,15 +501,10 @@ pub(crate) fn how_it_ended(turn: &Turn) -> Option<String> {
 
 /// JSON in one short line.
 fn summary(json: &str) -> String {
-    let line: String = json
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect();
+    let line = json.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = escape(&line);
     if line.chars().count() <= SUMMARY_MAX_CHARS {
-        return line;
+        return line.into_owned();
     }
     let cut: String = line.chars().take(SUMMARY_MAX_CHARS - 1).collect();
     format!("{cut}…")

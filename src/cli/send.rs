@@ -1,7 +1,10 @@
 //! `send`, `steer`, `abort`, `reset`: one change each.
 
 use super::{
-    arguments::{AbortArgs, Busy, ResetArgs, SendArgs, SteerArgs, interrupted},
+    arguments::{
+        AbortArgs, Absence, Busy, ClientArgs, DeleteArgs, ResetArgs, SendArgs, SteerArgs,
+        interrupted,
+    },
     failure::{DATA, Failure, NO_INPUT, SOFTWARE, code_of_turn},
     follow::View,
     output,
@@ -22,6 +25,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use uuid::Uuid;
 
 /// Media types by a file's ending; what is not known goes as bytes.
 const MEDIA_TYPES: [(&str, &str); 9] = [
@@ -64,7 +68,12 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         attachments,
         source,
         metadata: metadata.into_iter().collect(),
-        request_id,
+        // Made here, so that a person can repeat it.
+        request_id: if request_id.is_empty() {
+            Uuid::new_v4().to_string()
+        } else {
+            request_id
+        },
         on_busy: OnBusy::from(on_busy).into(),
         on_interrupt: on_interrupt.map_or(0, |choice| OnInterrupt::from(choice).into()),
         turn_timeout: turn_timeout.map(duration).transpose()?,
@@ -92,34 +101,44 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         after_seq: 0,
         cancel_on_disconnect,
     };
-    follow_turn(&client, run, address, json).await
+    follow_turn(&client, run, &client_arguments).await
 }
 
 async fn follow_turn(
     client: &Client,
     run: RunRequest,
-    address: &str,
-    json: bool,
+    arguments: &ClientArgs,
 ) -> Result<ExitCode, Failure> {
+    let (address, json) = (arguments.addr.as_str(), arguments.json);
+    let mut sent = Sent::new(&run);
     let mut updates = client.run(run);
     let mut view = View::new(json, false);
+    let mut absence = Absence::new(Some(arguments.patience()));
     let mut ended = None;
     loop {
         let update = tokio::select! {
             update = updates.recv() => update,
+            away = absence.over() => {
+                let mut failure = Failure::away(address, away);
+                failure.message = format!("{}: {}", failure.message, sent.what_became());
+                return Err(failure);
+            }
             _ = tokio::signal::ctrl_c() => {
-                eprintln!("quarterdeck: the turn goes on; `quarterdeck abort` stops it");
+                output::notice(&sent.on_leaving());
                 return Err(interrupted());
             }
         };
+        if let Some(Ok(update)) = &update {
+            absence.is(matches!(update, Update::Cut(_)));
+        }
         match update {
             Some(Ok(update)) => {
                 if let Update::Event(event) = &update {
                     match &event.kind {
                         Some(Kind::TurnQueued(queued)) => {
-                            let turn = queued.turn.as_ref();
-                            view.renderer
-                                .own_turn(turn.map_or("", |turn| &turn.turn_id));
+                            let turn = turn_id(queued.turn.as_ref());
+                            view.renderer.own_turn(turn);
+                            sent.accepted = Some(turn.to_owned());
                         }
                         Some(Kind::TurnEnded(turn)) => ended = turn.turn.clone(),
                         _ => {}
@@ -127,7 +146,13 @@ async fn follow_turn(
                 }
                 view.show(&update)?;
             }
-            Some(Err(status)) => return Err(Failure::call(address, &status)),
+            Some(Err(status)) => {
+                let mut failure = Failure::call(address, &status);
+                if sent.accepted.is_some() {
+                    failure.message = format!("{}; {}", failure.message, sent.what_became());
+                }
+                return Err(failure);
+            }
             None => break,
         }
     }
@@ -136,9 +161,58 @@ async fn follow_turn(
         && !json
         && !io::stdout().is_terminal()
     {
-        eprintln!("quarterdeck: the turn {how}");
+        output::notice(&format!("the turn {how}"));
     }
     Ok(ExitCode::from(code_of_turn(&turn)))
+}
+
+/// What is known of a prompt that was sent.
+struct Sent {
+    session: String,
+    request_id: String,
+    /// The turn, once the server has told that it took it.
+    accepted: Option<String>,
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn new(run: &RunRequest) -> Self {
+        let enqueue = run.enqueue.clone().unwrap_or_default();
+        Self {
+            session: enqueue.session_key,
+            request_id: enqueue.request_id,
+            accepted: None,
+        }
+    }
+
+    /// What became of it, where nobody answers any more.
+    fn what_became(&self) -> String {
+        let Self {
+            session,
+            request_id,
+            accepted,
+        } = self;
+        match accepted {
+            Some(turn) => format!(
+                "turn {turn} was accepted and is kept; `quarterdeck history {session}` shows what became of it"
+            ),
+            None => format!(
+                "it is not known whether the prompt was accepted; the same command with --request-id {request_id} never \
+                 runs it twice"
+            ),
+        }
+    }
+
+    fn on_leaving(&self) -> String {
+        let session = &self.session;
+        match &self.accepted {
+            Some(_) => {
+                format!("the turn goes on; `quarterdeck abort {session}` stops it")
+            }
+            None => self.what_became(),
+        }
+    }
 }
 
 fn admitted(response: &EnqueueResponse, json: bool) -> Result<ExitCode, Failure> {
@@ -265,6 +339,28 @@ pub(crate) async fn reset(arguments: ResetArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+pub(crate) async fn delete(arguments: DeleteArgs) -> Result<ExitCode, Failure> {
+    let DeleteArgs {
+        session,
+        client: client_arguments,
+    } = arguments;
+    let request = proto::DeleteSessionRequest {
+        session_key: session.clone(),
+        ..proto::DeleteSessionRequest::default()
+    };
+    let response = client_arguments
+        .client()?
+        .delete_session(request)
+        .await
+        .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
+    if client_arguments.json {
+        output::json("DeleteSessionResponse", &response)?;
+    } else {
+        output::line(&format!("deleted {session}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn turn_id(turn: Option<&Turn>) -> &str {
     turn.map_or("", |turn| &turn.turn_id)
 }
@@ -283,7 +379,7 @@ fn given_text(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure>
         return Ok(String::new());
     }
     if io::stdin().is_terminal() {
-        eprintln!("quarterdeck: reading the text from the keyboard; end it with Ctrl-D");
+        output::notice("reading the text from the keyboard; end it with Ctrl-D");
     }
     // One byte more than is allowed, so that the server can say so.
     let bound = limits::TEXT_MAX_BYTES as u64 + 2;

@@ -6,12 +6,13 @@ use super::{
     output,
 };
 use quarterdeck::{
-    app::{App, Consent, DataDirectoryLocked},
-    config::{Config, Exposed},
+    app::{self, App, Consent, DataDirectoryLocked, NotApart},
+    auth::secret_files::ADMIN_KEY,
+    config::{Config, Exposed, LogFormat},
     listener::{ListenError, UnixError},
-    telemetry::{self, Telemetry, TelemetryOptions},
+    telemetry::{self, Telemetry, TelemetryError, TelemetryOptions},
 };
-use std::{io, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a shell shows for a process that ended by these signals.
@@ -19,6 +20,8 @@ const EXIT_INTERRUPT: i32 = 130;
 const EXIT_TERMINATE: i32 = 143;
 
 pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
+    // Before there is anything to see.
+    app::close_to_others()?;
     let ServeArgs {
         new_store,
         lose_secrets,
@@ -38,8 +41,12 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
             format: config.log_format,
             metrics: config.metrics_listen.is_some(),
             otlp_endpoint: &config.otlp_endpoint,
+            audit_file: config.audit_file.as_deref(),
         })
-        .map_err(|error| Failure::new(SOFTWARE, error.to_string()))?;
+        .map_err(|error| {
+            let of_config = matches!(error, TelemetryError::AuditFile(_));
+            Failure::new(if of_config { CONFIG } else { SOFTWARE }, error.to_string())
+        })?;
         let signals = Signals::listen()?;
         let ended = run(config, consent, telemetry.clone(), signals).await;
         telemetry.finish().await;
@@ -54,12 +61,49 @@ async fn run(
     telemetry: Telemetry,
     signals: Signals,
 ) -> Result<(), Failure> {
+    let doors = Doors::of(&config);
     let app = App::build(config, consent, telemetry)
         .await
         .map_err(|error| not_started(&error))?;
-    app.run(announce, signals.shutdown())
+    app.run(|address| doors.announce(address), signals.shutdown())
         .await
         .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+}
+
+/// What a person who starts a server wants to know besides its address.
+struct Doors {
+    console: bool,
+    /// The file with the key of the first start; `None` where nobody is asked for one.
+    key_file: Option<PathBuf>,
+    /// Whether standard error takes lines for people.
+    text: bool,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    fn of(config: &Config) -> Self {
+        Self {
+            console: config.console && config.grpc_web,
+            key_file: (!config.no_auth).then(|| config.data_dir.join(ADMIN_KEY)),
+            text: config.log_format == LogFormat::Text,
+        }
+    }
+
+    /// Says where it listens, for scripts, and where to go with which key, for people.
+    fn announce(&self, address: &str) {
+        announce(address);
+        let mut words = Vec::new();
+        if self.console {
+            words.push(format!("console: {address}/"));
+        }
+        if let Some(file) = self.key_file.as_ref().filter(|file| file.exists()) {
+            words.push(format!("key: in the file {}", file.display()));
+        }
+        if self.text && !words.is_empty() {
+            output::notice(&words.join("; "));
+        }
+    }
 }
 
 fn announce(address: &str) {
@@ -93,7 +137,7 @@ fn is_configuration(cause: &(dyn std::error::Error + 'static)) -> bool {
         Some(ListenError::Tls(_) | ListenError::Unix(UnixError::TooLong(_))) => true,
         // Another process is in the way, or the system.
         Some(ListenError::Address { .. } | ListenError::Unix(_)) => false,
-        None => cause.is::<Exposed>(),
+        None => cause.is::<Exposed>() || cause.is::<NotApart>(),
     }
 }
 

@@ -12,11 +12,9 @@ use super::{
 use quarterdeck::{
     client::Client,
     proto::{self, Message, SessionFilter, SessionSnapshot, SessionState, Turn},
+    telemetry::redact::steers,
 };
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 use tonic::Status;
 
 /// Rows that one call asks for.
@@ -61,6 +59,7 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
     }
     let mut left = limit;
     let mut page_token = String::new();
+    let mut none = true;
     while left > 0 {
         let request = proto::ListSessionsRequest {
             filter: Some(filter.clone()),
@@ -72,6 +71,10 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
             .await
             .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
         left -= page.sessions.len().min(left);
+        if none && !page.sessions.is_empty() {
+            none = false;
+            print_names(client_arguments.json)?;
+        }
         for session in &page.sessions {
             print_session(session, client_arguments.json)?;
         }
@@ -79,6 +82,9 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
         if page_token.is_empty() {
             break;
         }
+    }
+    if none && !client_arguments.json {
+        output::notice("no sessions");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,6 +95,7 @@ async fn watch_sessions(
     arguments: &ClientArgs,
 ) -> Result<ExitCode, Failure> {
     let mut snapshots = client.watch_sessions(filter);
+    let mut named = false;
     loop {
         let snapshot = tokio::select! {
             snapshot = snapshots.recv() => snapshot,
@@ -97,7 +104,12 @@ async fn watch_sessions(
         match snapshot {
             // An empty key ends the list and is a sign of life after that.
             Some(Ok(session)) if session.session_key.is_empty() => {}
-            Some(Ok(session)) => print_session(&session, arguments.json)?,
+            Some(Ok(session)) => {
+                if !std::mem::replace(&mut named, true) {
+                    print_names(arguments.json)?;
+                }
+                print_session(&session, arguments.json)?;
+            }
             Some(Err(status)) => return Err(Failure::call(&arguments.addr, &status)),
             None => return Ok(ExitCode::SUCCESS),
         }
@@ -153,6 +165,17 @@ async fn share(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Names of the columns of [`print_session`].
+fn print_names(json: bool) -> Result<(), Failure> {
+    if json {
+        return Ok(());
+    }
+    let (session, agent, state) = ("SESSION", "AGENT", "STATE");
+    output::line(&format!(
+        "{session:<24} {agent:<8} {state:<14}       MESSAGES  (NAME) LAST MESSAGE"
+    ))
+}
+
 fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {
     if json {
         return output::json("SessionSnapshot", session);
@@ -193,15 +216,15 @@ pub(crate) async fn history(arguments: HistoryArgs) -> Result<ExitCode, Failure>
     let messages = newest_messages(&client, &session, generation, limit)
         .await
         .map_err(|status| Failure::call(&client_arguments.addr, &status))?;
-    let mut renderer = Renderer::new(Look {
-        terminal: io::stdout().is_terminal(),
-        whole: true,
-    });
+    let mut renderer = Renderer::new(Look::of_output(true));
+    if messages.is_empty() && !client_arguments.json {
+        output::notice("no messages");
+    }
     for message in &messages {
         if client_arguments.json {
             output::json("Message", message)?;
         } else {
-            output::write(&renderer.finished_message(message))?;
+            output::styled(&renderer.finished_message(message))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -275,6 +298,13 @@ pub(crate) async fn queue(arguments: QueueArgs) -> Result<ExitCode, Failure> {
         let request = proto::ListQueueRequest { session_key };
         client.list_queue(request).await.map_err(failed)?.turns
     };
+    if !client_arguments.json {
+        if turns.is_empty() {
+            output::notice("no turn waits");
+        } else {
+            output::line(TURN_NAMES)?;
+        }
+    }
     for turn in &turns {
         if client_arguments.json {
             output::json("Turn", turn)?;
@@ -284,6 +314,9 @@ pub(crate) async fn queue(arguments: QueueArgs) -> Result<ExitCode, Failure> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Names of the columns of [`turn_line`].
+const TURN_NAMES: &str = "TURN                                 STATE     TEXT";
 
 /// A turn in a list.
 pub(crate) fn turn_line(turn: &Turn) -> String {
@@ -301,13 +334,7 @@ pub(crate) fn turn_line(turn: &Turn) -> String {
 fn preview(text: &str) -> String {
     let line: String = text
         .chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
+        .map(|character| if steers(character) { ' ' } else { character })
         .take(PREVIEW_CHARS + 1)
         .collect();
     if line.chars().count() <= PREVIEW_CHARS {

@@ -94,7 +94,9 @@ const SHOWN: &[&str] = &[
 const HIDDEN: &[&str] = &[
     "memory_key_file",
     "memory_key",
+    "metrics_token_file",
     "data_dir",
+    "audit_file",
     "listen_unix",
     "tls_certificate",
     "tls_key",

@@ -272,7 +272,7 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
         problems.push((
             "metrics_listen".to_owned(),
             format!(
-                "{address} is reachable from other machines, and metrics are told to whoever asks; listen on \
+                "{address} is reachable from other machines, and the token would cross the network in the clear; listen on \
                  127.0.0.1, or keep strangers out by other means and set metrics_anywhere = true"
             ),
         ));

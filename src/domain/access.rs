@@ -255,6 +255,14 @@ impl Identity {
         self.access_of(&session.tenant, &session.owner, &session.shares)
     }
 
+    /// Whether it may read a session only because it may read every one of its tenant.
+    pub fn reads_as_operator(&self, session: &Session) -> bool {
+        let subject = &self.principal.subject;
+        self.scopes.contains(Scope::TenantSessions)
+            && *subject != session.owner
+            && !session.shares.contains_key(subject)
+    }
+
     /// What it may do with a session of that tenant and owner, shared so.
     pub fn access_of(&self, tenant: &str, owner: &str, shares: &Shares) -> Option<SessionAccess> {
         let subject = &self.principal.subject;

@@ -1,10 +1,11 @@
 //! `MemoryService`: each call is parsed, handed to the memory room, and answered.
 
-use super::{identity, status::status};
+use super::{facts, identity, observe::CallFacts, status::status};
 use crate::{
     clock,
     domain::{
         access::{Identity, Scope},
+        ids::SessionKey,
         memory::QUERY_MAX_BYTES,
         refusal::Refusal,
     },
@@ -32,6 +33,22 @@ fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
     result
         .map(Response::new)
         .map_err(|refusal| status(&refusal))
+}
+
+/// The call reads the memory of a session, where it names one; whose that is, the room alone knows.
+fn reads_of_session<R>(request: &Request<R>, session_key: &str) {
+    if !session_key.is_empty() && SessionKey::parse(session_key).is_ok() {
+        facts(request).reads_of_another(session_key);
+    }
+}
+
+/// The call reads what was said in every session that the caller may read.
+fn reads_of_all<R>(request: &Request<R>, session_key: &str) {
+    if session_key.is_empty() {
+        facts(request).reads_of_another("");
+    } else {
+        reads_of_session(request, session_key);
+    }
 }
 
 fn actor(identity: &Arc<Identity>) -> Actor {
@@ -274,12 +291,16 @@ impl MemoryCalls {
     async fn get(
         &self,
         identity: Arc<Identity>,
+        facts: &CallFacts,
         request: proto::GetMemoryRequest,
     ) -> Result<proto::GetMemoryResponse, Refusal> {
         let proto::GetMemoryRequest { id, reveal } = request;
         let mut fields = Fields::default();
         let id = fields.memory_id(&id);
         let id = fields.finish(id)?;
+        if reveal {
+            facts.reveals(id);
+        }
         let found = self
             .memory
             .get(&actor(&identity), id, reveal, clock::now())
@@ -333,6 +354,7 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::ListCoreMemoriesRequest>,
     ) -> Answer<proto::ListCoreMemoriesResponse> {
+        reads_of_session(&request, &request.get_ref().session_key);
         answer(self.core(identity(&request), request.into_inner()).await)
     }
 
@@ -340,6 +362,12 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::SearchMemoryRequest>,
     ) -> Answer<proto::SearchMemoryResponse> {
+        let search = request.get_ref();
+        if search.episodes.unwrap_or(true) {
+            reads_of_all(&request, &search.session_key);
+        } else {
+            reads_of_session(&request, &search.session_key);
+        }
         answer(self.search(identity(&request), request.into_inner()).await)
     }
 
@@ -374,6 +402,7 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::ListMemoriesRequest>,
     ) -> Answer<proto::ListMemoriesResponse> {
+        reads_of_session(&request, &request.get_ref().session_key);
         answer(self.list(identity(&request), request.into_inner()).await)
     }
 
@@ -381,7 +410,9 @@ impl MemoryService for MemoryCalls {
         &self,
         request: Request<proto::GetMemoryRequest>,
     ) -> Answer<proto::GetMemoryResponse> {
-        answer(self.get(identity(&request), request.into_inner()).await)
+        let facts = facts(&request);
+        let found = self.get(identity(&request), &facts, request.into_inner());
+        answer(found.await)
     }
 
     async fn import_memories(

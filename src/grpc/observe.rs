@@ -1,5 +1,5 @@
 //! The outermost layer: what each call leaves behind. A span with its place in the trace, its duration by method and
-//! status, and, where it may change something, one audit record.
+//! status, and, where it may change something or show a secret, one audit record.
 //!
 //! The audit record is written when the answer's head is known: by then a mutating call has done what it does, or was
 //! refused. A caller that leaves before is recorded as CANCELLED; what it asked for may have been done.
@@ -28,6 +28,7 @@ use std::{
 };
 use tonic::{Code, Status};
 use tracing::{Instrument, Span, field::Empty};
+use uuid::Uuid;
 
 /// Request extension: what the layers and the handler find out about a call on its way in.
 pub struct CallFacts {
@@ -35,6 +36,9 @@ pub struct CallFacts {
     pub trace: TraceContext,
     identity: OnceLock<Arc<Identity>>,
     session_key: OnceLock<SessionKey>,
+    /// The memory whose secret the call asks for.
+    revealed: OnceLock<Uuid>,
+    method: &'static Method,
     span: Span,
 }
 
@@ -131,6 +135,8 @@ impl CallFacts {
             trace,
             identity: OnceLock::new(),
             session_key: OnceLock::new(),
+            revealed: OnceLock::new(),
+            method,
             span,
         }
     }
@@ -147,6 +153,18 @@ impl CallFacts {
     pub fn about(&self, session_key: &SessionKey) {
         let _ = self.session_key.set(session_key.clone());
     }
+
+    /// The call asks for a secret, so that it leaves a record although it changes nothing.
+    pub fn reveals(&self, memory_id: Uuid) {
+        let _ = self.revealed.set(memory_id);
+    }
+
+    /// The call reads what may be another's: a session by its key, or (empty) all that the caller may see.
+    pub fn reads_of_another(&self, session_key: &str) {
+        if let Some(identity) = self.identity.get() {
+            audit::operator_read(identity, self.method.full_name(), session_key);
+        }
+    }
 }
 
 // === impl Call ===
@@ -154,7 +172,8 @@ impl CallFacts {
 impl Call {
     /// The answer's head is known: a refusal, or that it is none.
     fn answered(&mut self, refused: Option<&Status>) {
-        if !std::mem::replace(&mut self.to_audit, false) {
+        let to_audit = std::mem::replace(&mut self.to_audit, false);
+        if !to_audit && self.facts.revealed.get().is_none() {
             return;
         }
         let refused = refused.filter(|status| status.code() != Code::Ok);
@@ -168,10 +187,12 @@ impl Call {
             return;
         };
         let session_key = self.facts.session_key.get();
+        let revealed = self.facts.revealed.get().map(Uuid::to_string);
         audit(Audited {
             identity,
             method: self.method.full_name(),
             session_key: session_key.map_or("", SessionKey::as_str),
+            revealed: revealed.as_deref().unwrap_or_default(),
             outcome,
             reason,
             peer: self.peer.as_deref().map(|peer| peer as &dyn Display),
@@ -268,7 +289,7 @@ fn is_our_fault(code: Code) -> bool {
 }
 
 /// The name of a code, as the specification of gRPC writes it.
-fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -27,6 +27,8 @@ pub enum Peer {
         gid: u32,
         /// Its process id, where the kernel tells.
         pid: Option<i32>,
+        /// Whether this process started it, as it does agents and all that they start; true where that can't be told.
+        started_here: bool,
     },
 }
 
@@ -46,6 +48,14 @@ impl Peer {
         match self {
             Self::Tcp { address, tls: _ } => Some(counted(address.ip())),
             Self::Unix { .. } => None,
+        }
+    }
+
+    /// The same for people, with a name for the unix socket.
+    pub fn counted_name(&self) -> String {
+        match self {
+            Self::Tcp { address, tls: _ } => counted(address.ip()).to_string(),
+            Self::Unix { uid, .. } => format!("unix socket (user {uid})"),
         }
     }
 
@@ -70,7 +80,12 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { address, tls: _ } => address.fmt(f),
-            Self::Unix { uid, gid: _, pid } => match pid {
+            Self::Unix {
+                uid,
+                gid: _,
+                pid,
+                started_here: _,
+            } => match pid {
                 Some(pid) => write!(f, "unix socket (user {uid}, process {pid})"),
                 None => write!(f, "unix socket (user {uid})"),
             },

@@ -3,6 +3,7 @@
 use super::{
     peer::{Peer, PeerTls},
     tls::Certified,
+    unix,
 };
 use std::{
     fmt, io,
@@ -95,6 +96,7 @@ impl Accepted {
                     uid: credentials.uid(),
                     gid: credentials.gid(),
                     pid: credentials.pid(),
+                    started_here: unix::is_started_here(credentials.pid()),
                 };
                 Ok((Socket::Unix(stream), peer))
             }

@@ -105,6 +105,55 @@ fn make_room(path: &Path) -> Result<(), UnixError> {
     }
 }
 
+/// Whether this process started the one with that id: itself or through others, keepers among them, which adopt what their
+/// agents leave behind. True where that can't be told.
+#[cfg(target_os = "linux")]
+pub(super) fn is_started_here(pid: Option<i32>) -> bool {
+    use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+    let look = || {
+        let peer = Pid::from_raw(pid?)?;
+        let handle = pidfd_open(peer, PidfdFlags::empty()).ok()?;
+        let mut at = peer;
+        let found = loop {
+            match parent(at)? {
+                Some(parent) if parent == getpid() => break true,
+                Some(parent) => at = parent,
+                None => break false,
+            }
+        };
+        // Had it ended, its id could have been a stranger's while we looked.
+        is_alive(&handle).then_some(found)
+    };
+    look().unwrap_or(true)
+}
+
+/// There are no process ids that can be held on to.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_started_here(_: Option<i32>) -> bool {
+    true
+}
+
+/// The parent of a process; `Some(None)` where there is none in sight.
+#[cfg(target_os = "linux")]
+fn parent(pid: rustix::process::Pid) -> Option<Option<rustix::process::Pid>> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // The name before may hold anything, parentheses too.
+    let (_, after) = stat.rsplit_once(") ")?;
+    let parent: i32 = after.split(' ').nth(1)?.parse().ok()?;
+    Some(rustix::process::Pid::from_raw(parent))
+}
+
+#[cfg(target_os = "linux")]
+fn is_alive(process: &std::os::fd::OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut readable = [PollFd::new(process, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut readable, Some(&now)).is_ok_and(|ended| ended == 0)
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let file = fs::symlink_metadata(path)?;
     Ok((file.dev(), file.ino()))

@@ -15,14 +15,20 @@ use crate::{
         memory::{Namespace, Place, SearchMode},
         refusal::Refusal,
     },
+    grpc::{observe::code_name, status},
+    listener::Peer,
     memory::{Actor, Forget, Memory, Outcome, Remember, Search, Target},
     store::Store,
+    telemetry::{
+        audit::{self, Audited},
+        trace::{self, TraceContext},
+    },
 };
 use rmcp::{
     ErrorData,
     model::{CallToolRequestParams, CallToolResult},
 };
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc, time::Instant};
 use uuid::Uuid;
 
 /// The rooms that the tools work with.
@@ -62,15 +68,27 @@ impl Backend for Local {
         };
         let query = parts.uri.query().unwrap_or_default();
         let arguments = call.arguments;
+        let mut record = Recorded::begin(name, parts, identity);
         let done = match name {
             Name::Search => self.search(identity, query, arguments).await,
             Name::Remember => self.remember(identity, query, arguments).await,
             Name::Forget => self.forget(identity, query, arguments).await,
         };
+        record.ended(&done);
         done.unwrap_or_else(|refusal| {
             Ok(tools::refused(&format!("{}: {refusal}", refusal.reason())))
         })
     }
+}
+
+/// The audit record of a tool that changes something; its drop without an end is the caller's leaving.
+struct Recorded<'a> {
+    identity: &'a Identity,
+    parts: &'a http::request::Parts,
+    method: &'static str,
+    began: Instant,
+    /// False once it is written, or none is due.
+    due: bool,
 }
 
 /// What a tool gives: its result, or why memory refused.
@@ -225,6 +243,9 @@ impl Local {
             return Ok(Caller { actor, place });
         };
         let session = self.store.session(identity, &key).await?;
+        if identity.reads_as_operator(&session) {
+            audit::operator_read(identity, "mcp", key.as_str());
+        }
         let access = identity.access(&session);
         if need == Need::Write && access < Some(SessionAccess::Write) {
             let key = key.as_str().to_owned();
@@ -236,6 +257,67 @@ impl Local {
             turn_id: turn.map(|turn| turn.turn_id),
         };
         Ok(Caller { actor, place })
+    }
+}
+
+// === impl Recorded ===
+
+impl<'a> Recorded<'a> {
+    fn begin(name: Name, parts: &'a http::request::Parts, identity: &'a Identity) -> Self {
+        let (method, due) = match name {
+            Name::Search => ("mcp/memory_search", false),
+            Name::Remember => ("mcp/memory_remember", true),
+            Name::Forget => ("mcp/memory_forget", true),
+        };
+        Self {
+            identity,
+            parts,
+            method,
+            began: Instant::now(),
+            due,
+        }
+    }
+
+    fn ended(&mut self, called: &Called) {
+        match called {
+            Ok(Ok(result)) if result.is_error == Some(true) => {
+                self.write("INVALID_ARGUMENT", "INVALID_FIELD");
+            }
+            Ok(Ok(_)) => self.write(audit::OK, ""),
+            Ok(Err(_)) => self.write("INTERNAL", ""),
+            Err(refusal) => self.write(code_name(status::status(refusal).code()), refusal.reason()),
+        }
+    }
+
+    fn write(&mut self, outcome: &str, reason: &str) {
+        if !std::mem::replace(&mut self.due, false) {
+            return;
+        }
+        let session_key = url_pairs(self.parts.uri.query().unwrap_or_default())
+            .into_iter()
+            .find(|(name, value)| name == "session_key" && SessionKey::parse(value).is_ok());
+        let header = self.parts.headers.get(trace::HEADER);
+        let trace = header
+            .and_then(|text| TraceContext::parse(text.to_str().ok()?))
+            .map_or_else(String::new, |trace| trace.trace_id_text());
+        let peer = self.parts.extensions.get::<Arc<Peer>>();
+        audit::audit(Audited {
+            identity: self.identity,
+            method: self.method,
+            session_key: session_key.as_ref().map_or("", |(_, key)| key),
+            revealed: "",
+            outcome,
+            reason,
+            peer: peer.map(|peer| peer.as_ref() as &dyn Display),
+            trace_id: &trace,
+            duration: self.began.elapsed(),
+        });
+    }
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        self.write("CANCELLED", "");
     }
 }
 

@@ -5,11 +5,13 @@
 //! It ends when it has been idle for long, when it is fenced, and at a drain.
 
 use super::{
-    handle::{Done, Drain, Handle, Used, Workshop},
+    handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
+    told,
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    beneath::blocking,
     clock,
     domain::{
         ids::SessionRow,
@@ -236,7 +238,10 @@ impl Actor {
             }
             close(opened).await;
         }
-        let unavailable = |why: String| Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why));
+        let unavailable = |why: String| {
+            let why = told::of_process(session, Cause::AgentUnavailable, why);
+            Opening::End(TurnEnd::Failed(Cause::AgentUnavailable, why))
+        };
         let Some(driver) = self.workshop.drivers.get(&session.agent).cloned() else {
             let why = format!("agent {} is not configured any more", session.agent);
             return Ok(unavailable(why));
@@ -276,7 +281,7 @@ impl Actor {
                     }));
                 }
                 Err(problem) => {
-                    warn!(agent = %session.agent, %problem, "the agent did not start");
+                    told::log_start(session, &problem.to_string());
                     why = problem.to_string();
                 }
             }
@@ -289,9 +294,8 @@ impl Actor {
         session: &Session,
         trace_context: String,
     ) -> std::io::Result<OpenRequest> {
-        let directories = &self.workshop.directories;
         let working_directory = if session.cwd.is_empty() {
-            directories.work(session.uid)
+            None
         } else {
             // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
             let resolved = tokio::fs::canonicalize(&session.cwd).await?;
@@ -301,23 +305,21 @@ impl Actor {
                     "its cwd is not below the cwd_roots of agent {agent}"
                 )));
             }
-            resolved
+            Some(resolved)
         };
-        let session_directory = directories.agent(session.uid);
-        let tenant_directory = directories.tenant(&session.tenant, &session.agent);
-        if session.cwd.is_empty() {
-            tokio::fs::create_dir_all(&working_directory).await?;
-        }
-        let home_directory = directories.home(session.uid);
-        let temporary_directory = directories.temporary(session.uid);
-        for directory in [
-            &session_directory,
-            &tenant_directory,
-            &home_directory,
-            &temporary_directory,
-        ] {
-            tokio::fs::create_dir_all(directory).await?;
-        }
+        let directories = self.workshop.directories.clone();
+        let (uid, tenant) = (session.uid, session.tenant.clone());
+        let (owner, agent) = (session.owner.clone(), session.agent.clone());
+        let prepare = move || directories.prepare(uid, &tenant, &owner, &agent);
+        let Prepared {
+            work,
+            session: session_directory,
+            gateway: gateway_directory,
+            home: home_directory,
+            temporary: temporary_directory,
+            owner: owner_directory,
+        } = blocking(prepare).await?;
+        let working_directory = working_directory.unwrap_or(work);
         Ok(OpenRequest {
             tenant: session.tenant.clone(),
             session_key: session.key.to_string(),
@@ -326,7 +328,8 @@ impl Actor {
             thinking_level: session.thinking_level.clone(),
             working_directory,
             session_directory,
-            tenant_directory,
+            owner_directory,
+            gateway_directory,
             home_directory,
             temporary_directory,
             trace_context,
@@ -427,10 +430,9 @@ impl Actor {
             Err(other) => return Err(lost(other)),
         };
         self.tail.readers_gone(DELETE_READ_MAX).await;
-        let files = self.workshop.directories.session(session.uid);
-        if let Err(problem) = tokio::fs::remove_dir_all(&files).await
-            && problem.kind() != std::io::ErrorKind::NotFound
-        {
+        let directories = self.workshop.directories.clone();
+        let uid = session.uid;
+        if let Err(problem) = blocking(move || directories.remove(uid)).await {
             // The session stays DELETING until the next Delete or start finishes it.
             error!(tenant = session.tenant, session_key = %session.key, %problem, "the session's files can't be removed");
             return match store.postpone_delete(self.fence).await {

@@ -1,10 +1,11 @@
 //! What the registry and a session's actor share, and where a session's agents keep their files.
 
 use super::recall::Recall;
-use crate::{agent::Driver, domain::ids::SessionRow, feed::Feed, store::Store};
+use crate::{agent::Driver, beneath::Directory, domain::ids::SessionRow, feed::Feed, store::Store};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -55,6 +56,26 @@ pub struct CwdRoots(pub BTreeMap<String, Vec<PathBuf>>);
 pub struct Directories {
     root: PathBuf,
 }
+
+/// Directories of one session's agent. All exist.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Where it works unless the session names a directory.
+    pub work: PathBuf,
+    /// What it keeps of the session.
+    pub session: PathBuf,
+    /// What the server lays out for it; it only reads there.
+    pub gateway: PathBuf,
+    /// Its home.
+    pub home: PathBuf,
+    /// Its temporary directory; empty.
+    pub temporary: PathBuf,
+    /// What it shares with other sessions of the same owner and agent.
+    pub owner: PathBuf,
+}
+
+/// Name of a session's temporary directory.
+const TEMPORARY: &str = "tmp";
 
 /// What the registry holds of an actor.
 #[derive(Debug)]
@@ -110,41 +131,55 @@ impl Directories {
         }
     }
 
-    /// All files of one session; removed with it.
-    pub fn session(&self, uid: Uuid) -> PathBuf {
-        self.root.join(Self::BELOW[0]).join(uid.to_string())
+    /// Makes the directories of an agent that is about to start, with an empty temporary one. Blocks.
+    ///
+    /// # Errors
+    /// What the system says; a symbolic link that stands where one of them belongs is not followed.
+    pub fn prepare(
+        &self,
+        uid: Uuid,
+        tenant: &str,
+        owner: &str,
+        agent: &str,
+    ) -> io::Result<Prepared> {
+        let root = Directory::open(&self.root)?;
+        let session = Self::session(uid);
+        root.remove_tree(&session.join(TEMPORARY))?;
+        let make = |path: PathBuf| root.make(&path).map(|_| self.root.join(path));
+        Ok(Prepared {
+            work: make(session.join("work"))?,
+            session: make(session.join("agent"))?,
+            gateway: make(session.join("gateway"))?,
+            home: make(session.join("home"))?,
+            temporary: make(session.join(TEMPORARY))?,
+            owner: make(Self::owner(tenant, owner, agent))?,
+        })
     }
 
-    /// What the session's agents keep.
-    pub fn agent(&self, uid: Uuid) -> PathBuf {
-        self.session(uid).join("agent")
+    /// Removes all files of one session, whose agents have ended. Blocks.
+    ///
+    /// # Errors
+    /// What the system says; what was not removed is still there.
+    pub fn remove(&self, uid: Uuid) -> io::Result<()> {
+        Directory::open(&self.root)?.remove_tree(&Self::session(uid))
     }
 
-    /// Where the session's agents work unless it names a directory.
-    pub fn work(&self, uid: Uuid) -> PathBuf {
-        self.session(uid).join("work")
+    /// All files of one session, below the root.
+    fn session(uid: Uuid) -> PathBuf {
+        Path::new(Self::BELOW[0]).join(uid.to_string())
     }
 
-    /// Home directory of the session's agents.
-    pub fn home(&self, uid: Uuid) -> PathBuf {
-        self.session(uid).join("home")
-    }
-
-    /// Temporary directory of the session's agents.
-    pub fn temporary(&self, uid: Uuid) -> PathBuf {
-        self.session(uid).join("tmp")
-    }
-
-    /// What a tenant's agents of one name share.
-    pub fn tenant(&self, tenant: &str, agent: &str) -> PathBuf {
+    /// What one principal's agents of one name share, below the root.
+    fn owner(tenant: &str, owner: &str, agent: &str) -> PathBuf {
         let hashed = |text: &str| -> String {
             let digest = Sha256::digest(text.as_bytes());
             digest[..16].iter().map(|b| format!("{b:02x}")).collect()
         };
-        self.root
-            .join(Self::BELOW[1])
-            .join(hashed(tenant))
-            .join(hashed(agent))
+        [tenant, owner, agent]
+            .into_iter()
+            .fold(PathBuf::from(Self::BELOW[1]), |path, name| {
+                path.join(hashed(name))
+            })
     }
 }
 

@@ -14,3 +14,4 @@ pub mod machine;
 pub mod recall;
 pub mod registry;
 mod running;
+mod told;

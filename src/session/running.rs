@@ -4,6 +4,7 @@ use super::{
     actor::{Actor, Lost, STORE_BACKOFF, wait_for_store},
     handle::Drain,
     machine::{Effect, TurnMachine, Verdict},
+    told,
 };
 use crate::{
     agent::{AgentCommand, AgentEvent, TurnInput},
@@ -183,7 +184,9 @@ impl<'a> Running<'a> {
             let verdict = if stale {
                 Verdict::Running
             } else {
-                self.machine.apply(event, &mut effects)
+                let session = self.actor.tail.session();
+                self.machine
+                    .apply(told::of_agent(&session, event), &mut effects)
             };
             taken += 1;
             match verdict {

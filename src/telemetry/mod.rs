@@ -4,7 +4,8 @@
 //! answers alone) and into memory, where TailLogs reads them. What goes to standard error is the operator's choice
 //! (`log`); memory gets all of that, and everything of ours from INFO up.
 //!
-//! * [`audit`]: one record for each mutating call.
+//! * [`audit`]: what callers did. No setting silences its records: they go into memory, and to `audit_file` or, without one,
+//!   to standard error. [`audit_file`]: that file; [`chain`]: how a change of it is found.
 //! * [`logs`]: the newest records, and those who follow them.
 //! * [`metrics`]: what is counted and measured; [`scrape`]: its answer to Prometheus.
 //! * [`record`]: how a record is made, and that no cause of warnings says more than a line a second; [`redact`]: what it must not hold.
@@ -13,6 +14,8 @@
 //! Every room may count and log; none may read what was said but the two that answer for it.
 
 pub mod audit;
+pub mod audit_file;
+pub mod chain;
 mod limit;
 pub mod logs;
 pub mod metrics;
@@ -25,10 +28,11 @@ mod stderr;
 pub mod trace;
 
 use crate::config::LogFormat;
+use audit_file::{AuditFile, AuditFileError};
 use logs::Logs;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use record::RecordLayer;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use stderr::Stderr;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
@@ -54,6 +58,8 @@ pub struct TelemetryOptions<'a> {
     pub metrics: bool,
     /// Where spans are sent; empty sends none.
     pub otlp_endpoint: &'a str,
+    /// Where audit records are appended; `None` leaves them to memory and standard error.
+    pub audit_file: Option<&'a Path>,
 }
 
 /// What was set up.
@@ -65,6 +71,8 @@ pub struct Telemetry {
     pub log_filter: LogFilter,
     /// What was measured, where it is.
     pub metrics: Option<PrometheusHandle>,
+    /// Where audit records are appended, where they are.
+    pub audit_file: Option<AuditFile>,
     /// Sends what is left of the spans at the end.
     #[cfg(feature = "otlp")]
     pub exporter: Option<otlp::Exporter>,
@@ -86,6 +94,9 @@ pub enum TelemetryError {
     /// Metrics were set up before.
     #[error("metrics can't be set up: {0}")]
     Metrics(#[from] BuildError),
+    /// The audit file can't be used.
+    #[error(transparent)]
+    AuditFile(#[from] AuditFileError),
     /// The endpoint is none.
     #[cfg(feature = "otlp")]
     #[error("otlp_endpoint: {0}")]
@@ -102,7 +113,9 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
         format,
         metrics,
         otlp_endpoint,
+        audit_file,
     } = *options;
+    let audit_file = audit_file.map(AuditFile::open).transpose()?;
     let logs = Arc::new(Logs::default());
     let (shown, show) = reload::Layer::new(EnvFilter::try_new(log)?);
     let (kept, keep) = reload::Layer::new(EnvFilter::try_new(log)?);
@@ -117,9 +130,15 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
             tracing::error!(%problem, "what is logged could not be changed");
         }
     }));
+    let has_file = audit_file.is_some();
+    let shown = shown.or(filter_fn(move |metadata| !has_file && is_audit(metadata)));
+    let file = audit_file
+        .clone()
+        .map(|file| RecordLayer::new(file).with_filter(filter_fn(is_audit)));
     let subscriber = tracing_subscriber::registry()
         .with(RecordLayer::new(Stderr::new(format)).with_filter(shown))
-        .with(RecordLayer::new(logs.clone()).with_filter(kept));
+        .with(RecordLayer::new(logs.clone()).with_filter(kept))
+        .with(file);
     #[cfg(feature = "otlp")]
     let (subscriber, exporter) = {
         let exporter = otlp::Exporter::new(otlp_endpoint)?;
@@ -135,6 +154,7 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
         logs,
         log_filter,
         metrics,
+        audit_file,
         #[cfg(feature = "otlp")]
         exporter,
     })
@@ -154,6 +174,11 @@ impl LogFilter {
 impl Telemetry {
     /// Sends what is left, at the end of the process.
     pub async fn finish(self) {
+        if let Some(file) = self.audit_file
+            && !file.finish()
+        {
+            tracing::error!("the newest audit records are not in the audit file");
+        }
         #[cfg(feature = "otlp")]
         if let Some(exporter) = self.exporter {
             exporter.finish().await;
@@ -161,10 +186,14 @@ impl Telemetry {
     }
 }
 
+fn is_audit(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == audit::TARGET
+}
+
 /// What memory keeps whatever the operator wants to see.
 fn of_ours(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    *metadata.level() <= Level::INFO && (target == audit::TARGET || is_below(target, "quarterdeck"))
+    *metadata.level() <= Level::INFO && (is_audit(metadata) || is_below(target, "quarterdeck"))
 }
 
 fn no_transport(metadata: &Metadata<'_>) -> bool {

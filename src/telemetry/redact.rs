@@ -77,12 +77,22 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The text without characters that steer a terminal, end a line, or turn the direction of writing.
+/// Whether a character steers a terminal, ends a line, turns the direction of writing, or hides text beside another.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{fff9}'..='\u{fffb}'
+        )
+}
+
+/// The text without characters that steer, written out as in Rust.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }

@@ -23,7 +23,7 @@ impl Stderr {
     pub(super) fn new(format: LogFormat) -> Self {
         Self {
             format,
-            colours: io::stderr().is_terminal(),
+            colours: io::stderr().is_terminal() && colours_are_wanted(),
         }
     }
 }
@@ -37,6 +37,12 @@ impl Sink for Stderr {
         // One write a line, so that lines of other processes don't fall between. Nobody is left to tell of a failure.
         let _ = io::stderr().write_all(line.as_bytes());
     }
+}
+
+fn colours_are_wanted() -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+    !no_colour && !dumb
 }
 
 fn text(record: &Record, colours: bool) -> String {
@@ -92,7 +98,7 @@ fn json(record: &Record) -> String {
 }
 
 /// Fields as a JSON object in their order.
-struct Fields<'a>(&'a [(std::borrow::Cow<'static, str>, String)]);
+pub(super) struct Fields<'a>(pub(super) &'a [(std::borrow::Cow<'static, str>, String)]);
 
 impl serde::Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -100,7 +106,7 @@ impl serde::Serialize for Fields<'_> {
     }
 }
 
-fn timestamp(time: Time) -> String {
+pub(super) fn timestamp(time: Time) -> String {
     let since_epoch = Duration::from_micros(u64::try_from(time.0).unwrap_or(0));
     humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + since_epoch).to_string()
 }

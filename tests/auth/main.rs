@@ -16,5 +16,6 @@ mod storage;
 mod streams;
 mod tenants;
 mod tokens;
+mod told;
 mod waits;
 mod world;

@@ -199,3 +199,60 @@ async fn metrics_are_for_this_machine_unless_said_otherwise() {
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     assert!(said.contains("metrics_anywhere"), "{said}");
 }
+
+/// Agents can connect to any port of this machine, so who asks for metrics brings a token that they can't read.
+#[tokio::test]
+async fn metrics_are_told_to_those_who_bring_the_token() {
+    let text = "no_auth = false\nmetrics_listen = \"127.0.0.1:0\"\n";
+    let gateway = Gateway::with(config(text));
+    // Its own log asks for a key, so the port is found where the kernel lists it.
+    let address = metrics_address(&gateway);
+    let file = gateway.data().join("metrics.token");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&file).expect("it is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let token = std::fs::read_to_string(&file).expect("ours");
+    let with = |credential: &str| format!("localhost\r\nauthorization: {credential}");
+    let short = &token[..token.len() - 1];
+    let twice = format!(
+        "{}\r\nauthorization: Bearer {token}",
+        with(&format!("Bearer {token}"))
+    );
+    for wrong in [
+        "localhost".to_owned(),
+        with(""),
+        with("Bearer"),
+        with(&format!("Bearer {short}")),
+        with(&format!("Basic {token}")),
+        twice,
+    ] {
+        let (head, body) = get(&address, "/metrics", &wrong).await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{wrong}: {head}");
+        assert!(!body.contains("quarterdeck_"), "{wrong}: {body}");
+    }
+    let (head, body) = get(&address, "/metrics", &with(&format!("Bearer {token}"))).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(body.contains("quarterdeck_sessions"), "{body}");
+}
+
+/// The port besides the one for calls.
+fn metrics_address(gateway: &Gateway) -> String {
+    let sockets = std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).expect("it runs");
+    let sockets: Vec<_> = sockets
+        .flatten()
+        .filter_map(|it| std::fs::read_link(it.path()).ok())
+        .collect();
+    let calls = gateway.address.rsplit_once(':').expect("a port").1;
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("there is one");
+    let listening = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let inode = format!("socket:[{}]", fields.get(9)?);
+        let own = fields[3] == "0A" && sockets.iter().any(|it| it.as_os_str() == inode.as_str());
+        let port = u16::from_str_radix(fields[1].rsplit_once(':')?.1, 16).ok()?;
+        (own && port.to_string() != calls).then_some(port)
+    });
+    let ports: Vec<u16> = listening.collect();
+    assert_eq!(ports.len(), 1, "{ports:?}");
+    format!("127.0.0.1:{}", ports[0])
+}

@@ -1,12 +1,37 @@
 // @vitest-environment jsdom
 import { expect, test } from "vitest";
-import { renderMarkdown, settledLength } from "../src/state/markdown";
+import { isDeep, renderMarkdown, settledLength } from "../src/state/markdown";
 
 function html(text: string): string {
   const box = document.createElement("div");
   box.append(renderMarkdown(text));
   return box.innerHTML.trim();
 }
+
+test("what is nested deeper than anybody writes is told without parsing", () => {
+  for (const deep of [
+    ">".repeat(33),
+    "> ".repeat(33),
+    "- ".repeat(33),
+    "1. ".repeat(33),
+    `${" ".repeat(200)}- x`,
+    "[".repeat(65),
+    "*a ".repeat(1001),
+  ]) {
+    expect(isDeep(deep), deep.slice(0, 40)).toBe(true);
+  }
+  for (const usual of [
+    "> > > - [a](b) *c* **d**",
+    "- a\n  - b\n    - c\n      1. d",
+    `${" ".repeat(200)}indented`,
+    "- - - - - - -",
+    "[x] ".repeat(500),
+    Array.from({ length: 100 }, () => "**a** *b*").join("\n\n"),
+    "2 * 3 * 4 ".repeat(2000),
+  ]) {
+    expect(isDeep(usual), usual.slice(0, 40)).toBe(false);
+  }
+});
 
 test("Markdown becomes elements", () => {
   expect(html("**bold** `code`")).toBe("<p><strong>bold</strong> <code>code</code></p>");

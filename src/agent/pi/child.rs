@@ -202,6 +202,7 @@ impl PiChild {
                     prove,
                     fresh,
                 } => {
+                    self.memory.clear().await;
                     let reason = "pi held a message that its next run would have taken";
                     if prove && fresh && outcome == Outcome::Stopped {
                         return Some(self.end(reason).await);

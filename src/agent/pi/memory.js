@@ -14,9 +14,13 @@ export default function (pi) {
     prompt = undefined;
     try {
       memory = readFileSync(file, "utf8");
-      rmSync(file);
     } catch (error) {
       if (error.code !== "ENOENT") throw error;
+    }
+    try {
+      rmSync(file, { force: true });
+    } catch {
+      // Where pi may only read there the server removes it, once the turn is over.
     }
   });
 

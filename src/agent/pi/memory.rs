@@ -2,12 +2,14 @@
 //!
 //! The context stands in no message that pi stores: the prompt stays what the user said, and the next turn gets a
 //! context of its own. pi keeps extensions that are named on the command line even with `--no-extensions`.
+//!
+//! Both files stand where the server writes and the agent only reads.
 
+use crate::beneath::{Directory, blocking};
 use std::{
     io,
     path::{Path, PathBuf},
 };
-use tokio::fs;
 
 /// Names the file for the extension.
 pub(super) const VARIABLE: &str = "QUARTERDECK_MEMORY_FILE";
@@ -19,9 +21,11 @@ const FILE_NAME: &str = "quarterdeck-memory.txt";
 /// Where one session's pi looks for its memory.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
+    /// The session's own.
+    directory: PathBuf,
     /// The extension.
     pub(super) extension: PathBuf,
-    /// The context of the coming turn; gone once pi has it.
+    /// The context of the running turn.
     pub(super) file: PathBuf,
 }
 
@@ -29,33 +33,52 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Names both files of a session's own directory.
-    pub(super) fn of(session_directory: &Path) -> Self {
+    pub(super) fn of(gateway_directory: &Path) -> Self {
         Self {
-            extension: session_directory.join(EXTENSION_NAME),
-            file: session_directory.join(FILE_NAME),
+            directory: gateway_directory.to_owned(),
+            extension: gateway_directory.join(EXTENSION_NAME),
+            file: gateway_directory.join(FILE_NAME),
         }
     }
 
     /// Writes the extension, anew with each start: another version of it may have been there.
     pub(super) async fn install(&self) -> io::Result<()> {
-        fs::write(&self.extension, EXTENSION).await
+        let directory = self.directory.clone();
+        let write = move || {
+            Directory::open(&directory)?.write(EXTENSION_NAME.as_ref(), EXTENSION.as_bytes())
+        };
+        blocking(write).await
     }
 
     /// Lays out the context of the coming turn. A failure costs the turn its memory and nothing else.
     pub(super) async fn give(&self, context: &str) {
-        // An earlier turn's is never taken for this one's.
-        let cleared = match fs::remove_file(&self.file).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        let given = match cleared {
-            Ok(()) if context.is_empty() => Ok(()),
-            Ok(()) => fs::write(&self.file, context).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = given {
+        let (directory, context) = (self.directory.clone(), context.to_owned());
+        let given = blocking(move || {
+            let directory = Directory::open(&directory)?;
+            let file = Path::new(FILE_NAME);
+            // An earlier turn's is never taken for this one's.
+            directory.remove_file(file)?;
+            if context.is_empty() {
+                Ok(())
+            } else {
+                directory.write(file, context.as_bytes())
+            }
+        });
+        if let Err(error) = given.await {
             let file = self.file.display();
             tracing::warn!(%error, %file, "pi's memory can't be laid out; the turn runs without it");
+        }
+    }
+
+    /// Takes the context of a turn that is over away, where pi could not.
+    pub(super) async fn clear(&self) {
+        let directory = self.directory.clone();
+        let cleared =
+            blocking(move || Directory::open(&directory)?.remove_file(FILE_NAME.as_ref()));
+        // The next turn clears it as well.
+        if let Err(error) = cleared.await {
+            let file = self.file.display();
+            tracing::warn!(%error, %file, "pi's memory of a turn that is over can't be removed");
         }
     }
 }

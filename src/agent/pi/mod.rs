@@ -1,11 +1,11 @@
 //! The `pi` driver: one pi coding agent in RPC mode per awake session.
 //!
 //! * Each generation of a session has its own session file, named by its `session_id` in the session's own directory,
-//!   and each tenant its own pi directory (settings, credentials), so nothing one chooses reaches another.
+//!   and each owner its own pi directory (settings, credentials), so nothing one chooses reaches another.
 //! * Each session has its own home and temporary directory: pi compiles extensions into the latter and runs what it
 //!   finds there.
 //! * The model and the thinking level are given on the command line and never set later: pi would keep such a choice
-//!   as the tenant's default.
+//!   as the owner's default.
 //! * A turn that was cancelled softly is over once pi is idle and everything that the turn started is gone; pi itself
 //!   stays. `Kill` ends pi, and `Exited` is the turn's end.
 //! * Where pi holds a message that it could not take back (0.73.1 has no command for that) its process ends with, or
@@ -29,31 +29,46 @@ use super::{
     Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
     process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
+use crate::beneath::{Directory, blocking};
 use async_trait::async_trait;
 use child::{Channels, PiChild};
 use memory::Memory;
+use rustix::fs::FileType;
 use secrets::Secrets;
 use std::{
     ffi::OsString,
-    fmt, io,
+    fmt, fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{fs, sync::mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument;
-use uuid::Uuid;
 
 /// Thinking levels that pi knows. It takes any other word as `off` without a word.
 pub const THINKING_LEVELS: [&str; 7] = ["off", "minimal", "low", "medium", "high", "xhigh", "max"];
 
-/// Name of a tenant's pi directory inside its agent directory.
+/// Name of pi's directory inside an owner's.
 const DIRECTORY: &str = "pi";
-/// Files of [`PiOptions::template_directory`] that every tenant gets anew with each start.
-const COPIED: [&str; 1] = ["models.json"];
-/// Files of it that a tenant gets once.
-const COPIED_ONCE: [&str; 1] = ["settings.json"];
-/// Files of it that all tenants share: a refreshed login replaces the one before.
-const LINKED: [&str; 1] = ["auth.json"];
+/// Files of [`PiOptions::template_directory`], and when an owner's pi gets its own copy. The template itself is never an
+/// agent's to write: it is everybody's.
+const TAKEN: [(&str, Taken); 3] = [
+    ("models.json", Taken::EachTime),
+    ("settings.json", Taken::Once),
+    // pi refreshes its login in its own copy; the operator's next login replaces that.
+    ("auth.json", Taken::IfNewer),
+];
+
+/// When a file of the template is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// With each start.
+    EachTime,
+    /// Where there is none yet.
+    Once,
+    /// Where there is none yet, or an older one.
+    IfNewer,
+}
 
 /// How pi is run. Its `Debug` names variables of the environment and leaves their values out.
 #[derive(Clone)]
@@ -64,7 +79,7 @@ pub struct PiOptions {
     pub arguments: Vec<String>,
     /// Set for pi and its tools. Keys of model providers go here.
     pub environment: Vec<(String, String)>,
-    /// A pi directory (usually `~/.pi/agent`) from which tenants get models, settings and logins.
+    /// A pi directory (usually `~/.pi/agent`) from which each owner's pi gets models, settings and logins.
     pub template_directory: Option<PathBuf>,
     /// Model of sessions that ask for none, as pi's `--model` takes it; empty: pi's own default.
     pub model: String,
@@ -211,49 +226,54 @@ impl PiDriver {
         })
     }
 
-    /// Makes the tenant's pi directory and fills it from the template.
-    async fn tenant_directory(&self, request: &OpenRequest) -> io::Result<PathBuf> {
-        let directory = request.tenant_directory.join(DIRECTORY);
-        fs::create_dir_all(&directory).await?;
-        let Some(template) = &self.options.template_directory else {
-            return Ok(directory);
-        };
-        for name in COPIED {
-            copy(&template.join(name), &directory.join(name)).await?;
-        }
-        for name in COPIED_ONCE {
-            if !fs::try_exists(directory.join(name)).await? {
-                copy(&template.join(name), &directory.join(name)).await?;
-            }
-        }
-        for name in LINKED {
-            let (source, target) = (template.join(name), directory.join(name));
-            if !fs::try_exists(&source).await? {
-                continue;
-            }
-            match fs::symlink(&source, &target).await {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => other?,
-            }
-        }
-        Ok(directory)
+    /// Makes the owner's pi directory and fills it from the template.
+    async fn own_directory(&self, request: &OpenRequest) -> io::Result<PathBuf> {
+        let owner = request.owner_directory.clone();
+        let template = self.options.template_directory.clone();
+        blocking(move || fill(&owner, template.as_deref())).await?;
+        Ok(request.owner_directory.join(DIRECTORY))
     }
+}
+
+/// Makes pi's directory in an owner's and fills it from a template. Agents write in it.
+fn fill(owner: &Path, template: Option<&Path>) -> io::Result<()> {
+    let directory = Directory::open(owner)?.make(Path::new(DIRECTORY))?;
+    let Some(template) = template else {
+        return Ok(());
+    };
+    for (name, when) in TAKEN {
+        let source = template.join(name);
+        let facts = match fs::metadata(&source) {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let name = Path::new(name);
+        let own = directory.look(name)?;
+        let take = match (when, own) {
+            (Taken::EachTime, _) | (_, None) => true,
+            (Taken::Once, Some(_)) => false,
+            (Taken::IfNewer, Some(own)) => {
+                // An agent may have put something else there, which is no login.
+                let is_file = FileType::from_raw_mode(own.st_mode) == FileType::RegularFile;
+                !is_file || (facts.mtime(), facts.mtime_nsec()) > modified(&own)
+            }
+        };
+        if take {
+            directory.write(name, &fs::read(&source)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// When a file was changed last: seconds and nanoseconds.
+fn modified(file: &rustix::fs::Stat) -> (i64, i64) {
+    let nanoseconds = i64::try_from(file.st_mtime_nsec).unwrap_or_default();
+    (file.st_mtime, nanoseconds)
 }
 
 fn first_set<'a>(asked: &'a str, default: &'a str) -> &'a str {
     if asked.is_empty() { default } else { asked }
-}
-
-/// Copies a file whole or not at all, since another session may be starting. A file that is not there is left out.
-async fn copy(source: &Path, target: &Path) -> io::Result<()> {
-    let content = match fs::read(source).await {
-        Ok(content) => content,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let new = target.with_extension(format!("{}.new", Uuid::new_v4()));
-    fs::write(&new, content).await?;
-    fs::rename(&new, target).await
 }
 
 #[async_trait]
@@ -273,11 +293,11 @@ impl Driver for PiDriver {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError> {
-        let directory = self.tenant_directory(&request).await.map_err(|error| {
-            let directory = request.tenant_directory.display();
+        let directory = self.own_directory(&request).await.map_err(|error| {
+            let directory = request.owner_directory.display();
             StartError(format!("cannot prepare {directory} for pi: {error}"))
         })?;
-        let memory = Memory::of(&request.session_directory);
+        let memory = Memory::of(&request.gateway_directory);
         memory.install().await.map_err(|error| {
             let file = memory.extension.display();
             StartError(format!("cannot write {file} for pi: {error}"))

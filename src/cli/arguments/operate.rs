@@ -71,6 +71,43 @@ pub(crate) enum Level {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: AuditVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Find records of an audit file that were changed, taken out, put in or cut off; exits 65 where there are any.
+    ///
+    /// Needs no server. The newest record's number and hash are printed: kept elsewhere, they tell later whether the whole
+    /// file was written anew.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The file; of a chain that goes over several files all of them, oldest first
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Number of the first record, where older files are not at hand
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) first: u64,
+    /// A record that must be in there as it was, from an earlier look
+    #[arg(long, value_name = "NUMBER:HASH", value_parser = known_record)]
+    pub(crate) known: Option<(u64, String)>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn known_record(text: &str) -> Result<(u64, String), String> {
+    text.split_once(':')
+        .and_then(|(number, hash)| Some((number.parse().ok()?, hash.to_owned())))
+        .ok_or_else(|| "expected NUMBER:HASH, as `audit verify` prints them".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct WhoamiArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,

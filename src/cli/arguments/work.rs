@@ -177,6 +177,14 @@ pub(crate) struct ResetArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The session; there is no default
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct QueueArgs {
     /// The session
     #[arg(default_value = "main")]

@@ -15,6 +15,7 @@ Lines go to the agent. Commands:
   /help         this
   /quit         leave; turns go on (as Ctrl-D does)
   //TEXT        a prompt that begins with /
+Alt-Enter makes a line in a prompt; a paste is one prompt, however many lines it has.
 Ctrl-C stops the running turn, and a second one leaves.
 ";
 /// Messages that `/history` shows where no number is given, and at most.
@@ -132,10 +133,7 @@ impl Chat {
         };
         let mut text = self.view.renderer.new_line();
         // A renderer of its own: these were shown before, and showing them again changes nothing.
-        let mut renderer = Renderer::new(Look {
-            terminal: self.screen.is_some(),
-            whole: true,
-        });
+        let mut renderer = Renderer::new(Look::of_output(true));
         for message in &messages {
             if self.arguments.json {
                 output::json("Message", message)?;

@@ -1,13 +1,22 @@
 //! Lines from standard input, read by a thread of their own.
 //!
-//! At a terminal the thread edits lines with rustyline once a key waits, and reads plain lines while a turn streams.
-//! From a pipe it reads line by line. In both cases it hands over one line and waits for the word to go on, so that
+//! At a terminal the thread edits lines with rustyline once a key came, whether the prompt waits or a turn streams. What
+//! came with that key is read here first (`typed`), so that a paste of many lines is one prompt: the editor drops what it
+//! read beyond a line's end. From a pipe it reads line by line. In both cases it hands over one line and waits for the word to go on, so that
 //! nobody reads ahead of what was decided about a line.
 
-use super::screen::Screen;
+use super::{
+    screen::Screen,
+    typed::{self, Typed},
+};
+use crate::cli::output;
 use quarterdeck::domain::limits;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustyline::{DefaultEditor, error::ReadlineError};
+use rustyline::{
+    Cmd, DefaultEditor, EventHandler, KeyEvent, Modifiers,
+    error::ReadlineError,
+    history::{History as _, SearchDirection},
+};
 use std::{
     env, fs,
     io::{self, BufRead, Read},
@@ -125,12 +134,29 @@ impl Reader {
     }
 }
 
-/// Reads a line: with the editor at the prompt, as the terminal gives it while text streams.
+/// Reads a line with the editor, after what was typed or pasted already.
 fn edit_line(editor: &mut DefaultEditor, screen: &Screen) -> io::Result<Input> {
-    let Some(prompt) = screen.begin_edit()? else {
-        return Ok(read_line());
+    if output::is_dumb() {
+        let _prompt = screen.begin_edit()?;
+        let line = read_line();
+        screen.end_edit()?;
+        return Ok(line);
+    }
+    let begun = match typed::read()? {
+        Typed::End => return Ok(Input::End),
+        Typed::Nothing => String::new(),
+        Typed::Back => newest(editor),
+        Typed::Text(text) => text,
+        Typed::Line(line) => {
+            let prompt = screen.begin_edit()?;
+            output::styled(&format!("{prompt}{}\n", output::escaped(&line)))
+                .map_err(|failure| io::Error::other(failure.message))?;
+            screen.end_edit()?;
+            return Ok(Input::Line(line));
+        }
     };
-    let line = editor.readline(&prompt);
+    let prompt = screen.begin_edit()?;
+    let line = editor.readline_with_initial(&prompt, (&begun, ""));
     screen.end_edit()?;
     match line {
         Ok(line) => Ok(Input::Line(line)),
@@ -180,7 +206,21 @@ fn new_editor() -> rustyline::Result<DefaultEditor> {
     let config = rustyline::Config::builder()
         .max_history_size(HISTORY_MAX)?
         .build();
-    DefaultEditor::with_config(config)
+    let mut editor = DefaultEditor::with_config(config)?;
+    for enter in ['\r', '\n'] {
+        let newline = EventHandler::Simple(Cmd::Newline);
+        editor.bind_sequence(KeyEvent::new(enter, Modifiers::ALT), newline);
+    }
+    Ok(editor)
+}
+
+/// The line that was typed last.
+fn newest(editor: &DefaultEditor) -> String {
+    let history = editor.history();
+    let newest = history.len().checked_sub(1);
+    newest
+        .and_then(|at| history.get(at, SearchDirection::Reverse).ok().flatten())
+        .map_or_else(String::new, |found| found.entry.into_owned())
 }
 
 /// Where typing is remembered; only its owner can read it.

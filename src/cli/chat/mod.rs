@@ -6,6 +6,7 @@
 mod commands;
 mod keyboard;
 mod screen;
+mod typed;
 
 use super::{
     arguments::{ChatArgs, ClientArgs, interrupted},
@@ -244,7 +245,7 @@ impl Chat {
         for message in newest {
             text.push_str(&self.view.renderer.finished_message(message));
         }
-        output::write(&text)
+        output::styled(&text)
     }
 
     /// After each step: whether text streams or the prompt waits, and whether the next line may come.
@@ -458,7 +459,7 @@ impl Chat {
 
     fn note(&mut self, text: &str) -> Result<(), Failure> {
         if self.screen.is_none() {
-            eprintln!("quarterdeck: {text}");
+            output::notice(text);
             return Ok(());
         }
         let text = self.view.renderer.note(text);
@@ -471,7 +472,7 @@ impl Chat {
         }
         match &self.screen {
             Some(screen) => screen.show(text, self.view.renderer.at_line_start()),
-            None => output::write(text),
+            None => output::styled(text),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The terminal of a chat, shared by the conversation (which shows text) and the keyboard's thread (which edits lines).
 //!
-//! Three ways of standing: text streams and the terminal itself edits what is typed; the prompt waits for a first key,
-//! and text may still be shown above it; a line is being edited, and text is held until it is done. So streaming text
-//! and an edited line never share the screen. (The line editor could print above its prompt, but then it stalls on
-//! input that comes in bursts.)
+//! Three ways of standing: text streams; the prompt waits for a first key, and text may still be shown above it; a line is
+//! being edited, and text is held until it is done. So streaming text and an edited line never share the screen. (The
+//! line editor could print above its prompt, but then it stalls on input that comes in bursts.) A key is seen in each of
+//! them, and the terminal marks what is pasted, so that a paste is one prompt whatever was going on.
 
 use crate::cli::{failure::Failure, output};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,8 +14,18 @@ use std::{
 
 /// Text that is held at most while a line is edited, in bytes.
 const HELD_MAX_BYTES: usize = 256 * 1024;
-/// Goes to the line's beginning and clears it.
-const CLEAR_LINE: &str = "\r\x1b[K";
+/// Asks the terminal to mark what is pasted, and to do so no more.
+const MARK_PASTES: &str = "\x1b[?2004h";
+const MARK_NO_PASTES: &str = "\x1b[?2004l";
+
+/// Goes to the line's beginning and clears it; a terminal that can't gets a line of its own.
+fn clear_line() -> &'static str {
+    if output::is_dumb() {
+        "\r\n"
+    } else {
+        "\r\x1b[K"
+    }
+}
 
 /// The shared terminal.
 pub(super) struct Screen(Mutex<State>);
@@ -46,14 +56,16 @@ enum Mode {
 
 impl Screen {
     pub(super) fn new(prompt: String) -> io::Result<Self> {
-        Ok(Self(Mutex::new(State {
+        let state = State {
             prompt,
             mode: Mode::Streaming,
             prompt_shown: false,
             at_start: true,
             held: String::new(),
             before: tcgetattr(io::stdin())?,
-        })))
+        };
+        state.see_keys()?;
+        Ok(Self(Mutex::new(state)))
     }
 
     /// Shows text where that disturbs nobody; `at_start`: it ends a line.
@@ -85,10 +97,6 @@ impl Screen {
             return Ok(());
         }
         state.mode = Mode::Waiting;
-        // Keys come one by one and unseen; Ctrl-C still is a signal.
-        let mut modes = state.before.clone();
-        modes.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Now, &modes).map_err(io::Error::from)?;
         state.show_prompt()
     }
 
@@ -99,20 +107,14 @@ impl Screen {
             return Ok(());
         }
         state.mode = Mode::Streaming;
-        state.hide_prompt()?;
-        state.shells_modes()?;
-        Ok(())
+        state.hide_prompt()
     }
 
-    /// A key waits: gives the prompt for editing the line; `None` while text streams.
-    pub(super) fn begin_edit(&self) -> io::Result<Option<String>> {
+    /// A key came: gives the prompt for editing the line.
+    pub(super) fn begin_edit(&self) -> io::Result<String> {
         let mut state = self.state();
-        match state.mode {
-            Mode::Streaming => return Ok(None),
-            Mode::Waiting | Mode::Editing => {}
-        }
         let fresh = if state.prompt_shown {
-            CLEAR_LINE
+            clear_line()
         } else if state.at_start {
             ""
         } else {
@@ -122,15 +124,16 @@ impl Screen {
         state.prompt_shown = false;
         state.mode = Mode::Editing;
         state.shells_modes()?;
-        Ok(Some(state.prompt.clone()))
+        Ok(state.prompt.clone())
     }
 
     /// The line is done, and what was held is shown.
     pub(super) fn end_edit(&self) -> io::Result<()> {
         let mut state = self.state();
         state.mode = Mode::Streaming;
+        state.see_keys()?;
         let held = std::mem::take(&mut state.held);
-        output::raw(&held)
+        output::styled(&held).map_err(|failure| io::Error::other(failure.message))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,13 +161,13 @@ impl State {
         if !text.is_empty() {
             self.at_start = at_start;
         }
-        output::write(text)
+        output::styled(text)
     }
 
     fn show_prompt(&mut self) -> Result<(), Failure> {
         if self.at_start && !self.prompt_shown {
             self.prompt_shown = true;
-            output::write(&self.prompt)?;
+            output::styled(&self.prompt)?;
         }
         Ok(())
     }
@@ -172,12 +175,27 @@ impl State {
     fn hide_prompt(&mut self) -> Result<(), Failure> {
         if self.prompt_shown {
             self.prompt_shown = false;
-            output::write(CLEAR_LINE)?;
+            output::raw(clear_line())?;
         }
         Ok(())
     }
 
+    /// Keys come one by one and unseen, pastes between marks; Ctrl-C still is a signal. A terminal that understands no
+    /// sequences edits its lines itself.
+    fn see_keys(&self) -> io::Result<()> {
+        if output::is_dumb() {
+            return Ok(());
+        }
+        let mut modes = self.before.clone();
+        modes.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
+        output::raw(MARK_PASTES)
+    }
+
     fn shells_modes(&self) -> io::Result<()> {
+        if !output::is_dumb() {
+            output::raw(MARK_NO_PASTES)?;
+        }
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &self.before)?)
     }
 }

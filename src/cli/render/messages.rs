@@ -1,6 +1,7 @@
 //! Finished messages: history, and what a reader missed while its cursor was void.
 
-use super::{DIM, Renderer, summary};
+use super::{Renderer, summary};
+use crate::cli::output::DIM;
 use quarterdeck::proto::{
     GetSessionStateResponse, Message, Role, ToolCallPart, ToolCallState, message_part::Part,
 };

@@ -10,6 +10,7 @@ use quarterdeck::proto::{
 
 const ALL: Look = Look {
     terminal: false,
+    colours: false,
     whole: true,
 };
 
@@ -179,6 +180,7 @@ fn thinking_is_dim_on_a_terminal_and_left_out_where_only_answers_count() {
     ];
     let terminal = Look {
         terminal: true,
+        colours: true,
         whole: true,
     };
     assert_eq!(
@@ -187,6 +189,7 @@ fn thinking_is_dim_on_a_terminal_and_left_out_where_only_answers_count() {
     );
     let answers = Look {
         terminal: false,
+        colours: false,
         whole: false,
     };
     assert_eq!(show(answers, &events), "yes\n");
@@ -267,6 +270,7 @@ fn a_turns_bad_end_is_said_and_an_agent_cannot_steer_the_terminal() {
     };
     let terminal = Look {
         terminal: true,
+        colours: true,
         whole: true,
     };
     let events = [token("m", 0, "a\x1b]0;title\x07b"), log.ended(failed)];
@@ -337,6 +341,7 @@ proptest! {
 fn nothing_that_others_say_steers_the_terminal() {
     let mut renderer = Renderer::new(Look {
         terminal: true,
+        colours: true,
         whole: true,
     });
     let mut log = Log::default();

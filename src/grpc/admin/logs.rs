@@ -15,7 +15,7 @@ use crate::{
     proto,
     telemetry::{
         audit,
-        logs::{Batch, CursorError, Kind, Numbered, Reader},
+        logs::{Batch, CursorError, Kind, Numbered, Reader, View},
         record::Record,
     },
     wire::{encode, parse::Fields},
@@ -60,11 +60,11 @@ pub(super) fn tail(
     let (filter, start) = parse(identity, request)?;
     let permit = admin.feed.stream_permit()?;
     let logs = admin.logs.clone();
-    let kind = filter.kind();
+    let view = filter.view();
     let (before, mut reader) = match start {
-        Start::Newest(last) => logs.newest(kind, last, |record| filter.shows(record)),
+        Start::Newest(last) => logs.newest(&view, last, |record| filter.shows(record)),
         Start::After { boot_id, number } => {
-            (Vec::new(), reader_after(admin, kind, boot_id, number)?)
+            (Vec::new(), reader_after(admin, &view, boot_id, number)?)
         }
     };
     let boot_id = logs.boot_id();
@@ -192,7 +192,7 @@ fn parse(identity: &Identity, request: proto::TailLogsRequest) -> Result<(Filter
     Ok((filter, start))
 }
 
-fn reader_after(admin: &Admin, kind: Kind, boot_id: Uuid, number: i64) -> Result<Reader, Refusal> {
+fn reader_after(admin: &Admin, view: &View, boot_id: Uuid, number: i64) -> Result<Reader, Refusal> {
     let own = admin.logs.boot_id();
     let range = |first, newest| LogRange {
         log_id: LogId(own),
@@ -200,10 +200,10 @@ fn reader_after(admin: &Admin, kind: Kind, boot_id: Uuid, number: i64) -> Result
         head_seq: newest,
     };
     if boot_id != own {
-        let (first, newest) = admin.logs.range(kind);
+        let (first, newest) = admin.logs.range(view);
         return Err(Refusal::LogChanged(range(first, newest)));
     }
-    admin.logs.after(kind, number).map_err(|error| match error {
+    admin.logs.after(view, number).map_err(|error| match error {
         CursorError::Expired { first, newest } => Refusal::CursorExpired(range(first, newest)),
         CursorError::Ahead { first, newest } => Refusal::CursorAhead(range(first, newest)),
     })
@@ -246,12 +246,16 @@ fn level_number(level: Level) -> proto::LogLevel {
 // === impl Filter ===
 
 impl Filter {
-    /// The ring that holds all that it shows.
-    fn kind(&self) -> Kind {
-        if self.target == audit::TARGET {
+    /// The rings that hold all that it shows.
+    fn view(&self) -> View {
+        let kind = if self.target == audit::TARGET {
             Kind::Audit
         } else {
             Kind::All
+        };
+        View {
+            kind,
+            tenant: self.tenant.clone(),
         }
     }
 

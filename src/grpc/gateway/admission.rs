@@ -289,6 +289,28 @@ impl Call<'_> {
         })
     }
 
+    /// Why a session can't work in a directory, and what helps; the roots themselves are the operator's to know.
+    fn why_no_cwd(&self, agent: &str) -> String {
+        let roots = self.cwd_roots.0.get(agent).map(Vec::as_slice);
+        let roots = roots.unwrap_or_default();
+        if !self.identity.principal.is_operator() {
+            return format!(
+                "is no directory below the cwd_roots of agent {agent}; whoever runs the server may add one"
+            );
+        }
+        let known = match roots {
+            [] => "there are none".to_owned(),
+            roots => {
+                let roots: Vec<String> = roots.iter().map(|it| it.display().to_string()).collect();
+                roots.join(", ")
+            }
+        };
+        format!(
+            "is no directory below the cwd_roots of agent {agent} ({known}); `serve --allow-cwd DIR` adds one, and \
+             `--cwd DIR` names one of them or below"
+        )
+    }
+
     /// The directory that a session asks for, resolved, if it stands below one of its agent's roots; else why not.
     async fn resolve_cwd(&self, field: &str, agent: &str, cwd: &str) -> (String, Option<Refusal>) {
         if cwd.is_empty() {
@@ -306,7 +328,7 @@ impl Call<'_> {
         match allowed.and_then(|path| path.into_os_string().into_string().ok()) {
             Some(cwd) => (cwd, None),
             None => {
-                let problem = format!("is no directory below the cwd_roots of agent {agent}");
+                let problem = self.why_no_cwd(agent);
                 (String::new(), Some(Refusal::field(field, problem)))
             }
         }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        access::Identity,
+        access::{Identity, Scope},
         ids::{SessionKey, SessionRow},
         refusal::Refusal,
         session::Session,
@@ -165,7 +165,19 @@ impl Call<'_> {
     }
 
     async fn session(&self, key: &SessionKey) -> Result<Arc<Session>, Refusal> {
-        self.store.session(&self.identity, key).await
+        let session = self.store.session(&self.identity, key).await?;
+        if self.identity.reads_as_operator(&session) {
+            self.facts.reads_of_another(key.as_str());
+        }
+        Ok(session)
+    }
+
+    /// Leaves the record of who reads another's session, for calls that need no session themselves.
+    async fn note_reader(&self, key: &SessionKey) -> Result<(), Refusal> {
+        if self.identity.scopes.contains(Scope::TenantSessions) {
+            self.session(key).await?;
+        }
+        Ok(())
     }
 
     async fn tail_of(&self, row: SessionRow) -> Result<Option<Arc<Tail>>, Refusal> {

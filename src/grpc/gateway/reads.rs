@@ -71,6 +71,7 @@ impl Call<'_> {
         let key = fields.session_key("session_key", &request.session_key);
         let turn_id = fields.turn_id("turn_id", &request.turn_id);
         let (key, turn_id) = fields.finish(key.zip(turn_id))?;
+        self.note_reader(&key).await?;
         let turn = self.store.turn(&self.identity, &key, turn_id).await?;
         Ok(proto::GetTurnResponse {
             turn: Some(encode::turn(&turn, TurnTexts::Whole)),
@@ -90,6 +91,10 @@ impl Call<'_> {
         let scope = format!("turns {} {:?}", request.session_key, request.states);
         let after = fields.page_token(&request.page_token, &scope);
         fields.check()?;
+        match &key {
+            Some(key) => self.note_reader(key).await?,
+            None => self.facts.reads_of_another(""),
+        }
         let filter = TurnsFilter {
             viewer: self.identity.clone(),
             key,
@@ -113,6 +118,7 @@ impl Call<'_> {
         let mut fields = Fields::default();
         let key = fields.session_key("session_key", &request.session_key);
         let key = fields.finish(key)?;
+        self.note_reader(&key).await?;
         let turns = self.store.queue(&self.identity, &key).await?;
         Ok(proto::ListQueueResponse {
             turns: turns
@@ -302,6 +308,10 @@ impl Call<'_> {
             .store
             .list_sessions(&self.identity, filter, after, limit)
             .await?;
+        let others = |session| self.identity.reads_as_operator(session);
+        if page.sessions.iter().any(others) {
+            self.facts.reads_of_another("");
+        }
         Ok(proto::ListSessionsResponse {
             sessions: page.sessions.iter().map(encode::session).collect(),
             next_page_token: parse::page_token(page.next, &scope),

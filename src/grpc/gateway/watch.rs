@@ -59,6 +59,7 @@ impl Call<'_> {
         let filter = fields.filter("filter", request.filter);
         fields.check()?;
         let permit = self.feed.stream_permit()?;
+        self.facts.reads_of_another("");
         let mut listing = self.listing(filter, request.initial.unwrap_or(true));
         listing.permit = Some(permit);
         let snapshots = listing

@@ -3,7 +3,7 @@
 // Two fences: marked turns raw HTML into text here, and DOMPurify lets only the elements below through. What an agent
 // writes can make no element that runs, loads or styles anything; a link is followed by a click alone, in a new tab.
 import DOMPurify from "dompurify";
-import { Marked, type Tokens } from "marked";
+import { Marked, type Token, type Tokens } from "marked";
 
 /** Elements that Markdown may make. */
 const ELEMENTS = [
@@ -16,6 +16,19 @@ const ATTRIBUTES = ["align", "alt", "checked", "disabled", "href", "src", "start
 const LINK = /^(?:https?:|mailto:)/i;
 /** Images that hold their own bytes: nothing is fetched. SVG is left out because it is a document. */
 const OWN_IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,/i;
+
+/** Quotes and lists that may stand in each other. */
+const DEPTH_MAX = 32;
+/** Columns that a list's item may be indented by. */
+const INDENT_MAX = 4 * DEPTH_MAX;
+/** Brackets that may stand open in one block. */
+const BRACKETS_MAX = 64;
+/** Marks that may begin an emphasis in one block. */
+const EMPHASES_MAX = 1000;
+/** Marks of quotes and list items at a line's beginning, and one of them. */
+const CONTAINERS = /^(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))+/;
+const CONTAINER = />|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])/g;
+const LIST_ITEM = /^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]/;
 
 const marked = new Marked({
   gfm: true,
@@ -30,9 +43,10 @@ const marked = new Marked({
   },
 });
 
-/** Nodes of a Markdown text. */
+/** Nodes of a Markdown text. One that is nested too deeply is shown as text: parsing it would take the page's stack or time. */
 export function renderMarkdown(text: string): DocumentFragment {
-  const html = marked.parse(text, { async: false });
+  const html = isDeep(text) ? undefined : parse(text);
+  if (html === undefined) return asText(text);
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS: ELEMENTS,
     ALLOWED_ATTR: ATTRIBUTES,
@@ -53,11 +67,72 @@ export function renderMarkdown(text: string): DocumentFragment {
  * address that is told further down is the exception; the whole text is drawn once more when it is complete.
  */
 export function settledLength(text: string): number {
-  const tokens = marked.lexer(text);
+  // Shown as text, all of it at each delta: that is cheap.
+  if (isDeep(text)) return 0;
+  const tokens = lex(text);
+  if (!tokens) return 0;
   const last = tokens.findLastIndex((token) => token.type !== "space");
   const length = tokens.slice(0, Math.max(0, last)).reduce((sum, token) => sum + token.raw.length, 0);
   // The lexer changes line ends and the like; then its lengths are not those of the text.
   return text.startsWith(tokens.slice(0, Math.max(0, last)).map(({ raw }) => raw).join("")) ? length : 0;
+}
+
+/**
+ * Whether quotes, lists, brackets or emphases stand in each other more deeply than anybody writes them. Looked at without
+ * parsing, in one pass.
+ */
+export function isDeep(text: string): boolean {
+  for (const line of text.split("\n")) {
+    if ((CONTAINERS.exec(line)?.[0].match(CONTAINER)?.length ?? 0) > DEPTH_MAX) return true;
+    const indented = /^[ \t]*/.exec(line)?.[0].length ?? 0;
+    if (indented > INDENT_MAX && LIST_ITEM.test(line)) return true;
+  }
+  return text.split(/\n[ \t]*\n/).some((block) => brackets(block) > BRACKETS_MAX || emphases(block) > EMPHASES_MAX);
+}
+
+/** Most brackets that stand open at once. */
+function brackets(block: string): number {
+  let open = 0;
+  let most = 0;
+  for (const character of block) {
+    if (character === "[") most = Math.max(most, ++open);
+    else if (character === "]" && open > 0) open -= 1;
+  }
+  return most;
+}
+
+/** Marks that may begin an emphasis. */
+function emphases(block: string): number {
+  return block.match(/(?:^|[\s*_~])[*_~]+(?=[^\s*_~])/g)?.length ?? 0;
+}
+
+function parse(text: string): string | undefined {
+  try {
+    return marked.parse(text, { async: false });
+  } catch (error) {
+    // Whatever `isDeep` does not know.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function lex(text: string): Token[] | undefined {
+  try {
+    return marked.lexer(text);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function asText(text: string): DocumentFragment {
+  const fragment = document.createDocumentFragment();
+  const block = document.createElement("pre");
+  block.className = "unformatted";
+  block.tabIndex = 0;
+  block.textContent = text;
+  fragment.append(block);
+  return fragment;
 }
 
 function restrictLink(link: HTMLAnchorElement): void {

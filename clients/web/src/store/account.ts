@@ -5,6 +5,7 @@
 import { computed, signal } from "@preact/signals";
 import { type Client, CredentialKind, type WhoAmIResponse } from "@quarterdeck/client";
 import { connect, explain, isUnauthenticated } from "../api";
+import { forgetDrafts } from "./drafts";
 
 /** Name under which the key is kept. */
 const STORED = "quarterdeck.key";
@@ -60,6 +61,8 @@ export async function signIn(key: string, remember: boolean): Promise<void> {
 /** Forgets the key and everything that was read with it. */
 export function signOut(message = ""): void {
   eraseKey();
+  // Who signs in next may be somebody else. A key that ended leaves them: the same person comes back.
+  if (message === "") forgetDrafts();
   if (message === "") window.location.hash = "";
   if (account.value.state === "in") account.value.client.close();
   account.value = { state: "out", message };

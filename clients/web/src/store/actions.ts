@@ -4,7 +4,7 @@ import { AbortMode, AdmissionMode, OnBusy, type Turn } from "@quarterdeck/client
 import { client } from "./account";
 import { announce, complain, tell } from "./notices";
 import { goSession } from "./place";
-import type { Draft } from "./drafts";
+import { type Draft, willWrite } from "./drafts";
 
 /** How long Abort may take: its grace and the proof, in milliseconds. */
 const ABORT_TIMEOUT_MS = 60_000;
@@ -60,12 +60,14 @@ export async function deleteSession(sessionKey: string): Promise<void> {
 /** Copies a conversation into a new session and goes there. Throws where it was refused. */
 export async function fork(sessionKey: string, newSessionKey: string, turnId: string): Promise<void> {
   await client().forkSession({ sessionKey, newSessionKey, turnId });
+  willWrite(newSessionKey);
   goSession(newSessionKey);
 }
 
 /** Creates a session and goes there. Throws where it was refused. */
 export async function createSession(sessionKey: string, agent: string, displayName: string): Promise<void> {
   await client().createSession({ sessionKey, agent, displayName });
+  willWrite(sessionKey);
   goSession(sessionKey);
 }
 

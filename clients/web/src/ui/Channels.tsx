@@ -8,6 +8,7 @@ import { hashOf } from "../state/route";
 import { client, endIfRefused, scopes } from "../store/account";
 import { complain, tell } from "../store/notices";
 import { Button } from "./Button";
+import { ask } from "./Dialog";
 
 /** How often the list is read, in milliseconds, while it is shown. */
 const READ_MS = 4000;
@@ -34,7 +35,7 @@ export function Channels() {
           {problem.value || `${count(channels.value.length, "open stream")} of ${count(people, "principal")}`}
         </span>
         {scopes.value.has("tenant.sessions") ? (
-          <Button onClick={() => void reloadAll()}>Tell all to read again</Button>
+          <Button onClick={askReload}>Tell all to read again</Button>
         ) : null}
       </header>
       <div class="table-frame" tabIndex={0} role="region" aria-label="Open streams">
@@ -92,6 +93,15 @@ async function read(): Promise<void> {
   } catch (error) {
     if (!endIfRefused(error)) problem.value = explain(error);
   }
+}
+
+function askReload(): void {
+  ask({
+    title: "Tell all to read again?",
+    text: "Every listening client of this tenant reads anew what it keeps. Its agents begin with a fresh process at their next turn, and idle ones end now.",
+    yes: "Tell all",
+    onYes: () => void reloadAll(),
+  });
 }
 
 async function reloadAll(): Promise<void> {

@@ -6,16 +6,20 @@ import { type SessionSnapshot, SessionState } from "@quarterdeck/client";
 import { size } from "../state/format";
 import { scopes } from "../store/account";
 import { send } from "../store/actions";
-import { type DraftFile, draftOf, readFile, setDraft } from "../store/drafts";
+import { type DraftFile, draftOf, readFile, setDraft, takeWritesNext } from "../store/drafts";
 import { isImage } from "../store/images";
 import { canSteer, serverInfo } from "../store/server";
 import { Icon } from "./Icons";
 import { IconButton } from "./Button";
+import { showNewest } from "./Transcript";
 
 /** Largest attachments of one message together, in bytes, as the contract has it. */
 const FILES_BYTES_MAX = 16 * 1024 * 1024;
 /** Largest single attachment in bytes, where the server named none. */
 const FILE_BYTES_MAX = 8 * 1024 * 1024;
+
+/** `keyCode` of a key that an input method took. */
+const INPUT_METHOD_KEY = 229;
 
 type How = "steer" | "queue";
 
@@ -47,7 +51,8 @@ export function Composer({ session }: { readonly session: SessionSnapshot }) {
 
   useEffect(() => {
     setProblem("");
-    if (window.matchMedia("(pointer: fine)").matches) field.current?.focus();
+    // Who walks through the sessions by keys goes on doing so; `c` writes.
+    if (takeWritesNext(key) && window.matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, [key]);
 
   const submit = async (as: How): Promise<void> => {
@@ -57,6 +62,7 @@ export function Composer({ session }: { readonly session: SessionSnapshot }) {
     setDraft(key, { text: "", files: [] });
     try {
       await send(key, draft, as);
+      showNewest();
     } catch (error) {
       // What was written comes back before what was typed meanwhile.
       const typed = draftOf(key);
@@ -87,7 +93,7 @@ export function Composer({ session }: { readonly session: SessionSnapshot }) {
   };
 
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
     const other = event.ctrlKey || event.metaKey;
     // On a touch screen Enter makes a new line, since there is no Shift at hand.
     if (!other && !window.matchMedia("(pointer: fine)").matches) return;
@@ -178,6 +184,15 @@ export function Composer({ session }: { readonly session: SessionSnapshot }) {
       </div>
     </form>
   );
+}
+
+/**
+ * Whether the key belongs to an input method, such as the Enter that takes a word: Safari ends the composition before it
+ * tells of the key, and only its code says so.
+ */
+function composes(event: KeyboardEvent): boolean {
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- Nothing else tells it there.
+  return event.isComposing || event.keyCode === INPUT_METHOD_KEY;
 }
 
 interface HowProps {

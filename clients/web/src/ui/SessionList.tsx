@@ -42,7 +42,7 @@ export function SessionList() {
       <header class="list-head">
         <h1>Sessions</h1>
         <span class="hint" data-testid="session-count">
-          {sessions.value.complete ? sessions.value.sessions.size.toLocaleString() : ""}
+          {sessions.value.complete ? shownOfAll(chosen.value.length, sessions.value.sessions.size) : ""}
         </span>
         {scopes.value.has("session.write") ? (
           <IconButton icon="plus" label="New session" onClick={openNewSession} />
@@ -82,6 +82,10 @@ export function SessionList() {
       {shown.length === 0 ? <Nothing /> : null}
     </section>
   );
+}
+
+function shownOfAll(shown: number, all: number): string {
+  return shown === all ? all.toLocaleString() : `${shown.toLocaleString()} of ${all.toLocaleString()}`;
 }
 
 function Nothing() {

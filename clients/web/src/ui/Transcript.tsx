@@ -1,4 +1,5 @@
 // What was said: scrolls with the newest text while the reader is at the end, and reads older pages at the top.
+import { signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { endedTurn, type Transcript } from "../state/transcript";
 import { readingOlder, readOlder } from "../store/live";
@@ -12,6 +13,14 @@ const AT_END_PX = 60;
 /** How near to the top, in pixels, older messages are read. */
 const AT_TOP_PX = 400;
 
+/** How often the end was asked for. */
+const wanted = signal(0);
+
+/** Goes to the end of the transcript, and stays there. */
+export function showNewest(): void {
+  wanted.value += 1;
+}
+
 /** The transcript of the viewed session. */
 export function TranscriptView({ transcript }: { readonly transcript: Transcript }) {
   const scroller = useRef<HTMLDivElement>(null);
@@ -19,11 +28,15 @@ export function TranscriptView({ transcript }: { readonly transcript: Transcript
   const following = useRef(true);
   const height = useRef(0);
   const first = useRef("");
+  /** Where the box stood when it was looked at last. */
+  const top = useRef(0);
   const [away, setAway] = useState(false);
 
   const toEnd = (): void => {
     const box = scroller.current;
-    if (box) box.scrollTop = box.scrollHeight;
+    if (!box) return;
+    box.scrollTop = box.scrollHeight;
+    top.current = box.scrollTop;
   };
   const readMore = (): void => {
     const box = scroller.current;
@@ -43,6 +56,14 @@ export function TranscriptView({ transcript }: { readonly transcript: Transcript
     height.current = box.scrollHeight;
   }, [transcript.entries]);
 
+  // Who writes something wants to see it.
+  useSignalEffect(() => {
+    if (wanted.value === 0) return;
+    following.current = true;
+    setAway(false);
+    toEnd();
+  });
+
   // Images and fonts change heights later.
   useEffect(() => {
     const observer = new ResizeObserver(() => {
@@ -60,7 +81,11 @@ export function TranscriptView({ transcript }: { readonly transcript: Transcript
   const onScroll = (): void => {
     const box = scroller.current;
     if (!box) return;
-    following.current = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END_PX;
+    // What grows below moves the end away from the reader, who has not moved then: only going up ends the following.
+    const up = box.scrollTop < top.current - 1;
+    top.current = box.scrollTop;
+    if (box.scrollHeight - box.scrollTop - box.clientHeight < AT_END_PX) following.current = true;
+    else if (up) following.current = false;
     setAway(!following.current);
     readMore();
   };
@@ -92,10 +117,7 @@ export function TranscriptView({ transcript }: { readonly transcript: Transcript
         <button
           type="button"
           class="to-end"
-          onClick={() => {
-            following.current = true;
-            toEnd();
-          }}
+          onClick={showNewest}
         >
           <Icon name="down" /> Newest
         </button>

@@ -64,6 +64,9 @@ impl Call<'_> {
             coalesce,
         };
         let mut body = ManyBody::new(shared).map_err(refuse)?;
+        if filter.is_some() || watch.is_some() {
+            self.facts.reads_of_another("");
+        }
         for Named { key, start, wants } in named {
             let about = |refusal| status_about(key.as_str(), &refusal);
             let (tail, after) = self.begin(&key, start).await.map_err(about)?;

@@ -1,0 +1,139 @@
+//! What a tenant is told of what went wrong with its agent: the one place that decides.
+//!
+//! The operator's own tenant is told all of it. Others share the machine with strangers: of a process that did not start,
+//! died or would not end they are told that, in a plain sentence, and of an error that the agent itself named they are told
+//! its words without paths. The whole text stands in the server's log, in a record that the tenant can't follow.
+
+use crate::{
+    agent::{AgentEvent, Outcome},
+    domain::{ids::OPERATOR_TENANT, session::Session, turn::Cause},
+};
+use regex::{Captures, Regex};
+use std::sync::LazyLock;
+use tracing::warn;
+
+/// What stands in place of a path.
+const PATH: &str = "[path]";
+
+/// A path in running text: from the root, or from a home; not the path of an address, and no lone slash.
+static PATHS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?P<before>^|[\s"'`(\[{<=,;]|file://|[^/:]:)(?:~|[A-Za-z]:)?/[^\s"'`)\]}>,;:]+"#)
+        .expect("a test compiles it")
+});
+
+/// The text of a failure of the agent's process, as the session's tenant may read it.
+pub(super) fn of_process(session: &Session, cause: Cause, text: String) -> String {
+    if session.tenant == OPERATOR_TENANT {
+        return text;
+    }
+    log(session, &text);
+    cause.sentence().to_owned()
+}
+
+/// An agent's event, as the session's tenant may read it.
+pub(super) fn of_agent(session: &Session, mut event: AgentEvent) -> AgentEvent {
+    if session.tenant == OPERATOR_TENANT {
+        return event;
+    }
+    match &mut event {
+        AgentEvent::Exited { message } => {
+            *message = of_process(session, Cause::AgentExited, std::mem::take(message));
+        }
+        AgentEvent::StopFailed { survivors } => {
+            *survivors = of_process(session, Cause::StopUnproven, std::mem::take(survivors));
+        }
+        AgentEvent::TurnEnded(Outcome::Failed(message))
+        | AgentEvent::RetryScheduled {
+            error_message: message,
+            ..
+        }
+        | AgentEvent::CompactionCompleted {
+            error_message: message,
+            ..
+        } => *message = of_its_own_words(session, std::mem::take(message)),
+        // No errors: what the agent says and does in the session is the session's.
+        AgentEvent::Ready { .. }
+        | AgentEvent::MessageStarted
+        | AgentEvent::TextDelta { .. }
+        | AgentEvent::ThinkingDelta { .. }
+        | AgentEvent::ToolInputDelta { .. }
+        | AgentEvent::ThinkingCompleted { .. }
+        | AgentEvent::MessageCompleted { .. }
+        | AgentEvent::ToolStarted { .. }
+        | AgentEvent::ToolUpdate { .. }
+        | AgentEvent::ToolCompleted { .. }
+        | AgentEvent::UsageRecorded { .. }
+        | AgentEvent::SteerApplied { .. }
+        | AgentEvent::SteerReturned { .. }
+        | AgentEvent::CompactionStarted { .. }
+        | AgentEvent::TurnEnded(Outcome::Completed(_) | Outcome::Stopped) => {}
+    }
+    event
+}
+
+fn of_its_own_words(session: &Session, text: String) -> String {
+    let told = without_paths(&text);
+    if told == text {
+        return text;
+    }
+    log(session, &text);
+    told
+}
+
+fn without_paths(text: &str) -> String {
+    let told = PATHS.replace_all(text, |found: &Captures<'_>| {
+        format!("{}{PATH}", &found["before"])
+    });
+    told.into_owned()
+}
+
+/// An agent did not start: for who may read the whole of it.
+pub(super) fn log_start(session: &Session, problem: &str) {
+    if session.tenant == OPERATOR_TENANT {
+        warn!(agent = session.agent, problem, "the agent did not start");
+    } else {
+        log(session, problem);
+    }
+}
+
+/// For the operator alone: outside of the turn's span, which names the tenant that may follow its records.
+fn log(session: &Session, text: &str) {
+    warn!(
+        parent: None,
+        of_tenant = session.tenant,
+        session = %session.key,
+        agent = session.agent,
+        problem = text,
+        "an agent failed; its tenant is told no paths and nothing of its standard error"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_left_out_and_other_words_stay() {
+        for (text, told) in [
+            ("can't read /root/.pi/agent/auth.json", "can't read [path]"),
+            ("'/srv/a b' is gone", "'[path] b' is gone"),
+            ("ENOENT: open '~/.pi/models.json'", "ENOENT: open '[path]'"),
+            (
+                "at file:///opt/pi/dist/cli.js:12:3",
+                "at file://[path]:12:3",
+            ),
+            ("cwd=/srv/projects, again", "cwd=[path], again"),
+            ("error:/etc/passwd", "error:[path]"),
+        ] {
+            assert_eq!(without_paths(text), told);
+        }
+        for text in [
+            "429 from https://api.example.com/v1/chat: slow down",
+            "read/write failed",
+            "3 / 4 of the tokens",
+            "no model called a/b",
+        ] {
+            assert_eq!(without_paths(text), text);
+        }
+    }
+}
