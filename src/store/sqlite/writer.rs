@@ -767,7 +767,13 @@ mod tests {
         },
         store::{AgentRule, sqlite::schema},
     };
-    use std::collections::BTreeMap;
+    use std::{
+        collections::BTreeMap,
+        sync::{
+            Mutex,
+            mpsc::{SyncSender, sync_channel},
+        },
+    };
 
     /// Counts publications.
     #[derive(Default)]
@@ -789,6 +795,7 @@ mod tests {
                 queue_limit_bytes: 1,
                 max_sessions: 1,
                 max_running_turns: 1,
+                reserved_running_turns: 0,
                 max_awake_agents: 1,
                 principal: Quota::NONE,
                 tenant: Quota::NONE,
