@@ -20,6 +20,10 @@ use std::{
 };
 use uuid::Uuid;
 
+/// Bytes of a page.
+const PAGE_BYTES: u64 = 4096;
+/// Pages of log up to which each commit counts the mark on: a log that is lost right then is noticed as well.
+const ANEW_PAGES: i32 = 32;
 /// Pages of log after which it is moved into the database: 32 MiB.
 const MOVE_PAGES: i32 = 8_000;
 /// Pages of log after which the writer moves the rest itself, so that the log can begin anew.
@@ -155,6 +159,20 @@ impl Log {
         }
     }
 
+    /// Whether the log holds next to nothing: what comes into it now is not marked yet.
+    pub(super) fn is_anew(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) < ANEW_PAGES
+    }
+
+    /// Bytes of it that are not in the database, at most.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        if self.whole.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let pages = self.pages.load(Ordering::Relaxed);
+        u64::try_from(pages).unwrap_or(0) * PAGE_BYTES
+    }
+
     /// Whether the log may grow by new work.
     pub(super) fn has_room(&self) -> bool {
         self.pages.load(Ordering::Relaxed) < FULL_PAGES || self.whole.load(Ordering::Relaxed)
@@ -164,12 +182,11 @@ impl Log {
 // === impl Marker ===
 
 impl Marker {
-    /// Says that the store is open, from a number on that is committed.
+    /// Says how far the store is at its opening.
     pub(super) fn new(directory: PathBuf, store_id: Uuid, number: i64) -> std::io::Result<Self> {
         let mark = Mark {
             store_id,
             number,
-            open: true,
             clock: Reading::now(),
         };
         mark.write(&directory)?;
@@ -188,10 +205,9 @@ impl Marker {
         }
     }
 
-    /// Says that all of the store stands in the database.
+    /// Says how far the store is at its end.
     pub(super) fn closed(&mut self, number: i64) {
         self.mark.number = number;
-        self.mark.open = false;
         self.write();
     }
 
@@ -233,7 +249,9 @@ impl Watch {
             if !self.condition.has(TroubleKind::Lost) {
                 self.marker.reached(self.number.load(Ordering::Relaxed));
             }
-            if self.pages.load(Ordering::Relaxed) >= MOVE_PAGES {
+            // On a disk that is nearly full at once: what is moved later might find no room.
+            let full = self.condition.has(TroubleKind::Full);
+            if self.pages.load(Ordering::Relaxed) >= if full { 1 } else { MOVE_PAGES } {
                 match move_log(&self.connection) {
                     Ok(Moved { pages, moved }) => {
                         self.whole

@@ -30,8 +30,6 @@ pub(super) struct Mark {
     pub(super) store_id: Uuid,
     /// `mark` of the database at some commit.
     pub(super) number: i64,
-    /// The store was open: a part of it stands in the log.
-    pub(super) open: bool,
     /// When it was written.
     pub(super) clock: Reading,
 }
@@ -56,7 +54,7 @@ impl Mark {
             .open(&part)?;
         let text = serde_json::to_string(self).map_err(std::io::Error::other)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        // Not synced: what a loss of power leaves of it says nothing, and nothing that is wrong.
         fs::rename(part, directory.join(MARK_NAME))
     }
 }
@@ -76,21 +74,18 @@ pub(super) fn require_files(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Refuses a database that is not as far as its mark says, or is another one. To be asked before it is written.
-pub(super) fn require_whole(
-    directory: &Path,
-    log_bytes: u64,
-    connection: &Connection,
-) -> Result<(), OpenError> {
+pub(super) fn require_whole(directory: &Path, connection: &Connection) -> Result<(), OpenError> {
     let Some(mark) = Mark::read(directory) else {
         return Ok(());
     };
+    if schema::check_version(connection)? == 0 {
+        // All of it stood in the log.
+        return Err(OpenError::LogLost);
+    }
     if schema::identity(connection)?.store_id != mark.store_id {
         return Err(OpenError::Exchanged);
     }
-    let number = number(connection)?;
-    // An end that was cut has counted on: then the log was moved before it went.
-    let log_is_gone = mark.open && log_bytes == 0 && number <= mark.number;
-    if number < mark.number || log_is_gone {
+    if number(connection)? < mark.number {
         return Err(OpenError::LogLost);
     }
     Ok(())

@@ -115,12 +115,9 @@ pub enum IfLost {
 /// Opens the store for writing, if it is all there.
 fn open_whole(data_directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
     mark::require_files(data_directory)?;
-    // Opening makes an empty log.
-    let log = data_directory.join(format!("{}-wal", schema::FILE_NAME));
-    let log_bytes = std::fs::metadata(log).map_or(0, |file| file.len());
-    let (connection, identity) = schema::open_writer(data_directory)?;
-    mark::require_whole(data_directory, log_bytes, &connection)?;
-    Ok((connection, identity))
+    schema::open_writer_if(data_directory, |found| {
+        mark::require_whole(data_directory, found)
+    })
 }
 
 // === impl SqliteStore ===

@@ -23,7 +23,7 @@ const COST_FACTOR: u64 = 4;
 const COST_FIXED: u64 = 64 * 1024;
 /// Name of the file that is set aside.
 const SPARE_NAME: &str = "spare";
-/// Its size at most, in bytes; it is never more than a quarter of `disk_reserve`.
+/// Its size at most, in bytes; it is never more than half of `disk_reserve`.
 const SPARE_MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Knows whether the disk has room, and whether the store still stands on it.
@@ -66,7 +66,8 @@ impl Room {
     }
 
     /// Looks at the disk, where the last look is old.
-    pub(super) fn look(&self) {
+    /// `pending` bytes of the log are not in the database yet, and will take their room there.
+    pub(super) fn look(&self, pending: u64) {
         if self
             .seen
             .get()
@@ -86,7 +87,7 @@ impl Room {
         self.keep_spare(free);
         self.seen.set(Some(Seen {
             at: Instant::now(),
-            free,
+            free: free.map(|free| free.saturating_sub(pending)),
         }));
         if !self.condition.has(TroubleKind::Full) && !self.has(0) {
             self.condition.begins(TroubleKind::Full);
@@ -96,8 +97,8 @@ impl Room {
     }
 
     /// Whether so many bytes of new work may be let in; counts them where they may.
-    pub(super) fn take(&self, bytes: u64) -> bool {
-        self.look();
+    pub(super) fn take(&self, bytes: u64, pending: u64) -> bool {
+        self.look(pending);
         let cost = bytes.saturating_mul(COST_FACTOR).saturating_add(COST_FIXED);
         if !self.has(cost) {
             return false;
@@ -138,7 +139,7 @@ impl Room {
     }
 
     fn spare_bytes(&self) -> u64 {
-        SPARE_MAX_BYTES.min(self.reserve / 4)
+        SPARE_MAX_BYTES.min(self.reserve / 2)
     }
 
     /// Sets the spare file aside where there is room for it.

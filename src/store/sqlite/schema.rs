@@ -45,12 +45,21 @@ pub(crate) struct FileIdentity {
 
 /// Opens the file for writing, makes or upgrades it.
 pub(super) fn open_writer(directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
+    open_writer_if(directory, |_| Ok(()))
+}
+
+/// The same, where a look at the file as it is does not refuse it.
+pub(super) fn open_writer_if(
+    directory: &Path,
+    look: impl FnOnce(&Connection) -> Result<(), OpenError>,
+) -> Result<(Connection, FileIdentity), OpenError> {
     let path = directory.join(FILE_NAME);
     let is_new = !path.try_exists()?;
     make_private(&path)?;
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_MAX)?;
     check_version(&connection)?;
+    look(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // `log.rs` moves the log; SQLite would do it inside of a commit.

@@ -26,6 +26,9 @@ use rusqlite::params;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
+/// Bytes that the answer to a prompt is taken to have, where room on the disk is looked for.
+const START_BYTES: usize = 256 * 1024;
+
 /// How a turn ends.
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
@@ -112,8 +115,8 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         } else if !sender.may_start(unit, &edit.session)? {
             queue::take(unit, &mut edit, turn, Cause::PermissionRevoked, now)?;
         } else {
-            // It waits on: what it writes is new work as well.
-            unit.require_room(turn.text.len())?;
+            // It waits on: what it writes is new work as well, its prompt twice and what its agent says to it.
+            unit.require_room(2 * turn.text.len() + START_BYTES)?;
             return start(unit, edit, turn, now).map(Some);
         }
     }

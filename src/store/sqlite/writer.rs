@@ -53,6 +53,8 @@ const QUEUE_MAX_JOBS_EACH: usize = 8192;
 const LONG_MAX_JOBS: usize = 2048;
 /// Long jobs of one tenant that may be unfinished.
 const LONG_MAX_JOBS_EACH: usize = 1024;
+/// Times that work is done anew where the disk is full: with the spare room, and with the log begun anew.
+const AGAIN_MAX: u32 = 2;
 /// How often the mark is counted on while the store is written.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that a slice of a long job works before it commits.
@@ -115,7 +117,7 @@ trait Job: Send {
     fn run(&mut self, unit: &mut Unit<'_>) -> Answer<()>;
     /// Whether the work needs another commit.
     fn goes_on(&self) -> bool;
-    /// Whether the work can be done anew, once, where the engine found no room for it.
+    /// Whether the work can be done anew where the engine found no room for it; counts that it is.
     fn again(&mut self) -> bool;
     /// Tells the caller: the value, or the refusal.
     fn reply(self: Box<Self>, refusal: Option<Refusal>);
@@ -130,8 +132,8 @@ struct Typed<T, W> {
 /// Work in slices: `None` while there is more to do.
 struct Sliced<T, W> {
     work: W,
-    /// It may be done anew where the disk was full.
-    again: bool,
+    /// How often it may be done anew where the disk was full.
+    again: u32,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, Refusal>>,
 }
@@ -259,7 +261,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Sliced {
             work: move |unit: &mut Unit<'_>| work(unit).map(Some),
-            again: true,
+            again: AGAIN_MAX,
             value: None,
             reply,
         });
@@ -283,7 +285,10 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Sliced {
             work,
-            again: on_full == OnFull::UseSpare,
+            again: match on_full {
+                OnFull::Refuse => 0,
+                OnFull::UseSpare => AGAIN_MAX,
+            },
             value: None,
             reply,
         });
@@ -355,7 +360,7 @@ impl<'a> Unit<'a> {
 
     /// Refuses new work of so many bytes while the disk is nearly full, or the log can't be moved; else counts them.
     pub(crate) fn require_room(&self, bytes: usize) -> Answer<()> {
-        if self.log.has_room() && self.room.take(bytes as u64) {
+        if self.log.has_room() && self.room.take(bytes as u64, self.log.pending_bytes()) {
             Ok(())
         } else {
             Err(Refusal::StorageFull.into())
@@ -417,7 +422,9 @@ where
     }
 
     fn again(&mut self) -> bool {
-        std::mem::take(&mut self.again)
+        let again = self.again > 0;
+        self.again = self.again.saturating_sub(1);
+        again
     }
 
     fn reply(self: Box<Self>, refusal: Option<Refusal>) {
@@ -510,7 +517,7 @@ impl Thread {
     /// back, or for which there was no time, stay where they are. Returns what needs another commit.
     fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>, mut beside: usize) -> Vec<Box<dyn Job>> {
         let began = Instant::now();
-        self.room.look();
+        self.room.look(self.log.pending_bytes());
         if self.condition.has(TroubleKind::Lost) {
             for job in waiting.drain(..) {
                 job.reply(Some(Refusal::StoreUnavailable));
@@ -644,9 +651,11 @@ impl Thread {
         }
     }
 
-    /// The disk is full: gives up what is set aside, and has the log begin anew in the room that it has.
+    /// The disk is full: gives up what is set aside; where that is gone, has the log begin anew in the room that it has.
     fn make_room(&self) {
-        self.room.give_up_spare();
+        if self.room.give_up_spare() {
+            return;
+        }
         if let Err(error) = self
             .connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
@@ -710,7 +719,7 @@ impl Thread {
 
     /// Counts the mark on, where the last time is long ago; nobody's commit fails by it.
     fn count_mark(&self) -> Option<i64> {
-        if self.counted.get().elapsed() < MARK_INTERVAL {
+        if self.counted.get().elapsed() < MARK_INTERVAL && !self.log.is_anew() {
             return None;
         }
         let number = mark::count(&self.connection).ok()?;
@@ -971,7 +980,6 @@ mod tests {
         let one = Held {
             sessions: 1,
             queue_bytes: 5,
-            stored_bytes: 7,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
         let kept = writer.call(Account::SERVER, move |unit| {
@@ -1006,7 +1014,6 @@ mod tests {
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
-            stored_bytes: 21,
         };
         assert_eq!(held, (three, three));
     }
