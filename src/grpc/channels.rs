@@ -462,19 +462,17 @@ impl Open {
 
     /// Waits until its tenant has room for one more page, where it asks for one. The room is taken until what this gives
     /// is dropped.
-    pub async fn page(&self) -> Option<OwnedSemaphorePermit> {
+    pub fn page(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
         let Place { channels, channel } = &self.0;
         let ChannelFacts {
             identity, counts, ..
         } = &channel.facts;
-        match (counts, identity) {
-            (Counts::Page, Some(identity)) => {
-                let room = channels.pages_of(&identity.principal.tenant);
-                room.acquire_owned().await.ok()
-            }
+        let room = match (counts, identity) {
+            (Counts::Page, Some(identity)) => Some(channels.pages_of(&identity.principal.tenant)),
             (Counts::Page, None)
             | (Counts::Nothing | Counts::Stream | Counts::Wait | Counts::Stop, _) => None,
-        }
+        };
+        async move { room?.acquire_owned().await.ok() }
     }
 
     /// Ends it: its caller's credential is not taken any more.

@@ -174,8 +174,9 @@ async fn guard(
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
+    let page = open.page();
     let mut answer = pin!(catch_panic(async {
-        let page = open.page().await;
+        let page = page.await;
         (next.run(request).await, page)
     }));
     let answer = async { open.while_valid(answer.as_mut()).await? };
