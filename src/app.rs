@@ -6,6 +6,7 @@
 
 mod access;
 mod apart;
+mod isolation;
 mod live;
 mod own_process;
 
@@ -16,6 +17,7 @@ use crate::{
     agent::{
         Driver,
         echo::Echo,
+        isolation::{Confinement, Rung},
         pi::{PiDriver, PiOptions},
         process::{ProcessHost, ProcessLimits},
     },
@@ -39,7 +41,7 @@ use crate::{
         methods, web,
     },
     http::console,
-    listener::{Bounds, Listener, ListenerOptions, Serving, TlsOptions, UnixOptions},
+    listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
     mcp::{self, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
@@ -59,6 +61,7 @@ use crate::{
         sqlite::{IfLost, SqliteStore},
     },
     telemetry::{Telemetry, audit, metrics, scrape},
+    wire::page::PageTokens,
 };
 use access::Access;
 use anyhow::Context;
@@ -146,6 +149,7 @@ pub struct App {
     quotas: LiveQuotas,
     facts: ServerFacts,
     memory: Arc<Memory>,
+    pages: Arc<PageTokens>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -167,6 +171,7 @@ impl App {
         let listener = Listener::bind(listener_options(&config))
             .await?
             .with_bounds(Bounds {
+                first_call: Some(config.first_call_timeout),
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
@@ -175,7 +180,13 @@ impl App {
         lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
         let metrics_token = metrics_token(&config)?;
-        let drivers = drivers(&config, &node_mark)?;
+        let host = process_host(&node_mark)?;
+        let isolation = isolation::find(&config, &host).await?;
+        let rungs = isolation.agents.iter();
+        let rungs = rungs
+            .map(|(name, confinement)| (name.clone(), confinement.rung))
+            .collect();
+        let drivers = drivers(&config, &host, isolation.agents);
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
@@ -192,7 +203,8 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::wall(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers),
+            agents: agent_facts(&config, &drivers, &rungs),
+            isolation: isolation.server,
         };
         let store = Arc::new(store);
         require_memory_key(&config, consent, &store).await?;
@@ -237,7 +249,7 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&absolute(&config.data_dir)?),
+            directories: Directories::new(&isolation::real(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
@@ -261,6 +273,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: Arc::new(PageTokens::new(&pepper)),
             _lock: lock,
         })
     }
@@ -297,6 +310,7 @@ impl App {
             quotas,
             facts,
             memory,
+            pages: page_tokens,
             _lock,
         } = self;
         let runtime = tokio::runtime::Handle::current();
@@ -312,6 +326,7 @@ impl App {
             cwd_roots,
             default_agent: config.default_agent.clone(),
             settings: settings.clone(),
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -333,6 +348,7 @@ impl App {
             keys: keys.clone(),
             channels: channels.clone(),
             logs: telemetry.logs,
+            pages: page_tokens.clone(),
             ending: ending.clone(),
         };
         let rooms = Rooms {
@@ -353,6 +369,7 @@ impl App {
             admin,
             MemoryCalls {
                 memory: memory.clone(),
+                pages: page_tokens,
             },
             health_service,
             config.reflection,
@@ -401,6 +418,13 @@ impl App {
         let counts = tokio::spawn(audit::keep_counts(ending.clone()));
         let unix = unix.map(|path| path.display().to_string());
         info!(url, unix, "accepting calls");
+        let served_at = ServedAt {
+            url: url.clone(),
+            socket: unix.map(PathBuf::from),
+        };
+        served_at
+            .write(&config.data_dir)
+            .context("can't write where calls are accepted")?;
         ready(&url);
         tokio::select! {
             () = shutdown => {}
@@ -777,16 +801,21 @@ fn listener_options(config: &Config) -> ListenerOptions {
     }
 }
 
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("can't resolve {}", path.display()))
-}
-
-fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
-    let host = ProcessHost {
+/// How agents are started, on no rung yet.
+fn process_host(node_mark: &str) -> anyhow::Result<ProcessHost> {
+    Ok(ProcessHost {
         keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
         node_mark: node_mark.to_owned(),
-    };
-    let driver = |agent: &AgentConfig| -> Arc<dyn Driver> {
+        confinement: Confinement::default(),
+    })
+}
+
+fn drivers(
+    config: &Config,
+    host: &ProcessHost,
+    mut confinements: BTreeMap<String, Confinement>,
+) -> BTreeMap<String, Arc<dyn Driver>> {
+    let mut driver = |name: &str, agent: &AgentConfig| -> Arc<dyn Driver> {
         match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
@@ -807,15 +836,18 @@ fn drivers(config: &Config, node_mark: &str) -> anyhow::Result<BTreeMap<String, 
                         memory_bytes: agent.max_memory_bytes.0,
                     },
                 },
-                host.clone(),
+                ProcessHost {
+                    confinement: confinements.remove(name).unwrap_or_default(),
+                    ..host.clone()
+                },
             )),
         }
     };
-    Ok(config
+    config
         .agents
         .iter()
-        .map(|(name, agent)| (name.clone(), driver(agent)))
-        .collect())
+        .map(|(name, agent)| (name.clone(), driver(name, agent)))
+        .collect()
 }
 
 /// The embedding model that is configured.
@@ -854,6 +886,7 @@ fn rules(
             fork: capabilities.fork,
             on_interrupt: agent.on_interrupt,
             max_attempts: i32::try_from(agent.max_attempts).unwrap_or(i32::MAX),
+            operator_only: capabilities.operator_only,
         };
         Some((name.clone(), rule))
     });
@@ -869,12 +902,17 @@ fn rules(
     })
 }
 
-fn agent_facts(config: &Config, drivers: &BTreeMap<String, Arc<dyn Driver>>) -> Vec<AgentFacts> {
+fn agent_facts(
+    config: &Config,
+    drivers: &BTreeMap<String, Arc<dyn Driver>>,
+    rungs: &BTreeMap<String, Rung>,
+) -> Vec<AgentFacts> {
     let facts = config.agents.iter().filter_map(|(name, agent)| {
         Some(AgentFacts {
             name: name.clone(),
             driver: agent.driver.name(),
             capabilities: drivers.get(name)?.capabilities(),
+            rung: rungs.get(name).copied(),
         })
     });
     facts.collect()

@@ -35,7 +35,7 @@ mod run;
 mod sessions;
 mod text;
 
-pub use address::{ClientTls, is_this_machine, tls_problem};
+pub use address::{ClientTls, is_same_place, is_secure, is_this_machine, tls_problem};
 pub use chat::{Chat, ChatError, TurnFailed};
 pub use error::{Error, FieldViolation, Reason};
 pub use follow::{Cut, Resync, Start, Update};
@@ -194,6 +194,8 @@ calls! { admin:
     writes create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
     /// Lists API keys.
     reads list_api_keys(ListApiKeysRequest) -> ListApiKeysResponse;
+    /// Gives a credential that stands for the caller's own for a while.
+    reads exchange_credential(ExchangeCredentialRequest) -> ExchangeCredentialResponse;
     /// Revokes an API key.
     reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
 }

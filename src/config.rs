@@ -16,12 +16,13 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    DriverKind, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath, TenantPlaces, Threads,
+    DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath,
+    TenantPlaces, Threads,
 };
 
 use crate::domain::{limits, quotas, turn::OnInterrupt};
 use checks::{
-    absolute, at_least_a_second, command, host_names, http_url, log_filter, memory_key, no_marks,
+    absolute, at_least_a_second, command, host_names, http_url, log_level, memory_key, no_marks,
     origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address, within,
     zero_or,
 };
@@ -140,6 +141,18 @@ settings! {
         drain_timeout: Duration = "30s", within(Duration::ZERO, HOUR);
         /// An agent's process ends after this long without a turn.
         agent_idle_timeout: Duration = "10m", within(SECOND, 7 * DAY);
+        /// What keeps agents' processes from the server, from other sessions and from each other: `namespace`, `landlock` or
+        /// `none`. `auto` takes the best that works on this machine; one that is named must work, or the server does not
+        /// start. With `none` an agent can do all that the server's user can do.
+        isolation: IsolationWanted = "auto";
+        /// Files and directories that isolated agents may read, besides the system's (`/usr`, `/etc`, `/opt` …), their own
+        /// and those of their program.
+        isolation_read: Vec<PathBuf> = "[]", absolute;
+        /// Space that each agent's own `/tmp` and `/dev/shm` may take, each, in memory; with isolation `namespace`.
+        isolation_tmp_max_bytes: Size = "1GiB", within(Size(MIB), Size(TIB));
+        /// Lets agents without isolation serve every tenant, each of which can then do to all others what it likes. Only
+        /// with `isolation = "none"`; else such agents serve the tenant `default` alone.
+        tenants_share_agents_user: bool = "false";
         /// Turns that may run at once, over all sessions.
         max_running_turns: usize = "64", within(1, 100_000);
         /// Of these, places that are kept for tenants of which nothing runs, one for each; never more than a quarter.
@@ -173,11 +186,16 @@ settings! {
         tenant_max_awake_agents: TenantPlaces = "auto", places;
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
-        /// Connections that may be open at once; over the unix socket as many besides.
+        /// Connections that may be open at once; over the unix socket as many besides. A quarter is kept for callers and
+        /// addresses that have authenticated; where none is left the oldest connection without a caller gives way.
         max_connections: usize = "4096", within(1, 1_000_000);
-        /// Connections that may be open at once from one address, or one /64 network of IPv6; further ones are closed.
+        /// Connections that may be open at once from one address, or one /64 network of IPv6; for a further one the
+        /// oldest without a caller gives way, and where there is none it is closed.
         /// 0 counts none, which is right behind a proxy: there all come from it.
         max_connections_per_address: usize = "64", within(0, 1_000_000);
+        /// How long a connection may be open without a call that was authenticated, over the network; then it is ended. Until
+        /// then it gives way where `max_connections` or `max_connections_per_address` are reached.
+        first_call_timeout: Duration = "60s", within(SECOND, HOUR);
         /// Age, a tenth more or less, at which clients are told to make a new connection; `never` tells none.
         connection_age_max: Option<Duration> = "30m", at_least_a_second;
         /// How long calls and streams may go on after that before they are cut; `never` waits for them. A stream that was
@@ -226,7 +244,7 @@ settings! {
         /// authenticated all the same.
         insecure_behind_proxy: bool = "false";
         /// Failed authentications that are taken from one address a minute, as many at once; 0 takes all. Further ones get
-        /// RATE_LIMITED. A valid API key is never refused for what others at its address do.
+        /// RATE_LIMITED. A valid credential is never refused for what others at its address do.
         auth_failures_per_minute: u64 = "30", within(0, 1_000_000);
         /// Calls of one principal a second, as many at once; 0 takes all. Nothing is counted with `no_auth`.
         principal_requests_per_second: u64 = "500", within(0, 1_000_000);
@@ -237,6 +255,10 @@ settings! {
         /// Streams that all principals of one tenant may have open at once; 0 bounds none. Nothing is counted with
         /// `no_auth`.
         tenant_max_streams: usize = "4000", within(0, 1_000_000);
+        /// Longest life of an API key that is made with a token or a certificate; such a key must have a `ttl`.
+        max_key_ttl: Duration = "30days", within(SECOND, 3650 * DAY);
+        /// API keys of one tenant that may be valid at a time; 0 sets no bound.
+        tenant_max_keys: u64 = "10000", within(0, 1_000_000);
         /// Calls of one principal that may wait for news at once (AwaitTurn, ReadEvents); as many again may wait for what
         /// they stop (Abort, Reset, DeleteSession). 0 bounds none. Nothing is counted with `no_auth`.
         principal_max_waits: usize = "1000", within(0, 1_000_000);
@@ -250,6 +272,9 @@ settings! {
         jwt_algorithms: Vec<String> = r#"["RS256", "ES256", "EdDSA"]"#, signatures;
         /// Where the issuer's keys are. Empty looks them up by the issuer's `.well-known/openid-configuration`.
         jwt_jwks_url: String = "", web_address;
+        /// Lets the issuer's keys be fetched from loopback and private addresses, whoever names them. Without it only those
+        /// that `jwt_issuer` or `jwt_jwks_url` themselves write as an address (or `localhost`) are.
+        jwt_private_addresses: bool = "false";
         /// Time between two looks at the issuer's keys at least, where a token names a key that is not there.
         jwt_refresh_min: Duration = "60s", within(SECOND, HOUR);
         /// Claim of a token that names its tenant. Empty takes the tenant `default` for all.
@@ -284,8 +309,9 @@ settings! {
         otlp_endpoint: String = "", otlp_endpoint;
         /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
         reflection: bool = "true";
-        /// What is logged to standard error: a level, or directives such as `info,quarterdeck::session=debug`.
-        log: String = "info", log_filter;
+        /// Least level of what is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`. Audit records are
+        /// logged at every level.
+        log: String = "info", log_level;
         /// Form of log lines: `text` or `json`.
         log_format: LogFormat = "text";
         /// File that audit records are appended to, each chained to the one before; `quarterdeck audit verify` finds what was
@@ -295,6 +321,8 @@ settings! {
     }
     /// Agents by name. `echo` and `pi` always exist.
     agents: BTreeMap<String, AgentConfig>;
+    /// The file that was read. Agents must not see it.
+    file: Option<PathBuf>;
 }
 
 settings! {
@@ -314,6 +342,10 @@ settings! {
         template_dir: String = "";
         /// Directories under which a session may ask for its `cwd`; without any, none may.
         cwd_roots: Vec<PathBuf> = "[]", absolute;
+        /// As the server's `isolation`, and never more than it; `auto` is the same.
+        isolation: IsolationWanted = "auto";
+        /// As the server's `isolation_read`, for this agent besides.
+        isolation_read: Vec<PathBuf> = "[]", absolute;
         /// Model of sessions that name none; empty is the agent's own choice.
         model: String = "", short;
         /// Thinking level of sessions that name none; empty is the agent's own choice.
@@ -326,8 +358,8 @@ settings! {
         start_timeout: Duration = "60s", within(SECOND, HOUR);
         /// How long a question of the agent to its user may wait before it is cancelled.
         dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
-        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one;
-        /// 0 is none of our own bound.
+        /// Processes and threads that the server's user may have, over all agents, when this agent starts another one; with
+        /// isolation `namespace` only this agent's are counted. 0 is none of our own bound.
         max_processes: u64 = "16384", zero_or(64, 4_194_304);
         /// Files that one process of the agent may have open; 0 is the server's own bound.
         max_open_files: u64 = "65536", zero_or(64, 1_048_576);

@@ -12,9 +12,13 @@ use prost::Message;
 use quarterdeck::{
     agent::echo::Script,
     config::{Config, KEYS, Sources},
-    domain::{access::Scope, event::EventKind, ids::SessionKey},
+    domain::{
+        access::{Identity, Scope},
+        event::EventKind,
+        ids::SessionKey,
+    },
     proto,
-    wire::{frames, parse},
+    wire::{frames, page::PageTokens, parse},
 };
 use std::str::from_utf8;
 
@@ -95,10 +99,12 @@ fn r16_no_bad_input_panics_or_grows_memory() {
         });
     });
 
-    let token = parse::page_token(Some(17), "scope");
+    let tokens = PageTokens::new(b"fuzz");
+    let list = tokens.list(&Identity::unauthenticated(), "list");
+    let token = list.token(Some([17]));
     try_text("page tokens", &[&token, ""], |text| {
         let mut fields = parse::Fields::default();
-        let _ = fields.page_token(text, "scope");
+        let _ = list.position::<1>(&mut fields, text);
     });
     try_text(
         "texts of requests",

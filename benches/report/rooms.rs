@@ -25,6 +25,7 @@ use quarterdeck::{
     proto::gateway_service_server::GatewayServiceServer,
     session::{disconnect::Disconnects, handle::Drain, registry::Registry},
     store::{Fence, Store, Write, sqlite::SqliteStore},
+    wire::page::PageTokens,
 };
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
@@ -75,6 +76,7 @@ pub async fn serve(data: &Path) {
             turn_timeout: Duration::from_secs(3600),
             max_turn_timeout: Duration::from_secs(3600),
         })),
+        pages: Arc::new(PageTokens::new(b"bench")),
         ending: CancellationToken::new(),
     };
     let routes = tonic::service::Routes::from(axum::Router::new())

@@ -39,6 +39,7 @@ pub fn rules() -> StoreRules {
         fork: true,
         on_interrupt: OnInterrupt::Mark,
         max_attempts: 3,
+        operator_only: false,
     };
     StoreRules {
         agents: [(AGENT.to_owned(), echo)].into(),

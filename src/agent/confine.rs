@@ -9,7 +9,8 @@ use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, getrlimit, setrlimit, umask},
 };
-use std::{ffi::OsStr, fs, io, os::fd::RawFd};
+use serde::{Deserialize, Serialize};
+use std::{fs, io, os::fd::RawFd};
 
 /// Where a process finds its own descriptors.
 #[cfg(target_os = "linux")]
@@ -19,10 +20,10 @@ const OWN_DESCRIPTORS: &str = "/proc/self/fd";
 const OWN_DESCRIPTORS: &str = "/dev/fd";
 
 /// Bounds of an agent's processes. 0 leaves what the gateway itself has; so does all that is more than that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessLimits {
-    /// Processes and threads that the gateway's user may have when the agent starts another one. The user `root` is
-    /// not bound by it.
+    /// Processes and threads that the gateway's user may have when the agent starts another one; on rung `namespace`
+    /// those of this agent alone are counted. The user `root` is not bound by it.
     pub processes: u64,
     /// Descriptors of one process.
     pub open_files: u64,
@@ -37,18 +38,26 @@ pub struct ProcessLimits {
 ///
 /// # Errors
 /// Something could not be taken away; then no agent may be started.
-pub(super) fn confine(limits: ProcessLimits) -> io::Result<()> {
+pub(super) fn confine() -> io::Result<()> {
     close_inherited()?;
     umask(Mode::RWXG | Mode::RWXO);
     #[cfg(target_os = "linux")]
     rustix::thread::set_no_new_privs(true)?;
+    lower(Resource::Core, 0)
+}
+
+/// Bounds the process, and with it all that it becomes and starts. Apart from [`confine`], since the number of processes
+/// is counted for each user namespace by itself, and the keeper's is the server's.
+///
+/// # Errors
+/// A bound could not be set; then no agent may be started.
+pub(super) fn limit(limits: ProcessLimits) -> io::Result<()> {
     let ProcessLimits {
         processes,
         open_files,
         file_bytes,
         memory_bytes,
     } = limits;
-    lower(Resource::Core, 0)?;
     for (resource, bound) in [
         (Resource::Nproc, processes),
         (Resource::Nofile, open_files),
@@ -91,60 +100,4 @@ fn lower(resource: Resource, bound: u64) -> io::Result<()> {
         },
     )?;
     Ok(())
-}
-
-// === impl ProcessLimits ===
-
-impl ProcessLimits {
-    /// As an argument of the keeper.
-    pub(super) fn to_argument(self) -> String {
-        let Self {
-            processes,
-            open_files,
-            file_bytes,
-            memory_bytes,
-        } = self;
-        format!("{processes},{open_files},{file_bytes},{memory_bytes}")
-    }
-
-    /// What [`Self::to_argument`] wrote; `None` for anything else.
-    pub(super) fn from_argument(argument: &OsStr) -> Option<Self> {
-        let numbers: Result<Vec<u64>, _> = argument.to_str()?.split(',').map(str::parse).collect();
-        match numbers.ok()?[..] {
-            [processes, open_files, file_bytes, memory_bytes] => Some(Self {
-                processes,
-                open_files,
-                file_bytes,
-                memory_bytes,
-            }),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_pass_through_the_command_line() {
-        let limits = ProcessLimits {
-            processes: 1,
-            open_files: 2,
-            file_bytes: u64::MAX,
-            memory_bytes: 0,
-        };
-        let argument = limits.to_argument();
-        assert_eq!(
-            ProcessLimits::from_argument(OsStr::new(&argument)),
-            Some(limits)
-        );
-        for wrong in ["", "1,2,3", "1,2,3,4,5", "1,2,3,x", "-1,2,3,4"] {
-            assert_eq!(
-                ProcessLimits::from_argument(OsStr::new(wrong)),
-                None,
-                "{wrong}"
-            );
-        }
-    }
 }

@@ -158,6 +158,8 @@ impl Driver for Echo {
             compaction: false,
             approvals: false,
             resume: true,
+            // It starts no process.
+            operator_only: false,
         }
     }
 

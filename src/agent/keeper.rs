@@ -1,24 +1,33 @@
 //! The keeper: a small process between the gateway and one agent, which leaves nothing of the agent behind.
 //!
-//! `quarterdeck keeper GATEWAY_PID LIMITS -- PROGRAM ARGUMENTS…`, hidden, started by [`super::process`] and by nobody else. It
-//! is our own binary because what must be done before the agent runs is safe code only inside a process of our own.
+//! `quarterdeck keeper GATEWAY_PID MARK… -- PROGRAM ARGUMENTS…`, hidden, started by [`super::process`] and by nobody else.
+//! It is our own binary because what must be done before the agent runs is safe code only inside a process of our own.
+//! What it starts depends on the agent's [`Rung`](super::isolation::Rung):
+//!
+//! * `namespace`: keeper → [stage](super::isolation) (makes the namespaces, ends) → init (first process of the PID
+//!   namespace, child of the keeper from then on) → exec → the agent.
+//! * `landlock` and `none`: keeper → exec → the agent.
 //!
 //! It has a session of its own and is the child subreaper of all that the agent starts: whatever group or session a
 //! process moves to, and however often it forks, once its parent is gone it becomes a child of the keeper. So "no child
-//! is left" (`ECHILD`) means that nothing at all is left, and **the keeper's exit is the proof of that**.
+//! is left" (`ECHILD`) means that nothing at all is left, and **the keeper's exit is the proof of that**. Where a signal
+//! ended the keeper that says nothing: then the end of init, or the lack of orphans below the gateway, is the proof.
 //!
 //! * SIGTERM: TERM to the agent's process group. The agent may go its own way.
 //! * SIGUSR1: the agent and everything below it are killed.
 //! * The gateway is gone, or the agent ended: everything that is left is killed.
 //!
-//! It exits with the agent's status, 128 + n for signal n. Never send it SIGKILL: nobody would be left to end the agent
-//! but the sweep by environment mark. It can't end what runs as another user; then it stays, and the stop is not proven.
+//! It exits with the agent's status, 128 + n for signal n. It can't end what runs as another user; then it stays, and the
+//! stop is not proven.
 //!
 //! On systems without subreapers and pidfds (anything but Linux) the agent's process group is all that is ended, and
 //! the gateway's death is noticed by the keeper's parent changing.
 
+#[cfg(target_os = "linux")]
+use super::isolation::{init, probe::inside, stage};
 use super::{
-    confine::{self, ProcessLimits},
+    confine,
+    isolation::{Rung, exec, plan::Plan},
     lineage,
 };
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
@@ -26,7 +35,7 @@ use std::{
     ffi::OsString,
     fs::OpenOptions,
     io,
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, ExitCode},
     time::Duration,
 };
@@ -38,6 +47,10 @@ pub const SUBCOMMAND: &str = "keeper";
 /// Exit status where the keeper or the agent did not start; standard error says why.
 pub const NOT_STARTED: u8 = 71;
 
+/// Begins the first line of standard error on rung `namespace`; the process id of init follows. It is written before
+/// there is an agent.
+pub(super) const INIT_IS: &str = "\u{1e}quarterdeck init ";
+
 /// Shortest time between two rounds of killing. A process that forks and ends all the time must be met alive.
 const ROUND_MIN: Duration = Duration::from_millis(1);
 /// Longest time between two rounds, where something can't be killed.
@@ -47,25 +60,52 @@ const ROUND_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug, PartialEq, Eq)]
 struct Order {
     gateway: i32,
-    limits: ProcessLimits,
-    program: OsString,
-    arguments: Vec<OsString>,
+    /// What a sweep finds this process, and those after it, by.
+    marks: Vec<OsString>,
+    /// The agent's program and its arguments.
+    command: Vec<OsString>,
 }
 
-/// Runs the keeper. `arguments` are those after the subcommand's name.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let kept = Order::parse(arguments).and_then(|order| {
-        // First: it closes every descriptor that it finds, and the runtime will have some.
-        confine::confine(order.limits)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime?.block_on(keep(order))
-    });
-    ExitCode::from(kept.unwrap_or_else(|error| {
+/// The process that stands for the agent.
+struct Kept {
+    /// The agent itself, or the first process of its namespace.
+    child: Pid,
+    /// Where that is such a first process, what it listens to. It ends when this is dropped.
+    lifeline: Option<OwnedFd>,
+}
+
+/// Runs the step that the first argument names, where it is one of those that stand between gateway and agent; not for
+/// people. To be asked first thing in `main`, before there is any other thread.
+pub fn dispatch(arguments: &[OsString]) -> Option<ExitCode> {
+    let own = || arguments[2..].to_vec();
+    let result = match arguments.get(1)?.to_str()? {
+        SUBCOMMAND => run(own()),
+        exec::SUBCOMMAND => Err(exec::run(own())),
+        #[cfg(target_os = "linux")]
+        stage::SUBCOMMAND => stage::run(own()).map(|()| 0),
+        #[cfg(target_os = "linux")]
+        init::SUBCOMMAND => init::run(own()),
+        #[cfg(target_os = "linux")]
+        inside::SUBCOMMAND => inside::run(own()),
+        _ => return None,
+    };
+    Some(ExitCode::from(result.unwrap_or_else(|error| {
         eprintln!("quarterdeck keeper: {error}");
         NOT_STARTED
-    }))
+    })))
+}
+
+fn run(arguments: Vec<OsString>) -> io::Result<u8> {
+    let order = Order::parse(arguments)?;
+    // First: it closes every descriptor that it finds, and the runtime will have some.
+    confine::confine()?;
+    let plan = Plan::of_environment()?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime?.block_on(keep(order, plan.rung))
 }
 
 // === impl Order ===
@@ -73,26 +113,23 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Order {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> io::Result<Self> {
         let mut arguments = arguments.into_iter();
-        let wrong = || io::Error::other("expected GATEWAY_PID LIMITS -- PROGRAM ARGUMENTS...");
+        let wrong = || io::Error::other("expected GATEWAY_PID MARK... -- PROGRAM ARGUMENTS...");
         let gateway = arguments.next().and_then(|pid| pid.to_str()?.parse().ok());
         let gateway = gateway.filter(|pid| *pid > 0).ok_or_else(wrong)?;
-        let limits = arguments.next();
-        let limits = limits.and_then(|limits| ProcessLimits::from_argument(&limits));
-        let limits = limits.ok_or_else(wrong)?;
-        arguments
-            .next()
-            .filter(|separator| separator == "--")
-            .ok_or_else(wrong)?;
+        let marks = arguments.by_ref().take_while(|word| word != "--").collect();
+        let command: Vec<OsString> = arguments.collect();
+        if command.is_empty() {
+            return Err(wrong());
+        }
         Ok(Self {
             gateway,
-            limits,
-            program: arguments.next().ok_or_else(wrong)?,
-            arguments: arguments.collect(),
+            marks,
+            command,
         })
     }
 }
 
-async fn keep(order: Order) -> io::Result<u8> {
+async fn keep(order: Order, rung: Rung) -> io::Result<u8> {
     let gateway = watch_parent(order.gateway)?;
     lineage::adopt_orphans()?;
     // Fails only for the leader of a group, which the keeper is where a person starts it from a shell.
@@ -110,7 +147,10 @@ async fn keep(order: Order) -> io::Result<u8> {
         // A handler that nobody listens to, and not SIG_IGN, which the agent would inherit.
         drop(signal(ignored)?);
     }
-    let agent = start(&order)?;
+    let Kept { child, lifeline } = match rung {
+        Rung::Namespace => start_namespace(&order)?,
+        Rung::Landlock | Rung::None => start(&order)?,
+    };
     release_standard_streams()?;
     let mut status = None;
     while status.is_none() {
@@ -118,16 +158,15 @@ async fn keep(order: Order) -> io::Result<u8> {
             biased;
             () = gateway.cancelled() => break,
             _ = kill.recv() => break,
-            _ = ended.recv() => { reap(agent, &mut status)?; }
-            // The agent is not reaped yet, so its group is still its own.
-            _ = terminate.recv() => { let _ = rustix::process::kill_process_group(agent, Signal::TERM); }
+            _ = ended.recv() => { reap(child, &mut status)?; }
+            _ = terminate.recv() => terminate_politely(child, lifeline.as_ref()),
         }
     }
     let keeper = rustix::process::getpid();
     let mut pause = ROUND_MIN;
-    lineage::kill_below(keeper, agent);
-    while reap(agent, &mut status)? {
-        lineage::kill_below(keeper, agent);
+    lineage::kill_below(keeper, child);
+    while reap(child, &mut status)? {
+        lineage::kill_below(keeper, child);
         tokio::select! {
             _ = ended.recv() => pause = ROUND_MIN,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND_MAX),
@@ -148,21 +187,83 @@ fn watch_parent(gateway: i32) -> io::Result<CancellationToken> {
     Ok(watch)
 }
 
-fn start(order: &Order) -> io::Result<Pid> {
-    let child = Command::new(&order.program)
-        .args(&order.arguments)
+/// Our own program, whatever became of its file.
+fn own_program() -> io::Result<Command> {
+    if cfg!(target_os = "linux") {
+        Ok(Command::new("/proc/self/exe"))
+    } else {
+        std::env::current_exe().map(Command::new)
+    }
+}
+
+fn start(order: &Order) -> io::Result<Kept> {
+    let child = own_program()?
+        .arg(exec::SUBCOMMAND)
+        .arg("--")
+        .args(&order.command)
         .process_group(0)
-        .spawn()
-        .map_err(|error| {
-            let program = order.program.to_string_lossy();
-            io::Error::other(format!("cannot start {program}: {error}"))
-        })?;
+        .spawn()?;
     // Reaped by `reap`, with all others.
-    Ok(Pid::from_child(&child))
+    Ok(Kept {
+        child: Pid::from_child(&child),
+        lifeline: None,
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn start_namespace(order: &Order) -> io::Result<Kept> {
+    use std::os::fd::AsRawFd;
+
+    let flags = rustix::pipe::PipeFlags::CLOEXEC;
+    let (listening, lifeline) = rustix::pipe::pipe_with(flags)?;
+    rustix::io::fcntl_setfd(&listening, rustix::io::FdFlags::empty())?;
+    let mut stage = own_program()?
+        .arg(stage::SUBCOMMAND)
+        .arg(listening.as_raw_fd().to_string())
+        .args(&order.marks)
+        .arg("--")
+        .args(&order.command)
+        .spawn()?;
+    drop(listening);
+    let status = stage.wait()?;
+    if !status.success() {
+        return Err(io::Error::other(format!(
+            "the agent's namespace could not be made ({status})"
+        )));
+    }
+    let children = lineage::children(rustix::process::getpid());
+    let Some(child) = children.first().copied() else {
+        return Err(io::Error::other(
+            "the first process of the namespace is gone",
+        ));
+    };
+    // Before there is an agent that could say anything.
+    eprintln!("{INIT_IS}{child}");
+    rustix::io::write(&lifeline, &[init::GO])?;
+    Ok(Kept {
+        child,
+        lifeline: Some(lifeline),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_namespace(_: &Order) -> io::Result<Kept> {
+    Err(io::Error::other("there are no namespaces on this system"))
+}
+
+fn terminate_politely(child: Pid, lifeline: Option<&OwnedFd>) {
+    // Either may be ending already; neither is reaped yet, so a process group is still the agent's own.
+    match lifeline {
+        #[cfg(target_os = "linux")]
+        Some(lifeline) => drop(rustix::io::write(lifeline, &[init::TERMINATE])),
+        #[cfg(not(target_os = "linux"))]
+        Some(_) => {}
+        None => drop(rustix::process::kill_process_group(child, Signal::TERM)),
+    }
 }
 
 /// Lets go of the agent's standard input and output, so that their ends mean the agent's.
-fn release_standard_streams() -> io::Result<()> {
+pub(super) fn release_standard_streams() -> io::Result<()> {
     let nothing = OpenOptions::new()
         .read(true)
         .write(true)
@@ -185,7 +286,7 @@ fn reap(agent: Pid, status: &mut Option<WaitStatus>) -> io::Result<bool> {
     }
 }
 
-fn exit_code(status: WaitStatus) -> u8 {
+pub(super) fn exit_code(status: WaitStatus) -> u8 {
     let code = status
         .exit_status()
         .or_else(|| Some(128 + status.terminating_signal()?));
@@ -202,22 +303,19 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_a_process_id_and_a_command() {
-        let order = parse("17 1,2,3,4 -- pi --mode rpc --").expect("it is well formed");
+    fn the_command_line_is_a_process_id_marks_and_a_command() {
+        let order = parse("17 A=1 B=2 -- pi --mode rpc --").expect("it is well formed");
         assert_eq!(order.gateway, 17);
-        assert_eq!(order.limits.to_argument(), "1,2,3,4");
-        assert_eq!(order.program, "pi");
-        assert_eq!(order.arguments, ["--mode", "rpc", "--"]);
+        assert_eq!(order.marks, ["A=1", "B=2"]);
+        assert_eq!(order.command, ["pi", "--mode", "rpc", "--"]);
         for wrong in [
             "",
             "17",
-            "17 1,2,3,4 --",
-            "17 1,2,3,4 pi",
-            "17 -- pi",
-            "17 1,2 -- pi",
-            "x 1,2,3,4 -- pi",
-            "0 1,2,3,4 -- pi",
-            "-1 1,2,3,4 -- pi",
+            "17 A=1 --",
+            "17 A=1 pi",
+            "x -- pi",
+            "0 -- pi",
+            "-1 -- pi",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

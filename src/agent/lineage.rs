@@ -7,9 +7,18 @@
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, getpid, getsid, pidfd_open, pidfd_send_signal,
+        waitpid,
+    },
 };
-use std::{collections::HashSet, fs, io, time::Duration};
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::fd::OwnedFd,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +31,20 @@ const EMPTY_LOOKS: usize = 10;
 const EMPTY_LOOKS_AT_FIRST: usize = 2;
 /// Time that a keeper gets to end its own agent before a sweep ends the keeper: it finds what has lost its mark too.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Keepers that are remembered at most before those that ended are forgotten.
+const KEEPERS_MAX: usize = 1024;
+
+/// Keepers that this process started, each with its start time, so that no stranger with its id is taken for it. One for
+/// the process, as its children are.
+static KEEPERS: Mutex<Vec<(Pid, u64)>> = Mutex::new(Vec::new());
+
+/// A process whose end can be waited for, whoever's child it is.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pid: Pid,
+    handle: OwnedFd,
+}
 
 /// Where a process stands in the tree.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +59,8 @@ pub(super) struct Descendant {
 struct Stat {
     zombie: bool,
     parent: Pid,
+    /// 0 where it is none that can be seen from here.
+    session: i32,
     /// Clock ticks since boot.
     start_time: u64,
 }
@@ -49,13 +74,120 @@ impl Stat {
         let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
         let zombie = fields.next()? == "Z";
         let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
-        let start_time = fields.nth(17)?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        let start_time = fields.nth(15)?.parse().ok()?;
         Some(Self {
             zombie,
             parent,
+            session,
             start_time,
         })
     }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// The first process of a PID namespace; `None` where it is gone, or its id is a stranger's by now.
+    pub(super) fn of_namespace(pid: Pid) -> Option<Self> {
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let ids = status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        (ids.len() > 1 && ids.last() == Some(&"1")).then_some(Self { pid, handle })
+    }
+
+    /// Its id; a stranger's once it ended.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end. That of a PID namespace's first process comes once all others in it are gone.
+    ///
+    /// # Errors
+    /// It was still there at the deadline.
+    pub(super) async fn ended(&self, deadline: Instant) -> Result<(), Pid> {
+        loop {
+            let mut wanted = [PollFd::new(&self.handle, PollFlags::IN)];
+            match poll(&mut wanted, Some(&rustix::event::Timespec::default())) {
+                Ok(1..) => return Ok(()),
+                Ok(0) | Err(_) if Instant::now() >= deadline => return Err(self.pid),
+                Ok(0) | Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+}
+
+/// Starts a keeper and remembers it. From the first one on this process adopts what a killed keeper leaves behind.
+pub(super) fn start_keeper<T>(
+    start: impl FnOnce() -> io::Result<T>,
+    pid_of: impl FnOnce(&T) -> Option<Pid>,
+) -> io::Result<T> {
+    adopt_orphans()?;
+    // Held over the start: a look at our children must not take a keeper for an orphan.
+    let mut keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = start()?;
+    if let Some(pid) = pid_of(&started)
+        && let Some(stat) = Stat::read(pid)
+    {
+        if keepers.len() >= KEEPERS_MAX {
+            keepers.retain(is_same);
+        }
+        keepers.push((pid, stat.start_time));
+    }
+    Ok(started)
+}
+
+fn is_same((pid, start_time): &(Pid, u64)) -> bool {
+    Stat::read(*pid).is_some_and(|stat| stat.start_time == *start_time)
+}
+
+/// Kills what killed keepers have left to this process, with all below it, until there is none, and reaps it. All that a
+/// keeper starts is in another session than this process, and can't join this one's; nothing else that this process
+/// starts is.
+///
+/// # Errors
+/// What was left at the deadline.
+pub(super) async fn end_orphans(deadline: Instant) -> Result<(), Vec<Pid>> {
+    let mut empty_looks = 0;
+    loop {
+        let left = orphans();
+        if left.is_empty() {
+            empty_looks += 1;
+            if empty_looks >= EMPTY_LOOKS {
+                return Ok(());
+            }
+            continue;
+        }
+        if Instant::now() >= deadline {
+            return Err(left);
+        }
+        empty_looks = 0;
+        let parent = getpid();
+        for pid in left {
+            kill(Descendant { pid, parent });
+            below(pid).into_iter().for_each(kill);
+            // What this finds ended is gone for good; `Process` reaps keepers itself.
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Children of this process that killed keepers left to it, zombies included.
+fn orphans() -> Vec<Pid> {
+    let keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Ok(session) = getsid(None) else {
+        return vec![];
+    };
+    let is_orphan = |pid: &Pid| {
+        Stat::read(*pid).is_some_and(|stat| {
+            stat.session != session.as_raw_pid() && !keepers.contains(&(*pid, stat.start_time))
+        })
+    };
+    children(getpid()).into_iter().filter(is_orphan).collect()
 }
 
 /// Processes that run now, those with the highest ids first: a process that forks and ends all the time is met only
@@ -77,7 +209,7 @@ pub(super) fn adopt_orphans() -> io::Result<()> {
 }
 
 /// Children of a process, zombies included, in the order in which they became its children.
-fn children(parent: Pid) -> Vec<Pid> {
+pub(super) fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
         return vec![];
     };
@@ -176,7 +308,7 @@ pub(super) async fn end_below(root: Pid, keep: &[Pid], deadline: Instant) -> Res
     }
 }
 
-/// Ends every process whose environment holds `variable=value`, and waits for it. Returns how many there were.
+/// Ends every process whose environment or command line holds `variable=value`, and waits for it. Returns how many there were.
 ///
 /// It can't find what cleared its environment or runs as another user.
 ///
@@ -239,9 +371,12 @@ fn ancestors() -> HashSet<Pid> {
     all
 }
 
+/// Keepers, and the first processes of namespaces, let nobody read their environment; they have the mark as an argument.
 fn is_marked(pid: Pid, entry: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|one| one == entry))
+    ["environ", "cmdline"].iter().any(|file| {
+        fs::read(format!("/proc/{pid}/{file}"))
+            .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == entry))
+    })
 }
 
 fn is_keeper(pid: Pid) -> bool {

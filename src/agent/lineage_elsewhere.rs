@@ -18,6 +18,35 @@ pub(super) struct Descendant {
     pub(super) pid: Pid,
 }
 
+/// A process whose end can be waited for; there is none here.
+#[derive(Debug)]
+pub(super) struct Watched(Pid);
+
+impl Watched {
+    pub(super) fn of_namespace(_: Pid) -> Option<Self> {
+        None
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.0
+    }
+
+    pub(super) async fn ended(&self, _: Instant) -> Result<(), Pid> {
+        Err(self.0)
+    }
+}
+
+pub(super) fn start_keeper<T>(
+    start: impl FnOnce() -> io::Result<T>,
+    _: impl FnOnce(&T) -> Option<Pid>,
+) -> io::Result<T> {
+    start()
+}
+
+pub(super) async fn end_orphans(_: Instant) -> Result<(), Vec<Pid>> {
+    Ok(())
+}
+
 pub(super) fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }

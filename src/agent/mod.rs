@@ -15,6 +15,7 @@
 mod confine;
 pub mod echo;
 pub mod events;
+pub mod isolation;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod lineage;
@@ -59,6 +60,9 @@ pub struct Capabilities {
     pub approvals: bool,
     /// Continues a conversation after its process ended.
     pub resume: bool,
+    /// Serves the operator's tenant alone, since nothing keeps its processes from others' on this server. Whoever asks
+    /// for another tenant gets `ISOLATION_REQUIRED`.
+    pub operator_only: bool,
 }
 
 /// What an agent is opened for. All paths exist already.

@@ -17,7 +17,12 @@ pub use super::{
     lines::{LINE_MAX, Line},
 };
 
-use super::{StartError, keeper, lineage, lines::Lines};
+use super::{
+    StartError,
+    isolation::{Confinement, Rung, Visible, plan::Plan},
+    keeper, lineage,
+    lines::Lines,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use rustix::process::{Pid, Signal};
 use std::{
@@ -32,9 +37,9 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use uuid::Uuid;
 
@@ -42,6 +47,8 @@ use uuid::Uuid;
 pub const NODE_VARIABLE: &str = "QUARTERDECK_NODE";
 /// Names one process in the environment of all that it starts.
 pub const PROCESS_VARIABLE: &str = "QUARTERDECK_PROCESS";
+/// Tells a keeper and what follows it how the agent is kept; the agent itself does not get it.
+pub const KEEPER_VARIABLE: &str = "QUARTERDECK_KEEPER";
 
 /// Time for a place in a child's input queue.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,6 +92,8 @@ pub struct ProcessHost {
     pub keeper: PathBuf,
     /// Value of [`NODE_VARIABLE`]: the store's id.
     pub node_mark: String,
+    /// How the processes of one agent are kept apart from all others.
+    pub confinement: Confinement,
 }
 
 /// What to start.
@@ -100,6 +109,8 @@ pub struct ProcessSpec {
     pub working_directory: PathBuf,
     /// Bounds of it and of all that it starts.
     pub limits: ProcessLimits,
+    /// What it may see of the file system, where the host's rung bounds that.
+    pub visible: Visible,
 }
 
 /// How a process ended, once nothing of it is left.
@@ -130,8 +141,21 @@ pub struct Process {
     stderr_reader: JoinHandle<()>,
     /// Value of [`PROCESS_VARIABLE`].
     mark: String,
+    /// The first process of the agent's PID namespace; [`Rung::Namespace`] only.
+    init: Option<watch::Receiver<Init>>,
     /// Set once the keeper's status was taken.
     exit: Option<Exit>,
+}
+
+/// What is known of the first process of a PID namespace.
+#[derive(Clone, Debug)]
+enum Init {
+    /// Nothing yet.
+    Unknown,
+    /// It is this one: its end is the proof that nothing of the namespace is left.
+    Is(Arc<lineage::Watched>),
+    /// It is gone, and with it all, or it never started anything.
+    Gone,
 }
 
 /// A line, and its part of the queue's bytes.
@@ -172,13 +196,25 @@ impl Process {
             environment,
             working_directory,
             limits,
+            visible,
         } = spec;
         let mark = Uuid::new_v4().to_string();
+        let plan = Plan::new(
+            &host.confinement,
+            &visible,
+            working_directory.clone(),
+            limits,
+        )
+        .and_then(|plan| plan.to_value());
+        let plan =
+            plan.map_err(|problem| StartError(format!("can't isolate the agent: {problem}")))?;
         let mut command = Command::new(&host.keeper);
         command
             .arg(keeper::SUBCOMMAND)
             .arg(std::process::id().to_string())
-            .arg(limits.to_argument())
+            // What a sweep finds keepers by: nobody but root may read their environment.
+            .arg(format!("{NODE_VARIABLE}={}", host.node_mark))
+            .arg(format!("{PROCESS_VARIABLE}={mark}"))
             .arg("--")
             .arg(program)
             .args(arguments)
@@ -187,11 +223,16 @@ impl Process {
             .envs(environment)
             .env(NODE_VARIABLE, &host.node_mark)
             .env(PROCESS_VARIABLE, &mark)
+            .env(KEEPER_VARIABLE, plan)
             .current_dir(&working_directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut keeper = command.spawn().map_err(|error| {
+        let started = lineage::start_keeper(
+            || command.spawn(),
+            |keeper: &Child| keeper.id().and_then(to_pid),
+        );
+        let mut keeper = started.map_err(|error| {
             let binary = host.keeper.display();
             let directory = working_directory.display();
             StartError(format!("cannot start {binary} in {directory}: {error}"))
@@ -199,6 +240,8 @@ impl Process {
         let taken = "it was asked for and is taken once";
         let (input, queue) = mpsc::channel(WRITES_MAX);
         let stderr = Arc::default();
+        let (tell, init) = watch::channel(Init::Unknown);
+        let isolated = host.confinement.rung == Rung::Namespace;
         Ok(Self {
             output: Lines::new(keeper.stdout.take().expect(taken)),
             room: Arc::new(Semaphore::new(WRITES_MAX_BYTES)),
@@ -207,10 +250,12 @@ impl Process {
             stderr_reader: tokio::spawn(read_stderr(
                 keeper.stderr.take().expect(taken),
                 Arc::clone(&stderr),
+                isolated.then_some(tell),
             )),
             stderr,
             keeper,
             mark,
+            init: isolated.then_some(init),
             exit: None,
         })
     }
@@ -258,13 +303,13 @@ impl Process {
         lock(&self.stderr).text()
     }
 
-    /// Live processes below the keeper besides the agent itself.
+    /// Live processes that the agent started, and what they started.
     pub fn descendants(&self) -> Vec<u32> {
-        let Some(keeper) = self.keeper_pid() else {
+        let Some(root) = self.root() else {
             return vec![];
         };
-        let agent = lineage::eldest_child(keeper);
-        lineage::below(keeper)
+        let agent = lineage::eldest_child(root);
+        lineage::below(root)
             .into_iter()
             .filter(|one| Some(one.pid) != agent)
             .filter_map(|one| u32::try_from(one.pid.as_raw_pid()).ok())
@@ -276,12 +321,12 @@ impl Process {
     /// # Errors
     /// What is left after [`PROOF_TIMEOUT`].
     pub async fn end_descendants(&mut self, keep: &[u32]) -> Result<(), StopFailed> {
-        let Some(keeper) = self.keeper_pid() else {
+        let Some(root) = self.root() else {
             return Ok(());
         };
         let mut kept: Vec<Pid> = keep.iter().copied().filter_map(to_pid).collect();
-        kept.extend(lineage::eldest_child(keeper));
-        lineage::end_below(keeper, &kept, Instant::now() + PROOF_TIMEOUT)
+        kept.extend(lineage::eldest_child(root));
+        lineage::end_below(root, &kept, Instant::now() + PROOF_TIMEOUT)
             .await
             .map_err(|left| unproven(&left))
     }
@@ -329,9 +374,7 @@ impl Process {
         if status.signal().is_some() {
             // Somebody killed the keeper: its exit proves nothing.
             let deadline = Instant::now() + PROOF_TIMEOUT;
-            lineage::sweep(PROCESS_VARIABLE, &self.mark, deadline)
-                .await
-                .map_err(|left| unproven(&left))?;
+            self.prove_without_keeper(deadline).await?;
         }
         self.writer.abort();
         let _ = timeout(STDERR_TIMEOUT, &mut self.stderr_reader).await;
@@ -341,6 +384,33 @@ impl Process {
         };
         self.exit = Some(exit.clone());
         Ok(exit)
+    }
+
+    /// Ends what a killed keeper left behind, and proves that.
+    async fn prove_without_keeper(&mut self, deadline: Instant) -> Result<(), StopFailed> {
+        if let Some(init) = &mut self.init {
+            // It follows its keeper by itself; the kernel ends the rest of the namespace with it.
+            let known = async {
+                let known = init.wait_for(|init| !matches!(init, Init::Unknown)).await;
+                // Whoever would tell it is gone: nobody was told of.
+                known.map_or(Init::Gone, |known| known.clone())
+            };
+            let late = || StopFailed("could not prove the end of an agent's namespace".into());
+            return match timeout_at(deadline, known).await.map_err(|_| late())? {
+                Init::Is(watched) => {
+                    let ended = watched.ended(deadline).await;
+                    ended.map_err(|left| unproven(&[left]))
+                }
+                Init::Gone | Init::Unknown => Ok(()),
+            };
+        }
+        // What cleared its environment is an orphan now; the rest is found by its mark.
+        lineage::sweep(PROCESS_VARIABLE, &self.mark, deadline)
+            .await
+            .map_err(|left| unproven(&left))?;
+        lineage::end_orphans(deadline)
+            .await
+            .map_err(|left| unproven(&left))
     }
 
     /// Waits for the keeper and meanwhile throws away what the child says, so that a full pipe does not keep it.
@@ -353,6 +423,20 @@ impl Process {
             biased;
             status = self.keeper.wait() => status.expect("the keeper is our child and only reaped here"),
             () = drain => unreachable!("it never ends"),
+        }
+    }
+
+    /// Whose eldest child the agent is; `None` once that is gone.
+    fn root(&self) -> Option<Pid> {
+        let keeper = self.keeper_pid()?;
+        let Some(init) = &self.init else {
+            return Some(keeper);
+        };
+        match &*init.borrow() {
+            Init::Is(watched) => Some(watched.pid()),
+            // The keeper's only child from before the agent starts.
+            Init::Unknown => lineage::eldest_child(keeper),
+            Init::Gone => None,
         }
     }
 
@@ -389,8 +473,44 @@ async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<QueuedLine>) {
     }
 }
 
-async fn read_stderr(mut stderr: ChildStderr, tail: Arc<Mutex<Tail>>) {
+/// Keeps the last of standard error. Where the keeper tells who the first process of a namespace is (it does before
+/// there is an agent that could say anything) that goes to `init`; a keeper that ended before has started nothing.
+async fn read_stderr(
+    mut stderr: ChildStderr,
+    tail: Arc<Mutex<Tail>>,
+    init: Option<watch::Sender<Init>>,
+) {
     let mut chunk = vec![0; STDERR_TAIL_MAX];
+    if let Some(init) = init {
+        let mut first = vec![];
+        while !first.contains(&b'\n') && first.len() < STDERR_TAIL_MAX {
+            match stderr.read(&mut chunk).await {
+                Ok(length @ 1..) => first.extend_from_slice(&chunk[..length]),
+                Ok(0) | Err(_) => break,
+            }
+        }
+        let line = first
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
+        let told = std::str::from_utf8(&first[..line]).ok();
+        let told =
+            told.and_then(|line| line.strip_prefix(keeper::INIT_IS)?.trim_end().parse().ok());
+        let said = match told.and_then(Pid::from_raw) {
+            Some(pid) => {
+                let _ = init.send(
+                    lineage::Watched::of_namespace(pid)
+                        .map_or(Init::Gone, |watched| Init::Is(Arc::new(watched))),
+                );
+                &first[line..]
+            }
+            None => {
+                let _ = init.send(Init::Gone);
+                &first[..]
+            }
+        };
+        lock(&tail).push(said);
+    }
     while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
         lock(&tail).push(&chunk[..length]);
     }

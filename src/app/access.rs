@@ -77,6 +77,7 @@ fn key_set(config: &Config, issuer: &str) -> anyhow::Result<KeySet> {
         issuer: issuer.to_owned(),
         url: config.jwt_jwks_url.clone(),
         refresh_min: config.jwt_refresh_min,
+        private_addresses: config.jwt_private_addresses,
     })
     .context(if config.jwt_jwks_url.is_empty() {
         "jwt_issuer"

@@ -23,7 +23,7 @@ pub async fn make_first_key(keys: &Keys, data_directory: &Path) -> anyhow::Resul
     // Before the key is kept: a start that is cut here makes another key next time, and writes it over this one.
     secret_files::write_admin_key(data_directory, &text)
         .with_context(|| format!("can't write {}", file(data_directory).display()))?;
-    keys.keep(key, text, None).await?;
+    keys.keep(key, text, None, 0).await?;
     tracing::info!(
         file = %file(data_directory).display(),
         "made an API key for the local user; commands on this machine find it by themselves"
@@ -42,6 +42,7 @@ pub fn make_another_key(data_directory: &Path) -> anyhow::Result<PathBuf> {
         key: key.key,
         digest: key.digest,
         request: None,
+        tenant_max_keys: 0,
     };
     sqlite::keep_api_key(data_directory, &new)?;
     secret_files::write_admin_key(data_directory, &text)?;

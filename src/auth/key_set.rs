@@ -1,10 +1,13 @@
 //! The key set of a token's issuer: fetched at the start and now and then, kept in memory, looked up by `kid`.
 //!
 //! Calls never wait for a fetch. A `kid` that is not there asks for one, at most every `refresh_min`; until it is done
-//! calls with it are refused. A fetch that fails leaves the keys as they were.
+//! calls with it are refused. A fetch that fails leaves the keys as they were. What an issuer names as the place of its
+//! keys is fetched from public addresses alone, unless the configuration says otherwise ([`Reach`]).
 
+use super::reach::Reach;
 use anyhow::{Context as _, bail, ensure};
 use arc_swap::ArcSwap;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
@@ -30,6 +33,8 @@ const FETCH_MAX: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Largest document, in bytes.
 const DOCUMENT_MAX_BYTES: usize = 1024 * 1024;
+/// Shortest modulus of an RSA key, in bits.
+const RSA_BITS_MIN: usize = 2048;
 /// Keys of one set.
 const KEYS_MAX: usize = 256;
 
@@ -58,11 +63,14 @@ pub struct KeySource {
     pub url: String,
     /// Time between two fetches at least.
     pub refresh_min: Duration,
+    /// Lets keys be fetched from loopback and private addresses, whoever names them.
+    pub private_addresses: bool,
 }
 
 /// The keys of an issuer.
 pub struct KeySet {
     source: KeySource,
+    reach: Reach,
     client: Client,
     keys: ArcSwap<HashMap<String, Arc<VerifyingKey>>>,
     /// What the keys were read from, to tell whether they changed.
@@ -98,7 +106,9 @@ impl KeySet {
             &source.url
         };
         check_url(first)?;
+        let reach = Reach::new(&source);
         let client = Client::builder()
+            .dns_resolver(Arc::new(reach.clone()))
             .redirect(redirect::Policy::none())
             .timeout(FETCH_MAX)
             .connect_timeout(CONNECT_MAX)
@@ -106,6 +116,7 @@ impl KeySet {
             .context("can't make a client for key sets")?;
         Ok(Self {
             source,
+            reach,
             client,
             keys: ArcSwap::default(),
             document: ArcSwap::default(),
@@ -173,6 +184,7 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> anyhow::Result<Vec<u8>> {
+        self.reach.check(&url)?;
         let mut answer = self.client.get(url).send().await?;
         ensure!(
             answer.status() == 200,
@@ -249,6 +261,16 @@ fn read_keys(document: &[u8]) -> anyhow::Result<HashMap<String, Arc<VerifyingKey
     Ok(read)
 }
 
+/// Bits of a number in base64url; 0 where it is none.
+fn bits(number: &str) -> usize {
+    let bytes = URL_SAFE_NO_PAD.decode(number).unwrap_or_default();
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    match bytes.get(zeros) {
+        Some(first) => (bytes.len() - zeros) * 8 - first.leading_zeros() as usize,
+        None => 0,
+    }
+}
+
 /// The key as one that signatures are checked with; `None` for secrets, for encryption, and for what we don't know.
 fn verifying(key: &Jwk) -> Option<VerifyingKey> {
     use Algorithm as A;
@@ -261,7 +283,14 @@ fn verifying(key: &Jwk) -> Option<VerifyingKey> {
         return None;
     }
     let mut algorithms = match &key.algorithm {
-        AlgorithmParameters::RSA(_) => {
+        AlgorithmParameters::RSA(it) => {
+            if bits(&it.n) < RSA_BITS_MIN {
+                tracing::warn!(
+                    key_id = key.common.key_id,
+                    "an RSA key of the issuer is shorter than {RSA_BITS_MIN} bits and is passed over"
+                );
+                return None;
+            }
             vec![A::RS256, A::RS384, A::RS512, A::PS256, A::PS384, A::PS512]
         }
         AlgorithmParameters::EllipticCurve(it) => match it.curve {
@@ -308,6 +337,33 @@ mod tests {
         ] {
             assert!(check_url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn short_rsa_keys_are_passed_over() {
+        let modulus = |bits: usize| {
+            let mut bytes = vec![0xff; bits.div_ceil(8)];
+            bytes[0] >>= (8 - bits % 8) % 8;
+            // Zeros before it make no key longer.
+            bytes.splice(0..0, [0; 8]);
+            URL_SAFE_NO_PAD.encode(bytes)
+        };
+        for (size, taken) in [
+            (512, false),
+            (1024, false),
+            (2047, false),
+            (2048, true),
+            (4096, true),
+        ] {
+            assert_eq!(bits(&modulus(size)), size);
+            let document = format!(
+                r#"{{"keys": [{{"kty": "RSA", "kid": "one", "n": "{}", "e": "AQAB"}}]}}"#,
+                modulus(size)
+            );
+            let keys = read_keys(document.as_bytes()).unwrap();
+            assert_eq!(keys.contains_key("one"), taken, "{size}");
+        }
+        assert_eq!(bits(""), 0);
     }
 
     #[test]

@@ -4,18 +4,21 @@
 //! Recognising costs one HMAC and no look into the store, for known and unknown ids alike. Times of use are gathered and
 //! written once in [`USED_INTERVAL`].
 
-use super::key_text::{KeyText, NewKeyText};
+use super::{
+    exchange::{Exchanged, Holder, Sealer},
+    key_text::{KeyText, NewKeyText},
+};
 use crate::{
     clock,
     domain::{
         Refusal,
-        access::{Credential, Identity, Scopes},
+        access::{Credential, Identity, Scope, Scopes},
         api_key::ApiKey,
         ids::{Principal, Time},
     },
     store::{
         ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
-        Store,
+        RevokeApiKey, RevokedApiKey, Store,
     },
 };
 use hmac::{Hmac, Mac as _};
@@ -30,6 +33,7 @@ use std::{
     time::Duration,
 };
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Mutex;
 
 /// How often times of use are written. Lists show them at once.
 pub const USED_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,6 +44,11 @@ const USED_MAX_KEYS: usize = 1000;
 pub struct Keys {
     store: Arc<dyn Store>,
     hasher: Hasher,
+    /// Of credentials that stand for a key for a while.
+    sealer: Sealer,
+    /// One change of the store at a time: what is revoked with another key in the moment in which it is made must not come
+    /// into the map afterwards.
+    changing: Mutex<()>,
     /// By id. A lock and not a task: it is held for one look or one change of the map.
     valid: RwLock<HashMap<String, Arc<Entry>>>,
 }
@@ -69,6 +78,8 @@ pub struct KeyWish {
     pub display_name: String,
     /// When it ends.
     pub expire_time: Option<Time>,
+    /// Id of the key that it is made with.
+    pub made_with: Option<String>,
 }
 
 /// A key that was made.
@@ -93,8 +104,10 @@ impl Keys {
             (key.key_id, entry)
         });
         Ok(Self {
+            changing: Mutex::default(),
             valid: RwLock::new(valid.collect()),
             hasher: Hasher::new(pepper),
+            sealer: Sealer::new(pepper),
             store,
         })
     }
@@ -112,11 +125,66 @@ impl Keys {
         if entry.identity.expire_time.is_some_and(|end| end <= now) {
             return None;
         }
-        // A second's grain, so that many calls don't fight for the line of memory.
-        if now.0 - entry.used.load(Ordering::Relaxed) > 1_000_000 {
-            entry.used.store(now.0, Ordering::Relaxed);
-        }
+        entry.note_use(now);
         Some(entry.identity.clone())
+    }
+
+    /// Makes a credential that stands for the caller's own until `end`, or until that one ends.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_MISSING` where the caller is known by its connection alone.
+    pub fn exchange(
+        &self,
+        caller: &Identity,
+        end: Time,
+    ) -> Result<(SecretString, Identity), Refusal> {
+        let holder = match &caller.credential {
+            Credential::ApiKey(key_id) => Holder::Key(key_id.clone()),
+            Credential::Jwt => Holder::Token {
+                principal: caller.principal.clone(),
+                scopes: caller.scopes.names(),
+            },
+            Credential::None | Credential::Certificate | Credential::LocalUser => {
+                return Err(Refusal::CredentialsMissing);
+            }
+        };
+        let end = caller.expire_time.map_or(end, |own| own.min(end));
+        let identity = Identity {
+            scopes: exchanged_scopes(caller.scopes),
+            expire_time: Some(end),
+            ..caller.clone()
+        };
+        Ok((self.sealer.seal(&Exchanged { holder, end }), identity))
+    }
+
+    /// For whom a credential stands that [`Keys::exchange`] made; `None` where it has ended, or its key.
+    pub fn recognise_exchanged(&self, text: &str) -> Option<Arc<Identity>> {
+        let Exchanged { holder, end } = self.sealer.open(text)?;
+        let now = clock::now();
+        if end <= now {
+            return None;
+        }
+        let identity = match holder {
+            Holder::Key(key_id) => {
+                let entry = self.entry(&key_id)?;
+                if entry.identity.expire_time.is_some_and(|own| own <= now) {
+                    return None;
+                }
+                entry.note_use(now);
+                let own = &entry.identity;
+                Identity {
+                    scopes: exchanged_scopes(own.scopes),
+                    expire_time: Some(own.expire_time.map_or(end, |own| own.min(end))),
+                    ..Identity::clone(own)
+                }
+            }
+            Holder::Token { principal, scopes } => {
+                let (scopes, _) = ApiKey::read_scopes(scopes.iter().map(String::as_str));
+                let scopes = exchanged_scopes(scopes);
+                Identity::new(principal, scopes, Credential::Jwt, Some(end))
+            }
+        };
+        Some(Arc::new(identity))
     }
 
     /// Whether an identity's key is still there and has not ended. True for other credentials.
@@ -139,18 +207,20 @@ impl Keys {
         self.store.has_api_keys().await
     }
 
-    /// Makes a key. What the wish may hold is its caller's to check.
+    /// Makes a key. What the wish may hold is its caller's to check. Of its tenant `tenant_max_keys` may be valid; 0 sets no
+    /// bound.
     ///
     /// # Errors
-    /// The store's, and `IDEMPOTENCY_CONFLICT`.
+    /// The store's, `IDEMPOTENCY_CONFLICT`, `TOO_MANY_KEYS`.
     pub async fn create(
         &self,
         wish: KeyWish,
         created_by: &Principal,
         request: Option<KeyRequest>,
+        tenant_max_keys: u64,
     ) -> Result<MadeKey, Refusal> {
         let (new, text) = self.prepare(wish, created_by)?;
-        self.keep(new, text, request).await
+        self.keep(new, text, request, tenant_max_keys).await
     }
 
     /// Makes a key that is valid once it is kept.
@@ -174,12 +244,15 @@ impl Keys {
         KeptApiKey { key, digest }: KeptApiKey,
         text: SecretString,
         request: Option<KeyRequest>,
+        tenant_max_keys: u64,
     ) -> Result<MadeKey, Refusal> {
         let new = NewApiKey {
             key,
             digest,
             request,
+            tenant_max_keys,
         };
+        let _changing = self.changing.lock().await;
         let CreatedApiKey { key, replayed } = self.store.create_api_key(new).await?;
         if replayed {
             return Ok(MadeKey { key, text: None });
@@ -192,17 +265,23 @@ impl Keys {
         })
     }
 
-    /// Revokes a key of a tenant: no call with it is recognised any more.
+    /// Revokes a key, and those that were made with it: no call with them is recognised any more.
     ///
     /// # Errors
-    /// The store's, and `API_KEY_NOT_FOUND`.
-    pub async fn revoke(&self, tenant: &str, key_id: &str) -> Result<ApiKey, Refusal> {
-        let key = self
-            .store
-            .revoke_api_key(tenant, key_id, clock::wall())
-            .await?;
-        let entry = self.change(|valid| valid.remove(key_id));
-        Ok(with_use(key, entry.as_deref()))
+    /// The store's, `API_KEY_NOT_FOUND`, `SCOPE_REQUIRED`.
+    pub async fn revoke(&self, revoke: RevokeApiKey) -> Result<RevokedApiKey, Refusal> {
+        let _changing = self.changing.lock().await;
+        let RevokedApiKey { key, made } = self.store.revoke_api_key(revoke).await?;
+        let entry = self.change(|valid| {
+            for key_id in &made {
+                valid.remove(key_id);
+            }
+            valid.remove(&key.key_id)
+        });
+        Ok(RevokedApiKey {
+            key: with_use(key, entry.as_deref()),
+            made,
+        })
     }
 
     /// Keys of a tenant, newest first.
@@ -296,7 +375,13 @@ pub fn local_wish(display_name: &str) -> KeyWish {
         scopes: Scopes::ALL,
         display_name: display_name.to_owned(),
         expire_time: None,
+        made_with: None,
     }
+}
+
+/// What a credential may do that stands for one with these scopes.
+fn exchanged_scopes(scopes: Scopes) -> Scopes {
+    scopes.without(Scope::AdminKeys).as_list()
 }
 
 // === impl Entry ===
@@ -314,6 +399,13 @@ impl Entry {
             used: AtomicI64::new(0),
             written: AtomicI64::new(0),
         })
+    }
+
+    fn note_use(&self, now: Time) {
+        // A second's grain, so that many calls don't fight for the line of memory.
+        if now.0 - self.used.load(Ordering::Relaxed) > 1_000_000 {
+            self.used.store(now.0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -340,6 +432,7 @@ impl Hasher {
             scopes,
             display_name,
             expire_time,
+            made_with,
         } = wish;
         let new = NewKeyText::make().map_err(|error| {
             let id = uuid::Uuid::now_v7().simple().to_string();
@@ -352,8 +445,10 @@ impl Hasher {
             key_id: id,
             principal,
             scopes,
+            unknown_scopes: Vec::new(),
             display_name,
             created_by: created_by.to_string(),
+            made_with,
             create_time: clock::wall(),
             expire_time,
             last_used_time: None,

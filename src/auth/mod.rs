@@ -3,8 +3,9 @@
 //! * `first_start`: the local user's key.
 //! * `key_text`: the text of an API key.
 //! * `keys`: the keys themselves; recognising one costs one HMAC and no look into the store.
+//! * `exchange`: credentials that stand for a key or token for a while, for web pages.
 //! * `secret_files`: the pepper and the first start's admin key, files that their owner alone can read.
-//! * `tokens`, `key_set`: JSON Web Tokens of one issuer, and its keys.
+//! * `tokens`, `key_set`, `reach`: JSON Web Tokens of one issuer, its keys, and where those may be fetched from.
 //! * `certificates`: client certificates that the listener has verified.
 //! * `limits`: how often one may fail, and call.
 //! * `scopes`: what a method can ask of its caller.
@@ -13,11 +14,13 @@
 //! (`domain::access`), and when a call is looked at (`grpc::layers`).
 
 pub mod certificates;
+pub mod exchange;
 pub mod first_start;
 pub mod key_set;
 pub mod key_text;
 pub mod keys;
 pub mod limits;
+pub mod reach;
 pub mod scopes;
 pub mod secret_files;
 pub mod tokens;
@@ -33,6 +36,7 @@ use crate::{
     telemetry::audit,
 };
 use certificates::Certificates;
+use exchange::EXCHANGED_PREFIX;
 use http::{HeaderMap, header};
 use key_text::PREFIX;
 use keys::Keys;
@@ -158,17 +162,18 @@ impl Credentials {
         Ok(identity)
     }
 
-    /// Whose credential it is. What costs next to nothing is looked at first, whatever came from the address before.
+    /// Whose credential it is. A valid one is taken, whatever came from its address before.
     fn bearer(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Identity>, Refusal> {
         let now = clock::wall();
+        if credential.starts_with(EXCHANGED_PREFIX) {
+            let known = self.keys.recognise_exchanged(credential);
+            return known.ok_or_else(|| self.limits.failed(address));
+        }
         let known = match &self.tokens {
             Some(tokens) if !credential.starts_with(PREFIX) => {
                 match tokens.remembered(credential, now) {
                     Some(identity) => Some(identity),
-                    None => {
-                        self.limits.check_address(address)?;
-                        tokens.recognise(credential, now)
-                    }
+                    None => tokens.recognise(credential, now),
                 }
             }
             Some(_) | None => self.keys.recognise(credential),

@@ -135,7 +135,14 @@ impl Tokens {
             "" => TENANT_DEFAULT.to_owned(),
             claim => name(claim)?,
         };
-        let subject = name(&self.rules.subject_claim)?;
+        let principal = Principal {
+            tenant,
+            subject: name(&self.rules.subject_claim)?,
+        };
+        // The user who runs the server, whose sessions and memory nobody else's word opens.
+        if principal == Principal::local() {
+            return None;
+        }
         let scopes = match claims.get(&self.rules.scope_claim) {
             None => self.rules.default_scopes,
             Some(claim) => known_scopes(claim)?,
@@ -144,7 +151,7 @@ impl Tokens {
         // A float holds whole seconds of every date that a token has; one that is no date has no end here.
         let end = (end.clamp(0.0, 1e11) as i64).saturating_add(LEEWAY_SECONDS.cast_signed());
         Some(Identity::new(
-            Principal { tenant, subject },
+            principal,
             scopes,
             Credential::Jwt,
             Some(Time(end * 1_000_000)),

@@ -43,8 +43,18 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
             .collect();
         rows.push([
             format!("agent {}", agent.name),
-            format!("{}; can {}", agent.driver, can.join(", ")),
+            match agent.isolation.as_str() {
+                "" => format!("{}; can {}", agent.driver, can.join(", ")),
+                rung => format!("{}; can {}; isolation {rung}", agent.driver, can.join(", ")),
+            },
         ]);
+    }
+    if let Some(isolation) = info.isolation {
+        rows.push(["isolation".into(), isolation.rung]);
+        rows.push(["an agent's end is proven by".into(), isolation.kill_proof]);
+        if !isolation.reason.is_empty() {
+            rows.push(["why no better isolation".into(), isolation.reason]);
+        }
     }
     let limits = info.limits.unwrap_or_default();
     let reserved = limits.reserved_running_turns;

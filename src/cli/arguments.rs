@@ -10,7 +10,7 @@ pub(crate) use work::*;
 
 use super::{
     failure::{Failure, INTERRUPTED},
-    key_file,
+    key_file::{self, Way},
     memory::MemoryArgs,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
@@ -172,7 +172,7 @@ pub(crate) struct ClientArgs {
     /// API key, or another token that the server takes
     #[arg(long, env = "QUARTERDECK_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// File that holds the key [default: the admin.key of the data directory here, for addresses of this machine]
+    /// File that holds the key [default: the admin.key of the data directory here, for its own server alone]
     #[arg(
         long,
         env = "QUARTERDECK_KEY_FILE",
@@ -199,6 +199,9 @@ pub(crate) struct ClientArgs {
         requires = "cert"
     )]
     client_key: Option<PathBuf>,
+    /// Let the key go to another machine without encryption, where everyone on the way can read it
+    #[arg(long)]
+    insecure: bool,
     /// How long to wait for a server that went away during the command, such as 10s [default: 30s; `watch`, `chat` and
     /// `logs` wait until they are interrupted]. One that never answered is not waited for
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -222,16 +225,26 @@ impl ClientArgs {
     }
 
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(ClientOptions {
-            address: self.addr.clone(),
-            tls: ClientTls {
+        let Way { address, key } = key_file::find(
+            &self.addr,
+            self.key.as_deref(),
+            self.key_file.as_deref(),
+            self.insecure,
+        )?;
+        // A socket of this machine is not encrypted.
+        let tls = match address == self.addr {
+            true => ClientTls {
                 ca: self.ca.clone(),
                 certificate: self.cert.clone(),
                 key: self.client_key.clone(),
             },
-            key: key_file::find(&self.addr, self.key.as_deref(), self.key_file.as_deref())?,
-            // Who names key and address in one command has said what goes where.
-            key_over_plaintext: true,
+            false => ClientTls::default(),
+        };
+        Ok(Client::new(ClientOptions {
+            address,
+            tls,
+            key,
+            key_over_plaintext: self.insecure,
             patience: self.patience(),
             deadline: None,
         })?)

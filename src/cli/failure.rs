@@ -1,5 +1,6 @@
 //! Why a command failed: one line that says what to do, and an exit code of sysexits.
 
+use super::key_file;
 use quarterdeck::{
     client::{BadOptions, Error, connection_lost, reason, tls_problem},
     config::ConfigErrors,
@@ -99,6 +100,11 @@ impl Failure {
         } else {
             format!("{reason}: {}", status.message())
         };
+        if reason == "CREDENTIALS_MISSING"
+            && let Some(advice) = key_file::advice()
+        {
+            message.push_str(&format!(". {advice}"));
+        }
         let error = Error::from(status.clone());
         let fields: Vec<(String, String)> = error
             .field_violations()

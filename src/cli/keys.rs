@@ -125,10 +125,15 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure> {
     let RevokeKeyArgs {
         key_id,
+        keep_made_keys,
         tenant,
         client: arguments,
     } = arguments;
-    let request = proto::RevokeApiKeyRequest { key_id, tenant };
+    let request = proto::RevokeApiKeyRequest {
+        key_id,
+        tenant,
+        keep_made_keys,
+    };
     let revoked = arguments
         .client()?
         .revoke_api_key(request)
@@ -136,6 +141,11 @@ pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure
         .map_err(|status| Failure::call(&arguments.addr, &status))?;
     if let Some(key) = &revoked.api_key {
         print_key(key, arguments.json)?;
+    }
+    // As JSON one object a line is what scripts expect: the key.
+    let made = revoked.made_key_ids.iter().filter(|_| !arguments.json);
+    for key_id in made {
+        output::line(&format!("{key_id} was made with it and is revoked too"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -183,8 +193,12 @@ fn print_key(key: &ApiKey, json: bool) -> Result<(), Failure> {
         "" => String::new(),
         name => format!("({name}) "),
     };
+    let made_with = match key.created_by_key_id.as_str() {
+        "" => String::new(),
+        key_id => format!("made with {key_id}  "),
+    };
     output::line(&format!(
-        "{} {:<24} used {:<20} {end}  {name}{}",
+        "{} {:<24} used {:<20} {end}  {made_with}{name}{}",
         key.key_id,
         key.principal,
         date(key.last_used_time),

@@ -26,15 +26,12 @@ use clap::{
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
 
-/// Hidden first argument under which an agent's keeper is started.
-const KEEPER: &str = "keeper";
-
 /// Runs the process's command.
 pub(crate) fn main() -> ExitCode {
-    let mut arguments: Vec<OsString> = env::args_os().collect();
-    if arguments.get(1).is_some_and(|verb| verb == KEEPER) {
-        // Not for people: what follows belongs to the agent's command line and is not parsed here.
-        return quarterdeck::agent::keeper::main(arguments.split_off(2));
+    let arguments: Vec<OsString> = env::args_os().collect();
+    // Not for people: what follows belongs to an agent's command line and is not parsed here.
+    if let Some(code) = quarterdeck::agent::keeper::dispatch(&arguments) {
+        return code;
     }
     // As far as it can be told of a line that is wrong.
     let wants_json = arguments.iter().any(|it| it == "--json");

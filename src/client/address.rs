@@ -103,6 +103,28 @@ pub fn is_this_machine(address: &str) -> bool {
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(canonical)
 }
 
+/// Whether nobody on the way to an address reads what is sent: it is encrypted, or stays on this machine.
+pub fn is_secure(address: &str) -> bool {
+    address.starts_with("https://") || is_this_machine(address)
+}
+
+/// Whether two addresses of this machine are one port: `localhost`, `127.0.0.1` and `[::1]` are one, and a server that
+/// listens at every address of the machine is at each of them.
+pub fn is_same_place(asked: &str, served: &str) -> bool {
+    let port = |address: &str| {
+        let full = match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
+        };
+        let uri = full.parse::<http::Uri>().ok()?;
+        let encrypted = uri.scheme_str() == Some("https");
+        Some((encrypted, uri.port_u16()?))
+    };
+    is_this_machine(asked)
+        && !asked.starts_with("unix:")
+        && port(asked).is_some_and(|asked| Some(asked) == port(served))
+}
+
 fn tls_config(tls: &ClientTls) -> Result<ClientTlsConfig, BadOptions> {
     let ClientTls {
         ca,
@@ -281,6 +303,28 @@ mod tests {
         ] {
             let problem = endpoint(address, &tls).expect_err("it is refused").0;
             assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_this_machine_has_several_names() {
+        for same in [
+            "http://127.0.0.1:7777",
+            "localhost:7777",
+            "http://[::1]:7777",
+        ] {
+            assert!(is_same_place(same, "http://127.0.0.1:7777"), "{same}");
+            assert!(is_same_place(same, "http://0.0.0.0:7777"), "{same}");
+        }
+        for other in [
+            "http://127.0.0.1:7778",
+            "https://127.0.0.1:7777",
+            "http://192.0.2.1:7777",
+            "http://127.0.0.1",
+            "unix:/run/quarterdeck.sock",
+            "",
+        ] {
+            assert!(!is_same_place(other, "http://127.0.0.1:7777"), "{other}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a server is reached, as a caller says it.
 
-use super::{ClientTls, DEFAULT_ADDRESS, is_this_machine};
+use super::{ClientTls, DEFAULT_ADDRESS, is_secure};
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
 
@@ -80,7 +80,7 @@ impl ClientOptions {
 
 /// Refuses to send a key where everyone on the way can read it.
 pub(super) fn check_key(guarded: bool, address: &str) -> Result<(), BadOptions> {
-    if !guarded || address.starts_with("https://") || is_this_machine(address) {
+    if !guarded || is_secure(address) {
         return Ok(());
     }
     Err(BadOptions(format!(

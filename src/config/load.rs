@@ -2,7 +2,7 @@
 
 use super::{
     AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, Exposed,
-    FILE_MAX_BYTES, KEYS, Key, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
+    FILE_MAX_BYTES, IsolationWanted, KEYS, Key, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
 };
 use std::{
     collections::BTreeMap,
@@ -78,7 +78,10 @@ impl Loader {
     pub(super) fn file(&mut self, named: Option<PathBuf>) {
         let path = named.as_deref().unwrap_or_else(|| Path::new(DEFAULT_FILE));
         match read_file(path) {
-            Ok(text) => self.toml(&path.display().to_string(), &text),
+            Ok(text) => {
+                self.config.file = Some(path.to_owned());
+                self.toml(&path.display().to_string(), &text);
+            }
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.error(
                 path.display().to_string(),
@@ -286,6 +289,29 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
                 config.default_agent,
                 names.join(", ")
             ),
+        ));
+    }
+    for (name, agent) in &config.agents {
+        let own = agent.isolation;
+        if own != IsolationWanted::Auto && own > config.isolation {
+            problems.push((
+                format!("agents.{name}.isolation"),
+                format!(
+                    "an agent may have less isolation than the server, never more: it is `{}`, the server's `{}`; \
+                     raise the server's",
+                    own.name(),
+                    config.isolation.name()
+                ),
+            ));
+        }
+    }
+    if config.tenants_share_agents_user
+        && config.isolation != IsolationWanted::None
+        && (config.agents.values()).all(|agent| agent.isolation != IsolationWanted::None)
+    {
+        problems.push((
+            "tenants_share_agents_user".to_owned(),
+            "means nothing where agents are isolated; it goes with isolation = \"none\"".to_owned(),
         ));
     }
     if config.max_awake_agents < config.max_running_turns {

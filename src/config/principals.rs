@@ -65,11 +65,17 @@ fn granted(text: &str) -> Result<Granted, String> {
     if scopes.is_empty() {
         return Err(expected.into());
     }
+    let principal = Principal {
+        tenant: tenant.to_owned(),
+        subject: subject.to_owned(),
+    };
+    if principal == Principal::local() {
+        return Err(format!(
+            "must not be {principal}, which is the user who runs the server"
+        ));
+    }
     Ok(Granted {
-        principal: Principal {
-            tenant: tenant.to_owned(),
-            subject: subject.to_owned(),
-        },
+        principal,
         scopes: Scopes::of(scopes),
     })
 }

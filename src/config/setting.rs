@@ -73,6 +73,19 @@ pub enum DriverKind {
     Pi,
 }
 
+/// Which isolation of agents is wanted. The greater one promises more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IsolationWanted {
+    /// None.
+    None,
+    /// Rules over files, signals and sockets.
+    Landlock,
+    /// Namespaces of their own.
+    Namespace,
+    /// The best that there is; for an agent, what the server has.
+    Auto,
+}
+
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -497,6 +510,12 @@ macro_rules! words {
 
 words!(DriverKind { DriverKind::Echo = "echo", DriverKind::Pi = "pi" });
 words!(LogFormat { LogFormat::Text = "text", LogFormat::Json = "json" });
+words!(IsolationWanted {
+    IsolationWanted::Auto = "auto",
+    IsolationWanted::Namespace = "namespace",
+    IsolationWanted::Landlock = "landlock",
+    IsolationWanted::None = "none"
+});
 words!(OnInterrupt { OnInterrupt::Mark = "mark", OnInterrupt::Retry = "retry" });
 
 #[cfg(test)]

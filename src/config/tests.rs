@@ -210,8 +210,11 @@ fn the_memory_key_is_whole_and_the_only_one_and_never_shown() {
 
 #[test]
 fn an_agents_environment_is_free_but_for_the_servers_own_marks() {
-    use crate::agent::process::{NODE_VARIABLE, PROCESS_VARIABLE};
-    assert_eq!(checks::MARKS, [NODE_VARIABLE, PROCESS_VARIABLE]);
+    use crate::agent::process::{KEEPER_VARIABLE, NODE_VARIABLE, PROCESS_VARIABLE};
+    assert_eq!(
+        checks::MARKS,
+        [NODE_VARIABLE, PROCESS_VARIABLE, KEEPER_VARIABLE]
+    );
     for mark in checks::MARKS {
         let text = format!("[agents.pi.environment]\n{mark} = \"x\"\n");
         let problem = problems(Config::parse("q.toml", &text));

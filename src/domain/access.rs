@@ -1,7 +1,7 @@
 //! Who may do what: scopes, identities, and what an identity may do with a session.
 
 use super::{
-    ids::{Principal, Time},
+    ids::{OPERATOR_TENANT, Principal, Time},
     refusal::Refusal,
     session::Session,
 };
@@ -38,9 +38,17 @@ pub enum Scope {
     WorkerConnect,
 }
 
+/// What stands for all scopes, those of later versions included.
+pub const EVERY_SCOPE: &str = "*";
+
 /// A set of scopes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Scopes(u32);
+pub struct Scopes {
+    /// One bit for each scope that is in it.
+    granted: u32,
+    /// True where it was given as [`EVERY_SCOPE`]: a later version adds its own scopes to it.
+    every: bool,
+}
 
 /// How a caller was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +121,31 @@ impl Scope {
         Self::WorkerConnect,
     ];
 
+    /// True where a call of this version asks for it. The others can be given to a key that outlives this version, and are
+    /// not advertised.
+    pub fn is_in_use(self) -> bool {
+        match self {
+            Self::SessionApprove | Self::WorkerConnect => false,
+            Self::SessionRead
+            | Self::SessionWrite
+            | Self::SessionSteer
+            | Self::SessionAbort
+            | Self::SessionReset
+            | Self::TenantSessions
+            | Self::MemoryRead
+            | Self::MemoryWrite
+            | Self::AdminKeys
+            | Self::AdminConfig
+            | Self::AdminLogs => true,
+        }
+    }
+
+    /// The names of those that calls ask for, sorted, for people.
+    pub fn names_in_use() -> String {
+        let used = Self::ALL.into_iter().filter(|scope| scope.is_in_use());
+        Scopes::of(used).names().join(", ")
+    }
+
     /// The contract's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -148,36 +181,74 @@ impl fmt::Display for Scope {
 
 impl Scopes {
     /// None of them.
-    pub const NONE: Self = Self(0);
-    /// All of them.
-    pub const ALL: Self = Self((1 << Scope::ALL.len()) - 1);
+    pub const NONE: Self = Self {
+        granted: 0,
+        every: false,
+    };
+    /// All of them, and those of later versions.
+    pub const ALL: Self = Self {
+        granted: (1 << Scope::ALL.len()) - 1,
+        every: true,
+    };
 
     /// What naming memory for a session needs: whoever works with the session reaches that memory.
-    pub const MEMORY: Self = Self(1 << Scope::MemoryRead as u32 | 1 << Scope::MemoryWrite as u32);
+    pub const MEMORY: Self = Self {
+        granted: 1 << Scope::MemoryRead as u32 | 1 << Scope::MemoryWrite as u32,
+        every: false,
+    };
 
-    /// These scopes.
+    /// These scopes. A list of all names is that list, and no more in a later version.
     pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Self(
-            scopes
-                .into_iter()
-                .fold(0, |set, scope| set | 1 << scope as u32),
-        )
+        let granted = scopes
+            .into_iter()
+            .fold(0, |set, scope| set | 1 << scope as u32);
+        Self {
+            granted,
+            every: false,
+        }
     }
 
     /// These scopes but for one.
     #[must_use]
     pub fn without(self, scope: Scope) -> Self {
-        Self(self.0 & !(1 << scope as u32))
+        Self {
+            granted: self.granted & !(1 << scope as u32),
+            ..self
+        }
+    }
+
+    /// These scopes as a list of names: a later version adds none.
+    #[must_use]
+    pub fn as_list(self) -> Self {
+        Self {
+            every: false,
+            ..self
+        }
+    }
+
+    /// What counts of these in a tenant: the configuration is the whole server's, so `admin.config` counts in the
+    /// operator's tenant alone.
+    #[must_use]
+    pub fn in_tenant(self, tenant: &str) -> Self {
+        match tenant == OPERATOR_TENANT {
+            true => self,
+            false => self.without(Scope::AdminConfig),
+        }
     }
 
     /// Whether a scope is in it.
     pub fn contains(self, scope: Scope) -> bool {
-        self.0 & 1 << scope as u32 != 0
+        self.granted & 1 << scope as u32 != 0
+    }
+
+    /// Whether it was given as [`EVERY_SCOPE`].
+    pub fn is_every(self) -> bool {
+        self.every
     }
 
     /// Whether all scopes of another set are in it.
     pub fn includes(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
+        other.granted & !self.granted == 0 && (self.every || !other.every)
     }
 
     /// Its scopes, in the contract's order.
@@ -187,9 +258,10 @@ impl Scopes {
             .filter(move |scope| self.contains(*scope))
     }
 
-    /// Their names, sorted.
+    /// Their names, sorted; [`EVERY_SCOPE`] before them where it was given so.
     pub fn names(self) -> Vec<String> {
         let mut names: Vec<String> = self.iter().map(|scope| scope.as_str().to_owned()).collect();
+        names.extend(self.every.then(|| EVERY_SCOPE.to_owned()));
         names.sort_unstable();
         names
     }
@@ -216,22 +288,16 @@ impl Identity {
         }
     }
 
-    /// A caller, with what its credential gives it. The configuration is the whole server's, so `admin.config` counts in the
-    /// operator's tenant alone.
+    /// A caller, with what its credential gives it in its tenant.
     pub fn new(
         principal: Principal,
         scopes: Scopes,
         credential: Credential,
         expire_time: Option<Time>,
     ) -> Self {
-        let scopes = if principal.is_operator() {
-            scopes
-        } else {
-            scopes.without(Scope::AdminConfig)
-        };
         Self {
+            scopes: scopes.in_tenant(&principal.tenant),
             principal,
-            scopes,
             credential,
             expire_time,
         }
@@ -247,6 +313,17 @@ impl Identity {
         } else {
             Err(Refusal::ScopeRequired { scope })
         }
+    }
+
+    /// Refuses to let a credential be made, or taken away, that may do more than this caller.
+    ///
+    /// # Errors
+    /// `SCOPE_REQUIRED`, with the first scope that is not there.
+    pub fn require_all(&self, scopes: Scopes) -> Result<(), Refusal> {
+        if scopes.is_every() && !self.scopes.is_every() {
+            return Err(Refusal::EveryScopeRequired);
+        }
+        scopes.iter().try_for_each(|scope| self.require(scope))
     }
 
     /// What it may do with a session; `None` means that the session does not exist for it. The scopes of the call count
@@ -287,6 +364,12 @@ impl SessionAccess {
     }
 }
 
+/// Whether an agent may run for a tenant. One whose processes nothing keeps apart runs for the operator's alone: it could
+/// do to all others what it likes. The only place that decides that.
+pub fn agent_serves(operator_only: bool, tenant: &str) -> bool {
+    !operator_only || tenant == OPERATOR_TENANT
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,5 +389,18 @@ mod tests {
         assert!(Scopes::ALL.includes(two) && two.includes(two) && two.includes(Scopes::NONE));
         assert!(!two.includes(Scopes::of([Scope::AdminKeys, Scope::AdminLogs])));
         assert_eq!(Scope::parse("session.*"), None);
+        assert_eq!(Scope::parse(EVERY_SCOPE), None);
+    }
+
+    #[test]
+    fn a_list_of_all_names_is_less_than_every_scope() {
+        let list = Scopes::of(Scope::ALL);
+        assert!(Scopes::ALL.includes(list) && !list.includes(Scopes::ALL));
+        assert_eq!(Scopes::ALL.as_list(), list);
+        assert_eq!(Scopes::ALL.names()[0], EVERY_SCOPE);
+        assert!(!list.names().contains(&EVERY_SCOPE.to_owned()));
+        // In a tenant of its own `*` is still `*`, but the server's configuration is not the tenant's.
+        let tenants = Scopes::ALL.in_tenant("acme");
+        assert!(tenants.is_every() && !tenants.contains(Scope::AdminConfig));
     }
 }

@@ -62,6 +62,11 @@ pub enum Refusal {
         /// The scope.
         scope: Scope,
     },
+    /// The credential does not have all scopes, as `*` gives them.
+    #[error(
+        "this needs a credential with the scope `*`, which holds all scopes and those of later versions"
+    )]
+    EveryScopeRequired,
     /// The session belongs to somebody else.
     #[error("session {key} belongs to another principal, who would have to share it")]
     SessionNotYours {
@@ -216,6 +221,15 @@ pub enum Refusal {
         /// What it can't.
         what: &'static str,
     },
+    /// The agent's processes are not isolated on this server, so it serves the operator's tenant alone.
+    #[error(
+        "agent {agent} is not isolated on this server, so it serves the tenant `default` alone; use another agent, or \
+         ask the operator to set up isolation"
+    )]
+    IsolationRequired {
+        /// The agent.
+        agent: String,
+    },
     /// The session is in another generation.
     #[error("the session is in generation {generation}; read it again before you retry")]
     GenerationMismatch {
@@ -255,6 +269,16 @@ pub enum Refusal {
     TooManyBytes {
         /// Whose bound it is.
         of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How much there is.
+        current: i64,
+    },
+    /// A bound of the store.
+    #[error(
+        "the tenant has {current} of {limit} API keys that are valid already; revoke some, or give them a ttl"
+    )]
+    TooManyKeys {
         /// The bound.
         limit: i64,
         /// How many there are.
@@ -378,7 +402,7 @@ impl Refusal {
             Self::MalformedRequest { .. } => "MALFORMED_REQUEST",
             Self::CredentialsMissing => "CREDENTIALS_MISSING",
             Self::CredentialsInvalid => "CREDENTIALS_INVALID",
-            Self::ScopeRequired { .. } => "SCOPE_REQUIRED",
+            Self::ScopeRequired { .. } | Self::EveryScopeRequired => "SCOPE_REQUIRED",
             Self::SessionNotYours { .. } => "SESSION_NOT_YOURS",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::ApiKeyNotFound { .. } => "API_KEY_NOT_FOUND",
@@ -403,9 +427,11 @@ impl Refusal {
             Self::CursorAhead(_) => "CURSOR_AHEAD",
             Self::AgentMismatch { .. } => "AGENT_MISMATCH",
             Self::UnsupportedByAgent { .. } => "UNSUPPORTED_BY_AGENT",
+            Self::IsolationRequired { .. } => "ISOLATION_REQUIRED",
             Self::GenerationMismatch { .. } => "GENERATION_MISMATCH",
             Self::Fenced => "FENCED",
             Self::QueueFull { .. } => "QUEUE_FULL",
+            Self::TooManyKeys { .. } => "TOO_MANY_KEYS",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
             Self::TooManyBytes { .. } => "TOO_MANY_BYTES",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
@@ -439,7 +465,7 @@ impl Refusal {
             Self::StorageFull => Some(Duration::from_secs(30)),
             Self::Resync => Some(Duration::from_millis(100)),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::TooManySessions { .. } | Self::TooManyBytes { .. } => {
+            Self::TooManySessions { .. } | Self::TooManyBytes { .. } | Self::TooManyKeys { .. } => {
                 Some(Duration::from_secs(30))
             }
             Self::EmbeddingUnavailable { .. } => Some(Duration::from_secs(1)),
@@ -448,6 +474,7 @@ impl Refusal {
             | Self::CredentialsMissing
             | Self::CredentialsInvalid
             | Self::ScopeRequired { .. }
+            | Self::EveryScopeRequired
             | Self::SessionNotYours { .. }
             | Self::ApiKeyNotFound { .. }
             | Self::SessionNotFound { .. }
@@ -470,6 +497,7 @@ impl Refusal {
             | Self::CursorAhead(_)
             | Self::AgentMismatch { .. }
             | Self::UnsupportedByAgent { .. }
+            | Self::IsolationRequired { .. }
             | Self::GenerationMismatch { .. }
             | Self::Fenced
             | Self::MessageTooLarge { .. }

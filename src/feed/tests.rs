@@ -3,7 +3,6 @@
 use super::*;
 use crate::{
     domain::{
-        api_key::ApiKey,
         event::{BlockKind, Delta, Event, EventKind, Role},
         ids::{LogId, SessionKey},
         session::SessionState,
@@ -222,7 +221,10 @@ impl Store for Log {
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
     async fn create_api_key(&self, _: NewApiKey) -> Result<CreatedApiKey, Refusal> { unreachable!() }
-    async fn revoke_api_key(&self, _: &str, _: &str, _: Time) -> Result<ApiKey, Refusal> { unreachable!() }
+    async fn revoke_api_key(
+        &self,
+        _: crate::store::RevokeApiKey,
+    ) -> Result<crate::store::RevokedApiKey, Refusal> { unreachable!() }
     async fn api_keys_used(&self, _: Vec<(String, Time)>) -> Result<(), Refusal> { unreachable!() }
     async fn has_api_keys(&self) -> Result<bool, Refusal> { unreachable!() }
     async fn valid_api_keys(&self, _: Time) -> Result<Vec<KeptApiKey>, Refusal> { unreachable!() }

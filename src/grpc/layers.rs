@@ -22,7 +22,7 @@ use crate::{
         Refusal,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
     },
-    listener::{ConnectionEnd, Peer},
+    listener::{ConnectionEnd, Peer, Standing},
     telemetry::metrics,
 };
 use axum::{
@@ -224,6 +224,9 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     if let (Some(facts), Some(identity)) = (request.extensions().get::<Arc<CallFacts>>(), &identity)
     {
         facts.recognised(identity);
+    }
+    if let (Some(standing), Some(_)) = (request.extensions().get::<Standing>(), &identity) {
+        standing.prove();
     }
     // Only now: who may not call is not told what there is.
     let (method, needs) = needs.ok_or(Refusal::MethodUnknown)?;

@@ -5,7 +5,7 @@ use crate::{
     clock,
     domain::{
         access::{Identity, Scope},
-        ids::SessionKey,
+        ids::{SessionKey, Time},
         memory::QUERY_MAX_BYTES,
         refusal::Refusal,
     },
@@ -14,6 +14,7 @@ use crate::{
     store::RequestKey,
     wire::{
         memory as wire,
+        page::PageTokens,
         parse::{self, Fields},
     },
 };
@@ -24,6 +25,8 @@ use tonic::{Request, Response, Status, async_trait};
 pub struct MemoryCalls {
     /// The room.
     pub memory: Arc<Memory>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -267,14 +270,16 @@ impl MemoryCalls {
         } = request;
         let mut fields = Fields::default();
         let place = fields.place("", &namespace, &session_key);
-        let list = format!("{namespace}/{session_key}/{bucket}/{kinds:?}/{tags:?}");
+        let query = format!("memories {namespace}/{session_key}/{bucket}/{kinds:?}/{tags:?}");
+        let list = self.pages.list(&identity, &query);
+        let after = list.position(&mut fields, &page_token);
         fields.tags("tags", &tags);
         let filter = ItemsFilter {
             place,
             bucket: fields.bucket("bucket", bucket),
             kinds: fields.memory_kinds(&kinds),
             tags,
-            after: fields.memory_token(&page_token, &list),
+            after: after.map(|[time, row]| (Time(time), row)),
             limit: fields.page_size(page_size),
         };
         fields.check()?;
@@ -284,7 +289,7 @@ impl MemoryCalls {
             .await?;
         Ok(proto::ListMemoriesResponse {
             memories: page.items.into_iter().map(wire::item).collect(),
-            next_page_token: wire::memory_token(page.next, &list),
+            next_page_token: list.token(page.next.map(|(time, row)| [time.0, row])),
         })
     }
 

@@ -55,7 +55,7 @@ const MEMORY_ADMIN: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConf
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 48] = [
+pub static METHODS: [Method; 49] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ).streams(),
     Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ).waits(),
@@ -91,6 +91,10 @@ pub static METHODS: [Method; 48] = [
     Method::changes("/quarterdeck.v1.AdminService/CreateApiKey", KEYS),
     Method::reads("/quarterdeck.v1.AdminService/ListApiKeys", KEYS).pages(),
     Method::changes("/quarterdeck.v1.AdminService/RevokeApiKey", KEYS),
+    Method::changes(
+        "/quarterdeck.v1.AdminService/ExchangeCredential",
+        CREDENTIAL,
+    ),
     Method::reads("/quarterdeck.v1.MemoryService/GetMemoryStatus", RECALL),
     Method::reads("/quarterdeck.v1.MemoryService/ListCoreMemories", RECALL),
     Method::reads("/quarterdeck.v1.MemoryService/SearchMemory", RECALL),
@@ -229,6 +233,18 @@ mod tests {
             wrong(&METHODS[1..]),
             ["/quarterdeck.v1.GatewayService/Enqueue has no row"]
         );
+    }
+
+    /// A scope that nothing asks for is not advertised, and one that a call asks for is.
+    #[test]
+    fn the_scopes_in_use_are_those_of_the_table() {
+        for scope in Scope::ALL {
+            let asked = METHODS.iter().any(|method| match method.needs {
+                Needs::Nothing | Needs::Credential => false,
+                Needs::Scopes(scopes) => scopes.contains(&scope),
+            });
+            assert_eq!(scope.is_in_use(), asked, "{scope}");
+        }
     }
 
     #[test]

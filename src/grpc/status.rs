@@ -3,7 +3,12 @@
 //! Every error that leaves the server is made here, so each carries `ErrorInfo{reason, domain = "quarterdeck"}`.
 //! Facts that came from the caller are cut, since a status travels in trailers and peers bound those.
 
-use crate::domain::{Refusal, limits::cut, refusal::LogRange};
+use crate::domain::{
+    Refusal,
+    access::EVERY_SCOPE,
+    limits::cut,
+    refusal::{LimitOf, LogRange},
+};
 use std::{collections::HashMap, fmt::Display};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -159,6 +164,10 @@ fn row(refusal: &Refusal) -> Row {
             .fact("capability", what)
             .detail(Detail::Precondition("agent".into())),
 
+        Refusal::IsolationRequired { agent } => Row::of(Code::FailedPrecondition)
+            .fact("agent", agent)
+            .detail(Detail::Precondition("agent".into())),
+
         Refusal::GenerationMismatch { generation } => {
             Row::of(Code::Aborted).fact("generation", generation)
         }
@@ -189,6 +198,11 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("stored_bytes".into())),
+        Refusal::TooManyKeys { limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", &LimitOf::Tenant)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("api_keys".into())),
         Refusal::TooManyStreams { of, limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", of)
             .fact("limit", limit)
@@ -219,6 +233,7 @@ fn row(refusal: &Refusal) -> Row {
 
         Refusal::CredentialsMissing | Refusal::CredentialsInvalid => Row::of(Code::Unauthenticated),
         Refusal::ScopeRequired { scope } => Row::of(Code::PermissionDenied).fact("scope", scope),
+        Refusal::EveryScopeRequired => Row::of(Code::PermissionDenied).fact("scope", &EVERY_SCOPE),
         Refusal::SessionNotYours { key } => Row::of(Code::PermissionDenied).session(key),
         Refusal::ApiKeyNotFound { key_id } => Row::of(Code::NotFound)
             .fact("key_id", key_id)
@@ -469,6 +484,12 @@ mod tests {
                 &[("agent", "pi"), ("capability", "fork")],
             ),
             (
+                Refusal::IsolationRequired { agent: s("pi") },
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[("agent", "pi")],
+            ),
+            (
                 Refusal::GenerationMismatch { generation: 4 },
                 Aborted,
                 "",
@@ -510,6 +531,15 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "principal"), ("limit", "7"), ("current", "8")],
+            ),
+            (
+                Refusal::TooManyKeys {
+                    limit: 7,
+                    current: 7,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "tenant"), ("limit", "7"), ("current", "7")],
             ),
             (
                 Refusal::TooManyStreams {
@@ -560,6 +590,12 @@ mod tests {
                 PermissionDenied,
                 "",
                 &[("scope", "admin.keys")],
+            ),
+            (
+                Refusal::EveryScopeRequired,
+                PermissionDenied,
+                "",
+                &[("scope", "*")],
             ),
             (
                 Refusal::SessionNotYours { key: s("a") },

@@ -5,23 +5,20 @@
 use super::{
     connection::{Server, Terms},
     hosts::Hosts,
-    per_address::{PerAddress, Place},
+    per_address::{Counted, PerAddress},
+    places::{Place, Places},
     socket::Accepted,
     tls::Tls,
     unix::{BoundSocket, SocketFile},
 };
-use crate::telemetry::metrics::{self, Counted};
+use crate::telemetry::metrics;
 use std::{
     io,
     net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{runtime::Handle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Rest after a failed accept; out of descriptors, it fails again at once.
@@ -70,8 +67,7 @@ enum Open {
 pub(super) struct Seldom(Mutex<Option<Instant>>);
 
 /// Accepts until told to stop, and then what waits in the kernel's queue.
-pub(super) async fn accept(listening: Listening, max_connections: usize, reception: Reception) {
-    let slots = Arc::new(Semaphore::new(max_connections));
+pub(super) async fn accept(listening: Listening, places: Arc<Places>, reception: Reception) {
     let open = listening
         .open()
         .expect("a listening socket registers with the runtime that it is served on");
@@ -82,24 +78,34 @@ pub(super) async fn accept(listening: Listening, max_connections: usize, recepti
         tasks,
     } = reception;
     let mut next = servers.iter().cycle();
-    let mut begin = |slot: OwnedSemaphorePermit, accepted: Accepted| {
-        let Some((terms, place)) = policy.terms(&accepted) else {
+    let mut begin = |place: Place, accepted: Accepted| {
+        let Some((terms, counted)) = policy.terms(&accepted, &places) else {
             return;
         };
         let (server, handle) = next.next().expect("there is at least one runtime");
         let server = server.clone();
         let connection = async move {
-            let _open = Counted::one(&metrics::get().connections_open);
-            server.serve(accepted, terms).await;
-            drop((slot, place));
+            let _open = metrics::Counted::one(&metrics::get().connections_open);
+            server.serve(accepted, terms, &place).await;
+            drop((place, counted));
         };
         tasks.spawn_on(connection, handle);
     };
     let full = Seldom::default();
+    let warn = || {
+        if full.is_due() {
+            tracing::warn!(
+                "max_connections is reached; the oldest anonymous connections give way, others wait"
+            );
+        }
+    };
+    // Accepted, and without a place yet.
+    let mut waiting = None;
     let accepting = async {
         loop {
-            let slot = take_slot(&slots, &full).await;
-            begin(slot, open.next_connection().await);
+            let accepted = waiting.insert(open.next_connection().await);
+            let place = places.take(accepted.address(), warn).await;
+            begin(place, waiting.take().expect("it was put there above"));
         }
     };
     tokio::select! {
@@ -111,20 +117,18 @@ pub(super) async fn accept(listening: Listening, max_connections: usize, recepti
     let Ok(listening) = open.close() else {
         return;
     };
-    while let Ok(slot) = slots.clone().try_acquire_owned()
-        && let Ok(accepted) = listening.accept()
-        && accepted.set_nonblocking().is_ok()
+    let mut next = || {
+        waiting.take().or_else(|| {
+            let accepted = listening.accept().ok()?;
+            accepted.set_nonblocking().ok()?;
+            Some(accepted)
+        })
+    };
+    while let Some(accepted) = next()
+        && let Some(place) = places.try_take(accepted.address())
     {
-        begin(slot, accepted);
+        begin(place, accepted);
     }
-}
-
-async fn take_slot(slots: &Arc<Semaphore>, full: &Seldom) -> OwnedSemaphorePermit {
-    if slots.available_permits() == 0 && full.is_due() {
-        tracing::warn!("max_connections is reached; further connections wait");
-    }
-    let slot = slots.clone().acquire_owned().await;
-    slot.expect("the semaphore is never closed")
 }
 
 // === impl Listening ===
@@ -157,7 +161,7 @@ impl Listening {
 
 impl Policy {
     /// The terms, and the connection's place among those of its address; `None` where it is to be closed.
-    fn terms(&self, accepted: &Accepted) -> Option<(Terms, Option<Place>)> {
+    fn terms(&self, accepted: &Accepted, places: &Places) -> Option<(Terms, Option<Counted>)> {
         let (stream, address) = match accepted {
             Accepted::Tcp(stream, address) => (stream, address.ip()),
             Accepted::Unix(_) => {
@@ -168,7 +172,12 @@ impl Policy {
                 return Some((terms, None));
             }
         };
-        let Some(place) = self.per_address.take(address) else {
+        let counted = self.per_address.take(address).or_else(|| {
+            // One that goes in a moment counts until then.
+            let gives_way = places.evict_of(address);
+            gives_way.then(|| self.per_address.take_beyond(address))
+        });
+        let Some(counted) = counted else {
             if self.full.is_due() {
                 tracing::warn!(
                     %address,
@@ -189,7 +198,7 @@ impl Policy {
             certified,
             hosts: Some(hosts),
         };
-        Some((terms, Some(place)))
+        Some((terms, Some(counted)))
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     coalesce::Coalesce,
     hosts::Hosts,
     peer::Peer,
+    places::{Place, Standing},
     socket::{Accepted, Socket, linger},
     tls::Certified,
     unread,
@@ -52,6 +53,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all requests of a connection that the peer may send ahead.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// Time that a connection over which nobody was recognised has to end.
+const UNKNOWN_GRACE: Duration = Duration::from_secs(1);
 /// Time that a peer has, at a drain, to say its first word.
 const DRAIN_WORD_MAX: Duration = Duration::from_secs(1);
 
@@ -95,6 +98,7 @@ struct Facts {
     hosts: Option<Hosts>,
     /// Cuts it.
     end: ConnectionEnd,
+    standing: Standing,
 }
 
 /// Counts a call for as long as its answer is sent.
@@ -110,14 +114,19 @@ struct Counted {
 
 impl Server {
     /// Shakes hands, and serves until the peer leaves, a bound is passed, or the signals end it.
-    pub(super) async fn serve(self, accepted: Accepted, terms: Terms) {
+    pub(super) async fn serve(self, accepted: Accepted, terms: Terms, place: &Place) {
         let Terms { certified, hosts } = terms;
-        let first_word_by = Instant::now() + self.bounds.handshake;
+        let now = Instant::now();
+        let first_word_by = now + self.bounds.handshake;
         let from = accepted.to_string();
         let opening = Box::pin(accepted.open(certified.as_deref()));
         let opened = tokio::select! {
             opened = timeout_at(first_word_by, opening) => opened,
             () = self.signals.kill.cancelled() => return,
+            () = place.end().cancelled() => {
+                tracing::debug!(peer = from, "{from} gives way before it shook hands");
+                return;
+            }
         };
         match opened {
             Ok(Ok((socket, peer))) => {
@@ -125,7 +134,8 @@ impl Server {
                     index: self.index,
                     peer: Arc::new(peer),
                     hosts,
-                    end: ConnectionEnd(CancellationToken::new()),
+                    end: ConnectionEnd(place.end().clone()),
+                    standing: place.standing().clone(),
                 };
                 self.serve_requests(socket, facts, first_word_by).await;
             }
@@ -146,6 +156,8 @@ impl Server {
             answer(self.router.clone(), facts.clone(), calls.clone(), request)
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
+        // While nobody is known.
+        let mut known_by = self.bounds.first_call.map(|span| Instant::now() + span);
         let old_at = self.bounds.age.map(|age| Instant::now() + jittered(age));
         // Before the end for what comes first of the other bounds, afterwards for the cut.
         let first = old_at.map_or(first_word_by, |old_at| old_at.min(first_word_by));
@@ -164,6 +176,7 @@ impl Server {
                 polled
             }));
             let mut end = false;
+            let mut grace = self.bounds.age_grace;
             tokio::select! {
                 // What was read counts before the end is begun.
                 biased;
@@ -196,18 +209,30 @@ impl Server {
                         false => idle_since.unwrap_or(now) + self.bounds.idle,
                     };
                     let until = old_at.map_or(idle_until, |old_at| old_at.min(idle_until));
-                    if until <= now {
+                    if facts.standing.is_known() {
+                        known_by = None;
+                    }
+                    let unknown = known_by.is_some_and(|known_by| known_by <= now);
+                    if unknown && idle_since.is_some() {
+                        tracing::debug!(%peer, "{peer} made no call in time that was authenticated");
+                        end = true;
+                        grace = Some(UNKNOWN_GRACE);
+                    } else if let (true, Some(span)) = (unknown, self.bounds.first_call) {
+                        // A watcher of the health, which needs no credential. It is looked at again.
+                        known_by = Some(now + span);
+                        timer.as_mut().reset(until.min(now + span));
+                    } else if until <= now {
                         end = true;
                     } else {
-                        timer.as_mut().reset(until);
+                        timer.as_mut().reset(known_by.map_or(until, |known_by| known_by.min(until)));
                     }
                 }
             }
             if end {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
-                timed = self.bounds.age_grace.is_some();
-                if let Some(grace) = self.bounds.age_grace {
+                timed = grace.is_some();
+                if let Some(grace) = grace {
                     timer.as_mut().reset(Instant::now() + grace);
                 }
             }
@@ -218,6 +243,7 @@ impl Server {
         // Destructured: a new bound must be given to hyper, or to the loop above.
         let Bounds {
             handshake,
+            first_call: _,
             idle: _,
             ping_interval,
             ping_timeout,
@@ -274,6 +300,7 @@ async fn answer(
         request.extensions_mut().insert(facts.index);
         request.extensions_mut().insert(facts.peer.clone());
         request.extensions_mut().insert(facts.end.clone());
+        request.extensions_mut().insert(facts.standing.clone());
         router.oneshot(request).await?
     } else {
         tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);

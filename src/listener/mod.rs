@@ -6,8 +6,9 @@
 //! served beside it, for its user alone.
 //!
 //! A peer that is slow, silent or hostile costs one of `max_connections` slots for a bounded time and no more, and all
-//! peers of one address together no more than `max_connections_per_address`. Where all slots are taken further
-//! connections wait in the kernel's queue; the unix socket has slots of its own, so that it always lets its user in.
+//! peers of one address together no more than `max_connections_per_address`. Where all slots are taken the oldest
+//! connection gives way over which nobody has been recognised ([`Standing`]), and where there is none further ones wait in
+//! the kernel's queue; the unix socket has slots of its own, so that it always lets its user in.
 //! A request that calls us by a foreign name is refused before anything else sees it.
 //! Left out: who the peer is for the product ([`Peer`] says what is proven), and anything about what is served.
 
@@ -17,7 +18,9 @@ mod connection;
 mod hosts;
 mod peer;
 mod per_address;
+mod places;
 mod runtimes;
+mod served_at;
 mod socket;
 mod tls;
 mod unix;
@@ -25,12 +28,15 @@ mod unread;
 
 pub use connection::{ConnectionEnd, RuntimeIndex};
 pub use peer::{Peer, PeerTls, counted};
+pub use places::Standing;
+pub use served_at::ServedAt;
 pub use tls::{TlsError, TlsOptions, check_tls};
 pub use unix::UnixError;
 
 use accept::{Listening, Policy, Reception, Seldom};
 use axum::Router;
 use per_address::PerAddress;
+use places::Places;
 use runtimes::Runtimes;
 use std::{
     io,
@@ -59,9 +65,11 @@ pub struct ListenerOptions {
     /// Names that requests may call us by, besides our addresses, `localhost` and those of the certificate; `*.` may
     /// stand for a first label.
     pub allowed_hosts: Vec<String>,
-    /// Connections at a time; more wait in the kernel's queue. The unix socket may have as many besides.
+    /// Connections at a time; more wait in the kernel's queue, where no anonymous one gives way. The unix socket may have as
+    /// many besides.
     pub max_connections: usize,
-    /// Connections at a time from one address ([`counted`]); more are closed. 0 counts none.
+    /// Connections at a time from one address ([`counted`]); more are closed, where no anonymous one of it gives way. 0
+    /// counts none.
     pub max_connections_per_address: usize,
     /// Runtimes that connections are dealt to, at least 1.
     pub serve_threads: usize,
@@ -81,6 +89,9 @@ pub struct UnixOptions {
 pub struct Bounds {
     /// Time for TLS and the first word of the protocol together, and of HTTP/1.1 for the head of each request.
     pub handshake: Duration,
+    /// Time without a call that was authenticated, as [`Standing::prove`] says, after which the connection is ended, and
+    /// until which it gives way where places run out. `None` asks nobody who they are.
+    pub first_call: Option<Duration>,
     /// Time without a call after which the connection is ended with GOAWAY.
     pub idle: Duration,
     /// Time without a byte after which the peer is asked for a sign of life.
@@ -169,6 +180,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(5),
+            first_call: None,
             idle: Duration::from_secs(10 * 60),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(10),
@@ -267,6 +279,7 @@ impl Listener {
             // Ends with its runtime.
             first.spawn(tls.clone().keep_current(bounds.reload));
         }
+        let asks_nobody = bounds.first_call.is_none();
         let bounds = Arc::new(bounds);
         let servers = runtimes
             .handles()
@@ -296,7 +309,10 @@ impl Listener {
         };
         let listening = unix.map(Listening::Unix).into_iter();
         for listening in listening.chain([Listening::Tcp(socket)]) {
-            let accept = accept::accept(listening, max_connections, reception.clone());
+            // Who may open the socket's file is known by that.
+            let asks_nobody = asks_nobody || matches!(listening, Listening::Unix(_));
+            let places = Places::new(max_connections, asks_nobody);
+            let accept = accept::accept(listening, places, reception.clone());
             tasks.spawn_on(accept, first);
         }
         Serving {

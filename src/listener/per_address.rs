@@ -16,7 +16,7 @@ pub(super) struct PerAddress {
 }
 
 /// One counted connection; its drop gives the place back.
-pub(super) struct Place {
+pub(super) struct Counted {
     counts: Arc<PerAddress>,
     /// `None` where none are counted.
     address: Option<IpAddr>,
@@ -32,8 +32,20 @@ impl PerAddress {
         })
     }
 
+    /// A place for one more connection, though the address has all that it may: another one of it is about to go.
+    pub(super) fn take_beyond(self: &Arc<Self>, address: IpAddr) -> Counted {
+        let address = (self.max > 0).then(|| counted(address));
+        if let Some(address) = address {
+            *self.lock().entry(address).or_default() += 1;
+        }
+        Counted {
+            counts: self.clone(),
+            address,
+        }
+    }
+
     /// A place for one more connection; `None` where that address has all that it may.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let address = (self.max > 0).then(|| counted(address));
         if let Some(address) = address {
             let mut open = self.lock();
@@ -43,7 +55,7 @@ impl PerAddress {
             }
             *open += 1;
         }
-        Some(Place {
+        Some(Counted {
             counts: self.clone(),
             address,
         })
@@ -54,7 +66,7 @@ impl PerAddress {
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         let Some(address) = self.address else {
             return;

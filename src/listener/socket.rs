@@ -7,7 +7,7 @@ use super::{
 };
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -53,6 +53,14 @@ pub(super) async fn linger(mut io: impl AsyncRead + AsyncWrite + Unpin) {
 // === impl Accepted ===
 
 impl Accepted {
+    /// Where it comes from; `None` over the unix socket.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Must be told before a socket is taken off one runtime and registered with another.
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         match self {

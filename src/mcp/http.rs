@@ -13,7 +13,7 @@ use crate::{
         channels::{ChannelFacts, Channels, Open},
         methods::Counts,
     },
-    listener::Peer,
+    listener::{Peer, Standing},
     memory::Memory,
     store::Store,
     telemetry::metrics,
@@ -104,6 +104,9 @@ fn admit(auth: &Auth, channels: &Arc<Channels>, request: &mut Request) -> Result
     let identity = auth
         .recognise(request.headers(), peer)
         .inspect_err(|_| metrics::get().authentication_failures.increment(1))?;
+    if let Some(standing) = request.extensions().get::<Standing>() {
+        standing.prove();
+    }
     let user_agent = request.headers().get(header::USER_AGENT);
     let open = channels.open(ChannelFacts {
         identity: Some(identity.clone()),

@@ -14,6 +14,7 @@ use crate::{
     beneath::blocking,
     clock,
     domain::{
+        access::agent_serves,
         ids::SessionRow,
         limits::KILL_PROOF_MAX,
         refusal::Refusal,
@@ -246,6 +247,14 @@ impl Actor {
             let why = format!("agent {} is not configured any more", session.agent);
             return Ok(unavailable(why));
         };
+        // Asked again: it may have been queued for another agent, or before the server was configured as it is.
+        let operator_only = driver.capabilities().operator_only;
+        if !agent_serves(operator_only, &session.tenant) {
+            let agent = session.agent.clone();
+            return Ok(unavailable(
+                Refusal::IsolationRequired { agent }.to_string(),
+            ));
+        }
         let trace_context = started.turn.trace_context.clone();
         let request = match self.open_request(session, trace_context).await {
             Ok(request) => request,

@@ -1,6 +1,7 @@
 //! What the store keeps of API keys.
 
-use crate::domain::{api_key::ApiKey, ids::Time};
+use crate::domain::{access::Identity, api_key::ApiKey, ids::Time};
+use std::sync::Arc;
 
 /// HMAC-SHA256 of a key's secret. Worth nothing without the pepper, which is no part of the store.
 pub type KeyDigest = [u8; 32];
@@ -14,6 +15,32 @@ pub struct NewApiKey {
     pub digest: KeyDigest,
     /// The request that asked for it, where that may be repeated.
     pub request: Option<KeyRequest>,
+    /// Keys of its tenant that may be valid at a time, it included; 0 sets no bound.
+    pub tenant_max_keys: u64,
+}
+
+/// A key to revoke.
+#[derive(Clone, Debug)]
+pub struct RevokeApiKey {
+    /// Who asks for it.
+    pub caller: Arc<Identity>,
+    /// The key's tenant.
+    pub tenant: String,
+    /// The key.
+    pub key_id: String,
+    /// Leaves the keys that were made with it valid.
+    pub keep_made_keys: bool,
+    /// When.
+    pub now: Time,
+}
+
+/// A key that was revoked.
+#[derive(Clone, Debug)]
+pub struct RevokedApiKey {
+    /// The key as it is now.
+    pub key: ApiKey,
+    /// Ids of the keys that were made with it, and with those, and are revoked now.
+    pub made: Vec<String>,
 }
 
 /// A request for a key that may be repeated.

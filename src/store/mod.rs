@@ -12,11 +12,11 @@ pub mod sqlite;
 
 pub use access::{
     ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
+    RevokeApiKey, RevokedApiKey,
 };
 
 use crate::domain::{
     access::{Identity, Shares},
-    api_key::ApiKey,
     event::{BlockKind, Event, EventKind, Role},
     ids::{Principal, SessionKey, SessionRow, Time},
     memory::Reach,
@@ -148,6 +148,8 @@ pub struct AgentRule {
     pub on_interrupt: OnInterrupt,
     /// Starts at most of a RETRY turn.
     pub max_attempts: i32,
+    /// Serves the operator's tenant alone.
+    pub operator_only: bool,
 }
 
 /// Bounds and rules that decisions use. Constant for a store's life, but for the quotas.
@@ -750,15 +752,12 @@ pub trait Store: Send + Sync + 'static {
 
     // ------------------------------------------------------------------------------------------------------- access
 
-    /// Keeps an API key. A repeat of its request makes none; `IDEMPOTENCY_CONFLICT` where the request is another one.
+    /// Keeps an API key. A repeat of its request makes none; `IDEMPOTENCY_CONFLICT` where the request is another one. Where
+    /// the key that it is made with has ended: `CREDENTIALS_INVALID`. `TOO_MANY_KEYS`.
     async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal>;
-    /// Revokes an API key of a tenant; again is OK. `API_KEY_NOT_FOUND`.
-    async fn revoke_api_key(
-        &self,
-        tenant: &str,
-        key_id: &str,
-        now: Time,
-    ) -> Result<ApiKey, Refusal>;
+    /// Revokes an API key, and those that were made with it; again is OK. `API_KEY_NOT_FOUND`, and `SCOPE_REQUIRED` where
+    /// it may do more than its caller.
+    async fn revoke_api_key(&self, revoke: RevokeApiKey) -> Result<RevokedApiKey, Refusal>;
     /// Notes when API keys were used last.
     async fn api_keys_used(&self, used: Vec<(String, Time)>) -> Result<(), Refusal>;
     /// Whether there ever was an API key, revoked ones included.

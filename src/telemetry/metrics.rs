@@ -18,6 +18,7 @@ const QUEUE_WAIT: &str = "quarterdeck_turn_queue_wait_seconds";
 const TURNS_ENDED: &str = "quarterdeck_turns_ended_total";
 const TURNS_RUNNING: &str = "quarterdeck_turns_running";
 const AGENTS_AWAKE: &str = "quarterdeck_agents_awake";
+const ISOLATION: &str = "quarterdeck_isolation";
 const SESSIONS: &str = "quarterdeck_sessions";
 const STORED_BYTES: &str = "quarterdeck_stored_bytes";
 const STREAMS_OPEN: &str = "quarterdeck_streams_open";
@@ -127,6 +128,11 @@ pub fn store_trouble(kind: &'static str, there: bool) {
     gauge!(STORE_TROUBLE, "kind" => kind).set(if there { 1.0 } else { 0.0 });
 }
 
+/// Notes how agents' processes are kept apart. Once, when the server starts.
+pub fn isolation(rung: &'static str) {
+    gauge!(ISOLATION, "rung" => rung).set(1.0);
+}
+
 /// Notes a turn's first start.
 pub fn turn_started(turn: &Turn) {
     if let (1, Some(start)) = (turn.attempt, turn.start_time) {
@@ -178,6 +184,10 @@ fn describe() {
     describe_gauge!(
         AGENTS_AWAKE,
         "Sessions that are awake now, with their agents."
+    );
+    describe_gauge!(
+        ISOLATION,
+        "1 for the rung of isolation that agents' processes have: namespace, landlock or none."
     );
     describe_gauge!(SESSIONS, "Sessions that are stored.");
     describe_gauge!(

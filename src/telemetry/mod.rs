@@ -47,10 +47,13 @@ use tracing_subscriber::{
 /// make records by reading.
 const TRANSPORT: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 
+/// Levels of logs, the least talkative first.
+pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// What to set up.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions<'a> {
-    /// What goes to standard error.
+    /// Least level of what goes to standard error, one of [`LEVELS`].
     pub log: &'a str,
     /// And in which form.
     pub format: LogFormat,
@@ -163,7 +166,7 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
 // === impl LogFilter ===
 
 impl LogFilter {
-    /// Takes a filter that the configuration has checked.
+    /// Takes a level that the configuration has checked.
     pub fn set(&self, log: &str) {
         (self.0)(log);
     }

@@ -27,8 +27,8 @@ const SECRET_WORDS: [&str; 10] = [
 static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?x)",
-        // Our own keys, also cut ones.
-        r"(?-u:\b)qdk_[A-Za-z0-9_-]+",
+        // Our own keys and what is exchanged for them, also cut ones.
+        r"(?-u:\b)qd[kx]_[A-Za-z0-9_-]+",
         // Headers whose whole value is a credential: to the end of the quotes, or of the line. The quotes may be those of
         // JSON inside of a quoted text.
         r#"|(?P<header>(?i:(?-u:\b)(?:proxy-)?authorization|(?-u:\b)(?:set-)?cookie)(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,
@@ -117,6 +117,7 @@ mod tests {
         let opaque = "AAAAAAAAAAAAAAAA.BBBBBBBBBBBBBBBB.CCCCCCCCCCCCCCCC";
         for (text, wanted) in [
             ("key qdk_abc_CANARY_1 used", "key [redacted] used"),
+            ("page qdx_eyJrZXkCANARY-_ used", "page [redacted] used"),
             ("Bearer CANARY.x~y", "Bearer [redacted]"),
             ("bearer   CANARY", "bearer   [redacted]"),
             ("authorization: Basic CANARY==", "authorization: [redacted]"),

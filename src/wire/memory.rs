@@ -1,9 +1,6 @@
 //! Memory's messages ↔ the domain.
 
-use super::{
-    encode::timestamp,
-    parse::{Fields, scope_mark},
-};
+use super::{encode::timestamp, parse::Fields};
 use crate::{
     domain::{
         ids::Time,
@@ -16,7 +13,6 @@ use crate::{
     memory::{Import, MemoryStatus, Outcome, RebuildStatus},
     proto,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 /// Wrong items of an import that are named; more add nothing.
@@ -205,31 +201,6 @@ impl Fields {
         }
     }
 
-    /// Position that a token of ListMemories stands for.
-    pub fn memory_token(&mut self, token: &str, scope: &str) -> Option<(Time, i64)> {
-        if token.is_empty() {
-            return None;
-        }
-        let position = URL_SAFE_NO_PAD
-            .decode(token)
-            .ok()
-            .filter(|bytes| bytes.len() == 24 && bytes[16..] == scope_mark(scope))
-            .map(|bytes| {
-                let number = |from: usize| {
-                    let bytes = bytes[from..from + 8].try_into().expect("eight of 24");
-                    i64::from_be_bytes(bytes)
-                };
-                (Time(number(0)), number(8))
-            });
-        if position.is_none() {
-            self.wrong(
-                "page_token",
-                "was not given for this list; take next_page_token with the same other fields",
-            );
-        }
-        position
-    }
-
     /// Memories to import.
     pub fn imports(&mut self, items: Vec<proto::MemoryItem>) -> Vec<Import> {
         if items.is_empty() || items.len() > IMPORT_MAX_ITEMS {
@@ -309,14 +280,6 @@ impl Fields {
             update_time,
         })
     }
-}
-
-/// The token of a position in ListMemories.
-pub fn memory_token(position: Option<(Time, i64)>, scope: &str) -> String {
-    position.map_or_else(String::new, |(time, row)| {
-        let bytes = [time.0.to_be_bytes(), row.to_be_bytes(), scope_mark(scope)];
-        URL_SAFE_NO_PAD.encode(bytes.concat())
-    })
 }
 
 /// A memory.

@@ -3,9 +3,11 @@
 //! * [`encode`]: domain → messages.
 //! * [`frames`]: events as the bytes that store, tail and readers share; a leaf that those rooms may know too.
 //! * [`memory`]: both ways for memory.
+//! * [`page`]: page tokens of all lists.
 //! * [`parse`]: requests → domain, every wrong field named at once.
 
 pub mod encode;
 pub mod frames;
 pub mod memory;
+pub mod page;
 pub mod parse;

@@ -22,7 +22,6 @@ use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 /// Longest `source` and the like are named in `limits`; this is the longest page token.
-const PAGE_TOKEN_MAX_BYTES: usize = 256;
 
 /// Collects what is wrong with a request.
 #[derive(Debug, Default)]
@@ -381,31 +380,6 @@ impl Fields {
         }
     }
 
-    /// Position that a page token stands for. `scope` is what the token must have been made for.
-    pub fn page_token(&mut self, token: &str, scope: &str) -> Option<i64> {
-        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-        if token.is_empty() {
-            return None;
-        }
-        let position = || {
-            if token.len() > PAGE_TOKEN_MAX_BYTES {
-                return None;
-            }
-            let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
-            let (position, mark) = bytes.split_at(8);
-            (mark == scope_mark(scope))
-                .then(|| i64::from_be_bytes(position.try_into().expect("split at 8")))
-        };
-        let position = position();
-        if position.is_none() {
-            self.wrong(
-                "page_token",
-                "was not given for this list; take next_page_token with the same other fields",
-            );
-        }
-        position
-    }
-
     /// States of turns.
     pub fn turn_states(&mut self, field: &str, numbers: &[i32]) -> Vec<TurnState> {
         let mut states = Vec::new();
@@ -445,24 +419,6 @@ impl Fields {
     }
 }
 
-/// The token of a position in a list.
-pub fn page_token(position: Option<i64>, scope: &str) -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    position.map_or_else(String::new, |position| {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&position.to_be_bytes());
-        bytes[8..].copy_from_slice(&scope_mark(scope));
-        URL_SAFE_NO_PAD.encode(bytes)
-    })
-}
-
-pub(super) fn scope_mark(scope: &str) -> [u8; 8] {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(scope.as_bytes())[..8]
-        .try_into()
-        .expect("a digest has 32 bytes")
-}
-
 /// Attachments with their ids. Hashes the contents: keep it off a serving thread where they are large.
 pub fn attachments(attachments: Vec<proto::Attachment>) -> Vec<Attachment> {
     attachments
@@ -480,7 +436,6 @@ pub fn request_hash(request: &impl prost::Message) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn all_wrong_fields_come_at_once() {
@@ -493,25 +448,5 @@ mod tests {
         };
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["session_key", "request_id", "text"]);
-    }
-
-    proptest! {
-        #[test]
-        fn a_page_token_comes_back_for_its_own_list_only(position in any::<i64>(), other in "[a-z]{1,8}") {
-            let token = page_token(Some(position), "turns");
-            let mut fields = Fields::default();
-            prop_assert_eq!(fields.page_token(&token, "turns"), Some(position));
-            prop_assert!(fields.check().is_ok());
-            let mut fields = Fields::default();
-            if other != "turns" {
-                prop_assert_eq!(fields.page_token(&token, &other), None);
-                prop_assert!(fields.check().is_err());
-            }
-        }
-
-        #[test]
-        fn no_page_token_panics(token in "\\PC{0,300}") {
-            Fields::default().page_token(&token, "x");
-        }
     }
 }

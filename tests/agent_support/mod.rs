@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use quarterdeck::agent::process::{ProcessHost, ProcessSpec};
+use quarterdeck::agent::{
+    isolation::{Confinement, ProcView, Rung, program},
+    process::{ProcessHost, ProcessSpec},
+};
 use std::{
     ffi::OsString,
     fs,
@@ -16,11 +19,39 @@ use uuid::Uuid;
 /// Everything is given up after this time.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The rung that `QUARTERDECK_TEST_RUNG` names: tests of processes and of agents hold on each of them.
+pub fn rung() -> Rung {
+    match std::env::var("QUARTERDECK_TEST_RUNG").as_deref() {
+        Ok("namespace") => Rung::Namespace,
+        Ok("landlock") => Rung::Landlock,
+        Ok("none") | Err(_) => Rung::None,
+        Ok(other) => panic!("{other} is no rung"),
+    }
+}
+
+/// How tests keep agents on this rung. Fixtures can be read.
+pub fn confinement(rung: Rung) -> Confinement {
+    let mut read = vec![fixture("")];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    read.extend(program::places([python().as_os_str()], &path, None));
+    Confinement {
+        rung,
+        proc: match rung {
+            Rung::Namespace => ProcView::Own,
+            Rung::Landlock | Rung::None => ProcView::Host,
+        },
+        read,
+        tmp_max_bytes: 64 << 20,
+        ..Confinement::default()
+    }
+}
+
 /// A host with a node mark of its own.
 pub fn host() -> ProcessHost {
     ProcessHost {
         keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
         node_mark: Uuid::new_v4().to_string(),
+        confinement: confinement(rung()),
     }
 }
 

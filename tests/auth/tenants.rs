@@ -69,6 +69,7 @@ async fn the_operator_makes_a_tenants_first_key_and_the_tenant_its_others() {
     let clerks = proto::RevokeApiKeyRequest {
         key_id: own.api_key.unwrap().key_id,
         tenant: "acme".into(),
+        ..Default::default()
     };
     operator
         .service()

@@ -22,21 +22,21 @@ use tokio::{
 };
 
 /// An issuer with a web server: documents by path, and how often each was asked for.
-struct Issuer {
+pub struct Issuer {
     url: String,
     documents: Arc<Mutex<HashMap<String, String>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// A key that signs.
-struct Signer {
+pub struct Signer {
     key_id: String,
     algorithm: Algorithm,
     pair: KeyPair,
 }
 
 impl Issuer {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let issuer = Self {
@@ -82,8 +82,12 @@ impl Issuer {
         documents.insert(path.to_owned(), document.to_string());
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Publishes these keys, by discovery.
-    fn publish(&self, signers: &[&Signer]) {
+    pub fn publish(&self, signers: &[&Signer]) {
         let keys: Vec<Value> = signers.iter().map(|it| it.published()).collect();
         self.put("/keys", json!({ "keys": keys }));
         self.put(
@@ -98,7 +102,7 @@ impl Issuer {
     }
 
     /// What a good token says.
-    fn claims(&self) -> Value {
+    pub fn claims(&self) -> Value {
         json!({
             "iss": self.url,
             "aud": "quarterdeck.test",
@@ -109,7 +113,7 @@ impl Issuer {
     }
 
     /// A server that takes its tokens.
-    fn gateway(&self, more: &str) -> Gateway {
+    pub fn gateway(&self, more: &str) -> Gateway {
         let config = format!(
             "jwt_issuer = \"{}\"\njwt_audience = \"quarterdeck.test\"\njwt_refresh_min = \"1s\"\n\
              auth_failures_per_minute = 0\n{more}",
@@ -120,7 +124,7 @@ impl Issuer {
 }
 
 impl Signer {
-    fn new(key_id: &str, algorithm: Algorithm) -> Self {
+    pub fn new(key_id: &str, algorithm: Algorithm) -> Self {
         let pair = match algorithm {
             Algorithm::EdDSA => KeyPair::generate_for(&PKCS_ED25519),
             _ => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
@@ -153,7 +157,7 @@ impl Signer {
         }
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&self.header(), claims)
     }
 
@@ -249,6 +253,44 @@ async fn claims_have_the_names_that_the_configuration_says() {
     for name in ["org", "client_id"] {
         assert_refused(&admin, &signer.sign(&without(&claims, name)), name).await;
     }
+}
+
+/// The user who runs the server is nobody that an issuer names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_token_is_the_machines_own_user() {
+    let issuer = Issuer::start().await;
+    let signer = Signer::new("one", Algorithm::ES256);
+    issuer.publish(&[&signer]);
+    let gateway = issuer.gateway("jwt_tenant_claim = \"org\"\n");
+    let admin = Caller::admin(&gateway).await;
+    let claims = with(&issuer.claims(), "sub", json!("local"));
+    let own = signer.sign(&with(&claims, "org", json!("default")));
+    assert_refused(&admin, &own, "default/local").await;
+    // In another tenant it is a name like any other.
+    let other = signer.sign(&with(&claims, "org", json!("acme")));
+    let who = admin.as_key(&other).who().await.unwrap();
+    assert_eq!(who.principal, "acme/local");
+}
+
+/// What an issuer names as the place of its keys is not fetched from this machine, but where the configuration says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_sends_nobody_to_a_private_address() {
+    let issuer = Issuer::start().await;
+    let signer = Signer::new("one", Algorithm::ES256);
+    issuer.publish(&[&signer]);
+    let named = issuer.url.replace("127.0.0.1", "localhost");
+    issuer.put(
+        "/.well-known/openid-configuration",
+        json!({ "issuer": issuer.url, "jwks_uri": format!("{named}/keys") }),
+    );
+    let token = signer.sign(&issuer.claims());
+    let gateway = issuer.gateway("");
+    let admin = Caller::admin(&gateway).await;
+    assert_refused(&admin, &token, "the keys are at a private address").await;
+    assert_eq!(issuer.asked("/keys"), 0);
+    let gateway = issuer.gateway("jwt_private_addresses = true\n");
+    let admin = Caller::admin(&gateway).await;
+    admin.as_key(&token).who().await.unwrap();
 }
 
 /// Each claim that binds a token to issuer, receiver and time is needed, and must be right.

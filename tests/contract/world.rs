@@ -247,6 +247,7 @@ pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, why: &str
     assert_eq!(info.domain, "quarterdeck");
     let waits = [
         "QUEUE_FULL",
+        "TOO_MANY_KEYS",
         "TOO_MANY_SESSIONS",
         "TOO_MANY_BYTES",
         "TOO_MANY_STREAMS",

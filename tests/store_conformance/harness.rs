@@ -108,6 +108,7 @@ pub fn rules() -> StoreRules {
         fork: able,
         on_interrupt,
         max_attempts: 3,
+        operator_only: false,
     };
     StoreRules {
         agents: BTreeMap::from([

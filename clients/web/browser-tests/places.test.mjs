@@ -16,6 +16,12 @@ test("a wrong key is refused in place, a right one goes in, and signing out eras
   await picture(page, "sign-in-refused");
   await signIn(page, world.key);
   const stored = () => page.evaluate(() => [sessionStorage.length, localStorage.getItem("quarterdeck.key")]);
+  const neverThePastedKey = async () => {
+    const all = await page.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie]));
+    assert.ok(!all.includes("qdk_"), "the key itself is kept nowhere");
+    assert.ok(all.includes("qdx_"), "what it was exchanged for is");
+  };
+  await neverThePastedKey();
   assert.deepEqual(await stored(), [1, null], "without the tick it is kept for this tab alone");
   assert.ok(!page.url().includes("qdk_"));
   await page.reload();
@@ -23,12 +29,40 @@ test("a wrong key is refused in place, a right one goes in, and signing out eras
   await page.getByRole("button", { name: /^Sign out/ }).click();
   await page.getByLabel("API key").waitFor();
   assert.deepEqual(await stored(), [0, null]);
-  await page.getByLabel("Remember it in this browser").check();
+  await page.getByLabel("Remember the sign-in in this browser").check();
   await signIn(page, world.key);
-  assert.equal((await stored())[1], world.key);
+  assert.match((await stored())[1], /^qdx_/);
+  await neverThePastedKey();
   await page.getByRole("button", { name: /^Sign out/ }).click();
   await page.getByLabel("API key").waitFor();
   assert.deepEqual(await stored(), [0, null]);
+  assert.deepEqual(faults, []);
+  await context.close();
+});
+
+test("what is kept in the browser makes no keys, ends calmly, and a key of an earlier console is exchanged", async () => {
+  const { page, context, faults } = await open(world.browser, world.origin);
+  await signIn(page, world.key);
+  const kept = await page.evaluate(() => sessionStorage.getItem("quarterdeck.key"));
+  const who = await world.server.whoami(kept);
+  assert.ok(who.scopes.includes("session.write"));
+  assert.ok(!who.scopes.includes("admin.keys") && !who.scopes.includes("*"), "it makes no keys");
+  const hours = (Date.parse(who.expireTime) - Date.now()) / 3_600_000;
+  assert.ok(hours > 11.9 && hours <= 12, `it ends in ${hours} hours`);
+  // It is over: the page asks again, and where one was is kept.
+  await page.evaluate(() => {
+    window.location.hash = "#/memory";
+    sessionStorage.setItem("quarterdeck.key", "qdx_over");
+  });
+  await page.reload();
+  await page.getByRole("alert").filter({ hasText: "Sign in again" }).waitFor();
+  assert.ok(page.url().endsWith("#/memory"));
+  await page.evaluate((key) => localStorage.setItem("quarterdeck.key", key), world.key);
+  await page.reload();
+  await page.getByRole("navigation", { name: "Places" }).waitFor();
+  const all = await page.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }]));
+  assert.ok(!all.includes("qdk_"), "the key of before is gone");
+  assert.match(await page.evaluate(() => localStorage.getItem("quarterdeck.key")), /^qdx_/);
   assert.deepEqual(faults, []);
   await context.close();
 });

@@ -66,6 +66,11 @@ export class Server {
     return (await readFile(join(this.#directory, "admin.key"), "utf8")).trim();
   }
 
+  /** Who the server takes a credential for. */
+  async whoami(key) {
+    return JSON.parse(await this.command("whoami", "--json", "--key", key));
+  }
+
   /** Runs a command of the server's own client and returns what it prints. */
   async command(...words) {
     const environment = { ...process.env, QUARTERDECK_ADDR: this.address, QUARTERDECK_KEY: await this.adminKey() };

@@ -27,6 +27,7 @@ mod turn;
 
 use super::{
     Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    isolation::{Visible, program},
     process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
 use crate::beneath::{Directory, blocking};
@@ -36,7 +37,7 @@ use memory::Memory;
 use rustix::fs::FileType;
 use secrets::Secrets;
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt, fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -101,6 +102,8 @@ pub struct PiDriver {
     options: PiOptions,
     host: ProcessHost,
     secrets: Secrets,
+    /// Where the program of pi lives, and what else its command line names.
+    places: Vec<PathBuf>,
 }
 
 // === impl PiOptions ===
@@ -158,8 +161,16 @@ impl fmt::Debug for PiOptions {
 impl PiDriver {
     /// A driver that starts pi as `options` say.
     pub fn new(options: PiOptions, host: ProcessHost) -> Self {
+        let own_path = options.environment.iter().find(|(name, _)| name == "PATH");
+        let path = own_path.map_or_else(
+            || std::env::var_os("PATH").unwrap_or_default(),
+            |(_, path)| path.into(),
+        );
+        let words = options.command.iter().chain(&options.arguments);
+        let home = std::env::home_dir();
         Self {
             secrets: Secrets::of_environment(&options.environment),
+            places: program::places(words.map(OsStr::new), &path, home.as_deref()),
             options,
             host,
         }
@@ -223,6 +234,19 @@ impl PiDriver {
             environment,
             working_directory: request.working_directory.clone(),
             limits: self.options.limits,
+            visible: Visible {
+                write: vec![
+                    request.session_directory.clone(),
+                    directory.to_owned(),
+                    request.home_directory.clone(),
+                    request.temporary_directory.clone(),
+                    request.working_directory.clone(),
+                ],
+                read: (self.places.iter())
+                    .chain([&request.gateway_directory])
+                    .cloned()
+                    .collect(),
+            },
         })
     }
 
@@ -289,6 +313,7 @@ impl Driver for PiDriver {
             compaction: true,
             approvals: false,
             resume: true,
+            operator_only: self.host.confinement.operator_only(),
         }
     }
 

@@ -125,7 +125,7 @@ pub(crate) enum KeysVerb {
     Create(CreateKeyArgs),
     /// List the API keys of your tenant, newest first.
     List(ListKeysArgs),
-    /// Revoke an API key: calls with it are refused at once, and its streams end.
+    /// Revoke an API key, and the keys that were made with it: calls with them are refused at once, and their streams end.
     Revoke(RevokeKeyArgs),
     /// Make another key with all scopes for the local user, where the file with the first one is lost.
     ///
@@ -135,7 +135,8 @@ pub(crate) enum KeysVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateKeyArgs {
-    /// What the key may do, such as session.read,session.write; each must be among your own scopes
+    /// What the key may do, such as session.read,session.write; each must be among your own scopes. `*` is all, and what
+    /// later versions add
     #[arg(
         long = "scopes",
         required = true,
@@ -180,6 +181,9 @@ pub(crate) struct ListKeysArgs {
 pub(crate) struct RevokeKeyArgs {
     /// Id of the key, as `keys list` shows it
     pub(crate) key_id: String,
+    /// Leave the keys that were made with it valid [default: they are revoked too]
+    #[arg(long)]
+    pub(crate) keep_made_keys: bool,
     /// Tenant, where it is not one's own; for whoever runs the server
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) tenant: String,

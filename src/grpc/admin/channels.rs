@@ -5,10 +5,7 @@ use crate::{
     domain::{access::Identity, refusal::Refusal},
     grpc::channels::Channel,
     proto,
-    wire::{
-        encode::timestamp,
-        parse::{self, Fields},
-    },
+    wire::{encode::timestamp, parse::Fields},
 };
 
 // === impl Admin ===
@@ -30,10 +27,10 @@ impl Admin {
         }
         let limit = fields.page_size(page_size);
         let tenant = &caller.principal.tenant;
-        let scope = format!("channels {tenant} {session_key}");
-        let after = fields.page_token(&page_token, &scope);
+        let list = self.pages.list(caller, &format!("channels {session_key}"));
+        let after = list.position(&mut fields, &page_token);
         fields.check()?;
-        let after = after.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
+        let after = after.and_then(|[id]| u64::try_from(id).ok()).unwrap_or(0);
         // One more than asked for tells whether there is a next page.
         let mut found = self
             .channels
@@ -47,7 +44,7 @@ impl Admin {
                 .iter()
                 .map(|channel| message(channel, &session_key))
                 .collect(),
-            next_page_token: parse::page_token(next, &scope),
+            next_page_token: list.token(next.map(|next| [next])),
         })
     }
 }

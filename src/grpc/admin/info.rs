@@ -2,6 +2,7 @@
 
 use super::{Admin, AgentFacts};
 use crate::{
+    agent::isolation::{Isolation, Rung},
     domain::limits::{
         ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, TEXT_MAX_BYTES,
     },
@@ -12,7 +13,8 @@ use crate::{
 // === impl Admin ===
 
 impl Admin {
-    pub(super) fn server_info(&self) -> proto::GetServerInfoResponse {
+    /// `all` tells what is the operator's to know too.
+    pub(super) fn server_info(&self, all: bool) -> proto::GetServerInfoResponse {
         let config = self.live.current().config;
         // Where nobody is asked who he is, calls and streams are not counted by who makes them.
         let counted = |limit: u64| if config.no_auth { 0 } else { count(limit) };
@@ -61,6 +63,7 @@ impl Admin {
             }),
             draining: self.registry.draining(),
             auth_required: !config.no_auth,
+            isolation: Some(isolation(&self.facts.isolation, all)),
         }
     }
 }
@@ -70,12 +73,38 @@ fn agent(facts: &AgentFacts) -> proto::AgentInfo {
         name,
         driver,
         capabilities,
+        rung,
     } = facts;
     proto::AgentInfo {
         name: name.clone(),
         driver: (*driver).into(),
         can_steer: capabilities.steer,
         can_fork: capabilities.fork,
+        isolation: rung.map(Rung::name).unwrap_or_default().into(),
+    }
+}
+
+fn isolation(found: &Isolation, all: bool) -> proto::IsolationInfo {
+    let Isolation {
+        rung,
+        user,
+        proc,
+        abstract_sockets,
+        landlock_abi,
+        kill_proof,
+        reason,
+    } = found;
+    proto::IsolationInfo {
+        rung: rung.name().into(),
+        user: user.name().into(),
+        proc: proc.name().into(),
+        abstract_sockets: *abstract_sockets,
+        // There are no rules over it.
+        network: "open".into(),
+        landlock_abi: *landlock_abi,
+        kill_proof: kill_proof.name().into(),
+        // It names steps and settings of this machine.
+        reason: if all { reason.clone() } else { String::new() },
     }
 }
 

@@ -9,15 +9,19 @@ mod reload;
 
 use super::{channels::Channels, identity, status::status};
 use crate::{
-    agent::Capabilities,
+    agent::{
+        Capabilities,
+        isolation::{Isolation, Rung},
+    },
     auth::keys::Keys,
     config::live::LiveConfig,
-    domain::{ids::Time, refusal::Refusal},
+    domain::{access::Scope, ids::Time, refusal::Refusal},
     feed::Feed,
     proto::{self, admin_service_server::AdminService},
     session::registry::Registry,
     store::Store,
     telemetry::logs::Logs,
+    wire::page::PageTokens,
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -46,6 +50,8 @@ pub struct Admin {
     pub facts: ServerFacts,
     /// What the server said.
     pub logs: Arc<Logs>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
     /// Cancelled at the end of a drain: streams end.
     pub ending: CancellationToken,
 }
@@ -59,6 +65,8 @@ pub struct ServerFacts {
     pub store_id: Uuid,
     /// Every configured agent.
     pub agents: Vec<AgentFacts>,
+    /// How agents' processes are kept apart.
+    pub isolation: Isolation,
 }
 
 /// A configured agent.
@@ -70,6 +78,8 @@ pub struct AgentFacts {
     pub driver: &'static str,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// How its processes are kept apart; `None` where it starts none.
+    pub rung: Option<Rung>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -87,9 +97,10 @@ impl AdminService for Admin {
 
     async fn get_server_info(
         &self,
-        _: Request<proto::GetServerInfoRequest>,
+        request: Request<proto::GetServerInfoRequest>,
     ) -> Answer<proto::GetServerInfoResponse> {
-        answer(Ok(self.server_info()))
+        let all = identity(&request).require(Scope::AdminConfig).is_ok();
+        answer(Ok(self.server_info(all)))
     }
 
     async fn who_am_i(
@@ -160,6 +171,14 @@ impl AdminService for Admin {
         request: Request<proto::RevokeApiKeyRequest>,
     ) -> Answer<proto::RevokeApiKeyResponse> {
         let caller = identity(&request);
-        answer(self.revoke_key(&caller, request.into_inner()).await)
+        answer(self.revoke_key(caller, request.into_inner()).await)
+    }
+
+    async fn exchange_credential(
+        &self,
+        request: Request<proto::ExchangeCredentialRequest>,
+    ) -> Answer<proto::ExchangeCredentialResponse> {
+        let caller = identity(&request);
+        answer(self.exchange(&caller, request.into_inner()))
     }
 }

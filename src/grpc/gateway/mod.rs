@@ -29,7 +29,10 @@ use crate::{
     proto::{self, gateway_service_server::GatewayService},
     session::{disconnect::Disconnects, handle::CwdRoots, registry::Registry},
     store::{Caller, Committed, RequestKey, Store},
-    wire::parse::{self, Fields},
+    wire::{
+        page::PageTokens,
+        parse::{self, Fields},
+    },
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
@@ -55,6 +58,8 @@ pub struct Gateway {
     pub default_agent: String,
     /// What may change while the server runs.
     pub settings: Arc<ArcSwap<GatewaySettings>>,
+    /// Of lists.
+    pub pages: Arc<PageTokens>,
     /// Cancelled at the end of a drain: watches and waits end.
     pub ending: CancellationToken,
 }

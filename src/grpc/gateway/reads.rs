@@ -13,7 +13,7 @@ use crate::{
     wire::{
         encode::{self, TurnTexts},
         frames::{self, Position},
-        parse::{self, Fields},
+        parse::Fields,
     },
 };
 use std::time::Duration;
@@ -88,9 +88,11 @@ impl Call<'_> {
             .flatten();
         let states = fields.turn_states("states", &request.states);
         let limit = fields.page_size(request.page_size);
-        let scope = format!("turns {} {:?}", request.session_key, request.states);
-        let after = fields.page_token(&request.page_token, &scope);
+        let query = format!("turns {} {:?}", request.session_key, request.states);
+        let list = self.pages.list(&self.identity, &query);
+        let after = list.position(&mut fields, &request.page_token);
         fields.check()?;
+        let after = after.map(|[after]| after);
         match &key {
             Some(key) => self.note_reader(key).await?,
             None => self.facts.reads_of_another(""),
@@ -107,7 +109,7 @@ impl Call<'_> {
                 .iter()
                 .map(|turn| encode::turn(turn, TurnTexts::Cut))
                 .collect(),
-            next_page_token: parse::page_token(page.next, &scope),
+            next_page_token: list.token(page.next.map(|next| [next])),
         })
     }
 
@@ -287,10 +289,13 @@ impl Call<'_> {
                 .collect(),
             seq: look.head,
             log_id: session.log_id.to_string(),
-            next_page_token: parse::page_token(
-                page.next,
-                &messages_scope(key.as_str(), session.generation),
-            ),
+            next_page_token: self
+                .pages
+                .list(
+                    &self.identity,
+                    &messages_query(key.as_str(), session.generation),
+                )
+                .token(page.next.map(|next| [next])),
         })
     }
 
@@ -299,11 +304,13 @@ impl Call<'_> {
         request: proto::ListSessionsRequest,
     ) -> Result<proto::ListSessionsResponse, Refusal> {
         let mut fields = Fields::default();
-        let scope = format!("sessions {:?}", request.filter);
+        let query = format!("sessions {:?}", request.filter);
         let filter = fields.filter("filter", request.filter);
         let limit = fields.page_size(request.page_size);
-        let after = fields.page_token(&request.page_token, &scope);
+        let list = self.pages.list(&self.identity, &query);
+        let after = list.position(&mut fields, &request.page_token);
         fields.check()?;
+        let after = after.map(|[after]| after);
         let page = self
             .store
             .list_sessions(&self.identity, filter, after, limit)
@@ -314,7 +321,7 @@ impl Call<'_> {
         }
         Ok(proto::ListSessionsResponse {
             sessions: page.sessions.iter().map(encode::session).collect(),
-            next_page_token: parse::page_token(page.next, &scope),
+            next_page_token: list.token(page.next.map(|next| [next])),
         })
     }
 
@@ -332,9 +339,10 @@ impl Call<'_> {
             return Err(Refusal::CursorAhead(feed::log_range(&session)));
         }
         let generation = request.generation.unwrap_or(session.generation);
-        let scope = messages_scope(key.as_str(), generation);
+        let query = messages_query(key.as_str(), generation);
+        let list = self.pages.list(&self.identity, &query);
         let mut fields = Fields::default();
-        let before = fields.page_token(&request.page_token, &scope);
+        let before = list.position(&mut fields, &request.page_token);
         if !(1..=session.generation).contains(&generation) {
             fields.wrong(
                 "generation",
@@ -342,13 +350,14 @@ impl Call<'_> {
             );
         }
         fields.check()?;
+        let before = before.map(|[before]| before);
         let page = self
             .store
             .messages(session.row, generation, None, before, limit)
             .await?;
         Ok(proto::ListMessagesResponse {
             messages: page.messages.iter().map(encode::message).collect(),
-            next_page_token: parse::page_token(page.next, &scope),
+            next_page_token: list.token(page.next.map(|next| [next])),
         })
     }
 
@@ -375,7 +384,7 @@ impl Call<'_> {
     }
 }
 
-fn messages_scope(key: &str, generation: i64) -> String {
+fn messages_query(key: &str, generation: i64) -> String {
     format!("messages {key} {generation}")
 }
 

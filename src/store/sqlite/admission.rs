@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         Event, Refusal,
+        access::agent_serves,
         ids::Time,
         limits::{GRACE_DEFAULT, PENDING_STEERS_MAX},
         refusal::LimitOf,
@@ -333,6 +334,14 @@ pub(super) fn admit(
     place: Place,
     now: Time,
 ) -> Answer<(Turn, i32)> {
+    let agent = &edit.session.agent;
+    let rule = unit.rules.agents.get(agent);
+    if rule.is_some_and(|rule| !agent_serves(rule.operator_only, &edit.session.tenant)) {
+        return Err(Refusal::IsolationRequired {
+            agent: agent.clone(),
+        }
+        .into());
+    }
     let mut turn = new.turn(edit, edit.admission_generation(), now);
     let queued_seq = edit.session.head + 1;
     let ahead = queue::insert(unit, edit, &mut turn, &new.origin, place, queued_seq)?;

@@ -53,15 +53,15 @@ pub(crate) use writer::Unit;
 use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
-    PendingSteer, Publisher, Recovered, Runnable, SessionsPage, Started, Steer, Store, StoreRules,
-    Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
+    PendingSteer, Publisher, Recovered, RevokeApiKey, RevokedApiKey, Runnable, SessionsPage,
+    Started, Steer, Store, StoreRules, Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
+    UpdateSession, Waiting, Write,
 };
 use crate::{
     clock::Reading,
     domain::{
         Refusal,
         access::Identity,
-        api_key::ApiKey,
         ids::{Principal, SessionKey, SessionRow, Time},
         session::{Session, SessionFilter},
         turn::{Attachment, Turn},
@@ -732,18 +732,10 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn revoke_api_key(
-        &self,
-        tenant: &str,
-        key_id: &str,
-        now: Time,
-    ) -> Result<ApiKey, Refusal> {
-        let account = Account::of_tenant(tenant);
-        let (tenant, key_id) = (tenant.to_owned(), key_id.to_owned());
+    async fn revoke_api_key(&self, revoke: RevokeApiKey) -> Result<RevokedApiKey, Refusal> {
+        let account = Account::of_tenant(&revoke.tenant);
         self.writer
-            .call(account, move |unit| {
-                keys::revoke(unit, &tenant, &key_id, now)
-            })
+            .call(account, move |unit| keys::revoke(unit, &revoke))
             .await
     }
 

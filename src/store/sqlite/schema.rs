@@ -17,13 +17,14 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
     include_str!("migrations/0004_sender_memory.sql"),
-    include_str!("migrations/0005_content.sql"),
-    include_str!("migrations/0006_storage.sql"),
+    include_str!("migrations/0005_keys.sql"),
+    include_str!("migrations/0006_content.sql"),
+    include_str!("migrations/0007_storage.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
@@ -172,4 +173,56 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before `*`, the first key listed the scopes of its version: it is found by that, and by who made it for what.
+    #[test]
+    fn the_first_key_of_before_gets_all_scopes_and_no_other_does() {
+        let connection = Connection::open_in_memory().expect("memory");
+        let keys = MIGRATIONS
+            .iter()
+            .position(|sql| sql.contains("api_key_made_with"))
+            .expect("it is one of them");
+        for sql in &MIGRATIONS[..keys] {
+            connection.execute_batch(sql).expect("it applies");
+        }
+        let all = "admin.config admin.keys admin.logs memory.read memory.write session.abort session.approve \
+                   session.read session.reset session.steer session.write tenant.sessions worker.connect";
+        let insert = |id: &str, tenant: &str, subject: &str, scopes: &str, name: &str| {
+            connection
+                .execute(
+                    "INSERT INTO api_key (key_id, hash, tenant, subject, scopes, display_name, created_by, create_time) \
+                     VALUES (?1, x'00', ?2, ?3, ?4, ?5, 'default/local', 0)",
+                    [id, tenant, subject, scopes, name],
+                )
+                .expect("it is kept");
+        };
+        insert("first", "default", "local", all, "made at the first start");
+        insert("again", "default", "local", all, "made by reset-admin");
+        insert("list", "default", "local", all, "");
+        insert("other", "default", "anna", all, "made at the first start");
+        insert(
+            "less",
+            "default",
+            "local",
+            "session.read",
+            "made at the first start",
+        );
+        connection
+            .execute_batch(MIGRATIONS[keys])
+            .expect("it applies");
+        let mut stars = connection
+            .prepare("SELECT key_id FROM api_key WHERE scopes = '*' ORDER BY row")
+            .expect("a query");
+        let stars: Vec<String> = stars
+            .query_map([], |row| row.get(0))
+            .expect("rows")
+            .map(|row| row.expect("a row"))
+            .collect();
+        assert_eq!(stars, ["first", "again"]);
+    }
 }

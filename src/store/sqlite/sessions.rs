@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Event, LogId, Refusal,
-        access::Shares,
+        access::{Scope, Shares},
         event::ForkOrigin,
         ids::{SessionRow, Time},
         session::{Session, SessionState},
@@ -71,6 +71,11 @@ pub(super) fn insert(
         Some((origin, row)) => (Some(origin), Some(row)),
         None => (None, None),
     };
+    let primary = caller.key == unit.rules.primary_session;
+    if primary {
+        // It stands for the tenant: it can't be deleted, and has the tenant's memory. Who comes first does not own that.
+        caller.identity.require(Scope::TenantSessions)?;
+    }
     let session = Session {
         row: SessionRow(0),
         uid: Uuid::new_v4(),
@@ -108,7 +113,7 @@ pub(super) fn insert(
         create_time: caller.now,
         update_time: caller.now,
         last_active_time: caller.now,
-        primary: caller.key == unit.rules.primary_session,
+        primary,
     };
     storage::require(unit, &session, 0)?;
     let mut edit = SessionEdit::insert(unit, session, row)?;

@@ -980,6 +980,7 @@ mod tests {
         let one = Held {
             sessions: 1,
             queue_bytes: 5,
+            stored_bytes: 0,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
         let kept = writer.call(Account::SERVER, move |unit| {
@@ -1014,6 +1015,7 @@ mod tests {
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
+            stored_bytes: 0,
         };
         assert_eq!(held, (three, three));
     }

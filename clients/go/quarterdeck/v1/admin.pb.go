@@ -210,7 +210,9 @@ type GetServerInfoResponse struct {
 	// True while the server refuses new work because it is going to stop.
 	Draining bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
 	// True where calls need a credential.
-	AuthRequired  bool `protobuf:"varint,9,opt,name=auth_required,json=authRequired,proto3" json:"auth_required,omitempty"`
+	AuthRequired bool `protobuf:"varint,9,opt,name=auth_required,json=authRequired,proto3" json:"auth_required,omitempty"`
+	// How agents' processes are kept apart on this server, as found when it started.
+	Isolation     *IsolationInfo `protobuf:"bytes,10,opt,name=isolation,proto3" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,6 +310,125 @@ func (x *GetServerInfoResponse) GetAuthRequired() bool {
 	return false
 }
 
+func (x *GetServerInfoResponse) GetIsolation() *IsolationInfo {
+	if x != nil {
+		return x.Isolation
+	}
+	return nil
+}
+
+// What keeps agents' processes from the server, from other sessions and from each other.
+type IsolationInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `namespace`: an agent sees its own directories, the system's programs and the network, and no other process.
+	// `landlock`: it can't open other files or reach other processes, but sees that they are there.
+	// `none`: it can do all that the server's user can do. An agent may be configured to have less, see AgentInfo.
+	Rung string `protobuf:"bytes,1,opt,name=rung,proto3" json:"rung,omitempty"`
+	// User id of agents' processes: `own`, or `shared` with the server.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// What `/proc` shows to agents: `own` processes; `shared`, those of the machine, though an agent has a PID namespace of
+	// its own; `host`, those of the machine.
+	Proc string `protobuf:"bytes,3,opt,name=proc,proto3" json:"proc,omitempty"`
+	// True where agents can connect to abstract unix sockets of others.
+	AbstractSockets bool `protobuf:"varint,4,opt,name=abstract_sockets,json=abstractSockets,proto3" json:"abstract_sockets,omitempty"`
+	// What agents can reach on the network: `open`, everything.
+	Network string `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
+	// Version of the kernel's Landlock interface; 0 where there is none, or where it was not asked.
+	LandlockAbi int32 `protobuf:"varint,6,opt,name=landlock_abi,json=landlockAbi,proto3" json:"landlock_abi,omitempty"`
+	// What proves that nothing of an agent is left after an abort: `pid namespace`, `uid`, `subreaper` or `none`.
+	KillProof string `protobuf:"bytes,7,opt,name=kill_proof,json=killProof,proto3" json:"kill_proof,omitempty"`
+	// Why it is no better rung, with what to do; empty for the best. Empty for callers without the scope `admin.config`.
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IsolationInfo) Reset() {
+	*x = IsolationInfo{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IsolationInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IsolationInfo) ProtoMessage() {}
+
+func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IsolationInfo.ProtoReflect.Descriptor instead.
+func (*IsolationInfo) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *IsolationInfo) GetRung() string {
+	if x != nil {
+		return x.Rung
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetProc() string {
+	if x != nil {
+		return x.Proc
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetAbstractSockets() bool {
+	if x != nil {
+		return x.AbstractSockets
+	}
+	return false
+}
+
+func (x *IsolationInfo) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetLandlockAbi() int32 {
+	if x != nil {
+		return x.LandlockAbi
+	}
+	return 0
+}
+
+func (x *IsolationInfo) GetKillProof() string {
+	if x != nil {
+		return x.KillProof
+	}
+	return ""
+}
+
+func (x *IsolationInfo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // An agent and what it can do.
 type AgentInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -318,14 +439,16 @@ type AgentInfo struct {
 	// True where a running turn can be steered.
 	CanSteer bool `protobuf:"varint,3,opt,name=can_steer,json=canSteer,proto3" json:"can_steer,omitempty"`
 	// True where a session can be forked.
-	CanFork       bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
+	CanFork bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
+	// How its processes are kept apart: `namespace`, `landlock` or `none`; empty where it starts none.
+	Isolation     string `protobuf:"bytes,5,opt,name=isolation,proto3" json:"isolation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentInfo) Reset() {
 	*x = AgentInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +460,7 @@ func (x *AgentInfo) String() string {
 func (*AgentInfo) ProtoMessage() {}
 
 func (x *AgentInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +473,7 @@ func (x *AgentInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentInfo.ProtoReflect.Descriptor instead.
 func (*AgentInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AgentInfo) GetName() string {
@@ -379,6 +502,13 @@ func (x *AgentInfo) GetCanFork() bool {
 		return x.CanFork
 	}
 	return false
+}
+
+func (x *AgentInfo) GetIsolation() string {
+	if x != nil {
+		return x.Isolation
+	}
+	return ""
 }
 
 // Bounds that callers meet. 0 means none.
@@ -414,7 +544,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +556,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +569,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServerLimits) GetQueueTurnsPerSession() int64 {
@@ -553,7 +683,7 @@ type AccountLimits struct {
 
 func (x *AccountLimits) Reset() {
 	*x = AccountLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +695,7 @@ func (x *AccountLimits) String() string {
 func (*AccountLimits) ProtoMessage() {}
 
 func (x *AccountLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +708,7 @@ func (x *AccountLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountLimits.ProtoReflect.Descriptor instead.
 func (*AccountLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AccountLimits) GetRequestsPerSecond() int64 {
@@ -652,7 +782,7 @@ type RetentionInfo struct {
 
 func (x *RetentionInfo) Reset() {
 	*x = RetentionInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +794,7 @@ func (x *RetentionInfo) String() string {
 func (*RetentionInfo) ProtoMessage() {}
 
 func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +807,7 @@ func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionInfo.ProtoReflect.Descriptor instead.
 func (*RetentionInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RetentionInfo) GetEvents() int64 {
@@ -710,7 +840,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +852,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +865,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 // Who calls.
@@ -743,11 +873,12 @@ type WhoAmIResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the caller, `tenant/subject`.
 	Principal string `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
-	// What it may do, such as `session.write`; sorted.
+	// What it may do, such as `session.write`; sorted. `*` stands before the others where the credential has all scopes, and
+	// those of later versions.
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// How it was recognised.
 	Credential CredentialKind `protobuf:"varint,3,opt,name=credential,proto3,enum=quarterdeck.v1.CredentialKind" json:"credential,omitempty"`
-	// Id of the API key; empty for other credentials.
+	// Id of the API key, also of one that was exchanged; empty for other credentials.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Time at which the credential ends; unset means never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
@@ -761,7 +892,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +904,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +917,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WhoAmIResponse) GetPrincipal() string {
@@ -849,7 +980,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +992,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1005,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConfigRequest) GetKeys() []string {
@@ -895,7 +1026,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1038,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1051,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConfigResponse) GetValues() []*ConfigValue {
@@ -949,7 +1080,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1092,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1105,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -1027,7 +1158,7 @@ type UpdateConfigRequest struct {
 
 func (x *UpdateConfigRequest) Reset() {
 	*x = UpdateConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1170,7 @@ func (x *UpdateConfigRequest) String() string {
 func (*UpdateConfigRequest) ProtoMessage() {}
 
 func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1183,7 @@ func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigRequest.ProtoReflect.Descriptor instead.
 func (*UpdateConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateConfigRequest) GetValues() map[string]string {
@@ -1087,7 +1218,7 @@ type UpdateConfigResponse struct {
 
 func (x *UpdateConfigResponse) Reset() {
 	*x = UpdateConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1230,7 @@ func (x *UpdateConfigResponse) String() string {
 func (*UpdateConfigResponse) ProtoMessage() {}
 
 func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1243,7 @@ func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigResponse.ProtoReflect.Descriptor instead.
 func (*UpdateConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateConfigResponse) GetValues() []*ConfigValue {
@@ -1145,7 +1276,7 @@ type TailLogsRequest struct {
 
 func (x *TailLogsRequest) Reset() {
 	*x = TailLogsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1288,7 @@ func (x *TailLogsRequest) String() string {
 func (*TailLogsRequest) ProtoMessage() {}
 
 func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1301,7 @@ func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsRequest.ProtoReflect.Descriptor instead.
 func (*TailLogsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TailLogsRequest) GetCursor() *LogCursor {
@@ -1235,7 +1366,7 @@ type LogCursor struct {
 
 func (x *LogCursor) Reset() {
 	*x = LogCursor{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1378,7 @@ func (x *LogCursor) String() string {
 func (*LogCursor) ProtoMessage() {}
 
 func (x *LogCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1391,7 @@ func (x *LogCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCursor.ProtoReflect.Descriptor instead.
 func (*LogCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogCursor) GetBootId() string {
@@ -1303,7 +1434,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1446,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1459,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogRecord) GetBootId() string {
@@ -1402,7 +1533,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1545,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1558,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChannelsRequest) GetSessionKey() string {
@@ -1464,7 +1595,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1607,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1620,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1531,7 +1662,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1674,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1687,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Channel) GetChannelId() string {
@@ -1626,7 +1757,7 @@ type BroadcastReloadRequest struct {
 
 func (x *BroadcastReloadRequest) Reset() {
 	*x = BroadcastReloadRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1769,7 @@ func (x *BroadcastReloadRequest) String() string {
 func (*BroadcastReloadRequest) ProtoMessage() {}
 
 func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1782,7 @@ func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BroadcastReloadRequest) GetReason() string {
@@ -1674,7 +1805,7 @@ type BroadcastReloadResponse struct {
 
 func (x *BroadcastReloadResponse) Reset() {
 	*x = BroadcastReloadResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1817,7 @@ func (x *BroadcastReloadResponse) String() string {
 func (*BroadcastReloadResponse) ProtoMessage() {}
 
 func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1830,7 @@ func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BroadcastReloadResponse) GetChannels() int32 {
@@ -1721,11 +1852,13 @@ type CreateApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Subject of the principal that calls with it. Grammar of session keys. Empty means the caller's own.
 	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// What the key may do; each must be among the caller's scopes. Empty is INVALID_ARGUMENT.
+	// What the key may do; each must be among the caller's scopes. `*` gives all scopes, and those that later versions add;
+	// only a caller that holds it may give it. Empty is INVALID_ARGUMENT.
 	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// For people: what the key is for; at most 256 bytes.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// The key ends after this long, at least 1 s; unset means never.
+	// The key ends after this long, at least 1 s; unset means never. A key that was made with a key ends with it at the
+	// latest, whatever stands here; `expire_time` of the answer tells. With a token or a certificate it must be set.
 	Ttl *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Makes retries safe; 1 to 128 visible ASCII characters. A repeat tells the same key, but not its secret: where the
 	// first answer was lost, revoke the key and make another.
@@ -1739,7 +1872,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1884,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1897,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateApiKeyRequest) GetSubject() string {
@@ -1824,7 +1957,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1969,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1982,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -1880,7 +2013,8 @@ type ApiKey struct {
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Who calls with it, `tenant/subject`.
 	Principal string `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
-	// What it may do; sorted.
+	// What it may do; sorted. `*` stands for all scopes, those of later versions included. Names that this version of the
+	// server does not know are kept and grant nothing.
 	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// For people: what it is for.
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
@@ -1893,14 +2027,16 @@ type ApiKey struct {
 	// Time at which it was revoked; unset while it is valid.
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	// Who made it, `tenant/subject`.
-	CreatedBy     string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Id of the API key that it was made with, and ends with; empty where it was made with another credential.
+	CreatedByKeyId string `protobuf:"bytes,10,opt,name=created_by_key_id,json=createdByKeyId,proto3" json:"created_by_key_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2048,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2061,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApiKey) GetKeyId() string {
@@ -1991,6 +2127,13 @@ func (x *ApiKey) GetCreatedBy() string {
 	return ""
 }
 
+func (x *ApiKey) GetCreatedByKeyId() string {
+	if x != nil {
+		return x.CreatedByKeyId
+	}
+	return ""
+}
+
 // Which keys to list.
 type ListApiKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2008,7 +2151,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2163,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2176,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -2077,7 +2220,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2232,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2245,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -2125,14 +2268,16 @@ type RevokeApiKeyRequest struct {
 	// Its id.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Its tenant; empty means the caller's own. Callers of the operator's tenant, `default`, may name any.
-	Tenant        string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Leaves the keys that were made with it valid. Default false: they are revoked too, and those that were made with them.
+	KeepMadeKeys  bool `protobuf:"varint,3,opt,name=keep_made_keys,json=keepMadeKeys,proto3" json:"keep_made_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2289,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2302,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevokeApiKeyRequest) GetKeyId() string {
@@ -2174,18 +2319,27 @@ func (x *RevokeApiKeyRequest) GetTenant() string {
 	return ""
 }
 
+func (x *RevokeApiKeyRequest) GetKeepMadeKeys() bool {
+	if x != nil {
+		return x.KeepMadeKeys
+	}
+	return false
+}
+
 // The key is revoked.
 type RevokeApiKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key as it is now.
-	ApiKey        *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	ApiKey *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Ids of the keys that were revoked with it.
+	MadeKeyIds    []string `protobuf:"bytes,2,rep,name=made_key_ids,json=madeKeyIds,proto3" json:"made_key_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2351,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2364,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
@@ -2220,12 +2374,129 @@ func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
 	return nil
 }
 
+func (x *RevokeApiKeyResponse) GetMadeKeyIds() []string {
+	if x != nil {
+		return x.MadeKeyIds
+	}
+	return nil
+}
+
+// How long the new credential is to live.
+type ExchangeCredentialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It ends after this long, from 1 s to 12 h, or sooner with the credential of the call; unset means 12 h.
+	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeCredentialRequest) Reset() {
+	*x = ExchangeCredentialRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeCredentialRequest) ProtoMessage() {}
+
+func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeCredentialRequest.ProtoReflect.Descriptor instead.
+func (*ExchangeCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExchangeCredentialRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// The new credential.
+type ExchangeCredentialResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential, as calls carry it: `authorization: Bearer <secret>`. A secret; it is shown here only.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Time at which it ends.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// What it may do, such as `session.write`; sorted.
+	Scopes        []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeCredentialResponse) Reset() {
+	*x = ExchangeCredentialResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeCredentialResponse) ProtoMessage() {}
+
+func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeCredentialResponse.ProtoReflect.Descriptor instead.
+func (*ExchangeCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExchangeCredentialResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *ExchangeCredentialResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ExchangeCredentialResponse) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
 var File_quarterdeck_v1_admin_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1aquarterdeck/v1/admin.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
-	"\x14GetServerInfoRequest\"\x93\x03\n" +
+	"\x14GetServerInfoRequest\"\xd0\x03\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -2236,12 +2507,25 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x1c.quarterdeck.v1.ServerLimitsR\x06limits\x12;\n" +
 	"\tretention\x18\a \x01(\v2\x1d.quarterdeck.v1.RetentionInfoR\tretention\x12\x1a\n" +
 	"\bdraining\x18\b \x01(\bR\bdraining\x12#\n" +
-	"\rauth_required\x18\t \x01(\bR\fauthRequired\"o\n" +
+	"\rauth_required\x18\t \x01(\bR\fauthRequired\x12;\n" +
+	"\tisolation\x18\n" +
+	" \x01(\v2\x1d.quarterdeck.v1.IsolationInfoR\tisolation\"\xea\x01\n" +
+	"\rIsolationInfo\x12\x12\n" +
+	"\x04rung\x18\x01 \x01(\tR\x04rung\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
+	"\x04proc\x18\x03 \x01(\tR\x04proc\x12)\n" +
+	"\x10abstract_sockets\x18\x04 \x01(\bR\x0fabstractSockets\x12\x18\n" +
+	"\anetwork\x18\x05 \x01(\tR\anetwork\x12!\n" +
+	"\flandlock_abi\x18\x06 \x01(\x05R\vlandlockAbi\x12\x1d\n" +
+	"\n" +
+	"kill_proof\x18\a \x01(\tR\tkillProof\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\x8d\x01\n" +
 	"\tAgentInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
-	"\bcan_fork\x18\x04 \x01(\bR\acanFork\"\xed\x04\n" +
+	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
+	"\tisolation\x18\x05 \x01(\tR\tisolation\"\xed\x04\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2367,7 +2651,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x14CreateApiKeyResponse\x12/\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed\"\x90\x03\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\"\xbb\x03\n" +
 	"\x06ApiKey\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x16\n" +
@@ -2381,7 +2665,9 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\vrevoke_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"revokeTime\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\t \x01(\tR\tcreatedBy\"\x8d\x01\n" +
+	"created_by\x18\t \x01(\tR\tcreatedBy\x12)\n" +
+	"\x11created_by_key_id\x18\n" +
+	" \x01(\tR\x0ecreatedByKeyId\"\x8d\x01\n" +
 	"\x12ListApiKeysRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2390,12 +2676,22 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x04 \x01(\tR\x06tenant\"p\n" +
 	"\x13ListApiKeysResponse\x121\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x16.quarterdeck.v1.ApiKeyR\aapiKeys\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"D\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"j\n" +
 	"\x13RevokeApiKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n" +
-	"\x06tenant\x18\x02 \x01(\tR\x06tenant\"G\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12$\n" +
+	"\x0ekeep_made_keys\x18\x03 \x01(\bR\fkeepMadeKeys\"i\n" +
 	"\x14RevokeApiKeyResponse\x12/\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey*\xc2\x01\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x16.quarterdeck.v1.ApiKeyR\x06apiKey\x12 \n" +
+	"\fmade_key_ids\x18\x02 \x03(\tR\n" +
+	"madeKeyIds\"H\n" +
+	"\x19ExchangeCredentialRequest\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x89\x01\n" +
+	"\x1aExchangeCredentialResponse\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes*\xc2\x01\n" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CREDENTIAL_KIND_NONE\x10\x01\x12\x1b\n" +
@@ -2409,7 +2705,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x02\x12\x12\n" +
 	"\x0eLOG_LEVEL_INFO\x10\x03\x12\x12\n" +
 	"\x0eLOG_LEVEL_WARN\x10\x04\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x052\xf9\x06\n" +
+	"\x0fLOG_LEVEL_ERROR\x10\x052\xe6\a\n" +
 	"\fAdminService\x12\\\n" +
 	"\rGetServerInfo\x12$.quarterdeck.v1.GetServerInfoRequest\x1a%.quarterdeck.v1.GetServerInfoResponse\x12G\n" +
 	"\x06WhoAmI\x12\x1d.quarterdeck.v1.WhoAmIRequest\x1a\x1e.quarterdeck.v1.WhoAmIResponse\x12P\n" +
@@ -2420,7 +2716,8 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x0fBroadcastReload\x12&.quarterdeck.v1.BroadcastReloadRequest\x1a'.quarterdeck.v1.BroadcastReloadResponse\x12Y\n" +
 	"\fCreateApiKey\x12#.quarterdeck.v1.CreateApiKeyRequest\x1a$.quarterdeck.v1.CreateApiKeyResponse\x12V\n" +
 	"\vListApiKeys\x12\".quarterdeck.v1.ListApiKeysRequest\x1a#.quarterdeck.v1.ListApiKeysResponse\x12Y\n" +
-	"\fRevokeApiKey\x12#.quarterdeck.v1.RevokeApiKeyRequest\x1a$.quarterdeck.v1.RevokeApiKeyResponseBb\n" +
+	"\fRevokeApiKey\x12#.quarterdeck.v1.RevokeApiKeyRequest\x1a$.quarterdeck.v1.RevokeApiKeyResponse\x12k\n" +
+	"\x12ExchangeCredential\x12).quarterdeck.v1.ExchangeCredentialRequest\x1a*.quarterdeck.v1.ExchangeCredentialResponseBb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -2436,99 +2733,107 @@ func file_quarterdeck_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_quarterdeck_v1_admin_proto_goTypes = []any{
-	(CredentialKind)(0),             // 0: quarterdeck.v1.CredentialKind
-	(LogLevel)(0),                   // 1: quarterdeck.v1.LogLevel
-	(*GetServerInfoRequest)(nil),    // 2: quarterdeck.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),   // 3: quarterdeck.v1.GetServerInfoResponse
-	(*AgentInfo)(nil),               // 4: quarterdeck.v1.AgentInfo
-	(*ServerLimits)(nil),            // 5: quarterdeck.v1.ServerLimits
-	(*AccountLimits)(nil),           // 6: quarterdeck.v1.AccountLimits
-	(*RetentionInfo)(nil),           // 7: quarterdeck.v1.RetentionInfo
-	(*WhoAmIRequest)(nil),           // 8: quarterdeck.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),          // 9: quarterdeck.v1.WhoAmIResponse
-	(*GetConfigRequest)(nil),        // 10: quarterdeck.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 11: quarterdeck.v1.GetConfigResponse
-	(*ConfigValue)(nil),             // 12: quarterdeck.v1.ConfigValue
-	(*UpdateConfigRequest)(nil),     // 13: quarterdeck.v1.UpdateConfigRequest
-	(*UpdateConfigResponse)(nil),    // 14: quarterdeck.v1.UpdateConfigResponse
-	(*TailLogsRequest)(nil),         // 15: quarterdeck.v1.TailLogsRequest
-	(*LogCursor)(nil),               // 16: quarterdeck.v1.LogCursor
-	(*LogRecord)(nil),               // 17: quarterdeck.v1.LogRecord
-	(*ListChannelsRequest)(nil),     // 18: quarterdeck.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),    // 19: quarterdeck.v1.ListChannelsResponse
-	(*Channel)(nil),                 // 20: quarterdeck.v1.Channel
-	(*BroadcastReloadRequest)(nil),  // 21: quarterdeck.v1.BroadcastReloadRequest
-	(*BroadcastReloadResponse)(nil), // 22: quarterdeck.v1.BroadcastReloadResponse
-	(*CreateApiKeyRequest)(nil),     // 23: quarterdeck.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),    // 24: quarterdeck.v1.CreateApiKeyResponse
-	(*ApiKey)(nil),                  // 25: quarterdeck.v1.ApiKey
-	(*ListApiKeysRequest)(nil),      // 26: quarterdeck.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),     // 27: quarterdeck.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),     // 28: quarterdeck.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),    // 29: quarterdeck.v1.RevokeApiKeyResponse
-	nil,                             // 30: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	nil,                             // 31: quarterdeck.v1.LogRecord.FieldsEntry
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 33: google.protobuf.Duration
+	(CredentialKind)(0),                // 0: quarterdeck.v1.CredentialKind
+	(LogLevel)(0),                      // 1: quarterdeck.v1.LogLevel
+	(*GetServerInfoRequest)(nil),       // 2: quarterdeck.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 3: quarterdeck.v1.GetServerInfoResponse
+	(*IsolationInfo)(nil),              // 4: quarterdeck.v1.IsolationInfo
+	(*AgentInfo)(nil),                  // 5: quarterdeck.v1.AgentInfo
+	(*ServerLimits)(nil),               // 6: quarterdeck.v1.ServerLimits
+	(*AccountLimits)(nil),              // 7: quarterdeck.v1.AccountLimits
+	(*RetentionInfo)(nil),              // 8: quarterdeck.v1.RetentionInfo
+	(*WhoAmIRequest)(nil),              // 9: quarterdeck.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 10: quarterdeck.v1.WhoAmIResponse
+	(*GetConfigRequest)(nil),           // 11: quarterdeck.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),          // 12: quarterdeck.v1.GetConfigResponse
+	(*ConfigValue)(nil),                // 13: quarterdeck.v1.ConfigValue
+	(*UpdateConfigRequest)(nil),        // 14: quarterdeck.v1.UpdateConfigRequest
+	(*UpdateConfigResponse)(nil),       // 15: quarterdeck.v1.UpdateConfigResponse
+	(*TailLogsRequest)(nil),            // 16: quarterdeck.v1.TailLogsRequest
+	(*LogCursor)(nil),                  // 17: quarterdeck.v1.LogCursor
+	(*LogRecord)(nil),                  // 18: quarterdeck.v1.LogRecord
+	(*ListChannelsRequest)(nil),        // 19: quarterdeck.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),       // 20: quarterdeck.v1.ListChannelsResponse
+	(*Channel)(nil),                    // 21: quarterdeck.v1.Channel
+	(*BroadcastReloadRequest)(nil),     // 22: quarterdeck.v1.BroadcastReloadRequest
+	(*BroadcastReloadResponse)(nil),    // 23: quarterdeck.v1.BroadcastReloadResponse
+	(*CreateApiKeyRequest)(nil),        // 24: quarterdeck.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 25: quarterdeck.v1.CreateApiKeyResponse
+	(*ApiKey)(nil),                     // 26: quarterdeck.v1.ApiKey
+	(*ListApiKeysRequest)(nil),         // 27: quarterdeck.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 28: quarterdeck.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 29: quarterdeck.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 30: quarterdeck.v1.RevokeApiKeyResponse
+	(*ExchangeCredentialRequest)(nil),  // 31: quarterdeck.v1.ExchangeCredentialRequest
+	(*ExchangeCredentialResponse)(nil), // 32: quarterdeck.v1.ExchangeCredentialResponse
+	nil,                                // 33: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	nil,                                // 34: quarterdeck.v1.LogRecord.FieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
 }
 var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
-	32, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	4,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
-	5,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
-	7,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
-	33, // 4: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
-	6,  // 5: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
-	6,  // 6: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	33, // 7: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
-	33, // 8: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	33, // 9: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
-	0,  // 10: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	32, // 11: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 12: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	30, // 13: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	12, // 14: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	16, // 15: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
-	1,  // 16: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	32, // 17: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 18: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	31, // 19: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
-	20, // 20: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	32, // 21: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	33, // 22: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	25, // 23: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	32, // 24: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	32, // 25: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	32, // 26: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	32, // 27: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	25, // 28: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
-	25, // 29: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	2,  // 30: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	8,  // 31: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	10, // 32: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	13, // 33: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	15, // 34: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	18, // 35: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	21, // 36: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	23, // 37: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	26, // 38: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	28, // 39: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	3,  // 40: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	9,  // 41: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	11, // 42: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	14, // 43: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	17, // 44: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	19, // 45: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	22, // 46: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	24, // 47: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	27, // 48: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	29, // 49: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	40, // [40:50] is the sub-list for method output_type
-	30, // [30:40] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	35, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
+	6,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
+	8,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
+	4,  // 4: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
+	36, // 5: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
+	7,  // 6: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
+	7,  // 7: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
+	36, // 8: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	36, // 9: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	36, // 10: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	0,  // 11: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
+	35, // 12: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 13: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	33, // 14: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	13, // 15: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	17, // 16: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
+	1,  // 17: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
+	35, // 18: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 19: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
+	34, // 20: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	21, // 21: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
+	35, // 22: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	36, // 23: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	26, // 24: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	35, // 25: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	35, // 26: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	35, // 27: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	35, // 28: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	26, // 29: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
+	26, // 30: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	36, // 31: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
+	35, // 32: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 33: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	9,  // 34: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	11, // 35: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	14, // 36: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	16, // 37: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	19, // 38: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	22, // 39: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	24, // 40: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	27, // 41: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	29, // 42: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	31, // 43: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
+	3,  // 44: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	10, // 45: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	12, // 46: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	15, // 47: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	18, // 48: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	20, // 49: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	23, // 50: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	25, // 51: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	28, // 52: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	30, // 53: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	32, // 54: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
+	44, // [44:55] is the sub-list for method output_type
+	33, // [33:44] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }
@@ -2536,14 +2841,14 @@ func file_quarterdeck_v1_admin_proto_init() {
 	if File_quarterdeck_v1_admin_proto != nil {
 		return
 	}
-	file_quarterdeck_v1_admin_proto_msgTypes[13].OneofWrappers = []any{}
+	file_quarterdeck_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_admin_proto_rawDesc), len(file_quarterdeck_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

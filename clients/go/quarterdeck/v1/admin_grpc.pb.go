@@ -19,16 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetServerInfo_FullMethodName   = "/quarterdeck.v1.AdminService/GetServerInfo"
-	AdminService_WhoAmI_FullMethodName          = "/quarterdeck.v1.AdminService/WhoAmI"
-	AdminService_GetConfig_FullMethodName       = "/quarterdeck.v1.AdminService/GetConfig"
-	AdminService_UpdateConfig_FullMethodName    = "/quarterdeck.v1.AdminService/UpdateConfig"
-	AdminService_TailLogs_FullMethodName        = "/quarterdeck.v1.AdminService/TailLogs"
-	AdminService_ListChannels_FullMethodName    = "/quarterdeck.v1.AdminService/ListChannels"
-	AdminService_BroadcastReload_FullMethodName = "/quarterdeck.v1.AdminService/BroadcastReload"
-	AdminService_CreateApiKey_FullMethodName    = "/quarterdeck.v1.AdminService/CreateApiKey"
-	AdminService_ListApiKeys_FullMethodName     = "/quarterdeck.v1.AdminService/ListApiKeys"
-	AdminService_RevokeApiKey_FullMethodName    = "/quarterdeck.v1.AdminService/RevokeApiKey"
+	AdminService_GetServerInfo_FullMethodName      = "/quarterdeck.v1.AdminService/GetServerInfo"
+	AdminService_WhoAmI_FullMethodName             = "/quarterdeck.v1.AdminService/WhoAmI"
+	AdminService_GetConfig_FullMethodName          = "/quarterdeck.v1.AdminService/GetConfig"
+	AdminService_UpdateConfig_FullMethodName       = "/quarterdeck.v1.AdminService/UpdateConfig"
+	AdminService_TailLogs_FullMethodName           = "/quarterdeck.v1.AdminService/TailLogs"
+	AdminService_ListChannels_FullMethodName       = "/quarterdeck.v1.AdminService/ListChannels"
+	AdminService_BroadcastReload_FullMethodName    = "/quarterdeck.v1.AdminService/BroadcastReload"
+	AdminService_CreateApiKey_FullMethodName       = "/quarterdeck.v1.AdminService/CreateApiKey"
+	AdminService_ListApiKeys_FullMethodName        = "/quarterdeck.v1.AdminService/ListApiKeys"
+	AdminService_RevokeApiKey_FullMethodName       = "/quarterdeck.v1.AdminService/RevokeApiKey"
+	AdminService_ExchangeCredential_FullMethodName = "/quarterdeck.v1.AdminService/ExchangeCredential"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -62,15 +63,23 @@ type AdminServiceClient interface {
 	// begin their next turn with a fresh process and present settings. Running turns are not touched. Needs
 	// `tenant.sessions`.
 	BroadcastReload(ctx context.Context, in *BroadcastReloadRequest, opts ...grpc.CallOption) (*BroadcastReloadResponse, error)
-	// Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-	// `admin.keys`.
+	// Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+	// that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+	// needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+	// RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
 	// Lists the API keys of a tenant, newest first, without secrets. Needs `admin.keys`.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
-	// Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-	// waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-	// `admin.keys`.
+	// Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+	// with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+	// not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+	// `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
 	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error)
+	// Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+	// same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+	// is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+	// that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
+	ExchangeCredential(ctx context.Context, in *ExchangeCredentialRequest, opts ...grpc.CallOption) (*ExchangeCredentialResponse, error)
 }
 
 type adminServiceClient struct {
@@ -190,6 +199,16 @@ func (c *adminServiceClient) RevokeApiKey(ctx context.Context, in *RevokeApiKeyR
 	return out, nil
 }
 
+func (c *adminServiceClient) ExchangeCredential(ctx context.Context, in *ExchangeCredentialRequest, opts ...grpc.CallOption) (*ExchangeCredentialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExchangeCredentialResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExchangeCredential_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -221,15 +240,23 @@ type AdminServiceServer interface {
 	// begin their next turn with a fresh process and present settings. Running turns are not touched. Needs
 	// `tenant.sessions`.
 	BroadcastReload(context.Context, *BroadcastReloadRequest) (*BroadcastReloadResponse, error)
-	// Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-	// `admin.keys`.
+	// Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+	// that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+	// needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+	// RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
 	// Lists the API keys of a tenant, newest first, without secrets. Needs `admin.keys`.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
-	// Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-	// waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-	// `admin.keys`.
+	// Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+	// with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+	// not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+	// `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
 	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error)
+	// Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+	// same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+	// is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+	// that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
+	ExchangeCredential(context.Context, *ExchangeCredentialRequest) (*ExchangeCredentialResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -269,6 +296,9 @@ func (UnimplementedAdminServiceServer) ListApiKeys(context.Context, *ListApiKeys
 }
 func (UnimplementedAdminServiceServer) RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeApiKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ExchangeCredential(context.Context, *ExchangeCredentialRequest) (*ExchangeCredentialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExchangeCredential not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -464,6 +494,24 @@ func _AdminService_RevokeApiKey_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ExchangeCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExchangeCredentialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExchangeCredential(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExchangeCredential_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExchangeCredential(ctx, req.(*ExchangeCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -506,6 +554,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeApiKey",
 			Handler:    _AdminService_RevokeApiKey_Handler,
+		},
+		{
+			MethodName: "ExchangeCredential",
+			Handler:    _AdminService_ExchangeCredential_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -72,12 +72,12 @@ function KeyForm({ message }: { readonly message: string }) {
         />
         <p class="hint" id="key-hint">
           The server's first start writes one to <code>admin.key</code> in its data directory;{" "}
-          <code>quarterdeck keys create</code> makes others.
+          <code>quarterdeck keys create</code> makes others. It is exchanged for a sign-in of 12 hours and not kept.
         </p>
       </div>
       <label class="tick">
         <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
-        Remember it in this browser
+        Remember the sign-in in this browser
       </label>
       {isReadableByOthers() ? (
         <label class="tick warning">

@@ -46,7 +46,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required")
+    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required", "isolation")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     STORE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class GetServerInfoResponse(_message.Message):
     RETENTION_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     AUTH_REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     version: str
     start_time: _timestamp_pb2.Timestamp
     store_id: str
@@ -65,19 +66,42 @@ class GetServerInfoResponse(_message.Message):
     retention: RetentionInfo
     draining: bool
     auth_required: bool
-    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ...) -> None: ...
+    isolation: IsolationInfo
+    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ..., isolation: _Optional[_Union[IsolationInfo, _Mapping]] = ...) -> None: ...
+
+class IsolationInfo(_message.Message):
+    __slots__ = ("rung", "user", "proc", "abstract_sockets", "network", "landlock_abi", "kill_proof", "reason")
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    PROC_FIELD_NUMBER: _ClassVar[int]
+    ABSTRACT_SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    LANDLOCK_ABI_FIELD_NUMBER: _ClassVar[int]
+    KILL_PROOF_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    rung: str
+    user: str
+    proc: str
+    abstract_sockets: bool
+    network: str
+    landlock_abi: int
+    kill_proof: str
+    reason: str
+    def __init__(self, rung: _Optional[str] = ..., user: _Optional[str] = ..., proc: _Optional[str] = ..., abstract_sockets: bool = ..., network: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., kill_proof: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("name", "driver", "can_steer", "can_fork")
+    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     CAN_STEER_FIELD_NUMBER: _ClassVar[int]
     CAN_FORK_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     driver: str
     can_steer: bool
     can_fork: bool
-    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ...) -> None: ...
+    isolation: str
+    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
     __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns")
@@ -340,7 +364,7 @@ class CreateApiKeyResponse(_message.Message):
     def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ..., secret: _Optional[str] = ..., replayed: bool = ...) -> None: ...
 
 class ApiKey(_message.Message):
-    __slots__ = ("key_id", "principal", "scopes", "display_name", "create_time", "expire_time", "last_used_time", "revoke_time", "created_by")
+    __slots__ = ("key_id", "principal", "scopes", "display_name", "create_time", "expire_time", "last_used_time", "revoke_time", "created_by", "created_by_key_id")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
@@ -350,6 +374,7 @@ class ApiKey(_message.Message):
     LAST_USED_TIME_FIELD_NUMBER: _ClassVar[int]
     REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     principal: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
@@ -359,7 +384,8 @@ class ApiKey(_message.Message):
     last_used_time: _timestamp_pb2.Timestamp
     revoke_time: _timestamp_pb2.Timestamp
     created_by: str
-    def __init__(self, key_id: _Optional[str] = ..., principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
+    created_by_key_id: str
+    def __init__(self, key_id: _Optional[str] = ..., principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., display_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., created_by_key_id: _Optional[str] = ...) -> None: ...
 
 class ListApiKeysRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "include_ended", "tenant")
@@ -382,15 +408,35 @@ class ListApiKeysResponse(_message.Message):
     def __init__(self, api_keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeApiKeyRequest(_message.Message):
-    __slots__ = ("key_id", "tenant")
+    __slots__ = ("key_id", "tenant", "keep_made_keys")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_MADE_KEYS_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     tenant: str
-    def __init__(self, key_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+    keep_made_keys: bool
+    def __init__(self, key_id: _Optional[str] = ..., tenant: _Optional[str] = ..., keep_made_keys: bool = ...) -> None: ...
 
 class RevokeApiKeyResponse(_message.Message):
-    __slots__ = ("api_key",)
+    __slots__ = ("api_key", "made_key_ids")
     API_KEY_FIELD_NUMBER: _ClassVar[int]
+    MADE_KEY_IDS_FIELD_NUMBER: _ClassVar[int]
     api_key: ApiKey
-    def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ...) -> None: ...
+    made_key_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ..., made_key_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExchangeCredentialRequest(_message.Message):
+    __slots__ = ("ttl",)
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    ttl: _duration_pb2.Duration
+    def __init__(self, ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ExchangeCredentialResponse(_message.Message):
+    __slots__ = ("secret", "expire_time", "scopes")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    secret: str
+    expire_time: _timestamp_pb2.Timestamp
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, secret: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -88,6 +88,11 @@ class AdminServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.ExchangeCredential = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/ExchangeCredential',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -155,8 +160,10 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-        `admin.keys`.
+        """Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+        that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+        needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+        RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,9 +177,20 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-        waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-        `admin.keys`.
+        """Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+        with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+        not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+        `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExchangeCredential(self, request, context):
+        """Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+        same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+        is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+        that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,6 +248,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'ExchangeCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeCredential,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -506,6 +529,33 @@ class AdminService(object):
             '/quarterdeck.v1.AdminService/RevokeApiKey',
             quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyRequest.SerializeToString,
             quarterdeck_dot_v1_dot_admin__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/ExchangeCredential',
+            quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/admin.proto.
  */
 export const file_quarterdeck_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QitQIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgiTgoJQWdlbnRJbmZvEgwKBG5hbWUYASABKAkSDgoGZHJpdmVyGAIgASgJEhEKCWNhbl9zdGVlchgDIAEoCBIQCghjYW5fZm9yaxgEIAEoCCKwAwoMU2VydmVyTGltaXRzEh8KF3F1ZXVlX3R1cm5zX3Blcl9zZXNzaW9uGAEgASgDEh8KF3F1ZXVlX2J5dGVzX3Blcl9zZXNzaW9uGAIgASgDEhsKE2lucHV0X21lc3NhZ2VfYnl0ZXMYAyABKAMSFQoNbWVzc2FnZV9ieXRlcxgEIAEoAxISCgp0ZXh0X2J5dGVzGAUgASgDEhgKEGF0dGFjaG1lbnRfYnl0ZXMYBiABKAMSFQoNcnVubmluZ190dXJucxgHIAEoAxIvCgx0dXJuX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoJcHJpbmNpcGFsGAkgASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxItCgZ0ZW5hbnQYCiABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEjMKEG1heF90dXJuX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWcmVzZXJ2ZWRfcnVubmluZ190dXJucxgMIAEoAyK2AQoNQWNjb3VudExpbWl0cxIbChNyZXF1ZXN0c19wZXJfc2Vjb25kGAEgASgDEg8KB3N0cmVhbXMYAiABKAMSFQoNcnVubmluZ190dXJucxgDIAEoAxIUCgxhd2FrZV9hZ2VudHMYBCABKAMSEAoIc2Vzc2lvbnMYBSABKAMSEwoLcXVldWVfYnl0ZXMYBiABKAMSDQoFd2FpdHMYByABKAMSFAoMc3RvcmVkX2J5dGVzGAggASgDIn0KDVJldGVudGlvbkluZm8SDgoGZXZlbnRzGAEgASgDEiwKCWV2ZW50X2FnZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgtoaXN0b3J5X2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIPCg1XaG9BbUlSZXF1ZXN0ItsBCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSDgoGc2NvcGVzGAIgAygJEjIKCmNyZWRlbnRpYWwYAyABKA4yHi5xdWFydGVyZGVjay52MS5DcmVkZW50aWFsS2luZBIOCgZrZXlfaWQYBCABKAkSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHN0b3JlZF9ieXRlcxgGIAEoAxIbChN0ZW5hbnRfc3RvcmVkX2J5dGVzGAcgASgDIiAKEEdldENvbmZpZ1JlcXVlc3QSDAoEa2V5cxgBIAMoCSJAChFHZXRDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSJnCgtDb25maWdWYWx1ZRILCgNrZXkYASABKAkSEgoKdmFsdWVfdG9tbBgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIRCgl1cGRhdGFibGUYBCABKAgSDwoHdXBkYXRlZBgFIAEoCCKrAQoTVXBkYXRlQ29uZmlnUmVxdWVzdBI/CgZ2YWx1ZXMYASADKAsyLy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0LlZhbHVlc0VudHJ5Eg0KBWNsZWFyGAIgAygJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJDChRVcGRhdGVDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSLMAQoPVGFpbExvZ3NSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLnF1YXJ0ZXJkZWNrLnYxLkxvZ0N1cnNvchIRCgRsYXN0GAIgASgFSACIAQESJwoFbGV2ZWwYAyABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSEQoJcHJpbmNpcGFsGAYgASgJEhEKCW5vX2ZvbGxvdxgHIAEoCEIHCgVfbGFzdCIyCglMb2dDdXJzb3ISDwoHYm9vdF9pZBgBIAEoCRIUCgxhZnRlcl9udW1iZXIYAiABKAMilwIKCUxvZ1JlY29yZBIPCgdib290X2lkGAEgASgJEg4KBm51bWJlchgCIAEoAxIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVsZXZlbBgEIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgFIAEoCRIPCgdtZXNzYWdlGAYgASgJEjUKBmZpZWxkcxgHIAMoCzIlLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZC5GaWVsZHNFbnRyeRIPCgdkcm9wcGVkGAggASgDGi0KC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUQoTTGlzdENoYW5uZWxzUmVxdWVzdBITCgtzZXNzaW9uX2tleRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJaChRMaXN0Q2hhbm5lbHNSZXNwb25zZRIpCghjaGFubmVscxgBIAMoCzIXLnF1YXJ0ZXJkZWNrLnYxLkNoYW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgdDaGFubmVsEhIKCmNoYW5uZWxfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBmtleV9pZBgDIAEoCRIOCgZtZXRob2QYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSFAoMcGVlcl9hZGRyZXNzGAYgASgJEhIKCnVzZXJfYWdlbnQYByABKAkSLgoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiKAoWQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBIOCgZyZWFzb24YASABKAkiOwoXQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USEAoIY2hhbm5lbHMYASABKAUSDgoGYWdlbnRzGAIgASgFIpgBChNDcmVhdGVBcGlLZXlSZXF1ZXN0Eg8KB3N1YmplY3QYASABKAkSDgoGc2NvcGVzGAIgAygJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRImCgN0dGwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgFIAEoCRIOCgZ0ZW5hbnQYBiABKAkiYQoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgirAIKBkFwaUtleRIOCgZrZXlfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIUCgxkaXNwbGF5X25hbWUYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5sYXN0X3VzZWRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYCSABKAkiYgoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhUKDWluY2x1ZGVfZW5kZWQYAyABKAgSDgoGdGVuYW50GAQgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjUKE1Jldm9rZUFwaUtleVJlcXVlc3QSDgoGa2V5X2lkGAEgASgJEg4KBnRlbmFudBgCIAEoCSI/ChRSZXZva2VBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5KsIBCg5DcmVkZW50aWFsS2luZBIfChtDUkVERU5USUFMX0tJTkRfVU5TUEVDSUZJRUQQABIYChRDUkVERU5USUFMX0tJTkRfTk9ORRABEhsKF0NSRURFTlRJQUxfS0lORF9BUElfS0VZEAISFwoTQ1JFREVOVElBTF9LSU5EX0pXVBADEh8KG0NSRURFTlRJQUxfS0lORF9DRVJUSUZJQ0FURRAEEh4KGkNSRURFTlRJQUxfS0lORF9MT0NBTF9VU0VSEAUqjAEKCExvZ0xldmVsEhkKFUxPR19MRVZFTF9VTlNQRUNJRklFRBAAEhMKD0xPR19MRVZFTF9UUkFDRRABEhMKD0xPR19MRVZFTF9ERUJVRxACEhIKDkxPR19MRVZFTF9JTkZPEAMSEgoOTE9HX0xFVkVMX1dBUk4QBBITCg9MT0dfTEVWRUxfRVJST1IQBTL5BgoMQWRtaW5TZXJ2aWNlElwKDUdldFNlcnZlckluZm8SJC5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXNwb25zZRJHCgZXaG9BbUkSHS5xdWFydGVyZGVjay52MS5XaG9BbUlSZXF1ZXN0Gh4ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVzcG9uc2USUAoJR2V0Q29uZmlnEiAucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVxdWVzdBohLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1Jlc3BvbnNlElkKDFVwZGF0ZUNvbmZpZxIjLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXNwb25zZRJICghUYWlsTG9ncxIfLnF1YXJ0ZXJkZWNrLnYxLlRhaWxMb2dzUmVxdWVzdBoZLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZDABElkKDExpc3RDaGFubmVscxIjLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZRJiCg9Ccm9hZGNhc3RSZWxvYWQSJi5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXF1ZXN0GicucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USWQoMQ3JlYXRlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlElYKC0xpc3RBcGlLZXlzEiIucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXNwb25zZRJZCgxSZXZva2VBcGlLZXkSIy5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVzcG9uc2VCYgoSZGV2LnF1YXJ0ZXJkZWNrLnYxUAFaSmdpdGh1Yi5jb20vcXVhcnRlcmRlY2svcXVhcnRlcmRlY2svY2xpZW50cy9nby9xdWFydGVyZGVjay92MTtxdWFydGVyZGVja3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5wIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbyKeAQoNSXNvbGF0aW9uSW5mbxIMCgRydW5nGAEgASgJEgwKBHVzZXIYAiABKAkSDAoEcHJvYxgDIAEoCRIYChBhYnN0cmFjdF9zb2NrZXRzGAQgASgIEg8KB25ldHdvcmsYBSABKAkSFAoMbGFuZGxvY2tfYWJpGAYgASgFEhIKCmtpbGxfcHJvb2YYByABKAkSDgoGcmVhc29uGAggASgJImEKCUFnZW50SW5mbxIMCgRuYW1lGAEgASgJEg4KBmRyaXZlchgCIAEoCRIRCgljYW5fc3RlZXIYAyABKAgSEAoIY2FuX2ZvcmsYBCABKAgSEQoJaXNvbGF0aW9uGAUgASgJIrADCgxTZXJ2ZXJMaW1pdHMSHwoXcXVldWVfdHVybnNfcGVyX3Nlc3Npb24YASABKAMSHwoXcXVldWVfYnl0ZXNfcGVyX3Nlc3Npb24YAiABKAMSGwoTaW5wdXRfbWVzc2FnZV9ieXRlcxgDIAEoAxIVCg1tZXNzYWdlX2J5dGVzGAQgASgDEhIKCnRleHRfYnl0ZXMYBSABKAMSGAoQYXR0YWNobWVudF9ieXRlcxgGIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAcgASgDEi8KDHR1cm5fdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCglwcmluY2lwYWwYCSABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEi0KBnRlbmFudBgKIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLkFjY291bnRMaW1pdHMSMwoQbWF4X3R1cm5fdGltZW91dBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIeChZyZXNlcnZlZF9ydW5uaW5nX3R1cm5zGAwgASgDIrYBCg1BY2NvdW50TGltaXRzEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYASABKAMSDwoHc3RyZWFtcxgCIAEoAxIVCg1ydW5uaW5nX3R1cm5zGAMgASgDEhQKDGF3YWtlX2FnZW50cxgEIAEoAxIQCghzZXNzaW9ucxgFIAEoAxITCgtxdWV1ZV9ieXRlcxgGIAEoAxINCgV3YWl0cxgHIAEoAxIUCgxzdG9yZWRfYnl0ZXMYCCABKAMifQoNUmV0ZW50aW9uSW5mbxIOCgZldmVudHMYASABKAMSLAoJZXZlbnRfYWdlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC2hpc3RvcnlfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIg8KDVdob0FtSVJlcXVlc3Qi2wEKDldob0FtSVJlc3BvbnNlEhEKCXByaW5jaXBhbBgBIAEoCRIOCgZzY29wZXMYAiADKAkSMgoKY3JlZGVudGlhbBgDIAEoDjIeLnF1YXJ0ZXJkZWNrLnYxLkNyZWRlbnRpYWxLaW5kEg4KBmtleV9pZBgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMc3RvcmVkX2J5dGVzGAYgASgDEhsKE3RlbmFudF9zdG9yZWRfYnl0ZXMYByABKAMiIAoQR2V0Q29uZmlnUmVxdWVzdBIMCgRrZXlzGAEgAygJIkAKEUdldENvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlImcKC0NvbmZpZ1ZhbHVlEgsKA2tleRgBIAEoCRISCgp2YWx1ZV90b21sGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhEKCXVwZGF0YWJsZRgEIAEoCBIPCgd1cGRhdGVkGAUgASgIIqsBChNVcGRhdGVDb25maWdSZXF1ZXN0Ej8KBnZhbHVlcxgBIAMoCzIvLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QuVmFsdWVzRW50cnkSDQoFY2xlYXIYAiADKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKFFVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEisKBnZhbHVlcxgBIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLkNvbmZpZ1ZhbHVlIswBCg9UYWlsTG9nc1JlcXVlc3QSKQoGY3Vyc29yGAEgASgLMhkucXVhcnRlcmRlY2sudjEuTG9nQ3Vyc29yEhEKBGxhc3QYAiABKAVIAIgBARInCgVsZXZlbBgDIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIRCglwcmluY2lwYWwYBiABKAkSEQoJbm9fZm9sbG93GAcgASgIQgcKBV9sYXN0IjIKCUxvZ0N1cnNvchIPCgdib290X2lkGAEgASgJEhQKDGFmdGVyX251bWJlchgCIAEoAyKXAgoJTG9nUmVjb3JkEg8KB2Jvb3RfaWQYASABKAkSDgoGbnVtYmVyGAIgASgDEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBWxldmVsGAQgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAUgASgJEg8KB21lc3NhZ2UYBiABKAkSNQoGZmllbGRzGAcgAygLMiUucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkLkZpZWxkc0VudHJ5Eg8KB2Ryb3BwZWQYCCABKAMaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRChNMaXN0Q2hhbm5lbHNSZXF1ZXN0EhMKC3Nlc3Npb25fa2V5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIloKFExpc3RDaGFubmVsc1Jlc3BvbnNlEikKCGNoYW5uZWxzGAEgAygLMhcucXVhcnRlcmRlY2sudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivwEKB0NoYW5uZWwSEgoKY2hhbm5lbF9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGa2V5X2lkGAMgASgJEg4KBm1ldGhvZBgEIAEoCRITCgtzZXNzaW9uX2tleRgFIAEoCRIUCgxwZWVyX2FkZHJlc3MYBiABKAkSEgoKdXNlcl9hZ2VudBgHIAEoCRIuCgpzdGFydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIoChZCcm9hZGNhc3RSZWxvYWRSZXF1ZXN0Eg4KBnJlYXNvbhgBIAEoCSI7ChdCcm9hZGNhc3RSZWxvYWRSZXNwb25zZRIQCghjaGFubmVscxgBIAEoBRIOCgZhZ2VudHMYAiABKAUimAEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSDwoHc3ViamVjdBgBIAEoCRIOCgZzY29wZXMYAiADKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpyZXF1ZXN0X2lkGAUgASgJEg4KBnRlbmFudBgGIAEoCSJhChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCLHAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSDgoGc2NvcGVzGAMgAygJEhQKDGRpc3BsYXlfbmFtZRgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgJIAEoCRIZChFjcmVhdGVkX2J5X2tleV9pZBgKIAEoCSJiChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFQoNaW5jbHVkZV9lbmRlZBgDIAEoCBIOCgZ0ZW5hbnQYBCABKAkiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTQoTUmV2b2tlQXBpS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkSDgoGdGVuYW50GAIgASgJEhYKDmtlZXBfbWFkZV9rZXlzGAMgASgIIlUKFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSFAoMbWFkZV9rZXlfaWRzGAIgAygJIkMKGUV4Y2hhbmdlQ3JlZGVudGlhbFJlcXVlc3QSJgoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIm0KGkV4Y2hhbmdlQ3JlZGVudGlhbFJlc3BvbnNlEg4KBnNlY3JldBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGc2NvcGVzGAMgAygJKsIBCg5DcmVkZW50aWFsS2luZBIfChtDUkVERU5USUFMX0tJTkRfVU5TUEVDSUZJRUQQABIYChRDUkVERU5USUFMX0tJTkRfTk9ORRABEhsKF0NSRURFTlRJQUxfS0lORF9BUElfS0VZEAISFwoTQ1JFREVOVElBTF9LSU5EX0pXVBADEh8KG0NSRURFTlRJQUxfS0lORF9DRVJUSUZJQ0FURRAEEh4KGkNSRURFTlRJQUxfS0lORF9MT0NBTF9VU0VSEAUqjAEKCExvZ0xldmVsEhkKFUxPR19MRVZFTF9VTlNQRUNJRklFRBAAEhMKD0xPR19MRVZFTF9UUkFDRRABEhMKD0xPR19MRVZFTF9ERUJVRxACEhIKDkxPR19MRVZFTF9JTkZPEAMSEgoOTE9HX0xFVkVMX1dBUk4QBBITCg9MT0dfTEVWRUxfRVJST1IQBTLmBwoMQWRtaW5TZXJ2aWNlElwKDUdldFNlcnZlckluZm8SJC5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXNwb25zZRJHCgZXaG9BbUkSHS5xdWFydGVyZGVjay52MS5XaG9BbUlSZXF1ZXN0Gh4ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVzcG9uc2USUAoJR2V0Q29uZmlnEiAucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVxdWVzdBohLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1Jlc3BvbnNlElkKDFVwZGF0ZUNvbmZpZxIjLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXNwb25zZRJICghUYWlsTG9ncxIfLnF1YXJ0ZXJkZWNrLnYxLlRhaWxMb2dzUmVxdWVzdBoZLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZDABElkKDExpc3RDaGFubmVscxIjLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJC5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZRJiCg9Ccm9hZGNhc3RSZWxvYWQSJi5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXF1ZXN0GicucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USWQoMQ3JlYXRlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlElYKC0xpc3RBcGlLZXlzEiIucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMucXVhcnRlcmRlY2sudjEuTGlzdEFwaUtleXNSZXNwb25zZRJZCgxSZXZva2VBcGlLZXkSIy5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVzcG9uc2USawoSRXhjaGFuZ2VDcmVkZW50aWFsEikucXVhcnRlcmRlY2sudjEuRXhjaGFuZ2VDcmVkZW50aWFsUmVxdWVzdBoqLnF1YXJ0ZXJkZWNrLnYxLkV4Y2hhbmdlQ3JlZGVudGlhbFJlc3BvbnNlQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Nothing to say.
@@ -97,6 +97,13 @@ export type GetServerInfoResponse = Message<"quarterdeck.v1.GetServerInfoRespons
    * @generated from field: bool auth_required = 9;
    */
   authRequired: boolean;
+
+  /**
+   * How agents' processes are kept apart on this server, as found when it started.
+   *
+   * @generated from field: quarterdeck.v1.IsolationInfo isolation = 10;
+   */
+  isolation?: IsolationInfo | undefined;
 };
 
 /**
@@ -105,6 +112,79 @@ export type GetServerInfoResponse = Message<"quarterdeck.v1.GetServerInfoRespons
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_admin, 1);
+
+/**
+ * What keeps agents' processes from the server, from other sessions and from each other.
+ *
+ * @generated from message quarterdeck.v1.IsolationInfo
+ */
+export type IsolationInfo = Message<"quarterdeck.v1.IsolationInfo"> & {
+  /**
+   * `namespace`: an agent sees its own directories, the system's programs and the network, and no other process.
+   * `landlock`: it can't open other files or reach other processes, but sees that they are there.
+   * `none`: it can do all that the server's user can do. An agent may be configured to have less, see AgentInfo.
+   *
+   * @generated from field: string rung = 1;
+   */
+  rung: string;
+
+  /**
+   * User id of agents' processes: `own`, or `shared` with the server.
+   *
+   * @generated from field: string user = 2;
+   */
+  user: string;
+
+  /**
+   * What `/proc` shows to agents: `own` processes; `shared`, those of the machine, though an agent has a PID namespace of
+   * its own; `host`, those of the machine.
+   *
+   * @generated from field: string proc = 3;
+   */
+  proc: string;
+
+  /**
+   * True where agents can connect to abstract unix sockets of others.
+   *
+   * @generated from field: bool abstract_sockets = 4;
+   */
+  abstractSockets: boolean;
+
+  /**
+   * What agents can reach on the network: `open`, everything.
+   *
+   * @generated from field: string network = 5;
+   */
+  network: string;
+
+  /**
+   * Version of the kernel's Landlock interface; 0 where there is none, or where it was not asked.
+   *
+   * @generated from field: int32 landlock_abi = 6;
+   */
+  landlockAbi: number;
+
+  /**
+   * What proves that nothing of an agent is left after an abort: `pid namespace`, `uid`, `subreaper` or `none`.
+   *
+   * @generated from field: string kill_proof = 7;
+   */
+  killProof: string;
+
+  /**
+   * Why it is no better rung, with what to do; empty for the best. Empty for callers without the scope `admin.config`.
+   *
+   * @generated from field: string reason = 8;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.IsolationInfo.
+ * Use `create(IsolationInfoSchema)` to create a new message.
+ */
+export const IsolationInfoSchema: GenMessage<IsolationInfo> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 2);
 
 /**
  * An agent and what it can do.
@@ -139,6 +219,13 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
    * @generated from field: bool can_fork = 4;
    */
   canFork: boolean;
+
+  /**
+   * How its processes are kept apart: `namespace`, `landlock` or `none`; empty where it starts none.
+   *
+   * @generated from field: string isolation = 5;
+   */
+  isolation: string;
 };
 
 /**
@@ -146,7 +233,7 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
  * Use `create(AgentInfoSchema)` to create a new message.
  */
 export const AgentInfoSchema: GenMessage<AgentInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 2);
+  messageDesc(file_quarterdeck_v1_admin, 3);
 
 /**
  * Bounds that callers meet. 0 means none.
@@ -244,7 +331,7 @@ export type ServerLimits = Message<"quarterdeck.v1.ServerLimits"> & {
  * Use `create(ServerLimitsSchema)` to create a new message.
  */
 export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 3);
+  messageDesc(file_quarterdeck_v1_admin, 4);
 
 /**
  * Bounds of one principal or one tenant. 0 means none.
@@ -316,7 +403,7 @@ export type AccountLimits = Message<"quarterdeck.v1.AccountLimits"> & {
  * Use `create(AccountLimitsSchema)` to create a new message.
  */
 export const AccountLimitsSchema: GenMessage<AccountLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 4);
+  messageDesc(file_quarterdeck_v1_admin, 5);
 
 /**
  * How long things are kept.
@@ -351,7 +438,7 @@ export type RetentionInfo = Message<"quarterdeck.v1.RetentionInfo"> & {
  * Use `create(RetentionInfoSchema)` to create a new message.
  */
 export const RetentionInfoSchema: GenMessage<RetentionInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 5);
+  messageDesc(file_quarterdeck_v1_admin, 6);
 
 /**
  * Nothing to say.
@@ -366,7 +453,7 @@ export type WhoAmIRequest = Message<"quarterdeck.v1.WhoAmIRequest"> & {
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema: GenMessage<WhoAmIRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 6);
+  messageDesc(file_quarterdeck_v1_admin, 7);
 
 /**
  * Who calls.
@@ -382,7 +469,8 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   principal: string;
 
   /**
-   * What it may do, such as `session.write`; sorted.
+   * What it may do, such as `session.write`; sorted. `*` stands before the others where the credential has all scopes, and
+   * those of later versions.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -396,7 +484,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
   credential: CredentialKind;
 
   /**
-   * Id of the API key; empty for other credentials.
+   * Id of the API key, also of one that was exchanged; empty for other credentials.
    *
    * @generated from field: string key_id = 4;
    */
@@ -429,7 +517,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 7);
+  messageDesc(file_quarterdeck_v1_admin, 8);
 
 /**
  * Which keys to read.
@@ -450,7 +538,7 @@ export type GetConfigRequest = Message<"quarterdeck.v1.GetConfigRequest"> & {
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 8);
+  messageDesc(file_quarterdeck_v1_admin, 9);
 
 /**
  * The configuration.
@@ -471,7 +559,7 @@ export type GetConfigResponse = Message<"quarterdeck.v1.GetConfigResponse"> & {
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 9);
+  messageDesc(file_quarterdeck_v1_admin, 10);
 
 /**
  * One key of the configuration.
@@ -520,7 +608,7 @@ export type ConfigValue = Message<"quarterdeck.v1.ConfigValue"> & {
  * Use `create(ConfigValueSchema)` to create a new message.
  */
 export const ConfigValueSchema: GenMessage<ConfigValue> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 10);
+  messageDesc(file_quarterdeck_v1_admin, 11);
 
 /**
  * What to change.
@@ -555,7 +643,7 @@ export type UpdateConfigRequest = Message<"quarterdeck.v1.UpdateConfigRequest"> 
  * Use `create(UpdateConfigRequestSchema)` to create a new message.
  */
 export const UpdateConfigRequestSchema: GenMessage<UpdateConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 11);
+  messageDesc(file_quarterdeck_v1_admin, 12);
 
 /**
  * What was changed.
@@ -576,7 +664,7 @@ export type UpdateConfigResponse = Message<"quarterdeck.v1.UpdateConfigResponse"
  * Use `create(UpdateConfigResponseSchema)` to create a new message.
  */
 export const UpdateConfigResponseSchema: GenMessage<UpdateConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 12);
+  messageDesc(file_quarterdeck_v1_admin, 13);
 
 /**
  * Where to begin, and what to show.
@@ -639,7 +727,7 @@ export type TailLogsRequest = Message<"quarterdeck.v1.TailLogsRequest"> & {
  * Use `create(TailLogsRequestSchema)` to create a new message.
  */
 export const TailLogsRequestSchema: GenMessage<TailLogsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 13);
+  messageDesc(file_quarterdeck_v1_admin, 14);
 
 /**
  * A position in the log records.
@@ -667,7 +755,7 @@ export type LogCursor = Message<"quarterdeck.v1.LogCursor"> & {
  * Use `create(LogCursorSchema)` to create a new message.
  */
 export const LogCursorSchema: GenMessage<LogCursor> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 14);
+  messageDesc(file_quarterdeck_v1_admin, 15);
 
 /**
  * One structured log record.
@@ -738,7 +826,7 @@ export type LogRecord = Message<"quarterdeck.v1.LogRecord"> & {
  * Use `create(LogRecordSchema)` to create a new message.
  */
 export const LogRecordSchema: GenMessage<LogRecord> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 15);
+  messageDesc(file_quarterdeck_v1_admin, 16);
 
 /**
  * Which streams to list.
@@ -773,7 +861,7 @@ export type ListChannelsRequest = Message<"quarterdeck.v1.ListChannelsRequest"> 
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 16);
+  messageDesc(file_quarterdeck_v1_admin, 17);
 
 /**
  * Open streams.
@@ -801,7 +889,7 @@ export type ListChannelsResponse = Message<"quarterdeck.v1.ListChannelsResponse"
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 17);
+  messageDesc(file_quarterdeck_v1_admin, 18);
 
 /**
  * One open stream.
@@ -871,7 +959,7 @@ export type Channel = Message<"quarterdeck.v1.Channel"> & {
  * Use `create(ChannelSchema)` to create a new message.
  */
 export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 18);
+  messageDesc(file_quarterdeck_v1_admin, 19);
 
 /**
  * Why clients should read again.
@@ -892,7 +980,7 @@ export type BroadcastReloadRequest = Message<"quarterdeck.v1.BroadcastReloadRequ
  * Use `create(BroadcastReloadRequestSchema)` to create a new message.
  */
 export const BroadcastReloadRequestSchema: GenMessage<BroadcastReloadRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 19);
+  messageDesc(file_quarterdeck_v1_admin, 20);
 
 /**
  * How many were told.
@@ -920,7 +1008,7 @@ export type BroadcastReloadResponse = Message<"quarterdeck.v1.BroadcastReloadRes
  * Use `create(BroadcastReloadResponseSchema)` to create a new message.
  */
 export const BroadcastReloadResponseSchema: GenMessage<BroadcastReloadResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 20);
+  messageDesc(file_quarterdeck_v1_admin, 21);
 
 /**
  * What the key is for.
@@ -936,7 +1024,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   subject: string;
 
   /**
-   * What the key may do; each must be among the caller's scopes. Empty is INVALID_ARGUMENT.
+   * What the key may do; each must be among the caller's scopes. `*` gives all scopes, and those that later versions add;
+   * only a caller that holds it may give it. Empty is INVALID_ARGUMENT.
    *
    * @generated from field: repeated string scopes = 2;
    */
@@ -950,7 +1039,8 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
   displayName: string;
 
   /**
-   * The key ends after this long, at least 1 s; unset means never.
+   * The key ends after this long, at least 1 s; unset means never. A key that was made with a key ends with it at the
+   * latest, whatever stands here; `expire_time` of the answer tells. With a token or a certificate it must be set.
    *
    * @generated from field: google.protobuf.Duration ttl = 4;
    */
@@ -978,7 +1068,7 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 21);
+  messageDesc(file_quarterdeck_v1_admin, 22);
 
 /**
  * The new key.
@@ -1013,7 +1103,7 @@ export type CreateApiKeyResponse = Message<"quarterdeck.v1.CreateApiKeyResponse"
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 22);
+  messageDesc(file_quarterdeck_v1_admin, 23);
 
 /**
  * An API key without its secret.
@@ -1036,7 +1126,8 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
   principal: string;
 
   /**
-   * What it may do; sorted.
+   * What it may do; sorted. `*` stands for all scopes, those of later versions included. Names that this version of the
+   * server does not know are kept and grant nothing.
    *
    * @generated from field: repeated string scopes = 3;
    */
@@ -1083,6 +1174,13 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
    * @generated from field: string created_by = 9;
    */
   createdBy: string;
+
+  /**
+   * Id of the API key that it was made with, and ends with; empty where it was made with another credential.
+   *
+   * @generated from field: string created_by_key_id = 10;
+   */
+  createdByKeyId: string;
 };
 
 /**
@@ -1090,7 +1188,7 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 23);
+  messageDesc(file_quarterdeck_v1_admin, 24);
 
 /**
  * Which keys to list.
@@ -1132,7 +1230,7 @@ export type ListApiKeysRequest = Message<"quarterdeck.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 24);
+  messageDesc(file_quarterdeck_v1_admin, 25);
 
 /**
  * A page of keys.
@@ -1160,7 +1258,7 @@ export type ListApiKeysResponse = Message<"quarterdeck.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 25);
+  messageDesc(file_quarterdeck_v1_admin, 26);
 
 /**
  * Which key to revoke.
@@ -1181,6 +1279,13 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
    * @generated from field: string tenant = 2;
    */
   tenant: string;
+
+  /**
+   * Leaves the keys that were made with it valid. Default false: they are revoked too, and those that were made with them.
+   *
+   * @generated from field: bool keep_made_keys = 3;
+   */
+  keepMadeKeys: boolean;
 };
 
 /**
@@ -1188,7 +1293,7 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 26);
+  messageDesc(file_quarterdeck_v1_admin, 27);
 
 /**
  * The key is revoked.
@@ -1202,6 +1307,13 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
    * @generated from field: quarterdeck.v1.ApiKey api_key = 1;
    */
   apiKey?: ApiKey | undefined;
+
+  /**
+   * Ids of the keys that were revoked with it.
+   *
+   * @generated from field: repeated string made_key_ids = 2;
+   */
+  madeKeyIds: string[];
 };
 
 /**
@@ -1209,7 +1321,63 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 27);
+  messageDesc(file_quarterdeck_v1_admin, 28);
+
+/**
+ * How long the new credential is to live.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialRequest
+ */
+export type ExchangeCredentialRequest = Message<"quarterdeck.v1.ExchangeCredentialRequest"> & {
+  /**
+   * It ends after this long, from 1 s to 12 h, or sooner with the credential of the call; unset means 12 h.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 1;
+   */
+  ttl?: Duration | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialRequest.
+ * Use `create(ExchangeCredentialRequestSchema)` to create a new message.
+ */
+export const ExchangeCredentialRequestSchema: GenMessage<ExchangeCredentialRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 29);
+
+/**
+ * The new credential.
+ *
+ * @generated from message quarterdeck.v1.ExchangeCredentialResponse
+ */
+export type ExchangeCredentialResponse = Message<"quarterdeck.v1.ExchangeCredentialResponse"> & {
+  /**
+   * The credential, as calls carry it: `authorization: Bearer <secret>`. A secret; it is shown here only.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * Time at which it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * What it may do, such as `session.write`; sorted.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.ExchangeCredentialResponse.
+ * Use `create(ExchangeCredentialResponseSchema)` to create a new message.
+ */
+export const ExchangeCredentialResponseSchema: GenMessage<ExchangeCredentialResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 30);
 
 /**
  * How a caller was recognised. May grow.
@@ -1409,8 +1577,10 @@ export const AdminService: GenService<{
     output: typeof BroadcastReloadResponseSchema;
   },
   /**
-   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. Needs
-   * `admin.keys`.
+   * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A key
+   * that was made with a key never outlives it, and is revoked with it. One that was made with a token or a certificate
+   * needs a `ttl` of at most the server's `max_key_ttl`. A tenant with `tenant_max_keys` valid keys gets no more:
+   * RESOURCE_EXHAUSTED, `TOO_MANY_KEYS`. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.CreateApiKey
    */
@@ -1430,9 +1600,10 @@ export const AdminService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s, and its
-   * waiting turns are not started. Unknown keys are NOT_FOUND, `API_KEY_NOT_FOUND`; repeating it is OK. Needs
-   * `admin.keys`.
+   * Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams end
+   * with UNAUTHENTICATED within 5 s, and their waiting turns are not started. A key that holds a scope that the caller does
+   * not have is PERMISSION_DENIED, `SCOPE_REQUIRED`, but for the caller's own. Unknown keys are NOT_FOUND,
+   * `API_KEY_NOT_FOUND`; repeating it is OK. Needs `admin.keys`.
    *
    * @generated from rpc quarterdeck.v1.AdminService.RevokeApiKey
    */
@@ -1440,6 +1611,19 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeApiKeyRequestSchema;
     output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Gives the caller a credential in place of its own that ends after 12 hours at most: what a web page may keep. It is the
+   * same principal with the same scopes, but for `admin.keys`; it ends with the key or token that it was exchanged for, and
+   * is refused as soon as that key is revoked. It is no API key: it is not listed. Needs an API key or a token; a caller
+   * that is known by its connection alone is UNAUTHENTICATED, `CREDENTIALS_MISSING`.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.ExchangeCredential
+   */
+  exchangeCredential: {
+    methodKind: "unary";
+    input: typeof ExchangeCredentialRequestSchema;
+    output: typeof ExchangeCredentialResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quarterdeck_v1_admin, 0);

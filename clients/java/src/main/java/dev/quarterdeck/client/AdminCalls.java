@@ -5,6 +5,8 @@ import dev.quarterdeck.v1.BroadcastReloadRequest;
 import dev.quarterdeck.v1.BroadcastReloadResponse;
 import dev.quarterdeck.v1.CreateApiKeyRequest;
 import dev.quarterdeck.v1.CreateApiKeyResponse;
+import dev.quarterdeck.v1.ExchangeCredentialRequest;
+import dev.quarterdeck.v1.ExchangeCredentialResponse;
 import dev.quarterdeck.v1.GetConfigRequest;
 import dev.quarterdeck.v1.GetConfigResponse;
 import dev.quarterdeck.v1.GetServerInfoRequest;
@@ -80,8 +82,8 @@ public final class AdminCalls {
     }
 
     /**
-     * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's.
-     * Needs {@code admin.keys}.
+     * Makes an API key, whose secret is shown in this answer and never again. Its scopes must be among the caller's. A
+     * key that was made with a key never outlives it, and is revoked with it. Needs {@code admin.keys}.
      */
     public CreateApiKeyResponse createApiKey(CreateApiKeyRequest request) {
         return calls.unary(AdminServiceGrpc.getCreateApiKeyMethod(), request);
@@ -93,11 +95,19 @@ public final class AdminCalls {
     }
 
     /**
-     * Revokes an API key: calls with it are refused at once, its open streams end with UNAUTHENTICATED within 5 s,
-     * and its waiting turns are not started. Unknown keys are NOT_FOUND, {@code API_KEY_NOT_FOUND}; repeating it is
-     * OK. Needs {@code admin.keys}.
+     * Revokes an API key, and the keys that were made with it: calls with them are refused at once, their open streams
+     * end with UNAUTHENTICATED within 5 s, and their waiting turns are not started. Unknown keys are NOT_FOUND, {@code
+     * API_KEY_NOT_FOUND}; repeating it is OK. Needs {@code admin.keys}.
      */
     public RevokeApiKeyResponse revokeApiKey(RevokeApiKeyRequest request) {
         return calls.unary(AdminServiceGrpc.getRevokeApiKeyMethod(), request);
+    }
+
+    /**
+     * Gives the caller a credential in place of its own that ends after 12 hours at most, has the same scopes but for
+     * {@code admin.keys}, and dies with the key or token that it was exchanged for. Needs an API key or a token.
+     */
+    public ExchangeCredentialResponse exchangeCredential(ExchangeCredentialRequest request) {
+        return calls.unary(AdminServiceGrpc.getExchangeCredentialMethod(), request);
     }
 }
