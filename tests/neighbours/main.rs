@@ -11,8 +11,10 @@
 //! the rest is for a machine on which tests run beside this one. This finds a tenant that waits behind all that another
 //! one has queued, not one that is a little slower.
 //!
-//! A run takes [`READS`] samples of each kind or [`TIME_MAX`]; `QUARTERDECK_TEST_NEIGHBOURS=deep` takes [`DEEP`] times as
-//! many. A kind's name as value runs that kind alone.
+//! It wants the machine for itself: where others take the server's processor away, calls queue up before it that the bounds
+//! were not made for. So it runs where `QUARTERDECK_TEST_NEIGHBOURS` is set: to `short` for [`READS`] samples of each kind
+//! or [`TIME_MAX`], to `deep` for [`DEEP`] times as many, to a kind's name for that kind alone. Without, it says so and
+//! passes.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -485,7 +487,10 @@ impl Drop for Attack {
 
 #[tokio::test]
 async fn r21_a_hostile_tenant_costs_another_at_most_twice_its_time() {
-    let asked = std::env::var("QUARTERDECK_TEST_NEIGHBOURS").unwrap_or_default();
+    let Ok(asked) = std::env::var("QUARTERDECK_TEST_NEIGHBOURS") else {
+        eprintln!("QUARTERDECK_TEST_NEIGHBOURS is not set: no hostile tenant is tried");
+        return;
+    };
     let times = if asked == "deep" { DEEP } else { 1 };
     let (reads, time) = (READS * times as usize, TIME_MAX * times);
     let mut problems = Vec::new();
