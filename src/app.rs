@@ -66,6 +66,7 @@ use crate::{
 use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::middleware::from_fn;
 use live::Rooms;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
@@ -175,7 +176,8 @@ impl App {
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
-            });
+            })
+            .with_refused_hosts(layers::refuse_host);
         let cwd_roots = Arc::new(cwd_roots(&config)?);
         lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
@@ -393,6 +395,7 @@ impl App {
         if config.console && config.grpc_web {
             router = router.merge(console::routes(console::BUILT));
         }
+        let router = router.layer(from_fn(layers::told_in_grpc));
         let router = web::layered(router, pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);

@@ -221,6 +221,11 @@ pub enum AgentEvent {
         result_json: String,
         /// True where it failed.
         is_error: bool,
+        /// Size of the whole result in bytes, where `result_json` is not all of it.
+        full_size: Option<usize>,
+        /// Pictures of the result that stand beside it: too large to stand in an event. `result_json` names them by their
+        /// `attachmentId`.
+        pictures: Vec<Attachment>,
     },
     /// The agent took a steer; what it does next knows it.
     SteerApplied {

@@ -14,7 +14,7 @@
 
 pub use super::{
     confine::ProcessLimits,
-    lines::{LINE_MAX, Line},
+    lines::{LINE_MAX, Line, STRING_KEPT_BYTES},
 };
 
 use super::{

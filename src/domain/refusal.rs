@@ -354,6 +354,25 @@ pub enum Refusal {
     /// No such method.
     #[error("this server has no such method; `grpcurl -plaintext ADDR list` shows what it has")]
     MethodUnknown,
+    /// The call names another host than this server is known by.
+    #[error(
+        "this server is not known by the host name {host:?}: use its address or localhost, or have the name added to \
+         allowed_hosts"
+    )]
+    HostUnknown {
+        /// What the call named; empty where it named nobody.
+        host: String,
+    },
+    /// The metadata of the call is larger than is read.
+    #[error(
+        "the call's metadata is {size} bytes (names, values, and 32 for each entry); this server takes {limit}"
+    )]
+    MetadataTooLarge {
+        /// How large it is, in bytes.
+        size: usize,
+        /// The bound, in bytes.
+        limit: usize,
+    },
     /// The request is compressed in a way that is not served.
     #[error(
         "this server reads messages compressed with gzip, or not at all; this one came as `{name}`"
@@ -446,6 +465,8 @@ impl Refusal {
             Self::Resync => "RESYNC",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::MethodUnknown => "METHOD_UNKNOWN",
+            Self::HostUnknown { .. } => "HOST_UNKNOWN",
+            Self::MetadataTooLarge { .. } => "METADATA_TOO_LARGE",
             Self::CompressionUnknown { .. } => "COMPRESSION_UNKNOWN",
             Self::Internal { .. } => "INTERNAL",
         }
@@ -503,6 +524,8 @@ impl Refusal {
             | Self::MessageTooLarge { .. }
             | Self::DeadlineExceeded
             | Self::MethodUnknown
+            | Self::HostUnknown { .. }
+            | Self::MetadataTooLarge { .. }
             | Self::CompressionUnknown { .. }
             | Self::Internal { .. } => None,
         }

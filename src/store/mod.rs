@@ -323,6 +323,10 @@ pub struct UpdateSession {
     pub labels: Option<BTreeMap<String, String>>,
     /// Agent from the next Reset on.
     pub agent: Option<String>,
+    /// Working directory from the next turn on, resolved; empty means the session's own.
+    pub cwd: Option<String>,
+    /// Why that is none, for a call that is no repeat.
+    pub cwd_refused: Option<Refusal>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
     /// Its memory, all of it.
@@ -444,6 +448,8 @@ pub enum Write {
         /// The next message goes on with it.
         continued: bool,
     },
+    /// Attachments that the event and the message after it name; each content is kept once per session.
+    Attachments(Vec<Attachment>),
     /// Text of an open block so far; replaces the row before.
     Checkpoint {
         /// Its item, opened before.

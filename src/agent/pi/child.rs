@@ -175,7 +175,8 @@ impl PiChild {
 
     fn take_line(&mut self, line: Line) {
         match line {
-            Line::Text(line) => self.machine.line(&line, Instant::now()),
+            Line::Text(line) => self.machine.line(&line, 0, Instant::now()),
+            Line::Shortened { text, cut } => self.machine.line(&text, cut, Instant::now()),
             Line::TooLong { length } => {
                 tracing::warn!(length, "pi wrote a line that is too long; it was skipped");
                 self.machine.line_lost(Instant::now());

@@ -22,6 +22,7 @@ mod memory;
 mod open_message;
 mod protocol;
 mod secrets;
+mod session_file;
 mod steers;
 mod turn;
 
@@ -193,11 +194,8 @@ impl PiDriver {
             request.session_directory.clone().into(),
         ]);
         // Created where it does not exist yet.
-        let file = format!("{}.jsonl", request.session_id);
-        arguments.extend([
-            "--session".into(),
-            request.session_directory.join(file).into(),
-        ]);
+        let file = request.session_directory.join(session_file(request));
+        arguments.extend(["--session".into(), file.into()]);
         let model = first_set(&request.model, &self.options.model);
         if !model.is_empty() {
             arguments.extend(["--model".into(), model.into()]);
@@ -257,6 +255,11 @@ impl PiDriver {
         blocking(move || fill(&owner, template.as_deref())).await?;
         Ok(request.owner_directory.join(DIRECTORY))
     }
+}
+
+/// Name of a generation's conversation in the session's directory.
+fn session_file(request: &OpenRequest) -> String {
+    format!("{}.jsonl", request.session_id)
 }
 
 /// Makes pi's directory in an owner's and fills it from a template. Agents write in it.
@@ -326,6 +329,15 @@ impl Driver for PiDriver {
         memory.install().await.map_err(|error| {
             let file = memory.extension.display();
             StartError(format!("cannot write {file} for pi: {error}"))
+        })?;
+        let file = session_file(&request);
+        let (place, work) = (&request.session_directory, &request.working_directory);
+        let moved = session_file::work_in(place.clone(), file.clone(), work.clone());
+        moved.await.map_err(|error| {
+            let place = place.display();
+            StartError(format!(
+                "cannot say in {place}/{file} where pi works: {error}"
+            ))
         })?;
         let spec = self.spec(&request, &directory, &memory)?;
         let process = Process::spawn(&self.host, spec)?;

@@ -4,7 +4,8 @@ use super::{Admin, AgentFacts};
 use crate::{
     agent::isolation::{Isolation, Rung},
     domain::limits::{
-        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, TEXT_MAX_BYTES,
+        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES,
+        TEXT_MAX_BYTES,
     },
     proto,
     wire::encode::{duration, timestamp},
@@ -31,6 +32,7 @@ impl Admin {
                 message_bytes: count(MESSAGE_MAX_BYTES),
                 text_bytes: count(TEXT_MAX_BYTES),
                 attachment_bytes: count(ATTACHMENT_MAX_BYTES),
+                metadata_bytes: count(METADATA_MAX_BYTES),
                 running_turns: count(config.max_running_turns),
                 turn_timeout: Some(duration(config.turn_timeout)),
                 max_turn_timeout: Some(duration(config.max_turn_timeout)),

@@ -254,12 +254,13 @@ impl Call<'_> {
         if paths.is_empty() {
             fields.wrong(
                 "update_mask",
-                "must name what changes: display_name, labels, agent, expire_after_idle, shares, \
+                "must name what changes: display_name, labels, agent, cwd, expire_after_idle, shares, \
                  memory_namespaces",
             );
         }
         let (mut name, mut labels, mut agent, mut expire, mut shares, mut memory) =
             (None, None, None, None, None, None);
+        let mut cwd = None;
         for (at, path) in paths.iter().enumerate().take(16) {
             match path.as_str() {
                 "display_name" => {
@@ -276,6 +277,10 @@ impl Call<'_> {
                     }
                     self.known_agent(&mut fields, "session.agent", &new.agent);
                     agent = Some(new.agent.clone());
+                }
+                "cwd" => {
+                    fields.cwd("session.cwd", &new.cwd);
+                    cwd = Some(new.cwd.clone());
                 }
                 "expire_after_idle" => {
                     expire = Some(admission::expire_after_idle(
@@ -294,15 +299,23 @@ impl Call<'_> {
                 }
                 _ => fields.wrong(
                     format!("update_mask.paths[{at}]"),
-                    "can't be changed; display_name, labels, agent, expire_after_idle, shares and \
+                    "can't be changed; display_name, labels, agent, cwd, expire_after_idle, shares and \
                      memory_namespaces can",
                 ),
             }
         }
         if let (Some(key), Some(agent)) = (&key, &agent) {
-            self.fits_cwd(&mut fields, key, agent).await?;
+            self.fits_cwd(&mut fields, key, agent, cwd.as_deref())
+                .await?;
         }
         let key = fields.finish(key)?;
+        let (cwd, cwd_refused) = match cwd {
+            Some(cwd) => {
+                let (cwd, refused) = self.new_cwd(&key, &cwd).await?;
+                (Some(cwd), refused)
+            }
+            None => (None, None),
+        };
         // Back to the default too: it is a change of what the session reaches.
         if memory.is_some() {
             self.identity.require(Scope::MemoryRead)?;
@@ -325,6 +338,8 @@ impl Call<'_> {
                 display_name: name,
                 labels,
                 agent,
+                cwd,
+                cwd_refused,
                 expire_after_idle: expire,
                 memory_namespaces: memory,
                 shares,
@@ -338,12 +353,29 @@ impl Call<'_> {
         })
     }
 
-    /// Refuses an agent that may not work where the session does.
+    /// The directory that a session is to work in, resolved; else why not.
+    async fn new_cwd(
+        &self,
+        key: &SessionKey,
+        cwd: &str,
+    ) -> Result<(String, Option<Refusal>), Refusal> {
+        match self.session(key).await {
+            Ok(session) => Ok(self.resolve_cwd("session.cwd", &session.agent, cwd).await),
+            // For the store to say, which knows repeats.
+            Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => {
+                Ok((String::new(), None))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Refuses an agent that may not work where the session does, or is to from now on.
     async fn fits_cwd(
         &self,
         fields: &mut Fields,
         key: &SessionKey,
         agent: &str,
+        new_cwd: Option<&str>,
     ) -> Result<(), Refusal> {
         let session = match self.session(key).await {
             Ok(session) => session,
@@ -353,8 +385,8 @@ impl Call<'_> {
         };
         // An agent that is not configured was refused already.
         let known = self.cwd_roots.0.contains_key(agent);
-        let cwd = Path::new(&session.cwd);
-        if known && !session.cwd.is_empty() && !self.cwd_roots.hold(agent, cwd) {
+        let cwd = new_cwd.unwrap_or(&session.cwd);
+        if known && !cwd.is_empty() && !self.cwd_roots.hold(agent, Path::new(cwd)) {
             fields.wrong(
                 "session.agent",
                 "its cwd_roots do not hold the session's cwd",

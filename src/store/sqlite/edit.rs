@@ -433,8 +433,8 @@ impl SessionEdit {
     fn save_settings(&self, unit: &Unit<'_>) -> Answer<()> {
         unit.sql(
             "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
-             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11 \
-             WHERE row = ?1",
+             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11, \
+             cwd = ?12 WHERE row = ?1",
         )?
         .execute(params![
             self.session.row.0,
@@ -448,6 +448,7 @@ impl SessionEdit {
             rows::map_text(&self.session.labels),
             self.session.expire_after_idle,
             rows::reach_text(&self.session.memory_namespaces),
+            self.session.cwd,
         ])?;
         Ok(())
     }

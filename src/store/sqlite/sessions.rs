@@ -155,6 +155,8 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         display_name,
         labels,
         agent,
+        cwd,
+        cwd_refused,
         expire_after_idle,
         memory_namespaces,
         shares,
@@ -167,8 +169,12 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
     once(unit, &caller, need, WhenGone::Refuse, |unit, _, found| {
         let mut edit = requests::usable(unit, &caller, found)?;
         require_generation(&caller, edit.session.generation)?;
+        if let Some(refusal) = cwd_refused {
+            return Err(refusal.into());
+        }
         let before = edit.session.clone();
         let session = &mut edit.session;
+        session.cwd = cwd.unwrap_or_else(|| before.cwd.clone());
         if let Some(agent) = agent {
             require_agent(unit, &agent)?;
             session.next_agent = if agent == session.agent {

@@ -273,6 +273,9 @@ fn apply(unit: &Unit<'_>, edit: &mut SessionEdit, writes: Vec<Write>, now: Time)
                 content_index,
                 text,
             } => items::put_block(unit, edit, item_id, block, content_index, &text, false)?,
+            Write::Attachments(attachments) => {
+                sessions::store_attachments(unit, edit.session.row, attachments)?;
+            }
             Write::SteerGiven { steer_id } => mark_steer(unit, edit, steer_id, true)?,
             Write::SteerReturned { steer_id } => mark_steer(unit, edit, steer_id, false)?,
             Write::SteerApplied { steer_id } => apply_steer(unit, edit, turn, steer_id, now)?,
@@ -429,11 +432,14 @@ struct Requeued {
     rejected: Option<Cause>,
 }
 
-/// Whether the agent ended without a word: then nobody knows what it did with a steer that it was given. Otherwise
-/// the end itself says that it did not take it.
+/// Whether the agent ended without a word, or may have been ended so: then nobody knows what it did with a steer that it
+/// was given. Otherwise the end itself says that it did not take it.
 fn died(end: &TurnEnd) -> bool {
     match end {
-        TurnEnd::Failed(Cause::AgentExited | Cause::StopUnproven, _) => true,
+        TurnEnd::Failed(
+            Cause::AgentExited | Cause::StopUnproven | Cause::TurnTimeout | Cause::Draining,
+            _,
+        ) => true,
         TurnEnd::Failed(..) | TurnEnd::Completed(_) | TurnEnd::Stopped => false,
     }
 }

@@ -538,8 +538,11 @@ type ServerLimits struct {
 	MaxTurnTimeout *durationpb.Duration `protobuf:"bytes,11,opt,name=max_turn_timeout,json=maxTurnTimeout,proto3" json:"max_turn_timeout,omitempty"`
 	// Of `running_turns`, places that are kept for tenants of which nothing runs, one for each.
 	ReservedRunningTurns int64 `protobuf:"varint,12,opt,name=reserved_running_turns,json=reservedRunningTurns,proto3" json:"reserved_running_turns,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry. A call with more is
+	// refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`.
+	MetadataBytes int64 `protobuf:"varint,13,opt,name=metadata_bytes,json=metadataBytes,proto3" json:"metadata_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerLimits) Reset() {
@@ -652,6 +655,13 @@ func (x *ServerLimits) GetMaxTurnTimeout() *durationpb.Duration {
 func (x *ServerLimits) GetReservedRunningTurns() int64 {
 	if x != nil {
 		return x.ReservedRunningTurns
+	}
+	return 0
+}
+
+func (x *ServerLimits) GetMetadataBytes() int64 {
+	if x != nil {
+		return x.MetadataBytes
 	}
 	return 0
 }
@@ -2525,7 +2535,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
 	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
-	"\tisolation\x18\x05 \x01(\tR\tisolation\"\xed\x04\n" +
+	"\tisolation\x18\x05 \x01(\tR\tisolation\"\x94\x05\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2540,7 +2550,8 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\n" +
 	" \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\x06tenant\x12C\n" +
 	"\x10max_turn_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0emaxTurnTimeout\x124\n" +
-	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\"\x97\x02\n" +
+	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\x12%\n" +
+	"\x0emetadata_bytes\x18\r \x01(\x03R\rmetadataBytes\"\x97\x02\n" +
 	"\rAccountLimits\x12.\n" +
 	"\x13requests_per_second\x18\x01 \x01(\x03R\x11requestsPerSecond\x12\x18\n" +
 	"\astreams\x18\x02 \x01(\x03R\astreams\x12#\n" +

@@ -104,7 +104,7 @@ class AgentInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
-    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns")
+    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns", "metadata_bytes")
     QUEUE_TURNS_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BYTES_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     INPUT_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,7 @@ class ServerLimits(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MAX_TURN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RESERVED_RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     queue_turns_per_session: int
     queue_bytes_per_session: int
     input_message_bytes: int
@@ -129,7 +130,8 @@ class ServerLimits(_message.Message):
     tenant: AccountLimits
     max_turn_timeout: _duration_pb2.Duration
     reserved_running_turns: int
-    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ...) -> None: ...
+    metadata_bytes: int
+    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ..., metadata_bytes: _Optional[int] = ...) -> None: ...
 
 class AccountLimits(_message.Message):
     __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits", "stored_bytes")
