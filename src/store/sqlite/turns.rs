@@ -273,8 +273,8 @@ fn apply(unit: &Unit<'_>, edit: &mut SessionEdit, writes: Vec<Write>, now: Time)
                 content_index,
                 text,
             } => items::put_block(unit, edit, item_id, block, content_index, &text, false)?,
-            Write::Attachments(attachments) => {
-                sessions::store_attachments(unit, edit.session.row, attachments)?;
+            Write::Attachments(new) => {
+                attachments::store(unit, edit, new)?;
             }
             Write::SteerGiven { steer_id } => mark_steer(unit, edit, steer_id, true)?,
             Write::SteerReturned { steer_id } => mark_steer(unit, edit, steer_id, false)?,
