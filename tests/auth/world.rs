@@ -74,11 +74,6 @@ impl Caller {
         GatewayServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
-    #[allow(dead_code, reason = "for the tests of another binary")]
-    pub fn memory(&self) -> MemoryServiceClient<Wire> {
-        MemoryServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
-    }
-
     pub fn service(&self) -> AdminServiceClient<Wire> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
