@@ -168,7 +168,7 @@ impl SqliteStore {
         let condition = Arc::new(Condition::default());
         let path = data_directory.join(schema::FILE_NAME);
         let readers = Readers::start(&path, Arc::clone(&condition))?;
-        let searchers = Searchers::start(&path)?;
+        let searchers = Searchers::start(&path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
