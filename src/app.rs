@@ -19,7 +19,7 @@ use crate::{
         echo::Echo,
         isolation::{Confinement, Rung},
         pi::{PiDriver, PiOptions},
-        process::{ProcessHost, ProcessLimits},
+        process::{self, ProcessHost, ProcessLimits},
     },
     auth::{first_start, keys::Keys, limits::Limits, secret_files},
     clock,
@@ -362,6 +362,7 @@ impl App {
             quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
+        tokio::spawn(process::end_orphans());
         let behind = [
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
