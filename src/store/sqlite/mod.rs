@@ -1,7 +1,7 @@
 //! The store on one SQLite file, for one process.
 //!
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
-//! connections (`readers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
+//! connections (`readers.rs`), and others what may take long (`searchers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
 //! `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
@@ -35,6 +35,7 @@ mod room;
 mod rows;
 mod runnable;
 mod schema;
+mod searchers;
 mod sessions;
 mod settings;
 mod storage;
@@ -75,6 +76,7 @@ use mark::Mark;
 use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
+use searchers::Searchers;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -82,6 +84,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 use uuid::Uuid;
 use writer::{OnFull, Writer};
@@ -90,6 +93,7 @@ use writer::{OnFull, Writer};
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    searchers: Searchers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     accounts: Accounts,
@@ -164,6 +168,7 @@ impl SqliteStore {
         let condition = Arc::new(Condition::default());
         let path = data_directory.join(schema::FILE_NAME);
         let readers = Readers::start(&path, Arc::clone(&condition))?;
+        let searchers = Searchers::start(&path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
@@ -176,6 +181,7 @@ impl SqliteStore {
         Ok(Self {
             writer,
             readers,
+            searchers,
             rules,
             identity,
             accounts: Accounts::default(),
@@ -221,6 +227,21 @@ impl SqliteStore {
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
     {
         self.writer.call(account, write).await
+    }
+
+    /// Reads for the memory room that may take long: apart from all other reads, in turns with other tenants', and until
+    /// the moment that they are told.
+    pub(crate) async fn search<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid, Instant) -> fault::Answer<T> + Send + 'static,
+    {
+        let generation = self.identity.generation;
+        self.searchers
+            .call(account, move |connection, until| {
+                read(connection, generation, until)
+            })
+            .await
     }
 
     /// Writes for the memory room, through the one writer: one transaction, one commit, then the reply.
@@ -722,6 +743,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // Readers first: a reader that looks at an old state keeps the log from being moved.
         self.readers.close().await;
+        self.searchers.close().await;
         self.writer.close().await;
     }
 

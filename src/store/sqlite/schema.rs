@@ -17,14 +17,15 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
     include_str!("migrations/0004_sender_memory.sql"),
     include_str!("migrations/0005_keys.sql"),
-    include_str!("migrations/0006_content.sql"),
-    include_str!("migrations/0007_storage.sql"),
+    include_str!("migrations/0006_memory_index.sql"),
+    include_str!("migrations/0007_content.sql"),
+    include_str!("migrations/0008_storage.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
