@@ -56,7 +56,10 @@ use crate::{
         recall::Recall,
         registry::{Registry, RegistryTask},
     },
-    store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+    store::{
+        AgentRule, Caller, NewSession, Store, StoreRules,
+        sqlite::{IfLost, SqliteStore},
+    },
     telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
 };
@@ -84,6 +87,7 @@ use std::{
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tonic_health::server::HealthReporter;
 use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -100,6 +104,9 @@ const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// How often health is told anew.
+const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The unix socket in the data directory.
 const SOCKET_FILE: &str = "quarterdeck.sock";
 
@@ -111,6 +118,15 @@ pub struct DataDirectoryLocked {
     pub directory: PathBuf,
     /// Process id of the holder, as it wrote it.
     pub holder: String,
+}
+
+/// What the operator has said may be lost at this start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// A store that should be there and is not.
+    pub new_store: bool,
+    /// Secrets whose key is gone.
+    pub lose_secrets: bool,
 }
 
 /// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
@@ -149,7 +165,11 @@ impl App {
     ///
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
-    pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        consent: Consent,
+        telemetry: Telemetry,
+    ) -> anyhow::Result<Self> {
         config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
         let listener = Listener::bind(listener_options(&config))
@@ -182,15 +202,21 @@ impl App {
         });
         let rules = rules(&config, &drivers)?;
         let quotas = rules.quotas.clone();
-        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
+        let if_lost = if consent.new_store {
+            IfLost::BeginAnew
+        } else {
+            IfLost::Refuse
+        };
+        let store = SqliteStore::open_or(&config.data_dir, if_lost, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
-            start_time: clock::now(),
+            start_time: clock::wall(),
             store_id: store.store_id(),
             agents: agent_facts(&config, &drivers, &rungs),
             isolation: isolation.server,
         };
         let store = Arc::new(store);
+        require_memory_key(&config, consent, &store).await?;
         let memory = Memory::new(
             store.clone(),
             memory_rules(&config),
@@ -323,6 +349,7 @@ impl App {
             .send_compressed(Gzip)
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let telling = tokio::spawn(tell_health(health.clone(), store.clone()));
         let channels = Arc::new(Channels::default());
         access::bound_open(&channels, &live.current().config);
         let admin = Admin {
@@ -438,6 +465,9 @@ impl App {
 
         let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
+        // It must not say anything else than the drain does.
+        telling.abort();
+        let _ = telling.await;
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
             .await;
@@ -446,7 +476,7 @@ impl App {
             .await;
         registry.begin_drain();
         let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
-        feed.begin_drain(clock::now().plus_micros(window));
+        feed.begin_drain(clock::wall().plus_micros(window));
         let in_time = tokio::time::timeout(config.drain_timeout, &mut registry_task).await;
         if in_time.is_err() {
             registry.end_drain();
@@ -585,6 +615,42 @@ async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     listener.map(Some).context("the port for agents")
 }
 
+/// Tells by health whether the store is well, and by the log when the clock was set, until it is aborted.
+async fn tell_health(health: HealthReporter, store: Arc<dyn Store>) {
+    let mut told = true;
+    let mut stepped = 0;
+    loop {
+        tokio::time::sleep(HEALTH_LOOK_EVERY).await;
+        let by = clock::stepped();
+        if by.abs_diff(stepped) > clock::JUMP_MIN.as_micros() as u64 {
+            stepped = by;
+            let seconds = by / 1_000_000;
+            warn!(
+                seconds,
+                "the system's clock was set; ages are measured without it until the next start"
+            );
+        }
+        let well = !store.trouble().is_some_and(|trouble| trouble.is_grave());
+        if well == told {
+            continue;
+        }
+        told = well;
+        if well {
+            health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        } else {
+            health
+                .set_not_serving::<GatewayServiceServer<Gateway>>()
+                .await;
+        }
+        let status = if well {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        health.set_service_status("", status).await;
+    }
+}
+
 /// What those who collect metrics bring.
 fn metrics_token(config: &Config) -> anyhow::Result<Option<SecretString>> {
     if config.no_auth || config.metrics_listen.is_none() {
@@ -696,6 +762,39 @@ fn memory_rules(config: &Config) -> MemoryRules {
     }
 }
 
+/// The file that holds the server's own key of secrets, or the one that is named; `None` where the key itself is given.
+fn memory_key_file(config: &Config) -> Option<PathBuf> {
+    if !config.memory_key.is_empty() {
+        return None;
+    }
+    Some(match config.memory_key_file.as_str() {
+        "" => config.data_dir.join("memory.key"),
+        named => PathBuf::from(named),
+    })
+}
+
+/// Refuses to make another key where secrets are sealed with one that is gone: they would be lost without a word.
+async fn require_memory_key(
+    config: &Config,
+    consent: Consent,
+    store: &SqliteStore,
+) -> anyhow::Result<()> {
+    let Some(file) = memory_key_file(config) else {
+        return Ok(());
+    };
+    if file.try_exists()? || consent.lose_secrets {
+        return Ok(());
+    }
+    let sealed = Memory::has_secrets(store).await;
+    anyhow::ensure!(
+        !sealed.context("can't look for secrets")?,
+        "the memory key {} is gone, and secrets are sealed with it. Put it back (it is not part of a backup of the \
+         store), or make a new one and never read them again (quarterdeck serve --lose-secrets)",
+        file.display()
+    );
+    Ok(())
+}
+
 /// The key that secrets are sealed with.
 fn vault(config: &Config) -> anyhow::Result<Vault> {
     let own = config.data_dir.join("memory.key");
@@ -711,10 +810,7 @@ fn vault(config: &Config) -> anyhow::Result<Vault> {
         );
         return Vault::from_text(key).context("memory_key");
     }
-    let file = match config.memory_key_file.as_str() {
-        "" => own,
-        named => PathBuf::from(named),
-    };
+    let file = memory_key_file(config).unwrap_or(own);
     Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
 }
 

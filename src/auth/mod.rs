@@ -166,7 +166,7 @@ impl Credentials {
 
     /// Whose credential it is. A valid one is taken, whatever came from its address before.
     fn bearer(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Identity>, Refusal> {
-        let now = clock::now();
+        let now = clock::wall();
         if credential.starts_with(EXCHANGED_PREFIX) {
             let known = self.keys.recognise_exchanged(credential);
             return known.ok_or_else(|| self.limits.failed(address));
@@ -195,7 +195,7 @@ impl Credentials {
             }
             Peer::Tcp { .. } => {
                 let own = peer.certificates().first()?;
-                self.certificates.recognise(own, clock::now())
+                self.certificates.recognise(own, clock::wall())
             }
         }
     }

@@ -261,6 +261,19 @@ pub enum Refusal {
         /// How many there are.
         current: i64,
     },
+    /// A bound of what is stored.
+    #[error(
+        "the {of} has {current} of {limit} bytes of events, history and attachments already; delete sessions, or let \
+         retention take what is old"
+    )]
+    TooManyBytes {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How much there is.
+        current: i64,
+    },
     /// A bound of the store.
     #[error(
         "the tenant has {current} of {limit} API keys that are valid already; revoke some, or give them a ttl"
@@ -439,6 +452,7 @@ impl Refusal {
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManyKeys { .. } => "TOO_MANY_KEYS",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
+            Self::TooManyBytes { .. } => "TOO_MANY_BYTES",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::TooManyWaits { .. } => "TOO_MANY_WAITS",
             Self::AnswersWaiting { .. } => "ANSWERS_WAITING",
@@ -472,7 +486,7 @@ impl Refusal {
             Self::StorageFull => Some(Duration::from_secs(30)),
             Self::Resync => Some(Duration::from_millis(100)),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::TooManySessions { .. } | Self::TooManyKeys { .. } => {
+            Self::TooManySessions { .. } | Self::TooManyBytes { .. } | Self::TooManyKeys { .. } => {
                 Some(Duration::from_secs(30))
             }
             Self::EmbeddingUnavailable { .. } => Some(Duration::from_secs(1)),

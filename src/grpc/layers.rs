@@ -211,7 +211,11 @@ async fn guard(
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
-    let mut answer = pin!(catch_panic(next.run(request)));
+    let page = open.page();
+    let mut answer = pin!(catch_panic(async {
+        let page = page.await;
+        (next.run(request).await, page)
+    }));
     let answer = async { open.while_valid(answer.as_mut()).await? };
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)
@@ -221,7 +225,8 @@ async fn guard(
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match foreign(response.headers(), limit) {
+        // Room for a page is taken until its message is made, which is here.
+        Ok((response, _page)) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
             None => {
                 let response = response.map(|inner| Body::new(Guarded::new(inner, open, deadline)));

@@ -193,6 +193,11 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("sessions".into())),
+        Refusal::TooManyBytes { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("stored_bytes".into())),
         Refusal::TooManyKeys { limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", &LimitOf::Tenant)
             .fact("limit", limit)
@@ -523,6 +528,16 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "tenant"), ("limit", "7"), ("current", "8")],
+            ),
+            (
+                Refusal::TooManyBytes {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    current: 8,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "principal"), ("limit", "7"), ("current", "8")],
             ),
             (
                 Refusal::TooManyKeys {

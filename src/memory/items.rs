@@ -410,7 +410,7 @@ fn write(
 
 /// Keeps the old version as history, and writes the new one.
 fn supersede(unit: &Unit<'_>, old: &ItemRow, new: &ItemRow, now: Time) -> Answer<()> {
-    unit.require_room()?;
+    unit.require_room(0)?;
     if new.kind == Kind::Secret && old.kind != Kind::Secret {
         // What becomes a secret must not stay readable in its past, nor in the index.
         erase::begin(unit)?;
@@ -497,7 +497,7 @@ fn put_into_index(unit: &Unit<'_>, item: &ItemRow, content: &str) -> Answer<()> 
 
 /// A free row in a scope, within the bounds.
 fn next_row(unit: &Unit<'_>, rules: MemoryRules, scope: &Scope) -> Answer<i64> {
-    unit.require_room()?;
+    unit.require_room(0)?;
     let row = scope::make(unit, scope)?;
     let (number, items): (i64, i64) = unit
         .sql("SELECT next_item, items FROM memory_scope WHERE row = ?1")?

@@ -127,7 +127,7 @@ pub(super) fn start(unit: &Unit<'_>, embed: bool, now: Time) -> Answer<()> {
     if running(unit.connection)? {
         return Ok(());
     }
-    unit.require_room()?;
+    unit.require_room(0)?;
     let building = 3 - index::Tables::of(unit.connection)?.active;
     clear(unit, building)?;
     let items_total = items_count(unit.connection, (0, i64::MAX))?;

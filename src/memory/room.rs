@@ -70,6 +70,23 @@ impl Memory {
         })
     }
 
+    /// Whether a store holds secrets, of anybody. Reads every item: for where the key is gone.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn has_secrets(store: &SqliteStore) -> Result<bool, Refusal> {
+        store
+            .look(|connection, _| {
+                let found = "SELECT EXISTS (SELECT 1 FROM memory WHERE kind = ?1)";
+                Ok(connection.query_row(
+                    found,
+                    [crate::domain::memory::Kind::Secret as i64],
+                    |row| row.get(0),
+                )?)
+            })
+            .await
+    }
+
     /// Whose work the store does for an actor.
     fn account(&self, actor: &Actor) -> Account {
         match actor {

@@ -336,9 +336,7 @@ impl Machine {
         if asked {
             self.question = None;
             match (&self.turn, state) {
-                (Some(_), Some(state)) => {
-                    self.told_state(&state, number_of(&id).unwrap_or_default(), now);
-                }
+                (Some(_), Some(state)) => self.told_state(&state, now),
                 (None, Some(state)) => self.state = Some(state),
                 (Some(_) | None, None) => self.question = Some(Question::AskAt(now + POLL)),
             }
@@ -381,8 +379,8 @@ impl Machine {
         }
     }
 
-    /// pi told its state while a turn runs; `asked` is the number of the question.
-    fn told_state(&mut self, state: &State, asked: u64, now: Instant) {
+    /// pi told its state while a turn runs.
+    fn told_state(&mut self, state: &State, now: Instant) {
         let Some(turn) = &mut self.turn else {
             return;
         };
@@ -409,7 +407,7 @@ impl Machine {
         }
         let pending = state.pending_messages > 0;
         if !pending {
-            turn.steers.none_waits(asked);
+            turn.steers.none_waits();
         }
         // The versions known begin a run before they read the question, and say in the same millisecond that they will
         // retry; that is nothing to rely on. What is queued they go on with about 100 ms later.
@@ -532,7 +530,7 @@ impl Machine {
 }
 
 /// Which command an id of ours belongs to.
-pub(super) fn number_of(id: &str) -> Option<u64> {
+fn number_of(id: &str) -> Option<u64> {
     id.strip_prefix('q')?.parse().ok()
 }
 

@@ -9,7 +9,7 @@
 //! Whatever is not applied at the turn's end is answered by that end; what of it still sits in pi's own queue is a
 //! [leftover](Steers::leftover).
 
-use super::{machine::number_of, protocol};
+use super::protocol;
 use crate::domain::{limits::cut, turn::Attachment};
 use std::collections::VecDeque;
 use uuid::Uuid;
@@ -167,10 +167,7 @@ impl Steers {
             match steer.place {
                 Place::Held | Place::Delivered => {}
                 Place::Sent(_) if obeyed && cleared.is_some() && was_in_it => continue,
-                // Its answer is missing, and it was neither refused, as commands are, nor is it there.
-                Place::Sent(_) if obeyed && cleared.is_some() && !steer.known.starts_with('/') => {
-                    steer.place = Place::Delivered;
-                }
+                // pi may still be about to put it there.
                 Place::Sent(_) => {}
                 Place::Gone | Place::Queued | Place::Accepted if obeyed && was_in_it => continue,
                 Place::Queued | Place::Accepted if !obeyed => {}
@@ -181,22 +178,16 @@ impl Steers {
         self.waiting = kept;
     }
 
-    /// pi says that nothing waits in its queue: what it was given it has taken. `asked` is the number of the question,
-    /// which tells nothing of a steer that was written after it. Nor of a command of an extension, which pi refuses.
-    pub(super) fn none_waits(&mut self, asked: u64) {
+    /// pi says that nothing waits in its queue: what it accepted it has taken. One without an answer it may still be about
+    /// to put there.
+    pub(super) fn none_waits(&mut self) {
         if self.clearing {
             return;
         }
         for steer in &mut self.waiting {
-            let taken = match &steer.place {
-                Place::Accepted | Place::Queued => true,
-                Place::Sent(id) => {
-                    number_of(id).is_some_and(|it| it < asked) && !steer.known.starts_with('/')
-                }
-                Place::Held | Place::Gone | Place::Delivered => false,
-            };
-            if taken {
-                steer.place = Place::Delivered;
+            match steer.place {
+                Place::Accepted | Place::Queued => steer.place = Place::Delivered,
+                Place::Held | Place::Sent(_) | Place::Gone | Place::Delivered => {}
             }
         }
     }

@@ -45,6 +45,7 @@ impl Admin {
                     sessions: count(config.principal_max_sessions),
                     queue_bytes: count(config.principal_max_queue_bytes.0),
                     waits: counted(config.principal_max_waits as u64),
+                    stored_bytes: count(config.principal_max_bytes.0),
                 }),
                 tenant: Some(proto::AccountLimits {
                     requests_per_second: counted(config.tenant_requests_per_second),
@@ -54,6 +55,7 @@ impl Admin {
                     sessions: count(config.tenant_max_sessions),
                     queue_bytes: count(config.tenant_max_queue_bytes.0),
                     waits: counted(config.tenant_max_waits as u64),
+                    stored_bytes: count(config.tenant_max_bytes.0),
                 }),
             }),
             retention: Some(proto::RetentionInfo {

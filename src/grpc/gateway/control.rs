@@ -11,6 +11,7 @@ use crate::{
         session::SessionState,
         turn::{Cause, TurnState},
     },
+    feed::Tail,
     proto,
     store::{Abort, EventsRange, UpdateQueued, UpdateSession},
     wire::{
@@ -18,11 +19,11 @@ use crate::{
         parse::Fields,
     },
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 use uuid::Uuid;
 
-/// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
-const DELETE_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether a Delete that takes long still goes on.
+const DELETE_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 // === impl Call ===
 
@@ -181,15 +182,7 @@ impl Call<'_> {
         let mut seq = session.head;
         if session.state != SessionState::Deleted {
             seq = match self.tail_of(session.row).await? {
-                Some(tail) => {
-                    let gone = tail.until(|session| session.state == SessionState::Deleted);
-                    self.while_serving(tokio::time::timeout(DELETE_MAX, gone))
-                        .await?
-                        .map_err(|_| Refusal::SessionDeleting {
-                            key: key.to_string(),
-                        })?
-                        .head
-                }
+                Some(tail) => self.until_deleted(&key, &tail).await?,
                 None => self.store.last_position(session.row).await?.unwrap_or(seq),
             };
         }
@@ -198,6 +191,23 @@ impl Call<'_> {
             replayed,
             log_id: session.log_id.to_string(),
         })
+    }
+
+    /// Waits for the end of a Delete for as long as it goes on; returns the session's last position.
+    async fn until_deleted(&self, key: &SessionKey, tail: &Tail) -> Result<i64, Refusal> {
+        let row = tail.session().row;
+        let mut gone = pin!(tail.until(|session| session.state == SessionState::Deleted));
+        loop {
+            let wait = tokio::time::timeout(DELETE_LOOK_EVERY, &mut gone);
+            if let Ok(session) = self.while_serving(wait).await? {
+                return Ok(session.head);
+            }
+            if self.store.delete_postponed(row).await? {
+                return Err(Refusal::SessionDeleting {
+                    key: key.to_string(),
+                });
+            }
+        }
     }
 
     /// Position of the first such event after the commit of a command that waited for it: what the call reached, the

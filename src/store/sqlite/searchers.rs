@@ -3,6 +3,7 @@
 //! threads, see [`super::fair`].
 
 use super::{
+    condition::Condition,
     fair::{Account, FairQueue},
     fault::{Answer, Fault, OpenError, internal},
     schema,
@@ -33,6 +34,7 @@ type Read = Box<dyn FnOnce(&mut Connection) + Send>;
 /// Handle of the threads.
 pub(super) struct Searchers {
     reads: Arc<FairQueue<Read>>,
+    condition: Arc<Condition>,
     /// Closed when the threads have ended.
     ended: watch::Receiver<()>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Searchers {
 
 impl Searchers {
     /// Starts the threads.
-    pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, condition: Arc<Condition>) -> Result<Self, OpenError> {
         let processors = std::thread::available_parallelism().map_or(THREADS.0, usize::from);
         let threads = processors.clamp(THREADS.0, THREADS.1);
         let reads = FairQueue::new(QUEUE_MAX_READS, QUEUE_MAX_READS_EACH, threads);
@@ -64,7 +66,11 @@ impl Searchers {
                     drop(ended_sender);
                 })?;
         }
-        Ok(Self { reads, ended })
+        Ok(Self {
+            reads,
+            condition,
+            ended,
+        })
     }
 
     /// Runs somebody's read in one read transaction; it is told when it must have ended. What takes longer is given up:
@@ -75,6 +81,7 @@ impl Searchers {
         R: FnOnce(&Connection, Instant) -> Answer<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let condition = Arc::clone(&self.condition);
         let job: Read = Box::new(move |connection| {
             // Whoever asked is gone.
             if reply.is_closed() {
@@ -84,7 +91,7 @@ impl Searchers {
             let outcome = catch_unwind(AssertUnwindSafe(|| within(connection, TIME_MAX, read)));
             metrics::get().read_duration.record(began.elapsed());
             let answer = match outcome {
-                Ok(answer) => answer.map_err(refusal),
+                Ok(answer) => answer.map_err(|fault| refusal(&condition, fault)),
                 Err(_) => Err(internal("a search panicked")),
             };
             let _ = reply.send(answer);
@@ -124,14 +131,16 @@ fn within<T>(
     answer
 }
 
-fn refusal(fault: Fault) -> Refusal {
+fn refusal(condition: &Condition, fault: Fault) -> Refusal {
     match fault {
         Fault::Sqlite(error)
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
         {
             Refusal::DeadlineExceeded
         }
-        fault @ (Fault::Refused(_) | Fault::Sqlite(_) | Fault::Broken(_)) => fault.into_refusal(),
+        fault @ (Fault::Refused(_) | Fault::Sqlite(_) | Fault::Broken(_)) => {
+            condition.refusal(fault)
+        }
     }
 }
 
@@ -150,7 +159,7 @@ mod tests {
             |connection, _| Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?),
         );
         assert_eq!(
-            refusal(ended.expect_err("endless")),
+            refusal(&Condition::default(), ended.expect_err("endless")),
             Refusal::DeadlineExceeded
         );
         let one = within(&mut connection, TIME_MAX, |connection, _| {

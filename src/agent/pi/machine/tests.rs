@@ -838,7 +838,8 @@ fn half_characters_at_the_edges_of_deltas_are_put_together() {
 fn a_steer_has_one_true_outcome_whatever_lines_are_lost() {
     for clears in [false, true] {
         for taken in [false, true] {
-            for lost in 0..64_u32 {
+            // Of the lines that name the steer one at least is read: else nobody can know.
+            for lost in (0..64_u32).filter(|lost| !taken || lost & 0b1_0110 != 0b1_0110) {
                 let mut pi = Replay::new(clears);
                 let keeps = |number: u32| lost & (1 << number) == 0;
                 let say = |pi: &mut Replay, number: u32, line: Value| {
@@ -1034,10 +1035,10 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
     crate::fuzz::fuzz(&seeds, |line| {
         inputs += 1;
         let machine = &mut replay.machine;
-        if inputs % 64 == 0 {
+        if inputs.is_multiple_of(64) {
             *machine = Machine::new(Duration::from_secs(7));
         }
-        if inputs % 8 == 0 && !machine.is_busy() {
+        if inputs.is_multiple_of(8) && !machine.is_busy() {
             machine.start(&TurnInput {
                 turn_id: Uuid::nil(),
                 attempt: 1,

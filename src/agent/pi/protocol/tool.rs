@@ -73,7 +73,7 @@ impl ToolOutput {
     }
 
     fn with(result: Option<&RawValue>, cut: usize, pictures: Pictures) -> Self {
-        let json = result.map_or("null".into(), |result| readable(result.get()));
+        let json = result.map_or_else(|| "null".into(), |result| readable(result.get()));
         let mut output = Self {
             full_size: (cut > 0).then(|| json.len() + cut),
             ..Self::default()

@@ -134,7 +134,7 @@ class ServerLimits(_message.Message):
     def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ..., metadata_bytes: _Optional[int] = ...) -> None: ...
 
 class AccountLimits(_message.Message):
-    __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits")
+    __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits", "stored_bytes")
     REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +142,7 @@ class AccountLimits(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     requests_per_second: int
     streams: int
     running_turns: int
@@ -149,7 +150,8 @@ class AccountLimits(_message.Message):
     sessions: int
     queue_bytes: int
     waits: int
-    def __init__(self, requests_per_second: _Optional[int] = ..., streams: _Optional[int] = ..., running_turns: _Optional[int] = ..., awake_agents: _Optional[int] = ..., sessions: _Optional[int] = ..., queue_bytes: _Optional[int] = ..., waits: _Optional[int] = ...) -> None: ...
+    stored_bytes: int
+    def __init__(self, requests_per_second: _Optional[int] = ..., streams: _Optional[int] = ..., running_turns: _Optional[int] = ..., awake_agents: _Optional[int] = ..., sessions: _Optional[int] = ..., queue_bytes: _Optional[int] = ..., waits: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
 
 class RetentionInfo(_message.Message):
     __slots__ = ("events", "event_age", "history_age")
@@ -166,18 +168,22 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("principal", "scopes", "credential", "key_id", "expire_time")
+    __slots__ = ("principal", "scopes", "credential", "key_id", "expire_time", "stored_bytes", "tenant_stored_bytes")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     principal: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     credential: CredentialKind
     key_id: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., credential: _Optional[_Union[CredentialKind, str]] = ..., key_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    stored_bytes: int
+    tenant_stored_bytes: int
+    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., credential: _Optional[_Union[CredentialKind, str]] = ..., key_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stored_bytes: _Optional[int] = ..., tenant_stored_bytes: _Optional[int] = ...) -> None: ...
 
 class GetConfigRequest(_message.Message):
     __slots__ = ("keys",)
