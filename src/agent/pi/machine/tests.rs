@@ -742,7 +742,9 @@ fn odd_shape(line: &Value, choice: u64) -> Value {
 /// Nothing that the agent said is lost for how it counted, or for what somebody wrote beside it.
 #[test]
 fn recordings_in_odd_shapes_and_with_bytes_beside_their_records_tell_the_same() {
-    let distortions: [fn(&Value, u64) -> Option<Vec<u8>>; 4] = [
+    /// What becomes of a line; `None` where it is lost.
+    type Distortion = fn(&Value, u64) -> Option<Vec<u8>>;
+    let distortions: [Distortion; 4] = [
         |line, choice| Some(odd_shape(line, choice).to_string().into_bytes()),
         |line, _| Some(format!("\u{1b}]0;t\u{7}{line}").into_bytes()),
         |line, choice| {
