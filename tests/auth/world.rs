@@ -78,6 +78,10 @@ impl Caller {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
+    pub fn memory(&self) -> MemoryServiceClient<Wire> {
+        MemoryServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
     /// Makes a key with these scopes.
     pub async fn make_key(&self, scopes: &[&str]) -> proto::CreateApiKeyResponse {
         self.make(request(scopes)).await.expect("a key")
