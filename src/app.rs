@@ -19,9 +19,9 @@ use crate::{
         echo::Echo,
         isolation::{Confinement, Rung},
         pi::{PiDriver, PiOptions},
-        process::{ProcessHost, ProcessLimits},
+        process::{self, ProcessHost, ProcessLimits},
     },
-    auth::{first_start, keys::Keys, limits::Limits, secret_files},
+    auth::{agents::AgentCredentials, first_start, keys::Keys, limits::Limits, secret_files},
     clock,
     config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
     domain::{
@@ -42,7 +42,7 @@ use crate::{
     },
     http::console,
     listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
-    mcp::{self, http::HttpOptions},
+    mcp::{self, agents::AgentsDoor, http::HttpOptions},
     memory::{
         Memory, MemoryRules, Vault,
         context::ContextRules,
@@ -56,13 +56,17 @@ use crate::{
         recall::Recall,
         registry::{Registry, RegistryTask},
     },
-    store::{AgentRule, Caller, NewSession, Store, StoreRules, sqlite::SqliteStore},
+    store::{
+        AgentRule, Caller, NewSession, Store, StoreRules,
+        sqlite::{IfLost, SqliteStore},
+    },
     telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
 };
 use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::middleware::from_fn;
 use live::Rooms;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
@@ -83,6 +87,7 @@ use std::{
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding::Gzip};
+use tonic_health::server::HealthReporter;
 use tower::ServiceExt;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -99,6 +104,9 @@ const RECOVER_MAX: Duration = Duration::from_secs(60);
 /// Time that pi gets to end by itself before it is killed.
 const PI_STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// How often health is told anew.
+const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The unix socket in the data directory.
 const SOCKET_FILE: &str = "quarterdeck.sock";
 
@@ -112,6 +120,15 @@ pub struct DataDirectoryLocked {
     pub holder: String,
 }
 
+/// What the operator has said may be lost at this start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// A store that should be there and is not.
+    pub new_store: bool,
+    /// Secrets whose key is gone.
+    pub lose_secrets: bool,
+}
+
 /// A built gateway: sockets bound, store open and recovered, nothing accepted yet.
 pub struct App {
     config: Config,
@@ -119,6 +136,9 @@ pub struct App {
     listener: Listener,
     /// Where metrics are told.
     metrics_listener: Option<Listener>,
+    /// Where agents call.
+    agents_listener: Option<Listener>,
+    agent_credentials: Option<Arc<AgentCredentials>>,
     /// What they are told for; `None` where everyone may do everything.
     metrics_token: Option<SecretString>,
     store: Arc<dyn Store>,
@@ -145,7 +165,11 @@ impl App {
     ///
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
-    pub async fn build(config: Config, telemetry: Telemetry) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        consent: Consent,
+        telemetry: Telemetry,
+    ) -> anyhow::Result<Self> {
         config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
         let listener = Listener::bind(listener_options(&config))
@@ -155,15 +179,20 @@ impl App {
                 age: config.connection_age_max,
                 age_grace: config.connection_age_grace,
                 ..Bounds::default()
-            });
+            })
+            .with_refused_hosts(layers::refuse_host);
         let cwd_roots = Arc::new(cwd_roots(&config)?);
         lie_apart(&config, &cwd_roots)?;
         let metrics_listener = metrics_listener(&config).await?;
         let metrics_token = metrics_token(&config)?;
+        let agents_listener = agents_listener(&config).await?;
+        let agent_credentials = agents_listener
+            .as_ref()
+            .map(|door| AgentCredentials::new(door.local_addr(), mcp::described()));
         let host = process_host(&node_mark)?;
         let isolation = isolation::find(&config, &host).await?;
         let rungs = isolation.agents.iter();
-        let rungs = rungs
+        let rungs: BTreeMap<String, Rung> = rungs
             .map(|(name, confinement)| (name.clone(), confinement.rung))
             .collect();
         let drivers = drivers(&config, &host, isolation.agents);
@@ -173,15 +202,21 @@ impl App {
         });
         let rules = rules(&config, &drivers)?;
         let quotas = rules.quotas.clone();
-        let store = SqliteStore::open(&config.data_dir, rules, feed.clone())
+        let if_lost = if consent.new_store {
+            IfLost::BeginAnew
+        } else {
+            IfLost::Refuse
+        };
+        let store = SqliteStore::open_or(&config.data_dir, if_lost, rules, feed.clone())
             .context("can't open the store")?;
         let facts = ServerFacts {
-            start_time: clock::now(),
+            start_time: clock::wall(),
             store_id: store.store_id(),
             agents: agent_facts(&config, &drivers, &rungs),
             isolation: isolation.server,
         };
         let store = Arc::new(store);
+        require_memory_key(&config, consent, &store).await?;
         let memory = Memory::new(
             store.clone(),
             memory_rules(&config),
@@ -203,8 +238,8 @@ impl App {
         if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
         }
-        // An agent is a process of the same user.
-        let trust_socket = false;
+        // Below this rung agents are processes of the same user, and the socket has a path.
+        let trust_socket = rungs.values().all(|rung| *rung == Rung::Namespace);
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
         recover(&store).await?;
@@ -225,6 +260,7 @@ impl App {
             },
             directories: Directories::new(&isolation::real(&config.data_dir)?),
             cwd_roots: cwd_roots.clone(),
+            agent_credentials: agent_credentials.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -235,6 +271,8 @@ impl App {
             listener,
             metrics_listener,
             metrics_token,
+            agents_listener,
+            agent_credentials,
             store,
             feed,
             registry,
@@ -272,6 +310,8 @@ impl App {
             listener,
             metrics_listener,
             metrics_token,
+            agents_listener,
+            agent_credentials,
             store,
             feed,
             registry,
@@ -309,6 +349,7 @@ impl App {
             .send_compressed(Gzip)
             .max_decoding_message_size(MESSAGE_MAX_BYTES);
         health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        let telling = tokio::spawn(tell_health(health.clone(), store.clone()));
         let channels = Arc::new(Channels::default());
         access::bound_open(&channels, &live.current().config);
         let admin = Admin {
@@ -333,6 +374,7 @@ impl App {
             quotas,
         };
         tokio::spawn(rooms.follow(live.subscribe()));
+        tokio::spawn(process::end_orphans());
         let behind = [
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
@@ -347,6 +389,7 @@ impl App {
             health_service,
             config.reflection,
         )?;
+        let agents_memory = memory.clone();
         let auth = Arc::new(auth);
         let gate = Gate {
             auth: auth.clone(),
@@ -366,6 +409,7 @@ impl App {
         if config.console && config.grpc_web {
             router = router.merge(console::routes(console::BUILT));
         }
+        let router = router.layer(from_fn(layers::told_in_grpc));
         let router = web::layered(router, pages(&config)?);
         let url = listener.url();
         let unix = listener.unix_path().map(Path::to_owned);
@@ -377,6 +421,18 @@ impl App {
             .zip(telemetry.metrics)
             .map(|(listener, handle)| {
                 serve_metrics(listener, handle, metrics_token, store.clone())
+            });
+        let _agents = agents_listener
+            .zip(agent_credentials)
+            .map(|(listener, credentials)| {
+                let door = mcp::agents::routes(AgentsDoor {
+                    memory: agents_memory,
+                    store: store.clone(),
+                    credentials,
+                    ending: ending.clone(),
+                });
+                let router = web::layered(door, web::Pages::None);
+                listener.serve(move |_| router.clone())
             });
         let mut registry_task = tokio::spawn(registry_task.run());
         let house = keys.clone();
@@ -409,6 +465,9 @@ impl App {
 
         let config = live.current().config;
         info!(window = ?config.drain_timeout, "draining");
+        // It must not say anything else than the drain does.
+        telling.abort();
+        let _ = telling.await;
         health
             .set_not_serving::<GatewayServiceServer<Gateway>>()
             .await;
@@ -417,7 +476,7 @@ impl App {
             .await;
         registry.begin_drain();
         let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
-        feed.begin_drain(clock::now().plus_micros(window));
+        feed.begin_drain(clock::wall().plus_micros(window));
         let in_time = tokio::time::timeout(config.drain_timeout, &mut registry_task).await;
         if in_time.is_err() {
             registry.end_drain();
@@ -536,6 +595,62 @@ pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     first_start::make_another_key(&config.data_dir)
 }
 
+/// Where agents call the gateway; `None` where it offers them nothing.
+async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
+    let has_process = |agent: &AgentConfig| match agent.driver {
+        DriverKind::Echo => false,
+        DriverKind::Pi => true,
+    };
+    if !config.mcp || !config.agents.values().any(has_process) {
+        return Ok(None);
+    }
+    let options = ListenerOptions {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_connections: mcp::agents::MAX_CONNECTIONS,
+        // They all come from this machine.
+        max_connections_per_address: 0,
+        ..ListenerOptions::default()
+    };
+    let listener = Listener::bind(options).await;
+    listener.map(Some).context("the port for agents")
+}
+
+/// Tells by health whether the store is well, and by the log when the clock was set, until it is aborted.
+async fn tell_health(health: HealthReporter, store: Arc<dyn Store>) {
+    let mut told = true;
+    let mut stepped = 0;
+    loop {
+        tokio::time::sleep(HEALTH_LOOK_EVERY).await;
+        let by = clock::stepped();
+        if by.abs_diff(stepped) > clock::JUMP_MIN.as_micros() as u64 {
+            stepped = by;
+            let seconds = by / 1_000_000;
+            warn!(
+                seconds,
+                "the system's clock was set; ages are measured without it until the next start"
+            );
+        }
+        let well = !store.trouble().is_some_and(|trouble| trouble.is_grave());
+        if well == told {
+            continue;
+        }
+        told = well;
+        if well {
+            health.set_serving::<GatewayServiceServer<Gateway>>().await;
+        } else {
+            health
+                .set_not_serving::<GatewayServiceServer<Gateway>>()
+                .await;
+        }
+        let status = if well {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        health.set_service_status("", status).await;
+    }
+}
+
 /// What those who collect metrics bring.
 fn metrics_token(config: &Config) -> anyhow::Result<Option<SecretString>> {
     if config.no_auth || config.metrics_listen.is_none() {
@@ -647,6 +762,39 @@ fn memory_rules(config: &Config) -> MemoryRules {
     }
 }
 
+/// The file that holds the server's own key of secrets, or the one that is named; `None` where the key itself is given.
+fn memory_key_file(config: &Config) -> Option<PathBuf> {
+    if !config.memory_key.is_empty() {
+        return None;
+    }
+    Some(match config.memory_key_file.as_str() {
+        "" => config.data_dir.join("memory.key"),
+        named => PathBuf::from(named),
+    })
+}
+
+/// Refuses to make another key where secrets are sealed with one that is gone: they would be lost without a word.
+async fn require_memory_key(
+    config: &Config,
+    consent: Consent,
+    store: &SqliteStore,
+) -> anyhow::Result<()> {
+    let Some(file) = memory_key_file(config) else {
+        return Ok(());
+    };
+    if file.try_exists()? || consent.lose_secrets {
+        return Ok(());
+    }
+    let sealed = Memory::has_secrets(store).await;
+    anyhow::ensure!(
+        !sealed.context("can't look for secrets")?,
+        "the memory key {} is gone, and secrets are sealed with it. Put it back (it is not part of a backup of the \
+         store), or make a new one and never read them again (quarterdeck serve --lose-secrets)",
+        file.display()
+    );
+    Ok(())
+}
+
 /// The key that secrets are sealed with.
 fn vault(config: &Config) -> anyhow::Result<Vault> {
     let own = config.data_dir.join("memory.key");
@@ -662,10 +810,7 @@ fn vault(config: &Config) -> anyhow::Result<Vault> {
         );
         return Vault::from_text(key).context("memory_key");
     }
-    let file = match config.memory_key_file.as_str() {
-        "" => own,
-        named => PathBuf::from(named),
-    };
+    let file = memory_key_file(config).unwrap_or(own);
     Vault::open(&file).with_context(|| format!("can't use the memory key {}", file.display()))
 }
 
@@ -840,13 +985,29 @@ fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {
 fn lie_apart(config: &Config, cwd_roots: &CwdRoots) -> anyhow::Result<()> {
     let data = fs::canonicalize(&config.data_dir)
         .with_context(|| format!("can't resolve {}", config.data_dir.display()))?;
-    let roots = cwd_roots.0.iter().flat_map(|(agent, roots)| {
+    let mut named: Vec<(String, PathBuf)> = Vec::new();
+    for (agent, roots) in &cwd_roots.0 {
         let setting = format!("agents.{agent}.cwd_roots");
-        roots
-            .iter()
-            .map(move |root| (setting.clone(), root.as_path()))
+        named.extend(roots.iter().map(|root| (setting.clone(), root.clone())));
+    }
+    let own = (config.agents.iter()).map(|(name, agent)| {
+        (
+            format!("agents.{name}.isolation_read"),
+            &agent.isolation_read,
+        )
     });
-    apart::check(&data, roots)?;
+    let all = [("isolation_read".to_owned(), &config.isolation_read)];
+    for (setting, paths) in own.chain(all) {
+        for path in paths {
+            let resolved = fs::canonicalize(path)
+                .with_context(|| format!("{setting}: {} can't be used", path.display()))?;
+            named.push((setting.clone(), resolved));
+        }
+    }
+    let named = named
+        .iter()
+        .map(|(setting, path)| (setting.clone(), path.as_path()));
+    apart::check(&data, named)?;
     Ok(())
 }
 

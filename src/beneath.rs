@@ -109,19 +109,23 @@ impl Directory {
         self.open_beneath(path, flags).map(|it| self.opened(it))
     }
 
+    /// How a file begins: a regular one, of one name alone; at most this many bytes of it.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidData` where it is another thing, or what the system says.
+    pub fn head(&self, path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+        let (file, _) = self.plain(path)?;
+        let mut content = Vec::new();
+        file.take(max_bytes).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
     /// What a file holds: a regular one, of one name alone, and of no more than this many bytes.
     ///
     /// # Errors
     /// `NotFound`, `InvalidData` where it is another thing, `FileTooLarge`, or what the system says.
     pub fn read(&self, path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-        // A FIFO without a writer would hold the call; a terminal would become ours.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(self.open_beneath(path, flags)?);
-        let found = fs::fstat(&file)?;
-        if !is_plain(&found) {
-            let problem = format!("{} is no regular file of one name", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-        }
+        let (file, found) = self.plain(path)?;
         let too_large = || {
             let problem = format!("{} has more than {max_bytes} bytes", path.display());
             io::Error::new(io::ErrorKind::FileTooLarge, problem)
@@ -138,6 +142,19 @@ impl Directory {
             return Err(too_large());
         }
         Ok(content)
+    }
+
+    /// Opens a regular file of one name.
+    fn plain(&self, path: &Path) -> io::Result<(File, Stat)> {
+        // A FIFO without a writer would hold the call; a terminal would become ours.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(self.open_beneath(path, flags)?);
+        let found = fs::fstat(&file)?;
+        if !is_plain(&found) {
+            let problem = format!("{} is no regular file of one name", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        Ok((file, found))
     }
 
     /// Gives a file this content, whole or not at all; its mode is 0600. Whatever had the name, a link for one, is

@@ -165,6 +165,11 @@ settings! {
         principal_max_sessions: u64 = "100000", within(0, 1_000_000_000);
         /// Sessions that the principals of one tenant may own together; 0 sets no bound.
         tenant_max_sessions: u64 = "400000", within(0, 1_000_000_000);
+        /// Bytes of events, messages, turns and attachments that are kept for the sessions of one principal; new work beyond
+        /// is refused, running turns still end. A copy of a fork counts whole. 0 sets no bound.
+        principal_max_bytes: Size = "16GiB", within(Size(0), Size(1024 * TIB));
+        /// The same for the sessions of all principals of one tenant; 0 sets no bound.
+        tenant_max_bytes: Size = "64GiB", within(Size(0), Size(1024 * TIB));
         /// Bytes of prompts and attachments that may wait in the sessions of one principal; 0 sets no bound.
         principal_max_queue_bytes: Size = "256MiB", within(Size(0), Size(TIB));
         /// Bytes of prompts and attachments that may wait in the sessions of one tenant; 0 sets no bound.

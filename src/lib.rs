@@ -13,7 +13,8 @@
 //! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |
 //! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], `wire::frames` |
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
-//! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`domain`] |
+//! | [`beneath`] | files in directories that agents can write | nothing |
+//! | [`agent`] | the driver contract; `echo`, `pi`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |

@@ -87,6 +87,7 @@ const ATTACKS: &[Attack] = &[
     holding("window_one", 500, 2, Outcome::sent),
     flood("half_open", 2_000, Outcome::sent),
     flood("header_list", 100, Outcome::refused),
+    flood("many_header_lists", 1_000, Outcome::refused),
     holding("gzip_bomb", 100, 1, Outcome::refused),
     flood("unknown_fields", 200, Outcome::refused),
     flood("nested_groups", 1_000, Outcome::refused),

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "serve",
     "chat",
     "send",
@@ -14,6 +14,8 @@ const VERBS: [&str; 16] = [
     "steer",
     "abort",
     "reset",
+    "delete",
+    "audit",
     "sessions",
     "history",
     "queue",

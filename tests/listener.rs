@@ -365,3 +365,30 @@ async fn the_unix_socket_tells_who_calls_and_is_open_when_the_network_is_full() 
     assert!(until_closed(&mut local).await.is_empty());
     assert!(!path.exists());
 }
+
+/// An agent's process has the server's user, and is told apart by who started it.
+#[tokio::test]
+async fn the_unix_socket_tells_who_was_started_by_the_server_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("listener.sock");
+    let options = ListenerOptions {
+        unix: Some(UnixOptions {
+            path: path.clone(),
+            by_default: false,
+        }),
+        ..ListenerOptions::default()
+    };
+    let served = serve_with(options, Bounds::default()).await;
+    let script = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
+                  s.send(b'GET /peer HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n\\r\\n')\n\
+                  while part := s.recv(9000): sys.stdout.buffer.write(part)";
+    // Through another process, as an agent's tools are.
+    let shell = tokio::process::Command::new("sh")
+        .args(["-c", "python3 -c \"$1\" \"$2\"; true", "sh", script])
+        .arg(&path)
+        .output();
+    let said = tokio::time::timeout(std::time::Duration::from_secs(60), shell).await;
+    let said = String::from_utf8(said.unwrap().unwrap().stdout).unwrap();
+    assert!(said.contains("started_here: true"), "{said}");
+    within(served.serving.stop(SHORT)).await;
+}

@@ -11,12 +11,12 @@ use quarterdeck::{
     domain::{
         access::{Identity, Scope, Scopes},
         ids::Time,
-        memory::{Found, Kind, Namespace, Place, SearchMode},
+        memory::{Found, Kind, Namespace, Place, SearchMode, Source},
         refusal::Refusal,
     },
     memory::{
-        Actor, Forget, ItemsFilter, Memory, MemoryRules, Outcome, Remember, Search, Target, Vault,
-        check,
+        Actor, Forget, Import, ItemsFilter, Memory, MemoryRules, Outcome, Remember, Search, Target,
+        Vault, check,
     },
     proto,
     store::{Published, Publisher, Store as _, sqlite::SqliteStore},
@@ -53,8 +53,8 @@ impl Room {
             SqliteStore::open(directory.path(), store_support::rules(), Arc::new(Nobody)).unwrap(),
         );
         let rules = MemoryRules {
-            scope_limit_items: 1000,
-            tenant_limit_items: 1000,
+            scope_limit_items: 10_000,
+            tenant_limit_items: 10_000,
         };
         let vault = Vault::open(&directory.path().join("memory.key")).unwrap();
         Self {
@@ -423,6 +423,324 @@ async fn rights_and_tenants_are_walls() {
     );
 }
 
+/// Memories of another tenant, as many and as like as an attacker wants them.
+async fn import_for(room: &Room, tenant: &str, contents: impl Iterator<Item = String>) {
+    let mut identity = Identity::unauthenticated();
+    identity.principal.tenant = tenant.into();
+    let identity = Arc::new(identity);
+    let contents: Vec<String> = contents.collect();
+    for some in contents.chunks(1000) {
+        let items = some
+            .iter()
+            .map(|content| import(content, &[], None))
+            .collect();
+        let done = room.memory.import(&identity, items, None, room.now()).await;
+        done.unwrap();
+    }
+}
+
+fn import(content: &str, tags: &[&str], kind: Option<Kind>) -> Import {
+    Import {
+        place: place(),
+        bucket: None,
+        kind,
+        key: String::new(),
+        content: content.into(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        source: Source::Import,
+        expire_time: None,
+        create_time: None,
+        update_time: None,
+    }
+}
+
+/// Order, scores and snippets of an answer depend on nothing but what its caller may read: not on how many memories others
+/// have, how long they are, nor which words are rare or common among them.
+#[tokio::test]
+async fn what_others_store_changes_no_answer() {
+    let room = Room::new();
+    let words = [
+        "river", "stone", "lamp", "otter", "violin", "harbour", "cellar",
+    ];
+    for number in 0..60usize {
+        let mut content: Vec<&str> = (0..3 + number % 9)
+            .map(|at| words[(number * 3 + at * at) % 7])
+            .collect();
+        content.push(if number % 20 == 0 {
+            "pin 4711"
+        } else {
+            "plain"
+        });
+        let items = vec![import(
+            &format!("{} {number}", content.join(" ")),
+            &[["a", "b"][number % 2]],
+            None,
+        )];
+        let identity = Arc::new(Identity::unauthenticated());
+        room.memory
+            .import(&identity, items, None, room.now())
+            .await
+            .unwrap();
+    }
+    let now = room.now();
+    let answers = async || {
+        let mut answers = Vec::new();
+        for query in [
+            "river",
+            "otter cellar",
+            "pin 4711",
+            "river pin",
+            "lamp violin harbour stone plain",
+            "riv*",
+            "o* p*",
+            "harb",
+            "\"pin 4711\"",
+            "\"river stone\" lamp",
+            "tag:a river",
+            "tag:b",
+            "",
+            "cella lam plai",
+        ] {
+            let search = Search {
+                place: Some(place()),
+                query: query.into(),
+                mode: SearchMode::Lexical,
+                tags: Vec::new(),
+                kinds: Vec::new(),
+                episodes: true,
+                limit: 20,
+                now,
+            };
+            answers.push((query, room.memory.search(&owner(), search).await.unwrap()));
+        }
+        answers
+    };
+    let before = answers().await;
+    assert!(
+        before
+            .iter()
+            .all(|(query, hits)| hits.len() > 2 || panic!("{query}: {hits:?}"))
+    );
+    let long = "harbour cellar ".repeat(400);
+    for contents in [
+        (0..50)
+            .map(|number| format!("pin 4711 {number}"))
+            .collect::<Vec<_>>(),
+        (0..40)
+            .map(|number| format!("{long} river {number}"))
+            .collect(),
+        (0..2600)
+            .map(|number| format!("river otter lam plain riverside {number}"))
+            .collect(),
+    ] {
+        import_for(&room, "elsewhere", contents.into_iter()).await;
+        for ((query, before), (_, after)) in before.iter().zip(answers().await) {
+            assert_eq!(format!("{before:?}"), format!("{after:?}"), "{query}");
+        }
+    }
+    let directory = room.close().await;
+    agrees(directory.path());
+}
+
+/// What is filtered out takes nobody's place: one memory is found behind any number of newer ones with its words, by its
+/// tag, by its kind, and among ones whose time is over.
+#[tokio::test]
+async fn a_filter_finds_what_is_behind_everything_else() {
+    let room = Room::new();
+    let identity = Arc::new(Identity::unauthenticated());
+    let put = async |items: Vec<Import>| {
+        for some in items.chunks(1000) {
+            let done = room
+                .memory
+                .import(&identity, some.to_vec(), None, room.now())
+                .await;
+            done.unwrap();
+        }
+    };
+    let wanted = "restart the deploy of the shop";
+    put(vec![import(
+        wanted,
+        &["prod", "two words"],
+        Some(Kind::Profile),
+    )])
+    .await;
+    let noise = |tag: &'static str| {
+        (0..2100).map(move |number| {
+            import(
+                &format!("restart the deploy of the shop {number}"),
+                &[tag],
+                None,
+            )
+        })
+    };
+    put(noise("test").collect()).await;
+    let find = async |query: &str, tags: &[&str], kinds: &[Kind]| {
+        let search = Search {
+            place: Some(place()),
+            query: query.into(),
+            mode: SearchMode::Lexical,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            kinds: kinds.to_vec(),
+            episodes: true,
+            limit: 10,
+            now: room.now(),
+        };
+        let hits = room.memory.search(&owner(), search).await.unwrap();
+        hits.into_iter()
+            .map(|hit| match hit.found {
+                Found::Item(item) => item.content,
+                Found::Episode(episode) => panic!("{episode:?}"),
+            })
+            .collect::<Vec<_>>()
+    };
+    for words in [
+        "restart deploy",
+        "",
+        "shop",
+        "\"the deploy\"",
+        "depl*",
+        "restar",
+        "zebra shop",
+    ] {
+        for (query, tags, kinds) in [
+            (words.to_owned(), &["prod"][..], &[][..]),
+            (format!("{words} tag:prod"), &[], &[]),
+            (format!("{words} tag:\"two words\" tag:prod"), &[], &[]),
+            (words.to_owned(), &[], &[Kind::Profile]),
+            (
+                words.to_owned(),
+                &["prod"],
+                &[Kind::Profile, Kind::Preference],
+            ),
+        ] {
+            let found = find(&query, tags, kinds).await;
+            assert_eq!(found, [wanted], "{query} {tags:?} {kinds:?}");
+        }
+        for (tags, kinds) in [
+            (&["prod", "test"][..], &[][..]),
+            (&["pro"], &[]),
+            (&[], &[Kind::Relationship]),
+        ] {
+            assert!(
+                find(words, tags, kinds).await.is_empty(),
+                "{words} {tags:?} {kinds:?}"
+            );
+        }
+    }
+    // Many fit a filter: the newest of them come first.
+    let found = find("", &["test"], &[]).await;
+    assert_eq!(found.len(), 10);
+    assert!(found[0].ends_with("2099"), "{found:?}");
+
+    let room = Room::new();
+    let put = async |items: Vec<Import>| {
+        for some in items.chunks(1000) {
+            let done = room
+                .memory
+                .import(&identity, some.to_vec(), None, room.now())
+                .await;
+            done.unwrap();
+        }
+    };
+    put(vec![import(wanted, &[], None)]).await;
+    let over = noise("test").map(|item| Import {
+        expire_time: Some(Time(1)),
+        ..item
+    });
+    put(over.collect()).await;
+    for query in ["restart deploy", "", "shop", "depl*", "\"the deploy\""] {
+        let search = Search {
+            place: Some(place()),
+            query: query.into(),
+            mode: SearchMode::Lexical,
+            tags: Vec::new(),
+            kinds: Vec::new(),
+            episodes: false,
+            limit: 10,
+            now: room.now(),
+        };
+        let hits = room.memory.search(&owner(), search).await.unwrap();
+        assert_eq!(hits.len(), 1, "{query}: what is over is in nobody's way");
+    }
+}
+
+/// A store that an older version wrote is read as it is: its index is made anew without being asked for.
+#[tokio::test]
+async fn the_index_of_an_older_version_is_made_anew_by_itself() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    support::run(&mut client, "talk", "the walrus sings").await;
+    gateway.terminate();
+    gateway.wait();
+    let file = gateway.data().join("quarterdeck.db");
+    for entry in std::fs::read_dir(gateway.data()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("quarterdeck.db") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let old = rusqlite::Connection::open(&file).unwrap();
+    for sql in [
+        include_str!("../src/store/sqlite/migrations/0001_first.sql"),
+        include_str!("../src/store/sqlite/migrations/0002_access.sql"),
+        include_str!("../src/store/sqlite/migrations/0003_memory.sql"),
+    ] {
+        old.execute_batch(sql).unwrap();
+    }
+    old.execute_batch(
+        "PRAGMA application_id = 1363428171; PRAGMA user_version = 3; PRAGMA journal_mode = WAL;
+         INSERT INTO meta (name, value) VALUES ('store_id', randomblob(16)), ('generation', randomblob(16)), ('sessions', 0);
+         INSERT INTO memory_scope VALUES (1, 'default', 1, '', 0, 3, 0);",
+    )
+    .unwrap();
+    for (number, content) in [(1, "the walrus sleeps"), (2, "배포는 매주 화요일에 한다")]
+    {
+        let row = (1i64 << 32) + number;
+        old.execute(
+            "INSERT INTO memory (row, scope, id, identity, bucket, kind, key, content, source, tags, version, \
+             create_time, update_time) VALUES (?1, 1, randomblob(16), randomblob(32), 2, 4, '', ?2, 1, '', 1, 5, 5)",
+            (row, content.as_bytes()),
+        )
+        .unwrap();
+        old.execute(
+            "INSERT INTO memory_index_1 (rowid, content) VALUES (?1, ?2)",
+            (row, content),
+        )
+        .unwrap();
+    }
+    drop(old);
+    gateway.restart();
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .unwrap();
+    for query in ["walrus", "배포를", "화요일"] {
+        let there = async {
+            loop {
+                let request = proto::SearchMemoryRequest {
+                    query: query.into(),
+                    ..Default::default()
+                };
+                if memory
+                    .search_memory(request)
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .hits
+                    .len()
+                    == 1
+                {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(support::SOON, there)
+            .await
+            .expect(query);
+    }
+    gateway.check_store();
+}
+
 /// A server that is killed with -9 at any moment, while memories are written, changed and forgotten, turns run and a
 /// rebuild goes on, leaves index and rows in agreement, and everything that it acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -629,6 +947,20 @@ async fn planted_faults_are_seen() {
         (
             "words in the index that is not read",
             "INSERT INTO memory_index_2 (rowid, content) VALUES (1, 'ghost')",
+        ),
+        (
+            "a word of another scope",
+            "INSERT INTO memory_index_1 (rowid, content) VALUES (99, '2¦alpha')",
+        ),
+        ("a length", "UPDATE memory_length SET words = words + 1"),
+        ("a length that is missing", "DELETE FROM memory_length"),
+        (
+            "a group's count",
+            "INSERT INTO episode_group (tenant, owner, texts) VALUES ('default', '', 1)",
+        ),
+        (
+            "a message's length without its message",
+            "INSERT INTO episode_length (row, words, owner_group, tenant_group) VALUES (1, 1, 1, 1)",
         ),
         ("a count", "UPDATE memory_scope SET items = items + 1"),
         ("a tenant's count", "UPDATE memory_tenant SET items = 0"),

@@ -243,6 +243,7 @@ fn step(number: usize) -> [Write; 4] {
                 ),
                 is_error: false,
                 partial: false,
+                attachments: Vec::new(),
             },
         ),
     ]

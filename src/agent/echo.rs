@@ -296,6 +296,8 @@ impl Session {
             tool_call_id,
             result_json: json(if fails { "error" } else { "output" }),
             is_error: fails,
+            full_size: None,
+            pictures: vec![],
         })
         .await
     }

@@ -126,7 +126,12 @@ impl AgentEvent {
                 tool_call_id,
                 result_json,
                 is_error: _,
-            } => tool_call_id.len() + result_json.len(),
+                full_size: _,
+                pictures,
+            } => {
+                let pictures = pictures.iter().map(|it| it.data.len());
+                tool_call_id.len() + result_json.len() + pictures.sum::<usize>()
+            }
             Self::UsageRecorded { model, .. } => model.len(),
             Self::CompactionStarted { reason } => reason.len(),
             Self::CompactionCompleted {

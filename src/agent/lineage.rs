@@ -176,6 +176,11 @@ pub(super) async fn end_orphans(deadline: Instant) -> Result<(), Vec<Pid>> {
     }
 }
 
+/// Whether a killed keeper left anything to this process.
+pub(super) fn has_orphans() -> bool {
+    !orphans().is_empty()
+}
+
 /// Children of this process that killed keepers left to it, zombies included.
 fn orphans() -> Vec<Pid> {
     let keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);

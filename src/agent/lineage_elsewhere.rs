@@ -43,6 +43,10 @@ pub(super) fn start_keeper<T>(
     start()
 }
 
+pub(super) fn has_orphans() -> bool {
+    false
+}
+
 pub(super) async fn end_orphans(_: Instant) -> Result<(), Vec<Pid>> {
     Ok(())
 }

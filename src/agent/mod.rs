@@ -26,7 +26,10 @@ mod lines;
 pub mod pi;
 pub mod process;
 
-use crate::domain::turn::{Attachment, StopReason, Usage};
+use crate::{
+    auth::agents::AgentCredential,
+    domain::turn::{Attachment, StopReason, Usage},
+};
 use async_trait::async_trait;
 use events::EventReceiver;
 use std::{path::PathBuf, time::Duration};
@@ -92,6 +95,9 @@ pub struct OpenRequest {
     /// `TMPDIR` of the agent: this session's alone, for the same reason. Programs trust what they find in their
     /// temporary directory: pi runs code that it compiled into it.
     pub temporary_directory: PathBuf,
+    /// What its process calls the gateway with; ends once the request and all that took a clone of it are gone. `None`
+    /// where the gateway has nothing for agents to call.
+    pub credential: Option<AgentCredential>,
     /// W3C `traceparent` of the turn that it is opened for: `TRACEPARENT` in the environment of a process that is started.
     /// A process that lives over several turns keeps the first one's; each turn's own is in its [`TurnInput`].
     pub trace_context: String,
@@ -221,6 +227,11 @@ pub enum AgentEvent {
         result_json: String,
         /// True where it failed.
         is_error: bool,
+        /// Size of the whole result in bytes, where `result_json` is not all of it.
+        full_size: Option<usize>,
+        /// Pictures of the result that stand beside it: too large to stand in an event. `result_json` names them by their
+        /// `attachmentId`.
+        pictures: Vec<Attachment>,
     },
     /// The agent took a steer; what it does next knows it.
     SteerApplied {

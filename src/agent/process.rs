@@ -14,7 +14,7 @@
 
 pub use super::{
     confine::ProcessLimits,
-    lines::{LINE_MAX, Line},
+    lines::{LINE_MAX, Line, STRING_KEPT_BYTES},
 };
 
 use super::{
@@ -62,6 +62,8 @@ pub const STDERR_TAIL_MAX: usize = 4096;
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a child may take to exit after it closed its output.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two looks for what killed keepers have left.
+const ORPHANS_LOOK: Duration = Duration::from_secs(5);
 /// Time for the last words on standard error, once everything that could write there is gone.
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -177,6 +179,22 @@ pub async fn sweep_leftovers(node_mark: &str) -> usize {
             let survivors = lineage::describe(&left);
             tracing::error!(%survivors, "processes of an earlier life are still there");
             0
+        }
+    }
+}
+
+/// Ends what killed keepers leave to this process, as long as it runs: a stop that is waited for sees to that by itself,
+/// but nobody waits for a process that was dropped.
+pub async fn end_orphans() {
+    loop {
+        tokio::time::sleep(ORPHANS_LOOK).await;
+        if !lineage::has_orphans() {
+            continue;
+        }
+        let deadline = Instant::now() + PROOF_TIMEOUT;
+        if let Err(left) = lineage::end_orphans(deadline).await {
+            let survivors = lineage::describe(&left);
+            tracing::error!(%survivors, "what a killed keeper left is still there");
         }
     }
 }

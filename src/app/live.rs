@@ -82,12 +82,14 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
             max_queue_bytes: count(config.principal_max_queue_bytes.0),
             max_running_turns: width(config.principal_max_running_turns),
             max_awake_agents: width(config.principal_max_awake_agents),
+            max_stored_bytes: count(config.principal_max_bytes.0),
         },
         tenant: Quota {
             max_sessions: count(config.tenant_max_sessions),
             max_queue_bytes: count(config.tenant_max_queue_bytes.0),
             max_running_turns: config.tenant_running_turns(),
             max_awake_agents: config.tenant_awake_agents(),
+            max_stored_bytes: count(config.tenant_max_bytes.0),
         },
     }
 }

@@ -98,7 +98,7 @@ impl Keys {
     /// # Errors
     /// The store's.
     pub async fn load(store: Arc<dyn Store>, pepper: &[u8]) -> Result<Self, Refusal> {
-        let kept = store.valid_api_keys(clock::now()).await?;
+        let kept = store.valid_api_keys(clock::wall()).await?;
         let valid = kept.into_iter().map(|KeptApiKey { key, digest }| {
             let entry = Entry::new(&key, digest);
             (key.key_id, entry)
@@ -121,7 +121,7 @@ impl Keys {
         let expected = entry.as_ref().map_or([0; 32], |entry| entry.digest);
         let equal = bool::from(digest.ct_eq(&expected));
         let entry = entry.filter(|_| equal)?;
-        let now = clock::now();
+        let now = clock::wall();
         if entry.identity.expire_time.is_some_and(|end| end <= now) {
             return None;
         }
@@ -196,7 +196,7 @@ impl Keys {
             | Credential::Certificate
             | Credential::LocalUser => true,
         };
-        there && identity.expire_time.is_none_or(|end| end > clock::now())
+        there && identity.expire_time.is_none_or(|end| end > clock::wall())
     }
 
     /// Whether there ever was a key, revoked ones included.
@@ -309,7 +309,7 @@ impl Keys {
     pub async fn keep_house(&self) {
         loop {
             tokio::time::sleep(USED_INTERVAL).await;
-            let now = clock::now();
+            let now = clock::wall();
             self.write_used().await;
             self.change(|valid| {
                 valid.retain(|_, entry| entry.identity.expire_time.is_none_or(|end| end > now));
@@ -449,7 +449,7 @@ impl Hasher {
             display_name,
             created_by: created_by.to_string(),
             made_with,
-            create_time: clock::now(),
+            create_time: clock::wall(),
             expire_time,
             last_used_time: None,
             revoke_time: None,

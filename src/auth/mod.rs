@@ -7,12 +7,14 @@
 //! * `secret_files`: the pepper and the first start's admin key, files that their owner alone can read.
 //! * `tokens`, `key_set`, `reach`: JSON Web Tokens of one issuer, its keys, and where those may be fetched from.
 //! * `certificates`: client certificates that the listener has verified.
+//! * `agents`: what agents that run call the gateway with.
 //! * `limits`: how often one may fail, and call.
 //! * `scopes`: what a method can ask of its caller.
 //!
 //! Whatever is wrong with a credential, its caller is told the same. Left out: what an identity may do with a session
 //! (`domain::access`), and when a call is looked at (`grpc::layers`).
 
+pub mod agents;
 pub mod certificates;
 pub mod exchange;
 pub mod first_start;
@@ -164,7 +166,7 @@ impl Credentials {
 
     /// Whose credential it is. A valid one is taken, whatever came from its address before.
     fn bearer(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Identity>, Refusal> {
-        let now = clock::now();
+        let now = clock::wall();
         if credential.starts_with(EXCHANGED_PREFIX) {
             let known = self.keys.recognise_exchanged(credential);
             return known.ok_or_else(|| self.limits.failed(address));
@@ -193,7 +195,7 @@ impl Credentials {
             }
             Peer::Tcp { .. } => {
                 let own = peer.certificates().first()?;
-                self.certificates.recognise(own, clock::now())
+                self.certificates.recognise(own, clock::wall())
             }
         }
     }

@@ -258,7 +258,7 @@ fn a_tree_that_is_deep_wide_or_closed_is_removed() {
         }
         files::create_dir_all(inside.join("tree/closed/within/more")).unwrap();
         for name in ["tree/closed/within", "tree/closed", "tree"] {
-            files::set_permissions(inside.join(name), Permissions::from_mode(0)).unwrap();
+            files::set_permissions(inside.join(name), Permissions::from_mode(0o000)).unwrap();
         }
         directory.remove_tree(Path::new("tree")).unwrap();
         assert_eq!(files::read_dir(inside).unwrap().count(), 0);

@@ -80,6 +80,15 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
             rows.push([format!("a {whose} may have"), account(&limits)]);
         }
     }
+    let who = client.who_am_i(proto::WhoAmIRequest {}).await;
+    let who = who.map_err(|status| failed(&arguments, &status))?;
+    rows.push([
+        "stored for you".into(),
+        format!(
+            "{} bytes, {} for your tenant",
+            who.stored_bytes, who.tenant_stored_bytes
+        ),
+    ]);
     output::write(&table(&rows))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -93,6 +102,7 @@ fn account(limits: &AccountLimits) -> String {
         sessions,
         queue_bytes,
         waits,
+        stored_bytes,
     } = *limits;
     let parts = [
         (requests_per_second, "calls a second"),
@@ -102,6 +112,7 @@ fn account(limits: &AccountLimits) -> String {
         (sessions, "sessions"),
         (queue_bytes, "bytes queued"),
         (waits, "calls that wait"),
+        (stored_bytes, "bytes stored"),
     ];
     let bounded = parts.into_iter().filter(|(limit, _)| *limit > 0);
     bounded

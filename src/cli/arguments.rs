@@ -25,7 +25,7 @@ use std::{
 };
 
 /// How long commands wait for a server that went away under them.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs AI agents behind a gRPC contract: enqueue, steer, abort, and subscribe without losing an event.
 #[derive(Debug, Parser)]
@@ -45,7 +45,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run the server.
-    Serve(ConfigArgs),
+    Serve(ServeArgs),
     /// Talk to an agent.
     ///
     /// Lines go to the agent; a line may be a command: /steer TEXT, /reset, /queue, /history, /abort, /help, /quit.
@@ -143,6 +143,20 @@ pub(crate) struct ConfigArgs {
     allow_cwd: Vec<PathBuf>,
     #[command(flatten)]
     keys: KeyFlags,
+}
+
+/// What `serve` takes beside the configuration. What may lose something is said each time: it stands in no file.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Begins with an empty store where the one of the data directory is gone or has lost its newest work; what is left
+    /// of it is moved aside
+    #[arg(long)]
+    pub(crate) new_store: bool,
+    /// Makes a new memory.key where it is gone and secrets are sealed with it; they can't be read any more
+    #[arg(long)]
+    pub(crate) lose_secrets: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 /// One flag for each key of the configuration: name and value.
@@ -406,9 +420,10 @@ mod tests {
         let Verb::Serve(arguments) = line.command else {
             panic!("serve was asked for");
         };
-        assert_eq!(arguments.keys.0.len(), KEYS.len());
+        assert_eq!(arguments.config.keys.0.len(), KEYS.len());
         assert!(
             arguments
+                .config
                 .keys
                 .0
                 .contains(&("insecure_behind_proxy".into(), "true".into()))

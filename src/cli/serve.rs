@@ -1,12 +1,12 @@
 //! `serve`: configuration → telemetry → `App::build` → `run`, and the signals that end it.
 
 use super::{
-    arguments::ConfigArgs,
+    arguments::ServeArgs,
     failure::{CONFIG, Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
     output,
 };
 use quarterdeck::{
-    app::{self, App, DataDirectoryLocked, NotApart},
+    app::{self, App, Consent, DataDirectoryLocked, NotApart},
     auth::secret_files::ADMIN_KEY,
     config::{Config, Exposed, LogFormat},
     listener::{ListenError, UnixError},
@@ -19,10 +19,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const EXIT_INTERRUPT: i32 = 130;
 const EXIT_TERMINATE: i32 = 143;
 
-pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
     // Before there is anything to see.
     app::close_to_others()?;
-    let config = arguments.load()?;
+    let ServeArgs {
+        new_store,
+        lose_secrets,
+        config,
+    } = arguments;
+    let consent = Consent {
+        new_store,
+        lose_secrets,
+    };
+    let config = config.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -39,16 +48,21 @@ pub(crate) fn serve(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
             Failure::new(if of_config { CONFIG } else { SOFTWARE }, error.to_string())
         })?;
         let signals = Signals::listen()?;
-        let ended = run(config, telemetry.clone(), signals).await;
+        let ended = run(config, consent, telemetry.clone(), signals).await;
         telemetry.finish().await;
         ended
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(config: Config, telemetry: Telemetry, signals: Signals) -> Result<(), Failure> {
+async fn run(
+    config: Config,
+    consent: Consent,
+    telemetry: Telemetry,
+    signals: Signals,
+) -> Result<(), Failure> {
     let doors = Doors::of(&config);
-    let app = App::build(config, telemetry)
+    let app = App::build(config, consent, telemetry)
         .await
         .map_err(|error| not_started(&error))?;
     app.run(|address| doors.announce(address), signals.shutdown())

@@ -2,8 +2,8 @@
 
 use super::{
     arguments::{
-        Access, ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, SessionsVerb, ShareArgs,
-        UnshareArgs, interrupted,
+        Access, ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, SessionsVerb, SetCwdArgs,
+        ShareArgs, UnshareArgs, interrupted,
     },
     failure::Failure,
     output,
@@ -41,6 +41,11 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
             access,
             client,
         })) => return share(session, &principal, Some(access), &client).await,
+        Some(SessionsVerb::SetCwd(SetCwdArgs {
+            session,
+            directory,
+            client,
+        })) => return set_cwd(session, directory, &client).await,
         Some(SessionsVerb::Unshare(UnshareArgs {
             session,
             principal,
@@ -114,6 +119,32 @@ async fn watch_sessions(
             None => return Ok(ExitCode::SUCCESS),
         }
     }
+}
+
+/// Says where a session works from its next turn on.
+async fn set_cwd(
+    session_key: String,
+    cwd: String,
+    arguments: &ClientArgs,
+) -> Result<ExitCode, Failure> {
+    let client = arguments.client()?;
+    let request = proto::UpdateSessionRequest {
+        session_key,
+        session: Some(SessionSnapshot {
+            cwd,
+            ..SessionSnapshot::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["cwd".into()],
+        }),
+        ..proto::UpdateSessionRequest::default()
+    };
+    let updated = client.update_session(request).await;
+    let updated = updated.map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if let Some(session) = updated.session {
+        print_session(&session, arguments.json)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sets what a principal may do with a session; `None` takes it back.

@@ -112,6 +112,7 @@ reasons! {
     SessionNotYours "SESSION_NOT_YOURS",
     StorageFull "STORAGE_FULL",
     StoreUnavailable "STORE_UNAVAILABLE",
+    TooManyBytes "TOO_MANY_BYTES",
     TooManyKeys "TOO_MANY_KEYS",
     TooManySessions "TOO_MANY_SESSIONS",
     TooManyStreams "TOO_MANY_STREAMS",

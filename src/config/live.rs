@@ -25,6 +25,8 @@ pub const UPDATABLE: &[&str] = &[
     "max_sessions",
     "principal_max_sessions",
     "tenant_max_sessions",
+    "principal_max_bytes",
+    "tenant_max_bytes",
     "principal_max_queue_bytes",
     "tenant_max_queue_bytes",
     "principal_max_running_turns",

@@ -114,6 +114,8 @@ pub enum Event {
         result: Json,
         is_error: bool,
         partial: bool,
+        /// Pictures of the result that stand beside it.
+        attachments: Vec<AttachmentRef>,
     },
     SteerAccepted {
         steer_id: Uuid,

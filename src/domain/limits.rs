@@ -12,6 +12,8 @@ pub const ATTACHMENTS_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const ATTACHMENTS_MAX: usize = 64;
 /// Largest message of Enqueue, Run and Steer, in bytes.
 pub const INPUT_MESSAGE_MAX_BYTES: usize = 18 * 1024 * 1024;
+/// Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry.
+pub const METADATA_MAX_BYTES: usize = 32 * 1024;
 /// Largest message of any other RPC, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 /// Texts of turns inside events and lists are cut here, in bytes.
@@ -87,10 +89,15 @@ pub fn cut(text: &str, max: usize) -> &str {
 /// Cuts JSON text as events show it: beyond the bound it becomes a JSON string of its first bytes.
 /// Returns the text and, where it was cut, the size before.
 pub fn cut_json(json: String) -> (String, Option<usize>) {
-    if json.len() <= TOOL_JSON_MAX_BYTES {
+    cut_json_of(json, None)
+}
+
+/// As [`cut_json`], of JSON text that is not all there: `full_size` is the size of the whole.
+pub fn cut_json_of(json: String, full_size: Option<usize>) -> (String, Option<usize>) {
+    if json.len() <= TOOL_JSON_MAX_BYTES && full_size.is_none() {
         return (json, None);
     }
-    let full = json.len();
+    let full = full_size.unwrap_or(json.len());
     let mut keep = TOOL_JSON_MAX_BYTES;
     loop {
         let text = serde_json::to_string(cut(&json, keep)).expect("a string is always JSON");
@@ -98,7 +105,8 @@ pub fn cut_json(json: String) -> (String, Option<usize>) {
             return (text, Some(full));
         }
         // Escapes made it longer than the bound: shrink in proportion, and at least by a little.
-        keep = (keep * TOOL_JSON_MAX_BYTES / text.len()).min(keep - 16);
+        let least = keep.min(json.len()) - 16;
+        keep = (keep * TOOL_JSON_MAX_BYTES / text.len()).min(least);
     }
 }
 
@@ -110,6 +118,15 @@ mod tests {
     #[test]
     fn short_json_stays_as_it_is() {
         assert_eq!(cut_json("{\"a\":1}".into()), ("{\"a\":1}".into(), None));
+    }
+
+    #[test]
+    fn json_that_is_not_all_there_is_a_string_that_tells_the_size_of_the_whole() {
+        let (text, full) = cut_json_of("{\"a\":[]}".into(), Some(9_000_000));
+        assert_eq!(
+            (text.as_str(), full),
+            ("\"{\\\"a\\\":[]}\"", Some(9_000_000))
+        );
     }
 
     #[test]

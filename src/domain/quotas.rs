@@ -36,6 +36,8 @@ pub struct Quota {
     pub max_running_turns: usize,
     /// Agents that are awake at a time.
     pub max_awake_agents: usize,
+    /// Bytes of events, history and attachments.
+    pub max_stored_bytes: i64,
 }
 
 /// The quotas of a running server, shared by all who decide by them.
@@ -62,6 +64,7 @@ impl Quota {
         max_queue_bytes: i64::MAX,
         max_running_turns: usize::MAX,
         max_awake_agents: usize::MAX,
+        max_stored_bytes: i64::MAX,
     };
 }
 

@@ -261,6 +261,19 @@ pub enum Refusal {
         /// How many there are.
         current: i64,
     },
+    /// A bound of what is stored.
+    #[error(
+        "the {of} has {current} of {limit} bytes of events, history and attachments already; delete sessions, or let \
+         retention take what is old"
+    )]
+    TooManyBytes {
+        /// Whose bound it is.
+        of: LimitOf,
+        /// The bound.
+        limit: i64,
+        /// How much there is.
+        current: i64,
+    },
     /// A bound of the store.
     #[error(
         "the tenant has {current} of {limit} API keys that are valid already; revoke some, or give them a ttl"
@@ -341,6 +354,25 @@ pub enum Refusal {
     /// No such method.
     #[error("this server has no such method; `grpcurl -plaintext ADDR list` shows what it has")]
     MethodUnknown,
+    /// The call names another host than this server is known by.
+    #[error(
+        "this server is not known by the host name {host:?}: use its address or localhost, or have the name added to \
+         allowed_hosts"
+    )]
+    HostUnknown {
+        /// What the call named; empty where it named nobody.
+        host: String,
+    },
+    /// The metadata of the call is larger than is read.
+    #[error(
+        "the call's metadata is {size} bytes (names, values, and 32 for each entry); this server takes {limit}"
+    )]
+    MetadataTooLarge {
+        /// How large it is, in bytes.
+        size: usize,
+        /// The bound, in bytes.
+        limit: usize,
+    },
     /// The request is compressed in a way that is not served.
     #[error(
         "this server reads messages compressed with gzip, or not at all; this one came as `{name}`"
@@ -420,6 +452,7 @@ impl Refusal {
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManyKeys { .. } => "TOO_MANY_KEYS",
             Self::TooManySessions { .. } => "TOO_MANY_SESSIONS",
+            Self::TooManyBytes { .. } => "TOO_MANY_BYTES",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::TooManyWaits { .. } => "TOO_MANY_WAITS",
             Self::AnswersWaiting { .. } => "ANSWERS_WAITING",
@@ -432,6 +465,8 @@ impl Refusal {
             Self::Resync => "RESYNC",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::MethodUnknown => "METHOD_UNKNOWN",
+            Self::HostUnknown { .. } => "HOST_UNKNOWN",
+            Self::MetadataTooLarge { .. } => "METADATA_TOO_LARGE",
             Self::CompressionUnknown { .. } => "COMPRESSION_UNKNOWN",
             Self::Internal { .. } => "INTERNAL",
         }
@@ -451,7 +486,7 @@ impl Refusal {
             Self::StorageFull => Some(Duration::from_secs(30)),
             Self::Resync => Some(Duration::from_millis(100)),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::TooManySessions { .. } | Self::TooManyKeys { .. } => {
+            Self::TooManySessions { .. } | Self::TooManyBytes { .. } | Self::TooManyKeys { .. } => {
                 Some(Duration::from_secs(30))
             }
             Self::EmbeddingUnavailable { .. } => Some(Duration::from_secs(1)),
@@ -489,6 +524,8 @@ impl Refusal {
             | Self::MessageTooLarge { .. }
             | Self::DeadlineExceeded
             | Self::MethodUnknown
+            | Self::HostUnknown { .. }
+            | Self::MetadataTooLarge { .. }
             | Self::CompressionUnknown { .. }
             | Self::Internal { .. } => None,
         }

@@ -192,6 +192,7 @@ impl Store for Log {
     async fn update_session(&self, _: UpdateSession) -> Result<Committed, Refusal> { unreachable!() }
     async fn fork_session(&self, _: Fork) -> Result<Committed, Refusal> { unreachable!() }
     async fn delete_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
+    async fn delete_postponed(&self, _: SessionRow) -> Result<bool, Refusal> { unreachable!() }
     async fn claim(&self, _: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> { unreachable!() }
     async fn start_next(&self, _: Fence, _: Time) -> Result<Option<Started>, Refusal> { unreachable!() }
     async fn active_turn(&self, _: SessionRow) -> Result<Option<Turn>, Refusal> { unreachable!() }
@@ -212,9 +213,11 @@ impl Store for Log {
     async fn turn_first_seq(&self, _: SessionRow, _: Uuid) -> Result<i64, Refusal> { unreachable!() }
     async fn messages(&self, _: SessionRow, _: i64, _: Option<i64>, _: Option<i64>, _: usize) -> Result<MessagesPage, Refusal> { unreachable!() }
     async fn attachment(&self, _: SessionRow, _: &str) -> Result<crate::domain::turn::Attachment, Refusal> { unreachable!() }
+    async fn stored_bytes(&self, _: &crate::domain::ids::Principal) -> Result<(i64, i64), Refusal> { unreachable!() }
     async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
+    fn trouble(&self) -> Option<crate::store::Trouble> { None }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
     async fn create_api_key(&self, _: NewApiKey) -> Result<CreatedApiKey, Refusal> { unreachable!() }

@@ -33,11 +33,17 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long after its end a credential's calls may go on.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams of callers that need no credential (health watches), over all connections.
 const NAMELESS_STREAMS_MAX: usize = 1000;
+/// Pages that are made for one tenant at a time; its other calls for such wait, in order. A page takes a serving thread
+/// some milliseconds, and that is what another tenant's call waits for.
+const PAGES_AT_ONCE: usize = 4;
+/// Tenants whose pages are counted, before those that have none are forgotten.
+const PAGING_TENANTS_MAX: usize = 1024;
 /// Longest `user-agent` that is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 256;
 
@@ -48,6 +54,8 @@ pub struct Channels {
     limits: ArcSwap<Limits>,
     /// A lock and not a task: it is held for a few lines of memory work, at the begin and the end of a call.
     state: Mutex<State>,
+    /// By tenant, room for its pages.
+    pages: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// How much may be open at once; 0 bounds nothing.
@@ -159,7 +167,7 @@ impl Channels {
         let channel = Arc::new(Channel {
             id,
             facts,
-            start_time: clock::now(),
+            start_time: clock::wall(),
             sessions: Mutex::default(),
             ended: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -202,7 +210,7 @@ impl Channels {
     pub async fn end_expired(&self) {
         loop {
             tokio::time::sleep(EXPIRY_INTERVAL).await;
-            let now = clock::now();
+            let now = clock::wall();
             let mut ended = Vec::new();
             let mut state = self.state();
             while let Some((end, id)) = state.ends.pop_first() {
@@ -215,6 +223,17 @@ impl Channels {
             drop(state);
             ended.iter().for_each(|channel| channel.end());
         }
+    }
+
+    fn pages_of(&self, tenant: &str) -> Arc<Semaphore> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() >= PAGING_TENANTS_MAX {
+            pages.retain(|_, room| Arc::strong_count(room) > 1);
+        }
+        let room = pages
+            .entry(tenant.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(PAGES_AT_ONCE)));
+        Arc::clone(room)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -247,7 +266,7 @@ impl State {
             }
             return Ok(());
         };
-        if counts == Counts::Nothing {
+        if matches!(counts, Counts::Nothing | Counts::Page) {
             return Ok(());
         }
         let open = self.of_principal.get(principal).copied();
@@ -273,7 +292,7 @@ impl State {
 
     fn uncount(&mut self, counts: Counts, identity: Option<&Identity>) {
         match (counts, identity) {
-            (Counts::Nothing, _) | (Counts::Wait | Counts::Stop, None) => {}
+            (Counts::Nothing | Counts::Page, _) | (Counts::Wait | Counts::Stop, None) => {}
             (Counts::Stream, None) => self.nameless -= 1,
             (Counts::Stream | Counts::Wait | Counts::Stop, Some(Identity { principal, .. })) => {
                 closed(&mut self.of_principal, principal.clone(), counts);
@@ -288,7 +307,7 @@ fn check(of: LimitOf, counts: Counts, open: Tally, limits: OpenLimits) -> Result
     let number = |it| i64::try_from(it).unwrap_or(i64::MAX);
     let full = |current: usize, limit: usize| limit > 0 && current >= limit;
     let (what, current) = match counts {
-        Counts::Nothing => return Ok(()),
+        Counts::Nothing | Counts::Page => return Ok(()),
         Counts::Stream if full(open.streams, limits.streams) => {
             return Err(Refusal::TooManyStreams {
                 of,
@@ -326,7 +345,7 @@ fn closed<K: Eq + Hash>(tallies: &mut HashMap<K, Tally>, key: K, counts: Counts)
 impl Tally {
     fn add(&mut self, counts: Counts, by: isize) {
         let number = match counts {
-            Counts::Nothing => return,
+            Counts::Nothing | Counts::Page => return,
             Counts::Stream => &mut self.streams,
             Counts::Wait => &mut self.waits,
             Counts::Stop => &mut self.stops,
@@ -439,6 +458,21 @@ impl Open {
     /// Where it stands.
     pub fn place(&self) -> &Place {
         &self.0
+    }
+
+    /// Waits until its tenant has room for one more page, where it asks for one. The room is taken until what this gives
+    /// is dropped.
+    pub fn page(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let Place { channels, channel } = &self.0;
+        let ChannelFacts {
+            identity, counts, ..
+        } = &channel.facts;
+        let room = match (counts, identity) {
+            (Counts::Page, Some(identity)) => Some(channels.pages_of(&identity.principal.tenant)),
+            (Counts::Page, None)
+            | (Counts::Nothing | Counts::Stream | Counts::Wait | Counts::Stop, _) => None,
+        };
+        async move { room?.acquire_owned().await.ok() }
     }
 
     /// Ends it: its caller's credential is not taken any more.

@@ -20,7 +20,7 @@ use crate::{
     auth::{Auth, scopes::Needs},
     domain::{
         Refusal,
-        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES},
     },
     listener::{ConnectionEnd, Peer, Standing},
     telemetry::metrics,
@@ -66,6 +66,10 @@ pub const INPUTS: [&str; 3] = [
 ];
 /// Compressions of messages that are read, as `grpc-accept-encoding` names them.
 const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
+/// How the content types of gRPC begin.
+const GRPC: &str = "application/grpc";
+/// What HTTP/2 counts for a header besides its name and value, in bytes.
+const METADATA_ENTRY_BYTES: usize = 32;
 /// Digits of `grpc-timeout`, by the protocol.
 const TIMEOUT_MAX_DIGITS: usize = 8;
 
@@ -119,6 +123,34 @@ pub fn layered(routes: Router, gate: Gate) -> Router {
         .fallback(unknown)
 }
 
+/// Refuses a call that names another host as a call is refused; `None` for what is none.
+pub fn refuse_host(host: &str, headers: &HeaderMap) -> Option<Response> {
+    let content_type = headers.get(header::CONTENT_TYPE)?;
+    if !content_type.as_bytes().starts_with(GRPC.as_bytes()) {
+        return None;
+    }
+    let host = host.to_owned();
+    let mut answer = refuse(&Refusal::HostUnknown { host });
+    // gRPC-web reads such a status from the headers as well, under its own content type.
+    let content_type = content_type.clone();
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    Some(answer)
+}
+
+/// Tells gRPC callers in gRPC that what they ask for is none of the calls: beside the calls stand routes that speak
+/// plain HTTP. Goes around all of them.
+pub async fn told_in_grpc(request: Request, next: Next) -> Response {
+    let speaks_grpc = is_grpc(request.headers());
+    let response = next.run(request).await;
+    // Calls are answered with OK and a status of their own.
+    match speaks_grpc && response.status() != StatusCode::OK {
+        true => refuse(&Refusal::MethodUnknown),
+        false => response,
+    }
+}
+
 /// Answers what no service takes.
 async fn unknown(request: Request) -> Response {
     if is_grpc(request.headers()) {
@@ -136,7 +168,12 @@ async fn guard(
     gate: Gate,
 ) -> Response {
     if let Some(no) = not_a_call(&request) {
-        return no.into_response();
+        return no;
+    }
+    let size = metadata_size(&request);
+    if size > METADATA_MAX_BYTES {
+        let limit = METADATA_MAX_BYTES;
+        return refuse(&Refusal::MetadataTooLarge { size, limit });
     }
     let asked = match timeout_of(request.headers()) {
         Ok(timeout) => timeout,
@@ -174,7 +211,11 @@ async fn guard(
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
-    let mut answer = pin!(catch_panic(next.run(request)));
+    let page = open.page();
+    let mut answer = pin!(catch_panic(async {
+        let page = page.await;
+        (next.run(request).await, page)
+    }));
     let answer = async { open.while_valid(answer.as_mut()).await? };
     let answered = match answer_by {
         Some(at) => timeout_at(at, answer)
@@ -184,7 +225,8 @@ async fn guard(
     };
     match answered {
         Err(refusal) => refuse(&refusal),
-        Ok(response) => match foreign(response.headers(), limit) {
+        // Room for a page is taken until its message is made, which is here.
+        Ok((response, _page)) => match foreign(response.headers(), limit) {
             Some(refusal) => refuse(&refusal),
             None => {
                 let response = response.map(|inner| Body::new(Guarded::new(inner, open, deadline)));
@@ -249,24 +291,46 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     Ok(open)
 }
 
-/// Why a request is no gRPC call that may be answered here.
-fn not_a_call(request: &Request) -> Option<(StatusCode, &'static str)> {
-    if request.method() != Method::POST {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n"));
-    }
-    if !is_grpc(request.headers()) {
-        return Some((
+/// The answer to a request that is no gRPC call which may be answered here. Who speaks gRPC is told in gRPC: its client
+/// shows nothing else.
+fn not_a_call(request: &Request) -> Option<Response> {
+    let (status, problem) = if request.method() != Method::POST {
+        (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST")
+    } else if !is_grpc(request.headers()) {
+        (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the content type of gRPC calls is application/grpc\n",
-        ));
-    }
-    None
+            "the content type of gRPC calls is application/grpc, with +proto or nothing behind it",
+        )
+    } else {
+        return None;
+    };
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let speaks_grpc = content_type.is_some_and(|it| {
+        let rest = it.as_bytes().strip_prefix(GRPC.as_bytes());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
+    });
+    Some(if speaks_grpc {
+        let problem = problem.to_owned();
+        refuse(&Refusal::MalformedRequest { problem })
+    } else {
+        (status, format!("{problem}\n")).into_response()
+    })
+}
+
+/// Bytes of a call's metadata, as HTTP/2 counts them. What the transport needs for itself counts as well.
+fn metadata_size(request: &Request) -> usize {
+    let uri = request.uri();
+    let target = uri.authority().map_or(0, |it| it.as_str().len()) + uri.path().len();
+    let entries = request.headers().iter();
+    entries.fold(target, |size, (name, value)| {
+        size + name.as_str().len() + value.len() + METADATA_ENTRY_BYTES
+    })
 }
 
 /// `application/grpc`, alone or with `+proto` or parameters. Other encodings of messages are not spoken.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map(|it| it.as_bytes());
-    let Some(rest) = content_type.and_then(|it| it.strip_prefix(b"application/grpc")) else {
+    let Some(rest) = content_type.and_then(|it| it.strip_prefix(GRPC.as_bytes())) else {
         return false;
     };
     let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);

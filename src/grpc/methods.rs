@@ -26,6 +26,8 @@ pub struct Method {
 pub enum Counts {
     /// None: its answer comes at once.
     Nothing,
+    /// None, but its answer may be large: a tenant gets few of these made at a time.
+    Page,
     /// Streams.
     Stream,
     /// Calls that wait for news; they may do so for as long as their caller likes.
@@ -58,11 +60,11 @@ pub static METHODS: [Method; 49] = [
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ).streams(),
     Method::reads("/quarterdeck.v1.GatewayService/AwaitTurn", READ).waits(),
     Method::reads("/quarterdeck.v1.GatewayService/GetTurn", READ),
-    Method::reads("/quarterdeck.v1.GatewayService/ListTurns", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListTurns", READ).pages(),
     Method::changes("/quarterdeck.v1.GatewayService/Steer", STEER),
     Method::changes("/quarterdeck.v1.GatewayService/Abort", ABORT).stops(),
     Method::changes("/quarterdeck.v1.GatewayService/Reset", RESET).stops(),
-    Method::reads("/quarterdeck.v1.GatewayService/ListQueue", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListQueue", READ).pages(),
     Method::changes("/quarterdeck.v1.GatewayService/UpdateQueued", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/RemoveQueued", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/ClearQueue", WRITE),
@@ -73,21 +75,21 @@ pub static METHODS: [Method; 49] = [
     Method::changes("/quarterdeck.v1.GatewayService/CreateSession", WRITE),
     Method::reads("/quarterdeck.v1.GatewayService/GetSession", READ),
     Method::reads("/quarterdeck.v1.GatewayService/GetSessionState", READ),
-    Method::reads("/quarterdeck.v1.GatewayService/ListSessions", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListSessions", READ).pages(),
     Method::changes("/quarterdeck.v1.GatewayService/UpdateSession", WRITE),
     Method::changes("/quarterdeck.v1.GatewayService/DeleteSession", WRITE_RESET).stops(),
     Method::changes("/quarterdeck.v1.GatewayService/ForkSession", WRITE_READ),
-    Method::reads("/quarterdeck.v1.GatewayService/ListMessages", READ),
-    Method::reads("/quarterdeck.v1.GatewayService/GetAttachment", READ),
+    Method::reads("/quarterdeck.v1.GatewayService/ListMessages", READ).pages(),
+    Method::reads("/quarterdeck.v1.GatewayService/GetAttachment", READ).pages(),
     Method::reads("/quarterdeck.v1.AdminService/GetServerInfo", CREDENTIAL),
     Method::reads("/quarterdeck.v1.AdminService/WhoAmI", CREDENTIAL),
     Method::reads("/quarterdeck.v1.AdminService/GetConfig", CONFIG),
     Method::changes("/quarterdeck.v1.AdminService/UpdateConfig", CONFIG),
     Method::reads("/quarterdeck.v1.AdminService/TailLogs", LOGS).streams(),
-    Method::reads("/quarterdeck.v1.AdminService/ListChannels", LOGS),
+    Method::reads("/quarterdeck.v1.AdminService/ListChannels", LOGS).pages(),
     Method::changes("/quarterdeck.v1.AdminService/BroadcastReload", SESSIONS),
     Method::changes("/quarterdeck.v1.AdminService/CreateApiKey", KEYS),
-    Method::reads("/quarterdeck.v1.AdminService/ListApiKeys", KEYS),
+    Method::reads("/quarterdeck.v1.AdminService/ListApiKeys", KEYS).pages(),
     Method::changes("/quarterdeck.v1.AdminService/RevokeApiKey", KEYS),
     Method::changes(
         "/quarterdeck.v1.AdminService/ExchangeCredential",
@@ -99,7 +101,7 @@ pub static METHODS: [Method; 49] = [
     Method::changes("/quarterdeck.v1.MemoryService/Remember", REMEMBER),
     Method::changes("/quarterdeck.v1.MemoryService/Forget", REMEMBER),
     Method::changes("/quarterdeck.v1.MemoryService/RebuildMemory", MEMORY_ADMIN),
-    Method::reads("/quarterdeck.v1.MemoryService/ListMemories", RECALL),
+    Method::reads("/quarterdeck.v1.MemoryService/ListMemories", RECALL).pages(),
     Method::reads("/quarterdeck.v1.MemoryService/GetMemory", RECALL),
     Method::changes("/quarterdeck.v1.MemoryService/ImportMemories", MEMORY_ADMIN),
     Method::reads("/grpc.health.v1.Health/Check", NOTHING),
@@ -159,6 +161,11 @@ impl Method {
     const fn streams(mut self) -> Self {
         self.streams = true;
         self.counts = Counts::Stream;
+        self
+    }
+
+    const fn pages(mut self) -> Self {
+        self.counts = Counts::Page;
         self
     }
 

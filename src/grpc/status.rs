@@ -193,6 +193,11 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota("sessions".into())),
+        Refusal::TooManyBytes { of, limit, current } => Row::of(Code::ResourceExhausted)
+            .fact("of", of)
+            .fact("limit", limit)
+            .fact("current", current)
+            .detail(Detail::Quota("stored_bytes".into())),
         Refusal::TooManyKeys { limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", &LimitOf::Tenant)
             .fact("limit", limit)
@@ -251,6 +256,13 @@ fn row(refusal: &Refusal) -> Row {
 
         Refusal::DeadlineExceeded => Row::of(Code::DeadlineExceeded),
         Refusal::MethodUnknown => Row::of(Code::Unimplemented),
+        Refusal::HostUnknown { host } => Row::of(Code::PermissionDenied)
+            .fact("host", host)
+            .fact("setting", "allowed_hosts"),
+        Refusal::MetadataTooLarge { size, limit } => Row::of(Code::ResourceExhausted)
+            .fact("size", size)
+            .fact("limit", limit)
+            .detail(Detail::Quota("metadata_bytes".into())),
         Refusal::CompressionUnknown { name } => {
             Row::of(Code::Unimplemented).fact("grpc-encoding", name)
         }
@@ -518,6 +530,16 @@ mod tests {
                 &[("of", "tenant"), ("limit", "7"), ("current", "8")],
             ),
             (
+                Refusal::TooManyBytes {
+                    of: LimitOf::Principal,
+                    limit: 7,
+                    current: 8,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("of", "principal"), ("limit", "7"), ("current", "8")],
+            ),
+            (
                 Refusal::TooManyKeys {
                     limit: 7,
                     current: 7,
@@ -662,6 +684,21 @@ mod tests {
             ),
             (Refusal::DeadlineExceeded, DeadlineExceeded, "", &[]),
             (Refusal::MethodUnknown, Unimplemented, "", &[]),
+            (
+                Refusal::HostUnknown { host: s("h.test") },
+                PermissionDenied,
+                "",
+                &[("host", "h.test"), ("setting", "allowed_hosts")],
+            ),
+            (
+                Refusal::MetadataTooLarge {
+                    size: 40_000,
+                    limit: 32_768,
+                },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[("size", "40000"), ("limit", "32768")],
+            ),
             (
                 Refusal::CompressionUnknown { name: s("br") },
                 Unimplemented,

@@ -245,7 +245,7 @@ impl Open {
 // === impl Seldom ===
 
 impl Seldom {
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         let now = Instant::now();
         let mut last = self.0.lock().expect("nothing panics while it is held");
         let due = last.is_none_or(|last| now >= last + LOG_INTERVAL);

@@ -5,6 +5,7 @@
 
 use super::{
     Bounds, Signals,
+    accept::Seldom,
     coalesce::Coalesce,
     hosts::Hosts,
     peer::Peer,
@@ -14,7 +15,7 @@ use super::{
     unread,
 };
 use axum::{Router, body::Body};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -38,8 +39,10 @@ use uuid::Uuid;
 
 /// Bytes by which HTTP/2 is told from HTTP/1.1.
 const PREFACE_BYTES: u64 = 24;
-/// Headers of a request, in bytes as HTTP/2 counts them.
-const HEADERS_MAX_BYTES: u32 = 16 * 1024;
+/// Headers of a request that are read, in bytes as HTTP/2 counts them. What is above is answered by HTTP/2 itself, which
+/// can't name a reason, and four times as much ends the connection with all of its calls. So this is well above what a
+/// call may carry: those who serve calls refuse what is between, that call alone.
+const HEADERS_MAX_BYTES: u32 = 256 * 1024;
 /// Buffer of an HTTP/1.1 connection, its head included, in bytes.
 const HTTP1_BUFFER_MAX_BYTES: usize = 64 * 1024;
 /// Streams that the peer reset before we looked at them; beyond it the connection ends (CVE-2023-44487).
@@ -58,13 +61,12 @@ const UNKNOWN_GRACE: Duration = Duration::from_secs(1);
 /// Time that a peer has, at a drain, to say its first word.
 const DRAIN_WORD_MAX: Duration = Duration::from_secs(1);
 
-/// What is said to a request that names somebody else. Visible ASCII without `%`: a gRPC status takes it as it is.
+/// What is said to a request that names somebody else.
 const MISDIRECTED: &str = "this server is not known by the host name that was asked for: use its address or localhost, \
                            or have the name added to allowed_hosts";
-/// PERMISSION_DENIED, as a gRPC status is written.
-const PERMISSION_DENIED: HeaderValue = HeaderValue::from_static("7");
-/// How gRPC's content types begin.
-const GRPC: &str = "application/grpc";
+
+/// Refuses a request that calls us by this foreign name in the words of its own protocol; `None`: in plain HTTP.
+pub type RefuseHost = fn(host: &str, headers: &HeaderMap) -> Option<Response<Body>>;
 
 /// Request extension: the serving runtime that the request runs on, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,14 @@ pub(super) struct Server {
     pub(super) index: RuntimeIndex,
     pub(super) bounds: Arc<Bounds>,
     pub(super) signals: Signals,
+    pub(super) misdirected: Arc<Misdirected>,
+}
+
+/// What becomes of requests that name somebody else.
+pub(super) struct Misdirected {
+    pub(super) refuse: RefuseHost,
+    /// Whoever sets the server up is told in its log, and nobody can fill that.
+    pub(super) log: Seldom,
 }
 
 /// What an accepted socket is opened with.
@@ -96,6 +106,7 @@ struct Facts {
     index: RuntimeIndex,
     peer: Arc<Peer>,
     hosts: Option<Hosts>,
+    misdirected: Arc<Misdirected>,
     /// Cuts it.
     end: ConnectionEnd,
     standing: Standing,
@@ -134,6 +145,7 @@ impl Server {
                     index: self.index,
                     peer: Arc::new(peer),
                     hosts,
+                    misdirected: self.misdirected.clone(),
                     end: ConnectionEnd(place.end().clone()),
                     standing: place.standing().clone(),
                 };
@@ -294,37 +306,22 @@ async fn answer(
 ) -> Result<Response<Counted>, Infallible> {
     let call = Call::begin(calls);
     let hosts = facts.hosts.as_ref();
-    let meant = hosts.is_none_or(|hosts| hosts.are_meant(request.uri(), request.headers()));
+    let foreign = hosts.and_then(|hosts| hosts.foreign(request.uri(), request.headers()));
     let (mut request, unread) = unread::watch(request);
-    let mut response = if meant {
-        request.extensions_mut().insert(facts.index);
-        request.extensions_mut().insert(facts.peer.clone());
-        request.extensions_mut().insert(facts.end.clone());
-        request.extensions_mut().insert(facts.standing.clone());
-        router.oneshot(request).await?
-    } else {
-        tracing::debug!(peer = %facts.peer, "a request of {} names another host", facts.peer);
-        misdirected(request.headers())
+    let mut response = match foreign {
+        None => {
+            request.extensions_mut().insert(facts.index);
+            request.extensions_mut().insert(facts.peer.clone());
+            request.extensions_mut().insert(facts.end.clone());
+            request.extensions_mut().insert(facts.standing.clone());
+            router.oneshot(request).await?
+        }
+        Some(host) => facts
+            .misdirected
+            .refuse(&host, &facts.peer, request.headers()),
     };
     unread.announce(&mut response);
     Ok(response.map(|inner| Counted { inner, _call: call }))
-}
-
-/// The refusal of a request that names somebody else, in words that its client shows.
-fn misdirected(headers: &HeaderMap) -> Response<Body> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()));
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    if is_grpc {
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
-        headers.insert("grpc-status", PERMISSION_DENIED);
-        headers.insert("grpc-message", HeaderValue::from_static(MISDIRECTED));
-    } else {
-        *response.body_mut() = format!("{MISDIRECTED}\n").into();
-    }
-    response
 }
 
 /// The duration, a tenth more or less: connections that were opened together are not to end together.
@@ -332,6 +329,26 @@ fn jittered(age: Duration) -> Duration {
     let tenth = age / 10;
     let share = u32::from(Uuid::new_v4().as_bytes()[0]);
     age - tenth + tenth * 2 * share / 255
+}
+
+// === impl Misdirected ===
+
+impl Misdirected {
+    fn refuse(&self, host: &str, peer: &Peer, headers: &HeaderMap) -> Response<Body> {
+        if self.log.is_due() {
+            tracing::warn!(
+                %peer,
+                host,
+                "{peer} calls this server {host:?}, which is none of its names: it is refused; if the name is right, add it \
+                 to allowed_hosts"
+            );
+        }
+        (self.refuse)(host, headers).unwrap_or_else(|| {
+            let mut response = Response::new(format!("{MISDIRECTED}\n").into());
+            *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+            response
+        })
+    }
 }
 
 // === impl Call ===

@@ -24,23 +24,24 @@ pub(super) struct Hosts {
 // === impl Hosts ===
 
 impl Hosts {
-    /// True where a request with this target and these headers means us. It must name somebody, and nobody else.
-    pub(super) fn are_meant(&self, target: &Uri, headers: &HeaderMap) -> bool {
+    /// Whom a request with this target and these headers means instead of us; empty where it names nobody. `None`:
+    /// it names somebody, and nobody else than us.
+    pub(super) fn foreign(&self, target: &Uri, headers: &HeaderMap) -> Option<String> {
         let mut named = false;
         if let Some(authority) = target.authority() {
             named = true;
             if !self.is_ours(authority) {
-                return false;
+                return Some(authority.to_string());
             }
         }
         for host in headers.get_all(header::HOST) {
             named = true;
             match Authority::try_from(host.as_bytes()) {
                 Ok(authority) if self.is_ours(&authority) => {}
-                Ok(_) | Err(_) => return false,
+                Ok(_) | Err(_) => return Some(String::from_utf8_lossy(host.as_bytes()).into()),
             }
         }
-        named
+        (!named).then(String::new)
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
@@ -103,12 +104,16 @@ mod tests {
         }
     }
 
+    fn are_meant(hosts: &Hosts, target: &Uri, headers: &HeaderMap) -> bool {
+        hosts.foreign(target, headers).is_none()
+    }
+
     fn means(hosts: &Hosts, host: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
-        let by_header = hosts.are_meant(&Uri::from_static("/"), &headers);
+        let by_header = are_meant(hosts, &Uri::from_static("/"), &headers);
         if let Ok(target) = format!("http://{host}/").parse() {
-            let by_target = hosts.are_meant(&target, &HeaderMap::new());
+            let by_target = are_meant(hosts, &target, &HeaderMap::new());
             assert_eq!(by_header, by_target, "{host}");
         }
         by_header
@@ -206,10 +211,10 @@ mod tests {
         two.append(header::HOST, "evil.test".parse().unwrap());
         let mut one = HeaderMap::new();
         one.append(header::HOST, "localhost".parse().unwrap());
-        assert!(hosts.are_meant(&ours, &nobody));
-        assert!(hosts.are_meant(&ours, &one));
-        assert!(!hosts.are_meant(&Uri::from_static("/"), &nobody));
-        assert!(!hosts.are_meant(&foreign, &one));
-        assert!(!hosts.are_meant(&ours, &two));
+        assert!(are_meant(&hosts, &ours, &nobody));
+        assert!(are_meant(&hosts, &ours, &one));
+        assert!(!are_meant(&hosts, &Uri::from_static("/"), &nobody));
+        assert!(!are_meant(&hosts, &foreign, &one));
+        assert!(!are_meant(&hosts, &ours, &two));
     }
 }

@@ -26,7 +26,7 @@ mod tls;
 mod unix;
 mod unread;
 
-pub use connection::{ConnectionEnd, RuntimeIndex};
+pub use connection::{ConnectionEnd, RefuseHost, RuntimeIndex};
 pub use peer::{Peer, PeerTls, counted};
 pub use places::Standing;
 pub use served_at::ServedAt;
@@ -35,6 +35,7 @@ pub use unix::UnixError;
 
 use accept::{Listening, Policy, Reception, Seldom};
 use axum::Router;
+use connection::Misdirected;
 use per_address::PerAddress;
 use places::Places;
 use runtimes::Runtimes;
@@ -117,6 +118,7 @@ pub struct Listener {
     tls: Option<Tls>,
     options: ListenerOptions,
     bounds: Bounds,
+    refuse_host: RefuseHost,
 }
 
 /// Why nothing is listened at.
@@ -222,7 +224,14 @@ impl Listener {
             tls,
             options,
             bounds: Bounds::default(),
+            refuse_host: |_, _| None,
         })
+    }
+
+    /// Gives those who call us by a foreign name their refusal in another form than plain HTTP.
+    pub fn with_refused_hosts(mut self, refuse: RefuseHost) -> Self {
+        self.refuse_host = refuse;
+        self
     }
 
     /// Replaces the bounds of connections.
@@ -260,6 +269,7 @@ impl Listener {
             tls,
             options,
             bounds,
+            refuse_host,
         } = self;
         let ListenerOptions {
             address: _,
@@ -281,6 +291,10 @@ impl Listener {
         }
         let asks_nobody = bounds.first_call.is_none();
         let bounds = Arc::new(bounds);
+        let misdirected = Arc::new(Misdirected {
+            refuse: refuse_host,
+            log: Seldom::default(),
+        });
         let servers = runtimes
             .handles()
             .iter()
@@ -292,6 +306,7 @@ impl Listener {
                     index: RuntimeIndex(index),
                     bounds: bounds.clone(),
                     signals: signals.clone(),
+                    misdirected: misdirected.clone(),
                 };
                 (server, handle.clone())
             });

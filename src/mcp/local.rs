@@ -3,6 +3,7 @@
 
 use super::{
     Backend,
+    agents::AtWork,
     tools::{
         self, ForgetArguments, Gone, Kept, Name, RememberArguments, SearchArguments, SearchResults,
     },
@@ -44,6 +45,17 @@ struct Caller {
     place: Option<Place>,
 }
 
+/// Whom a request shows to be there.
+enum Who<'a> {
+    /// A caller with rights of its own, and what it names in the address.
+    Caller {
+        identity: &'a Arc<Identity>,
+        query: &'a str,
+    },
+    /// An agent, at its own door.
+    Agent(AtWork),
+}
+
 /// What a call is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -61,22 +73,42 @@ impl Backend for Local {
             let problem = format!("there is no tool `{}`", call.name);
             return Err(ErrorData::invalid_params(problem, None));
         };
-        let identity = parts.and_then(|parts| parts.extensions.get::<Arc<Identity>>());
-        let (Some(parts), Some(identity)) = (parts, identity) else {
+        let Some(who) = parts.and_then(Who::of) else {
             let problem = "the call came without a caller";
             return Err(ErrorData::internal_error(problem, None));
         };
-        let query = parts.uri.query().unwrap_or_default();
         let arguments = call.arguments;
-        let mut record = Recorded::begin(name, parts, identity);
-        let done = match name {
-            Name::Search => self.search(identity, query, arguments).await,
-            Name::Remember => self.remember(identity, query, arguments).await,
-            Name::Forget => self.forget(identity, query, arguments).await,
+        // What an agent writes names its turn, which names who asked for it.
+        let mut record = match (&who, parts) {
+            (Who::Caller { identity, .. }, Some(parts)) => {
+                Some(Recorded::begin(name, parts, identity))
+            }
+            (Who::Caller { .. } | Who::Agent(_), _) => None,
         };
-        record.ended(&done);
+        let done = match name {
+            Name::Search => self.search(&who, arguments).await,
+            Name::Remember => self.remember(&who, arguments).await,
+            Name::Forget => self.forget(&who, arguments).await,
+        };
+        if let Some(record) = &mut record {
+            record.ended(&done);
+        }
         done.unwrap_or_else(|refusal| {
             Ok(tools::refused(&format!("{}: {refusal}", refusal.reason())))
+        })
+    }
+}
+
+// === impl Who ===
+
+impl<'a> Who<'a> {
+    fn of(parts: &'a http::request::Parts) -> Option<Self> {
+        if let Some(agent) = parts.extensions.get::<AtWork>() {
+            return Some(Self::Agent(*agent));
+        }
+        Some(Self::Caller {
+            identity: parts.extensions.get::<Arc<Identity>>()?,
+            query: parts.uri.query().unwrap_or_default(),
         })
     }
 }
@@ -97,12 +129,7 @@ type Called = Result<Result<CallToolResult, ErrorData>, Refusal>;
 // === impl Local ===
 
 impl Local {
-    async fn search(
-        &self,
-        identity: &Arc<Identity>,
-        query: &str,
-        given: Option<rmcp::model::JsonObject>,
-    ) -> Called {
+    async fn search(&self, who: &Who<'_>, given: Option<rmcp::model::JsonObject>) -> Called {
         let arguments: SearchArguments = match tools::arguments(given) {
             Ok(arguments) => arguments,
             Err(wrong) => return Ok(Ok(wrong)),
@@ -110,7 +137,7 @@ impl Local {
         if let Some(problem) = arguments.problem() {
             return Ok(Ok(tools::refused(&problem)));
         }
-        let Caller { actor, place } = self.caller(identity, query, Need::Read).await?;
+        let Caller { actor, place } = self.caller(who, Need::Read).await?;
         let search = Search {
             place,
             limit: arguments.limit(),
@@ -125,12 +152,7 @@ impl Local {
         Ok(tools::done(results.text(), &results))
     }
 
-    async fn remember(
-        &self,
-        identity: &Arc<Identity>,
-        query: &str,
-        given: Option<rmcp::model::JsonObject>,
-    ) -> Called {
+    async fn remember(&self, who: &Who<'_>, given: Option<rmcp::model::JsonObject>) -> Called {
         let arguments: RememberArguments = match tools::arguments(given) {
             Ok(arguments) => arguments,
             Err(wrong) => return Ok(Ok(wrong)),
@@ -138,7 +160,7 @@ impl Local {
         if let Some(problem) = arguments.problem() {
             return Ok(Ok(tools::refused(&problem)));
         }
-        let Caller { actor, place } = self.caller(identity, query, Need::Write).await?;
+        let Caller { actor, place } = self.caller(who, Need::Write).await?;
         let RememberArguments {
             content,
             key,
@@ -174,18 +196,13 @@ impl Local {
         Ok(tools::done(text.into(), &kept))
     }
 
-    async fn forget(
-        &self,
-        identity: &Arc<Identity>,
-        query: &str,
-        given: Option<rmcp::model::JsonObject>,
-    ) -> Called {
+    async fn forget(&self, who: &Who<'_>, given: Option<rmcp::model::JsonObject>) -> Called {
         let arguments: ForgetArguments = match tools::arguments(given) {
             Ok(arguments) => arguments,
             Err(wrong) => return Ok(Ok(wrong)),
         };
         let ForgetArguments { id, key, hard } = arguments;
-        let Caller { actor, place } = self.caller(identity, query, Need::Write).await?;
+        let Caller { actor, place } = self.caller(who, Need::Write).await?;
         let target = match (id.as_str(), key.as_str()) {
             ("", "") => return Ok(Ok(tools::refused("give the id or the key of the memory"))),
             (_, "") => match Uuid::parse_str(&id) {
@@ -216,12 +233,17 @@ impl Local {
     }
 
     /// Who acts, by the identity and by what the address names: `?session_key=`, `?namespace=` or neither.
-    async fn caller(
-        &self,
-        identity: &Arc<Identity>,
-        query: &str,
-        need: Need,
-    ) -> Result<Caller, Refusal> {
+    async fn caller(&self, who: &Who<'_>, need: Need) -> Result<Caller, Refusal> {
+        let (identity, query) = match who {
+            Who::Caller { identity, query } => (*identity, *query),
+            Who::Agent(AtWork { session, turn_id }) => {
+                let actor = Actor::Agent {
+                    session: *session,
+                    turn_id: Some(*turn_id),
+                };
+                return Ok(Caller { actor, place: None });
+            }
+        };
         identity.require(match need {
             Need::Read => Scope::MemoryRead,
             Need::Write => Scope::MemoryWrite,

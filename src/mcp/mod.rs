@@ -5,6 +5,7 @@
 //! * `server`: the protocol's side, by the crate `rmcp`; the same over both transports.
 //! * `local`: what the tools do, in the gateway's process.
 //! * [`http`]: streamable HTTP at `/mcp` of the gateway, behind its authentication.
+//! * [`agents`]: the same tools for the gateway's own agents, at a port of their own.
 //! * [`stdio`]: `quarterdeck mcp`, which passes calls on to a gateway's `/mcp` with the caller's key.
 //!
 //! Promises: without a valid credential nothing is answered; a call may do what its caller may, and with a session
@@ -12,6 +13,7 @@
 //! is known. Secrets may be written, and are never read.
 //! Left out: sessions of the protocol, streams, resources, prompts. Each request stands alone.
 
+pub mod agents;
 pub mod http;
 mod lenient;
 mod local;
@@ -24,6 +26,11 @@ use std::future::Future;
 
 /// Path of the streamable HTTP transport.
 pub const PATH: &str = "/mcp";
+
+/// Every tool as JSON, as `tools/list` answers it.
+pub fn described() -> serde_json::Value {
+    serde_json::to_value(tools::all()).expect("tools are plain data")
+}
 
 /// What carries out a tool.
 trait Backend: Clone + Send + Sync + 'static {

@@ -1,7 +1,11 @@
 //! Messages of conversations as a search finds them. They are put into the index after their commit, in bounded pieces,
 //! so that no turn waits for it; what is not there yet is told by `GetMemoryStatus`.
 
-use super::{Actor, index, scope::Scope, words};
+use super::{
+    Actor,
+    index::{self, Group},
+    scope::Scope,
+};
 use crate::{
     domain::{
         access::Scope as Right, event::Role, ids::SessionRow, limits::cut, memory::Place,
@@ -184,7 +188,8 @@ fn piece(
     max_bytes: usize,
 ) -> Answer<(i64, i64)> {
     let mut statement = unit.sql(
-        "SELECT row, role, parts FROM message WHERE row > ?1 AND row <= ?2 ORDER BY row LIMIT ?3",
+        "SELECT message.row, role, parts, tenant, owner FROM message CROSS JOIN session ON session.row = message.session \
+         WHERE message.row > ?1 AND message.row <= ?2 ORDER BY message.row LIMIT ?3",
     )?;
     let mut found = statement.query((from, to, limit))?;
     let (mut reached, mut done, mut bytes) = (from, 0, 0);
@@ -194,9 +199,14 @@ fn piece(
         if role == Role::User as i64 || role == Role::Assistant as i64 {
             let text = text(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
             bytes += text.len();
-            let line = words::line(&text);
+            let (tenant, owner): (String, String) = (row.get(3)?, row.get(4)?);
+            let groups = (
+                Group::make(unit, &tenant, Some(&owner))?,
+                Group::make(unit, &tenant, None)?,
+            );
+            let line = index::episode_line(groups.0, groups.1, &text);
             for number in numbers {
-                index::put_episode(unit, *number, reached, &line)?;
+                index::put_episode(unit, *number, reached, groups, &line)?;
             }
             done += 1;
         }

@@ -410,7 +410,7 @@ fn write(
 
 /// Keeps the old version as history, and writes the new one.
 fn supersede(unit: &Unit<'_>, old: &ItemRow, new: &ItemRow, now: Time) -> Answer<()> {
-    unit.require_room()?;
+    unit.require_room(0)?;
     if new.kind == Kind::Secret && old.kind != Kind::Secret {
         // What becomes a secret must not stay readable in its past, nor in the index.
         erase::begin(unit)?;
@@ -466,7 +466,7 @@ fn insert(unit: &Unit<'_>, item: &ItemRow, identity: [u8; 32]) -> Answer<()> {
     )?
     .execute(params![
         item.row,
-        item.row / NUMBERS,
+        scope_of(item.row),
         item.id,
         identity,
         item.bucket as i64,
@@ -489,13 +489,15 @@ fn put_into_index(unit: &Unit<'_>, item: &ItemRow, content: &str) -> Answer<()> 
         // Neither its content nor a vector: it is read by its id alone.
         index::remove_item(unit, item.row)
     } else {
-        index::put_item(unit, item.row, &item.key, &item.tags, content)
+        let scope = scope_of(item.row);
+        let lines = index::item_lines(scope, item.kind, &item.key, &item.tags, content);
+        index::put_item(unit, item.row, &lines)
     }
 }
 
 /// A free row in a scope, within the bounds.
 fn next_row(unit: &Unit<'_>, rules: MemoryRules, scope: &Scope) -> Answer<i64> {
-    unit.require_room()?;
+    unit.require_room(0)?;
     let row = scope::make(unit, scope)?;
     let (number, items): (i64, i64) = unit
         .sql("SELECT next_item, items FROM memory_scope WHERE row = ?1")?
@@ -524,6 +526,11 @@ fn next_row(unit: &Unit<'_>, rules: MemoryRules, scope: &Scope) -> Answer<i64> {
     unit.sql("UPDATE memory_scope SET next_item = ?2 WHERE row = ?1")?
         .execute((row, number + 1))?;
     Ok(row * NUMBERS + number)
+}
+
+/// Scope of a row.
+pub(super) fn scope_of(row: i64) -> i64 {
+    row / NUMBERS
 }
 
 /// Rows of a scope: from the first, below the second.

@@ -6,7 +6,10 @@
 //! * `word*` is the beginning of a word.
 //! * `tag:NAME` or `tag:"A NAME"` must be among the tags.
 
-use super::words::{Word, normal, words};
+use super::{
+    index::Group,
+    words::{Word, normal, words},
+};
 
 /// Words that a search looks for; of a longer text the first ones.
 const TERMS_MAX: usize = 24;
@@ -92,38 +95,47 @@ impl Query {
         !self.phrases.is_empty()
     }
 
-    /// What the index is asked for the beginnings of the last words that pass.
-    pub(super) fn beginnings(&self, passes: impl Fn(&Term) -> bool) -> Vec<String> {
+    /// The last words that pass and whose beginnings are looked for too.
+    pub(super) fn beginnings(&self, passes: impl Fn(&Term) -> bool) -> Vec<&str> {
         let begin = |term: &&Term| term.may_begin() && passes(term);
         let last = self.terms.iter().rev().filter(begin);
         last.take(BEGINNINGS_MAX)
-            .map(|term| format!("\"{}\"*", term.text))
+            .map(|term| term.text.as_str())
             .collect()
     }
 
-    /// What the index is asked for a tier, with those terms alone that pass.
-    pub(super) fn expression(&self, tier: Tier, passes: impl Fn(&Term) -> bool) -> Option<String> {
+    /// What the index is asked for a tier in a group, with those terms alone that pass.
+    pub(super) fn expression(
+        &self,
+        tier: Tier,
+        group: Group,
+        passes: impl Fn(&Term) -> bool,
+    ) -> Option<String> {
         let mut demands: Vec<String> = self
             .phrases
             .iter()
-            .map(|phrase| phrase_text(phrase))
+            .map(|phrase| phrase_text(group, phrase))
             .collect();
         let terms = self.terms.iter();
         match tier {
             Tier::All => {
                 let all = terms.filter(|term| passes(term));
-                demands.extend(all.map(Term::expression));
+                demands.extend(all.map(|term| term.expression(group)));
             }
             Tier::Some => {
                 let some = terms.filter(|term| passes(term));
-                let any: Vec<String> = some.map(Term::expression).collect();
+                let any: Vec<String> = some.map(|term| term.expression(group)).collect();
                 if any.is_empty() {
                     return None;
                 }
                 demands.push(format!("({})", any.join(" OR ")));
             }
             Tier::Beginnings => {
-                let any = self.beginnings(passes);
+                let any: Vec<String> = self
+                    .beginnings(passes)
+                    .into_iter()
+                    .map(|word| format!("\"{}\"*", group.word(word)))
+                    .collect();
                 if any.is_empty() {
                     return None;
                 }
@@ -194,8 +206,8 @@ fn value(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-fn phrase_text(phrase: &[Term]) -> String {
-    let texts: Vec<&str> = phrase.iter().map(|term| term.text.as_str()).collect();
+fn phrase_text(group: Group, phrase: &[Term]) -> String {
+    let texts: Vec<String> = phrase.iter().map(|term| group.word(&term.text)).collect();
     let star = if phrase.last().is_some_and(|term| term.prefix) {
         "*"
     } else {
@@ -208,8 +220,8 @@ fn phrase_text(phrase: &[Term]) -> String {
 
 impl Term {
     /// As the index is asked for it.
-    pub(super) fn expression(&self) -> String {
-        phrase_text(std::slice::from_ref(self))
+    pub(super) fn expression(&self, group: Group) -> String {
+        phrase_text(group, std::slice::from_ref(self))
     }
 
     /// Whether a word of the index is meant.
@@ -234,8 +246,9 @@ mod tests {
 
     fn asked(text: &str) -> String {
         Query::parse(text)
-            .expression(Tier::All, |_| true)
+            .expression(Tier::All, Group(1), |_| true)
             .unwrap_or_default()
+            .replace("1¦", "")
     }
 
     #[test]
@@ -270,7 +283,7 @@ mod tests {
                 .unwrap();
             let query = Query::parse(&text);
             for tier in [Tier::All, Tier::Some, Tier::Beginnings] {
-                if let Some(expression) = query.expression(tier, |_| true) {
+                if let Some(expression) = query.expression(tier, Group(31), |_| true) {
                     let rows = connection
                         .prepare("SELECT rowid FROM t WHERE t MATCH ?1")
                         .unwrap()

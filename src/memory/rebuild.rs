@@ -1,7 +1,7 @@
 //! RebuildMemory: the index filled anew in bounded steps, beside the one that is read, which it takes the place of at the
 //! end. Where it stands is a row, so a server that stopped meanwhile goes on with it.
 
-use super::{RebuildStatus, episodes, index, rows};
+use super::{RebuildStatus, episodes, index, items::scope_of, rows};
 use crate::{
     domain::{ids::Time, memory::Kind},
     store::sqlite::{Answer, Fault, Unit},
@@ -29,11 +29,69 @@ struct Job {
     items_total: i64,
     episodes_done: i64,
     episodes_total: i64,
+    /// It fills the tables that are read: what they had was cut by an older version.
+    #[serde(default)]
+    in_place: bool,
 }
 
 /// Whether one runs.
 pub(super) fn running(connection: &Connection) -> Answer<bool> {
     Ok(job(connection)?.is_some_and(|job| job.end_time.is_none()))
+}
+
+/// Whether one fills the tables beside those that are read.
+pub(super) fn runs_beside(connection: &Connection) -> Answer<bool> {
+    Ok(job(connection)?.is_some_and(|job| job.end_time.is_none() && !job.in_place))
+}
+
+/// Whether memories were put into the index by an older version, or are not all in it yet.
+pub(super) fn is_outdated(connection: &Connection) -> Answer<bool> {
+    let version: i64 = connection
+        .prepare_cached("SELECT value FROM memory_state WHERE name = 'index_version'")?
+        .query_row([], |row| row.get(0))?;
+    Ok(version != index::VERSION)
+}
+
+/// Starts to fill the tables that are read anew, where an older version has filled them. What is not in them yet is found
+/// a little later; with nothing to fill them with there is nothing to do.
+pub(super) fn upgrade(unit: &Unit<'_>, now: Time) -> Answer<()> {
+    let job = job(unit.connection)?;
+    if job.is_some_and(|job| job.in_place && job.end_time.is_none()) {
+        return Ok(());
+    }
+    let items_total = items_count(unit.connection, (0, i64::MAX))?;
+    let episodes_total = episodes::count_all(unit.connection)?;
+    if items_total == 0 && episodes_total == 0 {
+        return note_version(unit);
+    }
+    for number in [1, 2] {
+        clear(unit, number)?;
+    }
+    unit.sql("DELETE FROM memory_length")?.execute([])?;
+    unit.sql("DELETE FROM episode_length")?.execute([])?;
+    unit.sql("UPDATE memory_state SET value = 0 WHERE name = 'episodes_through'")?
+        .execute([])?;
+    save(
+        unit,
+        &Job {
+            id: Uuid::now_v7(),
+            start_time: now.0,
+            end_time: None,
+            item: 0,
+            episode: 0,
+            items_done: 0,
+            items_total,
+            episodes_done: 0,
+            episodes_total,
+            in_place: true,
+        },
+    )
+}
+
+fn note_version(unit: &Unit<'_>) -> Answer<()> {
+    unit.sql("UPDATE memory_state SET value = ?1 WHERE name = 'index_version'")?
+        .execute([index::VERSION])?;
+    Ok(())
 }
 
 /// The one that runs, or the last one.
@@ -49,6 +107,7 @@ pub(super) fn status(connection: &Connection) -> Answer<Option<RebuildStatus>> {
             items_total,
             episodes_done,
             episodes_total,
+            in_place: _,
         } = job;
         RebuildStatus {
             id,
@@ -68,7 +127,7 @@ pub(super) fn start(unit: &Unit<'_>, embed: bool, now: Time) -> Answer<()> {
     if running(unit.connection)? {
         return Ok(());
     }
-    unit.require_room()?;
+    unit.require_room(0)?;
     let building = 3 - index::Tables::of(unit.connection)?.active;
     clear(unit, building)?;
     let items_total = items_count(unit.connection, (0, i64::MAX))?;
@@ -82,6 +141,7 @@ pub(super) fn start(unit: &Unit<'_>, embed: bool, now: Time) -> Answer<()> {
         items_total,
         episodes_done: 0,
         episodes_total: episodes::count_all(unit.connection)?,
+        in_place: false,
     };
     if embed {
         unit.sql("DELETE FROM memory_vector")?.execute([])?;
@@ -95,19 +155,27 @@ pub(super) fn step(unit: &Unit<'_>, now: Time) -> Answer<bool> {
         return Ok(false);
     };
     let tables = index::Tables::of(unit.connection)?;
-    let building = tables
-        .building
-        .ok_or_else(|| Fault::Broken("a rebuild without its tables".into()))?;
-    let more = items_step(unit, &mut job, building)? || {
-        let (reached, done) =
-            episodes::rebuild_step(unit, building, job.episode, STEP_ITEMS, STEP_MAX_BYTES)?;
-        // A piece may hold tools' messages alone, which are not put into the index.
-        let moved = reached > job.episode;
-        job.episode = reached;
-        job.episodes_done += done;
-        moved
+    let building = match tables.building {
+        Some(building) => building,
+        None if job.in_place => tables.active,
+        None => return Err(Fault::Broken("a rebuild without its tables".into())),
     };
-    if !more {
+    // In place the messages come by themselves, from the first on.
+    let more = items_step(unit, &mut job, building)?
+        || !job.in_place && {
+            let (reached, done) =
+                episodes::rebuild_step(unit, building, job.episode, STEP_ITEMS, STEP_MAX_BYTES)?;
+            // A piece may hold tools' messages alone, which are not put into the index.
+            let moved = reached > job.episode;
+            job.episode = reached;
+            job.episodes_done += done;
+            moved
+        };
+    if !more && job.in_place {
+        job.end_time = Some(now.0);
+        job.items_total = job.items_done;
+        note_version(unit)?;
+    } else if !more {
         unit.sql("UPDATE memory_state SET value = ?1 WHERE name = 'active'")?
             .execute([building])?;
         job.end_time = Some(now.0);
@@ -134,13 +202,14 @@ fn items_step(unit: &Unit<'_>, job: &mut Job, building: i64) -> Answer<bool> {
         if item.kind != Kind::Secret && item.forget_time.is_none() {
             let text = item.text(None)?;
             bytes += text.len();
-            let (key, tags, content) = index::item_lines(&item.key, &item.tags, &text);
+            let scope = scope_of(item.row);
+            let lines = index::item_lines(scope, item.kind, &item.key, &item.tags, &text);
             // A write that came first has put it there already.
             unit.sql(&format!(
                 "DELETE FROM memory_index_{building} WHERE rowid = ?1"
             ))?
             .execute([item.row])?;
-            index::put_lines(unit, building, item.row, (&key, &tags, &content))?;
+            index::put_lines(unit, building, item.row, &lines)?;
             job.items_done += 1;
         }
         if bytes > STEP_MAX_BYTES {

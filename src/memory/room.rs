@@ -8,6 +8,7 @@ use super::{
     episodes, erase, items,
     query::Query,
     reads, rebuild,
+    scope::{self, Need},
     search::{self, Ground},
     vault::Vault,
     vectors,
@@ -69,6 +70,23 @@ impl Memory {
         })
     }
 
+    /// Whether a store holds secrets, of anybody. Reads every item: for where the key is gone.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn has_secrets(store: &SqliteStore) -> Result<bool, Refusal> {
+        store
+            .look(|connection, _| {
+                let found = "SELECT EXISTS (SELECT 1 FROM memory WHERE kind = ?1)";
+                Ok(connection.query_row(
+                    found,
+                    [crate::domain::memory::Kind::Secret as i64],
+                    |row| row.get(0),
+                )?)
+            })
+            .await
+    }
+
     /// Whose work the store does for an actor.
     fn account(&self, actor: &Actor) -> Account {
         match actor {
@@ -100,7 +118,7 @@ impl Memory {
             .map_or("", |embedder| embedder.model())
             .to_owned();
         self.store
-            .look_for(account, move |connection, generation| {
+            .search(account, move |connection, generation, _| {
                 reads::status(connection, generation, &actor, place.as_ref(), &model, now)
             })
             .await
@@ -119,7 +137,7 @@ impl Memory {
         let account = self.account(actor);
         let actor = actor.clone();
         self.store
-            .look_for(account, move |connection, generation| {
+            .search(account, move |connection, generation, _| {
                 reads::core(connection, generation, &actor, place.as_ref(), now)
             })
             .await
@@ -128,7 +146,7 @@ impl Memory {
     /// The best matches, best first. Never a secret.
     ///
     /// # Errors
-    /// The scope is none of the actor's; there are no embeddings for the mode.
+    /// The scope is none of the actor's; there are no embeddings for the mode; it would take too long.
     pub async fn search(&self, actor: &Actor, search: Search) -> Result<Vec<Hit>, Refusal> {
         if search.episodes {
             self.catch_up_once().await?;
@@ -138,19 +156,21 @@ impl Memory {
             SearchMode::Lexical => None,
             SearchMode::Vector | SearchMode::Hybrid => {
                 // A caller without the right learns nothing of the model, and costs it nothing.
-                let (actor, asked) = (actor.clone(), search.clone());
+                let (asker, asked) = (actor.clone(), search.place.clone());
                 self.store
                     .look_for(account, move |connection, generation| {
-                        Ground::new(connection, generation, &actor, &asked).map(drop)
+                        scope::resolve(connection, generation, &asker, asked.as_ref(), Need::Read)
+                            .map(drop)
                     })
                     .await?;
                 Some(self.vector(&search.query).await?)
             }
         };
         let actor = actor.clone();
-        self.store
-            .look_for(account, move |connection, generation| {
-                let ground = Ground::new(connection, generation, &actor, &search)?;
+        let found = self
+            .store
+            .search(account, move |connection, generation, until| {
+                let ground = Ground::new(connection, generation, &actor, &search, until)?;
                 let query = Query::parse(&search.query);
                 let limit = search.limit;
                 let found = match (search.mode, vector) {
@@ -173,7 +193,14 @@ impl Memory {
                 };
                 Ok(search::hits(found, &query))
             })
-            .await
+            .await;
+        found.map_err(|refusal| match refusal {
+            Refusal::DeadlineExceeded => Refusal::field(
+                "query",
+                "takes too long to search for; ask for fewer or rarer words, or name a tag or a kind",
+            ),
+            other => other,
+        })
     }
 
     /// Writes an item.
@@ -230,7 +257,7 @@ impl Memory {
         let account = self.account(actor);
         let actor = actor.clone();
         self.store
-            .look_for(account, move |connection, generation| {
+            .search(account, move |connection, generation, _| {
                 reads::list(connection, generation, &actor, &filter, now)
             })
             .await
@@ -325,6 +352,15 @@ impl Memory {
     }
 
     async fn do_all(&self) -> Result<(), Refusal> {
+        if self
+            .store
+            .look(|connection, _| rebuild::is_outdated(connection))
+            .await?
+        {
+            self.store
+                .change(|unit| rebuild::upgrade(unit, clock::now()))
+                .await?;
+        }
         while self.catch_up_once().await? {}
         while self
             .store

@@ -4,31 +4,39 @@
 //! little more for what is new.
 
 use super::{
-    Actor, Search, episodes,
-    index::Tables,
-    items::row_range,
-    matches::{Match, Texts},
+    Actor, Search,
+    episodes::{self, Visible},
+    index::{Group, Tables},
+    matches::{Corpus, Everywhere, Match, Only, Texts},
     query::{Query, Tier},
     rows::{self, ItemRow},
     scope::{self, Need, Scope},
     snippet::snippet,
+    words,
 };
 use crate::{
     domain::{
-        access::{Identity, Scope as Right},
+        access::Identity,
         event::Role,
         ids::{SessionKey, SessionRow, Time},
         memory::{Episode, Found, Hit, Kind, Place},
+        refusal::Refusal,
         session::{Session, SessionState},
     },
     store::sqlite::{Answer, Fault, session_by_row},
 };
-use rusqlite::{Connection, named_params, types::Value};
-use std::{collections::HashMap, sync::Arc};
+use rusqlite::Connection;
+use std::{collections::HashMap, sync::Arc, time::Instant};
 use uuid::Uuid;
 
-/// Matches of one search that are looked at, from the best on.
+/// Matches of a search that is not weighed that are looked at, from the newest on.
 const CANDIDATES_MAX: usize = 2000;
+/// Memories that a filter lets through and that are sorted at once; of more the newest are looked for.
+const FEW_TEXTS: i64 = 2000;
+/// Texts between two looks at the clock.
+const CLOCK_EACH_TEXTS: usize = 64;
+/// Texts of a conversation, or of those that are shared with somebody, that are counted to know how rare a word is.
+const COUNTED_MAX: i64 = 10_000;
 /// How much more something brand new counts than something old.
 const RECENCY_SHARE: f64 = 0.15;
 /// Time in which that falls to a third.
@@ -59,6 +67,23 @@ struct Text {
     time: Time,
 }
 
+/// When a search is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
+
+// === impl Deadline ===
+
+impl Deadline {
+    /// Gives up where the time is over.
+    pub(super) fn check(self) -> Answer<()> {
+        if Instant::now() < self.0 {
+            Ok(())
+        } else {
+            Err(Refusal::DeadlineExceeded.into())
+        }
+    }
+}
+
 /// Where a search may look.
 pub(super) struct Ground<'a> {
     pub(super) connection: &'a Connection,
@@ -67,6 +92,7 @@ pub(super) struct Ground<'a> {
     pub(super) search: &'a Search,
     pub(super) scopes: Vec<Scope>,
     tables: Tables,
+    deadline: Deadline,
 }
 
 // === impl Ground ===
@@ -78,6 +104,7 @@ impl<'a> Ground<'a> {
         generation: Uuid,
         actor: &'a Actor,
         search: &'a Search,
+        until: Instant,
     ) -> Answer<Self> {
         Ok(Self {
             connection,
@@ -92,6 +119,7 @@ impl<'a> Ground<'a> {
                 Need::Read,
             )?,
             tables: Tables::of(connection)?,
+            deadline: Deadline(until),
         })
     }
 
@@ -133,48 +161,96 @@ impl<'a> Ground<'a> {
                 .all(|tag| item.tags.contains(tag))
     }
 
+    /// The scope's memories that are looked for, newest first.
     fn newest(&self, scope: &Scope, row: i64, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {} FROM memory WHERE memory.scope = ?1 AND memory.forget_time IS NULL \
-             ORDER BY memory.update_time DESC, memory.row DESC LIMIT ?2",
-            rows::ITEM
-        ))?;
-        let looked = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
-        let mut found = statement.query((row, looked))?;
         let mut all = Vec::new();
-        while let Some(row) = found.next()? {
-            let item = rows::item(row)?;
-            if self.wants(&item, query) {
-                let weight = 1.0 + recency(item.update_time, self.search.now);
-                let Text { found, text, time } = text_of(item, scope.place.clone())?;
-                all.push(Scored {
-                    tier: Tier::All,
-                    weight,
-                    found,
-                    text,
-                    time,
-                });
-            }
-            if all.len() == limit {
-                break;
-            }
-        }
+        self.walk(row, query, |item| {
+            let weight = 1.0 + recency(item.update_time, self.search.now);
+            let Text { found, text, time } = text_of(item, scope.place.clone())?;
+            all.push(Scored {
+                tier: Tier::All,
+                weight,
+                found,
+                text,
+                time,
+            });
+            Ok(all.len() < limit)
+        })?;
         Ok(all)
     }
 
-    fn items(&self, scope: &Scope, row: i64, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
+    /// Goes through a scope's memories that are looked for, newest first, as long as it is told to go on.
+    fn walk(
+        &self,
+        row: i64,
+        query: &Query,
+        mut take: impl FnMut(ItemRow) -> Answer<bool>,
+    ) -> Answer<()> {
+        let texts = self.items_of(row, query)?;
+        // Few that a filter lets through are found by the index; many are met soon on the way.
+        let few = match &texts.filter {
+            Some(filter) if texts.count(filter, FEW_TEXTS)? < FEW_TEXTS => Some(filter.as_str()),
+            Some(_) | None => None,
+        };
+        let (from, parameter): (String, &dyn rusqlite::ToSql) = match &few {
+            Some(filter) => {
+                let table = format!("memory_index_{}", self.tables.active);
+                let from = format!(
+                    "{table} CROSS JOIN memory ON memory.row = {table}.rowid WHERE {table} MATCH ?1"
+                );
+                (from, filter)
+            }
+            None => ("memory WHERE memory.scope = ?1".into(), &row),
+        };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {} FROM {from} AND memory.forget_time IS NULL \
+             ORDER BY memory.update_time DESC, memory.row DESC",
+            rows::ITEM
+        ))?;
+        let mut found = statement.query([parameter])?;
+        let mut looked = 0;
+        while let Some(row) = found.next()? {
+            if looked % CLOCK_EACH_TEXTS == 0 {
+                self.deadline.check()?;
+            }
+            looked += 1;
+            let item = rows::item(row)?;
+            if self.wants(&item, query) && !take(item)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A scope's texts, and what the index is asked for the filters.
+    fn items_of(&self, row: i64, query: &Query) -> Answer<Texts<'_>> {
         let count = self
             .connection
             .prepare_cached("SELECT items FROM memory_scope WHERE row = ?1")?
             .query_row([row], |row| row.get(0))?;
-        let texts = Texts {
+        let group = Group(row);
+        let quoted = |mark: String| format!("\"{mark}\"");
+        let tags = self.search.tags.iter().chain(&query.tags);
+        let mut filter: Vec<String> = tags.map(|tag| quoted(group.tag(tag))).collect();
+        let kinds = self.search.kinds.iter();
+        let kinds: Vec<String> = kinds.map(|kind| quoted(group.kind(*kind))).collect();
+        if !kinds.is_empty() {
+            filter.push(format!("({})", kinds.join(" OR ")));
+        }
+        Ok(Texts {
             connection: self.connection,
-            table: format!("memory_index_{}", self.tables.active),
-            rows: row_range(row),
+            corpus: Corpus::Items,
+            number: self.tables.active,
+            group,
             count,
-            weights: "bm25(2.0, 1.5, 1.0)",
+            filter: (!filter.is_empty()).then(|| filter.join(" AND ")),
             only: None,
-        };
+            deadline: self.deadline,
+        })
+    }
+
+    fn items(&self, scope: &Scope, row: i64, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
+        let texts = self.items_of(row, query)?;
         self.found(&texts, query, limit, |row| {
             let item = rows::find(self.connection, "memory.row = ?1", [row])?;
             item.filter(|item| self.wants(item, query))
@@ -184,25 +260,80 @@ impl<'a> Ground<'a> {
     }
 
     fn episodes(&self, query: &Query, limit: usize) -> Answer<Vec<Scored>> {
-        let Some((condition, only)) = self.sessions()? else {
+        let Some(scope) = self.scopes.first() else {
             return Ok(Vec::new());
         };
-        let mut message = self.connection.prepare_cached(&format!(
-            "SELECT message.session, message.generation, message.turn_id, message.item_id, message.role, \
-             message.time, message.parts FROM message CROSS JOIN session ON session.row = message.session \
-             WHERE message.row = :row AND {condition}"
-        ))?;
+        let visible = Visible::of(self.actor, scope);
+        let condition = visible.condition();
+        let part = (condition, visible.parameters());
+        match &visible {
+            Visible::Nothing => Ok(Vec::new()),
+            Visible::Tenant(tenant) => self.episodes_of((tenant, None), None, query, limit),
+            Visible::Session(row) => {
+                let session = session_by_row(self.connection, self.generation, *row)?;
+                let Some(session) = session else {
+                    return Ok(Vec::new());
+                };
+                let owner = (session.tenant.as_str(), Some(session.owner.as_str()));
+                self.episodes_of(owner, Some(part), query, limit)
+            }
+            Visible::Subject { tenant, subject } => {
+                let mut all =
+                    self.episodes_of((tenant, Some(subject.as_str())), None, query, limit)?;
+                let shared = self
+                    .connection
+                    .prepare_cached("SELECT 1 FROM share WHERE tenant = ?1 AND subject = ?2")?
+                    .exists((tenant, subject))?;
+                if shared {
+                    let others = format!("session.owner <> :subject AND {condition}");
+                    let part = (others.as_str(), part.1);
+                    all.extend(self.episodes_of((tenant, None), Some(part), query, limit)?);
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    /// The best messages of a group, or of a part of it.
+    fn episodes_of(
+        &self,
+        (tenant, owner): (&str, Option<&str>),
+        only: Option<Only<'_>>,
+        query: &Query,
+        limit: usize,
+    ) -> Answer<Vec<Scored>> {
+        let Some((group, in_group)) = Group::of_messages(self.connection, tenant, owner)? else {
+            return Ok(Vec::new());
+        };
+        let count = match &only {
+            None => in_group,
+            Some((condition, parameters)) => {
+                let mut parameters = parameters.clone();
+                parameters.push((":most", &COUNTED_MAX));
+                self.connection
+                    .prepare_cached(&format!(
+                        "SELECT count(*) FROM (SELECT 1 FROM session CROSS JOIN message \
+                         ON message.session = session.row WHERE {condition} LIMIT :most)"
+                    ))?
+                    .query_row(parameters.as_slice(), |row| row.get(0))?
+            }
+        };
         let texts = Texts {
             connection: self.connection,
-            table: format!("episode_index_{}", self.tables.active),
-            rows: (0, i64::MAX),
-            count: episodes::through(self.connection)?,
-            weights: "bm25()",
-            only: Some((condition, only.clone())),
+            corpus: Corpus::Episodes,
+            number: self.tables.active,
+            group,
+            count,
+            filter: None,
+            only,
+            deadline: self.deadline,
         };
+        let mut message = self.connection.prepare_cached(
+            "SELECT session, generation, turn_id, item_id, role, time, parts FROM message WHERE row = ?1",
+        )?;
         let mut sessions = HashMap::new();
         self.found(&texts, query, limit, |row| {
-            let mut found = message.query(named_params! {":row": row, ":only": only})?;
+            let mut found = message.query([row])?;
             let Some(row) = found.next()? else {
                 return Ok(None);
             };
@@ -248,17 +379,69 @@ impl<'a> Ground<'a> {
             self.take(&matches, limit, weighed, &mut all, &mut load)?;
         } else {
             for tier in [Tier::All, Tier::Some] {
-                if all.len() < limit {
-                    let matches = texts.newest(query, &chosen, tier, CANDIDATES_MAX)?;
+                if all.len() < limit && (query.has_phrases() || !chosen.is_everywhere()) {
+                    let most = CANDIDATES_MAX;
+                    let now = self.search.now.0;
+                    let matches = texts.newest(query, &chosen, tier, most, now)?;
                     self.take(&matches, limit, weighed, &mut all, &mut load)?;
                 }
             }
+            // Beside a phrase such a beginning says nothing.
+            if all.len() < limit && !query.has_phrases() {
+                let everywhere = &chosen.everywhere;
+                let matches = self.with_beginnings(texts, query, everywhere, Tier::Some, limit)?;
+                self.take(&matches, limit, weighed, &mut all, &mut load)?;
+            }
         }
         if all.len() < limit {
-            let matches = texts.beginnings(query, &chosen)?;
+            let (matches, everywhere) = texts.beginnings(query, &chosen)?;
             self.take(&matches, limit, true, &mut all, &mut load)?;
+            if all.is_empty() && !query.has_phrases() {
+                let tier = Tier::Beginnings;
+                let matches = self.with_beginnings(texts, query, &everywhere, tier, limit)?;
+                self.take(&matches, limit, false, &mut all, &mut load)?;
+            }
         }
         Ok(all.into_iter().map(|(_, scored)| scored).collect())
+    }
+
+    /// The newest texts with words that begin as nearly all texts have one: memories are looked at one by one, of messages
+    /// those that are known already.
+    fn with_beginnings(
+        &self,
+        texts: &Texts<'_>,
+        query: &Query,
+        everywhere: &Everywhere,
+        tier: Tier,
+        limit: usize,
+    ) -> Answer<Vec<Match>> {
+        if everywhere.words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let matched = |row: i64| Match {
+            row,
+            tier,
+            weight: 1.0,
+        };
+        if texts.corpus == Corpus::Episodes {
+            return Ok(everywhere
+                .some
+                .iter()
+                .rev()
+                .map(|row| matched(*row))
+                .collect());
+        }
+        let mut matches = Vec::new();
+        self.walk(texts.group.0, query, |item| {
+            let text = [item.key.clone(), item.tags.join(" "), item.text(None)?];
+            let words = words::words(&words::normal(&text.join(" ")));
+            let begins = |begin: &String| words.iter().any(|word| word.text.starts_with(begin));
+            if everywhere.words.iter().any(begins) {
+                matches.push(matched(item.row));
+            }
+            Ok(matches.len() < limit)
+        })?;
+        Ok(matches)
     }
 
     /// Takes the best of the matches, until no later one can be among them: where they are not weighed, the first ones.
@@ -272,19 +455,20 @@ impl<'a> Ground<'a> {
     ) -> Answer<()> {
         for tier in matches.chunk_by(|a, b| a.tier == b.tier) {
             let mut best = Best::new(limit.saturating_sub(all.len()));
-            let mut looked = 0;
-            for Match { row, tier, weight } in tier {
+            for (looked, Match { row, tier, weight }) in tier.iter().enumerate() {
+                if looked % CLOCK_EACH_TEXTS == 0 {
+                    self.deadline.check()?;
+                }
                 let enough = match weighed {
                     true => best.beats_all(*weight),
                     false => all.len() == limit,
                 };
-                if enough || looked == CANDIDATES_MAX {
+                if enough {
                     break;
                 }
                 if all.iter().any(|(known, _)| known == row) {
                     continue;
                 }
-                looked += 1;
                 let Some(Text { found, text, time }) = load(*row)? else {
                     continue;
                 };
@@ -301,29 +485,6 @@ impl<'a> Ground<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Which sessions' messages are looked at; `None` for none.
-    fn sessions(&self) -> Answer<Option<(&'static str, Value)>> {
-        const ONE: &str = "message.session = :only";
-        match self.actor {
-            // Its own conversation, earlier generations included; never another one's.
-            Actor::Agent { session, .. } => Ok(Some((ONE, Value::Integer(session.0)))),
-            Actor::Caller(identity) => {
-                let Some(scope) = self.scopes.first() else {
-                    return Ok(None);
-                };
-                match (&scope.place, scope.session) {
-                    (Place::Session(_), Some(row)) => Ok(Some((ONE, Value::Integer(row.0)))),
-                    // Memory of the tenant may be read without its conversations.
-                    (Place::Tenant, _) if identity.scopes.contains(Right::SessionRead) => {
-                        let tenant = Value::Text(scope.tenant.clone());
-                        Ok(Some(("session.tenant = :only", tenant)))
-                    }
-                    (Place::Tenant | Place::Namespace(_) | Place::Session(_), _) => Ok(None),
-                }
-            }
-        }
     }
 
     /// The key of a session that the actor may see.

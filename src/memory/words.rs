@@ -2,8 +2,8 @@
 //! in any script is found by its own words.
 //!
 //! Cases, accents and vowel points are folded away, as are the wide and narrow forms of one letter. Scripts that write
-//! without blanks (Han, kana, Thai and the like) become pairs of neighbours, and symbols such as emoji words of their
-//! own. A text of punctuation alone becomes words too: nothing comes to nothing but blanks.
+//! without blanks (Han, kana, Thai and the like), and Hangul, become pairs of neighbours, and symbols such as emoji words of their
+//! own. An English plural is its singular. A text of punctuation alone becomes words too: nothing comes to nothing but blanks.
 //!
 //! SQLite's own tokenizers know neither pairs nor newer letters; the index uses `ascii`, which takes every character
 //! beyond ASCII as a letter and thereby leaves the cut to this file.
@@ -57,7 +57,8 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
     }
 }
 
-/// The words of a text as one line for the index.
+/// The words of a text as one line.
+#[cfg(test)]
 pub(crate) fn line(text: &str) -> String {
     let words = words(&normal(text));
     let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
@@ -144,8 +145,10 @@ impl Cutter {
 
     fn end_word(&mut self) {
         // Vowel points alone fold to nothing.
-        self.words
-            .extend(self.open.take().filter(|word| !word.text.is_empty()));
+        if let Some(mut word) = self.open.take().filter(|word| !word.text.is_empty()) {
+            singular(&mut word.text);
+            self.words.push(word);
+        }
     }
 
     fn end_run(&mut self) {
@@ -200,7 +203,7 @@ fn class(letter: char) -> Class {
     }
 }
 
-/// Letters of scripts that write without blanks between words.
+/// Letters of scripts that write without blanks between words, or not between all.
 fn is_dense(letter: char) -> bool {
     letter.is_alphanumeric()
         && matches!(
@@ -219,6 +222,8 @@ fn is_dense(letter: char) -> bool {
             | 0xf900..=0xfaff
             | 0x1b000..=0x1b16f
             | 0x20000..=0x3ffff      // Han, further planes
+            // Korean has blanks, but puts its particles to the words before them: 배포는, 배포를.
+            | 0x1100..=0x11ff | 0x3130..=0x318f | 0xa960..=0xa97f | 0xac00..=0xd7ff
         )
 }
 
@@ -229,7 +234,39 @@ fn fold(letter: char) -> String {
         .nfkd()
         .filter(|part| !is_folded_away(*part) && !part.is_whitespace())
         .collect();
-    folded.nfc().collect()
+    let folded: String = folded.nfc().collect();
+    // Two spellings of one word: Fluß and FLUSS.
+    if folded == "ß" { "ss".into() } else { folded }
+}
+
+/// Ends of English plurals that come after a letter which takes `es`, and what is left of them.
+const PLURALS_IN_ES: [&str; 8] = [
+    "sses", "shes", "xes", "tches", "nches", "rches", "eaches", "oaches",
+];
+
+/// A word without the `s` of an English plural, so that one form finds the other: timestamps and timestamp, allergies and
+/// allergy. Both what is stored and what is asked for go through it.
+///
+/// It is Harman's S-stemmer, with the plurals in `es`. A stronger stemmer (Porter's, Snowball) makes one word of what a
+/// search should tell apart (organ and organization, universe and university), and most of what stands here are names,
+/// identifiers and words of other languages.
+fn singular(word: &mut String) {
+    if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return;
+    }
+    let ends = |ends: &[&str]| ends.iter().any(|end| word.ends_with(end));
+    let stays = ["news", "lens", "series", "species"].contains(&word.as_str());
+    if stays || !word.ends_with('s') || ends(&["ss", "us", "is"]) {
+        return;
+    }
+    if word.ends_with("ies") && !ends(&["eies", "aies"]) && word.len() > 4 {
+        word.truncate(word.len() - 3);
+        word.push('y');
+    } else if ends(&PLURALS_IN_ES) {
+        word.truncate(word.len() - 2);
+    } else {
+        word.truncate(word.len() - 1);
+    }
 }
 
 /// Accents of Latin, Greek and Cyrillic letters; points of Hebrew and Arabic ones; the Arabic stretch.
@@ -253,12 +290,21 @@ mod tests {
             ("Café CRÈME", "cafe creme"),
             ("snake_case foo-bar v1.2", "snake case foo bar v1 2"),
             ("Ёлка и йод", "елка и иод"),
-            ("Straße ǅ ﬁn", "straße dz fin"),
+            ("Straße ǅ ﬁn", "strasse dz fin"),
+            ("FLUSS Fluß ẞ", "fluss fluss ss"),
             ("كِتَابٌ جميل", "كتاب جميل"),
             ("שָׁלוֹם", "שלום"),
             ("東京都に住む", "東京 京都 都に に住 住む む"),
             ("ガギ ｶﾞｷﾞ", "ガギ ギ ガギ ギ"),
-            ("한국어 문장", "한국어 문장"),
+            ("한국어 문장", "한국 국어 어 문장 장"),
+            ("배포는", "배포 포는 는"),
+            ("timestamps Allergies boxes", "timestamp allergy box"),
+            ("classes branches caches", "class branch cache"),
+            (
+                "status analysis glass news bus k8s",
+                "status analysis glass news bus k8s",
+            ),
+            ("series ties Übungs", "series tie ubung"),
             ("हिन्दी", "हिन्दी"),
             ("ab東c", "ab 東 c"),
             ("I ❤️ 🍕!", "i u2764u u1f355u"),

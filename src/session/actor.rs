@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    auth::agents::AgentCredential,
     beneath::blocking,
     clock,
     domain::{
         access::agent_serves,
-        ids::SessionRow,
+        ids::{OPERATOR_TENANT, SessionRow},
         limits::KILL_PROOF_MAX,
         refusal::Refusal,
         session::{Session, SessionState},
@@ -29,6 +30,7 @@ use crate::{
     },
 };
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -64,6 +66,10 @@ pub(super) struct Opened {
     name: String,
     model: String,
     thinking_level: String,
+    /// As the session asks for it.
+    cwd: String,
+    /// Where it works.
+    working_directory: PathBuf,
 }
 
 /// The actor.
@@ -234,7 +240,7 @@ impl Actor {
     ) -> Result<Opening, Lost> {
         let session = &started.session;
         if let Some(opened) = self.opened.take() {
-            if opened.fits(session) && !opened.agent.commands.is_closed() {
+            if opened.fits(session).await && !opened.agent.commands.is_closed() {
                 return Ok(Opening::Ready(opened));
             }
             close(opened).await;
@@ -259,9 +265,8 @@ impl Actor {
         let request = match self.open_request(session, trace_context).await {
             Ok(request) => request,
             Err(problem) => {
-                return Ok(unavailable(format!(
-                    "the session's directories can't be used: {problem}"
-                )));
+                warn!(%problem, "the session's directories can't be used");
+                return Ok(unavailable(told_to(&session.tenant, problem)));
             }
         };
         let mut why = String::new();
@@ -287,6 +292,8 @@ impl Actor {
                         name: session.agent.clone(),
                         model: session.model.clone(),
                         thinking_level: session.thinking_level.clone(),
+                        cwd: session.cwd.clone(),
+                        working_directory: request.working_directory.clone(),
                     }));
                 }
                 Err(problem) => {
@@ -302,17 +309,25 @@ impl Actor {
         &self,
         session: &Session,
         trace_context: String,
-    ) -> std::io::Result<OpenRequest> {
+    ) -> Result<OpenRequest, Unusable> {
         let working_directory = if session.cwd.is_empty() {
             None
         } else {
             // As it is now: a link may lead elsewhere, the agent may be another one, and the roots may have changed.
-            let resolved = tokio::fs::canonicalize(&session.cwd).await?;
+            let unusable = |why| Unusable {
+                path: session.cwd.clone(),
+                why,
+                is_cwd: true,
+            };
+            let resolved = tokio::fs::canonicalize(&session.cwd).await;
+            let resolved = resolved.map_err(|problem| unusable(problem.to_string()))?;
             if !self.workshop.cwd_roots.hold(&session.agent, &resolved) {
                 let agent = &session.agent;
-                return Err(std::io::Error::other(format!(
-                    "its cwd is not below the cwd_roots of agent {agent}"
-                )));
+                let why = format!("it is not below the cwd_roots of agent {agent}");
+                return Err(unusable(why));
+            }
+            if !resolved.is_dir() {
+                return Err(unusable("it is no directory".into()));
             }
             Some(resolved)
         };
@@ -327,7 +342,11 @@ impl Actor {
             home: home_directory,
             temporary: temporary_directory,
             owner: owner_directory,
-        } = blocking(prepare).await?;
+        } = blocking(prepare).await.map_err(|problem| Unusable {
+            path: String::new(),
+            why: problem.to_string(),
+            is_cwd: false,
+        })?;
         let working_directory = working_directory.unwrap_or(work);
         Ok(OpenRequest {
             tenant: session.tenant.clone(),
@@ -341,8 +360,21 @@ impl Actor {
             gateway_directory,
             home_directory,
             temporary_directory,
+            credential: self.credential(session.row),
             trace_context,
         })
+    }
+
+    /// What the session's agent will call the gateway with.
+    fn credential(&self, session: SessionRow) -> Option<AgentCredential> {
+        let all = self.workshop.agent_credentials.as_ref()?;
+        match all.issue(session) {
+            Ok(credential) => Some(credential),
+            Err(problem) => {
+                warn!(%problem, "an agent gets no credential for its tools");
+                None
+            }
+        }
     }
 
     /// Comes back when the turn must end before its agent ever got it.
@@ -467,11 +499,43 @@ impl Actor {
 // === impl Opened ===
 
 impl Opened {
-    fn fits(&self, session: &Session) -> bool {
+    /// Whether it can take the session's next turn. Not where the ground was taken away from under it: a directory that
+    /// is made again under the same name is another one.
+    async fn fits(&self, session: &Session) -> bool {
         self.session_id == session.session_id
             && self.name == session.agent
             && self.model == session.model
             && self.thinking_level == session.thinking_level
+            && self.cwd == session.cwd
+            && tokio::fs::try_exists(&self.working_directory)
+                .await
+                .unwrap_or(false)
+    }
+}
+
+/// A directory that a session needs and can't have.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} {why}")]
+struct Unusable {
+    /// The `cwd` that the session was given.
+    path: String,
+    why: String,
+    /// False where it is one of the session's own, which `why` names.
+    is_cwd: bool,
+}
+
+/// What a turn says that could not start for want of a directory. Paths of this machine are for its operator.
+fn told_to(tenant: &str, problem: Unusable) -> String {
+    let Unusable { path, why, is_cwd } = &problem;
+    match (tenant == OPERATOR_TENANT, is_cwd) {
+        (true, true) => format!(
+            "the session's working directory {path} can't be used ({why}): make it again, or set another `cwd` with \
+             UpdateSession"
+        ),
+        (true, false) => format!("the session's directories can't be used: {why}"),
+        (false, true) => "the session's working directory can't be used any more: set another `cwd` with UpdateSession"
+            .to_owned(),
+        (false, false) => "the session's directories can't be used: the server's operator finds why in its log".to_owned(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the registry and a session's actor share, and where a session's agents keep their files.
 
 use super::recall::Recall;
-use crate::{agent::Driver, beneath::Directory, domain::ids::SessionRow, feed::Feed, store::Store};
+use crate::{
+    agent::Driver, auth::agents::AgentCredentials, beneath::Directory, domain::ids::SessionRow,
+    feed::Feed, store::Store,
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
@@ -41,6 +44,8 @@ pub struct Workshop {
     pub directories: Directories,
     /// Where sessions may work; looked at each time an agent is opened.
     pub cwd_roots: Arc<CwdRoots>,
+    /// What agents call the gateway with; `None` where it has nothing for them.
+    pub agent_credentials: Option<Arc<AgentCredentials>>,
     /// How long an agent may be idle.
     pub agent_idle_timeout: Duration,
     /// How far the gateway is on its way down.

@@ -10,10 +10,10 @@ use crate::{
         event::{BlockKind, Delta, Event, Json, Role},
         limits::{
             ASSISTANT_MESSAGE_MAX_BYTES, CHECKPOINT_MAX_BYTES, ERROR_MESSAGE_MAX_BYTES, cut,
-            cut_json,
+            cut_json, cut_json_of,
         },
         message::Part,
-        turn::{Cause, StopReason, Usage},
+        turn::{Attachment, AttachmentRef, Cause, StopReason, Usage},
     },
     store::{TurnEnd, Write},
 };
@@ -175,7 +175,13 @@ impl TurnMachine {
                 tool_call_id,
                 result_json,
                 is_error,
-            } => self.complete_tool(tool_call_id, result_json, is_error, effects),
+                full_size,
+                pictures,
+            } => {
+                let (text, full_size) = cut_json_of(result_json, full_size);
+                let result = Json { text, full_size };
+                self.complete_tool(&tool_call_id, result, is_error, pictures, effects);
+            }
             AgentEvent::SteerApplied { steer_id } => {
                 effects.push(Effect::Write(Write::SteerApplied { steer_id }));
             }
@@ -262,7 +268,7 @@ impl TurnMachine {
                 text: "null".into(),
                 full_size: None,
             });
-            finish_tool(tool, result, true, true, effects);
+            finish_tool(tool, result, true, true, vec![], effects);
         }
     }
 
@@ -568,7 +574,11 @@ impl TurnMachine {
         effects: &mut Vec<Effect>,
     ) {
         if self.tools.iter().any(|t| t.tool_call_id == tool_call_id) {
-            self.complete_tool(tool_call_id.clone(), "null".into(), true, effects);
+            let nothing = Json {
+                text: "null".into(),
+                full_size: None,
+            };
+            self.complete_tool(&tool_call_id, nothing, true, vec![], effects);
         }
         if self.tools.len() >= TOOLS_MAX {
             let oldest = self.tools.remove(0);
@@ -576,7 +586,7 @@ impl TurnMachine {
                 text: "null".into(),
                 full_size: None,
             };
-            finish_tool(oldest, result, true, true, effects);
+            finish_tool(oldest, result, true, true, vec![], effects);
         }
         let (text, full_size) = cut_json(args_json);
         let args = Json { text, full_size };
@@ -625,9 +635,10 @@ impl TurnMachine {
 
     fn complete_tool(
         &mut self,
-        tool_call_id: String,
-        json: String,
+        tool_call_id: &str,
+        result: Json,
         is_error: bool,
+        pictures: Vec<Attachment>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(at) = self
@@ -638,8 +649,7 @@ impl TurnMachine {
             return;
         };
         let tool = self.tools.remove(at);
-        let (text, full_size) = cut_json(json);
-        finish_tool(tool, Json { text, full_size }, is_error, false, effects);
+        finish_tool(tool, result, is_error, false, pictures, effects);
     }
 }
 
@@ -740,8 +750,14 @@ fn finish_tool(
     result: Json,
     is_error: bool,
     partial: bool,
+    pictures: Vec<Attachment>,
     effects: &mut Vec<Effect>,
 ) {
+    let attachments: Vec<AttachmentRef> = pictures.iter().map(|it| it.reference.clone()).collect();
+    if !pictures.is_empty() {
+        // In one commit with those who name them.
+        effects.push(Effect::Write(Write::Attachments(pictures)));
+    }
     let OpenTool {
         item_id,
         tool_call_id,
@@ -759,18 +775,21 @@ fn finish_tool(
             result: result.clone(),
             is_error,
             partial,
+            attachments: attachments.clone(),
         },
     }));
+    let call = Part::ToolCall {
+        tool_call_id,
+        tool_name,
+        args,
+        result,
+        is_error,
+    };
+    let attachments = attachments.into_iter().map(Part::Attachment);
     effects.push(Effect::Write(Write::Message {
         item_id,
         role: Role::Tool,
-        parts: vec![Part::ToolCall {
-            tool_call_id,
-            tool_name,
-            args,
-            result,
-            is_error,
-        }],
+        parts: [call].into_iter().chain(attachments).collect(),
         partial,
         continued: false,
     }));
@@ -1011,7 +1030,8 @@ mod tests {
             2 => proptest::collection::vec((0i32..3, big), 0..3).prop_map(|blocks| AgentEvent::MessageCompleted { blocks }),
             1 => tool.prop_map(|t| AgentEvent::ToolStarted { tool_call_id: t, tool_name: "t".into(), args_json: "{}".into() }),
             1 => tool.prop_map(|t| AgentEvent::ToolUpdate { tool_call_id: t, partial_result_json: "1".into() }),
-            1 => tool.prop_map(|t| AgentEvent::ToolCompleted { tool_call_id: t, result_json: "2".into(), is_error: false }),
+            1 => tool.prop_map(|t| AgentEvent::ToolCompleted {
+                tool_call_id: t, result_json: "2".into(), is_error: false, full_size: None, pictures: vec![] }),
         ]
     }
 

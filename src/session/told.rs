@@ -7,19 +7,9 @@
 use crate::{
     agent::{AgentEvent, Outcome},
     domain::{ids::OPERATOR_TENANT, session::Session, turn::Cause},
+    telemetry::redact::without_paths,
 };
-use regex::{Captures, Regex};
-use std::sync::LazyLock;
 use tracing::warn;
-
-/// What stands in place of a path.
-const PATH: &str = "[path]";
-
-/// A path in running text: from the root, or from a home; not the path of an address, and no lone slash.
-static PATHS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?P<before>^|[\s"'`(\[{<=,;]|file://|[^/:]:)(?:~|[A-Za-z]:)?/[^\s"'`)\]}>,;:]+"#)
-        .expect("a test compiles it")
-});
 
 /// The text of a failure of the agent's process, as the session's tenant may read it.
 pub(super) fn of_process(session: &Session, cause: Cause, text: String) -> String {
@@ -77,13 +67,6 @@ fn of_its_own_words(session: &Session, text: String) -> String {
         return text;
     }
     log(session, &text);
-    told
-}
-
-fn without_paths(text: &str) -> String {
-    let told = PATHS.replace_all(text, |found: &Captures<'_>| {
-        format!("{}{PATH}", &found["before"])
-    });
     told.into_owned()
 }
 
@@ -106,34 +89,4 @@ fn log(session: &Session, text: &str) {
         problem = text,
         "an agent failed; its tenant is told no paths and nothing of its standard error"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_left_out_and_other_words_stay() {
-        for (text, told) in [
-            ("can't read /root/.pi/agent/auth.json", "can't read [path]"),
-            ("'/srv/a b' is gone", "'[path] b' is gone"),
-            ("ENOENT: open '~/.pi/models.json'", "ENOENT: open '[path]'"),
-            (
-                "at file:///opt/pi/dist/cli.js:12:3",
-                "at file://[path]:12:3",
-            ),
-            ("cwd=/srv/projects, again", "cwd=[path], again"),
-            ("error:/etc/passwd", "error:[path]"),
-        ] {
-            assert_eq!(without_paths(text), told);
-        }
-        for text in [
-            "429 from https://api.example.com/v1/chat: slow down",
-            "read/write failed",
-            "3 / 4 of the tokens",
-            "no model called a/b",
-        ] {
-            assert_eq!(without_paths(text), text);
-        }
-    }
 }

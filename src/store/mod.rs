@@ -18,7 +18,7 @@ pub use access::{
 use crate::domain::{
     access::{Identity, Shares},
     event::{BlockKind, Event, EventKind, Role},
-    ids::{SessionKey, SessionRow, Time},
+    ids::{Principal, SessionKey, SessionRow, Time},
     memory::Reach,
     message::{Message, Part},
     quotas::{LiveQuotas, Quotas},
@@ -67,6 +67,72 @@ pub struct Published {
 pub trait Publisher: Send + Sync + 'static {
     /// Must not block and must not call the store.
     fn publish(&self, published: Vec<Published>);
+}
+
+// -------------------------------------------------------------------------------------------------------- trouble
+
+/// What is wrong with a store, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TroubleKind {
+    /// Its files are not where they were: nothing is written any more.
+    Lost,
+    /// Pages of it can't be read.
+    Damaged,
+    /// Its log can't be moved into the database.
+    LogStuck,
+    /// The disk is nearly full.
+    Full,
+}
+
+/// A trouble and what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which.
+    pub kind: TroubleKind,
+    /// For people.
+    pub text: &'static str,
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// The trouble of a kind.
+    pub fn of(kind: TroubleKind) -> Self {
+        let text = match kind {
+            TroubleKind::Lost => {
+                "the store's files are gone or were exchanged under the server; nothing is written any more: stop it, \
+                 and put the data directory back, or restore a backup"
+            }
+            TroubleKind::Damaged => {
+                "pages of the store can't be read; stop the server, look at the disk, and restore a backup"
+            }
+            TroubleKind::LogStuck => {
+                "the store's log can't be moved into the database and grows: look at the disk, and whether a backup hangs"
+            }
+            TroubleKind::Full => {
+                "less than disk_reserve is free on the disk; new work is refused, stops and deletes are served"
+            }
+        };
+        Self { kind, text }
+    }
+
+    /// Whether calls fail by it, so that callers are better served elsewhere.
+    pub fn is_grave(&self) -> bool {
+        match self.kind {
+            TroubleKind::Lost | TroubleKind::Damaged => true,
+            TroubleKind::LogStuck | TroubleKind::Full => false,
+        }
+    }
+
+    /// Its name, for metrics.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            TroubleKind::Lost => "LOST",
+            TroubleKind::Damaged => "DAMAGED",
+            TroubleKind::LogStuck => "LOG_STUCK",
+            TroubleKind::Full => "FULL",
+        }
+    }
 }
 
 // ------------------------------------------------------------------------------------------------------- settings
@@ -257,6 +323,10 @@ pub struct UpdateSession {
     pub labels: Option<BTreeMap<String, String>>,
     /// Agent from the next Reset on.
     pub agent: Option<String>,
+    /// Working directory from the next turn on, resolved; empty means the session's own.
+    pub cwd: Option<String>,
+    /// Why that is none, for a call that is no repeat.
+    pub cwd_refused: Option<Refusal>,
     /// Idle expiry in microseconds; `Some(None)` means never.
     pub expire_after_idle: Option<Option<i64>>,
     /// Its memory, all of it.
@@ -378,6 +448,8 @@ pub enum Write {
         /// The next message goes on with it.
         continued: bool,
     },
+    /// Attachments that the event and the message after it name; each content is kept once per session.
+    Attachments(Vec<Attachment>),
     /// Text of an open block so far; replaces the row before.
     Checkpoint {
         /// Its item, opened before.
@@ -586,6 +658,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// A Delete can't be finished: it waits for the next Delete or the next start, and is not runnable until then.
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal>;
+    /// Whether a session's Delete was postponed: who waits for its end waits in vain.
+    async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal>;
 
     // ------------------------------------------------------------------------------------------------- the registry
 
@@ -597,8 +671,9 @@ pub trait Store: Send + Sync + 'static {
     async fn runnable(&self, ask: Waiting) -> Result<Runnable, Refusal>;
     /// Ends waiting turns whose `queue_ttl` is over. At most a bounded number a call; returns how many.
     async fn expire_queued(&self, now: Time) -> Result<u64, Refusal>;
-    /// A bounded piece of housekeeping: retention of events and history, old request ids, old tombstones, Delete of
-    /// sessions idle for longer than they may. True while there is more to do.
+    /// A round of housekeeping, in commits that are bounded: retention of events and history, old request ids, old
+    /// tombstones, what forks have left that were cut, Delete of sessions idle for longer than they may. It looks at a
+    /// bounded number of sessions. True while there is more to do at once.
     async fn maintain(&self, now: Time) -> Result<bool, Refusal>;
 
     // -------------------------------------------------------------------------------------------------------- reads
@@ -666,12 +741,16 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         attachment_id: &str,
     ) -> Result<Attachment, Refusal>;
+    /// Bytes of events, history and attachments that are stored for a principal's sessions, and for its whole tenant's.
+    async fn stored_bytes(&self, principal: &Principal) -> Result<(i64, i64), Refusal>;
     /// How many sessions there are; for metrics.
     async fn session_count(&self) -> Result<i64, Refusal>;
     /// What UpdateConfig has set: keys and values.
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
     /// Replaces all of that.
     async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
+    /// The gravest trouble that the engine knows it is in; for health.
+    fn trouble(&self) -> Option<Trouble>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.

@@ -20,6 +20,7 @@ const TURNS_RUNNING: &str = "quarterdeck_turns_running";
 const AGENTS_AWAKE: &str = "quarterdeck_agents_awake";
 const ISOLATION: &str = "quarterdeck_isolation";
 const SESSIONS: &str = "quarterdeck_sessions";
+const STORED_BYTES: &str = "quarterdeck_stored_bytes";
 const STREAMS_OPEN: &str = "quarterdeck_streams_open";
 const CONNECTIONS_OPEN: &str = "quarterdeck_connections_open";
 const EVENTS_PUBLISHED: &str = "quarterdeck_feed_events_total";
@@ -27,6 +28,9 @@ const READERS_LAGGED: &str = "quarterdeck_feed_lags_total";
 const COMMIT_DURATION: &str = "quarterdeck_store_commit_duration_seconds";
 const BATCH_JOBS: &str = "quarterdeck_store_batch_jobs";
 const READ_DURATION: &str = "quarterdeck_store_read_duration_seconds";
+const LOG_PAGES: &str = "quarterdeck_store_log_pages";
+const LOG_FAILURES: &str = "quarterdeck_store_log_failures_total";
+const STORE_TROUBLE: &str = "quarterdeck_store_trouble";
 const AUTHENTICATION_FAILURES: &str = "quarterdeck_authentication_failures_total";
 
 /// Buckets of calls, in seconds: those of the OpenTelemetry conventions.
@@ -56,6 +60,8 @@ pub struct Metrics {
     pub agents_awake: Gauge,
     /// Sessions of the store; set when somebody asks.
     pub sessions: Gauge,
+    /// Bytes that are stored for all owners.
+    pub stored_bytes: Gauge,
     /// Streams of all kinds.
     pub streams_open: Gauge,
     /// Connections of all listeners.
@@ -70,6 +76,10 @@ pub struct Metrics {
     pub batch_jobs: Histogram,
     /// Time of a read, without its wait.
     pub read_duration: Histogram,
+    /// Pages of the store's log.
+    pub log_pages: Gauge,
+    /// Times that the store's log could not be moved into the database.
+    pub log_failures: Counter,
     /// Calls and handshakes that no caller was recognised for.
     pub authentication_failures: Counter,
 }
@@ -82,6 +92,7 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     turns_running: gauge!(TURNS_RUNNING),
     agents_awake: gauge!(AGENTS_AWAKE),
     sessions: gauge!(SESSIONS),
+    stored_bytes: gauge!(STORED_BYTES),
     streams_open: gauge!(STREAMS_OPEN),
     connections_open: gauge!(CONNECTIONS_OPEN),
     events_published: counter!(EVENTS_PUBLISHED),
@@ -89,6 +100,8 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     commit_duration: histogram!(COMMIT_DURATION),
     batch_jobs: histogram!(BATCH_JOBS),
     read_duration: histogram!(READ_DURATION),
+    log_pages: gauge!(LOG_PAGES),
+    log_failures: counter!(LOG_FAILURES),
     authentication_failures: counter!(AUTHENTICATION_FAILURES),
 });
 
@@ -108,6 +121,11 @@ pub fn turn_ended(turn: &Turn) {
     if let (Some(start), Some(end)) = (turn.start_time, turn.end_time) {
         histogram!(TURN_DURATION, "state" => state).record(span(end.0 - start.0));
     }
+}
+
+/// Notes that the store is in a trouble, or not any more.
+pub fn store_trouble(kind: &'static str, there: bool) {
+    gauge!(STORE_TROUBLE, "kind" => kind).set(if there { 1.0 } else { 0.0 });
 }
 
 /// Notes how agents' processes are kept apart. Once, when the server starts.
@@ -172,6 +190,11 @@ fn describe() {
         "1 for the rung of isolation that agents' processes have: namespace, landlock or none."
     );
     describe_gauge!(SESSIONS, "Sessions that are stored.");
+    describe_gauge!(
+        STORED_BYTES,
+        Unit::Bytes,
+        "Bytes of events, history and attachments that are stored, over all owners."
+    );
     describe_gauge!(STREAMS_OPEN, "Streams that are open now, of all kinds.");
     describe_gauge!(
         CONNECTIONS_OPEN,
@@ -189,6 +212,18 @@ fn describe() {
         COMMIT_DURATION,
         Unit::Seconds,
         "Time of a batch of the store, from its first job to its commit."
+    );
+    describe_gauge!(
+        LOG_PAGES,
+        "Pages of the store's log that are not in the database yet, of 4 KiB."
+    );
+    describe_counter!(
+        LOG_FAILURES,
+        "Times that the store's log could not be moved into the database."
+    );
+    describe_gauge!(
+        STORE_TROUBLE,
+        "1 while the store is in this trouble: LOST, DAMAGED, LOG_STUCK, FULL."
     );
     describe_histogram!(BATCH_JOBS, "Jobs that were committed together.");
     describe_histogram!(

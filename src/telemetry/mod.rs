@@ -8,7 +8,7 @@
 //!   to standard error. [`audit_file`]: that file; [`chain`]: how a change of it is found.
 //! * [`logs`]: the newest records, and those who follow them.
 //! * [`metrics`]: what is counted and measured; [`scrape`]: its answer to Prometheus.
-//! * [`record`]: how a record is made; [`redact`]: what it must not hold.
+//! * [`record`]: how a record is made, and that no cause of warnings says more than a line a second; [`redact`]: what it must not hold.
 //! * [`trace`]: W3C trace context. `otlp`, a cargo feature: export of spans.
 //!
 //! Every room may count and log; none may read what was said but the two that answer for it.
@@ -16,6 +16,7 @@
 pub mod audit;
 pub mod audit_file;
 pub mod chain;
+mod limit;
 pub mod logs;
 pub mod metrics;
 #[cfg(feature = "otlp")]
@@ -136,10 +137,10 @@ pub fn init(options: &TelemetryOptions<'_>) -> Result<Telemetry, TelemetryError>
     let shown = shown.or(filter_fn(move |metadata| !has_file && is_audit(metadata)));
     let file = audit_file
         .clone()
-        .map(|file| RecordLayer(file).with_filter(filter_fn(is_audit)));
+        .map(|file| RecordLayer::new(file).with_filter(filter_fn(is_audit)));
     let subscriber = tracing_subscriber::registry()
-        .with(RecordLayer(Stderr::new(format)).with_filter(shown))
-        .with(RecordLayer(logs.clone()).with_filter(kept))
+        .with(RecordLayer::new(Stderr::new(format)).with_filter(shown))
+        .with(RecordLayer::new(logs.clone()).with_filter(kept))
         .with(file);
     #[cfg(feature = "otlp")]
     let (subscriber, exporter) = {

@@ -1,11 +1,23 @@
 //! One log record: made of a tracing event and the spans around it, redacted, escaped and cut before anyone sees it.
 
-use super::redact::{MASK, escape, is_secret_name, redact};
+use super::{
+    audit,
+    limit::{Cause, Limit},
+    redact::{MASK, escape, is_secret_name, redact},
+};
 use crate::{
     clock,
     domain::{ids::Time, limits::cut},
 };
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -49,7 +61,13 @@ pub trait Sink: Send + Sync + 'static {
 }
 
 /// The layer that makes records for a sink.
-pub(super) struct RecordLayer<S>(pub(super) S);
+pub(super) struct RecordLayer<S> {
+    sink: S,
+    /// Holds warnings back that come too often. A lock: it is held for a look into a map, by warnings alone.
+    limit: Mutex<Limit>,
+    /// Whether any was held back that was not told yet.
+    held_back: AtomicBool,
+}
 
 /// Fields of a span, kept beside it. Two layers share them: the first one that meets the span fills them.
 #[derive(Default)]
@@ -75,6 +93,13 @@ impl Record {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Says how many more like it were left out before it.
+    fn repeated(&mut self, left_out: u64) {
+        self.fields.truncate(FIELDS_MAX - 1);
+        self.fields
+            .push((Cow::Borrowed("left_out"), left_out.to_string()));
+    }
+
     /// Bytes that it holds, roughly.
     pub(super) fn bytes(&self) -> usize {
         let fields = self.fields.iter();
@@ -86,6 +111,67 @@ impl Record {
 }
 
 // === impl RecordLayer ===
+
+impl<S: Sink> RecordLayer<S> {
+    pub(super) fn new(sink: S) -> Self {
+        Self {
+            sink,
+            limit: Mutex::default(),
+            held_back: AtomicBool::new(false),
+        }
+    }
+
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells what was held back, where its second is over.
+    fn catch_up(&self, now: Instant) {
+        if !self.held_back.load(Ordering::Relaxed) {
+            return;
+        }
+        let overdue = {
+            let mut limit = self.limit();
+            let overdue = limit.overdue(now);
+            let more = limit.holds_back();
+            self.held_back.store(more, Ordering::Relaxed);
+            overdue
+        };
+        for (mut record, left_out) in overdue {
+            record.time = clock::wall();
+            record.repeated(left_out);
+            self.sink.take(record);
+        }
+    }
+}
+
+/// What a warning is about; `None` for what is said each time.
+fn cause<C>(event: &Event<'_>, context: &Context<'_, C>) -> Option<Cause>
+where
+    C: Subscriber + for<'l> LookupSpan<'l>,
+{
+    let metadata = event.metadata();
+    if *metadata.level() > Level::WARN || metadata.target() == audit::TARGET {
+        return None;
+    }
+    let mut session = None;
+    for span in context.event_scope(event).into_iter().flatten() {
+        if let Some(SpanFields(fields)) = span.extensions().get::<SpanFields>() {
+            let value = |name: &str| {
+                let found = fields.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone())
+            };
+            if let Some(key) = value("session_key") {
+                session = Some((value("tenant").unwrap_or_default(), key));
+                break;
+            }
+        }
+    }
+    Some(Cause {
+        place: metadata.callsite(),
+        session,
+    })
+}
 
 impl<C, S> Layer<C> for RecordLayer<S>
 where
@@ -123,6 +209,20 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, C>) {
+        let now = Instant::now();
+        // Before anything is made of it: what is held back costs next to nothing.
+        let cause = cause(event, &context);
+        let said = match &cause {
+            Some(cause) => self.limit().ask(cause, now),
+            None => Some(0),
+        };
+        if said.is_none() {
+            self.held_back.store(true, Ordering::Relaxed);
+        }
+        self.catch_up(now);
+        let Some(left_out) = said else {
+            return;
+        };
         let mut gather = Gather::default();
         event.record(&mut gather);
         let Gather {
@@ -141,13 +241,20 @@ where
         }
         fields.truncate(FIELDS_MAX);
         let metadata = event.metadata();
-        self.0.take(Record {
-            time: clock::now(),
+        let mut record = Record {
+            time: clock::wall(),
             level: *metadata.level(),
             target: target.map_or_else(|| Cow::Borrowed(metadata.target()), Cow::Owned),
             message,
             fields,
-        });
+        };
+        if let Some(cause) = &cause {
+            self.limit().said(cause, record.clone());
+        }
+        if left_out > 0 {
+            record.repeated(left_out);
+        }
+        self.sink.take(record);
     }
 }
 
@@ -214,7 +321,7 @@ impl fmt::Write for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use tracing_subscriber::layer::SubscriberExt;
 
     #[derive(Clone, Default)]
@@ -228,7 +335,7 @@ mod tests {
 
     fn records(work: impl FnOnce()) -> Vec<Record> {
         let kept = Kept::default();
-        let subscriber = tracing_subscriber::registry().with(RecordLayer(kept.clone()));
+        let subscriber = tracing_subscriber::registry().with(RecordLayer::new(kept.clone()));
         tracing::subscriber::with_default(subscriber, work);
         std::mem::take(&mut *kept.0.lock().unwrap())
     }

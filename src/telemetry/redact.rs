@@ -77,6 +77,22 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// What stands in place of a path.
+const PATH: &str = "[path]";
+
+/// A path in running text: from the root, or from a home; not the path of an address, and no lone slash.
+static PATHS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?P<before>^|[\s"'`(\[{<=,;]|file://|[^/:]:)(?:~|[A-Za-z]:)?/[^/\s"'`)\]}>,;:][^\s"'`)\]}>,;:]*"#)
+        .expect("a test compiles it")
+});
+
+/// The text without the paths of this machine, for those who share it and do not run it.
+pub fn without_paths(text: &str) -> Cow<'_, str> {
+    PATHS.replace_all(text, |found: &Captures<'_>| {
+        format!("{}{PATH}", &found["before"])
+    })
+}
+
 /// Whether a character steers a terminal, ends a line, turns the direction of writing, or hides text beside another.
 pub fn steers(c: char) -> bool {
     c.is_control()
@@ -204,5 +220,30 @@ mod tests {
             "a\\nb\\u{1b}[31m\\u{202e}c\\u{9b}"
         );
         assert!(matches!(escape("grün ✓"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn paths_are_left_out_and_other_words_stay() {
+        for (text, told) in [
+            ("can't read /root/.pi/agent/auth.json", "can't read [path]"),
+            ("'/srv/a b' is gone", "'[path] b' is gone"),
+            ("ENOENT: open '~/.pi/models.json'", "ENOENT: open '[path]'"),
+            (
+                "at file:///opt/pi/dist/cli.js:12:3",
+                "at file://[path]:12:3",
+            ),
+            ("cwd=/srv/projects, again", "cwd=[path], again"),
+            ("error:/etc/passwd", "error:[path]"),
+        ] {
+            assert_eq!(without_paths(text), told);
+        }
+        for text in [
+            "429 from https://api.example.com/v1/chat: slow down",
+            "read/write failed",
+            "3 / 4 of the tokens",
+            "no model called a/b",
+        ] {
+            assert_eq!(without_paths(text), text);
+        }
     }
 }

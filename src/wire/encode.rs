@@ -378,6 +378,7 @@ pub fn event(event: &Event) -> Kind {
             result,
             is_error,
             partial,
+            attachments,
         } => Kind::ToolCompleted(proto::ToolCompleted {
             tool_call_id: tool_call_id.clone(),
             tool_name: tool_name.clone(),
@@ -386,6 +387,7 @@ pub fn event(event: &Event) -> Kind {
             partial: *partial,
             truncated: result.full_size.is_some(),
             full_size: full_size(result),
+            attachments: attachments.iter().map(attachment).collect(),
         }),
         Event::SteerAccepted {
             steer_id,

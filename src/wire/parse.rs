@@ -21,8 +21,6 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
-/// Longest `source` and the like are named in `limits`; this is the longest page token.
-
 /// Collects what is wrong with a request.
 #[derive(Debug, Default)]
 pub struct Fields {

@@ -332,6 +332,35 @@ def header_list():
     return {"sent": sent, "ends": ends}
 
 
+def many_header_lists():
+    """Calls at once with lists below what HTTP/2 refuses by itself: each some kilobytes, and thirty times that once
+    decoded."""
+    ends = collections.Counter()
+    sent = 0
+    until = Until(SECONDS)
+    # One entry goes into the table, and is named again by a byte each.
+    lists = b"\x40\x01x\x01v" + b"\xbe" * 7000
+    again = b"\xbe" * 7000
+    while sent < SIZE and until:
+        try:
+            peer = Peer(ADDRESS)
+        except OSError:
+            time.sleep(0.01)
+            continue
+        streams = range(1, 401, 2)
+        for stream in streams:
+            block = head(GET) + (lists if stream == 1 else again)
+            if not peer.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block)):
+                break
+            sent += 1
+        for stream in streams:
+            answer = peer.answer(stream, 5)
+            status = text(answer.get(b"grpc-status", answer.get("grpc-status", "")))
+            ends[f"grpc {status}" if status else text(answer["end"])] += 1
+        peer.close()
+    return {"sent": sent, "ends": ends}
+
+
 def empty_attachments():
     """As many attachments as fit, with nothing in them: two bytes each here, forty times that once decoded."""
     body = field(1, b"many") + field(2, b"x") + b"\x1a\x00" * (8 << 20)

@@ -9,7 +9,7 @@ use crate::{
 /// Agents may be processes of the user who runs the server, so its unix socket asks that user for a key as well.
 #[tokio::test]
 async fn the_unix_socket_asks_for_a_key_where_agents_are_not_isolated() {
-    let gateway = start();
+    let gateway = start_with(&[], "isolation = \"none\"\n");
     let socket = format!("unix:{}", gateway.data().join("quarterdeck.sock").display());
     let key = admin_key(&gateway);
     let whoami = |key: &str| {
@@ -24,6 +24,26 @@ async fn the_unix_socket_asks_for_a_key_where_agents_are_not_isolated() {
     assert!(out.starts_with("default/local by API key"), "{out}{error}");
     let (_, error) = whoami("wrong");
     assert!(error.contains("CREDENTIALS_INVALID"), "{error}");
+}
+
+/// Where the kernel keeps agents in namespaces of their own the user who runs the server needs no key.
+#[tokio::test]
+async fn the_unix_socket_trusts_the_servers_own_user_where_agents_are_in_namespaces() {
+    let gateway = start();
+    let request = quarterdeck::proto::GetServerInfoRequest::default();
+    let admin = crate::world::Caller::admin(&gateway).await;
+    let info = admin
+        .service()
+        .get_server_info(request)
+        .await
+        .expect("told");
+    let isolation = info.into_inner().isolation.expect("it is told");
+    let socket = format!("unix:{}", gateway.data().join("quarterdeck.sock").display());
+    let asked = command(&gateway, &["whoami", "--addr", &socket, "--key", ""]);
+    let (out, error) = printed(&asked);
+    let trusted = out.starts_with("default/local by the server's own user");
+    assert_eq!(trusted, isolation.rung == "namespace", "{out}{error}");
+    assert!(trusted || error.contains("CREDENTIALS_MISSING"), "{error}");
 }
 
 /// A verified certificate is the principal that the configuration says, by its URI; one that names nobody is nobody.

@@ -16,6 +16,7 @@ mod places;
 mod primary;
 mod scopes;
 mod settings;
+mod storage;
 mod strangers;
 mod streams;
 mod tenants;

@@ -33,7 +33,7 @@ async fn the_log_takes_a_level_and_nothing_else() {
         "audit=off",
         "h2=trace,info",
         "INFO ",
-        "[{x}]=trace",
+        "trace[{x}]",
     ] {
         let refused = set(&admin, wrong).await.expect_err(wrong);
         assert_eq!(reason(&refused), "INVALID_FIELD", "{wrong}");

@@ -113,6 +113,8 @@ pub async fn a_tool_runs_inside_its_turn(row: Row) {
             tool_call_id,
             result_json,
             is_error: false,
+            full_size: None,
+            pictures: _,
         } if tool_call_id == call => Some(result_json),
         _ => None,
     });

@@ -125,13 +125,18 @@ async fn every_script_is_kept_and_found() {
     let texts = [
         (
             "Das Café am Fluß schließt um acht",
-            "cafe FLUSS|schließt|CAFÉ",
+            "cafe FLUSS|schließt|schliesst|CAFÉ",
         ),
         ("Мою собаку зовут Ёлка", "елка|СОБАКУ"),
         ("東京都に住んでいます", "東京|住んで|京都"),
         ("我喜欢吃北京烤鸭", "烤鸭|北京|鸭"),
         ("أحب القهوة بِالحَلِيب", "القهوة|بالحليب"),
-        ("나는 서울에서 일한다", "서울에서|서울"),
+        ("나는 서울에서 일한다", "서울에서|서울|서울을"),
+        ("배포는 매주 화요일에 한다", "배포를|화요일|배포"),
+        ("매운음식을 좋아한다", "음식|매운|음"),
+        ("keep all timestamps in UTC", "timestamp|timestamps|keeps"),
+        ("a nut allergy", "allergies|nuts|ALLERGY"),
+        ("die Strasse ist gesperrt", "Straße|STRASSE"),
         ("मुझे हिन्दी पसंद है", "हिन्दी"),
         ("favourite food 🍕🍣", "🍣|🍕|food"),
         ("؟؟", "؟"),
@@ -147,15 +152,6 @@ async fn every_script_is_kept_and_found() {
     );
     for (text, queries) in texts {
         for query in queries.split('|') {
-            if query == "cafe FLUSS" {
-                // ß and ss are two spellings; the rest is found.
-                assert_eq!(
-                    found(&mut memory, "scripts", query).await,
-                    [text],
-                    "{query}"
-                );
-                continue;
-            }
             let found = found(&mut memory, "scripts", query).await;
             assert_eq!(
                 found.first().map(String::as_str),

@@ -249,6 +249,7 @@ pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, why: &str
         "QUEUE_FULL",
         "TOO_MANY_KEYS",
         "TOO_MANY_SESSIONS",
+        "TOO_MANY_BYTES",
         "TOO_MANY_STREAMS",
         "TOO_MANY_WAITS",
         "ANSWERS_WAITING",

@@ -7,6 +7,13 @@ use crate::{
 use quarterdeck::proto::{
     self, GetMemoryStatusResponse, RememberRequest, memory_service_client::MemoryServiceClient,
 };
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 use tonic::{Status, transport::Endpoint};
 
 type Memory = MemoryServiceClient<Wire>;
@@ -138,4 +145,232 @@ async fn the_primary_sessions_reach_is_its_senders_right() {
         given.contains("pin is 12") && !given.contains("4711"),
         "{given}"
     );
+}
+
+/// What another tenant's flood may add to twice the quiet value where the machine does something else too.
+const NOISE_MAX: Duration = Duration::from_millis(150);
+/// A quiet value below this is taken as this: at such speed the scheduler decides.
+const QUIET_MIN: Duration = Duration::from_millis(5);
+/// Memories that the flood searches.
+const FLOODED: usize = 20_000;
+/// Searches of the flood at one time.
+const FLOOD: usize = 30;
+/// Calls of one sample.
+const CALLS: usize = 120;
+
+/// Thirty searches at a time, each for 24 beginnings of one letter over 20 000 memories, hold no other tenant's reads and
+/// searches up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_searches_holds_no_other_tenant_up() {
+    let gateway = world::start();
+    let operator_key = world::admin_key(&gateway);
+    let mut operator = memory(&gateway, &operator_key).await;
+    let letters: Vec<char> = ('a'..='x').collect();
+    for piece in 0..FLOODED / 1000 {
+        let memories = (0..1000).map(|number| {
+            let number = piece * 1000 + number;
+            let words: Vec<String> = (0..12)
+                .map(|at| {
+                    format!(
+                        "{}{}",
+                        letters[(number * 7 + at * 5) % letters.len()],
+                        (number + at) % 97
+                    )
+                })
+                .collect();
+            proto::MemoryItem {
+                content: format!("{} {number}", words.join(" ")),
+                ..Default::default()
+            }
+        });
+        let request = proto::ImportMemoriesRequest {
+            memories: memories.collect(),
+            ..Default::default()
+        };
+        operator.import_memories(request).await.expect("imported");
+    }
+    let scopes = [
+        "memory.read",
+        "memory.write",
+        "session.read",
+        "session.write",
+    ];
+    let quiet_key = key(&gateway, "acme", "clerk", &scopes).await;
+    let mut acme = memory(&gateway, &quiet_key).await;
+    for number in 0..50 {
+        remember(&mut acme, &format!("acme's note {number} of a lamp")).await;
+    }
+    let mut sessions = Caller::with_key(&gateway, &quiet_key).await.gateway();
+    let made = proto::CreateSessionRequest {
+        session_key: "quiet".into(),
+        ..Default::default()
+    };
+    sessions.create_session(made).await.expect("made");
+    let mut felt = async || {
+        let (mut reads, mut searches) = (Vec::new(), Vec::new());
+        for _ in 0..CALLS {
+            let begun = Instant::now();
+            let request = proto::GetSessionRequest {
+                session_key: "quiet".into(),
+                ..Default::default()
+            };
+            sessions.get_session(request).await.expect("read");
+            reads.push(begun.elapsed());
+            let begun = Instant::now();
+            let request = proto::SearchMemoryRequest {
+                query: "lamp note".into(),
+                ..Default::default()
+            };
+            acme.search_memory(request).await.expect("searched");
+            searches.push(begun.elapsed());
+        }
+        [reads, searches].map(|mut times| {
+            times.sort_unstable();
+            times[times.len() * 99 / 100]
+        })
+    };
+    let quiet = felt().await;
+    let query: Vec<String> = letters.iter().map(|letter| format!("{letter}*")).collect();
+    let query = query.join(" ");
+    let over = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..FLOOD {
+        let (query, over, answered) = (query.clone(), over.clone(), answered.clone());
+        let mut memory = operator.clone();
+        flood.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let request = proto::SearchMemoryRequest {
+                    query: query.clone(),
+                    ..Default::default()
+                };
+                // On a machine that is busy elsewhere it may be given up.
+                if let Ok(found) = memory.search_memory(request).await {
+                    assert_eq!(found.into_inner().hits.len(), 4);
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    // The flood is on once one of its searches is over.
+    while answered.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let flooded = felt().await;
+    over.store(true, Ordering::Relaxed);
+    while let Some(ended) = flood.join_next().await {
+        ended.expect("the flood was answered");
+    }
+    println!("quiet {quiet:?}, beside the flood {flooded:?}, {answered:?} searches of it");
+    for (quiet, flooded) in quiet.into_iter().zip(flooded) {
+        let most = 2 * quiet.max(QUIET_MIN) + NOISE_MAX;
+        assert!(
+            flooded <= most,
+            "{flooded:?} beside the flood, {quiet:?} without"
+        );
+    }
+}
+
+/// What is said in sessions that a caller may not see changes nothing of what a search of the tenant's scope gives it.
+#[tokio::test]
+async fn what_others_say_changes_no_answer() {
+    let mut gateway = world::start();
+    let scopes = ["memory.read", "session.read", "session.write"];
+    let clerk_key = key(&gateway, "default", "clerk", &scopes).await;
+    let other_key = key(&gateway, "default", "other", &scopes).await;
+    let say = async |key: &str, session_key: &str, text: &str| {
+        let mut client = Caller::with_key(&gateway, key).await.gateway();
+        let request = proto::EnqueueRequest {
+            session_key: session_key.into(),
+            text: text.into(),
+            ..Default::default()
+        };
+        let turn = client
+            .enqueue(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .turn
+            .unwrap();
+        let request = proto::AwaitTurnRequest {
+            session_key: session_key.into(),
+            turn_id: turn.turn_id,
+            ..Default::default()
+        };
+        client.await_turn(request).await.unwrap();
+    };
+    for text in [
+        "the otter sleeps",
+        "the otter and the lamp",
+        "a lamp by the river",
+        "the pin is 4711",
+    ] {
+        say(&clerk_key, "clerks", text).await;
+    }
+    let mut clerk = memory(&gateway, &clerk_key).await;
+    let mut answers = async || {
+        let mut answers = Vec::new();
+        for query in [
+            "otter",
+            "lamp river",
+            "pin 4711",
+            "otter pin",
+            "riv*",
+            "lam",
+        ] {
+            for session_key in ["", "clerks"] {
+                let request = proto::SearchMemoryRequest {
+                    query: query.into(),
+                    session_key: session_key.into(),
+                    limit: 20,
+                    ..Default::default()
+                };
+                let hits = clerk
+                    .search_memory(request)
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .hits;
+                assert!(hits.len() > 1, "{query}");
+                // How new a message is moves on between two answers.
+                let facts = hits.into_iter().map(|hit| {
+                    (
+                        format!("{:?}", hit.found),
+                        hit.snippet,
+                        (hit.score * 1e4).round(),
+                    )
+                });
+                answers.push((query, facts.collect::<Vec<_>>()));
+            }
+        }
+        answers
+    };
+    let before = answers().await;
+    for number in 0..30 {
+        say(
+            &other_key,
+            "others",
+            &format!("otter lamp 4711 {number} river {}", "riverside ".repeat(60)),
+        )
+        .await;
+    }
+    // They are in the index by now: the one who said them finds them.
+    let mut other = memory(&gateway, &other_key).await;
+    let request = proto::SearchMemoryRequest {
+        query: "otter".into(),
+        limit: 100,
+        ..Default::default()
+    };
+    assert_eq!(
+        other
+            .search_memory(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .hits
+            .len(),
+        60
+    );
+    assert_eq!(before, answers().await);
+    gateway.check_store();
 }

@@ -209,11 +209,15 @@ pub async fn a_full_disk_refuses_new_work_alone<E: Engine>() {
     world.crash_with(|rules| rules.disk_reserve = u64::MAX);
     let refused = world.try_enqueue("s", "3", OnBusy::Enqueue).await;
     assert_eq!(refused.unwrap_err(), Refusal::StorageFull);
-    let (fence, _) = world.run("s").await;
     let refused = world.store.steer(world.steer_of("s", "x")).await;
     assert_eq!(refused.unwrap_err(), Refusal::StorageFull);
-    world.abort("s").await;
-    world.end(fence, TurnEnd::Stopped).await;
+    // What waits is new work as well: it waits on.
+    let row = world.session("s").await.row;
+    let (fence, _) = world.store.claim(row).await.unwrap();
+    let refused = world.store.start_next(fence, world.now()).await;
+    assert_eq!(refused.unwrap_err(), Refusal::StorageFull);
+    assert_eq!(world.session("s").await.queue_depth, 2);
+    world.store.clear_queue(world.caller("s")).await.unwrap();
     world.delete("s").await;
     world.done().await;
 }

@@ -173,6 +173,8 @@ pub async fn a_reset_waits_for_the_active_turn<E: Engine>() {
             display_name: None,
             labels: None,
             agent: Some("plain".into()),
+            cwd: None,
+            cwd_refused: None,
             expire_after_idle: None,
             shares: None,
         })

@@ -72,6 +72,8 @@ fn sharing<E: Engine>(
         display_name: None,
         labels: None,
         agent: None,
+        cwd: None,
+        cwd_refused: None,
         expire_after_idle: None,
         shares: Some(shares),
     }
@@ -117,6 +119,8 @@ async fn call<E: Engine>(
         display_name: Some("name".into()),
         labels: None,
         agent: None,
+        cwd: None,
+        cwd_refused: None,
         expire_after_idle: None,
         shares,
     };

@@ -95,6 +95,8 @@ pub async fn each_command_has_one_effect_per_request_id<E: Engine>() {
             display_name: Some("name".into()),
             labels: None,
             agent: None,
+            cwd: None,
+            cwd_refused: None,
             expire_after_idle: None,
             shares: None,
         })

@@ -41,6 +41,8 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
         display_name: Some("name".into()),
         labels: Some(BTreeMap::from([("k".into(), "v".into())])),
         agent: agent.map(str::to_owned),
+        cwd: None,
+        cwd_refused: None,
         expire_after_idle: Some(Some(5_000_000)),
         shares: None,
     };

@@ -92,6 +92,7 @@ pub async fn what_an_agent_did_becomes_events_and_messages<E: Engine>() {
                 result: Json::default(),
                 is_error: false,
                 partial: false,
+                attachments: vec![],
             },
         },
         Write::Message {

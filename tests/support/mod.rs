@@ -118,6 +118,15 @@ impl Gateway {
         );
     }
 
+    /// The same directory, served again with more arguments.
+    pub fn with_data(mut ended: Self, arguments: &[&str]) -> Self {
+        ended
+            .arguments
+            .extend(arguments.iter().copied().map(OsString::from));
+        ended.restart();
+        ended
+    }
+
     /// Sets a variable for the next start.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.into(), value.into()));

@@ -203,10 +203,22 @@ async fn metrics_are_for_this_machine_unless_said_otherwise() {
 /// Agents can connect to any port of this machine, so who asks for metrics brings a token that they can't read.
 #[tokio::test]
 async fn metrics_are_told_to_those_who_bring_the_token() {
-    let text = "no_auth = false\nmetrics_listen = \"127.0.0.1:0\"\n";
-    let gateway = Gateway::with(config(text));
-    // Its own log asks for a key, so the port is found where the kernel lists it.
-    let address = metrics_address(&gateway);
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let gateway = Gateway::with(Options {
+        config: "metrics_listen = \"127.0.0.1:0\"\nlog_format = \"json\"\n".into(),
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        log: Some(log.path().into()),
+        ..Options::default()
+    });
+    // It stands in the log before calls are accepted.
+    let told = std::fs::read_to_string(log.path()).expect("ours");
+    let told = told.lines().find(|line| line.contains("telling metrics"));
+    let (_, rest) = told
+        .expect("it is told")
+        .split_once("127.0.0.1:")
+        .expect("an address");
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let address = format!("127.0.0.1:{port}");
     let file = gateway.data().join("metrics.token");
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(&file).expect("it is there").permissions(),
@@ -234,25 +246,4 @@ async fn metrics_are_told_to_those_who_bring_the_token() {
     let (head, body) = get(&address, "/metrics", &with(&format!("Bearer {token}"))).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(body.contains("quarterdeck_sessions"), "{body}");
-}
-
-/// The port besides the one for calls.
-fn metrics_address(gateway: &Gateway) -> String {
-    let sockets = std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).expect("it runs");
-    let sockets: Vec<_> = sockets
-        .flatten()
-        .filter_map(|it| std::fs::read_link(it.path()).ok())
-        .collect();
-    let calls = gateway.address.rsplit_once(':').expect("a port").1;
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("there is one");
-    let listening = table.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let inode = format!("socket:[{}]", fields.get(9)?);
-        let own = fields[3] == "0A" && sockets.iter().any(|it| it.as_os_str() == inode.as_str());
-        let port = u16::from_str_radix(fields[1].rsplit_once(':')?.1, 16).ok()?;
-        (own && port.to_string() != calls).then_some(port)
-    });
-    let ports: Vec<u16> = listening.collect();
-    assert_eq!(ports.len(), 1, "{ports:?}");
-    format!("127.0.0.1:{}", ports[0])
 }

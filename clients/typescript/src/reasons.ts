@@ -92,6 +92,10 @@ export class Fenced extends Aborted {
 export class GenerationMismatch extends Aborted {
   override readonly name: string = "GenerationMismatch";
 }
+/** The server is not known by the host name that was called; its `allowed_hosts` may name it. */
+export class HostUnknown extends PermissionDenied {
+  override readonly name: string = "HostUnknown";
+}
 /** The `requestId` was used with another request. */
 export class IdempotencyConflict extends AlreadyExists {
   override readonly name: string = "IdempotencyConflict";
@@ -121,6 +125,10 @@ export class MemoryNotFound extends NotFound {
 /** The request is too large. */
 export class MessageTooLarge extends ResourceExhausted {
   override readonly name: string = "MessageTooLarge";
+}
+/** The call has too many bytes of metadata. */
+export class MetadataTooLarge extends ResourceExhausted {
+  override readonly name: string = "MetadataTooLarge";
 }
 /** The server does not know the call. */
 export class MethodUnknown extends Unimplemented {
@@ -237,6 +245,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["EMBEDDING_UNAVAILABLE", EmbeddingUnavailable],
   ["FENCED", Fenced],
   ["GENERATION_MISMATCH", GenerationMismatch],
+  ["HOST_UNKNOWN", HostUnknown],
   ["IDEMPOTENCY_CONFLICT", IdempotencyConflict],
   ["INTERNAL", Internal],
   ["INVALID_FIELD", InvalidField],
@@ -245,6 +254,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["MEMORY_FULL", MemoryFull],
   ["MEMORY_NOT_FOUND", MemoryNotFound],
   ["MESSAGE_TOO_LARGE", MessageTooLarge],
+  ["METADATA_TOO_LARGE", MetadataTooLarge],
   ["METHOD_UNKNOWN", MethodUnknown],
   ["NOT_CAUGHT_UP", NotCaughtUp],
   ["PRIMARY_SESSION", PrimarySession],

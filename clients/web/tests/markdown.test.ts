@@ -16,7 +16,8 @@ test("what is nested deeper than anybody writes is told without parsing", () => 
     "1. ".repeat(33),
     `${" ".repeat(200)}- x`,
     "[".repeat(65),
-    "*a ".repeat(1001),
+    "*a ".repeat(101),
+    "*a ".repeat(101) + "b* ".repeat(101),
   ]) {
     expect(isDeep(deep), deep.slice(0, 40)).toBe(true);
   }
@@ -28,6 +29,8 @@ test("what is nested deeper than anybody writes is told without parsing", () => 
     "[x] ".repeat(500),
     Array.from({ length: 100 }, () => "**a** *b*").join("\n\n"),
     "2 * 3 * 4 ".repeat(2000),
+    "| **a** | *b* | _c_ |\n".repeat(500),
+    "snake_case_name and 2*3*4 ".repeat(500),
   ]) {
     expect(isDeep(usual), usual.slice(0, 40)).toBe(false);
   }

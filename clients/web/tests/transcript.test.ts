@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { BlockKind, ListMessagesResponseSchema, Role, ToolCallState, TurnState } from "@quarterdeck/client";
 import { describe, expect, test } from "vitest";
-import type { Entry } from "../src/state/entries";
+import { type Entry, entriesOf } from "../src/state/entries";
 import { applyEvent, endedTurn, fromState, prepend, type Transcript } from "../src/state/transcript";
 import { event, session, state } from "./events";
 
@@ -63,6 +63,28 @@ describe("tools", () => {
     expect(half).toMatchObject({ kind: "tool", name: "calc", state: "running", result: '"half"' });
     const end = event({ case: "toolCompleted", value: { toolCallId: "c", toolName: "calc", resultJson: '"all"' } }, { itemId: "tool", seq: 13n });
     expect(run(started, update, end, update).entries).toMatchObject([{ state: "result", result: '"all"' }]);
+  });
+
+  test("have the pictures of their result beside it, live and when they are read again", () => {
+    const picture = { attachmentId: "hash", name: "picture-1.png", mediaType: "image/png", size: 600_000n };
+    const end = event(
+      { case: "toolCompleted", value: { toolCallId: "c", resultJson: "{}", attachments: [picture] } },
+      { itemId: "tool", seq: 13n },
+    );
+    expect(run(started, end).entries).toMatchObject([{ kind: "tool", attachments: [picture] }]);
+    const call = { toolCallId: "c", toolName: "calc", argsJson: "{}", resultJson: "{}", state: ToolCallState.RESULT };
+    const page = create(ListMessagesResponseSchema, {
+      messages: [
+        {
+          itemId: "tool",
+          role: Role.TOOL,
+          parts: [{ part: { case: "toolCall", value: call } }, { part: { case: "attachment", value: picture } }],
+        },
+      ],
+    });
+    expect(page.messages.flatMap((message) => entriesOf(message, false))).toMatchObject([
+      { kind: "tool", id: "tool", attachments: [picture] },
+    ]);
   });
 
   test("that ran when the state was read are found again by their call", () => {

@@ -16,6 +16,12 @@ test("JSON gets line breaks, and numbers keep their digits", () => {
 });
 
 test("results of the usual shape are text and images, all others JSON", () => {
+  // A picture that was taken out stands beside it; one that could not be kept is missing.
+  expect(readResult('{"content":[{"type":"text","text":"hi"},{"type":"image","attachmentId":"h","size":9}]}')).toEqual({
+    text: "hi",
+    images: [],
+  });
+  expect(readResult('{"content":[{"type":"image","omitted":"too large"}]}').text).toBe("(too large)");
   expect(readResult('{"content":[{"type":"text","text":"hi"},{"type":"image","data":"AAAA","mimeType":"image/png"}]}')).toEqual({
     text: "hi",
     images: ["data:image/png;base64,AAAA"],

@@ -175,7 +175,7 @@ fn place(old: &OwnedFd, entry: &Entry) -> io::Result<()> {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) if *access != Access::Write => {
             return Ok(());
         }
-        // Systems have links such as /bin; where such a link leads, what it names is an entry or hidden.
+        // Systems have links such as /bin, and so have ways to programs; what one names is an entry of its own or hidden.
         Err(Errno::LOOP) if *access == Access::Read => return place_link(path),
         Err(error) => return Err(error.into()),
     };
@@ -221,7 +221,10 @@ fn place_link(path: &Path) -> io::Result<()> {
     if let Some(parent) = link.parent() {
         fs::create_dir_all(parent)?;
     }
-    symlink(target, link)
+    match symlink(target, link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
 }
 
 /// Covers what is there with nothing.

@@ -2,7 +2,7 @@
 
 use super::layout::SYSTEM;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ffi::{OsStr, OsString},
     fs,
     io::{BufRead, BufReader, Read},
@@ -16,8 +16,8 @@ const SHEBANG_MAX: u64 = 512;
 /// Directories that hold everybody's things and are no program's own.
 const SHARED: [&str; 6] = ["/", "/home", "/root", "/usr/local", "/var", "/srv"];
 
-/// Directories and files that a command line names or needs: its program with its package, the interpreter of a script,
-/// and every argument that is the path of something there. `path` is the value of `PATH` that it will have, `home` the
+/// Directories, files and links that a command line names or needs: its program with its package, the interpreter of a
+/// script, and every argument that is the path of something there. `path` is the value of `PATH` that it will have, `home` the
 /// directory that is never shown as a whole.
 ///
 /// It is a help and no promise: what else a program reads, an operator names in `isolation_read`.
@@ -50,7 +50,7 @@ fn add_program(program: &OsStr, path: &OsStr, home: Option<&Path>, found: &mut B
     }
 }
 
-/// Adds a path, every link on the way to what it names, and what `whole` makes of that.
+/// Adds every link on the way to what a path names, and what `whole` makes of that.
 fn add(
     path: &Path,
     home: Option<&Path>,
@@ -60,20 +60,24 @@ fn add(
     let Ok(real) = fs::canonicalize(path) else {
         return;
     };
-    let mut next = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        let Ok(target) = fs::read_link(&next) else {
-            break;
-        };
-        // The link itself is found where its directory is; and that is bound by its real name.
-        let Some(directory) = next
-            .parent()
-            .and_then(|parent| fs::canonicalize(parent).ok())
-        else {
-            break;
-        };
-        next = directory.join(target);
-        insert(package(&directory.join("link"), home), found);
+    let mut rest: VecDeque<OsString> = path.iter().map(OsString::from).collect();
+    let mut reached = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = rest.pop_front() {
+        if part == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(part);
+        match fs::read_link(&next) {
+            Ok(target) if links < LINKS_MAX => {
+                links += 1;
+                insert(next, found);
+                let target = target.iter().map(OsString::from);
+                rest = target.chain(rest).collect();
+            }
+            Ok(_) | Err(_) => reached = next,
+        }
     }
     insert(whole(&real, home), found);
 }
@@ -81,7 +85,7 @@ fn add(
 fn insert(path: PathBuf, found: &mut BTreeSet<PathBuf>) {
     let system = SYSTEM.iter().any(|system| path.starts_with(system));
     let shared = SHARED.iter().any(|shared| path == Path::new(shared));
-    if !system && !shared {
+    if path.is_absolute() && !system && !shared {
         found.insert(path);
     }
 }
@@ -177,7 +181,8 @@ mod tests {
         assert_eq!(
             places(&["agent".as_ref()]),
             [
-                base.join("home/.npm"),
+                // The link by which it is found; its directory holds others' too.
+                base.join("home/.npm/bin/agent"),
                 base.join("home/.npm/lib/node_modules"),
                 base.join("home/node/v22"),
             ]

@@ -13,6 +13,7 @@ use crate::agent::{
     events::EventSender,
     process::{Line, Process, StopFailed},
 };
+use crate::auth::agents::AgentCredential;
 use std::{collections::VecDeque, io, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -30,6 +31,8 @@ pub(super) struct PiChild {
     secrets: Secrets,
     /// Events that the actor did not take yet: what came of one line or one command.
     outbox: VecDeque<AgentEvent>,
+    /// Ends with this process.
+    _credential: Option<AgentCredential>,
     /// Processes that lived before the turn started; an abort leaves them alone.
     kept: Vec<u32>,
 }
@@ -53,6 +56,7 @@ impl PiChild {
         dialog_timeout: Duration,
         stop_grace: Duration,
         secrets: Secrets,
+        credential: Option<AgentCredential>,
     ) -> Self {
         Self {
             process,
@@ -61,6 +65,7 @@ impl PiChild {
             stop_grace,
             secrets,
             outbox: VecDeque::new(),
+            _credential: credential,
             kept: Vec::new(),
         }
     }
@@ -175,7 +180,8 @@ impl PiChild {
 
     fn take_line(&mut self, line: Line) {
         match line {
-            Line::Text(line) => self.machine.line(&line, Instant::now()),
+            Line::Text(line) => self.machine.line(&line, 0, Instant::now()),
+            Line::Shortened { text, cut } => self.machine.line(&text, cut, Instant::now()),
             Line::TooLong { length } => {
                 tracing::warn!(length, "pi wrote a line that is too long; it was skipped");
                 self.machine.line_lost(Instant::now());

@@ -69,8 +69,15 @@ pub(super) struct Machine {
 enum Question {
     /// Ask for the state then.
     AskAt(Instant),
-    /// Asked for the state.
-    Asked { id: String, until: Instant },
+    /// Asked for the state, `first` being the number of the oldest question that an answer may be to: what is asked again
+    /// because of a lost line is the same question.
+    Asked { first: u64, until: Instant },
+    /// A line was lost that may have been the answer: ask again then.
+    AskAgainAt {
+        first: u64,
+        at: Instant,
+        until: Instant,
+    },
     /// Told pi to empty its queue.
     Clearing { id: String, until: Instant },
 }
@@ -111,7 +118,7 @@ impl Machine {
     /// When [`Machine::tick`] wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let question = self.question.as_ref().map(|question| match question {
-            Question::AskAt(at) => *at,
+            Question::AskAt(at) | Question::AskAgainAt { at, .. } => *at,
             Question::Asked { until, .. } | Question::Clearing { until, .. } => *until,
         });
         let dialog = self.dialogs.front().map(|(until, _)| *until);
@@ -120,15 +127,16 @@ impl Machine {
 
     /// Asks whether pi is up; the answer is [`Machine::state`]. How long to wait is the caller's to say.
     pub(super) fn ask_state(&mut self, now: Instant, timeout: Duration) {
-        let id = self.write_command("get_state");
-        let until = now + timeout;
-        self.question = Some(Question::Asked { id, until });
+        self.write_command("get_state");
+        let (first, until) = (self.next_id, now + timeout);
+        self.question = Some(Question::Asked { first, until });
     }
 
     /// Starts a turn.
     pub(super) fn start(&mut self, input: &TurnInput) {
         let id = self.id();
-        let line = protocol::message("prompt", &id, &input.text, &input.attachments);
+        let text = protocol::text_with_files(input.text.clone(), &input.attachments);
+        let line = protocol::message("prompt", &id, &text, &input.attachments);
         self.effects.push_back(Effect::Write(line));
         self.question = None;
         self.turn = Some(Turn::new(id));
@@ -163,6 +171,7 @@ impl Machine {
         }
         if (turn.steers.leftover() || self.queued > 0) && self.knows_clear_queue != Some(false) {
             // Before the abort: newer versions go on with what is queued.
+            turn.steers.clearing();
             self.write_command("clear_queue");
         }
         self.write_abort();
@@ -177,6 +186,11 @@ impl Machine {
         }
         match &self.question {
             Some(Question::AskAt(at)) if *at <= now => self.ask_state(now, ANSWER_TIMEOUT),
+            Some(Question::AskAgainAt { first, at, until }) if *at <= now => {
+                let (first, until) = (*first, *until);
+                self.write_command("get_state");
+                self.question = Some(Question::Asked { first, until });
+            }
             Some(Question::Asked { until, .. } | Question::Clearing { until, .. })
                 if *until <= now =>
             {
@@ -187,10 +201,14 @@ impl Machine {
         }
     }
 
-    /// pi wrote a line.
-    pub(super) fn line(&mut self, line: &[u8], now: Instant) {
-        match Incoming::parse(line) {
-            Ok(incoming) => self.incoming(incoming, now),
+    /// pi wrote a line, from whose strings so many bytes were `cut`.
+    pub(super) fn line(&mut self, line: &[u8], cut: usize, now: Instant) {
+        match Incoming::parse(line, cut) {
+            Ok(records) => {
+                for record in records {
+                    self.incoming(record, now);
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, bytes = line.len(), "pi wrote a line that is no record");
                 self.line_lost(now);
@@ -198,13 +216,17 @@ impl Machine {
         }
     }
 
-    /// pi wrote a line that could not be read. It may have been the end of the run.
+    /// pi wrote a line that could not be read. It may have been the end of the run, or the answer that is waited for.
     pub(super) fn line_lost(&mut self, now: Instant) {
         if let Some(turn) = &mut self.turn {
             turn.line_lost = true;
             if self.question.is_none() {
                 self.question = Some(Question::AskAt(now + LOST_POLL));
             }
+        }
+        if let Some(&Question::Asked { first, until }) = self.question.as_ref() {
+            let at = now + LOST_POLL;
+            self.question = Some(Question::AskAgainAt { first, at, until });
         }
     }
 
@@ -277,6 +299,8 @@ impl Machine {
         };
         turn.phase = Phase::Live;
         turn.retrying = false;
+        // Its answer came before, read or not.
+        turn.prompt_answered = true;
         // Nothing is to be asked of a live run, unless its end may be lost.
         if !turn.line_lost {
             self.question = None;
@@ -296,13 +320,20 @@ impl Machine {
             error,
             handled,
             state,
+            cleared,
         } = response;
         let id = id.unwrap_or_default();
         if command == "clear_queue" {
-            self.queue_cleared(&id, error.is_none(), now);
+            self.queue_cleared(&id, error.is_none(), cleared.as_deref(), now);
             return;
         }
-        if matches!(&self.question, Some(Question::Asked { id: asked, .. }) if *asked == id) {
+        let asked = match &self.question {
+            Some(Question::Asked { first, .. } | Question::AskAgainAt { first, .. }) => {
+                command == "get_state" && number_of(&id).is_some_and(|it| it >= *first)
+            }
+            Some(Question::AskAt(_) | Question::Clearing { .. }) | None => false,
+        };
+        if asked {
             self.question = None;
             match (&self.turn, state) {
                 (Some(_), Some(state)) => self.told_state(&state, now),
@@ -374,7 +405,10 @@ impl Machine {
             self.question = Some(Question::AskAt(now + pause));
             return;
         }
-        let pending = state.pending_message_count > 0;
+        let pending = state.pending_messages > 0;
+        if !pending {
+            turn.steers.none_waits();
+        }
         // The versions known begin a run before they read the question, and say in the same millisecond that they will
         // retry; that is nothing to rely on. What is queued they go on with about 100 ms later.
         let may_go_on = turn.cancel.is_none() && (pending || turn.has_failed());
@@ -406,14 +440,18 @@ impl Machine {
             self.finish(None, true);
         } else {
             turn.phase = Phase::Clearing;
+            turn.steers.clearing();
             let id = self.write_command("clear_queue");
             let until = now + ANSWER_TIMEOUT;
             self.question = Some(Question::Clearing { id, until });
         }
     }
 
-    fn queue_cleared(&mut self, id: &str, obeyed: bool, now: Instant) {
+    fn queue_cleared(&mut self, id: &str, obeyed: bool, cleared: Option<&[String]>, now: Instant) {
         self.knows_clear_queue = Some(obeyed);
+        if let Some(turn) = &mut self.turn {
+            turn.steers.cleared(obeyed, cleared);
+        }
         // 0.73.1 refuses the command without its id.
         let mine = matches!(&self.question, Some(Question::Clearing { id: asked, .. }) if id.is_empty() || asked == id);
         if mine {
@@ -421,7 +459,6 @@ impl Machine {
             self.finish(None, !obeyed);
         } else if obeyed && let Some(turn) = &mut self.turn {
             // Sent ahead of an abort: what was queued never ran and never will.
-            turn.steers.forget_queued();
             self.queued = 0;
             if turn.cancel.as_ref().is_some_and(|cancel| cancel.answered) && self.question.is_none()
             {
@@ -456,10 +493,9 @@ impl Machine {
             else {
                 return;
             };
-            let Some(outgoing) = turn.steers.send_next(&id) else {
+            let Some(line) = turn.steers.send_next(&id) else {
                 return;
             };
-            let line = protocol::message("steer", &id, &outgoing.text, &outgoing.attachments);
             self.effects.push_back(Effect::Write(line));
         }
     }
@@ -491,6 +527,11 @@ impl Machine {
         self.next_id += 1;
         format!("q{}", self.next_id)
     }
+}
+
+/// Which command an id of ours belongs to.
+fn number_of(id: &str) -> Option<u64> {
+    id.strip_prefix('q')?.parse().ok()
 }
 
 #[cfg(test)]

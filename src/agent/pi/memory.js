@@ -24,6 +24,43 @@ export default function (pi) {
     }
   });
 
+  // The gateway's memory tools, called with a credential that stands in a file of this session's alone and is worth
+  // nothing once this process is gone.
+  const credential = () => JSON.parse(readFileSync(process.env.QUARTERDECK_CREDENTIAL_FILE, "utf8"));
+  const call = async (name, args, signal) => {
+    const { address, token } = credential();
+    const response = await fetch(`${address}/mcp`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+      },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } }),
+      signal,
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(text.trim());
+    const { result, error } = JSON.parse(text);
+    if (error) throw new Error(error.message);
+    const said = result.content.map((part) => part.text ?? "").join("\n");
+    if (result.isError) throw new Error(said);
+    return { content: [{ type: "text", text: said }], details: {} };
+  };
+  let tools = [];
+  try {
+    if (process.env.QUARTERDECK_CREDENTIAL_FILE) tools = credential().tools;
+  } catch (error) {
+    // pi is of use without them.
+    console.error(`quarterdeck: no memory tools: ${error.message}`);
+  }
+  for (const { name, description, inputSchema } of tools) {
+    const { $schema, title, ...parameters } = inputSchema;
+    // Between id and arguments on the one side and the signal on the other pi's versions pass different things.
+    const execute = (_id, args, ...rest) => call(name, args, rest.find((it) => it instanceof AbortSignal));
+    pi.registerTool({ name, label: name, description, parameters, execute });
+  }
+
   pi.on("context", ({ messages }) => {
     if (!memory) return undefined;
     let at = messages.findIndex((message) => message.role === "user" && message.timestamp === prompt);

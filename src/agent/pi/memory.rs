@@ -3,9 +3,14 @@
 //! The context stands in no message that pi stores: the prompt stays what the user said, and the next turn gets a
 //! context of its own. pi keeps extensions that are named on the command line even with `--no-extensions`.
 //!
-//! Both files stand where the server writes and the agent only reads.
+//! The same extension gives the model the gateway's memory tools, which it calls with a credential of this one process.
+//!
+//! All files stand where the server writes and the agent only reads.
 
-use crate::beneath::{Directory, blocking};
+use crate::{
+    auth::agents::AgentCredential,
+    beneath::{Directory, blocking},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -14,9 +19,13 @@ use std::{
 /// Names the file for the extension.
 pub(super) const VARIABLE: &str = "QUARTERDECK_MEMORY_FILE";
 
+/// Names the file with what the extension calls the gateway with.
+pub(super) const CREDENTIAL_VARIABLE: &str = "QUARTERDECK_CREDENTIAL_FILE";
+
 const EXTENSION: &str = include_str!("memory.js");
 const EXTENSION_NAME: &str = "quarterdeck-memory.js";
 const FILE_NAME: &str = "quarterdeck-memory.txt";
+const CREDENTIAL_NAME: &str = "credential.json";
 
 /// Where one session's pi looks for its memory.
 #[derive(Clone, Debug)]
@@ -27,6 +36,8 @@ pub(super) struct Memory {
     pub(super) extension: PathBuf,
     /// The context of the running turn.
     pub(super) file: PathBuf,
+    /// What the memory tools call the gateway with, in a file that nobody else can read.
+    pub(super) credential: PathBuf,
 }
 
 // === impl Memory ===
@@ -38,16 +49,24 @@ impl Memory {
             directory: gateway_directory.to_owned(),
             extension: gateway_directory.join(EXTENSION_NAME),
             file: gateway_directory.join(FILE_NAME),
+            credential: gateway_directory.join(CREDENTIAL_NAME),
         }
     }
 
-    /// Writes the extension, anew with each start: another version of it may have been there.
-    pub(super) async fn install(&self) -> io::Result<()> {
+    /// Writes the extension, anew with each start: another version of it may have been there. An earlier process's
+    /// credential goes, and is replaced where there is a new one.
+    pub(super) async fn install(&self, credential: Option<&AgentCredential>) -> io::Result<()> {
         let directory = self.directory.clone();
-        let write = move || {
-            Directory::open(&directory)?.write(EXTENSION_NAME.as_ref(), EXTENSION.as_bytes())
-        };
-        blocking(write).await
+        let credential = credential.cloned();
+        blocking(move || {
+            let directory = Directory::open(&directory)?;
+            directory.write(EXTENSION_NAME.as_ref(), EXTENSION.as_bytes())?;
+            match credential {
+                Some(credential) => directory.write(CREDENTIAL_NAME.as_ref(), credential.file()),
+                None => directory.remove_file(CREDENTIAL_NAME.as_ref()),
+            }
+        })
+        .await
     }
 
     /// Lays out the context of the coming turn. A failure costs the turn its memory and nothing else.

@@ -22,6 +22,7 @@ mod memory;
 mod open_message;
 mod protocol;
 mod secrets;
+mod session_file;
 mod steers;
 mod turn;
 
@@ -193,11 +194,8 @@ impl PiDriver {
             request.session_directory.clone().into(),
         ]);
         // Created where it does not exist yet.
-        let file = format!("{}.jsonl", request.session_id);
-        arguments.extend([
-            "--session".into(),
-            request.session_directory.join(file).into(),
-        ]);
+        let file = request.session_directory.join(session_file(request));
+        arguments.extend(["--session".into(), file.into()]);
         let model = first_set(&request.model, &self.options.model);
         if !model.is_empty() {
             arguments.extend(["--model".into(), model.into()]);
@@ -227,6 +225,10 @@ impl PiDriver {
         environment.push(("TMPDIR".into(), request.temporary_directory.clone().into()));
         environment.push(("PI_CODING_AGENT_DIR".into(), directory.into()));
         environment.push((memory::VARIABLE.into(), memory.file.clone().into()));
+        if request.credential.is_some() {
+            let file = memory.credential.clone().into();
+            environment.push((memory::CREDENTIAL_VARIABLE.into(), file));
+        }
         environment.push(("TRACEPARENT".into(), request.trace_context.clone().into()));
         Ok(ProcessSpec {
             program,
@@ -257,6 +259,11 @@ impl PiDriver {
         blocking(move || fill(&owner, template.as_deref())).await?;
         Ok(request.owner_directory.join(DIRECTORY))
     }
+}
+
+/// Name of a generation's conversation in the session's directory.
+fn session_file(request: &OpenRequest) -> String {
+    format!("{}.jsonl", request.session_id)
 }
 
 /// Makes pi's directory in an owner's and fills it from a template. Agents write in it.
@@ -323,9 +330,21 @@ impl Driver for PiDriver {
             StartError(format!("cannot prepare {directory} for pi: {error}"))
         })?;
         let memory = Memory::of(&request.gateway_directory);
-        memory.install().await.map_err(|error| {
-            let file = memory.extension.display();
-            StartError(format!("cannot write {file} for pi: {error}"))
+        memory
+            .install(request.credential.as_ref())
+            .await
+            .map_err(|error| {
+                let file = memory.extension.display();
+                StartError(format!("cannot write {file} for pi: {error}"))
+            })?;
+        let file = session_file(&request);
+        let (place, work) = (&request.session_directory, &request.working_directory);
+        let moved = session_file::work_in(place.clone(), file.clone(), work.clone());
+        moved.await.map_err(|error| {
+            let place = place.display();
+            StartError(format!(
+                "cannot say in {place}/{file} where pi works: {error}"
+            ))
         })?;
         let spec = self.spec(&request, &directory, &memory)?;
         let process = Process::spawn(&self.host, spec)?;
@@ -336,7 +355,14 @@ impl Driver for PiDriver {
             ..
         } = self.options;
         let secrets = self.secrets.clone();
-        let mut child = PiChild::new(process, memory, dialog_timeout, stop_grace, secrets);
+        let mut child = PiChild::new(
+            process,
+            memory,
+            dialog_timeout,
+            stop_grace,
+            secrets,
+            request.credential.clone(),
+        );
         let model = child.start(start_timeout).await?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = events::channel();

@@ -1,7 +1,7 @@
 //! The assistant message that pi is writing. Shown from its first content on, since a failed model call leaves an empty
 //! one; kept in part, in case its end is lost.
 
-use super::protocol::{Change, Update};
+use super::protocol::{Change, Half, Update};
 use crate::agent::AgentEvent;
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +23,8 @@ pub(super) struct OpenMessage {
     bytes: usize,
     /// Ids and names of tool calls, by block.
     calls: HashMap<i32, (String, String)>,
+    /// Characters of which one half came, by block.
+    halves: HashMap<i32, Half>,
 }
 
 // === impl OpenMessage ===
@@ -40,7 +42,11 @@ impl OpenMessage {
             change,
         } = update;
         match change {
-            Change::Text(delta) if !delta.is_empty() => {
+            Change::Text(piece) => {
+                let delta = self.halves.entry(content_index).or_default().join(piece);
+                if delta.is_empty() {
+                    return;
+                }
                 self.show(emit);
                 if self.has_room(&delta) {
                     self.texts
@@ -55,9 +61,14 @@ impl OpenMessage {
             }
             Change::TextEnd(text) if !text.is_empty() => {
                 self.show(emit);
+                self.halves.remove(&content_index);
                 self.texts.insert(content_index, text);
             }
-            Change::Thinking(delta) if !delta.is_empty() => {
+            Change::Thinking(piece) => {
+                let delta = self.halves.entry(content_index).or_default().join(piece);
+                if delta.is_empty() {
+                    return;
+                }
                 self.show(emit);
                 let room = self.has_room(&delta);
                 let kept = self.thinking.entry(content_index).or_default();
@@ -73,7 +84,11 @@ impl OpenMessage {
             Change::ToolStart { id, name } => {
                 self.calls.insert(content_index, (told_id(&id), name));
             }
-            Change::ToolInput(delta) if !delta.is_empty() => {
+            Change::ToolInput(piece) => {
+                let delta = self.halves.entry(content_index).or_default().join(piece);
+                if delta.is_empty() {
+                    return;
+                }
                 self.show(emit);
                 let call = self.calls.get(&content_index);
                 let (tool_call_id, tool_name) = call.cloned().unwrap_or_default();
@@ -84,23 +99,33 @@ impl OpenMessage {
                     delta,
                 });
             }
-            Change::Text(_)
-            | Change::TextEnd(_)
-            | Change::Thinking(_)
-            | Change::ToolInput(_)
-            | Change::Nothing => {}
+            Change::TextEnd(_) | Change::Nothing => {}
         }
     }
 
-    /// It is whole, with this text and thinking. `failed`: by an error or an abort, so it may be empty.
+    /// It is whole, with this text and thinking, unless they are known to be `cut`. `failed`: by an error or an abort, so
+    /// it may be empty.
     pub(super) fn complete(
         mut self,
         texts: Vec<(i32, String)>,
         thinking: Vec<(i32, String)>,
         failed: bool,
+        cut: bool,
         emit: &mut impl FnMut(AgentEvent),
     ) {
         if failed && texts.is_empty() {
+            self.lose(emit);
+            return;
+        }
+        if cut {
+            // What was streamed is at least as much, where it was streamed at all.
+            for (content_index, text) in texts {
+                self.texts.entry(content_index).or_insert(text);
+            }
+            for (content_index, text) in thinking {
+                self.thinking.entry(content_index).or_insert(text);
+            }
+            self.show(emit);
             self.lose(emit);
             return;
         }
@@ -115,6 +140,15 @@ impl OpenMessage {
     /// Its end never came: what its deltas built is what there is.
     pub(super) fn lose(mut self, emit: &mut impl FnMut(AgentEvent)) {
         if self.shown {
+            for (content_index, mut half) in std::mem::take(&mut self.halves) {
+                let kept = [
+                    self.texts.get_mut(&content_index),
+                    self.thinking.get_mut(&content_index),
+                ];
+                for kept in kept.into_iter().flatten() {
+                    kept.extend(half.end());
+                }
+            }
             self.end_thinking(emit);
             let blocks = self.texts.into_iter().collect();
             emit(AgentEvent::MessageCompleted { blocks });

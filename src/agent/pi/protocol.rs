@@ -1,19 +1,30 @@
 //! pi's RPC lines: one JSON object each, read into [`Incoming`] and written by the functions of [`outgoing`].
 //!
+//! What is bookkeeping may have any shape (`json`): nothing that the agent said is lost for how it counted. By what a run
+//! ended is taken at its word only. Bytes that somebody put before or behind a record without a line's end, such as the
+//! sequences that terminals understand, are passed over.
+//!
 //! Pure. Accepts both dialects of `message_update` (up to 0.83 each update repeats the whole message, from 0.84 on it
 //! does not) without asking which one it has: what the older one says more is skipped. Event types, roles and fields
 //! that are not known are ignored. JSON that a tool wrote or read is passed on as the text it came as.
 //!
 //! Source: pi's `docs/rpc.md`, and runs of 0.73.1 and 0.87.1.
 
+mod json;
 mod message;
 mod outgoing;
+mod tool;
 
+pub(super) use json::Half;
 pub(super) use message::{AssistantMessage, Change, ModelName, Update};
-pub(super) use outgoing::{cancel_dialog, command, message};
+pub(super) use outgoing::{cancel_dialog, command, message, text_with_files};
+pub(super) use tool::ToolOutput;
 
-use serde::Deserialize;
+use json::{Object, list, readable, sentence, text};
 use serde_json::value::RawValue;
+
+/// Places of a line that are tried as the beginning of a record, where the line itself is none.
+const BEGINNINGS_MAX: usize = 16;
 
 /// One line of pi, as far as the gateway cares.
 #[derive(Debug, PartialEq)]
@@ -29,8 +40,13 @@ pub(super) enum Incoming {
     },
     /// Nothing more comes of the prompt. Since 0.80.4.
     AgentSettled,
-    /// A message of this role begins.
-    MessageStart(Role),
+    /// A user's message begins: the prompt, or a steer that was delivered.
+    UserMessage {
+        /// What it says.
+        text: String,
+    },
+    /// A message of the model begins.
+    AssistantMessage,
     /// The open assistant message grows.
     Update(Update),
     /// An assistant message is whole.
@@ -55,10 +71,15 @@ pub(super) enum Incoming {
     ToolEnd {
         /// The call.
         id: String,
-        /// JSON text.
-        result: String,
+        /// What came of it.
+        result: Box<ToolOutput>,
         /// True where it failed.
         is_error: bool,
+    },
+    /// One model call and its tools are over: what was said of them once more.
+    StepEnd {
+        /// The model's message.
+        message: Option<Box<AssistantMessage>>,
     },
     /// pi's own queues, whole.
     QueueUpdate {
@@ -125,11 +146,12 @@ pub(super) struct Response {
     pub(super) handled: bool,
     /// What `get_state` tells.
     pub(super) state: Option<State>,
+    /// Steers that `clear_queue` took back, where it says so.
+    pub(super) cleared: Option<Vec<String>>,
 }
 
 /// What `get_state` tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// The model in use.
     pub(super) model: Option<ModelName>,
@@ -138,215 +160,211 @@ pub(super) struct State {
     /// The context is being shortened.
     pub(super) is_compacting: bool,
     /// Messages in pi's own queues.
-    pub(super) pending_message_count: u64,
+    pub(super) pending_messages: i64,
 }
 
-/// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The prompt, or a steer that was delivered.
-    User,
-    /// The model.
-    Assistant,
-    /// Tool results and everything that pi may invent.
-    Other,
-}
-
-/// Every field that some line has, each left as text until the line's type is known.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<String>,
-    command: Option<String>,
-    success: Option<bool>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    assistant_message_event: Option<&'a RawValue>,
-    tool_call_id: Option<String>,
-    tool_name: Option<String>,
-    #[serde(borrow)]
-    args: Option<&'a RawValue>,
-    #[serde(borrow)]
-    partial_result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    is_error: Option<bool>,
-    steering: Option<Vec<String>>,
-    follow_up: Option<Vec<String>>,
-    reason: Option<String>,
-    aborted: Option<bool>,
-    will_retry: Option<bool>,
-    error_message: Option<String>,
-    attempt: Option<i32>,
-    max_attempts: Option<i32>,
-    delay_ms: Option<f64>,
-    method: Option<String>,
-    extension_path: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RoleRecord {
-    role: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Disposition {
-    disposition: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct CompactionResult {
-    summary: String,
-    tokens_before: i64,
-}
+/// A line is no record, and none is in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoRecord(String);
 
 // === impl Incoming ===
 
 impl Incoming {
-    /// Reads one line.
+    /// Reads one line, which is one record, nearly always. `cut`: bytes that were taken out of its strings because it was
+    /// too long.
     ///
     /// # Errors
-    /// It is no JSON object with a `type`, or a field that matters has another shape.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
-        let record: Record<'_> = serde_json::from_slice(line)?;
-        Ok(match record.kind.as_str() {
-            "response" => Self::Response(Response::new(record)),
+    /// There is no JSON object with a `type` of pi's in it.
+    pub(super) fn parse(line: &[u8], cut: usize) -> Result<Vec<Self>, NoRecord> {
+        let line = String::from_utf8_lossy(line);
+        let error = match Object::parse(&line) {
+            Ok(record) if record.get("type").is_some() => return Ok(vec![Self::of(&record, cut)]),
+            Ok(_) => NoRecord("it has no type".to_owned()),
+            Err(error) => NoRecord(error.to_string()),
+        };
+        let mut found = Vec::new();
+        let mut next = 0;
+        for (at, _) in line.match_indices("{\"").take(BEGINNINGS_MAX) {
+            if at < next {
+                continue;
+            }
+            if let Some((record, length)) = Object::first(&line[at..])
+                && is_ours(&record)
+            {
+                found.push(Self::of(&record, cut));
+                next = at + length;
+            }
+        }
+        if found.is_empty() {
+            Err(error)
+        } else {
+            Ok(found)
+        }
+    }
+
+    fn of(record: &Object<'_>, cut: usize) -> Self {
+        let message = record.get("message");
+        match record.text("type").as_str() {
+            "response" => Self::Response(Response::of(record)),
             "agent_start" => Self::AgentStart,
             "agent_end" => Self::AgentEnd {
-                will_retry: record.will_retry.unwrap_or(false),
+                will_retry: record.flag("willRetry"),
             },
             "agent_settled" => Self::AgentSettled,
-            "message_start" => Self::MessageStart(role(record.message)?),
-            "message_update" => match record.assistant_message_event {
-                Some(update) => Self::Update(Update::parse(update)?),
-                None => Self::Other,
-            },
-            "message_end" => match (role(record.message)?, record.message) {
-                (Role::Assistant, Some(message)) => {
-                    Self::MessageEnd(Box::new(AssistantMessage::parse(message)?))
-                }
+            "message_start" => match role(message).as_str() {
+                "user" => Self::UserMessage {
+                    text: message::words(message),
+                },
+                "assistant" => Self::AssistantMessage,
                 _ => Self::Other,
             },
+            "message_update" => match record.get("assistantMessageEvent") {
+                Some(update) => Self::Update(Update::of(&Object::of(Some(update)))),
+                None => Self::Other,
+            },
+            "message_end" => match role(message).as_str() {
+                "assistant" => Self::MessageEnd(Box::new(AssistantMessage::of(message, cut))),
+                "toolResult" => Self::ToolEnd {
+                    id: Object::of(message).text("toolCallId"),
+                    is_error: Object::of(message).flag("isError"),
+                    result: Box::new(ToolOutput::of_message(message, cut)),
+                },
+                _ => Self::Other,
+            },
+            "turn_end" => Self::StepEnd {
+                message: (role(message) == "assistant")
+                    .then(|| Box::new(AssistantMessage::of(message, cut))),
+            },
             "tool_execution_start" => Self::ToolStart {
-                id: record.tool_call_id.unwrap_or_default(),
-                name: record.tool_name.unwrap_or_default(),
-                arguments: json_text(record.args),
+                id: record.text("toolCallId"),
+                name: record.text("toolName"),
+                arguments: json_text(record.get("args")),
             },
             "tool_execution_update" => Self::ToolUpdate {
-                id: record.tool_call_id.unwrap_or_default(),
-                partial_result: json_text(record.partial_result),
+                id: record.text("toolCallId"),
+                partial_result: ToolOutput::partial(record.get("partialResult"), cut),
             },
             "tool_execution_end" => Self::ToolEnd {
-                id: record.tool_call_id.unwrap_or_default(),
-                result: json_text(record.result),
-                is_error: record.is_error.unwrap_or(false),
+                id: record.text("toolCallId"),
+                result: Box::new(ToolOutput::of(record.get("result"), cut)),
+                is_error: record.flag("isError"),
             },
             "queue_update" => Self::QueueUpdate {
-                steering: record.steering.unwrap_or_default(),
-                follow_up: record.follow_up.unwrap_or_default(),
+                steering: texts(record.get("steering")),
+                follow_up: texts(record.get("followUp")),
             },
             "compaction_start" => Self::CompactionStart {
-                reason: record.reason.unwrap_or_default(),
+                reason: record.text("reason"),
             },
             "compaction_end" => {
-                let result: CompactionResult = or_default(record.result);
+                let result = Object::of(record.get("result"));
                 Self::CompactionEnd {
-                    reason: record.reason.unwrap_or_default(),
-                    summary: result.summary,
-                    tokens_before: result.tokens_before,
-                    aborted: record.aborted.unwrap_or(false),
-                    error_message: record.error_message.unwrap_or_default(),
+                    reason: record.text("reason"),
+                    summary: result.text("summary"),
+                    tokens_before: result.whole("tokensBefore"),
+                    aborted: record.flag("aborted"),
+                    error_message: sentence(record.get("errorMessage")),
                 }
             }
             "auto_retry_start" => Self::RetryStart {
-                attempt: record.attempt.unwrap_or(1),
-                max_attempts: record.max_attempts.unwrap_or(1),
-                delay_milliseconds: whole_milliseconds(record.delay_ms.unwrap_or(0.0)),
-                error_message: record.error_message.unwrap_or_default(),
+                attempt: record.small("attempt").max(1),
+                max_attempts: record.small("maxAttempts").max(1),
+                delay_milliseconds: record.whole("delayMs").max(0).unsigned_abs(),
+                error_message: sentence(record.get("errorMessage")),
             },
             "auto_retry_end" => Self::RetryEnd,
-            "extension_ui_request" => match (record.method.as_deref(), record.id) {
-                (Some("select" | "confirm" | "input" | "editor"), Some(id)) => Self::Dialog { id },
+            "extension_ui_request" => match (record.text("method").as_str(), record.get("id")) {
+                ("select" | "confirm" | "input" | "editor", Some(id)) => {
+                    Self::Dialog { id: text(Some(id)) }
+                }
                 _ => Self::Other,
             },
             "extension_error" => Self::ExtensionError {
                 message: format!(
                     "{}: {}",
-                    record.extension_path.unwrap_or_default(),
-                    plain_text(record.error)
+                    record.text("extensionPath"),
+                    sentence(record.get("error"))
                 ),
             },
             _ => Self::Other,
-        })
+        }
     }
 }
 
-/// Milliseconds of a JSON number; nonsense counts as none.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "`as` saturates, which is what is wanted"
-)]
-fn whole_milliseconds(value: f64) -> u64 {
-    value as u64
+/// Whether an object that stands among other things is a record of pi's: such things hold objects, too.
+fn is_ours(record: &Object<'_>) -> bool {
+    const TYPES: [&str; 20] = [
+        "response",
+        "agent_start",
+        "agent_end",
+        "agent_settled",
+        "turn_start",
+        "turn_end",
+        "message_start",
+        "message_update",
+        "message_end",
+        "tool_execution_start",
+        "tool_execution_update",
+        "tool_execution_end",
+        "queue_update",
+        "compaction_start",
+        "compaction_end",
+        "auto_retry_start",
+        "auto_retry_end",
+        "extension_ui_request",
+        "extension_error",
+        "entry_appended",
+    ];
+    TYPES.contains(&record.text("type").as_str())
 }
 
 fn json_text(value: Option<&RawValue>) -> String {
-    value.map_or_else(|| "null".to_owned(), |value| value.get().to_owned())
+    value.map_or_else(
+        || "null".to_owned(),
+        |value| readable(value.get()).into_owned(),
+    )
 }
 
-/// A JSON string's content, or any other value's JSON text.
-fn plain_text(value: Option<&RawValue>) -> String {
-    value.map_or_else(String::new, |value| {
-        serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
-    })
+fn texts(value: Option<&RawValue>) -> Vec<String> {
+    let elements = list(value).into_iter();
+    elements.map(|element| text(Some(element))).collect()
 }
 
-fn or_default<'a, T: Default + Deserialize<'a>>(value: Option<&'a RawValue>) -> T {
-    value
-        .and_then(|value| serde_json::from_str(value.get()).ok())
-        .unwrap_or_default()
-}
-
-fn role(message: Option<&RawValue>) -> Result<Role, serde_json::Error> {
-    let Some(message) = message else {
-        return Ok(Role::Other);
-    };
-    let record: RoleRecord = serde_json::from_str(message.get())?;
-    Ok(match record.role.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => Role::Other,
-    })
+fn role(message: Option<&RawValue>) -> String {
+    Object::of(message).text("role")
 }
 
 // === impl Response ===
 
 impl Response {
-    fn new(record: Record<'_>) -> Self {
-        let command = record.command.unwrap_or_default();
-        let disposition: Disposition = or_default(record.data);
+    fn of(record: &Object<'_>) -> Self {
+        let command = record.text("command");
+        let succeeded = record.flag("success");
+        let data = Object::of(record.get("data"));
         Self {
-            id: record.id,
-            error: (record.success != Some(true)).then(|| plain_text(record.error)),
-            handled: disposition.disposition == "handled",
-            state: (command == "get_state")
-                .then(|| {
-                    record
-                        .data
-                        .and_then(|data| serde_json::from_str(data.get()).ok())
-                })
-                .flatten(),
+            id: record.get("id").map(|id| text(Some(id))),
+            error: (!succeeded).then(|| sentence(record.get("error"))),
+            handled: data.text("disposition") == "handled",
+            state: (command == "get_state" && succeeded).then(|| State::of(&data)),
+            cleared: (command == "clear_queue" && data.get("steering").is_some())
+                .then(|| texts(data.get("steering"))),
             command,
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn of(data: &Object<'_>) -> Self {
+        Self {
+            model: data
+                .get("model")
+                .map(|model| ModelName::of(&Object::of(Some(model)))),
+            is_streaming: data.flag("isStreaming"),
+            is_compacting: data.flag("isCompacting"),
+            pending_messages: data.whole("pendingMessageCount"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     open_message::OpenMessage,
-    protocol::{AssistantMessage, Incoming, Role},
+    protocol::{AssistantMessage, Incoming, ToolOutput},
     steers::Steers,
 };
 use crate::agent::{AgentEvent, Outcome};
@@ -105,26 +105,41 @@ impl Turn {
     /// [`Turn::retrying`].
     pub(super) fn hear(&mut self, incoming: Incoming, emit: &mut impl FnMut(AgentEvent)) {
         match incoming {
-            Incoming::MessageStart(Role::Assistant) => {
+            Incoming::AssistantMessage => {
                 self.message_lost(emit);
                 self.last_word = None;
+                self.answering(emit);
                 self.message = Some(OpenMessage::default());
             }
-            Incoming::MessageStart(Role::User) => {
+            Incoming::UserMessage { text } => {
                 self.message_lost(emit);
                 // What ended before was not the answer to this.
                 self.last_word = None;
-                let is_prompt = !self.prompt_seen;
+                // A steer is let go of only after the prompt was told: then it is the prompt that was not read.
+                let is_prompt = !self.prompt_seen && !self.steers.any_delivered();
                 self.prompt_seen = true;
-                if !is_prompt && let Some(steer_id) = self.steers.user_message() {
+                if !is_prompt && let Some(steer_id) = self.steers.user_message(&text) {
                     emit(AgentEvent::SteerApplied { steer_id });
                 }
             }
             Incoming::Update(update) => {
+                if self.message.is_none() {
+                    // Its beginning was not read.
+                    self.last_word = None;
+                    self.answering(emit);
+                }
                 let message = self.message.get_or_insert_default();
                 message.grow(update, |id| unique(&self.ended_calls, id), emit);
             }
             Incoming::MessageEnd(message) => self.message_completed(*message, emit),
+            Incoming::StepEnd { message } => {
+                // Said again, for where its own end could not be read.
+                if self.last_word.is_none()
+                    && let Some(message) = message
+                {
+                    self.message_completed(*message, emit);
+                }
+            }
             Incoming::ToolStart {
                 id,
                 name,
@@ -151,11 +166,19 @@ impl Turn {
                 result,
                 is_error,
             } => {
+                // Said twice: as an event, and as a message.
                 if self.calls.remove(&id) {
+                    let ToolOutput {
+                        json,
+                        pictures,
+                        full_size,
+                    } = *result;
                     emit(AgentEvent::ToolCompleted {
                         tool_call_id: unique(&self.ended_calls, &id),
-                        result_json: result,
+                        result_json: json,
                         is_error,
+                        full_size,
+                        pictures,
                     });
                     *self.ended_calls.entry(id).or_default() += 1;
                 }
@@ -196,8 +219,7 @@ impl Turn {
             }
             Incoming::RetryEnd => self.retrying = false,
             // The machine's own.
-            Incoming::MessageStart(Role::Other)
-            | Incoming::Response(_)
+            Incoming::Response(_)
             | Incoming::AgentStart
             | Incoming::AgentEnd { .. }
             | Incoming::AgentSettled
@@ -216,10 +238,11 @@ impl Turn {
             error_message,
             model,
             usage,
+            cut,
         } = message;
         let failed = matches!(stop_reason.as_str(), "error" | "aborted");
         let open = self.message.take().unwrap_or_default();
-        open.complete(texts, thinking, failed, emit);
+        open.complete(texts, thinking, failed, cut, emit);
         if let Some(usage) = usage {
             let model = model.full();
             emit(AgentEvent::UsageRecorded { usage, model });
@@ -228,6 +251,14 @@ impl Turn {
             stop_reason,
             error_message,
         });
+    }
+
+    /// The model begins to answer: the messages that it answers were told, or could not be read.
+    fn answering(&mut self, emit: &mut impl FnMut(AgentEvent)) {
+        self.prompt_seen = true;
+        for steer_id in self.steers.take_delivered() {
+            emit(AgentEvent::SteerApplied { steer_id });
+        }
     }
 
     /// Closes a message whose end never came.
@@ -247,6 +278,10 @@ impl Turn {
     /// Closes what is open and says how the turn ended.
     pub(super) fn end(&mut self, emit: &mut impl FnMut(AgentEvent)) -> Outcome {
         self.message_lost(emit);
+        for steer_id in self.steers.take_delivered() {
+            // pi let go of it to read it; only that could not be read.
+            emit(AgentEvent::SteerApplied { steer_id });
+        }
         let canceled = self.cancel.is_some();
         let Some(LastWord {
             stop_reason,

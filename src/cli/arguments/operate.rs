@@ -22,6 +22,10 @@ pub(crate) struct McpArgs {
         value_name = "KEY"
     )]
     pub(crate) session: String,
+    /// File with what an agent of the gateway calls it with: `credential.json` of its session's gateway directory. Serves
+    /// that session's memory, while one of its turns runs
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["namespace", "session", "key", "key_file"])]
+    pub(crate) credential_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

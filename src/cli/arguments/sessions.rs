@@ -37,6 +37,18 @@ pub(crate) enum SessionsVerb {
     Share(ShareArgs),
     /// Take that back. Streams of theirs end.
     Unshare(UnshareArgs),
+    /// Let a session work in another directory, from its next turn on.
+    SetCwd(SetCwdArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetCwdArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Where, below one of its agent's `cwd_roots`; "" is the session's own directory
+    pub(crate) directory: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -276,7 +276,7 @@ fn a_turns_bad_end_is_said_and_an_agent_cannot_steer_the_terminal() {
     let events = [token("m", 0, "a\x1b]0;title\x07b"), log.ended(failed)];
     assert_eq!(
         show(terminal, &events),
-        "a]0;titleb\n\x1b[31m[failed: AGENT_ERROR: no[2J]\x1b[0m\n"
+        "a\\u{1b}]0;title\\u{7}b\n\x1b[31m[failed: AGENT_ERROR: no\\u{1b}[2J]\x1b[0m\n"
     );
 }
 

@@ -4,7 +4,8 @@ use super::{Admin, AgentFacts};
 use crate::{
     agent::isolation::{Isolation, Rung},
     domain::limits::{
-        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, TEXT_MAX_BYTES,
+        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES,
+        TEXT_MAX_BYTES,
     },
     proto,
     wire::encode::{duration, timestamp},
@@ -31,6 +32,7 @@ impl Admin {
                 message_bytes: count(MESSAGE_MAX_BYTES),
                 text_bytes: count(TEXT_MAX_BYTES),
                 attachment_bytes: count(ATTACHMENT_MAX_BYTES),
+                metadata_bytes: count(METADATA_MAX_BYTES),
                 running_turns: count(config.max_running_turns),
                 turn_timeout: Some(duration(config.turn_timeout)),
                 max_turn_timeout: Some(duration(config.max_turn_timeout)),
@@ -43,6 +45,7 @@ impl Admin {
                     sessions: count(config.principal_max_sessions),
                     queue_bytes: count(config.principal_max_queue_bytes.0),
                     waits: counted(config.principal_max_waits as u64),
+                    stored_bytes: count(config.principal_max_bytes.0),
                 }),
                 tenant: Some(proto::AccountLimits {
                     requests_per_second: counted(config.tenant_requests_per_second),
@@ -52,6 +55,7 @@ impl Admin {
                     sessions: count(config.tenant_max_sessions),
                     queue_bytes: count(config.tenant_max_queue_bytes.0),
                     waits: counted(config.tenant_max_waits as u64),
+                    stored_bytes: count(config.tenant_max_bytes.0),
                 }),
             }),
             retention: Some(proto::RetentionInfo {

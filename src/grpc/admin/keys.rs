@@ -32,7 +32,10 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Who the caller is, and what it may do.
-pub(super) fn who_am_i(identity: &Identity) -> proto::WhoAmIResponse {
+pub(super) fn who_am_i(
+    identity: &Identity,
+    (stored_bytes, tenant_stored_bytes): (i64, i64),
+) -> proto::WhoAmIResponse {
     use proto::CredentialKind as Kind;
     let Identity {
         principal,
@@ -53,6 +56,8 @@ pub(super) fn who_am_i(identity: &Identity) -> proto::WhoAmIResponse {
         credential: kind.into(),
         key_id,
         expire_time: expire_time.map(encode::timestamp),
+        stored_bytes,
+        tenant_stored_bytes,
     }
 }
 
@@ -112,7 +117,7 @@ impl Admin {
         fields.check()?;
         caller.require_all(scopes)?;
 
-        let now = clock::now();
+        let now = clock::wall();
         let made_with = match &caller.credential {
             Credential::ApiKey(key_id) => Some(key_id.clone()),
             Credential::None
@@ -176,7 +181,7 @@ impl Admin {
         let before = before.map(|[before]| before);
         let filter = ApiKeysFilter {
             tenant,
-            valid_at: (!include_ended).then(clock::now),
+            valid_at: (!include_ended).then(clock::wall),
         };
         let ApiKeysPage { keys, next } = self.keys.list(filter, before, limit).await?;
         Ok(proto::ListApiKeysResponse {

@@ -1,13 +1,13 @@
 //! TailLogs: the newest log records, and each new one.
 //!
 //! Who sees what: a record that names a `tenant`, or a `principal` of one, is for that tenant alone. A record that names
-//! neither is about the server, and is for the tenant `default`, whose operator runs it.
+//! neither is about the server, and is for the tenant `default`, whose operator runs it. Others see no paths.
 
 use super::Admin;
 use crate::{
     domain::{
         access::Identity,
-        ids::{LogId, Principal},
+        ids::{LogId, OPERATOR_TENANT, Principal},
         limits::NAME_MAX_BYTES,
         refusal::{LogRange, Refusal},
     },
@@ -17,6 +17,7 @@ use crate::{
         audit,
         logs::{Batch, CursorError, Kind, Numbered, Reader, View},
         record::Record,
+        redact::without_paths,
     },
     wire::{encode, parse::Fields},
 };
@@ -75,7 +76,7 @@ pub(super) fn tail(
         let mut dropped = 0;
         let work = async {
             for one in &before {
-                send(&sender, boot_id, one, 0).await?;
+                send(&sender, boot_id, &filter, one, 0).await?;
             }
             loop {
                 let batch = if follow {
@@ -116,7 +117,7 @@ async fn show(
 ) -> Result<(), Gone> {
     *dropped += batch.dropped;
     for one in batch.records.iter().filter(|one| filter.shows(&one.record)) {
-        send(sender, boot_id, one, std::mem::take(dropped)).await?;
+        send(sender, boot_id, filter, one, std::mem::take(dropped)).await?;
     }
     Ok(())
 }
@@ -124,10 +125,14 @@ async fn show(
 async fn send(
     sender: &mpsc::Sender<Result<proto::LogRecord, Status>>,
     boot_id: Uuid,
+    filter: &Filter,
     one: &Numbered,
     dropped: u64,
 ) -> Result<(), Gone> {
-    let record = encode(boot_id, one, dropped);
+    let mut record = encode(boot_id, one, dropped);
+    if filter.tenant != OPERATOR_TENANT {
+        leave_paths_out(&mut record);
+    }
     sender.send(Ok(record)).await.map_err(|_| Gone)
 }
 
@@ -230,6 +235,14 @@ fn encode(boot_id: Uuid, one: &Numbered, dropped: u64) -> proto::LogRecord {
             .map(|(name, value)| (name.to_string(), value.clone()))
             .collect(),
         dropped: i64::try_from(dropped).unwrap_or(i64::MAX),
+    }
+}
+
+/// Paths of this machine are the operator's to know.
+fn leave_paths_out(record: &mut proto::LogRecord) {
+    record.message = without_paths(&record.message).into_owned();
+    for value in record.fields.values_mut() {
+        *value = without_paths(value).into_owned();
     }
 }
 

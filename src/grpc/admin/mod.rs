@@ -107,7 +107,9 @@ impl AdminService for Admin {
         &self,
         request: Request<proto::WhoAmIRequest>,
     ) -> Answer<proto::WhoAmIResponse> {
-        Ok(Response::new(keys::who_am_i(&identity(&request))))
+        let identity = identity(&request);
+        let stored = self.store.stored_bytes(&identity.principal).await;
+        answer(stored.map(|stored| keys::who_am_i(&identity, stored)))
     }
 
     async fn get_config(

@@ -312,7 +312,12 @@ impl Call<'_> {
     }
 
     /// The directory that a session asks for, resolved, if it stands below one of its agent's roots; else why not.
-    async fn resolve_cwd(&self, field: &str, agent: &str, cwd: &str) -> (String, Option<Refusal>) {
+    pub(super) async fn resolve_cwd(
+        &self,
+        field: &str,
+        agent: &str,
+        cwd: &str,
+    ) -> (String, Option<Refusal>) {
         if cwd.is_empty() {
             return (String::new(), None);
         }

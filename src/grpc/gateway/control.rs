@@ -11,6 +11,7 @@ use crate::{
         session::SessionState,
         turn::{Cause, TurnState},
     },
+    feed::Tail,
     proto,
     store::{Abort, EventsRange, UpdateQueued, UpdateSession},
     wire::{
@@ -18,11 +19,11 @@ use crate::{
         parse::Fields,
     },
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 use uuid::Uuid;
 
-/// Time that a Delete may take before the caller is told to ask again: grace, proof of the stop, and the readers' time.
-const DELETE_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether a Delete that takes long still goes on.
+const DELETE_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 // === impl Call ===
 
@@ -181,15 +182,7 @@ impl Call<'_> {
         let mut seq = session.head;
         if session.state != SessionState::Deleted {
             seq = match self.tail_of(session.row).await? {
-                Some(tail) => {
-                    let gone = tail.until(|session| session.state == SessionState::Deleted);
-                    self.while_serving(tokio::time::timeout(DELETE_MAX, gone))
-                        .await?
-                        .map_err(|_| Refusal::SessionDeleting {
-                            key: key.to_string(),
-                        })?
-                        .head
-                }
+                Some(tail) => self.until_deleted(&key, &tail).await?,
                 None => self.store.last_position(session.row).await?.unwrap_or(seq),
             };
         }
@@ -198,6 +191,23 @@ impl Call<'_> {
             replayed,
             log_id: session.log_id.to_string(),
         })
+    }
+
+    /// Waits for the end of a Delete for as long as it goes on; returns the session's last position.
+    async fn until_deleted(&self, key: &SessionKey, tail: &Tail) -> Result<i64, Refusal> {
+        let row = tail.session().row;
+        let mut gone = pin!(tail.until(|session| session.state == SessionState::Deleted));
+        loop {
+            let wait = tokio::time::timeout(DELETE_LOOK_EVERY, &mut gone);
+            if let Ok(session) = self.while_serving(wait).await? {
+                return Ok(session.head);
+            }
+            if self.store.delete_postponed(row).await? {
+                return Err(Refusal::SessionDeleting {
+                    key: key.to_string(),
+                });
+            }
+        }
     }
 
     /// Position of the first such event after the commit of a command that waited for it: what the call reached, the
@@ -244,12 +254,13 @@ impl Call<'_> {
         if paths.is_empty() {
             fields.wrong(
                 "update_mask",
-                "must name what changes: display_name, labels, agent, expire_after_idle, shares, \
+                "must name what changes: display_name, labels, agent, cwd, expire_after_idle, shares, \
                  memory_namespaces",
             );
         }
         let (mut name, mut labels, mut agent, mut expire, mut shares, mut memory) =
             (None, None, None, None, None, None);
+        let mut cwd = None;
         for (at, path) in paths.iter().enumerate().take(16) {
             match path.as_str() {
                 "display_name" => {
@@ -266,6 +277,10 @@ impl Call<'_> {
                     }
                     self.known_agent(&mut fields, "session.agent", &new.agent);
                     agent = Some(new.agent.clone());
+                }
+                "cwd" => {
+                    fields.cwd("session.cwd", &new.cwd);
+                    cwd = Some(new.cwd.clone());
                 }
                 "expire_after_idle" => {
                     expire = Some(admission::expire_after_idle(
@@ -284,15 +299,23 @@ impl Call<'_> {
                 }
                 _ => fields.wrong(
                     format!("update_mask.paths[{at}]"),
-                    "can't be changed; display_name, labels, agent, expire_after_idle, shares and \
+                    "can't be changed; display_name, labels, agent, cwd, expire_after_idle, shares and \
                      memory_namespaces can",
                 ),
             }
         }
         if let (Some(key), Some(agent)) = (&key, &agent) {
-            self.fits_cwd(&mut fields, key, agent).await?;
+            self.fits_cwd(&mut fields, key, agent, cwd.as_deref())
+                .await?;
         }
         let key = fields.finish(key)?;
+        let (cwd, cwd_refused) = match cwd {
+            Some(cwd) => {
+                let (cwd, refused) = self.new_cwd(&key, &cwd).await?;
+                (Some(cwd), refused)
+            }
+            None => (None, None),
+        };
         // Back to the default too: it is a change of what the session reaches.
         if memory.is_some() {
             self.identity.require(Scope::MemoryRead)?;
@@ -315,6 +338,8 @@ impl Call<'_> {
                 display_name: name,
                 labels,
                 agent,
+                cwd,
+                cwd_refused,
                 expire_after_idle: expire,
                 memory_namespaces: memory,
                 shares,
@@ -328,12 +353,29 @@ impl Call<'_> {
         })
     }
 
-    /// Refuses an agent that may not work where the session does.
+    /// The directory that a session is to work in, resolved; else why not.
+    async fn new_cwd(
+        &self,
+        key: &SessionKey,
+        cwd: &str,
+    ) -> Result<(String, Option<Refusal>), Refusal> {
+        match self.session(key).await {
+            Ok(session) => Ok(self.resolve_cwd("session.cwd", &session.agent, cwd).await),
+            // For the store to say, which knows repeats.
+            Err(Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. }) => {
+                Ok((String::new(), None))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Refuses an agent that may not work where the session does, or is to from now on.
     async fn fits_cwd(
         &self,
         fields: &mut Fields,
         key: &SessionKey,
         agent: &str,
+        new_cwd: Option<&str>,
     ) -> Result<(), Refusal> {
         let session = match self.session(key).await {
             Ok(session) => session,
@@ -343,8 +385,8 @@ impl Call<'_> {
         };
         // An agent that is not configured was refused already.
         let known = self.cwd_roots.0.contains_key(agent);
-        let cwd = Path::new(&session.cwd);
-        if known && !session.cwd.is_empty() && !self.cwd_roots.hold(agent, cwd) {
+        let cwd = new_cwd.unwrap_or(&session.cwd);
+        if known && !cwd.is_empty() && !self.cwd_roots.hold(agent, Path::new(cwd)) {
             fields.wrong(
                 "session.agent",
                 "its cwd_roots do not hold the session's cwd",

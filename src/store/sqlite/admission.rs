@@ -2,12 +2,12 @@
 
 use super::{
     access::{Need, Sender},
-    control,
+    attachments, control,
     edit::SessionEdit,
     fault::Answer,
     queue::{self, NewTurn, Origin, Place},
     requests::{self, Done, WhenGone, once, require_generation},
-    rows, sessions,
+    rows, sessions, storage,
     writer::Unit,
 };
 use crate::{
@@ -47,7 +47,9 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
         Need::Make,
         WhenGone::Refuse,
         |unit, request, found| {
-            unit.require_room()?;
+            let bytes = bytes_of(&text, &attachments);
+            unit.require_room(bytes)?;
+            let bytes = storage::bytes(bytes);
             let now = caller.now;
             let mut edit = match found {
                 None => sessions::insert(unit, &caller, new_session, None)?,
@@ -57,6 +59,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
                     edit
                 }
             };
+            storage::require(unit, &edit.session, bytes)?;
             let new = NewSteerOrTurn {
                 text,
                 attachments,
@@ -89,7 +92,7 @@ pub(super) fn enqueue(unit: &mut Unit<'_>, command: Enqueue) -> Answer<Committed
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, &mut edit, new.attachments)?,
                 source,
                 metadata,
                 on_interrupt,
@@ -150,7 +153,9 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
                 }
                 .into());
             }
-            unit.require_room()?;
+            let bytes = bytes_of(&text, &attachments);
+            unit.require_room(bytes)?;
+            storage::require(unit, &edit.session, storage::bytes(bytes))?;
             let new = NewSteerOrTurn {
                 text,
                 attachments,
@@ -168,7 +173,7 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             let turn = NewTurn {
                 turn_id: Uuid::now_v7(),
                 text: new.text,
-                attachments: sessions::store_attachments(unit, edit.session.row, new.attachments)?,
+                attachments: attachments::store(unit, &mut edit, new.attachments)?,
                 source: String::new(),
                 metadata: BTreeMap::new(),
                 on_interrupt: None,
@@ -180,6 +185,13 @@ pub(super) fn steer(unit: &mut Unit<'_>, command: Steer) -> Answer<Committed> {
             queued(unit, edit, turn, ahead, now)
         },
     )
+}
+
+/// Bytes of a prompt with what goes with it.
+fn bytes_of(text: &str, attachments: &[Attachment]) -> usize {
+    attachments
+        .iter()
+        .fold(text.len(), |sum, attachment| sum + attachment.data.len())
 }
 
 /// Input that becomes a steer or a turn.
@@ -274,7 +286,7 @@ fn steer_active(
                 trace_context,
             },
     } = new;
-    let references = sessions::store_attachments(unit, edit.session.row, attachments)?;
+    let references = attachments::store(unit, &mut edit, attachments)?;
     let steer_id = Uuid::now_v7();
     unit.sql(
         "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, sender, \

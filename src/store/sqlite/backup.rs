@@ -3,7 +3,10 @@
 //! A restore takes acknowledged work back, so it gives the store a new generation: every log id changes, and a cursor
 //! of before is told `LOG_CHANGED` instead of reading another history. Request ids are kept.
 
-use super::schema::{self, FILE_NAME};
+use super::{
+    mark::MARK_NAME,
+    schema::{self, FILE_NAME},
+};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, backup::Backup};
 use std::{
@@ -57,7 +60,12 @@ pub fn restore(source_directory: &Path, data_directory: &Path) -> anyhow::Result
         schema::identity(copied)?;
         schema::renew_generation(copied)?;
         Ok(())
-    })
+    })?;
+    // It tells of a store that was here before, if of any.
+    match fs::remove_file(data_directory.join(MARK_NAME)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes a directory that its owner alone can read, where there is none.

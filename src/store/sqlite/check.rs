@@ -6,7 +6,7 @@ use super::schema::{self, FILE_NAME};
 use std::path::Path;
 
 /// A promise, and the query for sessions that break it.
-const PROMISES: [(&str, &str); 17] = [
+const PROMISES: [(&str, &str); 22] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -96,6 +96,37 @@ const PROMISES: [(&str, &str); 17] = [
          json_each(iif(shares = '', '{}', shares))) \
          SELECT session FROM (SELECT * FROM said EXCEPT SELECT session, tenant, subject FROM share) UNION \
          SELECT session FROM (SELECT session, tenant, subject FROM share EXCEPT SELECT * FROM said)",
+    ),
+    (
+        "nothing is left of a session that is gone",
+        "SELECT session FROM (SELECT session FROM message UNION SELECT session FROM turn \
+         UNION SELECT session FROM attachment) \
+         WHERE session NOT IN (SELECT row FROM session UNION ALL SELECT session FROM fork)",
+    ),
+    (
+        "an attachment has its bytes",
+        "SELECT session FROM attachment WHERE content NOT IN (SELECT row FROM content)",
+    ),
+    (
+        "bytes are named by an attachment",
+        "SELECT session FROM content WHERE row NOT IN (SELECT content FROM attachment)",
+    ),
+    (
+        "stored_bytes counts what is stored",
+        // A Delete takes the rows piece by piece, and the count at its end.
+        "SELECT session.row FROM session WHERE state <> 6 AND stored_bytes <> \
+         (SELECT coalesce(sum(octet_length(body)), 0) FROM event WHERE event.session = session.row) + \
+         (SELECT coalesce(sum(octet_length(parts)), 0) FROM message WHERE message.session = session.row) + \
+         (SELECT coalesce(sum(octet_length(text) + octet_length(response_text)), 0) FROM turn \
+          WHERE turn.session = session.row) + \
+         (SELECT coalesce(sum(octet_length(content.data)), 0) FROM attachment JOIN content \
+          ON content.row = attachment.content WHERE attachment.session = session.row)",
+    ),
+    (
+        "what is stored for owners is what their sessions say",
+        "WITH said AS (SELECT tenant, owner, sum(stored_bytes) AS bytes FROM session GROUP BY tenant, owner \
+         HAVING bytes <> 0) SELECT bytes FROM (SELECT * FROM said EXCEPT SELECT * FROM storage) UNION ALL \
+         SELECT bytes FROM (SELECT * FROM storage EXCEPT SELECT * FROM said)",
     ),
     (
         "the number of sessions is counted",

@@ -5,7 +5,7 @@ use super::{
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
     ledger::Held,
-    queue,
+    queue, removal,
     requests::{self, Done, WhenGone, once, require_generation},
     rows,
     writer::Unit,
@@ -14,20 +14,17 @@ use crate::{
     domain::{
         Event, EventKind, Refusal,
         access::SessionAccess,
-        ids::Time,
+        ids::{SessionRow, Time},
         session::{Session, SessionState},
         turn::{AbortMode, Cancel, Cause, Turn, TurnState},
     },
     store::{Abort, Caller, Committed, Fence, Published},
 };
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::rows::micros;
-
-/// Rows that one commit of a purge takes, so that it never holds the writer for long.
-const PURGE_MAX_ROWS: i64 = 2000;
 
 /// A stop of the active turn.
 pub(super) struct Stop {
@@ -317,41 +314,26 @@ pub(super) fn postpone_delete(unit: &mut Unit<'_>, fence: Fence) -> Answer<()> {
     Ok(())
 }
 
-/// Takes a bounded number of a DELETING session's rows. True when the last were taken.
+/// Whether a session's Delete was postponed.
+pub(super) fn delete_postponed(connection: &Connection, session: SessionRow) -> Answer<bool> {
+    let postponed: Option<bool> = connection
+        .prepare_cached("SELECT state = 6 AND wake IS NULL FROM session WHERE row = ?1")?
+        .query_row([session.0], |row| row.get(0))
+        .optional()?;
+    Ok(postponed.unwrap_or(false))
+}
+
+/// Takes rows of a DELETING session, as many as belong into one commit. True when the last were taken.
 pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer<bool> {
     let edit = deleting(unit, fence)?;
     let row = edit.session.row.0;
-    for table in [
-        "attachment",
-        "open_block",
-        "steer",
-        "message",
-        "turn",
-        "event",
-    ] {
-        // Attachments are large: fewer at a time.
-        let limit = if table == "attachment" {
-            16
-        } else {
-            PURGE_MAX_ROWS
-        };
-        let taken = unit
-            .sql(&format!(
-                "DELETE FROM {table} WHERE row IN (SELECT row FROM {table} WHERE session = ?1 LIMIT ?2)"
-            ))?
-            .execute((row, limit))?;
-        if i64::try_from(taken).unwrap_or(i64::MAX) >= limit {
-            return Ok(false);
-        }
+    if !removal::of_session(unit, edit.session.row)? {
+        return Ok(false);
     }
     // Memory goes with its session; triggers take its index, its vectors and its past.
-    let memories = unit
-        .sql(
-            "DELETE FROM memory WHERE row IN (SELECT memory.row FROM memory_scope \
-             JOIN memory ON memory.scope = memory_scope.row WHERE memory_scope.session = ?1 LIMIT ?2)",
-        )?
-        .execute((row, PURGE_MAX_ROWS))?;
-    if i64::try_from(memories).unwrap_or(i64::MAX) >= PURGE_MAX_ROWS {
+    let memories = "SELECT memory.row, octet_length(memory.content) FROM memory_scope \
+                    JOIN memory ON memory.scope = memory_scope.row WHERE memory_scope.session = ?1 LIMIT 256";
+    if !removal::each(unit, "memory", memories, [row])? {
         return Ok(false);
     }
     unit.sql("DELETE FROM memory_scope WHERE session = ?1 AND session <> 0")?
@@ -386,6 +368,7 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
     let one_less = Held {
         sessions: -1,
         queue_bytes: 0,
+        stored_bytes: -edit.hidden.stored_bytes,
     };
     unit.count(tenant, owner, one_less);
     unit.sql("DELETE FROM session WHERE row = ?1")?

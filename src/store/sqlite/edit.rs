@@ -4,6 +4,7 @@ use super::{
     fault::{Answer, Fault},
     ledger::Held,
     rows::{self, Hidden},
+    storage,
     writer::Unit,
 };
 use crate::{
@@ -37,6 +38,8 @@ pub(super) struct SessionEdit {
     pub(super) wake_stale: bool,
     /// Bytes of its waiting turns that the ledger knows of.
     counted_bytes: i64,
+    /// Bytes of what is stored for it that the ledger knows of.
+    counted_stored: i64,
     events: Vec<StoredEvent>,
     ended: Vec<Arc<Turn>>,
 }
@@ -142,8 +145,12 @@ impl SessionEdit {
         }
     }
 
-    /// Inserts a new session.
-    pub(super) fn insert(unit: &Unit<'_>, mut session: Session) -> Answer<Self> {
+    /// Inserts a new session; under a row that was reserved for it, or under the next one.
+    pub(super) fn insert(
+        unit: &Unit<'_>,
+        mut session: Session,
+        reserved: Option<SessionRow>,
+    ) -> Answer<Self> {
         let count: i64 = unit
             .sql("SELECT value FROM meta WHERE name = 'sessions'")?
             .query_row([], |row| row.get(0))?;
@@ -155,9 +162,9 @@ impl SessionEdit {
              display_name, agent, next_agent, model, thinking_level, labels, expire_after_idle, state, queue_depth, \
              queue_bytes, message_count, user_message_count, last_message_preview, input_tokens, output_tokens, \
              cache_read_tokens, cache_write_tokens, cost_micros, model_calls, head, first_seq, epoch, update_time, \
-             last_active_time, pending_reset, owner_life, memory_namespaces) \
+             last_active_time, pending_reset, owner_life, memory_namespaces, row) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, 0, 0, 0, '', \
-             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0, ?18)",
+             0, 0, 0, 0, 0, 0, 0, 1, 0, ?7, ?7, 0, 0, ?18, ?19)",
         )?
         .execute(params![
             session.tenant,
@@ -178,11 +185,12 @@ impl SessionEdit {
             session.expire_after_idle,
             session.state as i64,
             rows::reach_text(&session.memory_namespaces),
+            reserved.map(|row| row.0),
         ])?;
         session.row = SessionRow(unit.connection.last_insert_rowid());
         let one = Held {
             sessions: 1,
-            queue_bytes: 0,
+            ..Held::default()
         };
         unit.count(&session.tenant, &session.owner, one);
         session.log_id = LogId::derive(session.uid, unit.identity.generation);
@@ -192,6 +200,7 @@ impl SessionEdit {
     fn of((session, hidden): (Session, Hidden)) -> Self {
         Self {
             counted_bytes: session.queue_bytes,
+            counted_stored: hidden.stored_bytes,
             session,
             hidden,
             settings_changed: false,
@@ -246,6 +255,7 @@ impl SessionEdit {
         let seq = self.session.head + 1;
         let kind = event.kind();
         let body = frames::event_body(now, turn_id, item_id, generation, event);
+        self.stored(storage::bytes(body.len()));
         unit.sql(
             "INSERT INTO event (session, seq, epoch, kind, turn_id, item_id, time, body) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -272,6 +282,11 @@ impl SessionEdit {
         Ok(seq)
     }
 
+    /// Counts bytes that are stored for it more, or less.
+    pub(super) fn stored(&mut self, bytes: i64) {
+        self.hidden.stored_bytes += bytes;
+    }
+
     /// Notes a turn that ended.
     pub(super) fn note_ended(&mut self, turn: &Turn) {
         self.ended.push(Arc::new(turn.clone()));
@@ -293,6 +308,8 @@ impl SessionEdit {
             partial,
             continued,
         } = message;
+        let encoded = frames::encode_parts(&parts);
+        self.stored(storage::bytes(encoded.len()));
         unit.sql(
             "INSERT INTO message (session, generation, seq, item_id, turn_id, role, time, partial, continued, parts) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -307,24 +324,10 @@ impl SessionEdit {
             now.0,
             partial,
             continued,
-            frames::encode_parts(&parts),
+            encoded,
         ])?;
-        self.count_message(role, &parts);
+        count_message(&mut self.session, role, &parts);
         Ok(())
-    }
-
-    /// Counts a message of this generation and takes its preview.
-    pub(super) fn count_message(&mut self, role: Role, parts: &[Part]) {
-        self.session.message_count += 1;
-        if role == Role::User {
-            self.session.user_message_count += 1;
-        }
-        if matches!(role, Role::User | Role::Assistant) {
-            let preview: String = text_of(parts).take(PREVIEW_MAX_CHARS).collect();
-            if !preview.is_empty() {
-                self.session.last_message_preview = preview;
-            }
-        }
     }
 
     /// Sets the session's state from what is true of it; `active` is the active turn's state.
@@ -364,7 +367,7 @@ impl SessionEdit {
              message_count = ?7, user_message_count = ?8, last_message_preview = ?9, input_tokens = ?10, \
              output_tokens = ?11, cache_read_tokens = ?12, cache_write_tokens = ?13, cost_micros = ?14, \
              model_calls = ?15, head = ?16, first_seq = ?17, epoch = ?18, update_time = ?19, \
-             last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23 WHERE row = ?1",
+             last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23, stored_bytes = ?24 WHERE row = ?1",
         )?
         .execute(params![
             row.0,
@@ -390,6 +393,7 @@ impl SessionEdit {
             self.hidden.pending_reset,
             self.hidden.wake,
             idle_deadline,
+            self.hidden.stored_bytes,
         ])?;
         if self.settings_changed {
             self.save_settings(unit)?;
@@ -397,6 +401,7 @@ impl SessionEdit {
         let more = Held {
             sessions: 0,
             queue_bytes: self.session.queue_bytes - self.counted_bytes,
+            stored_bytes: self.hidden.stored_bytes - self.counted_stored,
         };
         unit.count(&self.session.tenant, &self.session.owner, more);
         let session = Arc::new(self.session);
@@ -428,8 +433,8 @@ impl SessionEdit {
     fn save_settings(&self, unit: &Unit<'_>) -> Answer<()> {
         unit.sql(
             "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
-             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11 \
-             WHERE row = ?1",
+             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11, \
+             cwd = ?12 WHERE row = ?1",
         )?
         .execute(params![
             self.session.row.0,
@@ -443,6 +448,7 @@ impl SessionEdit {
             rows::map_text(&self.session.labels),
             self.session.expire_after_idle,
             rows::reach_text(&self.session.memory_namespaces),
+            self.session.cwd,
         ])?;
         Ok(())
     }
@@ -484,6 +490,20 @@ fn require_place(unit: &Unit<'_>, session: &Session, all: i64) -> Answer<()> {
         }
     }
     Ok(())
+}
+
+/// Counts a message of the session's generation and takes its preview.
+pub(super) fn count_message(session: &mut Session, role: Role, parts: &[Part]) {
+    session.message_count += 1;
+    if role == Role::User {
+        session.user_message_count += 1;
+    }
+    if matches!(role, Role::User | Role::Assistant) {
+        let preview: String = text_of(parts).take(PREVIEW_MAX_CHARS).collect();
+        if !preview.is_empty() {
+            session.last_message_preview = preview;
+        }
+    }
 }
 
 /// The characters of a message's text.

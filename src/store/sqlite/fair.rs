@@ -52,7 +52,8 @@ struct State<J> {
 pub(super) struct Taken<'a, J> {
     /// The job; `None` once it was taken out.
     pub(super) job: Option<J>,
-    account: Account,
+    /// Whose it is.
+    pub(super) account: Account,
     queue: &'a FairQueue<J>,
 }
 
@@ -177,6 +178,12 @@ impl<J> FairQueue<J> {
     /// Jobs that wait.
     pub(super) fn len(&self) -> usize {
         self.state().len
+    }
+
+    /// Whether it is closed, and nothing waits.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        let state = self.state();
+        state.closed && state.len == 0
     }
 
     /// Takes nothing more; what waits is still given out.

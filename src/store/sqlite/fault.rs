@@ -1,7 +1,6 @@
-//! Why a piece of work in the engine did not succeed, and what its caller is told.
+//! Why a piece of work in the engine did not succeed. What its caller is told, `condition.rs` says.
 
 use crate::domain::Refusal;
-use rusqlite::ErrorCode;
 use uuid::Uuid;
 
 /// Result of work inside the engine.
@@ -35,6 +34,26 @@ pub enum OpenError {
     /// The file is no store of ours.
     #[error("the database is not usable: {0}")]
     Unusable(String),
+    /// There was one, and it is gone.
+    #[error(
+        "the store is gone: other files of the data directory say that there was one, and quarterdeck.db is missing or \
+         empty. Put it back, or restore a backup into another directory (quarterdeck restore), or begin with an empty \
+         store (quarterdeck serve --new-store)"
+    )]
+    Gone,
+    /// Another one stands in its place.
+    #[error(
+        "quarterdeck.db is another store than the one that was here (store.mark names it). Put the right one back, or \
+         remove store.mark to go on with this one"
+    )]
+    Exchanged,
+    /// Acknowledged work is missing: its log is gone.
+    #[error(
+        "the store has lost its newest work: quarterdeck.db-wal is missing, or quarterdeck.db is older than store.mark \
+         says. Put the files back, or restore a backup into another directory (quarterdeck restore; it also takes this \
+         directory, and then goes on with what is left), or begin with an empty store (quarterdeck serve --new-store)"
+    )]
+    LogLost,
     /// The engine failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
@@ -44,34 +63,6 @@ pub enum OpenError {
 }
 
 // === impl Fault ===
-
-impl Fault {
-    /// What the caller is told. Failures are logged here, once.
-    pub(super) fn into_refusal(self) -> Refusal {
-        match self {
-            Self::Refused(refusal) => refusal,
-            Self::Sqlite(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => {
-                    tracing::error!(%error, "the disk is full");
-                    Refusal::StorageFull
-                }
-                Some(
-                    ErrorCode::SystemIoFailure
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::PermissionDenied,
-                ) => {
-                    tracing::error!(%error, "the store failed");
-                    Refusal::StoreUnavailable
-                }
-                Some(_) | None => internal(&error.to_string()),
-            },
-            Self::Broken(what) => internal(&what),
-        }
-    }
-}
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {

@@ -247,6 +247,7 @@ fn close_tool(
         result: result.clone(),
         is_error: true,
         partial: true,
+        attachments: vec![],
     };
     edit.event(unit, now, Some(turn), Some(item_id), &event)?;
     close(unit, edit, item_id)?;

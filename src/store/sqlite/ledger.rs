@@ -6,17 +6,19 @@
 use super::fault::Answer;
 use rusqlite::Connection;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     ops::AddAssign,
 };
 
-/// Sessions, and bytes that wait in them.
+/// Sessions, bytes that wait in them, and bytes that are stored for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     /// Sessions that exist.
     pub(super) sessions: i64,
     /// Bytes of their waiting turns.
     pub(super) queue_bytes: i64,
+    /// Bytes of what is stored for them, see `storage`.
+    pub(super) stored_bytes: i64,
 }
 
 /// What everyone holds.
@@ -52,6 +54,7 @@ impl Held {
         Self {
             sessions: -self.sessions,
             queue_bytes: -self.queue_bytes,
+            stored_bytes: -self.stored_bytes,
         }
     }
 }
@@ -61,24 +64,39 @@ impl AddAssign for Held {
         let Self {
             sessions,
             queue_bytes,
+            stored_bytes,
         } = other;
         self.sessions += sessions;
         self.queue_bytes += queue_bytes;
+        self.stored_bytes += stored_bytes;
     }
 }
 
 // === impl Ledger ===
 
 impl Ledger {
-    /// Counts what the rows say.
+    /// Counts what the rows say; of what is stored what its own table says, which is quick.
     pub(super) fn load(connection: &Connection) -> Answer<Self> {
+        Self::count(connection, "SELECT tenant, owner, 0, 0, bytes FROM storage")
+    }
+
+    /// Counts what the sessions say, all of them.
+    pub(super) fn recount(connection: &Connection) -> Answer<Self> {
+        Self::count(
+            connection,
+            "SELECT tenant, owner, 0, 0, sum(stored_bytes) FROM session GROUP BY tenant, owner",
+        )
+    }
+
+    fn count(connection: &Connection, stored: &str) -> Answer<Self> {
         let mut ledger = Self::default();
         let queries = [
             // By the index alone.
-            "SELECT tenant, owner, count(*), 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
+            "SELECT tenant, owner, count(*), 0, 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
             // Few sessions have waiting turns; these have an index.
-            "SELECT tenant, owner, 0, sum(queue_bytes) FROM session WHERE row IN \
+            "SELECT tenant, owner, 0, sum(queue_bytes), 0 FROM session WHERE row IN \
              (SELECT session FROM turn INDEXED BY turn_waiting WHERE state = 1) GROUP BY tenant, owner",
+            stored,
         ];
         for query in queries {
             let mut statement = connection.prepare(query)?;
@@ -88,6 +106,7 @@ impl Ledger {
                 let by = Held {
                     sessions: row.get(2)?,
                     queue_bytes: row.get(3)?,
+                    stored_bytes: row.get(4)?,
                 };
                 ledger.apply(&tenant, &owner, by);
             }
@@ -129,6 +148,29 @@ impl Ledger {
         for Change { tenant, owner, by } in self.journal.split_off(mark) {
             self.apply(&tenant, &owner, by.negated());
         }
+    }
+
+    /// Owners for whom more or less is stored than at the last commit: tenant, owner, and the bytes that there are now.
+    pub(super) fn changed_storage(&self) -> Vec<(String, String, i64)> {
+        let mut changed: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for Change { tenant, owner, by } in &self.journal {
+            if by.stored_bytes != 0 {
+                changed.insert((tenant, owner));
+            }
+        }
+        let now = |(tenant, owner): (&str, &str)| {
+            let (held, _) = self.held(tenant, owner);
+            (tenant.to_owned(), owner.to_owned(), held.stored_bytes)
+        };
+        changed.into_iter().map(now).collect()
+    }
+
+    /// Bytes that are stored for all owners.
+    pub(super) fn stored_bytes(&self) -> i64 {
+        self.tenants
+            .values()
+            .map(|tenant| tenant.all.stored_bytes)
+            .sum()
     }
 
     /// What was counted is committed.

@@ -1,34 +1,44 @@
 //! The store on one SQLite file, for one process.
 //!
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
-//! connections (`readers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
+//! connections (`readers.rs`), and others what may take long (`searchers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
 //! `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
 mod access;
 mod admission;
+mod attachments;
 mod backup;
 pub mod check;
+mod condition;
 mod control;
 mod edit;
 mod fair;
 mod fault;
+mod fork;
+mod hold;
 mod items;
 mod keys;
 mod ledger;
 mod lists;
+mod log;
+mod mark;
 mod queries;
 mod queue;
 mod readers;
 mod recovery;
+mod removal;
 mod requests;
 mod retention;
+mod room;
 mod rows;
 mod runnable;
 mod schema;
+mod searchers;
 mod sessions;
 mod settings;
+mod storage;
 mod turns;
 mod writer;
 
@@ -45,21 +55,28 @@ use super::{
     Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
     EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
     PendingSteer, Publisher, Recovered, RevokeApiKey, RevokedApiKey, Runnable, SessionsPage,
-    Started, Steer, Store, StoreRules, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
+    Started, Steer, Store, StoreRules, Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
     UpdateSession, Waiting, Write,
 };
-use crate::domain::{
-    Refusal,
-    access::Identity,
-    ids::{SessionKey, SessionRow, Time},
-    session::{Session, SessionFilter},
-    turn::{Attachment, Turn},
+use crate::{
+    clock::Reading,
+    domain::{
+        Refusal,
+        access::Identity,
+        ids::{Principal, SessionKey, SessionRow, Time},
+        session::{Session, SessionFilter},
+        turn::{Attachment, Turn},
+    },
 };
 use async_trait::async_trait;
+use condition::Condition;
 use fair::Accounts;
+use hold::Hold;
+use mark::Mark;
 use readers::Readers;
 use rusqlite::Connection;
 use schema::FileIdentity;
+use searchers::Searchers;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -67,19 +84,44 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 use uuid::Uuid;
-use writer::Writer;
+use writer::{OnFull, Writer};
 
 /// The store on one SQLite file.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    searchers: Searchers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     accounts: Accounts,
+    /// How the store is.
+    condition: Arc<Condition>,
+    /// Set where the clock has jumped before this start.
+    hold: Option<Hold>,
+    /// Forks that are being made.
+    forks: Arc<fork::Forks>,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
+}
+
+/// What to do where a store should be there and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfLost {
+    /// The start is refused.
+    Refuse,
+    /// What is left is moved aside, and a new store is made.
+    BeginAnew,
+}
+
+/// Opens the store for writing, if it is all there.
+fn open_whole(data_directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
+    mark::require_files(data_directory)?;
+    schema::open_writer_if(data_directory, |found| {
+        mark::require_whole(data_directory, found)
+    })
 }
 
 // === impl SqliteStore ===
@@ -94,22 +136,58 @@ impl SqliteStore {
         rules: StoreRules,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
-        let (connection, identity) = schema::open_writer(data_directory)?;
+        Self::open_or(data_directory, IfLost::Refuse, rules, publisher)
+    }
+
+    /// As [`Self::open`]; says what to do where a store should be there and is not.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_or(
+        data_directory: &Path,
+        if_lost: IfLost,
+        rules: StoreRules,
+        publisher: Arc<dyn Publisher>,
+    ) -> Result<Self, OpenError> {
+        let before = Mark::read(data_directory);
+        let (connection, identity) = match open_whole(data_directory) {
+            Err(lost @ (OpenError::Gone | OpenError::Exchanged | OpenError::LogLost)) => {
+                if if_lost == IfLost::Refuse {
+                    return Err(lost);
+                }
+                tracing::warn!(%lost, "a new store is begun, as was asked for");
+                mark::move_aside(data_directory)?;
+                schema::open_writer(data_directory)?
+            }
+            opened => opened?,
+        };
+        let start = Reading::now();
+        let jump = before.and_then(|mark| start.jump_since(&mark.clock));
+        let hold = jump.map(|jump| Hold::after(jump, &start));
         let rules = Arc::new(rules);
-        let readers = Readers::start(&data_directory.join(schema::FILE_NAME))?;
+        let condition = Arc::new(Condition::default());
+        let path = data_directory.join(schema::FILE_NAME);
+        let readers = Readers::start(&path, Arc::clone(&condition))?;
+        let searchers = Searchers::start(&path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
             Arc::clone(&rules),
             data_directory.to_owned(),
+            Arc::clone(&condition),
+            hold,
             publisher,
         )?;
         Ok(Self {
             writer,
             readers,
+            searchers,
             rules,
             identity,
             accounts: Accounts::default(),
+            condition,
+            hold,
+            forks: Arc::default(),
             scanned: AtomicI64::new(0),
         })
     }
@@ -151,6 +229,21 @@ impl SqliteStore {
         self.writer.call(account, write).await
     }
 
+    /// Reads for the memory room that may take long: apart from all other reads, in turns with other tenants', and until
+    /// the moment that they are told.
+    pub(crate) async fn search<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection, Uuid, Instant) -> fault::Answer<T> + Send + 'static,
+    {
+        let generation = self.identity.generation;
+        self.searchers
+            .call(account, move |connection, until| {
+                read(connection, generation, until)
+            })
+            .await
+    }
+
     /// Writes for the memory room, through the one writer: one transaction, one commit, then the reply.
     pub(crate) async fn change<T, W>(&self, write: W) -> Result<T, Refusal>
     where
@@ -187,6 +280,16 @@ impl SqliteStore {
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<Committed> + Send + 'static,
     {
         let committed = self.writer.call(account, work).await?;
+        self.learn(&committed.session);
+        Ok(committed)
+    }
+
+    /// A command that stops, ends or removes: see [`Writer::call_with_spare`].
+    async fn command_with_spare<W>(&self, account: Account, work: W) -> Result<Committed, Refusal>
+    where
+        W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Committed> + Send + 'static,
+    {
+        let committed = self.writer.call_with_spare(account, work).await?;
         self.learn(&committed.session);
         Ok(committed)
     }
@@ -236,13 +339,13 @@ impl Store for SqliteStore {
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| control::abort(unit, command))
+        self.command_with_spare(account, move |unit| control::abort(unit, command.clone()))
             .await
     }
 
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| control::reset(unit, caller))
+        self.command_with_spare(account, move |unit| control::reset(unit, caller.clone()))
             .await
     }
 
@@ -254,13 +357,15 @@ impl Store for SqliteStore {
 
     async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, move |unit| queue::remove(unit, caller, turn_id))
-            .await
+        self.command_with_spare(account, move |unit| {
+            queue::remove(unit, caller.clone(), turn_id)
+        })
+        .await
     }
 
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| queue::clear(unit, caller))
+        self.command_with_spare(account, move |unit| queue::clear(unit, caller.clone()))
             .await
     }
 
@@ -278,13 +383,15 @@ impl Store for SqliteStore {
 
     async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| sessions::fork(unit, command))
+        let mut forking = fork::Forking::new(command, Arc::clone(&self.forks));
+        self.writer
+            .call_in_slices(account, OnFull::Refuse, move |unit| forking.slice(unit))
             .await
     }
 
     async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| control::delete(unit, caller))
+        self.command_with_spare(account, move |unit| control::delete(unit, caller.clone()))
             .await
     }
 
@@ -344,26 +451,34 @@ impl Store for SqliteStore {
     }
 
     async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
-        self.owner(fence.session, move |unit| {
-            control::finish_delete(unit, fence, now)
-        })
-        .await
+        self.writer
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::finish_delete(unit, fence, now)
+            })
+            .await
     }
 
     async fn purge_session(&self, fence: Fence, now: Time) -> Result<(), Refusal> {
-        // Bounded commits: cut between two, the session is still DELETING and the next owner goes on.
+        // Cut between two commits, the session is still DELETING and the next owner goes on.
         let account = self.accounts.of(fence.session);
-        while !self
-            .writer
-            .call(account, move |unit| control::purge_step(unit, fence, now))
-            .await?
-        {}
-        Ok(())
+        self.writer
+            .call_in_slices(account, OnFull::UseSpare, move |unit| {
+                Ok(control::purge_step(unit, fence, now)?.then_some(()))
+            })
+            .await
     }
 
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
-        self.owner(fence.session, move |unit| {
-            control::postpone_delete(unit, fence)
+        self.writer
+            .call_with_spare(self.accounts.of(fence.session), move |unit| {
+                control::postpone_delete(unit, fence)
+            })
+            .await
+    }
+
+    async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal> {
+        self.read(self.accounts.of(session), move |connection, _| {
+            control::delete_postponed(connection, session)
         })
         .await
     }
@@ -403,12 +518,24 @@ impl Store for SqliteStore {
     }
 
     async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
-        let mut more = self
+        let forks = Arc::clone(&self.forks);
+        self.writer
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                Ok(fork::take_back(unit, &forks)?.then_some(()))
+            })
+            .await?;
+        if self.hold.is_some_and(|hold| hold.lasts()) {
+            return Ok(false);
+        }
+        self.writer
+            .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                Ok(retention::sweep(unit, now)?.then_some(()))
+            })
+            .await?;
+        let more = self
             .writer
             .call(Account::SERVER, move |unit| {
-                let rows = retention::sweep(unit, now)?;
-                let idle = retention::delete_idle(unit, now)?;
-                Ok(rows || idle)
+                retention::delete_idle(unit, now)
             })
             .await?;
         let from = self.scanned.load(Ordering::Relaxed);
@@ -419,19 +546,14 @@ impl Store for SqliteStore {
                 retention::due(connection, &rules, from, now)
             })
             .await?;
-        let mut more_of_these = false;
         for session in due.sessions {
-            more_of_these |= self
-                .writer
-                .call(Account::SERVER, move |unit| {
-                    retention::trim(unit, session, now)
+            self.writer
+                .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
+                    Ok(retention::trim(unit, session, now)?.then_some(()))
                 })
                 .await?;
         }
-        if !more_of_these {
-            self.scanned.store(due.next, Ordering::Relaxed);
-        }
-        more |= more_of_these;
+        self.scanned.store(due.next, Ordering::Relaxed);
         Ok(more)
     }
 
@@ -575,6 +697,15 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn stored_bytes(&self, principal: &Principal) -> Result<(i64, i64), Refusal> {
+        let account = Account::of_tenant(&principal.tenant);
+        let principal = principal.clone();
+        self.read(account, move |connection, _| {
+            storage::of(connection, &principal)
+        })
+        .await
+    }
+
     async fn session_count(&self) -> Result<i64, Refusal> {
         self.read(Account::SERVER, |connection, _| {
             let count = "SELECT value FROM meta WHERE name = 'sessions'";
@@ -596,6 +727,10 @@ impl Store for SqliteStore {
             .await
     }
 
+    fn trouble(&self) -> Option<Trouble> {
+        self.condition.trouble()
+    }
+
     async fn ping(&self) -> Result<(), Refusal> {
         self.writer.call(Account::SERVER, |_| Ok(())).await?;
         self.read(Account::SERVER, |connection, _| {
@@ -608,6 +743,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // Readers first: a reader that looks at an old state keeps the log from being moved.
         self.readers.close().await;
+        self.searchers.close().await;
         self.writer.close().await;
     }
 

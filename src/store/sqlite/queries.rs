@@ -253,7 +253,9 @@ pub(super) fn attachment(
 ) -> Answer<Attachment> {
     let found = connection
         .prepare_cached(
-            "SELECT name, media_type, data FROM attachment WHERE session = ?1 AND hash = ?2",
+            "SELECT attachment.name, attachment.media_type, data FROM attachment \
+             JOIN content ON content.row = attachment.content \
+             WHERE attachment.session = ?1 AND attachment.hash = ?2",
         )?
         .query_row((session.0, attachment_id), |row| {
             let data: Vec<u8> = row.get(2)?;

@@ -5,7 +5,7 @@ use super::{
     edit::{self, SessionEdit},
     fault::{Answer, Fault},
     requests::{self, Done, Keep, WhenGone, once, require_generation},
-    rows,
+    rows, storage,
     turns::{self, Ending},
     writer::Unit,
 };
@@ -161,6 +161,7 @@ pub(super) fn insert(
         sender.memory,
     ])?;
     turn.row = unit.connection.last_insert_rowid();
+    edit.stored(storage::bytes(turn.text.len()));
     entered(edit, turn.row, bytes);
     Ok(ahead)
 }
@@ -379,6 +380,8 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateQueued) -> Answer<Commi
             let mut edit = requests::usable(unit, &caller, found)?;
             require_generation(&caller, edit.session.generation)?;
             let mut turn = require_waiting(unit, &edit, turn_id)?;
+            let more = text.as_ref().map_or(0, |text| storage::bytes(text.len()));
+            storage::require(unit, &edit.session, more)?;
             if let Some(text) = text {
                 let sender = Sender::of(&caller.identity, &edit.session);
                 change_text(unit, &mut edit, &mut turn, text, &sender)?;
@@ -447,9 +450,9 @@ pub(super) fn expire(unit: &mut Unit<'_>, now: Time) -> Answer<u64> {
     let expired: Vec<(i64, i64)> = unit
         .sql(
             "SELECT session, row FROM turn WHERE state = 1 AND expire_time IS NOT NULL AND expire_time <= ?1 \
-             ORDER BY expire_time LIMIT ?2",
+             AND create_time >= ?3 ORDER BY expire_time LIMIT ?2",
         )?
-        .query_map((now.0, EXPIRE_MAX_TURNS), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map((now.0, EXPIRE_MAX_TURNS, unit.oldest_that_expires().0), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut by_session: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for (session, row) in expired {
@@ -500,6 +503,7 @@ fn change_text(
         require_bytes(unit, &edit.session, after - before)?;
     }
     edit.session.queue_bytes += after - before;
+    edit.stored(after - before);
     turn.text = text;
     unit.sql(
         "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6, \

@@ -2,6 +2,7 @@
 //! served in turn, see [`super::fair`].
 
 use super::{
+    condition::Condition,
     fair::{Account, FairQueue},
     fault::{Answer, OpenError, internal},
     schema,
@@ -28,6 +29,7 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// Handle of the reader threads.
 pub(super) struct Readers {
     reads: Arc<FairQueue<Read>>,
+    condition: Arc<Condition>,
     /// Closed when the threads have ended.
     ended: watch::Receiver<()>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, condition: Arc<Condition>) -> Result<Self, OpenError> {
         let reads = FairQueue::new(QUEUE_MAX_READS, QUEUE_MAX_READS_EACH, READERS);
         let reads = Arc::new(reads);
         let (ended_sender, ended) = watch::channel(());
@@ -57,7 +59,11 @@ impl Readers {
                     drop(ended_sender);
                 })?;
         }
-        Ok(Self { reads, ended })
+        Ok(Self {
+            reads,
+            condition,
+            ended,
+        })
     }
 
     /// Runs somebody's read in one read transaction.
@@ -67,6 +73,7 @@ impl Readers {
         R: FnOnce(&Connection) -> Answer<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let condition = Arc::clone(&self.condition);
         let job: Read = Box::new(move |connection| {
             let began = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| -> Answer<T> {
@@ -75,7 +82,7 @@ impl Readers {
             }));
             metrics::get().read_duration.record(began.elapsed());
             let answer = match outcome {
-                Ok(answer) => answer.map_err(super::fault::Fault::into_refusal),
+                Ok(answer) => answer.map_err(|fault| condition.refusal(fault)),
                 Err(_) => Err(internal("a read panicked")),
             };
             // The caller may be gone.

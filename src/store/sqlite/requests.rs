@@ -79,23 +79,9 @@ pub(super) fn once(
     work: impl FnOnce(&mut Unit<'_>, Option<i64>, Option<SessionEdit>) -> Answer<Done>,
 ) -> Answer<Committed> {
     let found = access::authorize(unit, caller, need)?;
-    let slot = match &caller.request {
-        None => None,
-        Some(request) => {
-            let key = digest(&caller.identity.principal, caller.key.as_str(), request);
-            match look_up(unit, key)? {
-                Found::Kept(kept) if kept.hash == request.hash => {
-                    return replay(unit, caller, when_gone, kept);
-                }
-                Found::Kept(_) => {
-                    return Err(Refusal::IdempotencyConflict {
-                        request_id: request.request_id.clone(),
-                    }
-                    .into());
-                }
-                Found::Free(id) => Some((Slot { id, key }, request.hash)),
-            }
-        }
+    let slot = match before(unit, caller, when_gone)? {
+        Before::Repeat(done) => return Ok(*done),
+        Before::New(slot) => slot,
     };
     let done = work(unit, slot.as_ref().map(|(slot, _)| slot.id), found)?;
     if let Some((slot, hash)) = slot {
@@ -126,6 +112,46 @@ pub(super) fn once(
         cleared: done.cleared,
         replayed: false,
     })
+}
+
+/// What a repeat is told; `None` for a request that is new. For what is done once in its last commit alone.
+pub(super) fn repeat(
+    unit: &Unit<'_>,
+    caller: &Caller,
+    need: Need,
+    when_gone: WhenGone,
+) -> Answer<Option<Committed>> {
+    access::authorize(unit, caller, need)?;
+    match before(unit, caller, when_gone)? {
+        Before::Repeat(done) => Ok(Some(*done)),
+        Before::New(_) => Ok(None),
+    }
+}
+
+/// What a request was before this call of it.
+enum Before {
+    /// Done, with this.
+    Repeat(Box<Committed>),
+    /// New; with a place and its hash, where it has an id.
+    New(Option<(Slot, [u8; 32])>),
+}
+
+fn before(unit: &Unit<'_>, caller: &Caller, when_gone: WhenGone) -> Answer<Before> {
+    let Some(request) = &caller.request else {
+        return Ok(Before::New(None));
+    };
+    let key = digest(&caller.identity.principal, caller.key.as_str(), request);
+    match look_up(unit, key)? {
+        Found::Kept(kept) if kept.hash == request.hash => {
+            let done = replay(unit, caller, when_gone, kept)?;
+            Ok(Before::Repeat(Box::new(done)))
+        }
+        Found::Kept(_) => Err(Refusal::IdempotencyConflict {
+            request_id: request.request_id.clone(),
+        }
+        .into()),
+        Found::Free(id) => Ok(Before::New(Some((Slot { id, key }, request.hash)))),
+    }
 }
 
 /// Does what is of no session once per request id: of `name`, in the principal's tenant. True for a repeat, which gets

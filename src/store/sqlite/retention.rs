@@ -3,7 +3,9 @@
 //! Events of a turn that is not finished stay, from its first event on. Old requests, tombstones and idle sessions are
 //! found by index; logs by a scan that goes round all sessions, some per call.
 
-use super::{control, edit::SessionEdit, fault::Answer, rows::micros, sessions, writer::Unit};
+use super::{
+    control, edit::SessionEdit, fault::Answer, removal, rows::micros, sessions, writer::Unit,
+};
 use crate::{
     domain::{
         event::Role,
@@ -16,12 +18,16 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension as _};
 use std::time::Duration;
 
-/// Rows of one kind that one commit deletes.
+/// Rows of one small kind that one commit deletes.
+const SWEEP_MAX_ROWS: i64 = 500;
+/// Events that one commit looks at.
 const TRIM_MAX_ROWS: i64 = 2000;
 /// Sessions that one call looks at.
 const SCAN_MAX_SESSIONS: i64 = 512;
 /// Idle sessions that one call deletes.
 const IDLE_MAX_SESSIONS: i64 = 64;
+/// Messages of a session that one commit looks at.
+const HISTORY_MAX_MESSAGES: i64 = 500;
 /// Turns at the old end of a session that one call looks at.
 const HISTORY_MAX_TURNS: i64 = 200;
 
@@ -33,26 +39,28 @@ pub(super) struct Due {
     pub(super) next: i64,
 }
 
-/// Deletes requests, tombstones and memories that are over. True while there are more.
+/// Deletes requests, tombstones and memories that are over, as many as belong into one commit. True when none is left.
 pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
     let requests = unit
         .sql(
             "DELETE FROM request WHERE id IN \
              (SELECT id FROM request WHERE keep_until IS NOT NULL AND keep_until <= ?1 LIMIT ?2)",
         )?
-        .execute((now.0, TRIM_MAX_ROWS))?;
+        .execute((now.0, SWEEP_MAX_ROWS))?;
     let tombstones = unit
         .sql(
             "DELETE FROM tombstone WHERE session IN (SELECT session FROM tombstone WHERE time <= ?1 LIMIT ?2)",
         )?
-        .execute((now.0 - micros(REQUEST_KEPT), TRIM_MAX_ROWS))?;
-    let memories = unit
-        .sql(
-            "DELETE FROM memory WHERE row IN (SELECT row FROM memory WHERE expire_time <= ?1 \
-             UNION ALL SELECT row FROM memory WHERE forget_time <= ?2 LIMIT ?3)",
-        )?
-        .execute((now.0, cutoff(now, FORGOTTEN_KEPT), TRIM_MAX_ROWS))?;
-    Ok(is_full(requests) || is_full(tombstones) || is_full(memories))
+        .execute((now.0 - micros(REQUEST_KEPT), SWEEP_MAX_ROWS))?;
+    let memories = removal::each(
+        unit,
+        "memory",
+        "SELECT row, octet_length(content) FROM memory WHERE row IN \
+         (SELECT row FROM memory WHERE expire_time <= ?1 \
+         UNION ALL SELECT row FROM memory WHERE forget_time <= ?2 LIMIT 256)",
+        (now.0, cutoff(now, FORGOTTEN_KEPT)),
+    )?;
+    Ok(!is_full(requests) && !is_full(tombstones) && memories)
 }
 
 /// Begins the Delete of sessions that are idle for longer than they may be. True while there are more.
@@ -116,23 +124,28 @@ pub(super) fn due(
     Ok(due)
 }
 
-/// Trims a session's log and history a little. True while there is more of it.
+/// Trims a session's log and history, as much as belongs into one commit. True when nothing is left to trim.
 pub(super) fn trim(unit: &mut Unit<'_>, row: SessionRow, now: Time) -> Answer<bool> {
     let Some(mut edit) = SessionEdit::of_row(unit, row)? else {
-        return Ok(false);
+        return Ok(true);
     };
     if edit.session.state == SessionState::Deleting {
-        return Ok(false);
+        return Ok(true);
     }
-    let (trimmed, more_events) = trim_events(unit, &mut edit, now)?;
-    let removed = trim_history(unit, &mut edit, now)?;
+    let (trimmed, events) = trim_events(unit, &mut edit, now)?;
+    let (removed, history) = if events {
+        trim_history(unit, &mut edit, now)?
+    } else {
+        (false, false)
+    };
     if trimmed || removed {
         let updated = edit.session.update_time;
         edit.save(unit, updated)?;
     }
-    Ok(more_events || removed)
+    Ok(events && history)
 }
 
+/// Whether events went, and whether none is left that must go.
 fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bool, bool)> {
     let first = edit.session.first_seq;
     let by_count = edit.session.head - unit.rules.retention_events + 1;
@@ -140,12 +153,26 @@ fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bo
     let allowed = wanted.min(first_of_unfinished(unit, edit)?);
     let reached = allowed.min(first + TRIM_MAX_ROWS);
     if reached <= first {
-        return Ok((false, false));
+        return Ok((false, true));
     }
-    unit.sql("DELETE FROM event WHERE session = ?1 AND seq < ?2")?
-        .execute((edit.session.row.0, reached))?;
-    edit.session.first_seq = reached;
-    Ok((true, reached < allowed))
+    let found: Vec<(i64, i64)> = unit
+        .sql(
+            "SELECT seq, octet_length(body) FROM event WHERE session = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq",
+        )?
+        .query_map((edit.session.row.0, first, reached), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (seq, bytes) in found {
+        unit.sql("DELETE FROM event WHERE session = ?1 AND seq = ?2")?
+            .execute((edit.session.row.0, seq))?;
+        edit.session.first_seq = seq + 1;
+        edit.stored(-bytes);
+        if !unit.spend(bytes) {
+            break;
+        }
+    }
+    Ok((true, edit.session.first_seq >= allowed))
 }
 
 /// The first event that is young enough, looked for as far as one commit deletes.
@@ -180,38 +207,57 @@ fn first_of_unfinished(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<i64> {
     Ok(waiting.unwrap_or(beyond).min(active.unwrap_or(beyond)))
 }
 
-/// Deletes messages and turns that ended too long ago. True where some were.
-fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<bool> {
+/// Deletes messages and turns that ended too long ago. Whether some went, and whether none is left that must go.
+fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bool, bool)> {
     let Some(age) = unit.rules.history_retention else {
-        return Ok(false);
+        return Ok((false, true));
     };
     let oldest = cutoff(now, age);
     let session = edit.session.row.0;
-    let messages: Vec<(i64, i64)> = unit
+    let messages: Vec<(i64, i64, i64, i64)> = unit
         .sql(
-            "DELETE FROM message WHERE row IN (SELECT row FROM message AS old WHERE old.session = ?1 \
+            "SELECT row, generation, role, octet_length(parts) FROM message AS old WHERE old.session = ?1 \
              AND old.time < ?2 AND NOT EXISTS (SELECT 1 FROM turn WHERE turn.turn_id = old.turn_id \
-             AND turn.session = ?1 AND (turn.end_time IS NULL OR turn.end_time >= ?2)) LIMIT ?3) \
-             RETURNING generation, role",
+             AND turn.session = ?1 AND (turn.end_time IS NULL OR turn.end_time >= ?2)) LIMIT ?3",
         )?
-        .query_map((session, oldest, TRIM_MAX_ROWS), |row| {
+        .query_map((session, oldest, HISTORY_MAX_MESSAGES), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut removed = false;
+    for (row, generation, role, bytes) in messages {
+        unit.sql("DELETE FROM message WHERE row = ?1")?
+            .execute([row])?;
+        removed = true;
+        edit.stored(-bytes);
+        if generation == edit.session.generation {
+            edit.session.message_count -= 1;
+            edit.session.user_message_count -= i64::from(role == Role::User as i64);
+        }
+        if !unit.spend(bytes) {
+            return Ok((true, false));
+        }
+    }
+    let turns: Vec<(i64, i64)> = unit
+        .sql(
+            "SELECT row, bytes FROM (SELECT row, state, end_time, octet_length(text) + octet_length(response_text) \
+             AS bytes FROM turn WHERE session = ?1 ORDER BY row LIMIT ?3) WHERE state > 4 AND end_time < ?2",
+        )?
+        .query_map((session, oldest, HISTORY_MAX_TURNS), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    for (generation, role) in &messages {
-        if *generation == edit.session.generation {
-            edit.session.message_count -= 1;
-            edit.session.user_message_count -= i64::from(*role == Role::User as i64);
+    for (row, bytes) in turns {
+        unit.sql("DELETE FROM turn WHERE row = ?1")?
+            .execute([row])?;
+        removed = true;
+        edit.stored(-bytes);
+        if !unit.spend(bytes) {
+            break;
         }
     }
-    let turns = unit
-        .sql(
-            "DELETE FROM turn WHERE row IN (SELECT row FROM \
-             (SELECT row, state, end_time FROM turn WHERE session = ?1 ORDER BY row LIMIT ?3) \
-             WHERE state > 4 AND end_time < ?2)",
-        )?
-        .execute((session, oldest, HISTORY_MAX_TURNS))?;
-    Ok(!messages.is_empty() || turns > 0)
+    // Looked at again until there was nothing: a turn's row goes after its messages.
+    Ok((removed, !removed))
 }
 
 fn cutoff(now: Time, age: Duration) -> i64 {
@@ -219,5 +265,5 @@ fn cutoff(now: Time, age: Duration) -> i64 {
 }
 
 fn is_full(deleted: usize) -> bool {
-    i64::try_from(deleted).unwrap_or(i64::MAX) >= TRIM_MAX_ROWS
+    i64::try_from(deleted).unwrap_or(i64::MAX) >= SWEEP_MAX_ROWS
 }

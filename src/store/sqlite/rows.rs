@@ -29,7 +29,7 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
     session.cost_micros, session.model_calls, session.head, session.first_seq, session.epoch, \
     session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
-    session.active_row, session.pending_reset, session.wake";
+    session.active_row, session.pending_reset, session.wake, session.stored_bytes";
 
 /// Columns that [`turn`] reads.
 pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
@@ -55,6 +55,8 @@ pub(super) struct Hidden {
     pub(super) pending_reset: bool,
     /// Why an owner must wake: see the column.
     pub(super) wake: Option<i64>,
+    /// Bytes that are stored for it, see `storage`.
+    pub(super) stored_bytes: i64,
 }
 
 /// Reads columns from left to right.
@@ -147,6 +149,7 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         active_row: c.take()?,
         pending_reset: c.take()?,
         wake: c.take()?,
+        stored_bytes: c.take()?,
     };
     Ok((session, hidden))
 }

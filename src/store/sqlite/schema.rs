@@ -17,17 +17,18 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
     include_str!("migrations/0004_sender_memory.sql"),
     include_str!("migrations/0005_keys.sql"),
+    include_str!("migrations/0006_memory_index.sql"),
+    include_str!("migrations/0007_content.sql"),
+    include_str!("migrations/0008_storage.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
-/// Pages of log after which a commit moves them into the database; fewer makes more of the slow commits.
-const CHECKPOINT_PAGES: i64 = 8000;
 /// Size to which the log shrinks again after a peak, in bytes.
 const LOG_MAX_BYTES: i64 = 64 * 1024 * 1024;
 /// Page cache of the writer, in KiB (negative by SQLite's convention).
@@ -46,15 +47,25 @@ pub(crate) struct FileIdentity {
 
 /// Opens the file for writing, makes or upgrades it.
 pub(super) fn open_writer(directory: &Path) -> Result<(Connection, FileIdentity), OpenError> {
+    open_writer_if(directory, |_| Ok(()))
+}
+
+/// The same, where a look at the file as it is does not refuse it.
+pub(super) fn open_writer_if(
+    directory: &Path,
+    look: impl FnOnce(&Connection) -> Result<(), OpenError>,
+) -> Result<(Connection, FileIdentity), OpenError> {
     let path = directory.join(FILE_NAME);
     let is_new = !path.try_exists()?;
     make_private(&path)?;
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_MAX)?;
     check_version(&connection)?;
+    look(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // `log.rs` moves the log; SQLite would do it inside of a commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_MAX_BYTES)?;
     connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -78,6 +89,15 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)
         .map(drop)
+}
+
+/// Opens the file for moving the log into it.
+pub(super) fn open_mover(directory: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(directory.join(FILE_NAME))?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
 }
 
 /// Opens the file of a data directory for reading.

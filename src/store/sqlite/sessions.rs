@@ -1,29 +1,25 @@
-//! Sessions: made, changed, forked, claimed.
+//! Sessions: made, changed, claimed.
 
 use super::{
-    access::{self, Need},
+    access::Need,
     edit::{self, SessionEdit},
-    fault::{Answer, Fault},
+    fault::Answer,
     requests::{self, Done, WhenGone, once, require_generation},
-    rows,
+    storage,
     writer::Unit,
 };
 use crate::{
     domain::{
         Event, LogId, Refusal,
-        access::{Scope, Scopes, Shares},
+        access::{Scope, Shares},
         event::ForkOrigin,
         ids::{SessionRow, Time},
-        memory::Reach,
-        message::Part,
         session::{Session, SessionState},
-        turn::{Attachment, AttachmentRef, Turn, Usage},
+        turn::Usage,
     },
-    store::{Caller, Committed, Fence, Fork, NewSession, UpdateSession},
+    store::{Caller, Committed, Fence, NewSession, UpdateSession},
 };
-use bytes::Bytes;
-use rusqlite::params;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// CreateSession.
@@ -35,7 +31,7 @@ pub(super) fn create(unit: &mut Unit<'_>, caller: Caller, new: NewSession) -> An
         WhenGone::Refuse,
         |unit, _, found| {
             require_free(found)?;
-            unit.require_room()?;
+            unit.require_room(0)?;
             let edit = insert(unit, &caller, new, None)?;
             let session = edit.save(unit, caller.now)?;
             Ok(Done::session(session))
@@ -43,12 +39,12 @@ pub(super) fn create(unit: &mut Unit<'_>, caller: Caller, new: NewSession) -> An
     )
 }
 
-/// Makes a session for a caller, with its first event.
+/// Makes a session for a caller, with its first event. A fork's has its row already.
 pub(super) fn insert(
     unit: &Unit<'_>,
     caller: &Caller,
     new: NewSession,
-    forked_from: Option<ForkOrigin>,
+    fork: Option<(ForkOrigin, SessionRow)>,
 ) -> Answer<SessionEdit> {
     let NewSession {
         agent,
@@ -71,6 +67,10 @@ pub(super) fn insert(
         // Nothing is there; a new session would be in generation 1.
         return Err(Refusal::GenerationMismatch { generation: 0 }.into());
     }
+    let (forked_from, row) = match fork {
+        Some((origin, row)) => (Some(origin), Some(row)),
+        None => (None, None),
+    };
     let primary = caller.key == unit.rules.primary_session;
     if primary {
         // It stands for the tenant: it can't be deleted, and has the tenant's memory. Who comes first does not own that.
@@ -115,7 +115,8 @@ pub(super) fn insert(
         last_active_time: caller.now,
         primary,
     };
-    let mut edit = SessionEdit::insert(unit, session)?;
+    storage::require(unit, &session, 0)?;
+    let mut edit = SessionEdit::insert(unit, session, row)?;
     let created = Event::SessionCreated {
         session: Box::new(edit.session.clone()),
         forked_from,
@@ -135,7 +136,7 @@ pub(super) fn require_agent(unit: &Unit<'_>, agent: &str) -> Answer<()> {
 }
 
 /// Refuses a key that a caller may use already.
-fn require_free(found: Option<SessionEdit>) -> Answer<()> {
+pub(super) fn require_free(found: Option<SessionEdit>) -> Answer<()> {
     let Some(edit) = found else {
         return Ok(());
     };
@@ -154,6 +155,8 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         display_name,
         labels,
         agent,
+        cwd,
+        cwd_refused,
         expire_after_idle,
         memory_namespaces,
         shares,
@@ -166,8 +169,12 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
     once(unit, &caller, need, WhenGone::Refuse, |unit, _, found| {
         let mut edit = requests::usable(unit, &caller, found)?;
         require_generation(&caller, edit.session.generation)?;
+        if let Some(refusal) = cwd_refused {
+            return Err(refusal.into());
+        }
         let before = edit.session.clone();
         let session = &mut edit.session;
+        session.cwd = cwd.unwrap_or_else(|| before.cwd.clone());
         if let Some(agent) = agent {
             require_agent(unit, &agent)?;
             session.next_agent = if agent == session.agent {
@@ -187,6 +194,7 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         }
         let session = &edit.session;
         if *session != before {
+            storage::require(unit, session, 0)?;
             edit.settings_changed = true;
             let mut seen = edit.session.clone();
             seen.update_time = caller.now;
@@ -198,16 +206,6 @@ pub(super) fn update(unit: &mut Unit<'_>, command: UpdateSession) -> Answer<Comm
         let session = edit.save(unit, caller.now)?;
         Ok(Done::session(session))
     })
-}
-
-/// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
-/// memory does not get there by a fork.
-fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
-    if maker.identity.scopes.includes(Scopes::MEMORY) {
-        source.memory_namespaces.clone()
-    } else {
-        Vec::new()
-    }
 }
 
 /// Refuses shares that say nothing.
@@ -238,205 +236,6 @@ pub(super) fn take_over(unit: &Unit<'_>, edit: &mut SessionEdit) -> Answer<()> {
     unit.sql("UPDATE session SET epoch = ?2, owner_life = ?3 WHERE row = ?1")?
         .execute((edit.session.row.0, edit.session.epoch, unit.life))?;
     Ok(())
-}
-
-// === fork ===
-
-/// ForkSession.
-pub(super) fn fork(unit: &mut Unit<'_>, command: Fork) -> Answer<Committed> {
-    let Fork {
-        caller,
-        new_key,
-        turn_id,
-    } = command;
-    once(
-        unit,
-        &caller,
-        Need::Write,
-        WhenGone::Refuse,
-        |unit, _, found| {
-            let source = requests::usable(unit, &caller, found)?.session;
-            require_generation(&caller, source.generation)?;
-            let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
-            if !can_fork {
-                return Err(Refusal::UnsupportedByAgent {
-                    agent: source.agent,
-                    what: "be forked",
-                }
-                .into());
-            }
-            let point = fork_point(unit, &source, turn_id)?;
-            let owner = Caller {
-                key: new_key,
-                request: None,
-                expected_generation: None,
-                ..caller.clone()
-            };
-            require_free(access::authorize(unit, &owner, Need::Make)?)?;
-            unit.require_room()?;
-            let origin = ForkOrigin {
-                session_key: source.key.as_str().to_owned(),
-                log_id: source.log_id.to_string(),
-                turn_id: point
-                    .as_ref()
-                    .map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
-            };
-            let settings = NewSession {
-                agent: source.agent.clone(),
-                model: source.model.clone(),
-                thinking_level: source.thinking_level.clone(),
-                labels: source.labels.clone(),
-                cwd: source.cwd.clone(),
-                cwd_refused: None,
-                display_name: source.display_name.clone(),
-                expire_after_idle: source.expire_after_idle,
-                memory_namespaces: inherited_memory(&owner, &source),
-            };
-            let mut edit = insert(unit, &owner, settings, Some(origin))?;
-            // Without a finished turn there still is what the source itself was forked with.
-            let (generation, end_seq) =
-                point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
-            copy_messages(unit, &source, &mut edit, generation, end_seq)?;
-            let session = edit.save(unit, caller.now)?;
-            Ok(Done::session(session))
-        },
-    )
-}
-
-/// The turn up to which is copied, and the `seq` of its end.
-fn fork_point(
-    unit: &Unit<'_>,
-    source: &Session,
-    turn_id: Option<Uuid>,
-) -> Answer<Option<(Turn, i64)>> {
-    let found: Option<(i64, Option<i64>)> = {
-        let mut statement = match turn_id {
-            Some(_) => unit.sql(
-                "SELECT row, end_seq FROM turn WHERE session = ?1 AND turn_id = ?2",
-            )?,
-            None => unit.sql(
-                "SELECT row, end_seq FROM turn WHERE session = ?1 AND state > 4 AND start_time IS NOT NULL \
-                 AND generation = ?2 ORDER BY end_seq DESC LIMIT 1",
-            )?,
-        };
-        let mut found = match turn_id {
-            Some(turn_id) => statement.query((source.row.0, turn_id))?,
-            None => statement.query((source.row.0, source.generation))?,
-        };
-        match found.next()? {
-            Some(row) => Some((row.get(0)?, row.get(1)?)),
-            None => None,
-        }
-    };
-    match (found, turn_id) {
-        (None, None) => Ok(None),
-        (None, Some(turn_id)) => Err(Refusal::TurnNotFound {
-            turn_id: turn_id.to_string(),
-        }
-        .into()),
-        (Some((_, None)), _) => Err(Refusal::field("turn_id", "the turn is not finished").into()),
-        (Some((row, Some(end_seq))), _) => {
-            let turn = edit::turn_of_row(unit.connection, &source.key, row)?
-                .ok_or_else(|| Fault::Broken(format!("turn {row} vanished")))?;
-            Ok(Some((turn, end_seq)))
-        }
-    }
-}
-
-/// Copies the messages of every turn of a generation that had ended at a position; `seq` 0 says that no event of the new
-/// log made them.
-fn copy_messages(
-    unit: &Unit<'_>,
-    source: &Session,
-    edit: &mut SessionEdit,
-    generation: i64,
-    end_seq: i64,
-) -> Answer<()> {
-    let mut attachments = BTreeSet::new();
-    let mut statement = unit.sql(&format!(
-        "SELECT {} FROM message WHERE session = ?1 AND generation = ?2 AND (seq = 0 OR turn_id IN \
-         (SELECT turn_id FROM turn WHERE session = ?1 AND end_seq <= ?3)) ORDER BY row",
-        rows::MESSAGE
-    ))?;
-    let mut found = statement.query((source.row.0, generation, end_seq))?;
-    while let Some(row) = found.next()? {
-        let (message, _) = rows::message(row)?;
-        for part in &message.parts {
-            if let Part::Attachment(reference) = part {
-                attachments.insert(reference.attachment_id.clone());
-            }
-        }
-        unit.sql(
-            "INSERT INTO message (session, generation, seq, item_id, turn_id, role, time, partial, continued, parts) \
-             VALUES (?1, 1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            edit.session.row.0,
-            message.item_id,
-            message.turn_id,
-            message.role as i64,
-            message.create_time.0,
-            message.partial,
-            message.continued,
-            row.get::<_, Vec<u8>>(8)?,
-        ])?;
-        edit.count_message(message.role, &message.parts);
-    }
-    for hash in attachments {
-        unit.sql(
-            "INSERT INTO attachment (session, hash, name, media_type, data) \
-             SELECT ?1, hash, name, media_type, data FROM attachment WHERE session = ?2 AND hash = ?3",
-        )?
-        .execute((edit.session.row.0, source.row.0, hash))?;
-    }
-    Ok(())
-}
-
-// === attachments ===
-
-/// Stores attachments, each content once per session; returns their references.
-pub(super) fn store_attachments(
-    unit: &Unit<'_>,
-    session: SessionRow,
-    attachments: Vec<Attachment>,
-) -> Answer<Vec<AttachmentRef>> {
-    attachments
-        .into_iter()
-        .map(|Attachment { reference, data }| {
-            unit.sql(
-                "INSERT INTO attachment (session, hash, name, media_type, data) VALUES (?1, ?2, ?3, ?4, ?5) \
-                 ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![
-                session.0,
-                reference.attachment_id,
-                reference.name,
-                reference.media_type,
-                &data[..],
-            ])?;
-            Ok(reference)
-        })
-        .collect()
-}
-
-/// The bytes of stored attachments.
-pub(super) fn load_attachments(
-    unit: &Unit<'_>,
-    session: SessionRow,
-    references: &[AttachmentRef],
-) -> Answer<Vec<Attachment>> {
-    references
-        .iter()
-        .map(|reference| {
-            let data: Vec<u8> = unit
-                .sql("SELECT data FROM attachment WHERE session = ?1 AND hash = ?2")?
-                .query_row((session.0, &reference.attachment_id), |row| row.get(0))?;
-            Ok(Attachment {
-                reference: reference.clone(),
-                data: Bytes::from(data),
-            })
-        })
-        .collect()
 }
 
 /// Deletes a session as the system does it: idle for longer than it may be.

@@ -2,12 +2,12 @@
 
 use super::{
     access::Sender,
-    admission, control,
+    admission, attachments, control,
     edit::{NewMessage, SessionEdit},
     fault::{Answer, Fault},
     items,
     queue::{self, NewTurn, Origin, Place},
-    requests, rows, sessions,
+    requests, rows, storage,
     writer::Unit,
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 use rusqlite::params;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
+
+/// Bytes that the answer to a prompt is taken to have, where room on the disk is looked for.
+const START_BYTES: usize = 256 * 1024;
 
 /// How a turn ends.
 #[derive(Clone, Debug)]
@@ -106,11 +109,14 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         return Ok(None);
     }
     while let Some((turn, sender)) = queue::next_turn(unit, &edit)? {
-        if turn.expire_time.is_some_and(|expire| expire <= now) {
+        let expires = turn.create_time >= unit.oldest_that_expires();
+        if expires && turn.expire_time.is_some_and(|expire| expire <= now) {
             queue::take(unit, &mut edit, turn, Cause::QueueTtl, now)?;
         } else if !sender.may_start(unit, &edit.session)? {
             queue::take(unit, &mut edit, turn, Cause::PermissionRevoked, now)?;
         } else {
+            // It waits on: what it writes is new work as well, its prompt twice and what its agent says to it.
+            unit.require_room(2 * turn.text.len() + START_BYTES)?;
             return start(unit, edit, turn, now).map(Some);
         }
     }
@@ -154,7 +160,7 @@ fn start(unit: &mut Unit<'_>, mut edit: SessionEdit, mut turn: Turn, now: Time) 
         // The user's message stands since the first start.
         user_messages_before(unit, &edit, about)?
     };
-    let attachments = sessions::load_attachments(unit, edit.session.row, &turn.attachments)?;
+    let attachments = attachments::load(unit, edit.session.row, &turn.attachments)?;
     let session = edit.save(unit, now)?;
     Ok(Started {
         turn,
@@ -267,6 +273,9 @@ fn apply(unit: &Unit<'_>, edit: &mut SessionEdit, writes: Vec<Write>, now: Time)
                 content_index,
                 text,
             } => items::put_block(unit, edit, item_id, block, content_index, &text, false)?,
+            Write::Attachments(new) => {
+                attachments::store(unit, edit, new)?;
+            }
             Write::SteerGiven { steer_id } => mark_steer(unit, edit, steer_id, true)?,
             Write::SteerReturned { steer_id } => mark_steer(unit, edit, steer_id, false)?,
             Write::SteerApplied { steer_id } => apply_steer(unit, edit, turn, steer_id, now)?,
@@ -325,11 +334,7 @@ pub(super) fn pending_steers(unit: &Unit<'_>, fence: Fence) -> Answer<Vec<Pendin
         if !steer.given && steer.origin.sender.may_start(unit, &edit.session)? {
             pending.push(PendingSteer {
                 steer_id: steer.steer_id,
-                attachments: sessions::load_attachments(
-                    unit,
-                    edit.session.row,
-                    &steer.attachments,
-                )?,
+                attachments: attachments::load(unit, edit.session.row, &steer.attachments)?,
                 text: steer.text,
             });
         }
@@ -427,11 +432,14 @@ struct Requeued {
     rejected: Option<Cause>,
 }
 
-/// Whether the agent ended without a word: then nobody knows what it did with a steer that it was given. Otherwise
-/// the end itself says that it did not take it.
+/// Whether the agent ended without a word, or may have been ended so: then nobody knows what it did with a steer that it
+/// was given. Otherwise the end itself says that it did not take it.
 fn died(end: &TurnEnd) -> bool {
     match end {
-        TurnEnd::Failed(Cause::AgentExited | Cause::StopUnproven, _) => true,
+        TurnEnd::Failed(
+            Cause::AgentExited | Cause::StopUnproven | Cause::TurnTimeout | Cause::Draining,
+            _,
+        ) => true,
         TurnEnd::Failed(..) | TurnEnd::Completed(_) | TurnEnd::Stopped => false,
     }
 }
@@ -662,6 +670,7 @@ pub(super) fn end_turn_row(
             |row| row.get(0),
         )?;
     requests::release(unit, request, now)?;
+    edit.stored(storage::bytes(turn.response_text.len()));
     edit.note_ended(&turn);
     edit.session.last_active_time = now;
     Ok(*turn)

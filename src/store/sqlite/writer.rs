@@ -4,23 +4,36 @@
 //! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`]: so a tenant's job waits for about two batches,
 //! whatever others have queued. Each job has a savepoint, so a refusal (or a
 //! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
-//! its callers is told `STORE_UNAVAILABLE`.
+//! its callers is told why.
+//!
+//! A job that may be long ([`Writer::call_in_slices`]) is cut by bytes and by time: each slice is a transaction of its
+//! own, and what has queued meanwhile is committed before the next one, which is another tenant's where one has such work. So nobody waits for another's long job, and
+//! such a job must leave the store whole after every slice.
 
 use super::{
+    condition::{Condition, is_full},
     fair::{Account, FairQueue, Taken},
-    fault::{Answer, Fault, OpenError, internal},
+    fault::{Answer, Fault, OpenError},
+    hold::Hold,
     ledger::{Held, Ledger},
+    log::{Log, Marker},
+    mark,
+    room::Room,
     schema::FileIdentity,
+    storage,
 };
 use crate::{
-    domain::{Refusal, ids::SessionRow},
-    store::{Published, Publisher, StoreRules},
+    domain::{
+        Refusal,
+        ids::{SessionRow, Time},
+    },
+    store::{Published, Publisher, StoreRules, TroubleKind},
     telemetry::metrics,
 };
 use rusqlite::{CachedStatement, Connection};
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -30,24 +43,31 @@ use tokio::sync::{oneshot, watch};
 
 /// Jobs of one transaction.
 const BATCH_MAX_JOBS: usize = 1024;
-/// Work that a batch takes in; then it commits, however much waits.
-const BATCH_MAX_TIME: Duration = Duration::from_millis(10);
+/// Time for which a transaction takes more jobs: those behind wait for its commit, not for all that had queued.
+const BATCH_MAX_TIME: Duration = Duration::from_millis(15);
 /// Jobs that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
 const QUEUE_MAX_JOBS: usize = 16_384;
 /// Jobs of one tenant that may wait.
 const QUEUE_MAX_JOBS_EACH: usize = 8192;
-/// How old the known free space of the disk may be.
-const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Long jobs that may be unfinished; a caller beyond is told `STORE_UNAVAILABLE`.
+const LONG_MAX_JOBS: usize = 2048;
+/// Long jobs of one tenant that may be unfinished.
+const LONG_MAX_JOBS_EACH: usize = 1024;
+/// Times that work is done anew where the disk is full: with the spare room, and with the log begun anew.
+const AGAIN_MAX: u32 = 2;
+/// How often the mark is counted on while the store is written.
+const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time that a slice of a long job works before it commits.
+const SLICE_MAX_TIME: Duration = Duration::from_millis(10);
+/// Bytes that a slice of a long job copies or deletes; one row may be larger.
+const SLICE_MAX_BYTES: i64 = 2 * 1024 * 1024;
 
 /// Handle of the writer thread.
 pub(super) struct Writer {
-    jobs: Arc<Jobs>,
+    jobs: Arc<FairQueue<Order>>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
 }
-
-/// Jobs that wait.
-type Jobs = FairQueue<Box<dyn Job>>;
 
 /// What a job works with. Lives as long as one job.
 pub(crate) struct Unit<'a> {
@@ -59,23 +79,46 @@ pub(crate) struct Unit<'a> {
     pub(crate) identity: FileIdentity,
     /// Names this process among those that open the file one after the other.
     pub(super) life: i64,
-    disk: &'a Disk,
+    hold: Option<Hold>,
+    room: &'a Room,
+    log: &'a Log,
+    slice: Slice,
     ledger: &'a RefCell<Ledger>,
     /// What the job did; published if the batch commits.
     changes: Vec<Published>,
 }
 
-/// Knows whether the disk has room.
-struct Disk {
-    directory: PathBuf,
-    reserve: u64,
-    checked: Cell<Option<(Instant, bool)>>,
+/// How much of a long job goes into one commit.
+struct Slice {
+    until: Instant,
+    bytes_left: Cell<i64>,
+}
+
+/// What a full disk does to work in slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFull {
+    /// It is refused.
+    Refuse,
+    /// Its slice is done anew, once, with the room that is set aside. For work that keeps nothing from slice to slice.
+    UseSpare,
+}
+
+/// A caller's work on its way to the writer.
+enum Order {
+    /// Done in one commit, with what waits beside it.
+    Short(Box<dyn Job>),
+    /// Done in slices, each in a commit of its own.
+    Long(Box<dyn Job>),
 }
 
 /// One caller's work, its type hidden.
 trait Job: Send {
-    /// Does the work and keeps its value.
+    /// Does the work, or a slice of it, and keeps its value.
     fn run(&mut self, unit: &mut Unit<'_>) -> Answer<()>;
+    /// Whether the work needs another commit.
+    fn goes_on(&self) -> bool;
+    /// Whether the work can be done anew where the engine found no room for it; counts that it is.
+    fn again(&mut self) -> bool;
     /// Tells the caller: the value, or the refusal.
     fn reply(self: Box<Self>, refusal: Option<Refusal>);
 }
@@ -86,18 +129,42 @@ struct Typed<T, W> {
     reply: oneshot::Sender<Result<T, Refusal>>,
 }
 
+/// Work in slices: `None` while there is more to do.
+struct Sliced<T, W> {
+    work: W,
+    /// How often it may be done anew where the disk was full.
+    again: u32,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, Refusal>>,
+}
+
 struct Thread {
     connection: Connection,
-    jobs: Arc<Jobs>,
+    jobs: Arc<FairQueue<Order>>,
+    /// Unfinished long jobs: each tenant gets a slice in turn, and of its jobs each.
+    long: FairQueue<Box<dyn Job>>,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     life: i64,
-    disk: Disk,
+    room: Room,
+    log: Log,
+    hold: Option<Hold>,
+    /// When the mark was counted on last.
+    counted: Cell<Instant>,
+    condition: Arc<Condition>,
     /// What every owner holds; a cell because jobs borrow the thread's other parts.
     ledger: RefCell<Ledger>,
     publisher: Arc<dyn Publisher>,
     /// Dropped with the thread.
     _ended: watch::Sender<()>,
+}
+
+/// A job that failed.
+struct Failed {
+    refusal: Refusal,
+    /// The engine found no room.
+    full: bool,
+    transaction: Transaction,
 }
 
 /// A job that ran, and how.
@@ -119,13 +186,16 @@ enum Transaction {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(
-        connection: Connection,
+        mut connection: Connection,
         identity: FileIdentity,
         rules: Arc<StoreRules>,
         directory: PathBuf,
+        condition: Arc<Condition>,
+        hold: Option<Hold>,
         publisher: Arc<dyn Publisher>,
     ) -> Result<Self, OpenError> {
-        let jobs = Arc::new(Jobs::new(QUEUE_MAX_JOBS, QUEUE_MAX_JOBS_EACH, 1));
+        let jobs = FairQueue::new(QUEUE_MAX_JOBS, QUEUE_MAX_JOBS_EACH, 1);
+        let jobs = Arc::new(jobs);
         let (ended_sender, ended) = watch::channel(());
         let ledger = Ledger::load(&connection).map_err(|fault| match fault {
             Fault::Sqlite(error) => OpenError::Sqlite(error),
@@ -133,16 +203,22 @@ impl Writer {
             Fault::Broken(what) => OpenError::Unusable(what),
         })?;
         let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
+        // From here on the log is not empty, see `mark.rs`.
+        let number = mark::count(&connection)?;
+        let marker = Marker::new(directory.clone(), identity.store_id, number)?;
+        let log = Log::start(&mut connection, &directory, Arc::clone(&condition), marker)?;
+        let room = Room::new(directory, rules.disk_reserve, Arc::clone(&condition))?;
         let thread = Thread {
             connection,
             jobs: Arc::clone(&jobs),
+            long: FairQueue::new(LONG_MAX_JOBS, LONG_MAX_JOBS_EACH, 1),
             identity,
             life: life.cast_signed(),
-            disk: Disk {
-                directory,
-                reserve: rules.disk_reserve,
-                checked: Cell::new(None),
-            },
+            room,
+            log,
+            hold,
+            counted: Cell::new(Instant::now()),
+            condition,
             ledger: RefCell::new(ledger),
             rules,
             publisher,
@@ -167,9 +243,62 @@ impl Writer {
             value: None,
             reply,
         });
-        let queued = self.jobs.put(account, job);
-        queued.map_err(|_| Refusal::StoreUnavailable)?;
+        self.send(account, Order::Short(job))?;
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
+    }
+
+    /// As [`Self::call`], for what stops, ends or removes: where the disk is full, it is done anew with the room that is
+    /// set aside for it.
+    pub(super) async fn call_with_spare<T, W>(
+        &self,
+        account: Account,
+        mut work: W,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Unit<'_>) -> Answer<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Sliced {
+            work: move |unit: &mut Unit<'_>| work(unit).map(Some),
+            again: AGAIN_MAX,
+            value: None,
+            reply,
+        });
+        self.send(account, Order::Short(job))?;
+        answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
+    }
+
+    /// Runs work that may be long, slice after slice, each in a transaction of its own, until it gives a value. A slice
+    /// ends when [`Unit::spend`] says so. As for [`Self::call`], a dropped caller takes nothing back: the work goes on.
+    /// It is dropped where a slice is refused, where its commit fails, and at the writer's end.
+    pub(super) async fn call_in_slices<T, W>(
+        &self,
+        account: Account,
+        on_full: OnFull,
+        work: W,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Unit<'_>) -> Answer<Option<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Sliced {
+            work,
+            again: match on_full {
+                OnFull::Refuse => 0,
+                OnFull::UseSpare => AGAIN_MAX,
+            },
+            value: None,
+            reply,
+        });
+        self.send(account, Order::Long(job))?;
+        answer.await.unwrap_or(Err(Refusal::StoreUnavailable))
+    }
+
+    fn send(&self, account: Account, order: Order) -> Result<(), Refusal> {
+        let queued = self.jobs.put(account, order);
+        queued.map_err(|_| Refusal::StoreUnavailable)
     }
 
     /// Ends the thread after what was queued is committed, and waits for that.
@@ -195,6 +324,19 @@ impl<'a> Unit<'a> {
         self.connection.prepare_cached(text)
     }
 
+    /// Counts a row of so many bytes that a piece of work has copied or deleted. False when enough is done for one
+    /// commit: the rest belongs into another one.
+    pub(crate) fn spend(&self, bytes: i64) -> bool {
+        let left = self.slice.bytes_left.get().saturating_sub(bytes);
+        self.slice.bytes_left.set(left);
+        left > 0 && Instant::now() < self.slice.until
+    }
+
+    /// The oldest time of what may expire: an age from before a jump of the clock tells nothing.
+    pub(super) fn oldest_that_expires(&self) -> Time {
+        self.hold.map_or(Time(i64::MIN), Hold::oldest)
+    }
+
     /// Notes what the job did to a session.
     pub(super) fn publish(&mut self, published: Published) {
         self.changes.push(published);
@@ -212,13 +354,13 @@ impl<'a> Unit<'a> {
 
     /// Whether what is counted is what the rows say.
     pub(super) fn ledger_agrees(&self) -> Answer<bool> {
-        let rows = Ledger::load(self.connection)?;
+        let rows = Ledger::recount(self.connection)?;
         Ok(self.ledger.borrow().agrees(&rows))
     }
 
-    /// Refuses new work while the disk is nearly full.
-    pub(crate) fn require_room(&self) -> Answer<()> {
-        if self.disk.has_room() {
+    /// Refuses new work of so many bytes while the disk is nearly full, or the log can't be moved; else counts them.
+    pub(crate) fn require_room(&self, bytes: usize) -> Answer<()> {
+        if self.log.has_room() && self.room.take(bytes as u64, self.log.pending_bytes()) {
             Ok(())
         } else {
             Err(Refusal::StorageFull.into())
@@ -226,23 +368,13 @@ impl<'a> Unit<'a> {
     }
 }
 
-// === impl Disk ===
+// === impl Slice ===
 
-impl Disk {
-    fn has_room(&self) -> bool {
-        if self.reserve == 0 {
-            return true;
-        }
-        match self.checked.get() {
-            Some((when, room)) if when.elapsed() < DISK_CHECK_INTERVAL => room,
-            Some(_) | None => {
-                // A file system that can't tell its free space is not a reason to refuse work.
-                let room = rustix::fs::statvfs(&self.directory).map_or(true, |fs| {
-                    fs.f_bavail.saturating_mul(fs.f_frsize) >= self.reserve
-                });
-                self.checked.set(Some((Instant::now(), room)));
-                room
-            }
+impl Slice {
+    fn begin() -> Self {
+        Self {
+            until: Instant::now() + SLICE_MAX_TIME,
+            bytes_left: Cell::new(SLICE_MAX_BYTES),
         }
     }
 }
@@ -260,73 +392,219 @@ where
         Ok(())
     }
 
-    fn reply(self: Box<Self>, refusal: Option<Refusal>) {
-        let answer = match (refusal, self.value) {
-            (Some(refusal), _) => Err(refusal),
-            (None, Some(value)) => Ok(value),
-            (None, None) => Err(Refusal::StoreUnavailable),
-        };
-        // The caller may be gone; the commit stands.
-        let _ = self.reply.send(answer);
+    fn goes_on(&self) -> bool {
+        false
     }
+
+    fn again(&mut self) -> bool {
+        false
+    }
+
+    fn reply(self: Box<Self>, refusal: Option<Refusal>) {
+        answer(self.reply, self.value, refusal);
+    }
+}
+
+// === impl Sliced ===
+
+impl<T, W> Job for Sliced<T, W>
+where
+    T: Send,
+    W: FnMut(&mut Unit<'_>) -> Answer<Option<T>> + Send,
+{
+    fn run(&mut self, unit: &mut Unit<'_>) -> Answer<()> {
+        self.value = (self.work)(unit)?;
+        Ok(())
+    }
+
+    fn goes_on(&self) -> bool {
+        self.value.is_none()
+    }
+
+    fn again(&mut self) -> bool {
+        let again = self.again > 0;
+        self.again = self.again.saturating_sub(1);
+        again
+    }
+
+    fn reply(self: Box<Self>, refusal: Option<Refusal>) {
+        // What the work held is given back before its caller knows.
+        drop(self.work);
+        answer(self.reply, self.value, refusal);
+    }
+}
+
+fn answer<T>(
+    reply: oneshot::Sender<Result<T, Refusal>>,
+    value: Option<T>,
+    refusal: Option<Refusal>,
+) {
+    let answer = match (refusal, value) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Some(value)) => Ok(value),
+        (None, None) => Err(Refusal::StoreUnavailable),
+    };
+    // The caller may be gone; the commit stands.
+    let _ = reply.send(answer);
 }
 
 // === impl Thread ===
 
 impl Thread {
-    fn run(self) {
-        while let Some(first) = self.jobs.take() {
-            self.batch(first);
+    fn run(mut self) {
+        loop {
+            let mut waiting = VecDeque::new();
+            // Waits where nothing is unfinished.
+            if self.long.len() == 0 {
+                let Some(first) = self.jobs.take() else {
+                    break;
+                };
+                waiting.extend(self.short(first));
+            } else if self.jobs.is_at_its_end() {
+                break;
+            }
+            // Those that come from here on gather for the next batch.
+            let mut beside = self.jobs.len().min(BATCH_MAX_JOBS);
+            while !waiting.is_empty() || beside > 0 {
+                self.batch(&mut waiting, beside);
+                beside = 0;
+            }
+            if let Some(mut taken) = self.long.try_take() {
+                let account = taken.account;
+                let mut slice: VecDeque<_> = taken.job.take().into_iter().collect();
+                drop(taken);
+                let unfinished = self.batch(&mut slice, 0);
+                // What is left in the slice could not be done, for the disk was full.
+                for job in unfinished.into_iter().chain(slice) {
+                    self.go_on_later(account, job);
+                }
+            }
         }
-        if let Err(error) = self
+        // Callers of what is left are told that the outcome is open; the next start settles it.
+        while let Some(job) = self.long.try_take().and_then(|mut taken| taken.job.take()) {
+            job.reply(Some(Refusal::StoreUnavailable));
+        }
+        let number = mark::count(&self.connection);
+        let marker = self.log.end();
+        let moved = self
             .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        {
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let (Ok(number), Ok(()), Some(mut marker)) = (number, &moved, marker) {
+            marker.closed(number);
+        }
+        if let Err(error) = moved {
             tracing::warn!(%error, "the store's log could not be moved into the database at the end");
         }
     }
 
-    /// Runs a job, and those that wait beside it, in one transaction. Jobs behind one that made the engine roll back stay
-    /// waiting.
-    fn batch(&self, first: Taken<'_, Box<dyn Job>>) {
-        let began = Instant::now();
-        let mut next = Some(first);
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            tracing::error!(%error, waiting = self.jobs.len(), "the store can't write");
-            while let Some(job) = next.and_then(|mut taken| taken.job.take()) {
-                job.reply(Some(Refusal::StoreUnavailable));
-                next = self.jobs.try_take();
+    /// A job that is done in one commit; one that may be long is put to its like.
+    fn short(&self, mut taken: Taken<'_, Order>) -> Option<Box<dyn Job>> {
+        match taken.job.take()? {
+            Order::Short(job) => Some(job),
+            Order::Long(job) => {
+                self.go_on_later(taken.account, job);
+                None
             }
-            return;
         }
-        // Those that come from here on gather for the next batch.
-        let most = (self.jobs.len() + 1).min(BATCH_MAX_JOBS);
-        let mut ran: Vec<Ran> = Vec::with_capacity(most);
+    }
+
+    /// A job without room for it is dropped: its caller is told `STORE_UNAVAILABLE`.
+    fn go_on_later(&self, account: Account, job: Box<dyn Job>) {
+        let _ = self.long.put(account, job);
+    }
+
+    /// Runs the waiting jobs, and so many that have queued, in one transaction. Those behind one that made the engine roll
+    /// back, or for which there was no time, stay where they are. Returns what needs another commit.
+    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>, mut beside: usize) -> Vec<Box<dyn Job>> {
+        let began = Instant::now();
+        self.room.look(self.log.pending_bytes());
+        if self.condition.has(TroubleKind::Lost) {
+            for job in waiting.drain(..) {
+                job.reply(Some(Refusal::StoreUnavailable));
+            }
+            return Vec::new();
+        }
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            let refusal = self.condition.refusal(error.into());
+            for job in waiting.drain(..) {
+                job.reply(Some(refusal.clone()));
+            }
+            return Vec::new();
+        }
+        let changes_before = self.connection.total_changes();
+        let mut ran: Vec<Ran> = Vec::with_capacity(waiting.len());
         let mut changes = Merged::default();
-        while let Some(mut job) = next.and_then(|mut taken| taken.job.take()) {
+        // A job waits again for the room that is set aside, once what ran before it is committed.
+        let mut full_disk = false;
+        while ran.is_empty() || began.elapsed() < BATCH_MAX_TIME {
+            let mut next = waiting.pop_front();
+            while next.is_none() && beside > 0 {
+                beside -= 1;
+                let Some(taken) = self.jobs.try_take() else {
+                    break;
+                };
+                next = self.short(taken);
+            }
+            let Some(mut job) = next else {
+                break;
+            };
             let refusal = match self.job(job.as_mut()) {
                 Ok(done) => {
                     changes.add(done);
                     None
                 }
-                Err((refusal, Transaction::Whole)) => Some(refusal),
-                Err((refusal, Transaction::Lost)) => {
-                    self.abandon(ran);
-                    job.reply(Some(refusal));
-                    return;
+                Err(failed) => {
+                    let Failed {
+                        refusal,
+                        full,
+                        transaction,
+                    } = failed;
+                    full_disk |= full && matches!(transaction, Transaction::Whole);
+                    match transaction {
+                        Transaction::Whole if full && job.again() => {
+                            waiting.push_front(job);
+                            break;
+                        }
+                        Transaction::Whole => Some(refusal),
+                        Transaction::Lost => {
+                            ran.push(Ran { job, refusal: None });
+                            self.abandon(ran, &refusal, full, waiting);
+                            return Vec::new();
+                        }
+                    }
                 }
             };
             ran.push(Ran { job, refusal });
-            let more = ran.len() < most && began.elapsed() < BATCH_MAX_TIME;
-            next = if more { self.jobs.try_take() } else { None };
         }
-        if let Err(error) = self.execute("COMMIT") {
+        let stored = self.ledger.borrow().changed_storage();
+        let kept = storage::keep(&self.connection, &stored);
+        let number = if self.connection.total_changes() == changes_before {
+            None
+        } else {
+            self.count_mark()
+        };
+        if let Err(error) = kept.and_then(|()| self.execute("COMMIT")) {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
-            self.abandon(ran);
-            return;
+            let full = is_full(&error);
+            let why = if full {
+                Refusal::StorageFull
+            } else {
+                // Also where a callback of the engine said no: that is no bug of a job's.
+                Refusal::StoreUnavailable
+            };
+            self.abandon(ran, &why, full, waiting);
+            return Vec::new();
         }
+        if full_disk {
+            self.make_room();
+        }
+        self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
         let metrics = metrics::get();
+        if !stored.is_empty() {
+            let all = self.ledger.borrow().stored_bytes();
+            metrics.stored_bytes.set(all as f64);
+        }
         metrics.commit_duration.record(began.elapsed());
         metrics.batch_jobs.record(ran.len() as f64);
         for turn in changes.published.iter().flat_map(|one| &one.ended) {
@@ -336,28 +614,64 @@ impl Thread {
         if !changes.published.is_empty() {
             self.publisher.publish(changes.published);
         }
+        let mut unfinished = Vec::new();
         for Ran { job, refusal } in ran {
-            job.reply(refusal);
+            if refusal.is_none() && job.goes_on() {
+                unfinished.push(job);
+            } else {
+                job.reply(refusal);
+            }
         }
+        unfinished
     }
 
-    /// Tells the callers of a transaction that is taken back.
-    fn abandon(&self, ran: Vec<Ran>) {
+    /// Takes a transaction back and tells its callers why. Where the disk is full, what can be done anew waits again.
+    fn abandon(
+        &self,
+        ran: Vec<Ran>,
+        why: &Refusal,
+        full: bool,
+        waiting: &mut VecDeque<Box<dyn Job>>,
+    ) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
             tracing::error!(%error, "the store can't take a batch back");
         }
         self.ledger.borrow_mut().undo_to(0);
-        for Ran { job, .. } in ran {
-            job.reply(Some(Refusal::StoreUnavailable));
+        if full {
+            self.make_room();
+        }
+        for Ran { mut job, refusal } in ran.into_iter().rev() {
+            match refusal {
+                Some(refusal) => job.reply(Some(refusal)),
+                None if full && job.again() => waiting.push_front(job),
+                None => job.reply(Some(why.clone())),
+            }
+        }
+    }
+
+    /// The disk is full: gives up what is set aside; where that is gone, has the log begin anew in the room that it has.
+    fn make_room(&self) {
+        if self.room.give_up_spare() {
+            return;
+        }
+        if let Err(error) = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "the store's log could not be moved into the database on a full disk");
         }
     }
 
     /// Runs one job in its savepoint; a failure says what is left of the transaction.
-    fn job(&self, job: &mut dyn Job) -> Result<Vec<Published>, (Refusal, Transaction)> {
+    fn job(&self, job: &mut dyn Job) -> Result<Vec<Published>, Failed> {
         if let Err(error) = self.execute("SAVEPOINT job") {
-            return Err((Fault::from(error).into_refusal(), Transaction::Lost));
+            return Err(Failed {
+                full: is_full(&error),
+                refusal: self.condition.refusal(error.into()),
+                transaction: Transaction::Lost,
+            });
         }
         let mark = self.ledger.borrow().mark();
         let mut unit = Unit {
@@ -365,19 +679,27 @@ impl Thread {
             rules: &self.rules,
             identity: self.identity,
             life: self.life,
-            disk: &self.disk,
+            hold: self.hold,
+            room: &self.room,
+            log: &self.log,
+            slice: Slice::begin(),
             ledger: &self.ledger,
             changes: Vec::new(),
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut unit)));
-        let refusal = match outcome {
+        let fault = match outcome {
             Ok(Ok(())) => match self.execute("RELEASE job") {
                 Ok(()) => return Ok(unit.changes),
-                Err(error) => Fault::from(error).into_refusal(),
+                Err(error) => Fault::from(error),
             },
-            Ok(Err(fault)) => fault.into_refusal(),
-            Err(panic) => internal(&format!("a job panicked: {}", panic_text(panic.as_ref()))),
+            Ok(Err(fault)) => fault,
+            Err(panic) => {
+                let text = panic_text(panic.as_ref());
+                Fault::Broken(format!("a job panicked: {text}"))
+            }
         };
+        let full = matches!(&fault, Fault::Sqlite(error) if is_full(error));
+        let refusal = self.condition.refusal(fault);
         self.ledger.borrow_mut().undo_to(mark);
         // Some failures make SQLite roll back by itself; then there is no savepoint left to go to.
         let whole = !self.connection.is_autocommit()
@@ -388,7 +710,21 @@ impl Thread {
         } else {
             Transaction::Lost
         };
-        Err((refusal, transaction))
+        Err(Failed {
+            refusal,
+            full,
+            transaction,
+        })
+    }
+
+    /// Counts the mark on, where the last time is long ago; nobody's commit fails by it.
+    fn count_mark(&self) -> Option<i64> {
+        if self.counted.get().elapsed() < MARK_INTERVAL && !self.log.is_anew() {
+            return None;
+        }
+        let number = mark::count(&self.connection).ok()?;
+        self.counted.set(Instant::now());
+        Some(number)
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -491,7 +827,17 @@ mod tests {
         let count = Arc::new(Count::default());
         let path = directory.path().to_owned();
         let rules = Arc::new(rules());
-        let writer = Writer::start(connection, identity, rules, path, count.clone()).unwrap();
+        let condition = Arc::default();
+        let writer = Writer::start(
+            connection,
+            identity,
+            rules,
+            path,
+            condition,
+            None,
+            count.clone(),
+        )
+        .unwrap();
         (directory, writer, count)
     }
 
@@ -634,6 +980,7 @@ mod tests {
         let one = Held {
             sessions: 1,
             queue_bytes: 5,
+            stored_bytes: 0,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
         let kept = writer.call(Account::SERVER, move |unit| {
@@ -668,6 +1015,7 @@ mod tests {
         let three = Held {
             sessions: 3,
             queue_bytes: 15,
+            stored_bytes: 0,
         };
         assert_eq!(held, (three, three));
     }

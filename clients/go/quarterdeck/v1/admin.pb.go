@@ -538,8 +538,11 @@ type ServerLimits struct {
 	MaxTurnTimeout *durationpb.Duration `protobuf:"bytes,11,opt,name=max_turn_timeout,json=maxTurnTimeout,proto3" json:"max_turn_timeout,omitempty"`
 	// Of `running_turns`, places that are kept for tenants of which nothing runs, one for each.
 	ReservedRunningTurns int64 `protobuf:"varint,12,opt,name=reserved_running_turns,json=reservedRunningTurns,proto3" json:"reserved_running_turns,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry. A call with more is
+	// refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`.
+	MetadataBytes int64 `protobuf:"varint,13,opt,name=metadata_bytes,json=metadataBytes,proto3" json:"metadata_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerLimits) Reset() {
@@ -656,6 +659,13 @@ func (x *ServerLimits) GetReservedRunningTurns() int64 {
 	return 0
 }
 
+func (x *ServerLimits) GetMetadataBytes() int64 {
+	if x != nil {
+		return x.MetadataBytes
+	}
+	return 0
+}
+
 // Bounds of one principal or one tenant. 0 means none.
 type AccountLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -673,7 +683,10 @@ type AccountLimits struct {
 	QueueBytes int64 `protobuf:"varint,6,opt,name=queue_bytes,json=queueBytes,proto3" json:"queue_bytes,omitempty"`
 	// Calls that may wait for news at once (AwaitTurn, ReadEvents); as many again may wait for what they stop (Abort,
 	// Reset, DeleteSession). Further ones are RESOURCE_EXHAUSTED, `TOO_MANY_WAITS`.
-	Waits         int64 `protobuf:"varint,7,opt,name=waits,proto3" json:"waits,omitempty"`
+	Waits int64 `protobuf:"varint,7,opt,name=waits,proto3" json:"waits,omitempty"`
+	// Bytes of events, messages, turns and attachments that are kept, over all sessions. New work beyond is
+	// RESOURCE_EXHAUSTED, `TOO_MANY_BYTES`; running turns still end. Delete and retention give bytes back.
+	StoredBytes   int64 `protobuf:"varint,8,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -753,6 +766,13 @@ func (x *AccountLimits) GetQueueBytes() int64 {
 func (x *AccountLimits) GetWaits() int64 {
 	if x != nil {
 		return x.Waits
+	}
+	return 0
+}
+
+func (x *AccountLimits) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
 	}
 	return 0
 }
@@ -871,9 +891,13 @@ type WhoAmIResponse struct {
 	// Id of the API key, also of one that was exchanged; empty for other credentials.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Time at which the credential ends; unset means never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Bytes that are kept for the caller's own sessions: events, messages, turns and attachments.
+	StoredBytes int64 `protobuf:"varint,6,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	// The same for all sessions of the caller's tenant.
+	TenantStoredBytes int64 `protobuf:"varint,7,opt,name=tenant_stored_bytes,json=tenantStoredBytes,proto3" json:"tenant_stored_bytes,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WhoAmIResponse) Reset() {
@@ -939,6 +963,20 @@ func (x *WhoAmIResponse) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *WhoAmIResponse) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *WhoAmIResponse) GetTenantStoredBytes() int64 {
+	if x != nil {
+		return x.TenantStoredBytes
+	}
+	return 0
 }
 
 // Which keys to read.
@@ -2497,7 +2535,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
 	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
-	"\tisolation\x18\x05 \x01(\tR\tisolation\"\xed\x04\n" +
+	"\tisolation\x18\x05 \x01(\tR\tisolation\"\x94\x05\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2512,7 +2550,8 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\n" +
 	" \x01(\v2\x1d.quarterdeck.v1.AccountLimitsR\x06tenant\x12C\n" +
 	"\x10max_turn_timeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0emaxTurnTimeout\x124\n" +
-	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\"\xf4\x01\n" +
+	"\x16reserved_running_turns\x18\f \x01(\x03R\x14reservedRunningTurns\x12%\n" +
+	"\x0emetadata_bytes\x18\r \x01(\x03R\rmetadataBytes\"\x97\x02\n" +
 	"\rAccountLimits\x12.\n" +
 	"\x13requests_per_second\x18\x01 \x01(\x03R\x11requestsPerSecond\x12\x18\n" +
 	"\astreams\x18\x02 \x01(\x03R\astreams\x12#\n" +
@@ -2521,13 +2560,14 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\bsessions\x18\x05 \x01(\x03R\bsessions\x12\x1f\n" +
 	"\vqueue_bytes\x18\x06 \x01(\x03R\n" +
 	"queueBytes\x12\x14\n" +
-	"\x05waits\x18\a \x01(\x03R\x05waits\"\x9b\x01\n" +
+	"\x05waits\x18\a \x01(\x03R\x05waits\x12!\n" +
+	"\fstored_bytes\x18\b \x01(\x03R\vstoredBytes\"\x9b\x01\n" +
 	"\rRetentionInfo\x12\x16\n" +
 	"\x06events\x18\x01 \x01(\x03R\x06events\x126\n" +
 	"\tevent_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\beventAge\x12:\n" +
 	"\vhistory_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"historyAge\"\x0f\n" +
-	"\rWhoAmIRequest\"\xda\x01\n" +
+	"\rWhoAmIRequest\"\xad\x02\n" +
 	"\x0eWhoAmIResponse\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x16\n" +
 	"\x06scopes\x18\x02 \x03(\tR\x06scopes\x12>\n" +
@@ -2536,7 +2576,9 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"credential\x12\x15\n" +
 	"\x06key_id\x18\x04 \x01(\tR\x05keyId\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"&\n" +
+	"expireTime\x12!\n" +
+	"\fstored_bytes\x18\x06 \x01(\x03R\vstoredBytes\x12.\n" +
+	"\x13tenant_stored_bytes\x18\a \x01(\x03R\x11tenantStoredBytes\"&\n" +
 	"\x10GetConfigRequest\x12\x12\n" +
 	"\x04keys\x18\x01 \x03(\tR\x04keys\"H\n" +
 	"\x11GetConfigResponse\x123\n" +

@@ -1536,7 +1536,8 @@ type ToolCompleted struct {
 	ToolCallId string `protobuf:"bytes,1,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
 	// Name of the tool.
 	ToolName string `protobuf:"bytes,2,opt,name=tool_name,json=toolName,proto3" json:"tool_name,omitempty"`
-	// Result as JSON text; a JSON string of the first bytes where it was cut at 256 KiB.
+	// Result as JSON text; a JSON string of the first bytes where it was cut at 256 KiB. In a result above 256 KiB each
+	// picture is replaced by `{"type":"image","mimeType":…,"attachmentId":…,"size":…}` before it is cut.
 	ResultJson string `protobuf:"bytes,3,opt,name=result_json,json=resultJson,proto3" json:"result_json,omitempty"`
 	// True where the tool failed or was stopped.
 	IsError bool `protobuf:"varint,4,opt,name=is_error,json=isError,proto3" json:"is_error,omitempty"`
@@ -1545,7 +1546,9 @@ type ToolCompleted struct {
 	// True where `result_json` was cut.
 	Truncated bool `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Size in bytes before the cut; 0 where nothing was cut.
-	FullSize      int64 `protobuf:"varint,7,opt,name=full_size,json=fullSize,proto3" json:"full_size,omitempty"`
+	FullSize int64 `protobuf:"varint,7,opt,name=full_size,json=fullSize,proto3" json:"full_size,omitempty"`
+	// Pictures that were taken out of the result, in its order; GetAttachment returns each whole.
+	Attachments   []*AttachmentRef `protobuf:"bytes,8,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1627,6 +1630,13 @@ func (x *ToolCompleted) GetFullSize() int64 {
 		return x.FullSize
 	}
 	return 0
+}
+
+func (x *ToolCompleted) GetAttachments() []*AttachmentRef {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
 }
 
 // A steer was accepted; exactly one of `steer_applied`, `steer_requeued` or the session's end follows.
@@ -2948,7 +2958,7 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\ttool_name\x18\x02 \x01(\tR\btoolName\x12\x1b\n" +
 	"\targs_json\x18\x03 \x01(\tR\bargsJson\x12\x1c\n" +
 	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12\x1b\n" +
-	"\tfull_size\x18\x05 \x01(\x03R\bfullSize\"\xdf\x01\n" +
+	"\tfull_size\x18\x05 \x01(\x03R\bfullSize\"\xa0\x02\n" +
 	"\rToolCompleted\x12 \n" +
 	"\ftool_call_id\x18\x01 \x01(\tR\n" +
 	"toolCallId\x12\x1b\n" +
@@ -2958,7 +2968,8 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\bis_error\x18\x04 \x01(\bR\aisError\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12\x1c\n" +
 	"\ttruncated\x18\x06 \x01(\bR\ttruncated\x12\x1b\n" +
-	"\tfull_size\x18\a \x01(\x03R\bfullSize\"W\n" +
+	"\tfull_size\x18\a \x01(\x03R\bfullSize\x12?\n" +
+	"\vattachments\x18\b \x03(\v2\x1d.quarterdeck.v1.AttachmentRefR\vattachments\"W\n" +
 	"\rSteerAccepted\x12\x19\n" +
 	"\bsteer_id\x18\x01 \x01(\tR\asteerId\x12\x17\n" +
 	"\aturn_id\x18\x02 \x01(\tR\x06turnId\x12\x12\n" +
@@ -3142,19 +3153,20 @@ var file_quarterdeck_v1_event_proto_depIdxs = []int32{
 	40, // 42: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
 	39, // 43: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
 	12, // 44: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	38, // 45: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	41, // 46: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
-	42, // 47: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	37, // 48: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	37, // 49: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	43, // 50: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	39, // 51: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	36, // 52: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	40, // 45: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	38, // 46: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	41, // 47: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	42, // 48: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	37, // 49: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	37, // 50: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	43, // 51: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	39, // 52: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	36, // 53: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }

@@ -3275,9 +3275,10 @@ type UpdateSessionRequest struct {
 	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
 	// Holds the new values of the fields that `update_mask` names.
 	Session *SessionSnapshot `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	// Any of `display_name`, `labels`, `agent`, `expire_after_idle`, `shares`, `memory_namespaces`; others are
-	// INVALID_ARGUMENT. Only the owner,
-	// or a caller with `tenant.sessions`, may change `shares`: others get PERMISSION_DENIED, `SESSION_NOT_YOURS`.
+	// Any of `display_name`, `labels`, `agent`, `cwd`, `expire_after_idle`, `shares`, `memory_namespaces`; others are
+	// INVALID_ARGUMENT. `cwd` counts from the next turn on; it must be a directory below one of the agent's `cwd_roots`, or
+	// empty for the session's own directory. Only the owner, or a caller with `tenant.sessions`, may change `shares`: others
+	// get PERMISSION_DENIED, `SESSION_NOT_YOURS`.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Refuses with ABORTED, `GENERATION_MISMATCH` where the session is in another generation.
 	ExpectedGeneration *int64 `protobuf:"varint,4,opt,name=expected_generation,json=expectedGeneration,proto3,oneof" json:"expected_generation,omitempty"`

@@ -1005,7 +1005,8 @@ type SearchMemoryRequest struct {
 	SessionKey string `protobuf:"bytes,2,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
 	// Words; `"words that stand together"`; `beginning*`; `tag:NAME` or `tag:"A NAME"`, which must be there. Who has all
 	// words comes before who has some. Words that stand nearly everywhere count only where there are no rarer ones, and
-	// then the newest come first. At most 8 KiB; blank finds the newest memories.
+	// then the newest come first. How rare a word is, is counted over what the caller may read alone. At most 8 KiB; blank
+	// finds the newest memories. What takes longer than two seconds is given up: INVALID_ARGUMENT, naming `query`.
 	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
 	// Results, at most 100; 0 means 4.
 	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`

@@ -632,7 +632,7 @@ func (x *ToolCallPart) GetFullSize() int64 {
 	return 0
 }
 
-// A file that goes with a prompt. Given by value, never by URL.
+// A file that goes with a prompt, or a picture that a tool gave back. Given by value, never by URL.
 type Attachment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// File name for people; at most 256 bytes, no control characters.

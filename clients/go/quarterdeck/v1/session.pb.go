@@ -195,7 +195,7 @@ type SessionSnapshot struct {
 	LastActiveTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=last_active_time,json=lastActiveTime,proto3" json:"last_active_time,omitempty"`
 	// Sum over all turns of the session, all generations included.
 	Usage *Usage `protobuf:"bytes,21,opt,name=usage,proto3" json:"usage,omitempty"`
-	// Working directory given at creation; empty means the session's own directory.
+	// Working directory, given at creation or by UpdateSession; empty means the session's own directory.
 	Cwd string `protobuf:"bytes,22,opt,name=cwd,proto3" json:"cwd,omitempty"`
 	// Agent that counts from the next Reset; empty when it is the present one.
 	NextAgent string `protobuf:"bytes,23,opt,name=next_agent,json=nextAgent,proto3" json:"next_agent,omitempty"`

@@ -253,6 +253,10 @@ class GenerationMismatch(Aborted):
     """The session is in another generation than the one expected."""
 
 
+class HostUnknown(PermissionDenied):
+    """The server is not known by the host name that was called; its ``allowed_hosts`` may name it."""
+
+
 class IdempotencyConflict(AlreadyExists):
     """The same ``request_id`` was used for another request."""
 
@@ -279,6 +283,10 @@ class MemoryNotFound(NotFound):
 
 class MessageTooLarge(ResourceExhausted):
     """The request has too many bytes."""
+
+
+class MetadataTooLarge(ResourceExhausted):
+    """The call has too many bytes of metadata."""
 
 
 class MethodUnknown(Unimplemented):

@@ -33,6 +33,8 @@ export interface ToolEntry {
   readonly state: "running" | "result" | "error";
   /** Whole size in bytes of what was cut; 0 where nothing was. */
   readonly fullSize: number;
+  /** Pictures of the result that were too large to stand in it. */
+  readonly attachments: readonly AttachmentRef[];
 }
 
 /** Something that happened which nobody said. */
@@ -56,7 +58,7 @@ export interface GenerationEntry {
 
 /** The entries of a stored message: itself, or the tool call that it is. */
 export function entriesOf(message: Message, open: boolean): Entry[] {
-  const tools: Entry[] = [];
+  const tools: ToolEntry[] = [];
   const blocks: Block[] = [];
   const attachments: AttachmentRef[] = [];
   for (const part of message.parts) {
@@ -75,6 +77,10 @@ export function entriesOf(message: Message, open: boolean): Entry[] {
         break;
       default:
     }
+  }
+  if (tools.length > 0 && blocks.length === 0) {
+    // What a tool gave back stands with it.
+    return tools.map((tool) => ({ ...tool, attachments }));
   }
   if (blocks.length === 0 && attachments.length === 0 && !open) return tools;
   const entry: MessageEntry = {
@@ -103,6 +109,7 @@ export function toolEntry(call: ToolCallPart, id: string, turnId: string): ToolE
     result: call.resultJson,
     state: toolState(call.state),
     fullSize: Number(call.fullSize),
+    attachments: [],
   };
 }
 

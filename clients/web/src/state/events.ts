@@ -90,6 +90,7 @@ export function applyKind(transcript: Transcript, event: GatewayEvent): Transcri
         result: "",
         state: "running",
         fullSize: Number(fullSize),
+        attachments: [],
       };
       return put({ ...transcript, entries: withoutInput(transcript.entries, event.turnId, toolCallId) }, entry);
     }
@@ -99,13 +100,14 @@ export function applyKind(transcript: Transcript, event: GatewayEvent): Transcri
         result: kind.value.partialResultJson,
       }));
     case "toolCompleted": {
-      const { toolCallId, toolName, resultJson, isError, fullSize } = kind.value;
+      const { toolCallId, toolName, resultJson, isError, fullSize, attachments } = kind.value;
       return changeTool(transcript, event, toolCallId, (entry) => ({
         ...entry,
         name: toolName || entry.name,
         result: resultJson,
         state: isError ? "error" : "result",
         fullSize: Math.max(entry.fullSize, Number(fullSize)),
+        attachments,
       }));
     }
     case "steerAccepted":
@@ -211,7 +213,7 @@ function changeTool(
   const { turnId, itemId: id } = event;
   return put(
     transcript,
-    change({ kind: "tool", id, turnId, callId, name: "", args: "", result: "", state: "running", fullSize: 0 }),
+    change({ kind: "tool", id, turnId, callId, name: "", args: "", result: "", state: "running", fullSize: 0, attachments: [] }),
   );
 }
 

@@ -23,11 +23,13 @@ const DEPTH_MAX = 32;
 const INDENT_MAX = 4 * DEPTH_MAX;
 /** Brackets that may stand open in one block. */
 const BRACKETS_MAX = 64;
-/** Marks that may begin an emphasis in one block. */
-const EMPHASES_MAX = 1000;
+/** Emphases that may stand open in one block. */
+const EMPHASES_MAX = 100;
+/** What may stand outside of an emphasis, beside its mark. */
+const BOUNDARY = /[^\p{L}\p{N}]/u;
 /** Marks of quotes and list items at a line's beginning, and one of them. */
 const CONTAINERS = /^(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))+/;
-const CONTAINER = />|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])/g;
+const CONTAINER = />|[-*+]|\d{1,9}[.)]/g;
 const LIST_ITEM = /^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]/;
 
 const marked = new Marked({
@@ -101,9 +103,17 @@ function brackets(block: string): number {
   return most;
 }
 
-/** Marks that may begin an emphasis. */
+/** Most emphases that stand open at once: begun before a word and not ended behind one. */
 function emphases(block: string): number {
-  return block.match(/(?:^|[\s*_~])[*_~]+(?=[^\s*_~])/g)?.length ?? 0;
+  let open = 0;
+  let most = 0;
+  for (const { 0: marks, index } of block.matchAll(/[*_~]+/g)) {
+    const before = block[index - 1] ?? " ";
+    const after = block[index + marks.length] ?? " ";
+    if (BOUNDARY.test(before) && !/\s/.test(after)) most = Math.max(most, ++open);
+    else if (!/\s/.test(before) && BOUNDARY.test(after) && open > 0) open -= 1;
+  }
+  return most;
 }
 
 function parse(text: string): string | undefined {

@@ -12,7 +12,10 @@ export interface ResultView {
 const IMAGE_TYPE = /^image\/(?:png|jpeg|gif|webp)$/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** Reads `{"content": [{"type": "text"|"image", …}]}`, which agents use for results; everything else stays JSON. */
+/**
+ * Reads `{"content": [{"type": "text"|"image", …}]}`, which agents use for results; everything else stays JSON. Pictures
+ * that the server took out stand beside the result, as attachments.
+ */
 export function readResult(json: string): ResultView {
   const parts = contentParts(json);
   if (!parts) return { text: prettyJson(json), images: [] };
@@ -20,6 +23,9 @@ export function readResult(json: string): ResultView {
   const images: string[] = [];
   for (const part of parts) {
     if (part.type === "text" && typeof part.text === "string") text.push(part.text);
+    else if (part.type === "image" && typeof part.attachmentId === "string") continue;
+    else if (part.type === "image" && typeof part.omitted === "string") text.push(`(${part.omitted})`);
+    else if (part.type === "image" && typeof part.base64Size === "number") text.push("(a picture)");
     else if (part.type === "image" && typeof part.data === "string" && BASE64.test(part.data)) {
       const type = typeof part.mimeType === "string" ? part.mimeType : "";
       if (!IMAGE_TYPE.test(type)) return { text: prettyJson(json), images: [] };

@@ -1,11 +1,9 @@
 // One entry of the transcript. Entries never change, so one that is the same is not drawn again.
 import { Component } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { AttachmentRef } from "@quarterdeck/client";
 import type { Block } from "../state/blocks";
 import type { Entry, MessageEntry, NoticeEntry } from "../state/entries";
-import { clockTime, count, oneLine, size } from "../state/format";
-import { attachmentAddress, isImage } from "../store/images";
+import { clockTime, count, oneLine } from "../state/format";
+import { Attachments } from "./Attachments";
 import { Icon } from "./Icons";
 import { Markdown } from "./Markdown";
 import { ToolCall } from "./ToolCall";
@@ -27,7 +25,7 @@ export class EntryView extends Component<EntryProps> {
       case "message":
         return <MessageView entry={entry} sessionKey={sessionKey} agent={agent} />;
       case "tool":
-        return <ToolCall entry={entry} />;
+        return <ToolCall entry={entry} sessionKey={sessionKey} />;
       case "notice":
         return <NoticeLine entry={entry} />;
       case "generation":
@@ -48,13 +46,7 @@ function MessageView({ entry, sessionKey, agent }: { readonly entry: MessageEntr
       {entry.blocks.map((block) => (
         <BlockView key={`${block.kind}:${block.index}`} block={block} role={entry.role} open={entry.open} />
       ))}
-      {entry.attachments.length > 0 ? (
-        <div class="attachments">
-          {entry.attachments.map((attachment) => (
-            <AttachmentView key={attachment.attachmentId} attachment={attachment} sessionKey={sessionKey} />
-          ))}
-        </div>
-      ) : null}
+      <Attachments attachments={entry.attachments} sessionKey={sessionKey} />
       {entry.partial ? <p class="cut-off">Cut off here.</p> : null}
       {entry.time && entry.role === "user" ? <time class="message-time">{clockTime(entry.time, new Date())}</time> : null}
     </article>
@@ -105,37 +97,5 @@ function NoticeLine({ entry }: { readonly entry: NoticeEntry }) {
       <summary>{entry.text}</summary>
       <pre tabIndex={0}>{entry.detail}</pre>
     </details>
-  );
-}
-
-function AttachmentView({ attachment, sessionKey }: { readonly attachment: AttachmentRef; readonly sessionKey: string }) {
-  const image = isImage(attachment.mediaType);
-  const [address, setAddress] = useState("");
-  const [failed, setFailed] = useState(false);
-  useEffect(() => {
-    if (!image) return;
-    attachmentAddress(sessionKey, attachment.attachmentId).then(setAddress, () => setFailed(true));
-  }, [sessionKey, attachment.attachmentId]);
-  const name = attachment.name === "" ? "attachment" : attachment.name;
-  const save = (): void => {
-    attachmentAddress(sessionKey, attachment.attachmentId).then(
-      (href) => {
-        const link = document.createElement("a");
-        link.href = href;
-        link.download = name;
-        link.click();
-      },
-      () => setFailed(true),
-    );
-  };
-  return (
-    <button type="button" class={image ? "attachment image" : "attachment"} onClick={save} title={`Save ${name}`}>
-      {address === "" ? <Icon name="file" /> : <img src={address} alt={name} />}
-      {address === "" ? (
-        <span>
-          {name} <span class="hint">{failed ? "can't be read" : size(Number(attachment.size))}</span>
-        </span>
-      ) : null}
-    </button>
   );
 }

@@ -122,6 +122,7 @@ function BoundsOf({ name, limits }: { readonly name: string; readonly limits: Ac
         <Fact name="Awake agents" value={amount(limits.awakeAgents)} />
         <Fact name="Sessions" value={amount(limits.sessions)} />
         <Fact name="Waiting bytes" value={bytes(limits.queueBytes)} />
+        <Fact name="Stored bytes" value={bytes(limits.storedBytes)} />
         <Fact name="Waiting calls" value={amount(limits.waits)} />
       </dl>
     </>

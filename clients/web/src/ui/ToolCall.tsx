@@ -3,10 +3,11 @@ import { useState } from "preact/hooks";
 import type { ToolEntry } from "../state/entries";
 import { oneLine, prettyJson, size } from "../state/format";
 import { readResult } from "../state/toolResult";
+import { Attachments } from "./Attachments";
 import { Icon } from "./Icons";
 
 /** Draws a tool call. What is folded is not drawn, since results can be long. */
-export function ToolCall({ entry }: { readonly entry: ToolEntry }) {
+export function ToolCall({ entry, sessionKey }: { readonly entry: ToolEntry; readonly sessionKey: string }) {
   const [open, setOpen] = useState(false);
   return (
     <details
@@ -21,12 +22,12 @@ export function ToolCall({ entry }: { readonly entry: ToolEntry }) {
         <span class="fold-hint">{oneLine(shortArgs(entry.args), 100)}</span>
         <State state={entry.state} />
       </summary>
-      {open ? <Inside entry={entry} /> : null}
+      {open ? <Inside entry={entry} sessionKey={sessionKey} /> : null}
     </details>
   );
 }
 
-function Inside({ entry }: { readonly entry: ToolEntry }) {
+function Inside({ entry, sessionKey }: { readonly entry: ToolEntry; readonly sessionKey: string }) {
   const result = entry.result === "" ? undefined : readResult(entry.result);
   return (
     <div class="tool-inside">
@@ -43,6 +44,7 @@ function Inside({ entry }: { readonly entry: ToolEntry }) {
       ) : (
         <p class="hint">{entry.state === "running" ? "Nothing yet." : "None."}</p>
       )}
+      <Attachments attachments={entry.attachments} sessionKey={sessionKey} />
       {entry.fullSize > 0 ? <p class="hint">Cut: the whole is {size(entry.fullSize)}.</p> : null}
     </div>
   );

@@ -19,6 +19,10 @@ struct Replay {
     written: Vec<String>,
     newest_id: String,
     newest_of: HashMap<String, String>,
+    /// What becomes of each line on its way; nothing: it is lost.
+    distort: fn(&Value, u64) -> Option<Vec<u8>>,
+    /// Lines so far, by which they are told apart there.
+    lines: u64,
     /// What the actor was told.
     told: String,
     /// Set: it answers nothing by itself.
@@ -38,6 +42,8 @@ impl Replay {
             written: vec![],
             newest_id: String::new(),
             newest_of: HashMap::new(),
+            distort: |line, _| Some(line.to_string().into_bytes()),
+            lines: 0,
             told: String::new(),
             silent: false,
         }
@@ -116,7 +122,11 @@ impl Replay {
             }
             _ => {}
         }
-        self.machine.line(line.to_string().as_bytes(), self.now);
+        self.lines += 1;
+        match (self.distort)(line, self.lines) {
+            Some(line) => self.machine.line(&line, 0, self.now),
+            None => self.machine.line_lost(self.now),
+        }
     }
 
     /// Lets time pass, at most so long, until nothing is left to wait for.
@@ -171,8 +181,10 @@ impl Replay {
             "get_state" => self.feed(&json!({"type":"response","id":id,"command":kind,"success":true,"data":{
                 "isStreaming":self.streaming,"isCompacting":self.compacting,"pendingMessageCount":self.queue.len()}})),
             "clear_queue" if self.clears => {
+                let steering = std::mem::take(&mut self.queue);
                 self.feed(&json!({"type":"queue_update","steering":[],"followUp":[]}));
-                self.feed(&json!({"type":"response","id":id,"command":kind,"success":true}));
+                self.feed(&json!({"type":"response","id":id,"command":kind,"success":true,
+                    "data":{"steering":steering,"followUp":[]}}));
             }
             "clear_queue" => self.feed(
                 &json!({"type":"response","command":kind,"success":false,"error":"Unknown command: clear_queue"}),
@@ -259,7 +271,11 @@ impl Replay {
 
 /// Replays a recording: what the gateway of that time wrote is told to the machine as the actor would.
 fn replay(recording: &str, clears: bool) -> Replay {
-    let mut replay = Replay::new(clears);
+    let replay = Replay::new(clears);
+    replay_with(recording, replay)
+}
+
+fn replay_with(recording: &str, mut replay: Replay) -> Replay {
     let begin = replay.now;
     for line in recording.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
@@ -637,8 +653,7 @@ fn a_lost_line_never_hangs_a_turn() {
     pi.told();
     pi.streaming = false;
     let now = pi.now;
-    pi.machine
-        .line(b"stray print {\"type\":\"agent_end\"}", now);
+    pi.machine.line(b"stray print", 0, now);
     pi.pass(LOST_POLL);
     pi.told_is(&["end Completed(Stop)"]);
 
@@ -655,6 +670,264 @@ fn a_lost_line_never_hangs_a_turn() {
         "=[(0, \"abc\")]",
         "end Failed(\"pi's last words could not be read, and its run is over\")",
     ]);
+}
+
+/// Every recording, with whether its pi can empty its queue.
+const RECORDINGS: [(&str, bool); 8] = [
+    (recording!("tool-steer-0.73.1"), false),
+    (recording!("tool-steer-0.87.1"), true),
+    (recording!("retry-0.73.1"), false),
+    (recording!("retry-0.87.1"), true),
+    (recording!("abort-queued-0.73.1"), false),
+    (recording!("abort-queued-0.87.1"), true),
+    (recording!("think-fail-0.73.1"), false),
+    (recording!("abort-tool-0.73.1"), false),
+];
+
+/// What was told but for the bookkeeping.
+fn words(mut replay: Replay) -> Vec<String> {
+    let told = replay.told();
+    let lines = told.lines().filter(|line| !line.starts_with("used "));
+    lines.map(ToOwned::to_owned).collect()
+}
+
+/// Gives numbers, errors and contents other shapes, as bad days do: by `choice` another one for each line.
+fn odd_shape(line: &Value, choice: u64) -> Value {
+    let mut line = line.clone();
+    let odd = [
+        json!(null),
+        json!(12.5),
+        json!("7"),
+        json!({"a":[1]}),
+        json!(-1),
+    ];
+    let odd = |number: u64| odd[((choice + number) % odd.len() as u64) as usize].clone();
+    let distort_message = |message: &mut Value| {
+        if message["usage"].is_object() {
+            message["usage"]["input"] = odd(0);
+            message["usage"]["output"] = odd(1);
+            message["usage"]["cost"]["total"] = odd(2);
+            if choice.is_multiple_of(4) {
+                message["usage"] = odd(3);
+            }
+        }
+        message["timestamp"] = odd(4);
+        if let Some(error) = message["errorMessage"].as_str() {
+            message["errorMessage"] = json!({"message":error,"code":400});
+        }
+        if choice.is_multiple_of(2)
+            && let [only] = &message["content"].as_array().cloned().unwrap_or_default()[..]
+            && only["type"] == "text"
+        {
+            message["content"] = only["text"].clone();
+        }
+    };
+    for name in ["message", "partial"] {
+        if line[name].is_object() {
+            distort_message(&mut line[name]);
+        }
+    }
+    let update = &mut line["assistantMessageEvent"];
+    if update.is_object() {
+        let index = update["contentIndex"].as_f64().unwrap_or_default();
+        update["contentIndex"] = json!(index);
+        update["partial"]["usage"] = odd(0);
+    } else if let Some(line) = line.as_object_mut() {
+        line.remove("assistantMessageEvent");
+    }
+    line["unheard_of"] = odd(1);
+    line
+}
+
+/// Nothing that the agent said is lost for how it counted, or for what somebody wrote beside it.
+#[test]
+fn recordings_in_odd_shapes_and_with_bytes_beside_their_records_tell_the_same() {
+    /// What becomes of a line; `None` where it is lost.
+    type Distortion = fn(&Value, u64) -> Option<Vec<u8>>;
+    let distortions: [Distortion; 4] = [
+        |line, choice| Some(odd_shape(line, choice).to_string().into_bytes()),
+        |line, _| Some(format!("\u{1b}]0;t\u{7}{line}").into_bytes()),
+        |line, choice| {
+            let junk =
+                ["{ \"x", "\u{1b}[0m", "{\"a\":{}}", "{\"type\":\"text\"}"][choice as usize % 4];
+            Some(format!("{junk}{}{junk}", odd_shape(line, choice)).into_bytes())
+        },
+        // Some records are said twice by pi, or show by what comes next: those may get lost.
+        |line, _| {
+            let role = line["message"]["role"].as_str().unwrap_or_default();
+            let lost = match line["type"].as_str().unwrap_or_default() {
+                "message_start" => true,
+                "message_end" => role != "toolResult",
+                "tool_execution_end" => true,
+                _ => false,
+            };
+            (!lost).then(|| line.to_string().into_bytes())
+        },
+    ];
+    for (number, (recording, clears)) in RECORDINGS.into_iter().enumerate() {
+        let plain = words(replay(recording, clears));
+        for (which, distort) in distortions.into_iter().enumerate() {
+            let mut distorted = Replay::new(clears);
+            distorted.distort = distort;
+            let distorted = words(replay_with(recording, distorted));
+            // Where ends are lost they come later than what was between.
+            let sorted = |words: &[String]| {
+                let mut words = words.to_vec();
+                words.sort();
+                words
+            };
+            if which == 3 {
+                assert_eq!(
+                    sorted(&distorted),
+                    sorted(&plain),
+                    "recording {number}, {which}"
+                );
+            } else {
+                assert_eq!(distorted, plain, "recording {number}, {which}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_characters_at_the_edges_of_deltas_are_put_together() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    let mut say = |line: &str| {
+        let now = pi.now;
+        pi.machine.line(line.as_bytes(), 0, now);
+    };
+    let update = |kind: &str, rest: &str| {
+        format!(
+            r#"{{"type":"message_update","assistantMessageEvent":{{"type":"{kind}","contentIndex":0,{rest}}}}}"#
+        )
+    };
+    say(r#"{"type":"message_start","message":{"role":"assistant","content":[]}}"#);
+    for delta in [r"a\ud83d", r"\ude00b\ud83d"] {
+        say(&update("thinking_delta", &format!(r#""delta":"{delta}""#)));
+    }
+    say(&update(
+        "thinking_end",
+        r#""content":"a\ud83d\ude00b\ud83d""#,
+    ));
+    for delta in [r"c\ud83d", r"", r"\ude00", r"d\ud83d", "e"] {
+        let delta = update("text_delta", &format!(r#""delta":"{delta}""#));
+        say(&delta.replace(r#""contentIndex":0"#, r#""contentIndex":1"#));
+    }
+    say(
+        r#"{"type":"compaction_end","reason":"threshold","result":{"summary":"s\ud83d"},"aborted":false}"#,
+    );
+    say(
+        r#"{"type":"message_end","message":{"role":"assistant","content":[{"type":"text","text":"c\ud83d\ude00d\ud83de"}],"stopReason":"error","errorMessage":"e\ud83d"}}"#,
+    );
+    pi.pump();
+    pi.ends();
+    pi.pass(Duration::from_secs(1));
+    pi.told_is(&[
+        "message",
+        "thinks \"a\"",
+        "thinks \"😀b\"",
+        "thought \"a😀b\u{fffd}\"",
+        "~c😀d\u{fffd}e",
+        "compacted: s\u{fffd}",
+        "=[(0, \"c😀d\u{fffd}e\")]",
+        "end Failed(\"e\u{fffd}\")",
+    ]);
+}
+
+/// Whatever of them is lost: a steer that pi took is applied, once; one that it gave back is not.
+#[test]
+fn a_steer_has_one_true_outcome_whatever_lines_are_lost() {
+    for clears in [false, true] {
+        for taken in [false, true] {
+            // Of the lines that name the steer one at least is read: else nobody can know.
+            for lost in (0..64_u32).filter(|lost| !taken || lost & 0b1_0110 != 0b1_0110) {
+                let mut pi = Replay::new(clears);
+                let keeps = |number: u32| lost & (1 << number) == 0;
+                let say = |pi: &mut Replay, number: u32, line: Value| {
+                    if keeps(number) {
+                        pi.pi(line);
+                    } else {
+                        // It happens all the same.
+                        if let Some(queue) = line["steering"].as_array() {
+                            let texts = queue.iter().filter_map(|it| it.as_str().map(Into::into));
+                            pi.queue = texts.collect();
+                        }
+                        let now = pi.now;
+                        pi.machine.line_lost(now);
+                        pi.pump();
+                    }
+                };
+                pi.start("x");
+                pi.answer("prompt");
+                pi.pi(json!({"type":"agent_start"}));
+                let user = |text: &str| json!({"type":"message_start","message":{"role":"user","content":text}});
+                say(&mut pi, 0, user("x"));
+                pi.steer(1, "look");
+                let id = pi.newest_of["steer"].clone();
+                say(
+                    &mut pi,
+                    1,
+                    json!({"type":"queue_update","steering":["look"],"followUp":[]}),
+                );
+                say(
+                    &mut pi,
+                    2,
+                    json!({"type":"response","id":id,"command":"steer","success":true}),
+                );
+                pi.says("a", "stop");
+                if taken {
+                    say(
+                        &mut pi,
+                        3,
+                        json!({"type":"queue_update","steering":[],"followUp":[]}),
+                    );
+                    say(&mut pi, 4, user("look"));
+                    if keeps(5) {
+                        pi.says("b", "stop");
+                    } else {
+                        let now = pi.now;
+                        pi.machine.line_lost(now);
+                        pi.pi(json!({"type":"message_end","message":{"role":"assistant","content":"b","stopReason":"stop"}}));
+                    }
+                }
+                pi.ends();
+                pi.pass(Duration::from_secs(5));
+                let told = pi.told();
+                let applied = told.matches("applied 1\n").count();
+                let case = format!("clears {clears}, taken {taken}, lost {lost:06b}: {told}");
+                assert_eq!(applied, usize::from(taken), "{case}");
+                assert!(told.contains("end Completed(Stop)"), "{case}");
+                assert_eq!(told.matches("end ").count(), 1, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_was_lost_is_asked_for_again() {
+    // At the start, where nothing else would ever come.
+    let mut pi = Replay::new(true);
+    pi.silent = true;
+    let now = pi.now;
+    pi.machine.ask_state(now, Duration::from_secs(60));
+    pi.pump();
+    pi.machine.line_lost(now);
+    pi.silent = false;
+    pi.pass(LOST_POLL);
+    assert!(pi.machine.state().is_some());
+    // A late answer to the first question is one as well.
+    let mut pi = Replay::new(true);
+    pi.silent = true;
+    let now = pi.now;
+    pi.machine.ask_state(now, Duration::from_secs(60));
+    pi.pump();
+    let id = pi.newest_id.clone();
+    pi.machine.line_lost(now);
+    pi.pass(LOST_POLL);
+    assert_ne!(pi.newest_id, id);
+    pi.pi(json!({"type":"response","id":id,"command":"get_state","success":true,"data":{}}));
+    assert!(pi.machine.state().is_some());
 }
 
 #[test]
@@ -760,14 +1033,14 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
     let dialog = br#"{"type":"extension_ui_request","id":"d1","method":"confirm","title":"x"}"#;
     seeds.push(dialog);
     let mut replay = Replay::new(true);
-    let mut inputs = 0;
+    let mut inputs: usize = 0;
     crate::fuzz::fuzz(&seeds, |line| {
         inputs += 1;
         let machine = &mut replay.machine;
-        if inputs % 64 == 0 {
+        if inputs.is_multiple_of(64) {
             *machine = Machine::new(Duration::from_secs(7));
         }
-        if inputs % 8 == 0 && !machine.is_busy() {
+        if inputs.is_multiple_of(8) && !machine.is_busy() {
             machine.start(&TurnInput {
                 turn_id: Uuid::nil(),
                 attempt: 1,
@@ -779,9 +1052,10 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
                 trace_context: String::new(),
             });
         }
-        machine.line(line, replay.now);
+        machine.line(line, inputs % 3, replay.now);
         let effects = std::iter::from_fn(|| machine.next_effect()).count();
-        assert!(effects <= 2 * DIALOGS_MAX, "{effects} effects of one line");
+        // Each record of a line has its own.
+        assert!(effects <= 4 * DIALOGS_MAX, "{effects} effects of one line");
         assert!(machine.dialogs.len() <= DIALOGS_MAX);
     });
 }

@@ -1,13 +1,11 @@
 //! Assistant messages: how they grow, and what they are once they are whole.
 
-use super::{or_default, plain_text};
+use super::json::{Object, Piece, list, piece, sentence, text};
 use crate::domain::turn::Usage;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A model's name; its address and prices stay with pi.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::agent::pi) struct ModelName {
     /// Name at the provider.
     pub(in crate::agent::pi) id: String,
@@ -28,11 +26,11 @@ pub(in crate::agent::pi) struct Update {
 #[derive(Debug, PartialEq)]
 pub(in crate::agent::pi) enum Change {
     /// Text to append.
-    Text(String),
+    Text(Piece),
     /// The text, whole.
     TextEnd(String),
     /// Thinking to append.
-    Thinking(String),
+    Thinking(Piece),
     /// The thinking, whole.
     ThinkingEnd(String),
     /// A tool call begins.
@@ -43,7 +41,7 @@ pub(in crate::agent::pi) enum Change {
         name: String,
     },
     /// Arguments to append.
-    ToolInput(String),
+    ToolInput(Piece),
     /// Beginnings without content, and what newer versions may add.
     Nothing,
 }
@@ -55,6 +53,8 @@ pub(in crate::agent::pi) struct AssistantMessage {
     pub(in crate::agent::pi) texts: Vec<(i32, String)>,
     /// Its thinking blocks with their places.
     pub(in crate::agent::pi) thinking: Vec<(i32, String)>,
+    /// The line was too long: what of it stands above may be the beginning only, and what was streamed is better.
+    pub(in crate::agent::pi) cut: bool,
     /// pi's word: `stop`, `length`, `toolUse`, `error`, `aborted`.
     pub(in crate::agent::pi) stop_reason: String,
     /// Goes with `error` and `aborted`.
@@ -65,126 +65,85 @@ pub(in crate::agent::pi) struct AssistantMessage {
     pub(in crate::agent::pi) usage: Option<Usage>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UpdateRecord<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    content_index: i32,
-    delta: Option<String>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    id: Option<String>,
-    tool_name: Option<String>,
-    /// The older dialect's whole message: needed only where a tool call begins.
-    #[serde(borrow)]
-    partial: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct MessageRecord {
-    content: Vec<Part>,
-    stop_reason: Option<String>,
-    error_message: Option<String>,
-    model: Option<String>,
-    provider: Option<String>,
-    usage: Option<UsageRecord>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    thinking: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct UsageRecord {
-    input: i64,
-    output: i64,
-    cache_read: i64,
-    cache_write: i64,
-    cost: Option<CostRecord>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct CostRecord {
-    total: f64,
-}
-
 // === impl Update ===
 
 impl Update {
-    pub(super) fn parse(update: &RawValue) -> Result<Self, serde_json::Error> {
-        let record: UpdateRecord<'_> = serde_json::from_str(update.get())?;
-        let delta = record.delta.unwrap_or_default();
-        let change = match record.kind.as_str() {
-            "text_delta" => Change::Text(delta),
-            "text_end" => Change::TextEnd(plain_text(record.content)),
-            "thinking_delta" => Change::Thinking(delta),
-            "thinking_end" => Change::ThinkingEnd(plain_text(record.content)),
+    pub(super) fn of(record: &Object<'_>) -> Self {
+        let content_index = record.small("contentIndex").max(0);
+        let delta = || piece(record.get("delta"));
+        let change = match record.text("type").as_str() {
+            "text_delta" => Change::Text(delta()),
+            "text_end" => Change::TextEnd(record.text("content")),
+            "thinking_delta" => Change::Thinking(delta()),
+            "thinking_end" => Change::ThinkingEnd(record.text("content")),
             "toolcall_start" => {
-                let mut id = record.id.unwrap_or_default();
-                let mut name = record.tool_name.unwrap_or_default();
-                if id.is_empty() && record.partial.is_some() {
-                    let partial: MessageRecord = or_default(record.partial);
-                    let place = usize::try_from(record.content_index).unwrap_or(usize::MAX);
-                    if let Some(part) = partial.content.into_iter().nth(place) {
-                        id = part.id.unwrap_or_default();
-                        name = part.name.unwrap_or_default();
-                    }
+                let (mut id, mut name) = (record.text("id"), record.text("toolName"));
+                if id.is_empty() && record.get("partial").is_some() {
+                    // The older dialect says it in the whole message only.
+                    let partial = Object::of(record.get("partial"));
+                    let place = usize::try_from(content_index).unwrap_or(usize::MAX);
+                    let part = list(partial.get("content")).into_iter().nth(place);
+                    let part = Object::of(part);
+                    (id, name) = (part.text("id"), part.text("name"));
                 }
                 Change::ToolStart { id, name }
             }
-            "toolcall_delta" => Change::ToolInput(delta),
+            "toolcall_delta" => Change::ToolInput(delta()),
             _ => Change::Nothing,
         };
-        Ok(Self {
-            content_index: record.content_index,
+        Self {
+            content_index,
             change,
-        })
+        }
     }
 }
 
 // === impl AssistantMessage ===
 
 impl AssistantMessage {
-    pub(super) fn parse(message: &RawValue) -> Result<Self, serde_json::Error> {
-        let record: MessageRecord = serde_json::from_str(message.get())?;
+    pub(super) fn of(message: Option<&RawValue>, cut: usize) -> Self {
+        let record = Object::of(message);
         let mut parsed = Self {
-            stop_reason: record.stop_reason.unwrap_or_default(),
-            error_message: record.error_message.unwrap_or_default(),
+            cut: cut > 0,
+            // Another shape than a word is no reason that anyone knows.
+            stop_reason: record.text("stopReason"),
+            error_message: sentence(record.get("errorMessage")),
             model: ModelName {
-                id: record.model.unwrap_or_default(),
-                provider: record.provider.unwrap_or_default(),
+                id: record.text("model"),
+                provider: record.text("provider"),
             },
-            usage: record.usage.and_then(UsageRecord::into_usage),
+            usage: usage(&Object::of(record.get("usage"))),
             ..Self::default()
         };
-        for (place, part) in (0..).zip(record.content) {
-            match part.kind.as_str() {
-                "text" => parsed.texts.push((place, part.text.unwrap_or_default())),
-                "thinking" => parsed
-                    .thinking
-                    .push((place, part.thinking.unwrap_or_default())),
+        for (place, part) in (0..).zip(list(record.get("content"))) {
+            let fields = Object::of(Some(part));
+            match fields.text("type").as_str() {
+                "text" => parsed.texts.push((place, fields.text("text"))),
+                "thinking" => parsed.thinking.push((place, fields.text("thinking"))),
+                _ if part.get().starts_with('"') => parsed.texts.push((place, text(Some(part)))),
                 _ => {}
             }
         }
-        Ok(parsed)
+        parsed
     }
+}
+
+/// What a message says, without what is no text.
+pub(super) fn words(message: Option<&RawValue>) -> String {
+    let texts = AssistantMessage::of(message, 0).texts.into_iter();
+    texts.map(|(_, text)| text).collect()
 }
 
 // === impl ModelName ===
 
 impl ModelName {
+    pub(super) fn of(record: &Object<'_>) -> Self {
+        Self {
+            id: record.text("id"),
+            provider: record.text("provider"),
+        }
+    }
+
     /// `provider/id`, the form that pi's `--model` takes.
     pub(in crate::agent::pi) fn full(&self) -> String {
         if self.provider.is_empty() {
@@ -195,23 +154,20 @@ impl ModelName {
     }
 }
 
-// === impl UsageRecord ===
-
-impl UsageRecord {
-    /// `None` where the provider reported nothing: pi then writes zeros.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`as` saturates, and no call costs that much"
-    )]
-    fn into_usage(self) -> Option<Usage> {
-        let used = self.input != 0 || self.output != 0 || self.cache_read != 0;
-        used.then(|| Usage {
-            input_tokens: self.input,
-            output_tokens: self.output,
-            cache_read_tokens: self.cache_read,
-            cache_write_tokens: self.cache_write,
-            cost_micros: (self.cost.unwrap_or_default().total * 1e6).round() as i64,
-            model_calls: 1,
-        })
-    }
+/// `None` where the provider reported nothing: pi then writes zeros.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "`as` saturates, and no call costs that much"
+)]
+fn usage(record: &Object<'_>) -> Option<Usage> {
+    let usage = Usage {
+        input_tokens: record.whole("input"),
+        output_tokens: record.whole("output"),
+        cache_read_tokens: record.whole("cacheRead"),
+        cache_write_tokens: record.whole("cacheWrite"),
+        cost_micros: (Object::of(record.get("cost")).number("total") * 1e6).round() as i64,
+        model_calls: 1,
+    };
+    let used = usage.input_tokens != 0 || usage.output_tokens != 0 || usage.cache_read_tokens != 0;
+    used.then_some(usage)
 }

@@ -104,7 +104,7 @@ class AgentInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
-    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns")
+    __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns", "metadata_bytes")
     QUEUE_TURNS_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BYTES_PER_SESSION_FIELD_NUMBER: _ClassVar[int]
     INPUT_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,7 @@ class ServerLimits(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MAX_TURN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RESERVED_RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_BYTES_FIELD_NUMBER: _ClassVar[int]
     queue_turns_per_session: int
     queue_bytes_per_session: int
     input_message_bytes: int
@@ -129,10 +130,11 @@ class ServerLimits(_message.Message):
     tenant: AccountLimits
     max_turn_timeout: _duration_pb2.Duration
     reserved_running_turns: int
-    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ...) -> None: ...
+    metadata_bytes: int
+    def __init__(self, queue_turns_per_session: _Optional[int] = ..., queue_bytes_per_session: _Optional[int] = ..., input_message_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., text_bytes: _Optional[int] = ..., attachment_bytes: _Optional[int] = ..., running_turns: _Optional[int] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., principal: _Optional[_Union[AccountLimits, _Mapping]] = ..., tenant: _Optional[_Union[AccountLimits, _Mapping]] = ..., max_turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reserved_running_turns: _Optional[int] = ..., metadata_bytes: _Optional[int] = ...) -> None: ...
 
 class AccountLimits(_message.Message):
-    __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits")
+    __slots__ = ("requests_per_second", "streams", "running_turns", "awake_agents", "sessions", "queue_bytes", "waits", "stored_bytes")
     REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_TURNS_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +142,7 @@ class AccountLimits(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     requests_per_second: int
     streams: int
     running_turns: int
@@ -147,7 +150,8 @@ class AccountLimits(_message.Message):
     sessions: int
     queue_bytes: int
     waits: int
-    def __init__(self, requests_per_second: _Optional[int] = ..., streams: _Optional[int] = ..., running_turns: _Optional[int] = ..., awake_agents: _Optional[int] = ..., sessions: _Optional[int] = ..., queue_bytes: _Optional[int] = ..., waits: _Optional[int] = ...) -> None: ...
+    stored_bytes: int
+    def __init__(self, requests_per_second: _Optional[int] = ..., streams: _Optional[int] = ..., running_turns: _Optional[int] = ..., awake_agents: _Optional[int] = ..., sessions: _Optional[int] = ..., queue_bytes: _Optional[int] = ..., waits: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
 
 class RetentionInfo(_message.Message):
     __slots__ = ("events", "event_age", "history_age")
@@ -164,18 +168,22 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("principal", "scopes", "credential", "key_id", "expire_time")
+    __slots__ = ("principal", "scopes", "credential", "key_id", "expire_time", "stored_bytes", "tenant_stored_bytes")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     principal: str
     scopes: _containers.RepeatedScalarFieldContainer[str]
     credential: CredentialKind
     key_id: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., credential: _Optional[_Union[CredentialKind, str]] = ..., key_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    stored_bytes: int
+    tenant_stored_bytes: int
+    def __init__(self, principal: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., credential: _Optional[_Union[CredentialKind, str]] = ..., key_id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stored_bytes: _Optional[int] = ..., tenant_stored_bytes: _Optional[int] = ...) -> None: ...
 
 class GetConfigRequest(_message.Message):
     __slots__ = ("keys",)

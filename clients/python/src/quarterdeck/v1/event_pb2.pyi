@@ -222,7 +222,7 @@ class ToolStarted(_message.Message):
     def __init__(self, tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., args_json: _Optional[str] = ..., truncated: bool = ..., full_size: _Optional[int] = ...) -> None: ...
 
 class ToolCompleted(_message.Message):
-    __slots__ = ("tool_call_id", "tool_name", "result_json", "is_error", "partial", "truncated", "full_size")
+    __slots__ = ("tool_call_id", "tool_name", "result_json", "is_error", "partial", "truncated", "full_size", "attachments")
     TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
     TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
     RESULT_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +230,7 @@ class ToolCompleted(_message.Message):
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     FULL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     tool_name: str
     result_json: str
@@ -237,7 +238,8 @@ class ToolCompleted(_message.Message):
     partial: bool
     truncated: bool
     full_size: int
-    def __init__(self, tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., result_json: _Optional[str] = ..., is_error: bool = ..., partial: bool = ..., truncated: bool = ..., full_size: _Optional[int] = ...) -> None: ...
+    attachments: _containers.RepeatedCompositeFieldContainer[_message_pb2.AttachmentRef]
+    def __init__(self, tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., result_json: _Optional[str] = ..., is_error: bool = ..., partial: bool = ..., truncated: bool = ..., full_size: _Optional[int] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ...) -> None: ...
 
 class SteerAccepted(_message.Message):
     __slots__ = ("steer_id", "turn_id", "text")

@@ -1847,9 +1847,10 @@ export type UpdateSessionRequest = Message<"quarterdeck.v1.UpdateSessionRequest"
   session?: SessionSnapshot | undefined;
 
   /**
-   * Any of `display_name`, `labels`, `agent`, `expire_after_idle`, `shares`, `memory_namespaces`; others are
-   * INVALID_ARGUMENT. Only the owner,
-   * or a caller with `tenant.sessions`, may change `shares`: others get PERMISSION_DENIED, `SESSION_NOT_YOURS`.
+   * Any of `display_name`, `labels`, `agent`, `cwd`, `expire_after_idle`, `shares`, `memory_namespaces`; others are
+   * INVALID_ARGUMENT. `cwd` counts from the next turn on; it must be a directory below one of the agent's `cwd_roots`, or
+   * empty for the session's own directory. Only the owner, or a caller with `tenant.sessions`, may change `shares`: others
+   * get PERMISSION_DENIED, `SESSION_NOT_YOURS`.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */

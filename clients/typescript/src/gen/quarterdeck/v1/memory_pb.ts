@@ -468,7 +468,8 @@ export type SearchMemoryRequest = Message<"quarterdeck.v1.SearchMemoryRequest"> 
   /**
    * Words; `"words that stand together"`; `beginning*`; `tag:NAME` or `tag:"A NAME"`, which must be there. Who has all
    * words comes before who has some. Words that stand nearly everywhere count only where there are no rarer ones, and
-   * then the newest come first. At most 8 KiB; blank finds the newest memories.
+   * then the newest come first. How rare a word is, is counted over what the caller may read alone. At most 8 KiB; blank
+   * finds the newest memories. What takes longer than two seconds is given up: INVALID_ARGUMENT, naming `query`.
    *
    * @generated from field: string query = 3;
    */

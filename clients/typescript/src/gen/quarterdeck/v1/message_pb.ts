@@ -250,7 +250,7 @@ export const ToolCallPartSchema: GenMessage<ToolCallPart> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_message, 4);
 
 /**
- * A file that goes with a prompt. Given by value, never by URL.
+ * A file that goes with a prompt, or a picture that a tool gave back. Given by value, never by URL.
  *
  * @generated from message quarterdeck.v1.Attachment
  */

@@ -169,7 +169,7 @@ export type SessionSnapshot = Message<"quarterdeck.v1.SessionSnapshot"> & {
   usage?: Usage | undefined;
 
   /**
-   * Working directory given at creation; empty means the session's own directory.
+   * Working directory, given at creation or by UpdateSession; empty means the session's own directory.
    *
    * @generated from field: string cwd = 22;
    */

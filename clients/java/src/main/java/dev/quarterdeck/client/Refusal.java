@@ -113,6 +113,13 @@ public final class Refusal {
         }
     }
 
+    /** The server is not known by the host name that was called; its {@code allowed_hosts} may name it. */
+    public static final class HostUnknown extends CallException.PermissionDenied {
+        HostUnknown(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The {@code request_id} was used for another request. */
     public static final class IdempotencyConflict extends CallException.AlreadyExists {
         IdempotencyConflict(CallDetails details) {
@@ -158,6 +165,13 @@ public final class Refusal {
     /** The request is larger than the server takes. */
     public static final class MessageTooLarge extends CallException.ResourceExhausted {
         MessageTooLarge(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** The call has too many bytes of metadata. */
+    public static final class MetadataTooLarge extends CallException.ResourceExhausted {
+        MetadataTooLarge(CallDetails details) {
             super(details);
         }
     }

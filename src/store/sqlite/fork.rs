@@ -1,0 +1,366 @@
+//! ForkSession: a copy up to a finished turn, made in slices and visible when it is whole.
+//!
+//! The row of the new session is reserved and noted first. Messages are copied a few per commit, attachments by
+//! reference; the last commit makes the session. What a fork that was cut has left is taken back by housekeeping.
+
+use super::{
+    access::{self, Need},
+    attachments, edit,
+    fault::{Answer, Fault},
+    removal,
+    requests::{self, Done, WhenGone, once, require_generation},
+    rows, sessions, storage,
+    writer::Unit,
+};
+use crate::{
+    domain::{
+        Refusal, access::Scopes, event::ForkOrigin, ids::SessionRow, memory::Reach, message::Part,
+        session::Session, turn::Turn,
+    },
+    store::{Caller, Committed, Fork, NewSession},
+};
+use rusqlite::params;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+use uuid::Uuid;
+
+/// Sessions that this process is making by a fork: whatever else has such a row was cut.
+#[derive(Debug, Default)]
+pub(super) struct Forks(Mutex<HashSet<SessionRow>>);
+
+/// One of them; not any more when it is dropped.
+struct Making {
+    forks: Arc<Forks>,
+    row: SessionRow,
+}
+
+/// A ForkSession on its way.
+pub(super) struct Forking {
+    command: Fork,
+    forks: Arc<Forks>,
+    copying: Option<Copying>,
+}
+
+/// How far a copy is.
+struct Copying {
+    making: Making,
+    /// What is copied, as it was when the copy began.
+    source: Session,
+    origin: ForkOrigin,
+    /// Generation whose messages are copied.
+    generation: i64,
+    /// `seq` of the end of the last turn that is copied.
+    end_seq: i64,
+    /// Row of the last message that was copied.
+    after: i64,
+    /// Bytes that were copied, attachments as if they were.
+    copied_bytes: i64,
+    /// The source with the counts of what was copied.
+    counted: Session,
+}
+
+// === impl Forks ===
+
+impl Forks {
+    fn begin(self: &Arc<Self>, row: SessionRow) -> Making {
+        self.0.lock().expect("no holder panics").insert(row);
+        Making {
+            forks: Arc::clone(self),
+            row,
+        }
+    }
+
+    fn holds(&self, row: SessionRow) -> bool {
+        self.0.lock().expect("no holder panics").contains(&row)
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.forks
+            .0
+            .lock()
+            .expect("no holder panics")
+            .remove(&self.row);
+    }
+}
+
+// === impl Forking ===
+
+impl Forking {
+    /// A fork that has not begun.
+    pub(super) fn new(command: Fork, forks: Arc<Forks>) -> Self {
+        Self {
+            command,
+            forks,
+            copying: None,
+        }
+    }
+
+    /// One commit of it.
+    pub(super) fn slice(&mut self, unit: &mut Unit<'_>) -> Answer<Option<Committed>> {
+        if self.copying.is_none() {
+            let caller = &self.command.caller;
+            if let Some(done) = requests::repeat(unit, caller, Need::Write, WhenGone::Refuse)? {
+                return Ok(Some(done));
+            }
+            self.copying = Some(self.begin(unit)?);
+        }
+        unit.require_room(0)?;
+        let copying = self.copying.as_mut().expect("it has begun");
+        let all = copying.copy_messages(unit)?;
+        // Told while it goes on, so that a copy that is too large is not made first.
+        let maker = Session {
+            owner: self.command.caller.identity.principal.subject.clone(),
+            ..copying.counted.clone()
+        };
+        storage::require(unit, &maker, copying.copied_bytes)?;
+        if !all {
+            return Ok(None);
+        }
+        copying.finish(unit, &self.command).map(Some)
+    }
+
+    fn begin(&self, unit: &Unit<'_>) -> Answer<Copying> {
+        let Fork {
+            caller,
+            new_key: _,
+            turn_id,
+        } = &self.command;
+        let found = access::authorize(unit, caller, Need::Write)?;
+        let source = requests::usable(unit, caller, found)?.session;
+        require_generation(caller, source.generation)?;
+        let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
+        if !can_fork {
+            return Err(Refusal::UnsupportedByAgent {
+                agent: source.agent,
+                what: "be forked",
+            }
+            .into());
+        }
+        let point = fork_point(unit, &source, *turn_id)?;
+        let owner = owner(&self.command);
+        sessions::require_free(access::authorize(unit, &owner, Need::Make)?)?;
+        let origin = ForkOrigin {
+            session_key: source.key.as_str().to_owned(),
+            log_id: source.log_id.to_string(),
+            turn_id: point
+                .as_ref()
+                .map_or_else(String::new, |(t, _)| t.turn_id.to_string()),
+        };
+        // Without a finished turn there still is what the source itself was forked with.
+        let (generation, end_seq) =
+            point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
+        // Where SQLite keeps the number that no session had yet; the source has one.
+        let row: i64 = unit
+            .sql("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'session' RETURNING seq")?
+            .query_row([], |row| row.get(0))?;
+        unit.sql("INSERT INTO fork (session) VALUES (?1)")?
+            .execute([row])?;
+        let mut counted = source.clone();
+        counted.message_count = 0;
+        counted.user_message_count = 0;
+        counted.last_message_preview.clear();
+        Ok(Copying {
+            making: self.forks.begin(SessionRow(row)),
+            source,
+            origin,
+            generation,
+            end_seq,
+            after: 0,
+            copied_bytes: 0,
+            counted,
+        })
+    }
+}
+
+// === impl Copying ===
+
+impl Copying {
+    /// Copies the messages of every turn of the generation that had ended at the position, and lets the copy name their
+    /// attachments; `seq` 0 says that no event of the new log made them. True when the last are copied.
+    fn copy_messages(&mut self, unit: &Unit<'_>) -> Answer<bool> {
+        let (from, to) = (self.source.row, self.making.row);
+        let mut statement = unit.sql(&format!(
+            "SELECT {}, row FROM message WHERE session = ?1 AND generation = ?2 AND row > ?4 AND \
+             (seq = 0 OR EXISTS (SELECT 1 FROM turn WHERE turn.turn_id = message.turn_id AND turn.session = ?1 \
+             AND turn.end_seq <= ?3)) ORDER BY row",
+            rows::MESSAGE
+        ))?;
+        let row_column = statement.column_count() - 1;
+        let mut found = statement.query((from.0, self.generation, self.end_seq, self.after))?;
+        let mut copied = 0;
+        let mut last = true;
+        while let Some(row) = found.next()? {
+            let (message, _) = rows::message(row)?;
+            for part in &message.parts {
+                if let Part::Attachment(reference) = part {
+                    self.copied_bytes +=
+                        attachments::copy(unit, from, to, &reference.attachment_id)?;
+                }
+            }
+            let parts: Vec<u8> = row.get(8)?;
+            unit.sql(
+                "INSERT INTO message (session, generation, seq, item_id, turn_id, role, time, partial, continued, parts) \
+                 VALUES (?1, 1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                to.0,
+                message.item_id,
+                message.turn_id,
+                message.role as i64,
+                message.create_time.0,
+                message.partial,
+                message.continued,
+                parts,
+            ])?;
+            edit::count_message(&mut self.counted, message.role, &message.parts);
+            self.after = row.get(row_column)?;
+            copied += parts.len();
+            self.copied_bytes += storage::bytes(parts.len());
+            if !unit.spend(i64::try_from(parts.len()).unwrap_or(i64::MAX)) {
+                last = false;
+                break;
+            }
+        }
+        unit.require_room(copied)?;
+        Ok(last)
+    }
+
+    /// Makes the session of what was copied.
+    fn finish(&self, unit: &mut Unit<'_>, command: &Fork) -> Answer<Committed> {
+        let Self {
+            making,
+            source,
+            origin,
+            generation: _,
+            end_seq: _,
+            after: _,
+            copied_bytes,
+            counted,
+        } = self;
+        let caller = &command.caller;
+        once(
+            unit,
+            caller,
+            Need::Write,
+            WhenGone::Refuse,
+            |unit, _, found| {
+                let now = requests::usable(unit, caller, found)?.session;
+                if now.row != source.row {
+                    // Deleted and made again meanwhile: what was copied may be less than all.
+                    return Err(Refusal::SessionDeleted {
+                        key: source.key.as_str().to_owned(),
+                    }
+                    .into());
+                }
+                let owner = owner(command);
+                sessions::require_free(access::authorize(unit, &owner, Need::Make)?)?;
+                let settings = NewSession {
+                    agent: source.agent.clone(),
+                    model: source.model.clone(),
+                    thinking_level: source.thinking_level.clone(),
+                    labels: source.labels.clone(),
+                    cwd: source.cwd.clone(),
+                    cwd_refused: None,
+                    display_name: source.display_name.clone(),
+                    expire_after_idle: source.expire_after_idle,
+                    memory_namespaces: inherited_memory(&owner, source),
+                };
+                let origin = Some((origin.clone(), making.row));
+                let mut edit = sessions::insert(unit, &owner, settings, origin)?;
+                edit.stored(*copied_bytes);
+                edit.session.message_count = counted.message_count;
+                edit.session.user_message_count = counted.user_message_count;
+                edit.session
+                    .last_message_preview
+                    .clone_from(&counted.last_message_preview);
+                unit.sql("DELETE FROM fork WHERE session = ?1")?
+                    .execute([making.row.0])?;
+                let session = edit.save(unit, caller.now)?;
+                Ok(Done::session(session))
+            },
+        )
+    }
+}
+
+/// Takes back what forks have left that were cut, as much as belongs into one commit. True when nothing is left.
+pub(super) fn take_back(unit: &Unit<'_>, forks: &Forks) -> Answer<bool> {
+    let noted: Vec<i64> = unit
+        .sql("SELECT session FROM fork")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for row in noted.into_iter().map(SessionRow) {
+        if forks.holds(row) {
+            continue;
+        }
+        if !removal::of_session(unit, row)? {
+            return Ok(false);
+        }
+        unit.sql("DELETE FROM fork WHERE session = ?1")?
+            .execute([row.0])?;
+    }
+    Ok(true)
+}
+
+/// Who makes the fork.
+fn owner(command: &Fork) -> Caller {
+    Caller {
+        key: command.new_key.clone(),
+        request: None,
+        expected_generation: None,
+        ..command.caller.clone()
+    }
+}
+
+/// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
+/// memory does not get there by a fork.
+fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
+    if maker.identity.scopes.includes(Scopes::MEMORY) {
+        source.memory_namespaces.clone()
+    } else {
+        Vec::new()
+    }
+}
+
+/// The turn up to which is copied, and the `seq` of its end.
+fn fork_point(
+    unit: &Unit<'_>,
+    source: &Session,
+    turn_id: Option<Uuid>,
+) -> Answer<Option<(Turn, i64)>> {
+    let found: Option<(i64, Option<i64>)> = {
+        let mut statement = match turn_id {
+            Some(_) => unit.sql(
+                "SELECT row, end_seq FROM turn WHERE session = ?1 AND turn_id = ?2",
+            )?,
+            None => unit.sql(
+                "SELECT row, end_seq FROM turn WHERE session = ?1 AND state > 4 AND start_time IS NOT NULL \
+                 AND generation = ?2 ORDER BY end_seq DESC LIMIT 1",
+            )?,
+        };
+        let mut found = match turn_id {
+            Some(turn_id) => statement.query((source.row.0, turn_id))?,
+            None => statement.query((source.row.0, source.generation))?,
+        };
+        match found.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?)),
+            None => None,
+        }
+    };
+    match (found, turn_id) {
+        (None, None) => Ok(None),
+        (None, Some(turn_id)) => Err(Refusal::TurnNotFound {
+            turn_id: turn_id.to_string(),
+        }
+        .into()),
+        (Some((_, None)), _) => Err(Refusal::field("turn_id", "the turn is not finished").into()),
+        (Some((row, Some(end_seq))), _) => {
+            let turn = edit::turn_of_row(unit.connection, &source.key, row)?
+                .ok_or_else(|| Fault::Broken(format!("turn {row} vanished")))?;
+            Ok(Some((turn, end_seq)))
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Long jobs of the writer: what is large is cut, so nobody waits for another's.
+
+use crate::{
+    support::{Client, Gateway, reason},
+    tools::{count, store_bytes, with_attachments, with_long_turns},
+    world::{Site, dice, eventually, figure},
+};
+use quarterdeck::proto;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+fn fork(source: &str, new: &str) -> proto::ForkSessionRequest {
+    proto::ForkSessionRequest {
+        session_key: source.into(),
+        new_session_key: new.into(),
+        ..Default::default()
+    }
+}
+
+fn delete(key: &str) -> proto::DeleteSessionRequest {
+    proto::DeleteSessionRequest {
+        session_key: key.into(),
+        ..Default::default()
+    }
+}
+
+async fn exists(client: &mut Client, key: &str) -> bool {
+    let request = proto::GetSessionRequest {
+        session_key: key.into(),
+        ..Default::default()
+    };
+    match client.get_session(request).await {
+        Ok(_) => true,
+        Err(status) => {
+            let reason = reason(&status);
+            assert!(reason.starts_with("SESSION_"), "{status:?}");
+            false
+        }
+    }
+}
+
+/// Makes sessions, one commit after the other, until it is told to stop; returns how long each took.
+fn others(mut client: Client, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<Duration>> {
+    tokio::spawn(async move {
+        let mut waits = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let session = proto::CreateSessionRequest {
+                session_key: format!("other-{}", waits.len()),
+                ..Default::default()
+            };
+            let began = Instant::now();
+            client.create_session(session).await.expect("made");
+            waits.push(began.elapsed());
+        }
+        waits
+    })
+}
+
+/// A fork of many bytes costs rows; the bytes go with the last session that names them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_shares_the_bytes_of_attachments() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    let attachments = figure(6, 80);
+    with_attachments(&mut client, "source", attachments).await;
+    let before = store_bytes(&gateway.data());
+    let began = Instant::now();
+    for number in 0..4 {
+        let forked = client
+            .fork_session(fork("source", &format!("fork-{number}")))
+            .await;
+        let session = forked
+            .expect("forked")
+            .into_inner()
+            .session
+            .expect("a session");
+        assert_eq!(
+            session.message_count,
+            2 * i64::try_from(attachments).unwrap()
+        );
+    }
+    println!(
+        "four forks of {} MiB took {:?}",
+        attachments * 8,
+        began.elapsed()
+    );
+    let grown = store_bytes(&gateway.data()) - before;
+    assert!(grown < 8 << 20, "four forks took {grown} bytes of the disk");
+    client
+        .delete_session(delete("source"))
+        .await
+        .expect("deleted");
+    let request = proto::ListMessagesRequest {
+        session_key: "fork-3".into(),
+        ..Default::default()
+    };
+    let page = client
+        .list_messages(request)
+        .await
+        .expect("a page")
+        .into_inner();
+    let id = page
+        .messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .find_map(|part| match &part.part {
+            Some(proto::message_part::Part::Attachment(reference)) => {
+                Some(reference.attachment_id.clone())
+            }
+            Some(_) | None => None,
+        });
+    let request = proto::GetAttachmentRequest {
+        session_key: "fork-3".into(),
+        attachment_id: id.expect("an attachment"),
+    };
+    let kept = client
+        .get_attachment(request)
+        .await
+        .expect("the fork keeps it");
+    let kept = kept.into_inner().attachment.expect("an attachment");
+    assert_eq!(kept.data.len(), 8 << 20);
+    for number in 0..4 {
+        let key = format!("fork-{number}");
+        client.delete_session(delete(&key)).await.expect("deleted");
+    }
+    let left = count(&gateway.data(), "SELECT count(*) FROM content");
+    assert_eq!(left, 0, "nobody names any bytes");
+    gateway.check_store();
+}
+
+/// Others' commits come between the slices of a Delete, and its caller is answered when it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_anothers_delete_or_fork() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    let attachments = figure(12, 80);
+    with_attachments(&mut client, "large", attachments).await;
+    with_long_turns(&mut client, "long", attachments).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let beside = others(gateway.client().await, stop.clone());
+    client
+        .fork_session(fork("long", "copy"))
+        .await
+        .expect("forked");
+    stop.store(true, Ordering::Relaxed);
+    let forking = beside.await.expect("no panic");
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let other = gateway.client().await;
+    let gone = count(
+        &gateway.data(),
+        "SELECT count(*) FROM session WHERE key LIKE 'other%'",
+    );
+    for number in 0..gone {
+        let key = format!("other-{number}");
+        client.delete_session(delete(&key)).await.expect("deleted");
+    }
+    let beside = others(other, stop.clone());
+    client
+        .delete_session(delete("large"))
+        .await
+        .expect("deleted");
+    stop.store(true, Ordering::Relaxed);
+    let deleting = beside.await.expect("no panic");
+    for (what, waits) in [("fork", &forking), ("delete", &deleting)] {
+        let longest = waits.iter().max();
+        println!(
+            "{what}: {} commits of others meanwhile, the longest took {longest:?}",
+            waits.len()
+        );
+    }
+    // A slice takes one attachment of this size, and at most five messages.
+    assert!(
+        forking.len() as u64 > attachments / 4,
+        "others waited for a fork: {forking:?}"
+    );
+    assert!(
+        deleting.len() as u64 > attachments / 2,
+        "others waited for a Delete: {deleting:?}"
+    );
+    assert!(!exists(&mut client, "large").await);
+    gateway.check_store();
+}
+
+/// R12: a Fork or a Delete that is killed at any moment is whole or not there, and nothing is left of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r12_a_fork_or_delete_that_is_killed_is_finished_or_undone() {
+    let mut dice = dice(12);
+    let mut site = Site::start(String::new());
+    let mut client = site.gateway.client().await;
+    let turns = 12;
+    with_long_turns(&mut client, "source", turns).await;
+    let (mut made, mut cut) = (0, 0);
+    for round in 0..figure(6, 100) {
+        let key = format!("fork-{round}");
+        let mut client = site.gateway.client().await;
+        let (caller_key, mut caller) = (key.clone(), client.clone());
+        let call = tokio::spawn(async move {
+            let answer = caller.fork_session(fork("source", &caller_key)).await;
+            answer.is_ok() && caller.delete_session(delete(&caller_key)).await.is_ok()
+        });
+        tokio::time::sleep(dice.millis(1, 120)).await;
+        if exists(&mut client, &key).await {
+            made += 1;
+        }
+        site.crash();
+        let done = call.await.expect("no panic");
+        let mut client = site.gateway.client().await;
+        eventually("nothing of a cut fork", async || {
+            (count(&site.gateway.data(), "SELECT count(*) FROM fork") == 0).then_some(())
+        })
+        .await;
+        if exists(&mut client, &key).await {
+            let request = proto::GetSessionRequest {
+                session_key: key.clone(),
+                ..Default::default()
+            };
+            let session = client
+                .get_session(request)
+                .await
+                .expect("there")
+                .into_inner();
+            let count = session.session.expect("a session").message_count;
+            assert_eq!(count, 2 * i64::try_from(turns).unwrap(), "a fork is whole");
+            assert!(!done, "what was deleted does not come back");
+            client.delete_session(delete(&key)).await.expect("deleted");
+        } else if !done {
+            cut += 1;
+        }
+    }
+    println!("{made} forks were seen, {cut} were cut");
+    site.gateway.check_store();
+    let strays = "SELECT count(*) FROM message WHERE session NOT IN (SELECT row FROM session)";
+    assert_eq!(count(&site.gateway.data(), strays), 0);
+}
