@@ -156,9 +156,8 @@ async fn strangers_of_an_address_give_way_to_its_callers() {
         known.push(caller);
     }
     let closed = timeout(SOON, async {
-        match Connection::open(&gateway).await {
-            Some(mut more) => more.ends().await,
-            None => {}
+        if let Some(mut more) = Connection::open(&gateway).await {
+            more.ends().await;
         }
     });
     closed.await.expect("a fifth one is closed");

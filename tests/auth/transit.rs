@@ -48,12 +48,12 @@ impl Stranger {
     }
 }
 
-/// Runs a command beside a stranger of this runtime.
+/// Runs a command beside a stranger of this runtime, who is served by its workers meanwhile.
 async fn run(
     gateway: &crate::support::Gateway,
     arguments: &[&str],
 ) -> (Option<i32>, String, String) {
-    let output = tokio::task::block_in_place(|| command(gateway, arguments));
+    let output = command(gateway, arguments);
     let (out, error) = printed(&output);
     (output.status.code(), out, error)
 }

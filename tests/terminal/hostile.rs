@@ -170,7 +170,7 @@ fn run_of(name: &str, sample: &Sample, directory: &Path) -> Run {
         Local::No => {}
         Local::Config => {
             let file = directory.join("hostile.toml");
-            let key = HOSTILE.replace('\u{8}', "").replace('\x07', "");
+            let key = HOSTILE.replace(['\u{8}', '\x07'], "");
             let key: String = key
                 .chars()
                 .map(|c| format!("\\U{:08x}", u32::from(c)))
