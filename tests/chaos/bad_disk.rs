@@ -159,7 +159,7 @@ async fn damaged_pages_are_told() {
     .await;
     gateway.kill();
     let found = quarterdeck::store::sqlite::check::check(&gateway.data());
-    let told = found.map_or_else(|error| vec![error.to_string()], |found| found);
+    let told = found.unwrap_or_else(|error| vec![error.to_string()]);
     assert!(!told.is_empty(), "the check finds it too");
 }
 
