@@ -37,7 +37,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long after its end a credential's calls may go on.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Streams of callers that need no credential (health watches), over all connections.
+/// Streams of callers that need no credential (health watches), over all connections. One more ends the oldest: strangers
+/// can't keep the places from who comes later.
 const NAMELESS_STREAMS_MAX: usize = 1000;
 /// Pages that are made for one tenant at a time; its other calls for such wait, in order. A page takes a serving thread
 /// some milliseconds, and that is what another tenant's call waits for.
@@ -92,7 +93,8 @@ struct State {
     ends: BTreeSet<(Time, u64)>,
     of_principal: HashMap<Principal, Tally>,
     of_tenant: HashMap<String, Tally>,
-    nameless: usize,
+    /// Streams of callers without a credential, the oldest first.
+    nameless: BTreeSet<u64>,
 }
 
 /// What is known of a call when it is let in.
@@ -161,6 +163,15 @@ impl Channels {
         state.count(facts.counts, facts.identity.as_deref(), &self.limits.load())?;
         state.last_id += 1;
         let id = state.last_id;
+        if facts.identity.is_none() && facts.counts == Counts::Stream {
+            state.nameless.insert(id);
+            if state.nameless.len() > NAMELESS_STREAMS_MAX
+                && let Some(oldest) = state.nameless.pop_first()
+                && let Some(channel) = state.open.get(&oldest)
+            {
+                channel.end();
+            }
+        }
         if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
             state.ends.insert((end, id));
         }
@@ -252,18 +263,6 @@ impl State {
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let Some(Identity { principal, .. }) = identity else {
-            if counts == Counts::Stream {
-                let limit = OpenLimits {
-                    streams: NAMELESS_STREAMS_MAX,
-                    waits: 0,
-                };
-                let open = Tally {
-                    streams: self.nameless,
-                    ..Tally::default()
-                };
-                check(LimitOf::Server, counts, open, limit)?;
-                self.nameless += 1;
-            }
             return Ok(());
         };
         if matches!(counts, Counts::Nothing | Counts::Page) {
@@ -292,8 +291,7 @@ impl State {
 
     fn uncount(&mut self, counts: Counts, identity: Option<&Identity>) {
         match (counts, identity) {
-            (Counts::Nothing | Counts::Page, _) | (Counts::Wait | Counts::Stop, None) => {}
-            (Counts::Stream, None) => self.nameless -= 1,
+            (Counts::Nothing | Counts::Page, _) | (_, None) => {}
             (Counts::Stream | Counts::Wait | Counts::Stop, Some(Identity { principal, .. })) => {
                 closed(&mut self.of_principal, principal.clone(), counts);
                 closed(&mut self.of_tenant, principal.tenant.clone(), counts);
@@ -475,6 +473,20 @@ impl Open {
         async move { room?.acquire_owned().await.ok() }
     }
 
+    /// What its caller is told where it must end: its credential is not taken any more, or, where it brought none, others
+    /// came after it.
+    pub fn why_ended(&self) -> Refusal {
+        let limit = i64::try_from(NAMELESS_STREAMS_MAX).unwrap_or(i64::MAX);
+        match self.0.channel.facts.identity {
+            Some(_) => Refusal::CredentialsInvalid,
+            None => Refusal::TooManyStreams {
+                of: LimitOf::Server,
+                limit,
+                current: limit,
+            },
+        }
+    }
+
     /// Ends it: its caller's credential is not taken any more.
     pub fn end(&self) {
         self.0.channel.end();
@@ -508,8 +520,7 @@ impl Open {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Ok(answer));
             }
-            self.poll_ended(cx)
-                .map(|()| Err(Refusal::CredentialsInvalid))
+            self.poll_ended(cx).map(|()| Err(self.why_ended()))
         })
         .await
     }
@@ -521,6 +532,7 @@ impl Drop for Open {
         let Channel { id, facts, .. } = &**channel;
         let mut state = channels.state();
         state.open.remove(id);
+        state.nameless.remove(id);
         if let Some(end) = facts.identity.as_ref().and_then(|it| it.expire_time) {
             state.ends.remove(&(end, *id));
         }

@@ -461,13 +461,17 @@ impl http_body::Body for Guarded {
             return this.end(Refusal::DeadlineExceeded);
         }
         if this.open.is_ended() {
-            return this.end(Refusal::CredentialsInvalid);
+            let why = this.open.why_ended();
+            return this.end(why);
         }
         match catch_unwind(AssertUnwindSafe(|| {
             Pin::new(&mut this.inner).poll_frame(cx)
         })) {
             Ok(Poll::Pending) => match this.open.poll_ended(cx) {
-                Poll::Ready(()) => this.end(Refusal::CredentialsInvalid),
+                Poll::Ready(()) => {
+                    let why = this.open.why_ended();
+                    this.end(why)
+                }
                 Poll::Pending => Poll::Pending,
             },
             Ok(polled) => polled,

@@ -185,3 +185,41 @@ async fn a_valid_token_is_taken_whatever_its_address_did() {
     let who = admin.as_key(&token).who().await.expect("it is valid");
     assert_eq!(who.principal, "default/dashboard");
 }
+
+/// Health is told without a credential, so anybody can watch it; whoever watches most keeps nobody else from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_who_watch_health_do_not_use_it_up() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let gateway = start_with(
+        &[],
+        "max_connections_per_address = 0\nfirst_call_timeout = \"10m\"",
+    );
+    let connect = || async {
+        let endpoint = tonic::transport::Endpoint::from_shared(gateway.address.clone());
+        HealthClient::new(endpoint.unwrap().connect().await.unwrap())
+    };
+    let watch = async |client: &mut HealthClient<tonic::transport::Channel>| {
+        let answer = client.watch(HealthCheckRequest::default()).await;
+        let mut stream = answer.expect("it is not refused").into_inner();
+        let first = timeout(SOON, stream.message()).await.expect("at once");
+        first.expect("it is told").expect("a status");
+        stream
+    };
+    let mut oldest = watch(&mut connect().await).await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let mut client = connect().await;
+        for _ in 0..50 {
+            crowd.push(watch(&mut client).await);
+        }
+    }
+    let end = timeout(SOON, oldest.message())
+        .await
+        .expect("it gives way")
+        .expect_err("with a reason");
+    assert_eq!(end.code(), tonic::Code::ResourceExhausted, "{end:?}");
+    // A thousand are watched; one more is as well.
+    watch(&mut connect().await).await;
+    let calls = connect().await.check(HealthCheckRequest::default()).await;
+    calls.expect("a look at it needs no place");
+}
