@@ -103,6 +103,7 @@ var (
 	ErrSessionNotYours      = reasonKind("SESSION_NOT_YOURS", codes.PermissionDenied)
 	ErrStorageFull          = reasonKind("STORAGE_FULL", codes.ResourceExhausted)
 	ErrStoreUnavailable     = reasonKind("STORE_UNAVAILABLE", codes.Unavailable)
+	ErrTooManyBytes         = reasonKind("TOO_MANY_BYTES", codes.ResourceExhausted)
 	ErrTooManyKeys          = reasonKind("TOO_MANY_KEYS", codes.ResourceExhausted)
 	ErrTooManySessions      = reasonKind("TOO_MANY_SESSIONS", codes.ResourceExhausted)
 	ErrTooManyStreams       = reasonKind("TOO_MANY_STREAMS", codes.ResourceExhausted)

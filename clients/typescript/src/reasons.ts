@@ -194,6 +194,10 @@ export class StorageFull extends ResourceExhausted {
 export class StoreUnavailable extends Unavailable {
   override readonly name: string = "StoreUnavailable";
 }
+/** The caller, or its tenant, has as much stored as it may. */
+export class TooManyBytes extends ResourceExhausted {
+  override readonly name: string = "TooManyBytes";
+}
 /** The tenant has as many valid API keys as it may. */
 export class TooManyKeys extends ResourceExhausted {
   override readonly name: string = "TooManyKeys";
@@ -271,6 +275,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["SESSION_NOT_YOURS", SessionNotYours],
   ["STORAGE_FULL", StorageFull],
   ["STORE_UNAVAILABLE", StoreUnavailable],
+  ["TOO_MANY_BYTES", TooManyBytes],
   ["TOO_MANY_KEYS", TooManyKeys],
   ["TOO_MANY_SESSIONS", TooManySessions],
   ["TOO_MANY_STREAMS", TooManyStreams],

@@ -780,6 +780,7 @@ mod tests {
         collections::BTreeMap,
         sync::{
             Mutex,
+            atomic::{AtomicBool, Ordering},
             mpsc::{SyncSender, sync_channel},
         },
     };
@@ -929,21 +930,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_does_not_commit_never_happened() {
-        let (_directory, writer, count) = writer(|connection| {
-            let mut commits = 0;
-            connection
-                .commit_hook(Some(move || {
-                    commits += 1;
-                    // The second one fails.
-                    commits == 2
-                }))
-                .unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let next_fails = Arc::clone(&fails);
+        let (_directory, writer, count) = writer(move |connection| {
+            let hook = move || next_fails.swap(false, Ordering::Relaxed);
+            connection.commit_hook(Some(hook)).unwrap();
         });
         assert_eq!(
             writer.call(Account::SERVER, |unit| note(unit, "one")).await,
             Ok(())
         );
-        let lost = writer.call(Account::SERVER, |unit| {
+        let lost = writer.call(Account::SERVER, move |unit| {
+            fails.store(true, Ordering::Relaxed);
             note(unit, "two")?;
             let session = crate::store::sqlite::requests::tests::deleted_session(unit);
             unit.publish(Published {

@@ -353,6 +353,10 @@ class StoreUnavailable(Unavailable):
     """The server can't use its store now."""
 
 
+class TooManyBytes(ResourceExhausted):
+    """As many bytes are stored as may be."""
+
+
 class TooManyKeys(ResourceExhausted):
     """The tenant has as many valid API keys as it may."""
 

@@ -51,6 +51,7 @@ final class CallExceptions {
             entry("SESSION_NOT_YOURS", Refusal.SessionNotYours::new),
             entry("STORAGE_FULL", Refusal.StorageFull::new),
             entry("STORE_UNAVAILABLE", Refusal.StoreUnavailable::new),
+            entry("TOO_MANY_BYTES", Refusal.TooManyBytes::new),
             entry("TOO_MANY_KEYS", Refusal.TooManyKeys::new),
             entry("TOO_MANY_SESSIONS", Refusal.TooManySessions::new),
             entry("TOO_MANY_STREAMS", Refusal.TooManyStreams::new),

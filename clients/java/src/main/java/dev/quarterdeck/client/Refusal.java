@@ -288,6 +288,13 @@ public final class Refusal {
         }
     }
 
+    /** As many bytes are stored as may be. */
+    public static final class TooManyBytes extends CallException.ResourceExhausted {
+        TooManyBytes(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The tenant has as many valid API keys as it may. */
     public static final class TooManyKeys extends CallException.ResourceExhausted {
         TooManyKeys(CallDetails details) {
