@@ -140,7 +140,7 @@ async fn nobody_waits_for_anothers_delete_or_fork() {
     let mut client = gateway.client().await;
     let attachments = figure(12, 80);
     with_attachments(&mut client, "large", attachments).await;
-    with_long_turns(&mut client, "long", attachments).await;
+    with_long_turns(&mut client, "long", 2 * attachments).await;
 
     let stop = Arc::new(AtomicBool::new(false));
     let beside = others(gateway.client().await, stop.clone());

@@ -14,7 +14,6 @@ mod bad_disk;
 mod clock_steps;
 mod long_jobs;
 mod lost_files;
-mod memory;
 mod noise;
 mod small_disk;
 mod tools;
