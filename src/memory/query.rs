@@ -255,7 +255,7 @@ mod tests {
     fn queries_become_words_between_quotes() {
         for (text, expected) in [
             ("Dark mode", r#""dark" AND "mode""#),
-            (r#"likes "Dark MODE""#, r#""dark mode" AND "likes""#),
+            (r#"likes "Dark MODE""#, r#""dark mode" AND "like""#),
             ("deplo*", r#""deplo"*"#),
             ("東京都", r#""東京" AND "京都""#),
             ("京", r#""京"*"#),
