@@ -81,6 +81,7 @@ var (
 	ErrHostUnknown          = reasonKind("HOST_UNKNOWN", codes.PermissionDenied)
 	ErrIdempotencyConflict  = reasonKind("IDEMPOTENCY_CONFLICT", codes.AlreadyExists)
 	ErrInvalidField         = reasonKind("INVALID_FIELD", codes.InvalidArgument)
+	ErrIsolationRequired    = reasonKind("ISOLATION_REQUIRED", codes.FailedPrecondition)
 	ErrLogChanged           = reasonKind("LOG_CHANGED", codes.FailedPrecondition)
 	ErrMalformedRequest     = reasonKind("MALFORMED_REQUEST", codes.InvalidArgument)
 	ErrMemoryFull           = reasonKind("MEMORY_FULL", codes.ResourceExhausted)

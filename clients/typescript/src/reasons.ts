@@ -104,6 +104,10 @@ export class IdempotencyConflict extends AlreadyExists {
 export class InvalidField extends InvalidArgument {
   override readonly name: string = "InvalidField";
 }
+/** The agent's processes are not isolated on this server, so it serves the operator's tenant alone. */
+export class IsolationRequired extends FailedPrecondition {
+  override readonly name: string = "IsolationRequired";
+}
 /** The session's log began anew; older cursors are void. */
 export class LogChanged extends FailedPrecondition {
   override readonly name: string = "LogChanged";
@@ -253,6 +257,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["IDEMPOTENCY_CONFLICT", IdempotencyConflict],
   ["INTERNAL", Internal],
   ["INVALID_FIELD", InvalidField],
+  ["ISOLATION_REQUIRED", IsolationRequired],
   ["LOG_CHANGED", LogChanged],
   ["MALFORMED_REQUEST", MalformedRequest],
   ["MEMORY_FULL", MemoryFull],

@@ -265,6 +265,10 @@ class InvalidField(InvalidArgument):
     """Fields of the request are wrong; ``field_violations`` names them all."""
 
 
+class IsolationRequired(FailedPrecondition):
+    """The agent's processes are not isolated on this server, so it serves the operator's tenant alone."""
+
+
 class LogChanged(CursorVoid, FailedPrecondition):
     """The cursor is of another life of the log."""
 

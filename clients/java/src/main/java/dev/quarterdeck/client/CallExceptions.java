@@ -29,6 +29,7 @@ final class CallExceptions {
             entry("IDEMPOTENCY_CONFLICT", Refusal.IdempotencyConflict::new),
             entry("INTERNAL", CallException.Internal::new),
             entry("INVALID_FIELD", Refusal.InvalidField::new),
+            entry("ISOLATION_REQUIRED", Refusal.IsolationRequired::new),
             entry("LOG_CHANGED", Refusal.LogChanged::new),
             entry("MALFORMED_REQUEST", Refusal.MalformedRequest::new),
             entry("MEMORY_FULL", Refusal.MemoryFull::new),

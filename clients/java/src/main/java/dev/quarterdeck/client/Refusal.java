@@ -134,6 +134,13 @@ public final class Refusal {
         }
     }
 
+    /** The agent's processes are not isolated on this server, so it serves the operator's tenant alone. */
+    public static final class IsolationRequired extends CallException.FailedPrecondition {
+        IsolationRequired(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The cursor is of another life of the log. A subscription's error carries a {@link #snapshot()}. */
     public static final class LogChanged extends CallException.FailedPrecondition {
         LogChanged(CallDetails details) {
