@@ -112,20 +112,18 @@ impl Room {
         true
     }
 
-    /// The disk is full: gives up what was set aside. True where there was something.
-    pub(super) fn give_up_spare(&self) -> bool {
+    /// The disk is full: gives up what was set aside.
+    pub(super) fn give_up_spare(&self) {
         if !self.spare_held.replace(false) {
-            return false;
+            return;
         }
         self.seen.set(None);
         match fs::remove_file(self.directory.join(SPARE_NAME)) {
             Ok(()) => {
                 tracing::warn!("the disk is full; what was set aside to stop and delete is used");
-                true
             }
             Err(error) => {
                 tracing::error!(%error, "what was set aside on the disk can't be used");
-                false
             }
         }
     }

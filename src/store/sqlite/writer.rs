@@ -651,11 +651,10 @@ impl Thread {
         }
     }
 
-    /// The disk is full: gives up what is set aside; where that is gone, has the log begin anew in the room that it has.
+    /// The disk is full: gives up what is set aside, and at once has the log begin anew in the room that it has. The
+    /// database takes up the room that was given; left to the log, that room would be gone with what it holds still to move.
     fn make_room(&self) {
-        if self.room.give_up_spare() {
-            return;
-        }
+        self.room.give_up_spare();
         if let Err(error) = self
             .connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
