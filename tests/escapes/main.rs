@@ -1,7 +1,7 @@
 //! R19: an agent reaches nothing but what its session may. What an agent that has been talked into it tries, on each rung
 //! of isolation, as root and as an ordinary user, held against one table.
 //!
-//! The agent is a scripted pi that runs `tests/fixtures/escape.py` as a shell command, behind a real server. Run with
+//! The agent is a scripted pi that runs `escape.py` beside this file as a shell command, behind a real server. Run with
 //! `QUARTERDECK_SHOW_ESCAPES=1` and `--nocapture` the table is printed as the README has it.
 
 #[path = "../support/mod.rs"]

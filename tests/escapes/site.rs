@@ -56,11 +56,14 @@ impl Site {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path();
         mode(root, 0o755);
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
         let scripts = root.join("scripts");
         fs::create_dir(&scripts).expect("a directory");
-        for name in ["fake_pi.py", "escape.py"] {
-            fs::copy(fixtures.join(name), scripts.join(name)).expect("a fixture");
+        for (from, name) in [
+            ("fixtures/fake_pi.py", "fake_pi.py"),
+            ("escapes/escape.py", "escape.py"),
+        ] {
+            fs::copy(tests.join(from), scripts.join(name)).expect("a fixture");
             mode(&scripts.join(name), 0o644);
         }
         mode(&scripts, 0o755);
