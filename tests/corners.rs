@@ -227,7 +227,7 @@ async fn what_is_kept_is_private() {
     assert_eq!(mode(&data), 0o700);
     std::fs::remove_file(data.join("quarterdeck.db")).expect("it was there");
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).expect("ours");
-    gateway.restart();
+    let mut gateway = Gateway::with_data(gateway, &["--new-store"]);
     run(&mut gateway.client().await, "s", "hello").await;
     for name in ["quarterdeck.db", "quarterdeck.db-wal"] {
         assert_eq!(mode(&data.join(name)), 0o600, "{name}");

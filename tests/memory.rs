@@ -675,7 +675,8 @@ async fn the_index_of_an_older_version_is_made_anew_by_itself() {
     let file = gateway.data().join("quarterdeck.db");
     for entry in std::fs::read_dir(gateway.data()).unwrap() {
         let path = entry.unwrap().path();
-        if path.to_string_lossy().contains("quarterdeck.db") {
+        // Versions of then kept no mark of their store.
+        if path.to_string_lossy().contains("quarterdeck.db") || path.ends_with("store.mark") {
             std::fs::remove_file(path).unwrap();
         }
     }

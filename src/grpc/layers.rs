@@ -291,30 +291,22 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     Ok(open)
 }
 
-/// The answer to a request that is no gRPC call which may be answered here. Who speaks gRPC is told in gRPC: its client
-/// shows nothing else.
+/// The answer to a request that is no gRPC call which may be answered here. A gRPC client that asks in another way than
+/// by POST is told in gRPC: it shows nothing else. For another encoding of messages the protocol itself has an HTTP status.
 fn not_a_call(request: &Request) -> Option<Response> {
-    let (status, problem) = if request.method() != Method::POST {
-        (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST")
-    } else if !is_grpc(request.headers()) {
-        (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the content type of gRPC calls is application/grpc, with +proto or nothing behind it",
-        )
+    let speaks_grpc = is_grpc(request.headers());
+    if request.method() != Method::POST {
+        Some(if speaks_grpc {
+            refuse(&Refusal::MethodUnknown)
+        } else {
+            (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n").into_response()
+        })
+    } else if speaks_grpc {
+        None
     } else {
-        return None;
-    };
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let speaks_grpc = content_type.is_some_and(|it| {
-        let rest = it.as_bytes().strip_prefix(GRPC.as_bytes());
-        rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
-    });
-    Some(if speaks_grpc {
-        let problem = problem.to_owned();
-        refuse(&Refusal::MalformedRequest { problem })
-    } else {
-        (status, format!("{problem}\n")).into_response()
-    })
+        let problem = "the content type of gRPC calls is application/grpc, with +proto or nothing behind it\n";
+        Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem).into_response())
+    }
 }
 
 /// Bytes of a call's metadata, as HTTP/2 counts them. What the transport needs for itself counts as well.

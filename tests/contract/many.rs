@@ -135,6 +135,13 @@ async fn each_session_comes_as_its_own_log() {
     let last = heads(&mut client, &keys).await;
     for (from, mut follow) in follows {
         until_heads(&mut follow, &last).await;
+        // What stands at the head is told after it.
+        let told = |seen: &[proto::GatewayEvent], key: &str| {
+            of(seen, key).iter().any(|event| kind(event) == "caught_up")
+        };
+        while !keys.iter().all(|key| told(&follow.seen, key)) {
+            follow.next().await.expect("goes on").expect("goes on");
+        }
         for (key, from) in keys.iter().zip(from) {
             let seen = of(&follow.seen, key);
             let mut whole = log(&mut client, key).await;
