@@ -48,7 +48,9 @@ async fn r01_r02_r06_kills_lose_no_acknowledged_turn_start_none_twice_and_keep_t
     let prompts = outside.path().join("prompts");
     std::fs::write(&prompts, "").expect("a file");
     let variables = [("FAKE_PI_PROMPTS", prompts.to_str().expect("text"))];
-    let mut site = Site::start(scripted_pi("pi", &variables));
+    // The markers stand where no isolated agent could write them.
+    let agent = scripted_pi("pi", &variables) + "isolation = \"none\"\n";
+    let mut site = Site::start(agent);
     let ledger = Arc::new(Ledger::new(outside.path()));
     let (news, _) = broadcast::channel(NEWS_MAX);
     let over = tokio::sync::watch::Sender::new(false);
