@@ -324,7 +324,7 @@ async fn ask_everything(service: &mut AdminClient, client: &mut Client, canaries
     assert!(seen > 10, "the log was kept");
 }
 
-/// The metrics' socket is the one on which the server listens besides the one that it tells.
+/// The metrics' socket is one of those on which the server listens besides the one that it tells.
 fn look_at_metrics(server: &Gateway, canaries: &Canaries) {
     let table = fs::read_to_string("/proc/net/tcp").expect("there is a /proc");
     let own: Vec<String> = fs::read_dir(format!("/proc/{}/fd", server.pid()))
@@ -338,7 +338,8 @@ fn look_at_metrics(server: &Gateway, canaries: &Canaries) {
         .next()
         .and_then(|it| it.parse().ok())
         .expect("a port");
-    let port = table.lines().find_map(|line| {
+    let token = fs::read_to_string(server.data().join("metrics.token")).expect("a token");
+    let others = table.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [_, local, _, "0A", ..] = fields[..] else {
             return None;
@@ -347,14 +348,27 @@ fn look_at_metrics(server: &Gateway, canaries: &Canaries) {
         let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
         (own.contains(&inode) && port != calls).then_some(port)
     });
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", port.expect("it listens"))).expect("it accepts");
-    let request = b"GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).expect("it reads");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers");
-    assert!(answer.len() > 1000, "{}", String::from_utf8_lossy(&answer));
-    canaries.assert_none("/metrics", answer);
+    let answers = others.map(|port| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it accepts");
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            token.trim()
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it answers");
+        answer
+    });
+    let answers: Vec<_> = answers.collect();
+    let longest = answers.iter().map(Vec::len).max();
+    assert!(
+        longest > Some(1000),
+        "one of {} are the metrics",
+        answers.len()
+    );
+    for answer in answers {
+        canaries.assert_none("/metrics", answer);
+    }
 }
 
 /// What comes as a credential and is none is not repeated either.

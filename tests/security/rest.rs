@@ -114,13 +114,14 @@ async fn no_directory_is_named_by_a_caller() {
 
 /// What statements are put together from: lists of columns, a condition or an index that the code chooses, a table's name
 /// out of a constant list. Nothing of it comes from outside; what does is a parameter.
-const PIECES: [&str; 12] = [
+const PIECES: [&str; 13] = [
     "{COLUMNS}",
     "{columns}",
     "{of_shares}",
     "{BY_KEY}",
     "{BY_ROW}",
     "{table}",
+    "{bytes}",
     "{index}",
     "{narrow}",
     "rows::SESSION",

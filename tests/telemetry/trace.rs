@@ -3,11 +3,12 @@
 use crate::world::*;
 use std::path::Path;
 
-/// A server with an agent that notes its `TRACEPARENT` and ends.
+/// A server with an agent that notes its `TRACEPARENT` where no isolated one could write, and ends.
 fn noting(file: &Path) -> Gateway {
     Gateway::with(config(&format!(
         "[agents.noting]\ndriver = \"pi\"\n\
-         command = [\"sh\", \"-c\", \"echo $TRACEPARENT >> {}; exit 1\"]\n",
+         command = [\"sh\", \"-c\", \"echo $TRACEPARENT >> {}; exit 1\"]\n\
+         isolation = \"none\"\n",
         file.display()
     )))
 }

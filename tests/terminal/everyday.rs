@@ -261,7 +261,7 @@ async fn serve_says_where_to_go() {
             "--listen",
             "127.0.0.1:0",
             "--log",
-            "off",
+            "error",
             "--data-dir",
             "data",
         ])

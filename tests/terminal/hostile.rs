@@ -71,6 +71,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
             remote(&["s", "other", "--access", "read"]),
         ),
         ("sessions unshare", remote(&["s", "other"])),
+        ("sessions set-cwd", remote(&["s", "/tmp"])),
         ("history", remote(&["s"])),
         ("queue", remote(&["s"])),
         ("mcp", remote(&[])),
