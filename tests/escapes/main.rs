@@ -30,7 +30,8 @@ const TABLE: [(&str, &str); 24] = [
     // The server is not dumpable: to all but root it is closed on each rung.
     ("read the server's environment", "r--"),
     ("open the server's memory", "r--"),
-    ("list the server's descriptors", "r--"),
+    // Their numbers alone, and as root, to whom the listing belongs.
+    ("list the server's descriptors", "rr-"),
     ("enter the server's root", "r--"),
     ("trace the server", "r--"),
     ("read the server's memory", "r--"),

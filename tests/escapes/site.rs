@@ -16,6 +16,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 
@@ -67,9 +68,7 @@ impl Site {
             mode(&scripts.join(name), 0o644);
         }
         mode(&scripts, 0o755);
-        let binary = root.join("quarterdeck");
-        fs::copy(env!("CARGO_BIN_EXE_quarterdeck"), &binary).expect("the binary");
-        mode(&binary, 0o755);
+        let binary = binary();
         // What follows is the server's own.
         let home = root.join("home");
         fs::create_dir(&home).expect("a directory");
@@ -82,7 +81,7 @@ impl Site {
         );
         fs::write(&config, settings).expect("a file");
         fs::write(home.join("neighbour"), "nobody else's").expect("a file");
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(binary);
         command
             .args(["serve", "--config"])
             .arg(&config)
@@ -228,6 +227,21 @@ impl Drop for SharedMemory {
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+}
+
+/// The server where every user can start it. Copied once, before anything is started: a program that somebody has open to
+/// write can't be.
+fn binary() -> &'static Path {
+    static COPY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = COPY.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        mode(directory.path(), 0o755);
+        let path = directory.path().join("quarterdeck");
+        fs::copy(env!("CARGO_BIN_EXE_quarterdeck"), &path).expect("the binary");
+        mode(&path, 0o755);
+        (directory, path)
+    });
+    path
 }
 
 /// A process that has this one as its parent: a keeper.
