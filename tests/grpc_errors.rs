@@ -544,9 +544,7 @@ async fn what_is_no_call_is_told_in_http() {
     assert_eq!(answer.http, StatusCode::FORBIDDEN);
     let mut get = request(ENQUEUE, Body::empty());
     *get.method_mut() = Method::GET;
-    // Who speaks gRPC is told in gRPC.
-    let answer = gateway.send(get).await;
-    assert_refused(&answer, Code::Unimplemented, "METHOD_UNKNOWN");
+    assert_eq!(gateway.send(get).await.http, StatusCode::METHOD_NOT_ALLOWED);
     let mut get = request(ENQUEUE, Body::empty());
     *get.method_mut() = Method::GET;
     get.headers_mut().remove("content-type");

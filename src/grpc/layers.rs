@@ -291,22 +291,20 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     Ok(open)
 }
 
-/// The answer to a request that is no gRPC call which may be answered here. A gRPC client that asks in another way than
-/// by POST is told in gRPC: it shows nothing else. For another encoding of messages the protocol itself has an HTTP status.
+/// The answer to a request that is no gRPC call, in HTTP, as the protocol wants it. What a gRPC client is told beside that
+/// says [`told_in_grpc`].
 fn not_a_call(request: &Request) -> Option<Response> {
-    let speaks_grpc = is_grpc(request.headers());
-    if request.method() != Method::POST {
-        Some(if speaks_grpc {
-            refuse(&Refusal::MethodUnknown)
-        } else {
-            (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n").into_response()
-        })
-    } else if speaks_grpc {
-        None
+    let (status, problem) = if request.method() != Method::POST {
+        (StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST\n")
+    } else if !is_grpc(request.headers()) {
+        (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type of gRPC calls is application/grpc, with +proto or nothing behind it\n",
+        )
     } else {
-        let problem = "the content type of gRPC calls is application/grpc, with +proto or nothing behind it\n";
-        Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem).into_response())
-    }
+        return None;
+    };
+    Some((status, problem).into_response())
 }
 
 /// Bytes of a call's metadata, as HTTP/2 counts them. What the transport needs for itself counts as well.
