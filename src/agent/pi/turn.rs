@@ -278,11 +278,14 @@ impl Turn {
     /// Closes what is open and says how the turn ended.
     pub(super) fn end(&mut self, emit: &mut impl FnMut(AgentEvent)) -> Outcome {
         self.message_lost(emit);
-        for steer_id in self.steers.take_delivered() {
-            // pi let go of it to read it; only that could not be read.
-            emit(AgentEvent::SteerApplied { steer_id });
-        }
         let canceled = self.cancel.is_some();
+        for steer_id in self.steers.take_delivered() {
+            // pi let go of it to read it; only that could not be read. Of a canceled turn that is not known: stopping
+            // empties the queue as well. The turn's end answers it then.
+            if !canceled {
+                emit(AgentEvent::SteerApplied { steer_id });
+            }
+        }
         let Some(LastWord {
             stop_reason,
             error_message,
