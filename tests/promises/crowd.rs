@@ -26,7 +26,7 @@ const NARROW: u32 = 1024;
 /// Memory that a stalled reader may cost the server, in bytes.
 const STALLED_MAX_BYTES: u64 = 1024 * 1024;
 /// Medians below this are all the same on a machine that does other things too.
-const FLOOR: Duration = Duration::from_millis(3);
+const FLOOR: Duration = Duration::from_millis(40);
 /// The session that all of them read.
 const KEY: &str = "stage";
 
