@@ -230,6 +230,42 @@ async fn r7_nothing_without_marks_outlives_a_killed_keeper() {
     }
 }
 
+/// What a container that was entered from outside gives: this process's session is one that no process in sight leads.
+/// The tests above run there again, where this machine lets a test have its own process namespace.
+#[test]
+fn r7_a_killed_keeper_leaves_nothing_in_a_container_that_was_entered_from_outside() {
+    let inside = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+        ]);
+        command.arg(program).args(arguments).output()
+    };
+    if !inside("true", &[]).is_ok_and(|probe| probe.status.success()) {
+        eprintln!("not run: this machine gives a test no process namespace of its own");
+        return;
+    }
+    let own = std::env::current_exe().expect("a test has a file");
+    let own = own.to_str().expect("its path is text");
+    let sees = inside("cut", &["-d ", "-f6", "/proc/self/stat"]).expect("it runs");
+    assert_eq!(sees.stdout, b"0\n", "its session is out of sight");
+    let ran = inside(
+        own,
+        &[
+            "a_keeper_that_was_killed",
+            "without_marks_outlives",
+            "halted",
+        ],
+    )
+    .expect("it runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("3 passed"), "{said}");
+}
+
 #[tokio::test]
 async fn a_keeper_that_was_halted_goes_on_when_it_is_told_to_stop() {
     let mark = mark();

@@ -8,8 +8,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::{
-        Pid, PidfdFlags, Signal, WaitOptions, getpid, getsid, pidfd_open, pidfd_send_signal,
-        waitpid,
+        Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, waitpid,
     },
 };
 use std::{
@@ -184,12 +183,14 @@ pub(super) fn has_orphans() -> bool {
 /// Children of this process that killed keepers left to it, zombies included.
 fn orphans() -> Vec<Pid> {
     let keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let Ok(session) = getsid(None) else {
+    // Not by `getsid`: in a container whose shell was started from outside, this process's session is 0, which is no
+    // process, and `Pid` can't hold it.
+    let Some(own) = Stat::read(getpid()) else {
         return vec![];
     };
     let is_orphan = |pid: &Pid| {
         Stat::read(*pid).is_some_and(|stat| {
-            stat.session != session.as_raw_pid() && !keepers.contains(&(*pid, stat.start_time))
+            stat.session != own.session && !keepers.contains(&(*pid, stat.start_time))
         })
     };
     children(getpid()).into_iter().filter(is_orphan).collect()
