@@ -4,7 +4,7 @@
 
 use super::{
     episodes,
-    index::{self, Group},
+    index::{self, Group, Words},
     rebuild, rows,
 };
 use crate::{
@@ -198,7 +198,7 @@ fn messages(connection: &Connection) -> Answer<Expected> {
         let (Some(owner), Some(tenant)) = (owner, tenant) else {
             return Err(Fault::Broken(format!("message {number} has no group")));
         };
-        let line = index::episode_line(Group(owner), Group(tenant), &text);
+        let line = index::episode_line(Group(owner), Group(tenant), &Words::of(&text));
         expected.lengths.insert((number, line.words));
         expected.text(number, "content", &line.content);
     }

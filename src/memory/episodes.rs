@@ -1,9 +1,12 @@
 //! Messages of conversations as a search finds them. They are put into the index after their commit, in bounded pieces,
 //! so that no turn waits for it; what is not there yet is told by `GetMemoryStatus`.
+//!
+//! A piece is read by a reader, its words are cut beside the store, and the writer has them to write alone, in slices.
+//! Meanwhile messages may go and their rows be given again, so the writer looks whether each is the one that was read.
 
 use super::{
     Actor,
-    index::{self, Group},
+    index::{self, Group, Words},
     scope::Scope,
 };
 use crate::{
@@ -14,12 +17,13 @@ use crate::{
     store::sqlite::{Answer, Unit},
     wire::frames,
 };
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OptionalExtension as _, ToSql};
+use uuid::Uuid;
 
 /// Messages of one piece.
 const PIECE_MESSAGES: i64 = 200;
 /// Bytes of texts after which a piece ends early.
-const PIECE_MAX_BYTES: usize = 1024 * 1024;
+const PIECE_MAX_BYTES: usize = 256 * 1024;
 /// Bytes of one message that are looked at.
 pub(super) const EPISODE_MAX_BYTES: usize = 16 * 1024;
 
@@ -40,6 +44,43 @@ pub(super) enum Visible {
         /// The subject.
         subject: String,
     },
+}
+
+/// Messages that follow each other, with what is known of those that belong into the index.
+pub(super) struct Piece<T> {
+    /// The position behind which they stand.
+    from: i64,
+    messages: Vec<(Id, Option<T>)>,
+}
+
+/// As it was read.
+pub(super) type Read = Piece<String>;
+
+/// One message, whatever takes its row later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Id {
+    row: i64,
+    session: i64,
+    item_id: Uuid,
+}
+
+// === impl Piece ===
+
+impl Read {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Cuts the words: what takes the time.
+    pub(super) fn cut(self) -> Piece<Words> {
+        let Self { from, messages } = self;
+        let messages = messages
+            .into_iter()
+            .map(|(id, text)| (id, text.map(|text| Words::of(&text))))
+            .collect();
+        Piece { from, messages }
+    }
 }
 
 // === impl Visible ===
@@ -143,27 +184,73 @@ pub(super) fn count_all(connection: &Connection) -> Answer<i64> {
         .query_row([], |row| row.get(0))?)
 }
 
-/// Puts a piece into the index. True while there is more.
-pub(super) fn catch_up(unit: &Unit<'_>) -> Answer<bool> {
-    let tables = index::Tables::of(unit.connection)?;
-    let from = through(unit.connection)?;
-    let numbers: Vec<i64> = [Some(tables.active), tables.building]
-        .into_iter()
-        .flatten()
-        .collect();
-    let (reached, _) = piece(
-        unit,
-        &numbers,
-        from,
-        i64::MAX,
-        PIECE_MESSAGES,
-        PIECE_MAX_BYTES,
+/// The next messages after the position, as far as one piece goes.
+pub(super) fn next_piece(connection: &Connection) -> Answer<Read> {
+    let from = through(connection)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT message.row, message.session, item_id, role, parts, session.row IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM episode_length WHERE episode_length.row = message.row) FROM message \
+         LEFT JOIN session ON session.row = message.session WHERE message.row > ?1 ORDER BY message.row LIMIT ?2",
     )?;
-    if reached > from {
-        unit.sql("UPDATE memory_state SET value = ?1 WHERE name = 'episodes_through'")?
-            .execute([reached])?;
+    let mut found = statement.query((from, PIECE_MESSAGES))?;
+    let mut piece = Piece {
+        from,
+        messages: Vec::new(),
+    };
+    let mut bytes = 0;
+    while let Some(row) = found.next()?
+        && bytes <= PIECE_MAX_BYTES
+    {
+        let id = Id {
+            row: row.get(0)?,
+            session: row.get(1)?,
+            item_id: row.get(2)?,
+        };
+        // Passed over: what a Fork copies before its session is there (then it moves the position back), and what is in
+        // the index since before the position went back.
+        let wanted = row.get(5)? && is_said(row.get(3)?);
+        let text = if wanted {
+            text(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?)
+        } else {
+            String::new()
+        };
+        bytes += text.len();
+        piece.messages.push((id, wanted.then_some(text)));
     }
-    is_behind(unit.connection)
+    Ok(piece)
+}
+
+/// Puts a piece into the index, as much as belongs into one commit. `None` while there is more of it; then whether there
+/// is more to read.
+pub(super) fn put(unit: &Unit<'_>, piece: &Piece<Words>) -> Answer<Option<bool>> {
+    let numbers: Vec<i64> = index::Tables::of(unit.connection)?.each().collect();
+    let from = through(unit.connection)?;
+    if from < piece.from {
+        return Ok(Some(true));
+    }
+    let mut at = from;
+    let mut enough = false;
+    for (id, words) in piece.messages.iter().filter(|(id, _)| id.row > from) {
+        match next_after(unit.connection, at)? {
+            Some(next) if next == *id => {}
+            // It was deleted since.
+            Some(next) if next.row > id.row => continue,
+            // Another one took its row, or none is left: they are read anew.
+            Some(_) | None => break,
+        }
+        at = id.row;
+        if let Some(words) = words {
+            enough = !put_message(unit, &numbers, id, words)?;
+        }
+        if enough {
+            break;
+        }
+    }
+    move_to(unit, at)?;
+    if enough {
+        return Ok(None);
+    }
+    is_behind(unit.connection).map(Some)
 }
 
 /// A piece of a rebuild, up to the position: what comes after it is put into both. Returns how far it came, and how many
@@ -173,48 +260,75 @@ pub(super) fn rebuild_step(
     building: i64,
     from: i64,
     limit: i64,
-    max_bytes: usize,
-) -> Answer<(i64, i64)> {
-    let to = through(unit.connection)?;
-    piece(unit, &[building], from, to, limit, max_bytes)
-}
-
-fn piece(
-    unit: &Unit<'_>,
-    numbers: &[i64],
-    from: i64,
-    to: i64,
-    limit: i64,
-    max_bytes: usize,
 ) -> Answer<(i64, i64)> {
     let mut statement = unit.sql(
-        "SELECT message.row, role, parts, tenant, owner FROM message CROSS JOIN session ON session.row = message.session \
-         WHERE message.row > ?1 AND message.row <= ?2 ORDER BY message.row LIMIT ?3",
+        "SELECT row, session, item_id, role, parts FROM message WHERE row > ?1 AND row <= ?2 ORDER BY row LIMIT ?3",
     )?;
-    let mut found = statement.query((from, to, limit))?;
-    let (mut reached, mut done, mut bytes) = (from, 0, 0);
+    let mut found = statement.query((from, through(unit.connection)?, limit))?;
+    let (mut reached, mut done) = (from, 0);
     while let Some(row) = found.next()? {
         reached = row.get(0)?;
-        let role: i64 = row.get(1)?;
-        if role == Role::User as i64 || role == Role::Assistant as i64 {
-            let text = text(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
-            bytes += text.len();
-            let (tenant, owner): (String, String) = (row.get(3)?, row.get(4)?);
-            let groups = (
-                Group::make(unit, &tenant, Some(&owner))?,
-                Group::make(unit, &tenant, None)?,
-            );
-            let line = index::episode_line(groups.0, groups.1, &text);
-            for number in numbers {
-                index::put_episode(unit, *number, reached, groups, &line)?;
-            }
-            done += 1;
+        if !is_said(row.get(3)?) {
+            continue;
         }
-        if bytes > max_bytes {
+        let id = Id {
+            row: reached,
+            session: row.get(1)?,
+            item_id: row.get(2)?,
+        };
+        let text = text(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?);
+        done += 1;
+        if !put_message(unit, &[building], &id, &Words::of(&text))? {
             break;
         }
     }
     Ok((reached, done))
+}
+
+/// False when enough is done for one commit.
+fn put_message(unit: &Unit<'_>, numbers: &[i64], id: &Id, words: &Words) -> Answer<bool> {
+    let owner: Option<(String, String)> = unit
+        .sql("SELECT tenant, owner FROM session WHERE row = ?1")?
+        .query_row([id.session], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((tenant, owner)) = owner else {
+        return Ok(true);
+    };
+    let groups = (
+        Group::make(unit, &tenant, Some(&owner))?,
+        Group::make(unit, &tenant, None)?,
+    );
+    let line = index::episode_line(groups.0, groups.1, words);
+    for number in numbers {
+        index::put_episode(unit, *number, id.row, groups, &line)?;
+    }
+    Ok(unit.spend(i64::try_from(line.content.len()).unwrap_or(i64::MAX)))
+}
+
+/// The message behind a row.
+fn next_after(connection: &Connection, row: i64) -> Answer<Option<Id>> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT row, session, item_id FROM message WHERE row > ?1 ORDER BY row LIMIT 1",
+        )?
+        .query_row([row], |row| {
+            Ok(Id {
+                row: row.get(0)?,
+                session: row.get(1)?,
+                item_id: row.get(2)?,
+            })
+        })
+        .optional()?)
+}
+
+fn is_said(role: i64) -> bool {
+    role == Role::User as i64 || role == Role::Assistant as i64
+}
+
+fn move_to(unit: &Unit<'_>, row: i64) -> Answer<()> {
+    unit.sql("UPDATE memory_state SET value = ?1 WHERE name = 'episodes_through'")?
+        .execute([row])?;
+    Ok(())
 }
 
 /// Messages up to that row are in the index.

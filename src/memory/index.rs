@@ -39,6 +39,9 @@ pub(super) struct Tables {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Group(pub(super) i64);
 
+/// The words of a text, in its order. To cut them costs more than to write them, and needs nothing of the store.
+pub(super) struct Words(Vec<String>);
+
 /// An item as it stands in the index.
 pub(super) struct ItemLines {
     pub(super) key: String,
@@ -73,6 +76,19 @@ impl Tables {
     }
 }
 
+// === impl Words ===
+
+impl Words {
+    pub(super) fn of(text: &str) -> Self {
+        let words = words::words(&words::normal(text));
+        Self(words.into_iter().map(|word| word.text).collect())
+    }
+
+    fn count(&self) -> i64 {
+        i64::try_from(self.0.len()).unwrap_or(i64::MAX)
+    }
+}
+
 // === impl Group ===
 
 impl Group {
@@ -96,11 +112,9 @@ impl Group {
         mark
     }
 
-    fn line(self, text: &str) -> (String, i64) {
-        let words = words::words(&words::normal(text));
-        let texts: Vec<String> = words.iter().map(|word| self.word(&word.text)).collect();
-        let count = i64::try_from(texts.len()).unwrap_or(i64::MAX);
-        (texts.join(" "), count)
+    fn line(self, words: &Words) -> String {
+        let texts: Vec<String> = words.0.iter().map(|word| self.word(word)).collect();
+        texts.join(" ")
     }
 
     /// The group of a subject's messages in a tenant, or of all the tenant's.
@@ -148,9 +162,9 @@ pub(super) fn item_lines(
     content: &str,
 ) -> ItemLines {
     let group = Group(scope);
-    let (key, in_key) = group.line(key);
-    let (tag_words, in_tags) = group.line(&tags.join(" "));
-    let (content, in_content) = group.line(content);
+    let words = [key, &tags.join(" "), content].map(Words::of);
+    let count = words.iter().map(Words::count).sum();
+    let [key, tag_words, content] = words.map(|words| group.line(&words));
     let mut marks = vec![group.kind(kind)];
     marks.extend(tags.iter().map(|tag| group.tag(tag)));
     ItemLines {
@@ -158,7 +172,7 @@ pub(super) fn item_lines(
         tags: tag_words,
         content,
         marks: marks.join(" "),
-        words: in_key + in_tags + in_content,
+        words: count,
     }
 }
 
@@ -194,12 +208,10 @@ pub(super) fn remove_item(unit: &Unit<'_>, row: i64) -> Answer<()> {
 }
 
 /// The words of a message, once under each of its groups.
-pub(super) fn episode_line(owner: Group, tenant: Group, text: &str) -> EpisodeLine {
-    let (of_owner, words) = owner.line(text);
-    let (of_tenant, _) = tenant.line(text);
+pub(super) fn episode_line(owner: Group, tenant: Group, words: &Words) -> EpisodeLine {
     EpisodeLine {
-        content: format!("{of_owner} {of_tenant}"),
-        words,
+        content: format!("{} {}", owner.line(words), tenant.line(words)),
+        words: words.count(),
     }
 }
 

@@ -10,10 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Items of one step, and messages: a step is one job of the store's writer, which others wait for.
+/// Items of one step at most, and messages. A step is one job of the store's writer, which others wait for, and ends when
+/// enough is done for one commit.
 const STEP_ITEMS: i64 = 200;
-/// Bytes of contents after which a step ends early.
-const STEP_MAX_BYTES: usize = 1024 * 1024;
 
 /// Where a rebuild stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -163,8 +162,7 @@ pub(super) fn step(unit: &Unit<'_>, now: Time) -> Answer<bool> {
     // In place the messages come by themselves, from the first on.
     let more = items_step(unit, &mut job, building)?
         || !job.in_place && {
-            let (reached, done) =
-                episodes::rebuild_step(unit, building, job.episode, STEP_ITEMS, STEP_MAX_BYTES)?;
+            let (reached, done) = episodes::rebuild_step(unit, building, job.episode, STEP_ITEMS)?;
             // A piece may hold tools' messages alone, which are not put into the index.
             let moved = reached > job.episode;
             job.episode = reached;
@@ -194,14 +192,13 @@ fn items_step(unit: &Unit<'_>, job: &mut Job, building: i64) -> Answer<bool> {
         rows::ITEM
     ))?;
     let mut found = statement.query((job.item, STEP_ITEMS))?;
-    let (mut any, mut bytes) = (false, 0);
+    let mut any = false;
     while let Some(row) = found.next()? {
         let item = rows::item(row)?;
         any = true;
         job.item = item.row;
         if item.kind != Kind::Secret && item.forget_time.is_none() {
             let text = item.text(None)?;
-            bytes += text.len();
             let scope = scope_of(item.row);
             let lines = index::item_lines(scope, item.kind, &item.key, &item.tags, &text);
             // A write that came first has put it there already.
@@ -211,9 +208,9 @@ fn items_step(unit: &Unit<'_>, job: &mut Job, building: i64) -> Answer<bool> {
             .execute([item.row])?;
             index::put_lines(unit, building, item.row, &lines)?;
             job.items_done += 1;
-        }
-        if bytes > STEP_MAX_BYTES {
-            break;
+            if !unit.spend(i64::try_from(text.len()).unwrap_or(i64::MAX)) {
+                break;
+            }
         }
     }
     job.items_total = job.items_total.max(job.items_done);

@@ -23,7 +23,7 @@ use crate::{
     },
     store::{
         RequestKey,
-        sqlite::{Account, SqliteStore},
+        sqlite::{Account, SqliteStore, internal},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -44,6 +44,8 @@ pub struct Memory {
     rules: MemoryRules,
     vault: Arc<Vault>,
     embedder: Option<Arc<dyn Embedder>>,
+    /// Held while messages are put into the index.
+    catching_up: tokio::sync::Mutex<()>,
     /// There is a rebuild to go on with.
     work: Notify,
     /// There may be items without a vector.
@@ -65,6 +67,7 @@ impl Memory {
             rules,
             vault: Arc::new(vault),
             embedder,
+            catching_up: tokio::sync::Mutex::default(),
             work: Notify::new(),
             unembedded: Notify::new(),
         })
@@ -383,15 +386,20 @@ impl Memory {
 
     /// Puts a piece of the messages into the index that are not there yet. True while there are more.
     async fn catch_up_once(&self) -> Result<bool, Refusal> {
-        let behind = self
+        // One after the other: what two cut at once would be written once.
+        let _alone = self.catching_up.lock().await;
+        let piece = self
             .store
-            .look(|connection, _| episodes::is_behind(connection))
+            .look(|connection, _| episodes::next_piece(connection))
             .await?;
-        if behind {
-            self.store.change(|unit| episodes::catch_up(unit)).await
-        } else {
-            Ok(false)
+        if piece.is_empty() {
+            return Ok(false);
         }
+        let piece = tokio::task::spawn_blocking(move || piece.cut()).await;
+        let piece = piece.map_err(|_| internal("words could not be cut"))?;
+        self.store
+            .change_in_slices(move |unit| episodes::put(unit, &piece))
+            .await
     }
 
     /// Makes the vectors that are missing, until it is told to end.

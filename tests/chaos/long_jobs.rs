@@ -1,11 +1,11 @@
 //! Long jobs of the writer: what is large is cut, so nobody waits for another's.
 
 use crate::{
-    support::{Client, Gateway, reason},
+    support::{Client, Gateway, reason, run},
     tools::{count, store_bytes, with_attachments, with_long_turns},
     world::{Site, dice, eventually, figure},
 };
-use quarterdeck::proto;
+use quarterdeck::proto::{self, memory_service_client::MemoryServiceClient};
 use std::{
     sync::{
         Arc,
@@ -185,6 +185,107 @@ async fn nobody_waits_for_anothers_delete_or_fork() {
         "others waited for a Delete: {deleting:?}"
     );
     assert!(!exists(&mut client, "large").await);
+    gateway.check_store();
+}
+
+/// Messages whose words are not in memory's index.
+const NOT_FOUND_YET: &str = "SELECT count(*) FROM message JOIN session ON session.row = message.session \
+                             WHERE role IN (1, 2) AND message.row NOT IN (SELECT row FROM episode_length)";
+
+/// Has memory put what was said into its index, as a search does that looks for it.
+async fn search(gateway: &Gateway) {
+    let address = gateway.address.clone();
+    let mut memory = MemoryServiceClient::connect(address)
+        .await
+        .expect("it accepts");
+    let request = proto::SearchMemoryRequest {
+        query: "digits".into(),
+        episodes: Some(true),
+        ..Default::default()
+    };
+    memory.search_memory(request).await.expect("an answer");
+}
+
+/// A fork of many words is put into the index in one go. Others' commits come between its slices, and no slice is a large
+/// part of it: their words are cut beside the writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_messages_to_be_found() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    // One token to the agent, and 1 500 words to the index.
+    let text = "0123456789-".repeat(1_500);
+    for _ in 0..figure(25, 100) {
+        let turn = run(&mut client, "words", &text).await;
+        assert_eq!(turn.state(), proto::TurnState::Completed);
+    }
+    let data = gateway.data();
+    eventually("all of it is found", async || {
+        search(&gateway).await;
+        (count(&data, NOT_FOUND_YET) == 0).then_some(())
+    })
+    .await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let beside = others(gateway.client().await, stop.clone());
+    client
+        .fork_session(fork("words", "again"))
+        .await
+        .expect("forked");
+    let began = Instant::now();
+    eventually("the fork is found", async || {
+        search(&gateway).await;
+        (count(&data, NOT_FOUND_YET) == 0).then_some(())
+    })
+    .await;
+    let all = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let waits = beside.await.expect("no panic");
+    let longest = waits.iter().max().expect("some");
+    println!(
+        "it took {all:?}; {} commits of others meanwhile, the longest took {longest:?}",
+        waits.len()
+    );
+    assert!(*longest * 3 < all, "one waited {longest:?} of {all:?}");
+    gateway.check_store();
+}
+
+/// What is said elsewhere while a Fork copies goes into the index before the fork does; the fork's words are found all the
+/// same once it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_is_found_by_its_words_whatever_was_said_meanwhile() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    with_long_turns(&mut client, "long", figure(24, 60)).await;
+    let overtaken = "SELECT count(*) FROM fork WHERE (SELECT min(row) FROM message WHERE session = fork.session) <= \
+                     (SELECT value FROM memory_state WHERE name = 'episodes_through')";
+    loop {
+        let (mut forker, mut talker) = (gateway.client().await, gateway.client().await);
+        let forking = tokio::spawn(async move { forker.fork_session(fork("long", "copy")).await });
+        let talking = tokio::spawn(async move {
+            loop {
+                run(&mut talker, "other", "digits").await;
+            }
+        });
+        let mut others = 0;
+        while !forking.is_finished() {
+            search(&gateway).await;
+            others += count(&gateway.data(), overtaken);
+        }
+        talking.abort();
+        forking.await.expect("no panic").expect("forked");
+        if others > 0 {
+            break;
+        }
+        // Nobody came between: once more.
+        client
+            .delete_session(delete("copy"))
+            .await
+            .expect("deleted");
+    }
+    eventually("every word is found", async || {
+        search(&gateway).await;
+        (count(&gateway.data(), NOT_FOUND_YET) == 0).then_some(())
+    })
+    .await;
     gateway.check_store();
 }
 

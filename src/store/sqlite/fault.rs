@@ -77,7 +77,7 @@ impl From<rusqlite::Error> for Fault {
 }
 
 /// Logs a bug under a new id.
-pub(super) fn internal(what: &str) -> Refusal {
+pub(crate) fn internal(what: &str) -> Refusal {
     let id = Uuid::new_v4().simple().to_string();
     tracing::error!(id, what, "internal error {id} in the store");
     Refusal::Internal { id }

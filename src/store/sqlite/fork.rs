@@ -55,6 +55,8 @@ struct Copying {
     end_seq: i64,
     /// Row of the last message that was copied.
     after: i64,
+    /// Row of the first message of the copy.
+    first: Option<i64>,
     /// Bytes that were copied, attachments as if they were.
     copied_bytes: i64,
     /// The source with the counts of what was copied.
@@ -170,6 +172,7 @@ impl Forking {
             generation,
             end_seq,
             after: 0,
+            first: None,
             copied_bytes: 0,
             counted,
         })
@@ -216,6 +219,8 @@ impl Copying {
                 message.continued,
                 parts,
             ])?;
+            self.first
+                .get_or_insert(unit.connection.last_insert_rowid());
             edit::count_message(&mut self.counted, message.role, &message.parts);
             self.after = row.get(row_column)?;
             copied += parts.len();
@@ -238,6 +243,7 @@ impl Copying {
             generation: _,
             end_seq: _,
             after: _,
+            first,
             copied_bytes,
             counted,
         } = self;
@@ -279,6 +285,11 @@ impl Copying {
                     .clone_from(&counted.last_message_preview);
                 unit.sql("DELETE FROM fork WHERE session = ?1")?
                     .execute([making.row.0])?;
+                // Whoever put messages into memory's index meanwhile has passed over those of a session that was not there.
+                unit.sql(
+                    "UPDATE memory_state SET value = min(value, ?1 - 1) WHERE name = 'episodes_through'",
+                )?
+                .execute([first.unwrap_or(i64::MAX)])?;
                 let session = edit.save(unit, caller.now)?;
                 Ok(Done::session(session))
             },

@@ -45,7 +45,7 @@ mod writer;
 pub use backup::{backup, restore};
 pub(crate) use fair::Account;
 pub use fault::OpenError;
-pub(crate) use fault::{Answer, Fault};
+pub(crate) use fault::{Answer, Fault, internal};
 pub(crate) use queries::{session as session_of, session_by_row};
 pub(crate) use requests::once_for;
 pub(crate) use schema::open_reader_of;
@@ -251,6 +251,17 @@ impl SqliteStore {
         W: FnOnce(&mut writer::Unit<'_>) -> fault::Answer<T> + Send + 'static,
     {
         self.writer.call(Account::SERVER, write).await
+    }
+
+    /// As [`Self::change`], for the server's own work that may be long: see [`Writer::call_in_slices`].
+    pub(crate) async fn change_in_slices<T, W>(&self, write: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Option<T>> + Send + 'static,
+    {
+        self.writer
+            .call_in_slices(Account::SERVER, OnFull::Refuse, write)
+            .await
     }
 
     /// Whether what is counted of every owner is what the rows say. For tests.
