@@ -26,6 +26,7 @@ const CONNECTIONS_OPEN: &str = "quarterdeck_connections_open";
 const EVENTS_PUBLISHED: &str = "quarterdeck_feed_events_total";
 const READERS_LAGGED: &str = "quarterdeck_feed_lags_total";
 const COMMIT_DURATION: &str = "quarterdeck_store_commit_duration_seconds";
+const HOLD_DURATION: &str = "quarterdeck_store_hold_duration_seconds";
 const BATCH_JOBS: &str = "quarterdeck_store_batch_jobs";
 const READ_DURATION: &str = "quarterdeck_store_read_duration_seconds";
 const LOG_PAGES: &str = "quarterdeck_store_log_pages";
@@ -72,6 +73,8 @@ pub struct Metrics {
     pub readers_lagged: Counter,
     /// Time of a batch, from its first job to its commit.
     pub commit_duration: Histogram,
+    /// Time for which one batch, or one slice of a long job, keeps all others from the writer.
+    pub hold_duration: Histogram,
     /// Jobs of a batch.
     pub batch_jobs: Histogram,
     /// Time of a read, without its wait.
@@ -98,6 +101,7 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     events_published: counter!(EVENTS_PUBLISHED),
     readers_lagged: counter!(READERS_LAGGED),
     commit_duration: histogram!(COMMIT_DURATION),
+    hold_duration: histogram!(HOLD_DURATION),
     batch_jobs: histogram!(BATCH_JOBS),
     read_duration: histogram!(READ_DURATION),
     log_pages: gauge!(LOG_PAGES),
@@ -148,6 +152,7 @@ pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
         (TURN_DURATION, TURN_BUCKETS),
         (QUEUE_WAIT, TURN_BUCKETS),
         (COMMIT_DURATION, STORE_BUCKETS),
+        (HOLD_DURATION, STORE_BUCKETS),
         (READ_DURATION, STORE_BUCKETS),
         (BATCH_JOBS, BATCH_BUCKETS),
     ] {
@@ -212,6 +217,12 @@ fn describe() {
         COMMIT_DURATION,
         Unit::Seconds,
         "Time of a batch of the store, from its first job to its commit."
+    );
+    describe_histogram!(
+        HOLD_DURATION,
+        Unit::Seconds,
+        "Time for which one batch of the store, or one slice of a long job, keeps all others waiting: its jobs, its \
+         commit, its part of moving the log, and the word to those who follow."
     );
     describe_gauge!(
         LOG_PAGES,

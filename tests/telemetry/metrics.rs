@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// Every family that is there before anything happens; those with labels come with their first use.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "quarterdeck_turn_queue_wait_seconds",
     "quarterdeck_turns_running",
     "quarterdeck_agents_awake",
@@ -18,6 +18,7 @@ const FAMILIES: [&str; 12] = [
     "quarterdeck_feed_events_total",
     "quarterdeck_feed_lags_total",
     "quarterdeck_store_commit_duration_seconds",
+    "quarterdeck_store_hold_duration_seconds",
     "quarterdeck_store_batch_jobs",
     "quarterdeck_store_read_duration_seconds",
     "quarterdeck_authentication_failures_total",

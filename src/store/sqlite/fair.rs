@@ -10,6 +10,7 @@ use std::{
     collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher as _},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Sessions of which it is remembered whose they are; beyond that all are forgotten and learned again.
@@ -24,7 +25,7 @@ pub(crate) struct Account(u64);
 pub(super) struct Accounts(Mutex<HashMap<SessionRow, Account>>);
 
 /// The queue.
-pub(super) struct FairQueue<J> {
+pub(crate) struct FairQueue<J> {
     /// A lock, not a channel: who comes next depends on all that wait. Held for a few lines of memory work.
     state: Mutex<State<J>>,
     /// Takers that found nothing to do.
@@ -49,17 +50,17 @@ struct State<J> {
 }
 
 /// A job that was taken; it counts as worked at until this is dropped.
-pub(super) struct Taken<'a, J> {
+pub(crate) struct Taken<'a, J> {
     /// The job; `None` once it was taken out.
-    pub(super) job: Option<J>,
+    pub(crate) job: Option<J>,
     /// Whose it is.
-    pub(super) account: Account,
+    pub(crate) account: Account,
     queue: &'a FairQueue<J>,
 }
 
 /// There is no room, or the queue is closed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 // === impl Account ===
 
@@ -108,7 +109,7 @@ impl Accounts {
 
 impl<J> FairQueue<J> {
     /// A queue of so many jobs, so many of each account, for so many takers.
-    pub(super) fn new(max: usize, max_each: usize, takers: usize) -> Self {
+    pub(crate) fn new(max: usize, max_each: usize, takers: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 lines: HashMap::new(),
@@ -129,7 +130,7 @@ impl<J> FairQueue<J> {
     ///
     /// # Errors
     /// There is no room, or the queue is closed.
-    pub(super) fn put(&self, account: Account, job: J) -> Result<(), Full> {
+    pub(crate) fn put(&self, account: Account, job: J) -> Result<(), Full> {
         let mut state = self.state();
         if state.closed || state.len >= self.max {
             return Err(Full);
@@ -171,12 +172,20 @@ impl<J> FairQueue<J> {
     }
 
     /// The next job, if there is one now.
-    pub(super) fn try_take(&self) -> Option<Taken<'_, J>> {
+    pub(crate) fn try_take(&self) -> Option<Taken<'_, J>> {
         self.next(&mut self.state())
     }
 
+    /// Waits for a job, for so long; takes none.
+    pub(super) fn wait(&self, time: Duration) {
+        let state = self.state();
+        if state.len == 0 && !state.closed {
+            drop(self.idle.wait_timeout(state, time));
+        }
+    }
+
     /// Jobs that wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.state().len
     }
 

@@ -150,6 +150,12 @@ impl Ledger {
         }
     }
 
+    /// Bytes that were stored since a mark.
+    pub(super) fn stored_since(&self, mark: usize) -> i64 {
+        let bytes = self.journal[mark..].iter().map(|it| it.by.stored_bytes);
+        bytes.filter(|bytes| *bytes > 0).sum()
+    }
+
     /// Owners for whom more or less is stored than at the last commit: tenant, owner, and the bytes that there are now.
     pub(super) fn changed_storage(&self) -> Vec<(String, String, i64)> {
         let mut changed: BTreeSet<(&str, &str)> = BTreeSet::new();

@@ -2,8 +2,9 @@
 //! to be damaged.
 //!
 //! The thread has a connection of its own. It moves what the log held when it began; only the writer can end a log that
-//! is moved whole, so it moves the small rest itself once the log is long. A log that can't be moved (the disk fails, a
-//! backup hangs) grows up to a bound; from there on new work is refused.
+//! is moved whole, so it moves the rest itself once that is small. Work that fills the log quicker than it is moved waits
+//! for it ([`Log::is_behind`]), so that the writer has no large rest to move while everybody waits. A log that can't be
+//! moved (the disk fails, a backup hangs) grows up to a bound; from there on new work is refused.
 
 use super::{condition::Condition, fault::OpenError, mark::Mark, schema};
 use crate::{clock::Reading, store::TroubleKind, telemetry::metrics};
@@ -26,7 +27,11 @@ const PAGE_BYTES: u64 = 4096;
 const ANEW_PAGES: i32 = 32;
 /// Pages of log after which it is moved into the database: 32 MiB.
 const MOVE_PAGES: i32 = 8_000;
-/// Pages of log after which the writer moves the rest itself, so that the log can begin anew.
+/// Pages that the writer moves itself, so that a log that is long can begin anew: 2 MiB.
+const REST_MAX_PAGES: i32 = 512;
+/// Pages of log from which on work waits that can: 48 MiB.
+const BEHIND_PAGES: i32 = MOVE_PAGES + MOVE_PAGES / 2;
+/// Pages of log after which the writer moves the rest itself, however large.
 const REST_PAGES: i32 = 2 * MOVE_PAGES;
 /// Pages of log from which on it is told that it can't be moved: 128 MiB.
 const STUCK_PAGES: i32 = 4 * MOVE_PAGES;
@@ -41,6 +46,8 @@ const MARK_AGE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Log {
     /// Pages of the log after the newest commit.
     pages: Arc<AtomicI32>,
+    /// Pages of it that are in the database, as far as the thread has moved them.
+    moved: Arc<AtomicI32>,
     /// All of it stood in the database when it was looked last: the next write begins it anew.
     whole: Arc<AtomicBool>,
     /// Gone after [`Self::end`].
@@ -79,6 +86,7 @@ impl Log {
         marker: Marker,
     ) -> Result<Self, OpenError> {
         let pages = Arc::new(AtomicI32::new(0));
+        let moved = Arc::new(AtomicI32::new(0));
         let whole = Arc::new(AtomicBool::new(false));
         let (counted, changed) = (Arc::clone(&pages), Arc::clone(&whole));
         // In the place of SQLite's own rule, which moves the log inside of a commit and hides that it failed.
@@ -96,6 +104,7 @@ impl Log {
             number: Arc::clone(&number),
             woken: Mutex::new(woken),
             pages: Arc::clone(&pages),
+            moved: Arc::clone(&moved),
             whole: Arc::clone(&whole),
             condition: Arc::clone(&condition),
         };
@@ -104,6 +113,7 @@ impl Log {
             .spawn(move || watch.run())?;
         Ok(Self {
             pages,
+            moved,
             whole,
             wake: Some(wake),
             thread: Some(thread),
@@ -121,6 +131,7 @@ impl Log {
         let pages = self.pages.load(Ordering::Relaxed);
         metrics::get().log_pages.set(f64::from(pages));
         if pages < MOVE_PAGES {
+            self.moved.store(0, Ordering::Relaxed);
             self.condition.ends(TroubleKind::LogStuck);
             self.try_again_at.store(0, Ordering::Relaxed);
             return;
@@ -129,7 +140,9 @@ impl Log {
             // It is awake already where this fails.
             let _ = wake.try_send(());
         }
-        if pages < REST_PAGES || pages < self.try_again_at.load(Ordering::Relaxed) {
+        let rest = pages - self.moved.load(Ordering::Relaxed);
+        let ends = rest <= REST_MAX_PAGES || pages >= REST_PAGES;
+        if !ends || pages < self.try_again_at.load(Ordering::Relaxed) {
             return;
         }
         let moved = move_log(writer);
@@ -162,6 +175,11 @@ impl Log {
     /// Whether the log holds next to nothing: what comes into it now is not marked yet.
     pub(super) fn is_anew(&self) -> bool {
         self.pages.load(Ordering::Relaxed) < ANEW_PAGES
+    }
+
+    /// Whether it fills quicker than it is moved: work that can wait does so, a little.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) >= BEHIND_PAGES && !self.whole.load(Ordering::Relaxed)
     }
 
     /// Bytes of it that are not in the database, at most.
@@ -228,6 +246,7 @@ struct Watch {
     number: Arc<AtomicI64>,
     woken: Mutex<Receiver<()>>,
     pages: Arc<AtomicI32>,
+    moved: Arc<AtomicI32>,
     whole: Arc<AtomicBool>,
     condition: Arc<Condition>,
 }
@@ -254,6 +273,7 @@ impl Watch {
             if self.pages.load(Ordering::Relaxed) >= if full { 1 } else { MOVE_PAGES } {
                 match move_log(&self.connection) {
                     Ok(Moved { pages, moved }) => {
+                        self.moved.store(moved, Ordering::Relaxed);
                         self.whole
                             .store(pages > 0 && moved >= pages, Ordering::Relaxed);
                     }

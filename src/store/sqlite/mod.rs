@@ -43,7 +43,7 @@ mod turns;
 mod writer;
 
 pub use backup::{backup, restore};
-pub(crate) use fair::Account;
+pub(crate) use fair::{Account, FairQueue};
 pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault, internal};
 pub(crate) use queries::{session as session_of, session_by_row};

@@ -1,14 +1,15 @@
 //! The one writer: takes what has queued into one transaction, commits it once, publishes, replies.
 //!
 //! No timer: while one batch is synced to the disk the next one gathers, one job of each tenant in turn (see
-//! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`]: so a tenant's job waits for about two batches,
-//! whatever others have queued. Each job has a savepoint, so a refusal (or a
+//! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`] and [`BATCH_MAX_BYTES`]: so a tenant's job waits
+//! for about two batches, whatever others have queued. Each job has a savepoint, so a refusal (or a
 //! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
 //! its callers is told why.
 //!
 //! A job that may be long ([`Writer::call_in_slices`]) is cut by bytes and by time: each slice is a transaction of its
 //! own, and what has queued meanwhile is committed before the next one, which is another tenant's where one has such work. So nobody waits for another's long job, and
-//! such a job must leave the store whole after every slice.
+//! such a job must leave the store whole after every slice. Where the log fills quicker than it is moved, the next slice
+//! waits for it, up to [`BEHIND_MAX_TIME`].
 
 use super::{
     condition::{Condition, is_full},
@@ -45,6 +46,12 @@ use tokio::sync::{oneshot, watch};
 const BATCH_MAX_JOBS: usize = 1024;
 /// Time for which a transaction takes more jobs: those behind wait for its commit, not for all that had queued.
 const BATCH_MAX_TIME: Duration = Duration::from_millis(15);
+/// Bytes that a transaction stores until it takes no more jobs; the last job may be larger.
+const BATCH_MAX_BYTES: i64 = 1024 * 1024;
+/// Longest time that a slice of a long job waits for the log.
+const BEHIND_MAX_TIME: Duration = Duration::from_millis(250);
+/// How often it looks meanwhile.
+const BEHIND_LOOK: Duration = Duration::from_millis(5);
 /// Jobs that may wait; a caller beyond is told `STORE_UNAVAILABLE`.
 const QUEUE_MAX_JOBS: usize = 16_384;
 /// Jobs of one tenant that may wait.
@@ -60,7 +67,7 @@ const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that a slice of a long job works before it commits.
 const SLICE_MAX_TIME: Duration = Duration::from_millis(10);
 /// Bytes that a slice of a long job copies or deletes; one row may be larger.
-const SLICE_MAX_BYTES: i64 = 2 * 1024 * 1024;
+const SLICE_MAX_BYTES: i64 = 1024 * 1024;
 
 /// Handle of the writer thread.
 pub(super) struct Writer {
@@ -452,6 +459,8 @@ fn answer<T>(
 
 impl Thread {
     fn run(mut self) {
+        // Since when the next slice waits for the log.
+        let mut held: Option<Instant> = None;
         loop {
             let mut waiting = VecDeque::new();
             // Waits where nothing is unfinished.
@@ -469,6 +478,14 @@ impl Thread {
                 self.batch(&mut waiting, beside);
                 beside = 0;
             }
+            if self.long.len() > 0
+                && self.log.is_behind()
+                && held.get_or_insert_with(Instant::now).elapsed() < BEHIND_MAX_TIME
+            {
+                self.jobs.wait(BEHIND_LOOK);
+                continue;
+            }
+            held = None;
             if let Some(mut taken) = self.long.try_take() {
                 let account = taken.account;
                 let mut slice: VecDeque<_> = taken.job.take().into_iter().collect();
@@ -536,7 +553,9 @@ impl Thread {
         let mut changes = Merged::default();
         // A job waits again for the room that is set aside, once what ran before it is committed.
         let mut full_disk = false;
-        while ran.is_empty() || began.elapsed() < BATCH_MAX_TIME {
+        let mut stored_bytes = 0;
+        while ran.is_empty() || (stored_bytes < BATCH_MAX_BYTES && began.elapsed() < BATCH_MAX_TIME)
+        {
             let mut next = waiting.pop_front();
             while next.is_none() && beside > 0 {
                 beside -= 1;
@@ -548,6 +567,7 @@ impl Thread {
             let Some(mut job) = next else {
                 break;
             };
+            let mark = self.ledger.borrow().mark();
             let refusal = match self.job(job.as_mut()) {
                 Ok(done) => {
                     changes.add(done);
@@ -574,6 +594,7 @@ impl Thread {
                     }
                 }
             };
+            stored_bytes += self.ledger.borrow().stored_since(mark);
             ran.push(Ran { job, refusal });
         }
         let stored = self.ledger.borrow().changed_storage();
@@ -614,6 +635,7 @@ impl Thread {
         if !changes.published.is_empty() {
             self.publisher.publish(changes.published);
         }
+        metrics.hold_duration.record(began.elapsed());
         let mut unfinished = Vec::new();
         for Ran { job, refusal } in ran {
             if refusal.is_none() && job.goes_on() {
