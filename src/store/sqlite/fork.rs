@@ -220,7 +220,7 @@ impl Copying {
                 parts,
             ])?;
             self.first
-                .get_or_insert(unit.connection.last_insert_rowid());
+                .get_or_insert_with(|| unit.connection.last_insert_rowid());
             edit::count_message(&mut self.counted, message.role, &message.parts);
             self.after = row.get(row_column)?;
             copied += parts.len();
