@@ -725,8 +725,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    fn trouble(&self) -> Option<Trouble> {
-        self.condition.trouble()
+    fn troubles(&self) -> Vec<Trouble> {
+        self.condition.troubles()
     }
 
     async fn ping(&self) -> Result<(), Refusal> {

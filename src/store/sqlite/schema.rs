@@ -115,11 +115,16 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The schema that this binary writes.
+pub(super) fn newest_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("few migrations")
+}
+
 /// Refuses a file of a newer binary, or of another program.
 pub(super) fn check_version(connection: &Connection) -> Result<i64, OpenError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = pragma("user_version")?;
-    let supported = i64::try_from(MIGRATIONS.len()).expect("few migrations");
+    let supported = newest_version();
     if found > supported {
         return Err(OpenError::Newer { found, supported });
     }
