@@ -15,5 +15,6 @@ mod clock_steps;
 mod long_jobs;
 mod lost_files;
 mod noise;
+mod short;
 mod small_disk;
 mod tools;
