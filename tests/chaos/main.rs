@@ -14,6 +14,7 @@ mod bad_disk;
 mod clock_steps;
 mod long_jobs;
 mod lost_files;
+mod memory;
 mod noise;
 mod short;
 mod small_disk;
