@@ -8,6 +8,7 @@ use crate::{
         TEXT_MAX_BYTES,
     },
     proto,
+    store::Trouble,
     wire::encode::{duration, timestamp},
 };
 
@@ -66,6 +67,7 @@ impl Admin {
             draining: self.registry.draining(),
             auth_required: !config.no_auth,
             isolation: Some(isolation(&self.facts.isolation, all)),
+            store_troubles: self.store.troubles().iter().map(trouble).collect(),
         }
     }
 }
@@ -83,6 +85,13 @@ fn agent(facts: &AgentFacts) -> proto::AgentInfo {
         can_steer: capabilities.steer,
         can_fork: capabilities.fork,
         isolation: rung.map(Rung::name).unwrap_or_default().into(),
+    }
+}
+
+fn trouble(found: &Trouble) -> proto::StoreTrouble {
+    proto::StoreTrouble {
+        name: found.name().into(),
+        text: found.text.into(),
     }
 }
 
