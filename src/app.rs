@@ -55,6 +55,7 @@ use crate::{
         handle::{CwdRoots, Directories, Drain, Workshop},
         recall::Recall,
         registry::{Registry, RegistryTask},
+        users::AgentUsers,
     },
     store::{
         AgentRule, Caller, NewSession, Store, StoreRules,
@@ -195,6 +196,15 @@ impl App {
         let rungs: BTreeMap<String, Rung> = rungs
             .map(|(name, confinement)| (name.clone(), confinement.rung))
             .collect();
+        // Elsewhere agents are processes of the same user, and the socket has a path.
+        let trust_socket = (isolation.agents.values())
+            .all(|agent| agent.rung == Rung::Namespace || agent.own_users);
+        let users = isolation.users;
+        let agent_users = users.map(|range| {
+            let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
+            let names = agents.map(|(name, _)| name.clone()).collect();
+            AgentUsers::new(range, names, node_mark.clone())
+        });
         let drivers = drivers(&config, &host, isolation.agents);
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -229,6 +239,9 @@ impl App {
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        if let Some(range) = users {
+            process::sweep_users(range).await;
+        }
         let pepper = secret_files::pepper(&config.data_dir)?;
         let keys = Arc::new(
             Keys::load(store.clone(), &pepper)
@@ -238,8 +251,6 @@ impl App {
         if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
         }
-        // Below this rung agents are processes of the same user, and the socket has a path.
-        let trust_socket = rungs.values().all(|rung| *rung == Rung::Namespace);
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
         recover(&store).await?;
@@ -258,7 +269,7 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&isolation::real(&config.data_dir)?),
+            directories: Directories::new(&isolation::real(&config.data_dir)?, agent_users),
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
@@ -868,23 +879,7 @@ fn drivers(
         match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
-                PiOptions {
-                    command: agent.command.clone(),
-                    arguments: agent.args.clone(),
-                    environment: agent.environment.0.clone().into_iter().collect(),
-                    template_directory: template_directory(Path::new(&agent.template_dir)),
-                    model: agent.model.clone(),
-                    thinking_level: agent.thinking_level.clone(),
-                    start_timeout: agent.start_timeout,
-                    dialog_timeout: agent.dialog_timeout,
-                    stop_grace: PI_STOP_GRACE,
-                    limits: ProcessLimits {
-                        processes: agent.max_processes,
-                        open_files: agent.max_open_files,
-                        file_bytes: agent.max_file_bytes.0,
-                        memory_bytes: agent.max_memory_bytes.0,
-                    },
-                },
+                pi_options(agent),
                 ProcessHost {
                     confinement: confinements.remove(name).unwrap_or_default(),
                     ..host.clone()
@@ -897,6 +892,27 @@ fn drivers(
         .iter()
         .map(|(name, agent)| (name.clone(), driver(name, agent)))
         .collect()
+}
+
+/// How pi is run for an agent.
+fn pi_options(agent: &AgentConfig) -> PiOptions {
+    PiOptions {
+        command: agent.command.clone(),
+        arguments: agent.args.clone(),
+        environment: agent.environment.0.clone().into_iter().collect(),
+        template_directory: template_directory(Path::new(&agent.template_dir)),
+        model: agent.model.clone(),
+        thinking_level: agent.thinking_level.clone(),
+        start_timeout: agent.start_timeout,
+        dialog_timeout: agent.dialog_timeout,
+        stop_grace: PI_STOP_GRACE,
+        limits: ProcessLimits {
+            processes: agent.max_processes,
+            open_files: agent.max_open_files,
+            file_bytes: agent.max_file_bytes.0,
+            memory_bytes: agent.max_memory_bytes.0,
+        },
+    }
 }
 
 /// The embedding model that is configured.

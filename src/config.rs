@@ -16,8 +16,8 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath,
-    TenantPlaces, Threads,
+    AgentUids, DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size,
+    SocketPath, TenantPlaces, Threads,
 };
 
 use crate::domain::{limits, quotas, turn::OnInterrupt};
@@ -145,6 +145,10 @@ settings! {
         /// `none`. `auto` takes the best that works on this machine; one that is named must work, or the server does not
         /// start. With `none` an agent can do all that the server's user can do.
         isolation: IsolationWanted = "auto";
+        /// Where the server runs as root: user ids that isolated agents get, each owner's another one, such as
+        /// `200000-265535`; no account and no container may use any of them. `auto` takes these where nobody else has them
+        /// and that works, for agents without `cwd_roots`, whose directories they could not write; `none` leaves root's.
+        agent_uids: AgentUids = "auto";
         /// Files and directories that isolated agents may read, besides the system's (`/usr`, `/etc`, `/opt` …), their own
         /// and those of their program.
         isolation_read: Vec<PathBuf> = "[]", absolute;

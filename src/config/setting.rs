@@ -1,6 +1,9 @@
 //! Types of settings: how each is read from text or TOML, and written as TOML.
 
-use crate::domain::{quotas, turn::OnInterrupt};
+use crate::{
+    agent::isolation::users::UserRange,
+    domain::{quotas, turn::OnInterrupt},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -84,6 +87,17 @@ pub enum IsolationWanted {
     Namespace,
     /// The best that there is; for an agent, what the server has.
     Auto,
+}
+
+/// Whose user ids agents have, where the server runs as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentUids {
+    /// Their own, of the usual range, where that works.
+    Auto,
+    /// The server's.
+    None,
+    /// Their own, of this range.
+    Of(UserRange),
 }
 
 /// Form of log lines.
@@ -227,6 +241,27 @@ impl Setting for SocketPath {
             Self::Auto => quoted("auto"),
             Self::None => quoted("none"),
             Self::At(path) => path.write(),
+        }
+    }
+}
+
+impl Setting for AgentUids {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a range of user ids, auto or none")? {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            range => {
+                let problem = |problem| format!("{problem}; or auto or none");
+                range.parse().map(Self::Of).map_err(problem)
+            }
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::None => quoted("none"),
+            Self::Of(range) => quoted(&range.to_string()),
         }
     }
 }

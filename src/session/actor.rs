@@ -342,6 +342,7 @@ impl Actor {
             home: home_directory,
             temporary: temporary_directory,
             owner: owner_directory,
+            user,
         } = blocking(prepare).await.map_err(|problem| Unusable {
             path: String::new(),
             why: problem.to_string(),
@@ -360,6 +361,7 @@ impl Actor {
             gateway_directory,
             home_directory,
             temporary_directory,
+            user,
             credential: self.credential(session.row),
             trace_context,
         })

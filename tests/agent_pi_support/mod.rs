@@ -71,6 +71,7 @@ impl Place {
             gateway_directory: make("gateway"),
             home_directory: make("home"),
             temporary_directory: make("tmp"),
+            user: None,
             credential: None,
             trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };

@@ -9,3 +9,4 @@ mod world;
 mod credential;
 mod own_process;
 mod real_pi;
+mod users;

@@ -139,6 +139,29 @@ fn a_data_directory_that_agents_may_use_is_refused() {
     }
 }
 
+/// Whoever has an id of the range has its agents' files, and what runs there is ended.
+#[test]
+fn user_ids_that_are_somebody_elses_are_refused() {
+    for (range, problem) in [
+        ("65000-66000", "nobody in /etc/passwd"),
+        ("0-100", "expected FIRST-LAST"),
+        ("200000", "expected FIRST-LAST"),
+    ] {
+        let (code, said) = refused(&[], &format!("agent_uids = {range:?}\n"));
+        assert_ne!(code, Some(0), "{said}");
+        let root = rustix::process::geteuid().is_root();
+        let expected = if root || problem.starts_with("expected") {
+            problem
+        } else {
+            "only a server that runs as root"
+        };
+        assert!(
+            said.contains("agent_uids") && said.contains(expected),
+            "{said}"
+        );
+    }
+}
+
 /// `no_auth` is a spoken choice, whose whole reach is told.
 #[test]
 fn no_auth_says_that_agents_may_call_as_anyone() {

@@ -4,7 +4,7 @@ use crate::harness::{AS_ORDINARY, again, is_root};
 use quarterdeck::agent::{
     isolation::{
         Isolation, KillProof, ProcView, Rung,
-        probe::{Choice, probe},
+        probe::{Choice, OwnUser, probe},
     },
     process::ProcessHost,
 };
@@ -21,7 +21,7 @@ async fn found(choice: Choice) -> Result<Isolation, String> {
         node_mark: "probe".into(),
         confinement: Default::default(),
     };
-    let found = probe(&host, choice, directory.path()).await;
+    let found = probe(&host, choice, OwnUser::No, directory.path()).await;
     let left = std::fs::read_dir(directory.path()).expect("it is there");
     assert_eq!(left.count(), 0, "the probe leaves nothing");
     found.map_err(|problem| problem.to_string())

@@ -16,11 +16,12 @@ pub(super) mod plan;
 pub mod probe;
 pub mod program;
 #[cfg(target_os = "linux")]
-mod rights;
+pub(super) mod rights;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
 pub(super) mod stage;
+pub mod users;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -69,8 +70,6 @@ pub enum ProcView {
 pub enum KillProof {
     /// The kernel's end of its PID namespace.
     PidNamespace,
-    /// No process of its user id is left.
-    UserId,
     /// The keeper, or after it the server, has no descendant of it left.
     Subreaper,
     /// Nothing: only its process group is ended.
@@ -110,6 +109,8 @@ pub struct Confinement {
     pub hidden: Vec<PathBuf>,
     /// Space in a process's own `/tmp` and `/dev/shm`, each, in bytes; [`Rung::Namespace`] only.
     pub tmp_max_bytes: u64,
+    /// Whether each owner's processes have a user id of their own, beside the server's; see [`users`].
+    pub own_users: bool,
     /// Lets its processes serve every tenant on [`Rung::None`] too.
     pub tenants_share: bool,
 }
@@ -170,7 +171,6 @@ impl KillProof {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PidNamespace => "pid namespace",
-            Self::UserId => "uid",
             Self::Subreaper => "subreaper",
             Self::None => "none",
         }
@@ -187,6 +187,7 @@ impl Default for Confinement {
             read: vec![],
             hidden: vec![],
             tmp_max_bytes: TMP_MAX_BYTES,
+            own_users: false,
             tenants_share: false,
         }
     }
