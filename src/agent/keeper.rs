@@ -153,9 +153,20 @@ async fn keep(order: Order, rung: Rung, user: Option<u32>) -> io::Result<u8> {
     if let Some(user) = user {
         give_standard_streams(user)?;
     }
-    let Kept { child, lifeline } = match rung {
-        Rung::Namespace => start_namespace(&order)?,
-        Rung::Landlock | Rung::None => start(&order, user)?,
+    let started = match rung {
+        Rung::Namespace => start_namespace(&order),
+        Rung::Landlock | Rung::None => start(&order, user),
+    };
+    let Kept { child, lifeline } = match started {
+        Ok(kept) => kept,
+        Err(error) => {
+            if cfg!(target_os = "linux") {
+                // A step before the agent may be there, or not reaped.
+                let none = rustix::process::getpid();
+                end_all(none, &mut ended, &mut None).await?;
+            }
+            return Err(error);
+        }
     };
     release_standard_streams()?;
     let mut status = None;
@@ -168,17 +179,27 @@ async fn keep(order: Order, rung: Rung, user: Option<u32>) -> io::Result<u8> {
             _ = terminate.recv() => terminate_politely(child, lifeline.as_ref()),
         }
     }
+    end_all(child, &mut ended, &mut status).await?;
+    Ok(status.map_or(NOT_STARTED, exit_code))
+}
+
+/// Kills and reaps all below this process until there is none; keeps the status of `agent`.
+async fn end_all(
+    agent: Pid,
+    ended: &mut tokio::signal::unix::Signal,
+    status: &mut Option<WaitStatus>,
+) -> io::Result<()> {
     let keeper = rustix::process::getpid();
     let mut pause = ROUND_MIN;
-    lineage::kill_below(keeper, child);
-    while reap(child, &mut status)? {
-        lineage::kill_below(keeper, child);
+    lineage::kill_below(keeper, agent);
+    while reap(agent, status)? {
+        lineage::kill_below(keeper, agent);
         tokio::select! {
             _ = ended.recv() => pause = ROUND_MIN,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND_MAX),
         }
     }
-    Ok(status.map_or(NOT_STARTED, exit_code))
+    Ok(())
 }
 
 /// The gateway, watched; an error where it is not the parent (any more).

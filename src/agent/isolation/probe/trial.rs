@@ -126,7 +126,7 @@ impl Stage {
                 socket,
                 abstract_name,
                 server: std::process::id(),
-                user: user.unwrap_or(rustix::process::geteuid().as_raw()),
+                user: user.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
             },
             _sockets: sockets,
         })
