@@ -190,12 +190,12 @@ impl App {
         let agent_credentials = agents_listener
             .as_ref()
             .map(|door| AgentCredentials::new(door.local_addr(), mcp::described()));
+        let door = agents_listener
+            .as_ref()
+            .map(|door| door.local_addr().port());
         let host = process_host(&node_mark)?;
-        let isolation = isolation::find(&config, &host).await?;
-        let rungs = isolation.agents.iter();
-        let rungs: BTreeMap<String, Rung> = rungs
-            .map(|(name, confinement)| (name.clone(), confinement.rung))
-            .collect();
+        let isolation = isolation::find(&config, &host, door).await?;
+        let confinements = isolation.agents.clone();
         // Elsewhere agents are processes of the same user, and the socket has a path.
         let trust_socket = (isolation.agents.values())
             .all(|agent| agent.rung == Rung::Namespace || agent.own_users);
@@ -222,7 +222,7 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::wall(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers, &rungs),
+            agents: agent_facts(&config, &drivers, &confinements),
             isolation: isolation.server,
         };
         let store = Arc::new(store);
@@ -970,14 +970,14 @@ fn rules(
 fn agent_facts(
     config: &Config,
     drivers: &BTreeMap<String, Arc<dyn Driver>>,
-    rungs: &BTreeMap<String, Rung>,
+    confinements: &BTreeMap<String, Confinement>,
 ) -> Vec<AgentFacts> {
     let facts = config.agents.iter().filter_map(|(name, agent)| {
         Some(AgentFacts {
             name: name.clone(),
             driver: agent.driver.name(),
             capabilities: drivers.get(name)?.capabilities(),
-            rung: rungs.get(name).copied(),
+            confinement: confinements.get(name).cloned(),
         })
     });
     facts.collect()

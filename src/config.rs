@@ -16,8 +16,8 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    AgentUids, DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size,
-    SocketPath, TenantPlaces, Threads,
+    AgentUids, DriverKind, IsolationWanted, LogFormat, NetworkWanted, Raw, Secret, Secrets,
+    Setting, Size, SocketPath, TenantPlaces, Threads,
 };
 
 use crate::domain::{limits, quotas, turn::OnInterrupt};
@@ -350,6 +350,10 @@ settings! {
         isolation: IsolationWanted = "auto";
         /// As the server's `isolation_read`, for this agent besides.
         isolation_read: Vec<PathBuf> = "[]", absolute;
+        /// What its processes may reach by TCP: `open`, everything, or `{ ports = [443, 8080] }`, these ports alone, of
+        /// whatever address, and the one at which they call this server. They listen at ports then that the system
+        /// chooses. Other protocols, DNS among them, stay open. Needs isolation, and Linux 6.7.
+        network: NetworkWanted = "open";
         /// Model of sessions that name none; empty is the agent's own choice.
         model: String = "", short;
         /// Thinking level of sessions that name none; empty is the agent's own choice.

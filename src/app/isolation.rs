@@ -11,7 +11,9 @@ use crate::{
         },
         process::ProcessHost,
     },
-    config::{AgentConfig, AgentUids, Config, DriverKind, IsolationWanted, SocketPath},
+    config::{
+        AgentConfig, AgentUids, Config, DriverKind, IsolationWanted, NetworkWanted, SocketPath,
+    },
     telemetry::metrics,
 };
 use anyhow::Context as _;
@@ -32,14 +34,21 @@ pub(super) struct Found {
     pub(super) users: Option<UserRange>,
 }
 
+/// Version of the kernel's Landlock interface that knows ports.
+const PORTS_ABI: i32 = 4;
+
 /// What is tried once for all agents that want the same.
 type Tried = (Choice, OwnUser);
 
-/// Tries what is configured. To be called under the data directory's lock, before an agent is started.
+/// Tries what is configured; `door` is the port at which agents call this server. To be called under the data directory's lock, before an agent is started.
 ///
 /// # Errors
 /// What was named can't be had.
-pub(super) async fn find(config: &Config, host: &ProcessHost) -> anyhow::Result<Found> {
+pub(super) async fn find(
+    config: &Config,
+    host: &ProcessHost,
+    door: Option<u16>,
+) -> anyhow::Result<Found> {
     let (users, no_users) = users(config)?;
     let user = own_user(config, users);
     let mut tried: Vec<(Tried, Isolation)> = vec![];
@@ -75,7 +84,12 @@ pub(super) async fn find(config: &Config, host: &ProcessHost) -> anyhow::Result<
         let own = find_once(config, host, (choice, user), &mut tried)
             .await
             .with_context(|| format!("agents.{name}.isolation"))?;
-        agents.insert(name.clone(), confinement(config, agent, &own)?);
+        let ports = ports(agent, &own, door).with_context(|| format!("agents.{name}.network"))?;
+        let confinement = Confinement {
+            ports,
+            ..confinement(config, agent, &own)?
+        };
+        agents.insert(name.clone(), confinement);
     }
     tell(&server);
     let has_own = agents.values().any(|one: &Confinement| one.own_users);
@@ -103,6 +117,23 @@ fn needs_root(config: &Config, agent: &AgentConfig, rung: Rung) -> Option<String
         "{} is not for all users to read; let others read it, or run the server as an ordinary user",
         closed.display()
     ))
+}
+
+/// The ports that an agent may connect to; `None` is all.
+fn ports(
+    agent: &AgentConfig,
+    isolation: &Isolation,
+    door: Option<u16>,
+) -> anyhow::Result<Option<Vec<u16>>> {
+    let NetworkWanted::Ports(ports) = &agent.network else {
+        return Ok(None);
+    };
+    anyhow::ensure!(
+        isolation.rung != Rung::None && isolation.landlock_abi >= PORTS_ABI,
+        "ports can be kept only where agents are isolated, by Linux 6.7 or newer with Landlock; make it \"open\", or \
+         provide that"
+    );
+    Ok(Some(ports.iter().copied().chain(door).collect()))
 }
 
 async fn find_once(
@@ -212,8 +243,10 @@ fn confinement(
         read,
         hidden: hidden(config),
         tmp_max_bytes: config.isolation_tmp_max_bytes.0,
+        ports: None,
         own_users: isolation.user == AgentUser::Own,
         tenants_share: config.tenants_share_agents_user,
+        open_gateway: config.no_auth,
     })
 }
 

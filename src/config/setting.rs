@@ -30,6 +30,9 @@ pub trait Setting: Sized {
     fn write(&self) -> String;
 }
 
+/// Ports that may be named for one agent.
+const PORTS_MAX: usize = 64;
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -98,6 +101,15 @@ pub enum AgentUids {
     None,
     /// Their own, of this range.
     Of(UserRange),
+}
+
+/// What an agent's processes may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkWanted {
+    /// Everything.
+    Open,
+    /// By TCP these ports alone, of whatever address; never empty, none of them 0.
+    Ports(Vec<u16>),
 }
 
 /// Form of log lines.
@@ -262,6 +274,38 @@ impl Setting for AgentUids {
             Self::Auto => quoted("auto"),
             Self::None => quoted("none"),
             Self::Of(range) => quoted(&range.to_string()),
+        }
+    }
+}
+
+impl Setting for NetworkWanted {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let expected =
+            || format!("expected open, or {{ ports = [443] }} with 1 to {PORTS_MAX} ports");
+        let entries = match raw {
+            Raw::Text(word) if word == "open" => return Ok(Self::Open),
+            Raw::Table(entries) => entries,
+            Raw::Text(_) | Raw::List(_) => return Err(expected()),
+        };
+        let ports = match (entries.get("ports"), entries.len()) {
+            (Some(Raw::List(ports)), 1) if (1..=PORTS_MAX).contains(&ports.len()) => ports,
+            _ => return Err(expected()),
+        };
+        let port = |raw: &Raw| {
+            let port = raw.text("a port").ok()?.parse().ok()?;
+            (port > 0).then_some(port)
+        };
+        let ports: Option<Vec<u16>> = ports.iter().map(port).collect();
+        ports.map(Self::Ports).ok_or_else(expected)
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Open => quoted("open"),
+            Self::Ports(ports) => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                format!("{{ ports = [{}] }}", ports.join(", "))
+            }
         }
     }
 }
@@ -568,6 +612,35 @@ mod tests {
         assert_eq!(read::<Size>("1_024"), Ok(Size(1024)));
         for wrong in ["64MB", "-1", "", "99999999999TiB", "1.5GiB"] {
             assert!(read::<Size>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_open_or_some_ports() {
+        for (text, expected) in [
+            ("open", NetworkWanted::Open),
+            (
+                "{ ports = [443, 8080] }",
+                NetworkWanted::Ports(vec![443, 8080]),
+            ),
+        ] {
+            assert_eq!(read(text), Ok(expected.clone()), "{text}");
+            let shown = expected.write();
+            let again = read::<NetworkWanted>(shown.trim_matches('"'));
+            assert_eq!(again, Ok(expected), "{shown}");
+        }
+        for wrong in [
+            "closed",
+            "[443]",
+            "{ ports = [] }",
+            "{ ports = [0] }",
+            "{ ports = [65536] }",
+            "{ ports = 443 }",
+            "{ port = [443] }",
+            "{ ports = [443], more = [1] }",
+        ] {
+            let problem = read::<NetworkWanted>(wrong).expect_err(wrong);
+            assert!(problem.contains("ports = [443]"), "{problem}");
         }
     }
 
