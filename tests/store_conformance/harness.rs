@@ -74,7 +74,10 @@ impl Engine for Sqlite {
 
     fn check_open(&self) -> impl Future<Output = bool> + Send {
         let store = self.open.lock().unwrap().clone();
-        async move { store.unwrap().ledger_agrees().await.unwrap() }
+        async move {
+            assert_eq!(sqlite::SqliteStore::prepared_again(), 0);
+            store.unwrap().ledger_agrees().await.unwrap()
+        }
     }
 
     fn check(&self) -> Vec<String> {

@@ -263,6 +263,12 @@ impl SqliteStore {
             .await
     }
 
+    /// Times that a writer of this process used a statement which had been prepared more than once: 0, for a statement's
+    /// plan depends on nothing that is bound to it. Counted in debug builds. For tests.
+    pub fn prepared_again() -> u64 {
+        schema::PREPARED_AGAIN.load(Ordering::Relaxed)
+    }
+
     async fn read<T, R>(&self, account: Account, read: R) -> Result<T, Refusal>
     where
         T: Send + 'static,

@@ -3,13 +3,16 @@
 //! The schema's version is SQLite's `user_version`. A file of a newer version is refused, never touched.
 
 use super::fault::OpenError;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, OptionalExtension as _, TransactionBehavior};
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::atomic::AtomicU64,
     time::Duration,
 };
+#[cfg(debug_assertions)]
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 /// Name of the database inside the data directory.
@@ -60,6 +63,7 @@ pub(super) fn open_writer_if(
     make_private(&path)?;
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_MAX)?;
+    plan_once(&connection)?;
     check_version(&connection)?;
     look(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -73,6 +77,8 @@ pub(super) fn open_writer_if(
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(&mut connection)?;
+    #[cfg(debug_assertions)]
+    count_prepared_again(&mut connection)?;
     if is_new {
         // SQLite syncs the file; its name is the directory's.
         File::open(directory)?.sync_all()?;
@@ -110,9 +116,38 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_MAX)?;
+    plan_once(&connection)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
+}
+
+/// A statement's plan does not depend on what is bound to it. Without this SQLite prepares a statement whose `WHERE`
+/// meets the condition of a partial index anew at each use.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
+/// Times that a writer of this process used a statement which had been prepared more than once. Counted in debug builds.
+pub(super) static PREPARED_AGAIN: AtomicU64 = AtomicU64::new(0);
+
+#[cfg(debug_assertions)]
+fn count_prepared_again(connection: &mut Connection) -> rusqlite::Result<()> {
+    use rusqlite::{
+        StatementStatus,
+        trace::{TraceEvent, TraceEventCodes},
+    };
+    let count = |event: TraceEvent<'_>| {
+        if let TraceEvent::Profile(statement, _) = event
+            && statement.get_status(StatementStatus::RePrepare) > 0
+        {
+            PREPARED_AGAIN.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(sql = %statement.sql(), "a statement was prepared again");
+        }
+    };
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_PROFILE, Some(count))
 }
 
 /// Refuses a file of a newer binary, or of another program.
