@@ -3,7 +3,11 @@
 //! The schema's version is SQLite's `user_version`. A file of a newer version is refused, never touched.
 
 use super::fault::OpenError;
-use rusqlite::{Connection, OpenFlags, config::DbConfig, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, config::DbConfig,
+};
+#[cfg(debug_assertions)]
+use std::sync::atomic::Ordering;
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
@@ -11,8 +15,6 @@ use std::{
     sync::atomic::AtomicU64,
     time::Duration,
 };
-#[cfg(debug_assertions)]
-use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 /// Name of the database inside the data directory.
