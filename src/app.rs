@@ -44,7 +44,7 @@ use crate::{
     listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
     mcp::{self, agents::AgentsDoor, http::HttpOptions},
     memory::{
-        Memory, MemoryRules, Vault,
+        self, Memory, MemoryRules, Vault,
         context::ContextRules,
         embed::Embedder,
         openai::{OpenAiEmbedder, OpenAiOptions},
@@ -58,8 +58,11 @@ use crate::{
         users::AgentUsers,
     },
     store::{
-        AgentRule, Caller, NewSession, Store, StoreRules,
-        sqlite::{IfLost, SqliteStore},
+        AgentRule, Caller, NewSession, Store, StoreRules, Trouble,
+        sqlite::{
+            self, IfLost, SqliteStore,
+            check::{Problem, Report},
+        },
     },
     telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
@@ -606,6 +609,35 @@ pub fn reset_admin_key(config: &Config) -> anyhow::Result<PathBuf> {
     first_start::make_another_key(&config.data_dir)
 }
 
+/// Looks at all that a data directory keeps which no server has; changes nothing. `None` where it keeps nothing.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], [`sqlite::OpenError`], or what stands in the way, for people.
+pub fn check_data_directory(directory: &Path) -> anyhow::Result<Option<Report>> {
+    // A backup has none, and gets none.
+    let lock = match File::open(directory.join("lock")) {
+        Ok(lock) => Some(lock),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).context("can't take the data directory's lock"),
+    };
+    if let Some(lock) = &lock {
+        take_lock(lock, directory)?;
+    }
+    let Some(mut report) = sqlite::check::examine(directory)? else {
+        return Ok(None);
+    };
+    if report.rules_checked {
+        match memory::check::check(directory) {
+            Ok(problems) => report.problems.extend(problems),
+            Err(error) => report.problems.push(Problem::new(
+                "memory and its index can be read",
+                format!("can't be looked at: {error:#}"),
+            )),
+        }
+    }
+    Ok(Some(report))
+}
+
 /// Where agents call the gateway; `None` where it offers them nothing.
 async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     let has_process = |agent: &AgentConfig| match agent.driver {
@@ -641,7 +673,7 @@ async fn tell_health(health: HealthReporter, store: Arc<dyn Store>) {
                 "the system's clock was set; ages are measured without it until the next start"
             );
         }
-        let well = !store.trouble().is_some_and(|trouble| trouble.is_grave());
+        let well = !store.troubles().iter().any(Trouble::is_grave);
         if well == told {
             continue;
         }
@@ -716,6 +748,20 @@ fn serve_metrics(
     serving
 }
 
+/// Takes a data directory's lock, which goes with its file.
+fn take_lock(lock: &File, directory: &Path) -> anyhow::Result<()> {
+    if rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(());
+    }
+    let mut holder = String::new();
+    lock.take(32).read_to_string(&mut holder)?;
+    Err(DataDirectoryLocked {
+        directory: directory.to_owned(),
+        holder: holder.trim().to_owned(),
+    }
+    .into())
+}
+
 /// Makes the directory where it is missing, locks it, and reads or makes the mark of this node's children.
 fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
     let named = || format!("can't use data directory {}", directory.display());
@@ -732,15 +778,7 @@ fn take_data_directory(directory: &Path) -> anyhow::Result<(File, String)> {
         .mode(0o600)
         .open(directory.join("lock"))
         .with_context(named)?;
-    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut holder = String::new();
-        (&lock).take(32).read_to_string(&mut holder)?;
-        return Err(DataDirectoryLocked {
-            directory: directory.to_owned(),
-            holder: holder.trim().to_owned(),
-        }
-        .into());
-    }
+    take_lock(&lock, directory)?;
     lock.set_len(0)?;
     lock.rewind()?;
     writeln!(lock, "{}", std::process::id())?;

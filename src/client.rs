@@ -42,7 +42,7 @@ pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 pub use options::{BadOptions, ClientOptions};
 use retry::Backoff;
-pub use retry::{connection_lost, reason};
+pub use retry::{code_name, connection_lost, reason};
 
 use crate::{
     domain::limits,

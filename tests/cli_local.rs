@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "serve",
     "chat",
     "send",
@@ -23,6 +23,7 @@ const VERBS: [&str; 18] = [
     "keys",
     "backup",
     "restore",
+    "check",
     "check-config",
     "print-config",
 ];

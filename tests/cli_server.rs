@@ -387,3 +387,140 @@ fn a_reader_over_a_restore_is_told_and_goes_on_in_the_new_log() {
         "> kept\nkept\n> new\nnew\n"
     );
 }
+
+/// `check` on a store that is whole, and on each kind of damage. What is planted is the fault that it must see.
+#[test]
+fn check_tells_what_is_wrong_with_a_data_directory() {
+    let mut gateway = Gateway::start();
+    said(&gateway, &["send", "a", "hello"]);
+    said(&gateway, &["memory", "remember", "Ana eats no fish"]);
+    let picture = gateway.directory.path().join("picture.png");
+    std::fs::write(&picture, vec![7; 100_000]).expect("writable");
+    let picture = picture.to_str().expect("UTF-8");
+    said(&gateway, &["send", "b", "look", "--attach", picture]);
+    let data = gateway.data();
+    let directory = data.to_str().expect("UTF-8").to_owned();
+    let run = |arguments: &[&str]| {
+        let all = [&["check", "--data-dir", &directory], arguments].concat();
+        let output = command("http://127.0.0.1:1", &all)
+            .output()
+            .expect("it runs");
+        (code(&output), text(&output.stdout), text(&output.stderr))
+    };
+    let (exit, _, why) = run(&[]);
+    assert_eq!(exit, 75, "a server has it: {why}");
+    assert!(why.contains(&gateway.pid().to_string()), "{why}");
+    gateway.check_store();
+
+    let (exit, told, why) = run(&[]);
+    assert_eq!((exit, why.as_str()), (0, ""), "{told}");
+    assert!(
+        told.contains("3 sessions") && told.ends_with("all is well\n"),
+        "{told}"
+    );
+    let (exit, told, _) = run(&["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&told).expect("one JSON object");
+    assert_eq!(
+        (exit, &report["problems"]),
+        (0, &serde_json::json!([])),
+        "{told}"
+    );
+    assert_eq!(report["rules_checked"], true);
+
+    let file = data.join("quarterdeck.db");
+    let whole = std::fs::read(&file).expect("readable");
+    let mark = std::fs::read_to_string(data.join("store.mark")).expect("readable");
+    for (planted, rule, session) in [
+        (
+            "DELETE FROM event WHERE seq = 2 AND session = (SELECT row FROM session WHERE key = 'a')",
+            "events are dense from first_seq to head",
+            "default/a",
+        ),
+        (
+            "UPDATE event SET body = x'ff' WHERE seq = 2 AND session = (SELECT row FROM session WHERE key = 'a')",
+            "every event can be read",
+            "default/a",
+        ),
+        (
+            "DELETE FROM content",
+            "an attachment has its bytes",
+            "default/b",
+        ),
+        (
+            "UPDATE content SET data = zeroblob(length(data))",
+            "the bytes of an attachment are those that were stored",
+            "default/b",
+        ),
+        (
+            "UPDATE meta SET value = 7 WHERE name = 'sessions'",
+            "the number of sessions is counted",
+            "",
+        ),
+        (
+            "UPDATE memory SET content = CAST('Ana eats no meat' AS BLOB)",
+            "memory_index has every word",
+            "",
+        ),
+        (
+            "UPDATE meta SET value = 0 WHERE name = 'mark'",
+            "the store is the one that store.mark names, and as far",
+            "",
+        ),
+        ("PRAGMA user_version = 7", "", "of an earlier version"),
+    ] {
+        rusqlite::Connection::open(&file)
+            .expect("a file")
+            .execute_batch(planted)
+            .expect("it is planted");
+        let (exit, told, why) = run(&[]);
+        let expected = if rule.is_empty() { 0 } else { 65 };
+        assert_eq!(exit, expected, "{planted}: {told}{why}");
+        assert!(
+            told.contains(rule) && told.contains(session),
+            "{planted}: {told}"
+        );
+        std::fs::write(&file, &whole).expect("writable");
+        let _ = std::fs::remove_file(data.join("quarterdeck.db-wal"));
+        let _ = std::fs::remove_file(data.join("quarterdeck.db-shm"));
+    }
+    // Pages: the middle of the file, its beginning, all of it.
+    for (from, length) in [(whole.len() / 2, 20_000), (0, 4096), (100, 200)] {
+        let mut damaged = whole.clone();
+        damaged[from..from + length].fill(0xa5);
+        std::fs::write(&file, damaged).expect("writable");
+        let (exit, told, why) = run(&[]);
+        assert_eq!(exit, 65, "{from}: {told}{why}");
+        assert!(
+            told.contains("every page of the file is whole"),
+            "{from}: {told}"
+        );
+    }
+    std::fs::write(&file, &whole).expect("writable");
+    rusqlite::Connection::open(&file)
+        .expect("a file")
+        .pragma_update(None, "user_version", 99)
+        .expect("it is planted");
+    let (exit, _, why) = run(&[]);
+    assert_eq!(exit, 65);
+    assert!(why.contains("newer version"), "{why}");
+    // Gone, and never there.
+    std::fs::remove_file(&file).expect("it is there");
+    let (exit, _, why) = run(&[]);
+    assert_eq!(exit, 65);
+    assert!(why.contains("the store is gone"), "{why}");
+    assert_eq!(
+        mark,
+        std::fs::read_to_string(data.join("store.mark")).expect("readable")
+    );
+    let empty = gateway.directory.path().join("empty");
+    std::fs::create_dir(&empty).expect("made");
+    let empty = empty.to_str().expect("UTF-8");
+    let (exit, _, why) = run(&["--data-dir", empty]);
+    assert_eq!(exit, 66);
+    assert!(why.contains("holds no store"), "{why}");
+    assert_eq!(
+        std::fs::read_dir(empty).expect("there").count(),
+        0,
+        "it changes nothing"
+    );
+}

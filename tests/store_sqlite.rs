@@ -71,7 +71,7 @@ async fn a_backup_of_a_store_in_use_is_restored_as_another_generation() {
 
     restore(&saved, &restored).unwrap();
     assert!(restore(&saved, &restored).is_err(), "never over a store");
-    assert_eq!(check(&restored).unwrap(), Vec::<String>::new());
+    assert_eq!(check(&restored).unwrap(), []);
     let store = open(&restored);
     let session = store
         .session(&harness::viewer(), &harness::key("s"))

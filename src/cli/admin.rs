@@ -29,12 +29,20 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
         ["version".into(), info.version],
         ["state".into(), state.into()],
         ["store".into(), info.store_id],
+    ];
+    for trouble in info.store_troubles {
+        rows.push([
+            format!("trouble of the store: {}", trouble.name),
+            trouble.text,
+        ]);
+    }
+    rows.extend([
         ["default agent".into(), info.default_agent],
         [
             "needs a credential".into(),
             if info.auth_required { "yes" } else { "no" }.into(),
         ],
-    ];
+    ]);
     for agent in info.agents {
         let can = [(agent.can_steer, "steer"), (agent.can_fork, "fork")];
         let can: Vec<&str> = can

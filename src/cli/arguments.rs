@@ -103,6 +103,12 @@ pub(crate) enum Verb {
     Channels(ChannelsArgs),
     /// Tell every listening client to read again what it keeps, and let agents begin afresh.
     Reload(ReloadArgs),
+    /// Look at a data directory for damage: every page and every row of its store; exits 65 where something is wrong.
+    ///
+    /// Needs that no server runs on it, and changes nothing: a backup can be looked at too (--data-dir DIR). Pages and
+    /// indexes are whole; events are without gaps up to each session's head; a turn has one end; counts are right; events
+    /// can be read; attachments are there, with the bytes that were stored; memory's index has every word.
+    Check(CheckArgs),
     /// Copy the data directory, also while its server runs.
     Backup(BackupArgs),
     /// Make a data directory from a backup. It must hold no store yet. Every log gets a new id, so that readers notice.

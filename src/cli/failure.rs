@@ -2,7 +2,7 @@
 
 use super::key_file;
 use quarterdeck::{
-    client::{BadOptions, Error, connection_lost, reason, tls_problem},
+    client::{BadOptions, Error, code_name, connection_lost, reason, tls_problem},
     config::ConfigErrors,
     proto::{Turn, TurnState},
 };
@@ -75,7 +75,7 @@ impl Failure {
     pub(crate) fn call(address: &str, status: &Status) -> Self {
         let failure = Self::said(address, status);
         Self {
-            status: name_of(status.code()),
+            status: code_name(status.code()),
             reason: reason(status),
             ..failure
         }
@@ -138,29 +138,6 @@ fn code_of(code: Code) -> u8 {
         Code::Unauthenticated | Code::PermissionDenied => NO_PERMISSION,
         Code::Unimplemented => PROTOCOL,
         Code::Internal | Code::Unknown | Code::DataLoss => SOFTWARE,
-    }
-}
-
-/// The name of a code, as the specification of gRPC writes it.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

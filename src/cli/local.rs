@@ -1,12 +1,18 @@
-//! Commands that need no server: configuration, backup, restore.
+//! Commands that need no server: configuration, check, backup, restore.
 
 use super::{
-    arguments::{BackupArgs, ConfigArgs, PrintConfigArgs, RestoreArgs},
-    failure::{CONFIG, Failure, IO},
+    arguments::{BackupArgs, CheckArgs, ConfigArgs, PrintConfigArgs, RestoreArgs},
+    failure::{CONFIG, DATA, Failure, IO, NO_INPUT, TEMPORARY},
     output,
 };
-use quarterdeck::{app, auth::secret_files, config::Config, listener::check_tls, store::sqlite};
-use std::process::ExitCode;
+use quarterdeck::{
+    app::{self, DataDirectoryLocked},
+    auth::secret_files,
+    config::Config,
+    listener::check_tls,
+    store::sqlite::{self, OpenError, check::Report},
+};
+use std::{io, process::ExitCode};
 
 pub(crate) fn check_config(arguments: ConfigArgs) -> Result<ExitCode, Failure> {
     let config = arguments.load()?;
@@ -25,6 +31,71 @@ pub(crate) fn print_config(arguments: PrintConfigArgs) -> Result<ExitCode, Failu
     };
     output::write(&config.to_toml())?;
     Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn check(arguments: CheckArgs) -> Result<ExitCode, Failure> {
+    let CheckArgs { json, config } = arguments;
+    let data_dir = config.load()?.data_dir;
+    let report = app::check_data_directory(&data_dir).map_err(|error| {
+        let code = if error.chain().any(|cause| cause.is::<DataDirectoryLocked>()) {
+            TEMPORARY
+        } else if error.chain().any(|cause| cause.is::<OpenError>()) {
+            DATA
+        } else {
+            IO
+        };
+        Failure::new(code, format!("{error:#}"))
+    })?;
+    let Some(report) = report else {
+        let message = format!("{} holds no store", data_dir.display());
+        return Err(Failure::new(NO_INPUT, message));
+    };
+    if json {
+        let text = serde_json::to_string(&report).map_err(io::Error::other)?;
+        output::line(&text)?;
+    } else {
+        output::write(&as_text(&report))?;
+    }
+    Ok(match report.problems.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(DATA),
+    })
+}
+
+fn as_text(report: &Report) -> String {
+    let Report {
+        store_id,
+        schema,
+        rules_checked,
+        sessions,
+        events,
+        problems,
+    } = report;
+    let mut text = String::new();
+    if let Some(store_id) = store_id {
+        text.push_str(&format!("store {store_id}"));
+        if let Some(schema) = schema {
+            text.push_str(&format!(", schema {schema}"));
+        }
+        if *rules_checked {
+            text.push_str(&format!(", {sessions} sessions, {events} events"));
+        }
+        text.push('\n');
+    }
+    for problem in problems {
+        text.push_str(&format!("not so: {problem}\n"));
+    }
+    text.push_str(match (problems.is_empty(), rules_checked) {
+        (true, true) => "all is well\n",
+        (true, false) => {
+            "its pages are whole; it is of an earlier version, whose rules this one can't check before it has served it\n"
+        }
+        (false, _) => {
+            "what is wrong here stays so by itself: keep a copy of the directory, look at the disk, and restore a backup \
+             (quarterdeck restore)\n"
+        }
+    });
+    text
 }
 
 pub(crate) fn backup(arguments: BackupArgs) -> Result<ExitCode, Failure> {

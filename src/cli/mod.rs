@@ -106,6 +106,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Serve(arguments) => serve::serve(arguments),
         Verb::CheckConfig(arguments) => local::check_config(arguments),
         Verb::PrintConfig(arguments) => local::print_config(arguments),
+        Verb::Check(arguments) => local::check(arguments),
         Verb::Backup(arguments) => local::backup(arguments),
         Verb::Restore(arguments) => local::restore(arguments),
         Verb::Chat(arguments) => wait(chat::chat(arguments)),

@@ -47,12 +47,21 @@ pub(crate) fn serve(arguments: ServeArgs) -> Result<ExitCode, Failure> {
             let of_config = matches!(error, TelemetryError::AuditFile(_));
             Failure::new(if of_config { CONFIG } else { SOFTWARE }, error.to_string())
         })?;
+        give_memory_back();
         let signals = Signals::listen()?;
         let ended = run(config, consent, telemetry.clone(), signals).await;
         telemetry.finish().await;
         ended
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has the allocator give unused memory back while all is idle, by a thread of its own. Only here: what stands between
+/// the server and an agent must be one thread to make namespaces.
+fn give_memory_back() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::debug!(%error, "unused memory is given back by threads that allocate alone");
+    }
 }
 
 async fn run(

@@ -6,6 +6,7 @@
 
 use super::methods::{self, METHODS, Method};
 use crate::{
+    client::{self, code_name},
     domain::{access::Identity, ids::SessionKey},
     listener::Peer,
     telemetry::{
@@ -178,7 +179,7 @@ impl Call {
         }
         let refused = refused.filter(|status| status.code() != Code::Ok);
         let outcome = refused.map_or(audit::OK, |status| code_name(status.code()));
-        let reason = refused.map(crate::client::reason);
+        let reason = refused.map(client::reason);
         self.audit(outcome, reason.as_deref().unwrap_or_default());
     }
 
@@ -285,28 +286,5 @@ fn is_our_fault(code: Code) -> bool {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unauthenticated => false,
-    }
-}
-
-/// The name of a code, as the specification of gRPC writes it.
-pub(crate) fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

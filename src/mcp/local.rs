@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     auth::agents::WorksFor,
+    client::code_name,
     clock,
     domain::{
         access::{Identity, Scope, SessionAccess},
@@ -17,7 +18,7 @@ use crate::{
         memory::{Namespace, Place, SearchMode},
         refusal::Refusal,
     },
-    grpc::{observe::code_name, status},
+    grpc::status,
     listener::Peer,
     memory::{Actor, Forget, Memory, Outcome, Remember, Search, Target},
     store::Store,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::memory::Kind,
-    store::sqlite::{Answer, Fault, open_reader_of},
+    store::sqlite::{Answer, Fault, check::Problem, open_reader_of},
 };
 use rusqlite::Connection;
 use std::{collections::BTreeSet, path::Path};
@@ -74,11 +74,11 @@ const PROMISES: [(&str, &str); 10] = [
 /// A word of the index: its text's row, its column, its place, itself.
 type Instance = (i64, String, i64, String);
 
-/// Broken promises of the memory in a data directory; empty when all hold.
+/// What does not hold of the memory in a data directory; empty when all is well.
 ///
 /// # Errors
 /// The store can't be read.
-pub fn check(data_directory: &Path) -> anyhow::Result<Vec<String>> {
+pub fn check(data_directory: &Path) -> anyhow::Result<Vec<Problem>> {
     let connection = open_reader_of(data_directory)?;
     let transaction = connection.unchecked_transaction()?;
     let mut broken = Vec::new();
@@ -88,7 +88,7 @@ pub fn check(data_directory: &Path) -> anyhow::Result<Vec<String>> {
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         if !found.is_empty() {
-            broken.push(format!("not so: {promise}; rows {found:?}"));
+            broken.push(Problem::new(promise, format!("not so in rows {found:?}")));
         }
     }
     compare(&transaction, &mut broken).map_err(|fault| match fault {
@@ -100,7 +100,7 @@ pub fn check(data_directory: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Holds both indexes against the rows.
-fn compare(connection: &Connection, broken: &mut Vec<String>) -> Answer<()> {
+fn compare(connection: &Connection, broken: &mut Vec<Problem>) -> Answer<()> {
     let tables = index::Tables::of(connection)?;
     let other = 3 - tables.active;
     // What an upgrade has not reached yet may be missing.
@@ -110,13 +110,15 @@ fn compare(connection: &Connection, broken: &mut Vec<String>) -> Answer<()> {
         let found = instances(connection, name, tables.active)?;
         let may_miss = outdated && name == "memory";
         if let Some(word) = words.difference(&found).next().filter(|_| !may_miss) {
-            broken.push(format!(
-                "not so: {name}_index has every word; it lacks {word:?}"
+            broken.push(Problem::new(
+                &format!("{name}_index has every word"),
+                format!("it lacks {word:?}"),
             ));
         }
         if let Some(word) = found.difference(&words).next() {
-            broken.push(format!(
-                "not so: {name}_index has no other word; it has {word:?}"
+            broken.push(Problem::new(
+                &format!("{name}_index has no other word"),
+                format!("it has {word:?}"),
             ));
         }
         let counted: BTreeSet<(i64, i64)> = connection
@@ -124,13 +126,15 @@ fn compare(connection: &Connection, broken: &mut Vec<String>) -> Answer<()> {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         if let Some(length) = lengths.difference(&counted).next().filter(|_| !may_miss) {
-            broken.push(format!(
-                "not so: {name}_length has every text; it lacks {length:?}"
+            broken.push(Problem::new(
+                &format!("{name}_length has every text"),
+                format!("it lacks {length:?}"),
             ));
         }
         if let Some(length) = counted.difference(&lengths).next() {
-            broken.push(format!(
-                "not so: {name}_length is what is counted; it has {length:?}"
+            broken.push(Problem::new(
+                &format!("{name}_length is what is counted"),
+                format!("it has {length:?}"),
             ));
         }
         // What a rebuild has not reached yet may be missing there, never more.
@@ -141,8 +145,9 @@ fn compare(connection: &Connection, broken: &mut Vec<String>) -> Answer<()> {
             BTreeSet::new()
         };
         if let Some(word) = built.difference(&allowed).next() {
-            broken.push(format!(
-                "not so: the {name}_index that is not read has no other word; it has {word:?}"
+            broken.push(Problem::new(
+                &format!("the {name}_index that is not read has no other word"),
+                format!("it has {word:?}"),
             ));
         }
     }

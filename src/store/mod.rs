@@ -104,7 +104,8 @@ impl Trouble {
                  and put the data directory back, or restore a backup"
             }
             TroubleKind::Damaged => {
-                "pages of the store can't be read; stop the server, look at the disk, and restore a backup"
+                "pages of the store can't be read: stop the server, see what is lost (quarterdeck check), look at the disk, and \
+                 restore a backup"
             }
             TroubleKind::LogStuck => {
                 "the store's log can't be moved into the database and grows: look at the disk, and whether a backup hangs"
@@ -124,7 +125,7 @@ impl Trouble {
         }
     }
 
-    /// Its name, for metrics.
+    /// Its name, for metrics and callers.
     pub fn name(&self) -> &'static str {
         match self.kind {
             TroubleKind::Lost => "LOST",
@@ -749,8 +750,8 @@ pub trait Store: Send + Sync + 'static {
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
     /// Replaces all of that.
     async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
-    /// The gravest trouble that the engine knows it is in; for health.
-    fn trouble(&self) -> Option<Trouble>;
+    /// The troubles that the engine knows it is in, the gravest first; for health, and for who asks.
+    fn troubles(&self) -> Vec<Trouble>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.

@@ -2,12 +2,11 @@
 
 use crate::{
     support::{SOON, reason},
-    world::{Caller, fact, request, start_with},
+    world::{Caller, assert_over, start_with},
 };
 use quarterdeck::proto;
 use std::time::Duration;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Status;
 
 const SCOPES: [&str; 6] = [
     "session.read",
@@ -20,12 +19,7 @@ const SCOPES: [&str; 6] = [
 const MIB: i64 = 1 << 20;
 
 async fn member(admin: &Caller, tenant: &str, subject: &str) -> Caller {
-    let wish = proto::CreateApiKeyRequest {
-        tenant: tenant.into(),
-        subject: subject.into(),
-        ..request(&SCOPES)
-    };
-    admin.as_key(&admin.make(wish).await.expect("a key").secret)
+    admin.member(tenant, subject, &SCOPES).await
 }
 
 async fn enqueue(
@@ -34,21 +28,19 @@ async fn enqueue(
     text: &str,
     attachment: Vec<u8>,
 ) -> Result<proto::Turn, Status> {
-    let request = proto::EnqueueRequest {
-        session_key: key.into(),
-        text: text.into(),
-        attachments: match attachment.is_empty() {
-            true => Vec::new(),
-            false => vec![proto::Attachment {
-                name: "a".into(),
-                media_type: "application/octet-stream".into(),
-                data: attachment.into(),
-            }],
-        },
-        ..Default::default()
-    };
-    let answer = caller.gateway().enqueue(request).await?.into_inner();
-    Ok(answer.turn.expect("a turn"))
+    let attachment = (!attachment.is_empty()).then(|| proto::Attachment {
+        name: "a".into(),
+        media_type: "application/octet-stream".into(),
+        data: attachment.into(),
+    });
+    caller
+        .accept(proto::EnqueueRequest {
+            session_key: key.into(),
+            text: text.into(),
+            attachments: attachment.into_iter().collect(),
+            ..Default::default()
+        })
+        .await
 }
 
 async fn ended(caller: &Caller, key: &str, turn: &proto::Turn) -> proto::Turn {
@@ -70,12 +62,7 @@ async fn stored(caller: &Caller) -> (i64, i64) {
 
 fn assert_full(refused: Result<impl std::fmt::Debug, Status>, of: &str, limit: i64) {
     let refused = refused.expect_err("nothing more is stored");
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    assert_eq!(reason(&refused), "TOO_MANY_BYTES");
-    assert_eq!(fact(&refused, "of"), of);
-    assert_eq!(fact(&refused, "limit"), limit.to_string());
-    assert!(refused.get_details_retry_info().is_some());
-    assert!(refused.get_details_quota_failure().is_some());
+    assert_over(&refused, "TOO_MANY_BYTES", of, limit);
 }
 
 /// New work is refused where the bound is met, whatever it is; what runs ends, what stops and removes is served, and a
@@ -211,17 +198,9 @@ async fn what_a_principal_stores_is_bounded() {
         .expect("there is room again");
 
     // The command line and GetServerInfo show it.
-    let info = admin
-        .service()
-        .get_server_info(proto::GetServerInfoRequest {})
-        .await;
-    let limits = info
-        .expect("it answers")
-        .into_inner()
-        .limits
-        .expect("limits");
-    assert_eq!(limits.principal.expect("bounds").stored_bytes, MIB);
-    assert_eq!(limits.tenant.expect("bounds").stored_bytes, 64 << 30);
+    let (principal, tenant) = admin.account_limits().await;
+    assert_eq!(principal.stored_bytes, MIB);
+    assert_eq!(tenant.stored_bytes, 64 << 30);
     gateway.check_store();
 }
 

@@ -2,12 +2,11 @@
 
 use crate::{
     support::{SOON, reason},
-    world::{Caller, fact, request, start_with},
+    world::{Caller, assert_over, fact, start_with},
 };
 use quarterdeck::proto;
 use std::time::{Duration, Instant};
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Status;
 
 const SCOPES: [&str; 4] = [
     "session.read",
@@ -70,34 +69,14 @@ async fn calls_that_wait_are_bounded_per_principal_and_tenant() {
     let config = "principal_max_waits = 3\ntenant_max_waits = 4\ndrain_timeout = \"0s\"\n";
     let gateway = start_with(&[], config);
     let admin = Caller::admin(&gateway).await;
-    let member = async |subject: &str| {
-        let wish = proto::CreateApiKeyRequest {
-            tenant: "acme".into(),
-            subject: subject.into(),
-            ..request(&SCOPES)
-        };
-        admin.as_key(&admin.make(wish).await.expect("a key").secret)
-    };
-    let (ann, bob) = (member("ann").await, member("bob").await);
-    let enqueue = async |caller: &Caller, key: &str| {
-        let request = proto::EnqueueRequest {
-            session_key: key.into(),
-            text: "!hang x".into(),
-            ..Default::default()
-        };
-        let turn = caller.gateway().enqueue(request).await.expect("accepted");
-        turn.into_inner().turn.expect("a turn").turn_id
-    };
-    let of_ann = enqueue(&ann, "a").await;
-    let of_bob = enqueue(&bob, "b").await;
+    let ann = admin.member("acme", "ann", &SCOPES).await;
+    let bob = admin.member("acme", "bob", &SCOPES).await;
+    let of_ann = ann.enqueue("a", "!hang x").await.expect("accepted").turn_id;
+    let of_bob = bob.enqueue("b", "!hang x").await.expect("accepted").turn_id;
 
     let (waiting, refused) = fill(&ann, "a", &of_ann).await;
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    assert_eq!(reason(&refused), "TOO_MANY_WAITS");
-    assert_eq!(fact(&refused, "of"), "principal");
-    assert_eq!(fact(&refused, "limit"), "3");
+    assert_over(&refused, "TOO_MANY_WAITS", "principal", 3);
     assert_eq!(fact(&refused, "current"), "3");
-    assert!(refused.get_details_retry_info().is_some());
     assert_eq!(waiting.len(), 4, "three wait, the fourth was refused");
     // Long reads are of the same kind.
     let refused = ann.gateway().read_events(long_read("a", 2)).await;
@@ -132,15 +111,6 @@ async fn calls_that_wait_are_bounded_per_principal_and_tenant() {
         assert!(began.elapsed() < SOON);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let info = admin
-        .service()
-        .get_server_info(proto::GetServerInfoRequest {})
-        .await;
-    let limits = info
-        .expect("it answers")
-        .into_inner()
-        .limits
-        .expect("limits");
-    assert_eq!(limits.principal.expect("bounds").waits, 3);
-    assert_eq!(limits.tenant.expect("bounds").waits, 4);
+    let (principal, tenant) = admin.account_limits().await;
+    assert_eq!((principal.waits, tenant.waits), (3, 4));
 }

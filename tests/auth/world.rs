@@ -8,7 +8,7 @@ use quarterdeck::proto::{
 };
 use std::process::Output;
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{Ascii, MetadataValue},
@@ -94,6 +94,44 @@ impl Caller {
     ) -> Result<proto::CreateApiKeyResponse, Status> {
         let made = self.service().create_api_key(request).await;
         made.map(tonic::Response::into_inner)
+    }
+
+    /// Somebody of a tenant, with a key of these scopes that this caller makes.
+    pub async fn member(&self, tenant: &str, subject: &str, scopes: &[&str]) -> Self {
+        let wish = proto::CreateApiKeyRequest {
+            tenant: tenant.into(),
+            subject: subject.into(),
+            ..request(scopes)
+        };
+        self.as_key(&self.make(wish).await.expect("a key").secret)
+    }
+
+    /// Enqueues text; gives back its turn.
+    pub async fn enqueue(&self, key: &str, text: &str) -> Result<proto::Turn, Status> {
+        let request = proto::EnqueueRequest {
+            session_key: key.into(),
+            text: text.into(),
+            ..Default::default()
+        };
+        self.accept(request).await
+    }
+
+    /// Enqueues; gives back the turn.
+    pub async fn accept(&self, request: proto::EnqueueRequest) -> Result<proto::Turn, Status> {
+        let answer = self.gateway().enqueue(request).await?.into_inner();
+        Ok(answer.turn.expect("a turn"))
+    }
+
+    /// What the server says of itself: the bounds of a principal, and of a tenant.
+    pub async fn account_limits(&self) -> (proto::AccountLimits, proto::AccountLimits) {
+        let request = proto::GetServerInfoRequest {};
+        let info = self.service().get_server_info(request).await;
+        let limits = info.expect("it answers").into_inner().limits;
+        let limits = limits.expect("limits");
+        (
+            limits.principal.expect("bounds"),
+            limits.tenant.expect("bounds"),
+        )
     }
 
     /// Revokes a key.
@@ -212,6 +250,16 @@ pub fn command(gateway: &Gateway, arguments: &[&str]) -> Output {
 pub fn printed(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     (text(&output.stdout), text(&output.stderr))
+}
+
+/// Fails unless a call was refused by a quota: with this reason, for this much of one that this one may have.
+pub fn assert_over(refused: &Status, over: &str, of: &str, limit: i64) {
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(crate::support::reason(refused), over);
+    assert_eq!(fact(refused, "of"), of);
+    assert_eq!(fact(refused, "limit"), limit.to_string());
+    assert!(refused.get_details_retry_info().is_some());
+    assert!(refused.get_details_quota_failure().is_some());
 }
 
 /// A fact of an error.

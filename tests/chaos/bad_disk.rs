@@ -112,7 +112,7 @@ async fn r13_reads_and_writes_that_fail_are_told_and_got_over() {
     gateway.check_store();
 }
 
-/// Damage is no bug of the server's: it is told to the caller, by health, in the log.
+/// Damage is no bug of the server's: it is told to the caller, by health, by GetServerInfo, in the log, and by `check`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_pages_are_told() {
     let log = tempfile::NamedTempFile::new().expect("a file");
@@ -152,15 +152,27 @@ async fn damaged_pages_are_told() {
         (answer.into_inner().status == 2).then_some(())
     })
     .await;
+    let told = crate::tools::troubles(&gateway.address).await;
+    assert_eq!(told, ["DAMAGED"]);
     eventually("a word in the log", async || {
         let said = std::fs::read_to_string(log.path()).ok()?;
         said.contains("restore a backup").then_some(())
     })
     .await;
     gateway.kill();
-    let found = quarterdeck::store::sqlite::check::check(&gateway.data());
-    let told = found.unwrap_or_else(|error| vec![error.to_string()]);
-    assert!(!told.is_empty(), "the check finds it too");
+    let checked = crate::world::quarterdeck(&[
+        "check".into(),
+        "--json".into(),
+        "--data-dir".into(),
+        gateway.data().into(),
+    ]);
+    assert_eq!(checked.status.code(), Some(65), "{checked:?}");
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let problems = report["problems"].to_string();
+    assert!(
+        problems.contains("every page of the file is whole"),
+        "{report}"
+    );
 }
 
 /// A backup that hangs keeps the log from ending: it is told, and new work is refused before the disk is full of it.

@@ -14,6 +14,8 @@ mod bad_disk;
 mod clock_steps;
 mod long_jobs;
 mod lost_files;
+mod memory;
 mod noise;
+mod short;
 mod small_disk;
 mod tools;

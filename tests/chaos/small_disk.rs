@@ -3,6 +3,7 @@
 
 use crate::{
     support::{Client, connect, reason, run},
+    tools::troubles,
     world::eventually,
 };
 use quarterdeck::proto;
@@ -183,11 +184,31 @@ async fn r13_new_work_leaves_the_reserve() {
             Err(status) => assert_eq!(reason(&status), "SESSION_NOT_FOUND", "{status:?}"),
         }
     }
+    // Until nothing waits any more, or what waits is held back for want of room.
     let mut least = u64::MAX;
-    for _ in 0..400 {
-        least = least.min(small.free());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    eventually("rest", async || {
+        let mut waits = false;
+        for session in 0..64 {
+            least = least.min(small.free());
+            let request = proto::GetSessionRequest {
+                session_key: format!("s{session}"),
+                ..Default::default()
+            };
+            match client.get_session(request).await {
+                Ok(found) => {
+                    let found = found.into_inner().session.expect("a session");
+                    if found.state() != proto::SessionState::Idle {
+                        return None;
+                    }
+                    waits |= found.queue_depth > 0;
+                }
+                Err(status) => assert_eq!(reason(&status), "SESSION_NOT_FOUND", "{status:?}"),
+            }
+        }
+        let full = troubles(&small.address).await == ["FULL"];
+        (full || !waits).then_some(())
+    })
+    .await;
     let floor = (reserve << 20) / 2;
     assert!(
         least > floor,
@@ -252,6 +273,10 @@ async fn r13_a_full_disk_can_be_emptied() {
     })
     .await;
     assert_eq!(reason(&refused), "STORAGE_FULL", "{refused:?}");
+    eventually("a word of it", async || {
+        (troubles(&small.address).await == ["FULL"]).then_some(())
+    })
+    .await;
     let cleared = client
         .clear_queue(proto::ClearQueueRequest {
             session_key: "queue".into(),
@@ -281,6 +306,10 @@ async fn r13_a_full_disk_can_be_emptied() {
     small.empty();
     eventually("new work", async || {
         enqueue(&mut client.clone(), "new", "more").await.ok()
+    })
+    .await;
+    eventually("the end of the trouble", async || {
+        troubles(&small.address).await.is_empty().then_some(())
     })
     .await;
     small.check();

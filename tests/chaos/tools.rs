@@ -1,7 +1,7 @@
 //! What the stories share: sessions of some size, and a look at the store's file from outside.
 
 use crate::support::{Client, await_turn};
-use quarterdeck::proto;
+use quarterdeck::proto::{self, admin_service_client::AdminServiceClient};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
@@ -49,4 +49,14 @@ pub fn count(data: &Path, query: &str) -> i64 {
     connection
         .query_row(query, [], |row| row.get(0))
         .expect("a number")
+}
+
+/// What GetServerInfo tells of the store's troubles: their names.
+pub async fn troubles(address: &str) -> Vec<String> {
+    let mut client = AdminServiceClient::connect(address.to_owned())
+        .await
+        .expect("it answers");
+    let info = client.get_server_info(proto::GetServerInfoRequest {}).await;
+    let troubles = info.expect("it answers").into_inner().store_troubles;
+    troubles.into_iter().map(|trouble| trouble.name).collect()
 }

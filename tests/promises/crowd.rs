@@ -3,7 +3,7 @@
 use crate::{
     support::{Client, kind, log},
     verify::Account,
-    world::{PATIENCE, Site, Visitor, dice, figure, prompt},
+    world::{PATIENCE, Site, dice, figure, prompt},
 };
 use quarterdeck::proto::{Cursor, GatewayEvent, SubscribeRequest};
 use std::{
@@ -26,7 +26,7 @@ const NARROW: u32 = 1024;
 /// Memory that a stalled reader may cost the server, in bytes.
 const STALLED_MAX_BYTES: u64 = 1024 * 1024;
 /// Medians below this are all the same on a machine that does other things too.
-const FLOOR: Duration = Duration::from_millis(40);
+const FLOOR: Duration = Duration::from_millis(3);
 /// The session that all of them read.
 const KEY: &str = "stage";
 
@@ -59,9 +59,8 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
     }
     let mut samples = Samples::default();
     let mut turns = 0;
-    let mut grown = Vec::new();
     // One round that is not counted, then by turns.
-    for round in 0..=2 * figure(3, 30) {
+    for round in 0..=2 * figure(5, 30) {
         let stalls = round % 2 == 1;
         let memory = resident(site.gateway.pid());
         let mut stalled = Vec::new();
@@ -85,7 +84,15 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
         let mut appends = Vec::new();
         for _ in 0..2 {
             turns += 1;
-            append(&mut visitor, turns, &mut appends).await;
+            // Streams a while.
+            let text = format!("!delay=100ms !repeat=15 {turns}-{}", "x".repeat(512));
+            visitor
+                .enqueue(&prompt(KEY, &text, ""))
+                .await
+                .expect("accepted");
+            let (address, key) = (site.gateway.address.clone(), format!("side-{turns}"));
+            let apart = tokio::task::spawn_blocking(move || append_apart(address, &key));
+            appends.extend(apart.await.expect("no panic"));
         }
         let head = visitor.rest(KEY).await.head_seq;
         all_at(&reached, head).await;
@@ -95,7 +102,14 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
             samples.deliveries[usize::from(stalls)].extend(delivered);
         }
         if stalls {
-            grown.push(resident(site.gateway.pid()).saturating_sub(memory));
+            // What the healthy readers' share of the burst took is given back.
+            let most = STALLED as u64 * STALLED_MAX_BYTES;
+            let grown = crate::world::eventually("memory to be given back", async || {
+                let grown = resident(site.gateway.pid()).saturating_sub(memory);
+                (grown < most).then_some(grown)
+            })
+            .await;
+            println!("memory beside stalled readers grew by {grown} bytes");
         }
         // They lost nothing durable.
         for (_visitor, stream, seq) in stalled {
@@ -108,14 +122,6 @@ async fn r10_readers_that_read_nothing_hold_up_nobody() {
         .await
         .is_some_and(|ended| ended.is_err_and(|e| e.is_cancelled()))
     {}
-    // The middle one: what the server takes once, such as its log's growth, is no cost of these readers.
-    grown.sort_unstable();
-    let cost = grown[grown.len() / 2];
-    println!("memory beside stalled readers grew by {grown:?} bytes");
-    assert!(
-        cost < STALLED as u64 * STALLED_MAX_BYTES,
-        "grown by {cost} bytes"
-    );
     for (what, [without, with]) in [
         ("append", samples.appends),
         ("delivery", samples.deliveries),
@@ -145,35 +151,33 @@ async fn all_at(reached: &[AtomicI64], head: i64) {
     .await;
 }
 
-/// Enqueues a turn that streams a while, and takes the time of commits to another session while it does.
-async fn append(visitor: &mut Visitor, turn: u64, appends: &mut Vec<Duration>) {
-    let text = format!("!delay=100ms !repeat=15 {turn}-{}", "x".repeat(512));
-    visitor
-        .enqueue(&prompt(KEY, &text, ""))
-        .await
-        .expect("accepted");
-    for call in 0..10 {
+/// Takes the time of commits to a session, on a thread and a connection of their own: what hundreds of readers do in this
+/// process would be counted otherwise.
+fn append_apart(address: String, key: &str) -> Vec<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut client = crate::support::connect(&address).await;
         // Behind a turn that hangs nothing but admission is measured.
-        let key = format!("side-{turn}");
-        if call == 0 {
-            visitor
-                .enqueue(&prompt(&key, "!hang", ""))
-                .await
-                .expect("accepted");
+        let hangs = prompt(key, "!hang", "");
+        client.enqueue(hangs).await.expect("accepted");
+        let mut took = Vec::new();
+        for _ in 0..10 {
+            let began = Instant::now();
+            let waits = prompt(key, "waits", "");
+            client.enqueue(waits).await.expect("accepted");
+            took.push(began.elapsed());
         }
-        let began = Instant::now();
-        visitor
-            .enqueue(&prompt(&key, "waits", ""))
-            .await
-            .expect("accepted");
-        appends.push(began.elapsed());
-    }
-    let stop = quarterdeck::proto::AbortRequest {
-        session_key: format!("side-{turn}"),
-        clear_queue: true,
-        ..Default::default()
-    };
-    visitor.client.abort(stop).await.expect("answered");
+        let stop = quarterdeck::proto::AbortRequest {
+            session_key: key.into(),
+            clear_queue: true,
+            ..Default::default()
+        };
+        client.abort(stop).await.expect("answered");
+        took
+    })
 }
 
 async fn subscribe(client: &mut Client, after_seq: i64) -> tonic::Streaming<GatewayEvent> {

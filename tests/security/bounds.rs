@@ -238,6 +238,11 @@ async fn too_much_metadata_is_refused_by_name_and_costs_that_call_alone() {
             assert_eq!(info.metadata["limit"], "32768");
         }
     }
+    // Beyond what HTTP/2 takes it answers itself, that call alone.
+    for headers in [one(270 * KIB), many(300 * KIB)] {
+        let (http, _) = call_with(&client, get, &headers).await;
+        assert_eq!(http, http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     // The connection and the neighbour live.
     let (_, status) = call_with(&client, get, &[]).await;
     assert_eq!(status.expect("a call").code(), Code::Ok);

@@ -81,7 +81,8 @@ impl Engine for Sqlite {
     }
 
     fn check(&self) -> Vec<String> {
-        sqlite::check::check(self.path()).unwrap()
+        let problems = sqlite::check::check(self.path()).unwrap();
+        problems.iter().map(ToString::to_string).collect()
     }
 }
 

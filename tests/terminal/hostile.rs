@@ -54,6 +54,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("serve", local(&[], Local::Config)),
         ("check-config", local(&[], Local::Config)),
         ("print-config", local(&[], Local::Config)),
+        ("check", local(&[], Local::Config)),
         ("backup", local(&["copy"], Local::Config)),
         ("restore", local(&[], Local::File)),
         ("keys reset-admin", local(&[], Local::Config)),

@@ -251,6 +251,15 @@ pub(crate) struct ReloadArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     /// Where the copy goes; an empty directory, or none yet
     #[arg(value_name = "DIR")]

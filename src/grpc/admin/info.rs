@@ -8,6 +8,7 @@ use crate::{
         TEXT_MAX_BYTES,
     },
     proto,
+    store::Trouble,
     wire::encode::{duration, timestamp},
 };
 
@@ -66,6 +67,7 @@ impl Admin {
             draining: self.registry.draining(),
             auth_required: !config.no_auth,
             isolation: Some(isolation(&self.facts.isolation, all)),
+            store_troubles: self.store.troubles().iter().map(trouble).collect(),
         }
     }
 }
@@ -86,6 +88,13 @@ fn agent(facts: &AgentFacts) -> proto::AgentInfo {
         isolation: of(|it| it.rung.name().into()),
         user: of(|it| it.user().name().into()),
         network: of(Confinement::network),
+    }
+}
+
+fn trouble(found: &Trouble) -> proto::StoreTrouble {
+    proto::StoreTrouble {
+        name: found.name().into(),
+        text: found.text.into(),
     }
 }
 

@@ -1,12 +1,54 @@
-//! A checker over a whole store: what must hold of every row at rest, whatever happened before.
+//! A checker over a whole store: what must hold of every page and row at rest, whatever happened before.
 //!
-//! Used by tests after every story and by chaos runs. Each query finds the rows that break one promise.
+//! Behind `quarterdeck check`, and used by tests after every story and by chaos runs. Each query finds the rows that break
+//! one rule. A part that can't be read is a problem like any other, and keeps nothing else from being looked at.
 
-use super::schema::{self, FILE_NAME};
-use std::path::Path;
+use super::{
+    fault::OpenError,
+    mark,
+    schema::{self, FILE_NAME},
+};
+use crate::proto::GatewayEvent;
+use prost::Message as _;
+use rusqlite::{Connection, ErrorCode};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::{fmt, path::Path};
+use uuid::Uuid;
 
-/// A promise, and the query for sessions that break it.
-const PROMISES: [(&str, &str); 22] = [
+/// Rows, sessions and pages of one problem that are named; the rest is counted.
+const NAMED_MAX: usize = 20;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What should hold, in words.
+    pub rule: String,
+    /// What was found instead.
+    pub found: String,
+    /// The sessions that it is about, `TENANT/KEY`; the first ones where they are many.
+    pub sessions: Vec<String>,
+}
+
+/// What a whole store looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Names the store; `None` where that can't be read.
+    pub store_id: Option<Uuid>,
+    /// Version of its schema.
+    pub schema: Option<i64>,
+    /// False for a store of an earlier version: of that the pages alone were looked at.
+    pub rules_checked: bool,
+    /// Sessions in it.
+    pub sessions: i64,
+    /// Events in it.
+    pub events: i64,
+    /// What does not hold; empty when all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// A rule, and the query for the sessions that break it.
+const RULES: [(&str, &str); 22] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -134,27 +176,223 @@ const PROMISES: [(&str, &str); 22] = [
     ),
 ];
 
-/// Broken promises of the store in a data directory, each with the sessions that break it; empty when all hold.
+/// Rules whose query finds something else than sessions.
+const OF_NO_SESSION: [&str; 2] = [
+    "what is stored for owners is what their sessions say",
+    "the number of sessions is counted",
+];
+
+/// What does not hold of the store in a data directory; empty when all is well.
 ///
 /// # Errors
-/// The store can't be read.
-pub fn check(data_directory: &Path) -> anyhow::Result<Vec<String>> {
+/// The store can't be opened.
+pub fn check(data_directory: &Path) -> anyhow::Result<Vec<Problem>> {
     let connection = schema::open_reader(&data_directory.join(FILE_NAME))?;
     let transaction = connection.unchecked_transaction()?;
-    let mut broken = Vec::new();
-    let verdict: String =
-        transaction.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
-    if verdict != "ok" {
-        broken.push(format!("the file is damaged: {verdict}"));
+    let mut problems = pages(&transaction);
+    problems.extend(rules(&transaction));
+    Ok(problems)
+}
+
+/// Looks at all of the store in a data directory that nobody serves: its files, its pages, its rows, and whether what
+/// they hold can be read. `None` where there is no store, and nothing tells that there was one.
+///
+/// # Errors
+/// The store is gone, was written by a newer version, or can't be opened.
+pub fn examine(data_directory: &Path) -> Result<Option<Report>, OpenError> {
+    mark::require_files(data_directory)?;
+    let path = data_directory.join(FILE_NAME);
+    if !path.try_exists()? {
+        return Ok(None);
     }
-    for (promise, query) in PROMISES {
-        let sessions: Vec<i64> = transaction
-            .prepare(query)?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        if !sessions.is_empty() {
-            broken.push(format!("not so: {promise}; sessions {sessions:?}"));
+    let connection = schema::open_reader(&path)?;
+    let mut report = Report {
+        store_id: None,
+        schema: None,
+        rules_checked: false,
+        sessions: 0,
+        events: 0,
+        problems: pages(&connection),
+    };
+    let version = match schema::check_version(&connection) {
+        Ok(version) => version,
+        // A page that can't be read is told of already.
+        Err(OpenError::Sqlite(_)) if !report.problems.is_empty() => return Ok(Some(report)),
+        Err(error) => return Err(error),
+    };
+    report.schema = Some(version);
+    report.store_id = schema::identity(&connection)
+        .ok()
+        .map(|identity| identity.store_id);
+    if let Err(lost) = mark::require_whole(data_directory, &connection) {
+        let rule = "the store is the one that store.mark names, and as far";
+        report.problems.push(Problem::new(rule, lost.to_string()));
+    }
+    if version < schema::newest_version() {
+        return Ok(Some(report));
+    }
+    report.rules_checked = true;
+    let transaction = connection.unchecked_transaction()?;
+    let count = |table: &str| {
+        let query = format!("SELECT count(*) FROM {table}");
+        transaction
+            .query_row(&query, [], |row| row.get(0))
+            .unwrap_or(0)
+    };
+    report.sessions = count("session");
+    report.events = count("event");
+    report.problems.extend(rules(&transaction));
+    for contents in [events, attachments] {
+        report.problems.extend(contents(&transaction));
+    }
+    Ok(Some(report))
+}
+
+/// Reads every page, and holds the indexes against their tables.
+fn pages(connection: &Connection) -> Vec<Problem> {
+    const RULE: &str = "every page of the file is whole";
+    let mut found = Vec::new();
+    let looked = connection.pragma_query(None, "integrity_check", |row| {
+        found.push(row.get::<_, String>(0)?);
+        Ok(())
+    });
+    match looked {
+        Ok(()) if found == ["ok"] => Vec::new(),
+        Ok(()) => vec![Problem::new(RULE, some_of(&found))],
+        Err(error) => vec![Problem::new(RULE, unreadable(&error))],
+    }
+}
+
+/// Holds all rows against the rules.
+fn rules(connection: &Connection) -> Vec<Problem> {
+    RULES
+        .iter()
+        .filter_map(|(rule, query)| {
+            let rows = connection.prepare(query).and_then(|mut statement| {
+                let rows = statement.query_map([], |row| row.get(0))?;
+                rows.collect::<rusqlite::Result<Vec<i64>>>()
+            });
+            match rows {
+                Ok(rows) if rows.is_empty() => None,
+                Ok(rows) if OF_NO_SESSION.contains(rule) => {
+                    Some(Problem::new(rule, format!("not so ({rows:?})")))
+                }
+                Ok(rows) => Some(Problem::of_sessions(connection, rule, rows)),
+                Err(error) => Some(Problem::new(rule, unreadable(&error))),
+            }
+        })
+        .collect()
+}
+
+/// Whether every event can be read.
+fn events(connection: &Connection) -> Option<Problem> {
+    let query = "SELECT session, body FROM event ORDER BY session";
+    contents(connection, "every event can be read", query, |row| {
+        let body = row.get_ref(1)?.as_blob()?;
+        Ok(GatewayEvent::decode(body).is_ok())
+    })
+}
+
+/// Whether the bytes of every attachment are those that were stored: SQLite keeps no checksums of its own.
+fn attachments(connection: &Connection) -> Option<Problem> {
+    let rule = "the bytes of an attachment are those that were stored";
+    let query = "SELECT session, hash, data FROM content ORDER BY session";
+    contents(connection, rule, query, |row| {
+        let digest = Sha256::digest(row.get_ref(2)?.as_blob()?);
+        let name = row.get_ref(1)?.as_str()?;
+        Ok(name.len() == 2 * digest.len() && {
+            let mut hex = name.as_bytes().chunks(2).zip(digest);
+            hex.all(|(pair, byte)| format!("{byte:02x}").as_bytes() == pair)
+        })
+    })
+}
+
+/// Looks at rows one by one; the first column is their session.
+fn contents(
+    connection: &Connection,
+    rule: &str,
+    query: &str,
+    is_well: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
+) -> Option<Problem> {
+    let look = || -> rusqlite::Result<Vec<i64>> {
+        let mut broken = Vec::new();
+        let mut statement = connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let session = row.get(0)?;
+            if !is_well(row)? && broken.last() != Some(&session) {
+                broken.push(session);
+            }
+        }
+        Ok(broken)
+    };
+    match look() {
+        Ok(broken) if broken.is_empty() => None,
+        Ok(broken) => Some(Problem::of_sessions(connection, rule, broken)),
+        Err(error) => Some(Problem::new(rule, unreadable(&error))),
+    }
+}
+
+/// Why a part of the store could not be looked at.
+fn unreadable(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure) => {
+            format!("can't be looked at: {error}")
+        }
+        Some(_) | None => format!("could not be checked: {error}"),
+    }
+}
+
+/// A list of which the first are named.
+fn some_of(all: &[String]) -> String {
+    let named = all[..all.len().min(NAMED_MAX)].join("; ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// A problem that is about no session in particular.
+    pub fn new(rule: &str, found: String) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            found,
+            sessions: Vec::new(),
         }
     }
-    Ok(broken)
+
+    fn of_sessions(connection: &Connection, rule: &str, rows: Vec<i64>) -> Self {
+        let key = |row: &i64| {
+            let query = "SELECT tenant || '/' || key FROM session WHERE row = ?1";
+            let key = connection.query_row(query, [row], |found| found.get(0));
+            key.unwrap_or_else(|_| format!("row {row}"))
+        };
+        let sessions: Vec<String> = rows.iter().take(NAMED_MAX).map(key).collect();
+        Self {
+            rule: rule.to_owned(),
+            found: match rows.len() {
+                1 => "not so in 1 session".to_owned(),
+                count => format!("not so in {count} sessions"),
+            },
+            sessions,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rule,
+            found,
+            sessions,
+        } = self;
+        write!(f, "{rule}: {found}")?;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {}", sessions.join(", "))
+    }
 }

@@ -1,5 +1,5 @@
 //! How the store is: whether its files are those that were opened, whether pages of it are damaged, whether its log can
-//! be moved into the database. Health tells it, and the log does when it changes.
+//! be moved into the database. Health and GetServerInfo tell it, and the log does when it changes.
 
 use super::fault::{Fault, internal};
 use crate::{
@@ -20,9 +20,9 @@ pub(super) struct Condition(Mutex<BTreeSet<TroubleKind>>);
 // === impl Condition ===
 
 impl Condition {
-    /// What is the gravest trouble now.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.all().first().copied().map(Trouble::of)
+    /// What the troubles are now, the gravest first.
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        self.all().iter().copied().map(Trouble::of).collect()
     }
 
     /// Notes that there is a trouble. True where it is new.

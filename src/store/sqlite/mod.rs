@@ -1,8 +1,8 @@
 //! The store on one SQLite file, for one process.
 //!
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
-//! connections (`readers.rs`), and others what may take long (`searchers.rs`). Commands are decided in `admission`, `queue`, `control`, `sessions`; an owner's calls in
-//! `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
+//! connections, and others what may take long (`readers.rs`). Commands are decided in `admission`, `queue`, `control`,
+//! `sessions`; an owner's calls in `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
@@ -35,7 +35,6 @@ mod room;
 mod rows;
 mod runnable;
 mod schema;
-mod searchers;
 mod sessions;
 mod settings;
 mod storage;
@@ -73,10 +72,9 @@ use condition::Condition;
 use fair::Accounts;
 use hold::Hold;
 use mark::Mark;
-use readers::Readers;
+use readers::{Pool, Readers};
 use rusqlite::Connection;
 use schema::FileIdentity;
-use searchers::Searchers;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -93,7 +91,7 @@ use writer::{OnFull, Writer};
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
-    searchers: Searchers,
+    searchers: Readers,
     rules: Arc<StoreRules>,
     identity: FileIdentity,
     accounts: Accounts,
@@ -167,8 +165,8 @@ impl SqliteStore {
         let rules = Arc::new(rules);
         let condition = Arc::new(Condition::default());
         let path = data_directory.join(schema::FILE_NAME);
-        let readers = Readers::start(&path, Arc::clone(&condition))?;
-        let searchers = Searchers::start(&path, Arc::clone(&condition))?;
+        let readers = Readers::start(Pool::READS, &path, Arc::clone(&condition))?;
+        let searchers = Readers::start(Pool::searches(), &path, Arc::clone(&condition))?;
         let writer = Writer::start(
             connection,
             identity,
@@ -276,7 +274,7 @@ impl SqliteStore {
     {
         let generation = self.identity.generation;
         self.readers
-            .call(account, move |connection| read(connection, generation))
+            .call(account, move |connection, _| read(connection, generation))
             .await
     }
 
@@ -548,7 +546,7 @@ impl Store for SqliteStore {
         let rules = Arc::clone(&self.rules);
         let due = self
             .readers
-            .call(Account::SERVER, move |connection| {
+            .call(Account::SERVER, move |connection, _| {
                 retention::due(connection, &rules, from, now)
             })
             .await?;
@@ -733,8 +731,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    fn trouble(&self) -> Option<Trouble> {
-        self.condition.trouble()
+    fn troubles(&self) -> Vec<Trouble> {
+        self.condition.troubles()
     }
 
     async fn ping(&self) -> Result<(), Refusal> {

@@ -124,6 +124,11 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The schema that this binary writes.
+pub(super) fn newest_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("few migrations")
+}
+
 /// A statement's plan does not depend on what is bound to it. Without this SQLite prepares a statement whose `WHERE`
 /// meets the condition of a partial index anew at each use.
 fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
@@ -156,7 +161,7 @@ fn count_prepared_again(connection: &mut Connection) -> rusqlite::Result<()> {
 pub(super) fn check_version(connection: &Connection) -> Result<i64, OpenError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = pragma("user_version")?;
-    let supported = i64::try_from(MIGRATIONS.len()).expect("few migrations");
+    let supported = newest_version();
     if found > supported {
         return Err(OpenError::Newer { found, supported });
     }

@@ -57,6 +57,8 @@ const LONG_MAX_JOBS_EACH: usize = 1024;
 const AGAIN_MAX: u32 = 2;
 /// How often the mark is counted on while the store is written.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time without a write after which the writer's page cache is given back.
+const CACHE_IDLE_MAX: Duration = Duration::from_secs(5);
 /// Time that a slice of a long job works before it commits.
 const SLICE_MAX_TIME: Duration = Duration::from_millis(10);
 /// Bytes that a slice of a long job copies or deletes; one row may be larger.
@@ -151,6 +153,8 @@ struct Thread {
     hold: Option<Hold>,
     /// When the mark was counted on last.
     counted: Cell<Instant>,
+    /// When something was written last; `None` once the page cache was given back.
+    written: Cell<Option<Instant>>,
     condition: Arc<Condition>,
     /// What every owner holds; a cell because jobs borrow the thread's other parts.
     ledger: RefCell<Ledger>,
@@ -218,6 +222,7 @@ impl Writer {
             log,
             hold,
             counted: Cell::new(Instant::now()),
+            written: Cell::new(Some(Instant::now())),
             condition,
             ledger: RefCell::new(ledger),
             rules,
@@ -578,11 +583,8 @@ impl Thread {
         }
         let stored = self.ledger.borrow().changed_storage();
         let kept = storage::keep(&self.connection, &stored);
-        let number = if self.connection.total_changes() == changes_before {
-            None
-        } else {
-            self.count_mark()
-        };
+        let wrote = self.connection.total_changes() != changes_before;
+        let number = if wrote { self.count_mark() } else { None };
         if let Err(error) = kept.and_then(|()| self.execute("COMMIT")) {
             tracing::error!(%error, jobs = ran.len(), "a batch of the store did not commit");
             let full = is_full(&error);
@@ -622,7 +624,22 @@ impl Thread {
                 job.reply(refusal);
             }
         }
+        self.keep_cache(wrote);
         unfinished
+    }
+
+    /// Gives the page cache back where nothing was written for a while; the queue is looked at about once a second, so
+    /// there is always a batch that finds that out.
+    fn keep_cache(&self, wrote: bool) {
+        if wrote {
+            self.written.set(Some(Instant::now()));
+        }
+        let idle = self.written.get().map(|at| at.elapsed());
+        if idle.is_some_and(|idle| idle >= CACHE_IDLE_MAX) {
+            self.written.set(None);
+            // It stays where that fails; nothing else is the worse for it.
+            let _ = self.connection.release_memory();
+        }
     }
 
     /// Takes a transaction back and tells its callers why. Where the disk is full, what can be done anew waits again.

@@ -212,7 +212,10 @@ type GetServerInfoResponse struct {
 	// True where calls need a credential.
 	AuthRequired bool `protobuf:"varint,9,opt,name=auth_required,json=authRequired,proto3" json:"auth_required,omitempty"`
 	// How agents' processes are kept apart on this server, as found when it started.
-	Isolation     *IsolationInfo `protobuf:"bytes,10,opt,name=isolation,proto3" json:"isolation,omitempty"`
+	Isolation *IsolationInfo `protobuf:"bytes,10,opt,name=isolation,proto3" json:"isolation,omitempty"`
+	// What is wrong with the store now, the gravest first; empty while all is well. The server finds out within about a
+	// second, and it ends by itself once its cause is gone.
+	StoreTroubles []*StoreTrouble `protobuf:"bytes,11,rep,name=store_troubles,json=storeTroubles,proto3" json:"store_troubles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -317,6 +320,70 @@ func (x *GetServerInfoResponse) GetIsolation() *IsolationInfo {
 	return nil
 }
 
+func (x *GetServerInfoResponse) GetStoreTroubles() []*StoreTrouble {
+	if x != nil {
+		return x.StoreTroubles
+	}
+	return nil
+}
+
+// Something that is wrong with the store.
+type StoreTrouble struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `LOST`: its files are gone or were exchanged under the server; nothing is written any more. `DAMAGED`: pages of it
+	// can't be read. Of these two health says NOT_SERVING. `LOG_STUCK`: its log can't be moved into the database and grows.
+	// `FULL`: less than `disk_reserve` is free on the disk; new work is refused, `STORAGE_FULL`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is and what to do, for people.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreTrouble) Reset() {
+	*x = StoreTrouble{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreTrouble) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreTrouble) ProtoMessage() {}
+
+func (x *StoreTrouble) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreTrouble.ProtoReflect.Descriptor instead.
+func (*StoreTrouble) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StoreTrouble) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StoreTrouble) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // What keeps agents' processes from the server, from other sessions and from each other.
 type IsolationInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -347,7 +414,7 @@ type IsolationInfo struct {
 
 func (x *IsolationInfo) Reset() {
 	*x = IsolationInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +426,7 @@ func (x *IsolationInfo) String() string {
 func (*IsolationInfo) ProtoMessage() {}
 
 func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +439,7 @@ func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IsolationInfo.ProtoReflect.Descriptor instead.
 func (*IsolationInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *IsolationInfo) GetRung() string {
@@ -455,7 +522,7 @@ type AgentInfo struct {
 
 func (x *AgentInfo) Reset() {
 	*x = AgentInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +534,7 @@ func (x *AgentInfo) String() string {
 func (*AgentInfo) ProtoMessage() {}
 
 func (x *AgentInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +547,7 @@ func (x *AgentInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentInfo.ProtoReflect.Descriptor instead.
 func (*AgentInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AgentInfo) GetName() string {
@@ -560,7 +627,9 @@ type ServerLimits struct {
 	// Of `running_turns`, places that are kept for tenants of which nothing runs, one for each.
 	ReservedRunningTurns int64 `protobuf:"varint,12,opt,name=reserved_running_turns,json=reservedRunningTurns,proto3" json:"reserved_running_turns,omitempty"`
 	// Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry. A call with more is
-	// refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`.
+	// refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`. The server announces 256 KiB as HTTP/2's own bound
+	// (SETTINGS_MAX_HEADER_LIST_SIZE); who sends more all the same is answered by HTTP/2 itself, that call alone, with
+	// status 431 and no ErrorInfo, and from about 320 KiB on the wire or 1 MiB unpacked it ends the connection.
 	MetadataBytes int64 `protobuf:"varint,13,opt,name=metadata_bytes,json=metadataBytes,proto3" json:"metadata_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -568,7 +637,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +649,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +662,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ServerLimits) GetQueueTurnsPerSession() int64 {
@@ -714,7 +783,7 @@ type AccountLimits struct {
 
 func (x *AccountLimits) Reset() {
 	*x = AccountLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +795,7 @@ func (x *AccountLimits) String() string {
 func (*AccountLimits) ProtoMessage() {}
 
 func (x *AccountLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +808,7 @@ func (x *AccountLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountLimits.ProtoReflect.Descriptor instead.
 func (*AccountLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AccountLimits) GetRequestsPerSecond() int64 {
@@ -813,7 +882,7 @@ type RetentionInfo struct {
 
 func (x *RetentionInfo) Reset() {
 	*x = RetentionInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +894,7 @@ func (x *RetentionInfo) String() string {
 func (*RetentionInfo) ProtoMessage() {}
 
 func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +907,7 @@ func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionInfo.ProtoReflect.Descriptor instead.
 func (*RetentionInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RetentionInfo) GetEvents() int64 {
@@ -871,7 +940,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +952,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +965,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 // Who calls.
@@ -923,7 +992,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1004,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1017,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WhoAmIResponse) GetPrincipal() string {
@@ -1011,7 +1080,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1092,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1105,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConfigRequest) GetKeys() []string {
@@ -1057,7 +1126,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1138,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1151,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetConfigResponse) GetValues() []*ConfigValue {
@@ -1111,7 +1180,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1192,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1205,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -1189,7 +1258,7 @@ type UpdateConfigRequest struct {
 
 func (x *UpdateConfigRequest) Reset() {
 	*x = UpdateConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1270,7 @@ func (x *UpdateConfigRequest) String() string {
 func (*UpdateConfigRequest) ProtoMessage() {}
 
 func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1283,7 @@ func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigRequest.ProtoReflect.Descriptor instead.
 func (*UpdateConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateConfigRequest) GetValues() map[string]string {
@@ -1249,7 +1318,7 @@ type UpdateConfigResponse struct {
 
 func (x *UpdateConfigResponse) Reset() {
 	*x = UpdateConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1330,7 @@ func (x *UpdateConfigResponse) String() string {
 func (*UpdateConfigResponse) ProtoMessage() {}
 
 func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1343,7 @@ func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigResponse.ProtoReflect.Descriptor instead.
 func (*UpdateConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdateConfigResponse) GetValues() []*ConfigValue {
@@ -1307,7 +1376,7 @@ type TailLogsRequest struct {
 
 func (x *TailLogsRequest) Reset() {
 	*x = TailLogsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1388,7 @@ func (x *TailLogsRequest) String() string {
 func (*TailLogsRequest) ProtoMessage() {}
 
 func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1401,7 @@ func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsRequest.ProtoReflect.Descriptor instead.
 func (*TailLogsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TailLogsRequest) GetCursor() *LogCursor {
@@ -1397,7 +1466,7 @@ type LogCursor struct {
 
 func (x *LogCursor) Reset() {
 	*x = LogCursor{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1478,7 @@ func (x *LogCursor) String() string {
 func (*LogCursor) ProtoMessage() {}
 
 func (x *LogCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1491,7 @@ func (x *LogCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCursor.ProtoReflect.Descriptor instead.
 func (*LogCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogCursor) GetBootId() string {
@@ -1465,7 +1534,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1546,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1559,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogRecord) GetBootId() string {
@@ -1564,7 +1633,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1645,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1658,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListChannelsRequest) GetSessionKey() string {
@@ -1626,7 +1695,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1707,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1720,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1693,7 +1762,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1774,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1787,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Channel) GetChannelId() string {
@@ -1788,7 +1857,7 @@ type BroadcastReloadRequest struct {
 
 func (x *BroadcastReloadRequest) Reset() {
 	*x = BroadcastReloadRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1869,7 @@ func (x *BroadcastReloadRequest) String() string {
 func (*BroadcastReloadRequest) ProtoMessage() {}
 
 func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1882,7 @@ func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BroadcastReloadRequest) GetReason() string {
@@ -1836,7 +1905,7 @@ type BroadcastReloadResponse struct {
 
 func (x *BroadcastReloadResponse) Reset() {
 	*x = BroadcastReloadResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1917,7 @@ func (x *BroadcastReloadResponse) String() string {
 func (*BroadcastReloadResponse) ProtoMessage() {}
 
 func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1930,7 @@ func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BroadcastReloadResponse) GetChannels() int32 {
@@ -1903,7 +1972,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +1984,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +1997,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateApiKeyRequest) GetSubject() string {
@@ -1988,7 +2057,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2069,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2082,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -2067,7 +2136,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2148,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2161,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApiKey) GetKeyId() string {
@@ -2182,7 +2251,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2263,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2276,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -2251,7 +2320,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2332,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2345,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -2308,7 +2377,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2320,7 +2389,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,7 +2402,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RevokeApiKeyRequest) GetKeyId() string {
@@ -2370,7 +2439,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2451,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2464,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
@@ -2423,7 +2492,7 @@ type ExchangeCredentialRequest struct {
 
 func (x *ExchangeCredentialRequest) Reset() {
 	*x = ExchangeCredentialRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2504,7 @@ func (x *ExchangeCredentialRequest) String() string {
 func (*ExchangeCredentialRequest) ProtoMessage() {}
 
 func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2517,7 @@ func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExchangeCredentialRequest) GetTtl() *durationpb.Duration {
@@ -2473,7 +2542,7 @@ type ExchangeCredentialResponse struct {
 
 func (x *ExchangeCredentialResponse) Reset() {
 	*x = ExchangeCredentialResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2554,7 @@ func (x *ExchangeCredentialResponse) String() string {
 func (*ExchangeCredentialResponse) ProtoMessage() {}
 
 func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2567,7 @@ func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialResponse.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExchangeCredentialResponse) GetSecret() string {
@@ -2527,7 +2596,7 @@ var File_quarterdeck_v1_admin_proto protoreflect.FileDescriptor
 const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1aquarterdeck/v1/admin.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
-	"\x14GetServerInfoRequest\"\xd0\x03\n" +
+	"\x14GetServerInfoRequest\"\x95\x04\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -2540,7 +2609,11 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\bdraining\x18\b \x01(\bR\bdraining\x12#\n" +
 	"\rauth_required\x18\t \x01(\bR\fauthRequired\x12;\n" +
 	"\tisolation\x18\n" +
-	" \x01(\v2\x1d.quarterdeck.v1.IsolationInfoR\tisolation\"\xea\x01\n" +
+	" \x01(\v2\x1d.quarterdeck.v1.IsolationInfoR\tisolation\x12C\n" +
+	"\x0estore_troubles\x18\v \x03(\v2\x1c.quarterdeck.v1.StoreTroubleR\rstoreTroubles\"6\n" +
+	"\fStoreTrouble\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xea\x01\n" +
 	"\rIsolationInfo\x12\x12\n" +
 	"\x04rung\x18\x01 \x01(\tR\x04rung\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
@@ -2767,107 +2840,109 @@ func file_quarterdeck_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_quarterdeck_v1_admin_proto_goTypes = []any{
 	(CredentialKind)(0),                // 0: quarterdeck.v1.CredentialKind
 	(LogLevel)(0),                      // 1: quarterdeck.v1.LogLevel
 	(*GetServerInfoRequest)(nil),       // 2: quarterdeck.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil),      // 3: quarterdeck.v1.GetServerInfoResponse
-	(*IsolationInfo)(nil),              // 4: quarterdeck.v1.IsolationInfo
-	(*AgentInfo)(nil),                  // 5: quarterdeck.v1.AgentInfo
-	(*ServerLimits)(nil),               // 6: quarterdeck.v1.ServerLimits
-	(*AccountLimits)(nil),              // 7: quarterdeck.v1.AccountLimits
-	(*RetentionInfo)(nil),              // 8: quarterdeck.v1.RetentionInfo
-	(*WhoAmIRequest)(nil),              // 9: quarterdeck.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),             // 10: quarterdeck.v1.WhoAmIResponse
-	(*GetConfigRequest)(nil),           // 11: quarterdeck.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),          // 12: quarterdeck.v1.GetConfigResponse
-	(*ConfigValue)(nil),                // 13: quarterdeck.v1.ConfigValue
-	(*UpdateConfigRequest)(nil),        // 14: quarterdeck.v1.UpdateConfigRequest
-	(*UpdateConfigResponse)(nil),       // 15: quarterdeck.v1.UpdateConfigResponse
-	(*TailLogsRequest)(nil),            // 16: quarterdeck.v1.TailLogsRequest
-	(*LogCursor)(nil),                  // 17: quarterdeck.v1.LogCursor
-	(*LogRecord)(nil),                  // 18: quarterdeck.v1.LogRecord
-	(*ListChannelsRequest)(nil),        // 19: quarterdeck.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),       // 20: quarterdeck.v1.ListChannelsResponse
-	(*Channel)(nil),                    // 21: quarterdeck.v1.Channel
-	(*BroadcastReloadRequest)(nil),     // 22: quarterdeck.v1.BroadcastReloadRequest
-	(*BroadcastReloadResponse)(nil),    // 23: quarterdeck.v1.BroadcastReloadResponse
-	(*CreateApiKeyRequest)(nil),        // 24: quarterdeck.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),       // 25: quarterdeck.v1.CreateApiKeyResponse
-	(*ApiKey)(nil),                     // 26: quarterdeck.v1.ApiKey
-	(*ListApiKeysRequest)(nil),         // 27: quarterdeck.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),        // 28: quarterdeck.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),        // 29: quarterdeck.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),       // 30: quarterdeck.v1.RevokeApiKeyResponse
-	(*ExchangeCredentialRequest)(nil),  // 31: quarterdeck.v1.ExchangeCredentialRequest
-	(*ExchangeCredentialResponse)(nil), // 32: quarterdeck.v1.ExchangeCredentialResponse
-	nil,                                // 33: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	nil,                                // 34: quarterdeck.v1.LogRecord.FieldsEntry
-	(*timestamppb.Timestamp)(nil),      // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
+	(*StoreTrouble)(nil),               // 4: quarterdeck.v1.StoreTrouble
+	(*IsolationInfo)(nil),              // 5: quarterdeck.v1.IsolationInfo
+	(*AgentInfo)(nil),                  // 6: quarterdeck.v1.AgentInfo
+	(*ServerLimits)(nil),               // 7: quarterdeck.v1.ServerLimits
+	(*AccountLimits)(nil),              // 8: quarterdeck.v1.AccountLimits
+	(*RetentionInfo)(nil),              // 9: quarterdeck.v1.RetentionInfo
+	(*WhoAmIRequest)(nil),              // 10: quarterdeck.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 11: quarterdeck.v1.WhoAmIResponse
+	(*GetConfigRequest)(nil),           // 12: quarterdeck.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),          // 13: quarterdeck.v1.GetConfigResponse
+	(*ConfigValue)(nil),                // 14: quarterdeck.v1.ConfigValue
+	(*UpdateConfigRequest)(nil),        // 15: quarterdeck.v1.UpdateConfigRequest
+	(*UpdateConfigResponse)(nil),       // 16: quarterdeck.v1.UpdateConfigResponse
+	(*TailLogsRequest)(nil),            // 17: quarterdeck.v1.TailLogsRequest
+	(*LogCursor)(nil),                  // 18: quarterdeck.v1.LogCursor
+	(*LogRecord)(nil),                  // 19: quarterdeck.v1.LogRecord
+	(*ListChannelsRequest)(nil),        // 20: quarterdeck.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),       // 21: quarterdeck.v1.ListChannelsResponse
+	(*Channel)(nil),                    // 22: quarterdeck.v1.Channel
+	(*BroadcastReloadRequest)(nil),     // 23: quarterdeck.v1.BroadcastReloadRequest
+	(*BroadcastReloadResponse)(nil),    // 24: quarterdeck.v1.BroadcastReloadResponse
+	(*CreateApiKeyRequest)(nil),        // 25: quarterdeck.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 26: quarterdeck.v1.CreateApiKeyResponse
+	(*ApiKey)(nil),                     // 27: quarterdeck.v1.ApiKey
+	(*ListApiKeysRequest)(nil),         // 28: quarterdeck.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 29: quarterdeck.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 30: quarterdeck.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 31: quarterdeck.v1.RevokeApiKeyResponse
+	(*ExchangeCredentialRequest)(nil),  // 32: quarterdeck.v1.ExchangeCredentialRequest
+	(*ExchangeCredentialResponse)(nil), // 33: quarterdeck.v1.ExchangeCredentialResponse
+	nil,                                // 34: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	nil,                                // 35: quarterdeck.v1.LogRecord.FieldsEntry
+	(*timestamppb.Timestamp)(nil),      // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 37: google.protobuf.Duration
 }
 var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
-	35, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	5,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
-	6,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
-	8,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
-	4,  // 4: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
-	36, // 5: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
-	7,  // 6: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
-	7,  // 7: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	36, // 8: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
-	36, // 9: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	36, // 10: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
-	0,  // 11: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	35, // 12: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
-	13, // 13: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	33, // 14: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	13, // 15: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	17, // 16: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
-	1,  // 17: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	35, // 18: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 19: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	34, // 20: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
-	21, // 21: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	35, // 22: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	36, // 23: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	26, // 24: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	35, // 25: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	35, // 26: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	35, // 27: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	35, // 28: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	26, // 29: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
-	26, // 30: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	36, // 31: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
-	35, // 32: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 33: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	9,  // 34: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	11, // 35: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	14, // 36: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	16, // 37: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	19, // 38: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	22, // 39: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	24, // 40: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	27, // 41: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	29, // 42: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	31, // 43: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
-	3,  // 44: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	10, // 45: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	12, // 46: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	15, // 47: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	18, // 48: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	20, // 49: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	23, // 50: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	25, // 51: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	28, // 52: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	30, // 53: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	32, // 54: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
-	44, // [44:55] is the sub-list for method output_type
-	33, // [33:44] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	36, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	6,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
+	7,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
+	9,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
+	5,  // 4: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
+	4,  // 5: quarterdeck.v1.GetServerInfoResponse.store_troubles:type_name -> quarterdeck.v1.StoreTrouble
+	37, // 6: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
+	8,  // 7: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
+	8,  // 8: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
+	37, // 9: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	37, // 10: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	37, // 11: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	0,  // 12: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
+	36, // 13: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	14, // 14: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	34, // 15: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	14, // 16: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	18, // 17: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
+	1,  // 18: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
+	36, // 19: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 20: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
+	35, // 21: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	22, // 22: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
+	36, // 23: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	37, // 24: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	27, // 25: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	36, // 26: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	36, // 27: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	36, // 28: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	36, // 29: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	27, // 30: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
+	27, // 31: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	37, // 32: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
+	36, // 33: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 34: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	10, // 35: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	12, // 36: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	15, // 37: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	17, // 38: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	20, // 39: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	23, // 40: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	25, // 41: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	28, // 42: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	30, // 43: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	32, // 44: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
+	3,  // 45: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	11, // 46: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	13, // 47: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	16, // 48: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	19, // 49: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	21, // 50: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	24, // 51: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	26, // 52: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	29, // 53: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	31, // 54: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	33, // 55: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
+	45, // [45:56] is the sub-list for method output_type
+	34, // [34:45] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }
@@ -2875,14 +2950,14 @@ func file_quarterdeck_v1_admin_proto_init() {
 	if File_quarterdeck_v1_admin_proto != nil {
 		return
 	}
-	file_quarterdeck_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
+	file_quarterdeck_v1_admin_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_admin_proto_rawDesc), len(file_quarterdeck_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

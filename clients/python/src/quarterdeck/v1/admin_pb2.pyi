@@ -46,7 +46,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required", "isolation")
+    __slots__ = ("version", "start_time", "store_id", "default_agent", "agents", "limits", "retention", "draining", "auth_required", "isolation", "store_troubles")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     STORE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class GetServerInfoResponse(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     AUTH_REQUIRED_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    STORE_TROUBLES_FIELD_NUMBER: _ClassVar[int]
     version: str
     start_time: _timestamp_pb2.Timestamp
     store_id: str
@@ -67,7 +68,16 @@ class GetServerInfoResponse(_message.Message):
     draining: bool
     auth_required: bool
     isolation: IsolationInfo
-    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ..., isolation: _Optional[_Union[IsolationInfo, _Mapping]] = ...) -> None: ...
+    store_troubles: _containers.RepeatedCompositeFieldContainer[StoreTrouble]
+    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., store_id: _Optional[str] = ..., default_agent: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., retention: _Optional[_Union[RetentionInfo, _Mapping]] = ..., draining: bool = ..., auth_required: bool = ..., isolation: _Optional[_Union[IsolationInfo, _Mapping]] = ..., store_troubles: _Optional[_Iterable[_Union[StoreTrouble, _Mapping]]] = ...) -> None: ...
+
+class StoreTrouble(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class IsolationInfo(_message.Message):
     __slots__ = ("rung", "user", "proc", "abstract_sockets", "network", "landlock_abi", "kill_proof", "reason")

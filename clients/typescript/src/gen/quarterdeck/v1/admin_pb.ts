@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/admin.proto.
  */
 export const file_quarterdeck_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5wIKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbyKeAQoNSXNvbGF0aW9uSW5mbxIMCgRydW5nGAEgASgJEgwKBHVzZXIYAiABKAkSDAoEcHJvYxgDIAEoCRIYChBhYnN0cmFjdF9zb2NrZXRzGAQgASgIEg8KB25ldHdvcmsYBSABKAkSFAoMbGFuZGxvY2tfYWJpGAYgASgFEhIKCmtpbGxfcHJvb2YYByABKAkSDgoGcmVhc29uGAggASgJIoABCglBZ2VudEluZm8SDAoEbmFtZRgBIAEoCRIOCgZkcml2ZXIYAiABKAkSEQoJY2FuX3N0ZWVyGAMgASgIEhAKCGNhbl9mb3JrGAQgASgIEhEKCWlzb2xhdGlvbhgFIAEoCRIMCgR1c2VyGAYgASgJEg8KB25ldHdvcmsYByABKAkiyAMKDFNlcnZlckxpbWl0cxIfChdxdWV1ZV90dXJuc19wZXJfc2Vzc2lvbhgBIAEoAxIfChdxdWV1ZV9ieXRlc19wZXJfc2Vzc2lvbhgCIAEoAxIbChNpbnB1dF9tZXNzYWdlX2J5dGVzGAMgASgDEhUKDW1lc3NhZ2VfYnl0ZXMYBCABKAMSEgoKdGV4dF9ieXRlcxgFIAEoAxIYChBhdHRhY2htZW50X2J5dGVzGAYgASgDEhUKDXJ1bm5pbmdfdHVybnMYByABKAMSLwoMdHVybl90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKCXByaW5jaXBhbBgJIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLkFjY291bnRMaW1pdHMSLQoGdGVuYW50GAogASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxIzChBtYXhfdHVybl90aW1lb3V0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh4KFnJlc2VydmVkX3J1bm5pbmdfdHVybnMYDCABKAMSFgoObWV0YWRhdGFfYnl0ZXMYDSABKAMitgEKDUFjY291bnRMaW1pdHMSGwoTcmVxdWVzdHNfcGVyX3NlY29uZBgBIAEoAxIPCgdzdHJlYW1zGAIgASgDEhUKDXJ1bm5pbmdfdHVybnMYAyABKAMSFAoMYXdha2VfYWdlbnRzGAQgASgDEhAKCHNlc3Npb25zGAUgASgDEhMKC3F1ZXVlX2J5dGVzGAYgASgDEg0KBXdhaXRzGAcgASgDEhQKDHN0b3JlZF9ieXRlcxgIIAEoAyJ9Cg1SZXRlbnRpb25JbmZvEg4KBmV2ZW50cxgBIAEoAxIsCglldmVudF9hZ2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLaGlzdG9yeV9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iDwoNV2hvQW1JUmVxdWVzdCLbAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIyCgpjcmVkZW50aWFsGAMgASgOMh4ucXVhcnRlcmRlY2sudjEuQ3JlZGVudGlhbEtpbmQSDgoGa2V5X2lkGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxzdG9yZWRfYnl0ZXMYBiABKAMSGwoTdGVuYW50X3N0b3JlZF9ieXRlcxgHIAEoAyIgChBHZXRDb25maWdSZXF1ZXN0EgwKBGtleXMYASADKAkiQAoRR2V0Q29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUiZwoLQ29uZmlnVmFsdWUSCwoDa2V5GAEgASgJEhIKCnZhbHVlX3RvbWwYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSEQoJdXBkYXRhYmxlGAQgASgIEg8KB3VwZGF0ZWQYBSABKAgiqwEKE1VwZGF0ZUNvbmZpZ1JlcXVlc3QSPwoGdmFsdWVzGAEgAygLMi8ucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdC5WYWx1ZXNFbnRyeRINCgVjbGVhchgCIAMoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQwoUVXBkYXRlQ29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUizAEKD1RhaWxMb2dzUmVxdWVzdBIpCgZjdXJzb3IYASABKAsyGS5xdWFydGVyZGVjay52MS5Mb2dDdXJzb3ISEQoEbGFzdBgCIAEoBUgAiAEBEicKBWxldmVsGAMgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhEKCXByaW5jaXBhbBgGIAEoCRIRCglub19mb2xsb3cYByABKAhCBwoFX2xhc3QiMgoJTG9nQ3Vyc29yEg8KB2Jvb3RfaWQYASABKAkSFAoMYWZ0ZXJfbnVtYmVyGAIgASgDIpcCCglMb2dSZWNvcmQSDwoHYm9vdF9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoFbGV2ZWwYBCABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRI1CgZmaWVsZHMYByADKAsyJS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQuRmllbGRzRW50cnkSDwoHZHJvcHBlZBgIIAEoAxotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlEKE0xpc3RDaGFubmVsc1JlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWgoUTGlzdENoYW5uZWxzUmVzcG9uc2USKQoIY2hhbm5lbHMYASADKAsyFy5xdWFydGVyZGVjay52MS5DaGFubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK/AQoHQ2hhbm5lbBISCgpjaGFubmVsX2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZrZXlfaWQYAyABKAkSDgoGbWV0aG9kGAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhQKDHBlZXJfYWRkcmVzcxgGIAEoCRISCgp1c2VyX2FnZW50GAcgASgJEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIigKFkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QSDgoGcmVhc29uGAEgASgJIjsKF0Jyb2FkY2FzdFJlbG9hZFJlc3BvbnNlEhAKCGNoYW5uZWxzGAEgASgFEg4KBmFnZW50cxgCIAEoBSKYAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIPCgdzdWJqZWN0GAEgASgJEg4KBnNjb3BlcxgCIAMoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSJgoDdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkSDgoGdGVuYW50GAYgASgJImEKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJEhAKCHJlcGxheWVkGAMgASgIIscCCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZzY29wZXMYAyADKAkSFAoMZGlzcGxheV9uYW1lGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGFzdF91c2VkX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GAkgASgJEhkKEWNyZWF0ZWRfYnlfa2V5X2lkGAogASgJImIKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1pbmNsdWRlX2VuZGVkGAMgASgIEg4KBnRlbmFudBgEIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJNChNSZXZva2VBcGlLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkSFgoOa2VlcF9tYWRlX2tleXMYAyABKAgiVQoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIUCgxtYWRlX2tleV9pZHMYAiADKAkiQwoZRXhjaGFuZ2VDcmVkZW50aWFsUmVxdWVzdBImCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ibQoaRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzY29wZXMYAyADKAkqwgEKDkNyZWRlbnRpYWxLaW5kEh8KG0NSRURFTlRJQUxfS0lORF9VTlNQRUNJRklFRBAAEhgKFENSRURFTlRJQUxfS0lORF9OT05FEAESGwoXQ1JFREVOVElBTF9LSU5EX0FQSV9LRVkQAhIXChNDUkVERU5USUFMX0tJTkRfSldUEAMSHwobQ1JFREVOVElBTF9LSU5EX0NFUlRJRklDQVRFEAQSHgoaQ1JFREVOVElBTF9LSU5EX0xPQ0FMX1VTRVIQBSqMAQoITG9nTGV2ZWwSGQoVTE9HX0xFVkVMX1VOU1BFQ0lGSUVEEAASEwoPTE9HX0xFVkVMX1RSQUNFEAESEwoPTE9HX0xFVkVMX0RFQlVHEAISEgoOTE9HX0xFVkVMX0lORk8QAxISCg5MT0dfTEVWRUxfV0FSThAEEhMKD0xPR19MRVZFTF9FUlJPUhAFMuYHCgxBZG1pblNlcnZpY2USXAoNR2V0U2VydmVySW5mbxIkLnF1YXJ0ZXJkZWNrLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiUucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlEkcKBldob0FtSRIdLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlcXVlc3QaHi5xdWFydGVyZGVjay52MS5XaG9BbUlSZXNwb25zZRJQCglHZXRDb25maWcSIC5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXF1ZXN0GiEucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVzcG9uc2USWQoMVXBkYXRlQ29uZmlnEiMucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEkgKCFRhaWxMb2dzEh8ucXVhcnRlcmRlY2sudjEuVGFpbExvZ3NSZXF1ZXN0GhkucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkMAESWQoMTGlzdENoYW5uZWxzEiMucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlEmIKD0Jyb2FkY2FzdFJlbG9hZBImLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QaJy5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXNwb25zZRJrChJFeGNoYW5nZUNyZWRlbnRpYWwSKS5xdWFydGVyZGVjay52MS5FeGNoYW5nZUNyZWRlbnRpYWxSZXF1ZXN0GioucXVhcnRlcmRlY2sudjEuRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2VCYgoSZGV2LnF1YXJ0ZXJkZWNrLnYxUAFaSmdpdGh1Yi5jb20vcXVhcnRlcmRlY2svcXVhcnRlcmRlY2svY2xpZW50cy9nby9xdWFydGVyZGVjay92MTtxdWFydGVyZGVja3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QinQMKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbxI0Cg5zdG9yZV90cm91YmxlcxgLIAMoCzIcLnF1YXJ0ZXJkZWNrLnYxLlN0b3JlVHJvdWJsZSIqCgxTdG9yZVRyb3VibGUSDAoEbmFtZRgBIAEoCRIMCgR0ZXh0GAIgASgJIp4BCg1Jc29sYXRpb25JbmZvEgwKBHJ1bmcYASABKAkSDAoEdXNlchgCIAEoCRIMCgRwcm9jGAMgASgJEhgKEGFic3RyYWN0X3NvY2tldHMYBCABKAgSDwoHbmV0d29yaxgFIAEoCRIUCgxsYW5kbG9ja19hYmkYBiABKAUSEgoKa2lsbF9wcm9vZhgHIAEoCRIOCgZyZWFzb24YCCABKAkigAEKCUFnZW50SW5mbxIMCgRuYW1lGAEgASgJEg4KBmRyaXZlchgCIAEoCRIRCgljYW5fc3RlZXIYAyABKAgSEAoIY2FuX2ZvcmsYBCABKAgSEQoJaXNvbGF0aW9uGAUgASgJEgwKBHVzZXIYBiABKAkSDwoHbmV0d29yaxgHIAEoCSLIAwoMU2VydmVyTGltaXRzEh8KF3F1ZXVlX3R1cm5zX3Blcl9zZXNzaW9uGAEgASgDEh8KF3F1ZXVlX2J5dGVzX3Blcl9zZXNzaW9uGAIgASgDEhsKE2lucHV0X21lc3NhZ2VfYnl0ZXMYAyABKAMSFQoNbWVzc2FnZV9ieXRlcxgEIAEoAxISCgp0ZXh0X2J5dGVzGAUgASgDEhgKEGF0dGFjaG1lbnRfYnl0ZXMYBiABKAMSFQoNcnVubmluZ190dXJucxgHIAEoAxIvCgx0dXJuX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoJcHJpbmNpcGFsGAkgASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxItCgZ0ZW5hbnQYCiABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEjMKEG1heF90dXJuX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWcmVzZXJ2ZWRfcnVubmluZ190dXJucxgMIAEoAxIWCg5tZXRhZGF0YV9ieXRlcxgNIAEoAyK2AQoNQWNjb3VudExpbWl0cxIbChNyZXF1ZXN0c19wZXJfc2Vjb25kGAEgASgDEg8KB3N0cmVhbXMYAiABKAMSFQoNcnVubmluZ190dXJucxgDIAEoAxIUCgxhd2FrZV9hZ2VudHMYBCABKAMSEAoIc2Vzc2lvbnMYBSABKAMSEwoLcXVldWVfYnl0ZXMYBiABKAMSDQoFd2FpdHMYByABKAMSFAoMc3RvcmVkX2J5dGVzGAggASgDIn0KDVJldGVudGlvbkluZm8SDgoGZXZlbnRzGAEgASgDEiwKCWV2ZW50X2FnZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgtoaXN0b3J5X2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIPCg1XaG9BbUlSZXF1ZXN0ItsBCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSDgoGc2NvcGVzGAIgAygJEjIKCmNyZWRlbnRpYWwYAyABKA4yHi5xdWFydGVyZGVjay52MS5DcmVkZW50aWFsS2luZBIOCgZrZXlfaWQYBCABKAkSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHN0b3JlZF9ieXRlcxgGIAEoAxIbChN0ZW5hbnRfc3RvcmVkX2J5dGVzGAcgASgDIiAKEEdldENvbmZpZ1JlcXVlc3QSDAoEa2V5cxgBIAMoCSJAChFHZXRDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSJnCgtDb25maWdWYWx1ZRILCgNrZXkYASABKAkSEgoKdmFsdWVfdG9tbBgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIRCgl1cGRhdGFibGUYBCABKAgSDwoHdXBkYXRlZBgFIAEoCCKrAQoTVXBkYXRlQ29uZmlnUmVxdWVzdBI/CgZ2YWx1ZXMYASADKAsyLy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0LlZhbHVlc0VudHJ5Eg0KBWNsZWFyGAIgAygJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJDChRVcGRhdGVDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSLMAQoPVGFpbExvZ3NSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLnF1YXJ0ZXJkZWNrLnYxLkxvZ0N1cnNvchIRCgRsYXN0GAIgASgFSACIAQESJwoFbGV2ZWwYAyABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSEQoJcHJpbmNpcGFsGAYgASgJEhEKCW5vX2ZvbGxvdxgHIAEoCEIHCgVfbGFzdCIyCglMb2dDdXJzb3ISDwoHYm9vdF9pZBgBIAEoCRIUCgxhZnRlcl9udW1iZXIYAiABKAMilwIKCUxvZ1JlY29yZBIPCgdib290X2lkGAEgASgJEg4KBm51bWJlchgCIAEoAxIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVsZXZlbBgEIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgFIAEoCRIPCgdtZXNzYWdlGAYgASgJEjUKBmZpZWxkcxgHIAMoCzIlLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZC5GaWVsZHNFbnRyeRIPCgdkcm9wcGVkGAggASgDGi0KC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUQoTTGlzdENoYW5uZWxzUmVxdWVzdBITCgtzZXNzaW9uX2tleRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJaChRMaXN0Q2hhbm5lbHNSZXNwb25zZRIpCghjaGFubmVscxgBIAMoCzIXLnF1YXJ0ZXJkZWNrLnYxLkNoYW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgdDaGFubmVsEhIKCmNoYW5uZWxfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBmtleV9pZBgDIAEoCRIOCgZtZXRob2QYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSFAoMcGVlcl9hZGRyZXNzGAYgASgJEhIKCnVzZXJfYWdlbnQYByABKAkSLgoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiKAoWQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBIOCgZyZWFzb24YASABKAkiOwoXQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USEAoIY2hhbm5lbHMYASABKAUSDgoGYWdlbnRzGAIgASgFIpgBChNDcmVhdGVBcGlLZXlSZXF1ZXN0Eg8KB3N1YmplY3QYASABKAkSDgoGc2NvcGVzGAIgAygJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRImCgN0dGwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgFIAEoCRIOCgZ0ZW5hbnQYBiABKAkiYQoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgixwIKBkFwaUtleRIOCgZrZXlfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIUCgxkaXNwbGF5X25hbWUYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5sYXN0X3VzZWRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYCSABKAkSGQoRY3JlYXRlZF9ieV9rZXlfaWQYCiABKAkiYgoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhUKDWluY2x1ZGVfZW5kZWQYAyABKAgSDgoGdGVuYW50GAQgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk0KE1Jldm9rZUFwaUtleVJlcXVlc3QSDgoGa2V5X2lkGAEgASgJEg4KBnRlbmFudBgCIAEoCRIWCg5rZWVwX21hZGVfa2V5cxgDIAEoCCJVChRSZXZva2VBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhQKDG1hZGVfa2V5X2lkcxgCIAMoCSJDChlFeGNoYW5nZUNyZWRlbnRpYWxSZXF1ZXN0EiYKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJtChpFeGNoYW5nZUNyZWRlbnRpYWxSZXNwb25zZRIOCgZzZWNyZXQYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnNjb3BlcxgDIAMoCSrCAQoOQ3JlZGVudGlhbEtpbmQSHwobQ1JFREVOVElBTF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUQ1JFREVOVElBTF9LSU5EX05PTkUQARIbChdDUkVERU5USUFMX0tJTkRfQVBJX0tFWRACEhcKE0NSRURFTlRJQUxfS0lORF9KV1QQAxIfChtDUkVERU5USUFMX0tJTkRfQ0VSVElGSUNBVEUQBBIeChpDUkVERU5USUFMX0tJTkRfTE9DQUxfVVNFUhAFKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUy5gcKDEFkbWluU2VydmljZRJcCg1HZXRTZXJ2ZXJJbmZvEiQucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USRwoGV2hvQW1JEh0ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVxdWVzdBoeLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlc3BvbnNlElAKCUdldENvbmZpZxIgLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1JlcXVlc3QaIS5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXNwb25zZRJZCgxVcGRhdGVDb25maWcSIy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVzcG9uc2USSAoIVGFpbExvZ3MSHy5xdWFydGVyZGVjay52MS5UYWlsTG9nc1JlcXVlc3QaGS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQwARJZCgxMaXN0Q2hhbm5lbHMSIy5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVzcG9uc2USYgoPQnJvYWRjYXN0UmVsb2FkEiYucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBonLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlc3BvbnNlElkKDENyZWF0ZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJWCgtMaXN0QXBpS2V5cxIiLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USWQoMUmV2b2tlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlEmsKEkV4Y2hhbmdlQ3JlZGVudGlhbBIpLnF1YXJ0ZXJkZWNrLnYxLkV4Y2hhbmdlQ3JlZGVudGlhbFJlcXVlc3QaKi5xdWFydGVyZGVjay52MS5FeGNoYW5nZUNyZWRlbnRpYWxSZXNwb25zZUJiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Nothing to say.
@@ -104,6 +104,14 @@ export type GetServerInfoResponse = Message<"quarterdeck.v1.GetServerInfoRespons
    * @generated from field: quarterdeck.v1.IsolationInfo isolation = 10;
    */
   isolation?: IsolationInfo | undefined;
+
+  /**
+   * What is wrong with the store now, the gravest first; empty while all is well. The server finds out within about a
+   * second, and it ends by itself once its cause is gone.
+   *
+   * @generated from field: repeated quarterdeck.v1.StoreTrouble store_troubles = 11;
+   */
+  storeTroubles: StoreTrouble[];
 };
 
 /**
@@ -112,6 +120,36 @@ export type GetServerInfoResponse = Message<"quarterdeck.v1.GetServerInfoRespons
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_admin, 1);
+
+/**
+ * Something that is wrong with the store.
+ *
+ * @generated from message quarterdeck.v1.StoreTrouble
+ */
+export type StoreTrouble = Message<"quarterdeck.v1.StoreTrouble"> & {
+  /**
+   * `LOST`: its files are gone or were exchanged under the server; nothing is written any more. `DAMAGED`: pages of it
+   * can't be read. Of these two health says NOT_SERVING. `LOG_STUCK`: its log can't be moved into the database and grows.
+   * `FULL`: less than `disk_reserve` is free on the disk; new work is refused, `STORAGE_FULL`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it is and what to do, for people.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.StoreTrouble.
+ * Use `create(StoreTroubleSchema)` to create a new message.
+ */
+export const StoreTroubleSchema: GenMessage<StoreTrouble> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 2);
 
 /**
  * What keeps agents' processes from the server, from other sessions and from each other.
@@ -186,7 +224,7 @@ export type IsolationInfo = Message<"quarterdeck.v1.IsolationInfo"> & {
  * Use `create(IsolationInfoSchema)` to create a new message.
  */
 export const IsolationInfoSchema: GenMessage<IsolationInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 2);
+  messageDesc(file_quarterdeck_v1_admin, 3);
 
 /**
  * An agent and what it can do.
@@ -250,7 +288,7 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
  * Use `create(AgentInfoSchema)` to create a new message.
  */
 export const AgentInfoSchema: GenMessage<AgentInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 3);
+  messageDesc(file_quarterdeck_v1_admin, 4);
 
 /**
  * Bounds that callers meet. 0 means none.
@@ -344,7 +382,9 @@ export type ServerLimits = Message<"quarterdeck.v1.ServerLimits"> & {
 
   /**
    * Largest metadata of a call, in bytes as HTTP/2 counts them: names, values, and 32 for each entry. A call with more is
-   * refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`.
+   * refused with RESOURCE_EXHAUSTED, `METADATA_TOO_LARGE`. The server announces 256 KiB as HTTP/2's own bound
+   * (SETTINGS_MAX_HEADER_LIST_SIZE); who sends more all the same is answered by HTTP/2 itself, that call alone, with
+   * status 431 and no ErrorInfo, and from about 320 KiB on the wire or 1 MiB unpacked it ends the connection.
    *
    * @generated from field: int64 metadata_bytes = 13;
    */
@@ -356,7 +396,7 @@ export type ServerLimits = Message<"quarterdeck.v1.ServerLimits"> & {
  * Use `create(ServerLimitsSchema)` to create a new message.
  */
 export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 4);
+  messageDesc(file_quarterdeck_v1_admin, 5);
 
 /**
  * Bounds of one principal or one tenant. 0 means none.
@@ -428,7 +468,7 @@ export type AccountLimits = Message<"quarterdeck.v1.AccountLimits"> & {
  * Use `create(AccountLimitsSchema)` to create a new message.
  */
 export const AccountLimitsSchema: GenMessage<AccountLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 5);
+  messageDesc(file_quarterdeck_v1_admin, 6);
 
 /**
  * How long things are kept.
@@ -463,7 +503,7 @@ export type RetentionInfo = Message<"quarterdeck.v1.RetentionInfo"> & {
  * Use `create(RetentionInfoSchema)` to create a new message.
  */
 export const RetentionInfoSchema: GenMessage<RetentionInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 6);
+  messageDesc(file_quarterdeck_v1_admin, 7);
 
 /**
  * Nothing to say.
@@ -478,7 +518,7 @@ export type WhoAmIRequest = Message<"quarterdeck.v1.WhoAmIRequest"> & {
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema: GenMessage<WhoAmIRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 7);
+  messageDesc(file_quarterdeck_v1_admin, 8);
 
 /**
  * Who calls.
@@ -542,7 +582,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 8);
+  messageDesc(file_quarterdeck_v1_admin, 9);
 
 /**
  * Which keys to read.
@@ -563,7 +603,7 @@ export type GetConfigRequest = Message<"quarterdeck.v1.GetConfigRequest"> & {
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 9);
+  messageDesc(file_quarterdeck_v1_admin, 10);
 
 /**
  * The configuration.
@@ -584,7 +624,7 @@ export type GetConfigResponse = Message<"quarterdeck.v1.GetConfigResponse"> & {
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 10);
+  messageDesc(file_quarterdeck_v1_admin, 11);
 
 /**
  * One key of the configuration.
@@ -633,7 +673,7 @@ export type ConfigValue = Message<"quarterdeck.v1.ConfigValue"> & {
  * Use `create(ConfigValueSchema)` to create a new message.
  */
 export const ConfigValueSchema: GenMessage<ConfigValue> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 11);
+  messageDesc(file_quarterdeck_v1_admin, 12);
 
 /**
  * What to change.
@@ -668,7 +708,7 @@ export type UpdateConfigRequest = Message<"quarterdeck.v1.UpdateConfigRequest"> 
  * Use `create(UpdateConfigRequestSchema)` to create a new message.
  */
 export const UpdateConfigRequestSchema: GenMessage<UpdateConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 12);
+  messageDesc(file_quarterdeck_v1_admin, 13);
 
 /**
  * What was changed.
@@ -689,7 +729,7 @@ export type UpdateConfigResponse = Message<"quarterdeck.v1.UpdateConfigResponse"
  * Use `create(UpdateConfigResponseSchema)` to create a new message.
  */
 export const UpdateConfigResponseSchema: GenMessage<UpdateConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 13);
+  messageDesc(file_quarterdeck_v1_admin, 14);
 
 /**
  * Where to begin, and what to show.
@@ -752,7 +792,7 @@ export type TailLogsRequest = Message<"quarterdeck.v1.TailLogsRequest"> & {
  * Use `create(TailLogsRequestSchema)` to create a new message.
  */
 export const TailLogsRequestSchema: GenMessage<TailLogsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 14);
+  messageDesc(file_quarterdeck_v1_admin, 15);
 
 /**
  * A position in the log records.
@@ -780,7 +820,7 @@ export type LogCursor = Message<"quarterdeck.v1.LogCursor"> & {
  * Use `create(LogCursorSchema)` to create a new message.
  */
 export const LogCursorSchema: GenMessage<LogCursor> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 15);
+  messageDesc(file_quarterdeck_v1_admin, 16);
 
 /**
  * One structured log record.
@@ -851,7 +891,7 @@ export type LogRecord = Message<"quarterdeck.v1.LogRecord"> & {
  * Use `create(LogRecordSchema)` to create a new message.
  */
 export const LogRecordSchema: GenMessage<LogRecord> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 16);
+  messageDesc(file_quarterdeck_v1_admin, 17);
 
 /**
  * Which streams to list.
@@ -886,7 +926,7 @@ export type ListChannelsRequest = Message<"quarterdeck.v1.ListChannelsRequest"> 
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 17);
+  messageDesc(file_quarterdeck_v1_admin, 18);
 
 /**
  * Open streams.
@@ -914,7 +954,7 @@ export type ListChannelsResponse = Message<"quarterdeck.v1.ListChannelsResponse"
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 18);
+  messageDesc(file_quarterdeck_v1_admin, 19);
 
 /**
  * One open stream.
@@ -984,7 +1024,7 @@ export type Channel = Message<"quarterdeck.v1.Channel"> & {
  * Use `create(ChannelSchema)` to create a new message.
  */
 export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 19);
+  messageDesc(file_quarterdeck_v1_admin, 20);
 
 /**
  * Why clients should read again.
@@ -1005,7 +1045,7 @@ export type BroadcastReloadRequest = Message<"quarterdeck.v1.BroadcastReloadRequ
  * Use `create(BroadcastReloadRequestSchema)` to create a new message.
  */
 export const BroadcastReloadRequestSchema: GenMessage<BroadcastReloadRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 20);
+  messageDesc(file_quarterdeck_v1_admin, 21);
 
 /**
  * How many were told.
@@ -1033,7 +1073,7 @@ export type BroadcastReloadResponse = Message<"quarterdeck.v1.BroadcastReloadRes
  * Use `create(BroadcastReloadResponseSchema)` to create a new message.
  */
 export const BroadcastReloadResponseSchema: GenMessage<BroadcastReloadResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 21);
+  messageDesc(file_quarterdeck_v1_admin, 22);
 
 /**
  * What the key is for.
@@ -1093,7 +1133,7 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 22);
+  messageDesc(file_quarterdeck_v1_admin, 23);
 
 /**
  * The new key.
@@ -1128,7 +1168,7 @@ export type CreateApiKeyResponse = Message<"quarterdeck.v1.CreateApiKeyResponse"
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 23);
+  messageDesc(file_quarterdeck_v1_admin, 24);
 
 /**
  * An API key without its secret.
@@ -1213,7 +1253,7 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 24);
+  messageDesc(file_quarterdeck_v1_admin, 25);
 
 /**
  * Which keys to list.
@@ -1255,7 +1295,7 @@ export type ListApiKeysRequest = Message<"quarterdeck.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 25);
+  messageDesc(file_quarterdeck_v1_admin, 26);
 
 /**
  * A page of keys.
@@ -1283,7 +1323,7 @@ export type ListApiKeysResponse = Message<"quarterdeck.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 26);
+  messageDesc(file_quarterdeck_v1_admin, 27);
 
 /**
  * Which key to revoke.
@@ -1318,7 +1358,7 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 27);
+  messageDesc(file_quarterdeck_v1_admin, 28);
 
 /**
  * The key is revoked.
@@ -1346,7 +1386,7 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 28);
+  messageDesc(file_quarterdeck_v1_admin, 29);
 
 /**
  * How long the new credential is to live.
@@ -1367,7 +1407,7 @@ export type ExchangeCredentialRequest = Message<"quarterdeck.v1.ExchangeCredenti
  * Use `create(ExchangeCredentialRequestSchema)` to create a new message.
  */
 export const ExchangeCredentialRequestSchema: GenMessage<ExchangeCredentialRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 29);
+  messageDesc(file_quarterdeck_v1_admin, 30);
 
 /**
  * The new credential.
@@ -1402,7 +1442,7 @@ export type ExchangeCredentialResponse = Message<"quarterdeck.v1.ExchangeCredent
  * Use `create(ExchangeCredentialResponseSchema)` to create a new message.
  */
 export const ExchangeCredentialResponseSchema: GenMessage<ExchangeCredentialResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 30);
+  messageDesc(file_quarterdeck_v1_admin, 31);
 
 /**
  * How a caller was recognised. May grow.
