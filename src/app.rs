@@ -55,6 +55,7 @@ use crate::{
         handle::{CwdRoots, Directories, Drain, Workshop},
         recall::Recall,
         registry::{Registry, RegistryTask},
+        users::AgentUsers,
     },
     store::{
         AgentRule, Caller, NewSession, Store, StoreRules, Trouble,
@@ -192,12 +193,21 @@ impl App {
         let agent_credentials = agents_listener
             .as_ref()
             .map(|door| AgentCredentials::new(door.local_addr(), mcp::described()));
+        let door = agents_listener
+            .as_ref()
+            .map(|door| door.local_addr().port());
         let host = process_host(&node_mark)?;
-        let isolation = isolation::find(&config, &host).await?;
-        let rungs = isolation.agents.iter();
-        let rungs: BTreeMap<String, Rung> = rungs
-            .map(|(name, confinement)| (name.clone(), confinement.rung))
-            .collect();
+        let isolation = isolation::find(&config, &host, door).await?;
+        let confinements = isolation.agents.clone();
+        // Elsewhere agents are processes of the same user, and the socket has a path.
+        let trust_socket = (isolation.agents.values())
+            .all(|agent| agent.rung == Rung::Namespace || agent.own_users);
+        let users = isolation.users;
+        let agent_users = users.map(|range| {
+            let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
+            let names = agents.map(|(name, _)| name.clone()).collect();
+            AgentUsers::new(range, names, node_mark.clone())
+        });
         let drivers = drivers(&config, &host, isolation.agents);
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
@@ -215,7 +225,7 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::wall(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers, &rungs),
+            agents: agent_facts(&config, &drivers, &confinements),
             isolation: isolation.server,
         };
         let store = Arc::new(store);
@@ -232,6 +242,9 @@ impl App {
         for driver in drivers.values() {
             driver.sweep_leftovers().await;
         }
+        if let Some(range) = users {
+            process::sweep_users(range).await;
+        }
         let pepper = secret_files::pepper(&config.data_dir)?;
         let keys = Arc::new(
             Keys::load(store.clone(), &pepper)
@@ -241,8 +254,6 @@ impl App {
         if !config.no_auth {
             first_start::make_first_key(&keys, &config.data_dir).await?;
         }
-        // Below this rung agents are processes of the same user, and the socket has a path.
-        let trust_socket = rungs.values().all(|rung| *rung == Rung::Namespace);
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
         recover(&store).await?;
@@ -261,7 +272,7 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&isolation::real(&config.data_dir)?),
+            directories: Directories::new(&isolation::real(&config.data_dir)?, agent_users),
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
             agent_idle_timeout: config.agent_idle_timeout,
@@ -906,23 +917,7 @@ fn drivers(
         match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
             DriverKind::Pi => Arc::new(PiDriver::new(
-                PiOptions {
-                    command: agent.command.clone(),
-                    arguments: agent.args.clone(),
-                    environment: agent.environment.0.clone().into_iter().collect(),
-                    template_directory: template_directory(Path::new(&agent.template_dir)),
-                    model: agent.model.clone(),
-                    thinking_level: agent.thinking_level.clone(),
-                    start_timeout: agent.start_timeout,
-                    dialog_timeout: agent.dialog_timeout,
-                    stop_grace: PI_STOP_GRACE,
-                    limits: ProcessLimits {
-                        processes: agent.max_processes,
-                        open_files: agent.max_open_files,
-                        file_bytes: agent.max_file_bytes.0,
-                        memory_bytes: agent.max_memory_bytes.0,
-                    },
-                },
+                pi_options(agent),
                 ProcessHost {
                     confinement: confinements.remove(name).unwrap_or_default(),
                     ..host.clone()
@@ -935,6 +930,27 @@ fn drivers(
         .iter()
         .map(|(name, agent)| (name.clone(), driver(name, agent)))
         .collect()
+}
+
+/// How pi is run for an agent.
+fn pi_options(agent: &AgentConfig) -> PiOptions {
+    PiOptions {
+        command: agent.command.clone(),
+        arguments: agent.args.clone(),
+        environment: agent.environment.0.clone().into_iter().collect(),
+        template_directory: template_directory(Path::new(&agent.template_dir)),
+        model: agent.model.clone(),
+        thinking_level: agent.thinking_level.clone(),
+        start_timeout: agent.start_timeout,
+        dialog_timeout: agent.dialog_timeout,
+        stop_grace: PI_STOP_GRACE,
+        limits: ProcessLimits {
+            processes: agent.max_processes,
+            open_files: agent.max_open_files,
+            file_bytes: agent.max_file_bytes.0,
+            memory_bytes: agent.max_memory_bytes.0,
+        },
+    }
 }
 
 /// The embedding model that is configured.
@@ -992,14 +1008,14 @@ fn rules(
 fn agent_facts(
     config: &Config,
     drivers: &BTreeMap<String, Arc<dyn Driver>>,
-    rungs: &BTreeMap<String, Rung>,
+    confinements: &BTreeMap<String, Confinement>,
 ) -> Vec<AgentFacts> {
     let facts = config.agents.iter().filter_map(|(name, agent)| {
         Some(AgentFacts {
             name: name.clone(),
             driver: agent.driver.name(),
             capabilities: drivers.get(name)?.capabilities(),
-            rung: rungs.get(name).copied(),
+            confinement: confinements.get(name).cloned(),
         })
     });
     facts.collect()

@@ -8,10 +8,13 @@
 //! Promises: nothing outside the directory is read, changed or removed, whatever an agent does meanwhile; no call waits
 //! for a reader or writer at the other end; what is read is a regular file with one name and a bounded size.
 //! What is made belongs to the user whose directory it is made in.
-//! Left out: modes and owners of what others made, except where they stand in the way of a removal.
+//! Left out: modes and owners of what others made, except where they stand in the way of a removal, and where a tree is
+//! given to a user.
 //!
 //! Every call may block on the disk.
 
+#[cfg(target_os = "linux")]
+mod handover;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -226,6 +229,62 @@ impl Directory {
         };
         let parent = parent.as_ref().unwrap_or(self);
         removal::remove(parent, name).map_err(|error| with_path(path, error))
+    }
+
+    /// Gives a directory with all that is in it to a user, and the group of the same number; does nothing where it is that
+    /// user's. Symbolic links are given themselves. What has several names, lies on another mount or more than 256
+    /// directories deep stays as it is. Needs the rights of root.
+    ///
+    /// # Errors
+    /// What the system says; the next call goes on.
+    #[cfg(target_os = "linux")]
+    pub fn hand_over(&self, path: &Path, user: u32) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        let parent = parent.as_ref().unwrap_or(self);
+        handover::give(parent, name, user).map_err(|error| with_path(path, error))
+    }
+
+    /// Lets every user pass through a directory to what it knows the name of.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[cfg(target_os = "linux")]
+    pub fn let_pass(&self) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+        // A handle that can only name things changes no mode itself, but by its own name it does.
+        let itself = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
+        let mode = Mode::from_raw_mode(fs::fstat(&self.handle)?.st_mode);
+        Ok(fs::chmod(itself, mode | Mode::XGRP | Mode::XOTH)?)
+    }
+
+    /// Gives the directory itself, and nothing in it, to a user and the group of the same number.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[cfg(target_os = "linux")]
+    pub fn give_itself(&self, user: u32) -> io::Result<()> {
+        handover::chown(&self.handle, user)
+    }
+
+    /// Makes an empty file; false where something has the name already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn claim(&self, name: &str) -> io::Result<bool> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        match fs::openat(&self.handle, name, flags | OFlags::CLOEXEC, FILE_MODE) {
+            Ok(_) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(named(Path::new(name), error)),
+        }
+    }
+
+    /// The user that it belongs to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn owner(&self) -> io::Result<u32> {
+        Ok(fs::fstat(&self.handle)?.st_uid)
     }
 
     /// Gives what was just made to the directory's own user: an agent that has another one than the server is to read it.

@@ -16,8 +16,8 @@ pub use exposure::Exposed;
 pub use origin::Origin;
 pub use principals::Principals;
 pub use setting::{
-    DriverKind, IsolationWanted, LogFormat, Raw, Secret, Secrets, Setting, Size, SocketPath,
-    TenantPlaces, Threads,
+    AgentUids, DriverKind, IsolationWanted, LogFormat, NetworkWanted, Raw, Secret, Secrets,
+    Setting, Size, SocketPath, TenantPlaces, Threads,
 };
 
 use crate::domain::{limits, quotas, turn::OnInterrupt};
@@ -145,6 +145,10 @@ settings! {
         /// `none`. `auto` takes the best that works on this machine; one that is named must work, or the server does not
         /// start. With `none` an agent can do all that the server's user can do.
         isolation: IsolationWanted = "auto";
+        /// Where the server runs as root: user ids that isolated agents get, each owner's another one, such as
+        /// `200000-265535`; no account and no container may use any of them. `auto` takes these where nobody else has them
+        /// and that works, for agents without `cwd_roots`, whose directories they could not write; `none` leaves root's.
+        agent_uids: AgentUids = "auto";
         /// Files and directories that isolated agents may read, besides the system's (`/usr`, `/etc`, `/opt` …), their own
         /// and those of their program.
         isolation_read: Vec<PathBuf> = "[]", absolute;
@@ -346,6 +350,10 @@ settings! {
         isolation: IsolationWanted = "auto";
         /// As the server's `isolation_read`, for this agent besides.
         isolation_read: Vec<PathBuf> = "[]", absolute;
+        /// What its processes may reach by TCP: `open`, everything, or `{ ports = [443, 8080] }`, these ports alone, of
+        /// whatever address, and the one at which they call this server. They listen at ports then that the system
+        /// chooses. Other protocols, DNS among them, stay open. Needs isolation, and Linux 6.7.
+        network: NetworkWanted = "open";
         /// Model of sessions that name none; empty is the agent's own choice.
         model: String = "", short;
         /// Thinking level of sessions that name none; empty is the agent's own choice.

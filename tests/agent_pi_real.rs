@@ -7,7 +7,7 @@ mod agent_pi_support;
 #[path = "agent_support/mod.rs"]
 mod support;
 
-use agent_pi_support::{PATIENCE, Place, outcome, processes, said, streamed};
+use agent_pi_support::{PATIENCE, Place, bytes_read, outcome, processes, said, streamed};
 use quarterdeck::{
     agent::{
         AgentCommand, AgentEvent, Outcome, isolation::Rung, pi::PiOptions, process::ProcessLimits,
@@ -22,7 +22,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 use support::{eventually, fixture, rung};
 
@@ -429,6 +428,7 @@ async fn real_pi_on_a_bad_day_loses_nothing_and_says_what_is_true() {
             .await;
         let steer_id = uuid::Uuid::now_v7();
         let image = vec![0xa7; 7 << 20].into();
+        let before = bytes_read(&place.request.working_directory);
         session
             .send(AgentCommand::Steer {
                 steer_id,
@@ -436,8 +436,11 @@ async fn real_pi_on_a_bad_day_loses_nothing_and_says_what_is_true() {
                 attachments: vec![Attachment::new("a.png".into(), "image/png".into(), image)],
             })
             .await;
-        // pi takes a while to read so much; where that is not enough the steer comes too late, which is true then.
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        // pi takes a while to read so much; where it is slow to take it in the steer comes too late, which is true then.
+        eventually("pi has read the picture", || {
+            bytes_read(&place.request.working_directory) >= before + (7 << 20) * 4 / 3
+        })
+        .await;
         std::fs::write(place.request.working_directory.join("go"), "").unwrap();
         let events = session.turn().await;
         assert_eq!(outcome(&events), Outcome::Completed(StopReason::Stop));

@@ -109,6 +109,7 @@ async fn r7_a_sweep_ends_what_a_plain_kill_leaves() {
         working_directory,
         limits: _,
         visible: _,
+        user: _,
     } = nasty(&mark, "deaf group session orphan bush chain");
     let mut child = Command::new(program)
         .args(arguments)

@@ -98,6 +98,7 @@ pub async fn hold_agents(count: u64) {
             gateway_directory: "/".into(),
             home_directory: "/".into(),
             temporary_directory: "/".into(),
+            user: None,
             credential: None,
             trace_context: String::new(),
         };

@@ -30,7 +30,10 @@ use super::{
     isolation::{Rung, exec, plan::Plan},
     lineage,
 };
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::{
+    fs::{Gid, Uid},
+    process::{Pid, Signal, WaitOptions, WaitStatus},
+};
 use std::{
     ffi::OsString,
     fs::OpenOptions,
@@ -105,7 +108,7 @@ fn run(arguments: Vec<OsString>) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime?.block_on(keep(order, plan.rung))
+    runtime?.block_on(keep(order, plan.rung, plan.user))
 }
 
 // === impl Order ===
@@ -129,7 +132,7 @@ impl Order {
     }
 }
 
-async fn keep(order: Order, rung: Rung) -> io::Result<u8> {
+async fn keep(order: Order, rung: Rung, user: Option<u32>) -> io::Result<u8> {
     let gateway = watch_parent(order.gateway)?;
     lineage::adopt_orphans()?;
     // Fails only for the leader of a group, which the keeper is where a person starts it from a shell.
@@ -147,9 +150,23 @@ async fn keep(order: Order, rung: Rung) -> io::Result<u8> {
         // A handler that nobody listens to, and not SIG_IGN, which the agent would inherit.
         drop(signal(ignored)?);
     }
-    let Kept { child, lifeline } = match rung {
-        Rung::Namespace => start_namespace(&order)?,
-        Rung::Landlock | Rung::None => start(&order)?,
+    if let Some(user) = user {
+        give_standard_streams(user)?;
+    }
+    let started = match rung {
+        Rung::Namespace => start_namespace(&order),
+        Rung::Landlock | Rung::None => start(&order, user),
+    };
+    let Kept { child, lifeline } = match started {
+        Ok(kept) => kept,
+        Err(error) => {
+            if cfg!(target_os = "linux") {
+                // A step before the agent may be there, or not reaped.
+                let none = rustix::process::getpid();
+                end_all(none, &mut ended, &mut None).await?;
+            }
+            return Err(error);
+        }
     };
     release_standard_streams()?;
     let mut status = None;
@@ -162,17 +179,27 @@ async fn keep(order: Order, rung: Rung) -> io::Result<u8> {
             _ = terminate.recv() => terminate_politely(child, lifeline.as_ref()),
         }
     }
+    end_all(child, &mut ended, &mut status).await?;
+    Ok(status.map_or(NOT_STARTED, exit_code))
+}
+
+/// Kills and reaps all below this process until there is none; keeps the status of `agent`.
+async fn end_all(
+    agent: Pid,
+    ended: &mut tokio::signal::unix::Signal,
+    status: &mut Option<WaitStatus>,
+) -> io::Result<()> {
     let keeper = rustix::process::getpid();
     let mut pause = ROUND_MIN;
-    lineage::kill_below(keeper, child);
-    while reap(child, &mut status)? {
-        lineage::kill_below(keeper, child);
+    lineage::kill_below(keeper, agent);
+    while reap(agent, status)? {
+        lineage::kill_below(keeper, agent);
         tokio::select! {
             _ = ended.recv() => pause = ROUND_MIN,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND_MAX),
         }
     }
-    Ok(status.map_or(NOT_STARTED, exit_code))
+    Ok(())
 }
 
 /// The gateway, watched; an error where it is not the parent (any more).
@@ -196,13 +223,34 @@ fn own_program() -> io::Result<Command> {
     }
 }
 
-fn start(order: &Order) -> io::Result<Kept> {
-    let child = own_program()?
+/// An agent opens its standard streams by name, too, which is for their owner alone.
+fn give_standard_streams(user: u32) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(user));
+    for stream in [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ] {
+        rustix::fs::fchown(stream, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+fn start(order: &Order, user: Option<u32>) -> io::Result<Kept> {
+    let mut command = own_program()?;
+    command
         .arg(exec::SUBCOMMAND)
         .arg("--")
         .args(&order.command)
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    if let Some(user) = user {
+        // As another user it could not do that itself.
+        #[cfg(target_os = "linux")]
+        super::isolation::rights::keep_from_children()?;
+        // Which also takes the server's groups from it.
+        command.uid(user).gid(user);
+    }
+    let child = command.spawn()?;
     // Reaped by `reap`, with all others.
     Ok(Kept {
         child: Pid::from_child(&child),

@@ -4,6 +4,7 @@
 //! the reason for it is checked again once the pidfd is held: from then on it names that process or nobody.
 //! Linux only; `lineage_elsewhere.rs` stands in for it on other systems.
 
+use super::isolation::users::UserRange;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -30,6 +31,9 @@ const EMPTY_LOOKS: usize = 10;
 const EMPTY_LOOKS_AT_FIRST: usize = 2;
 /// Time that a keeper gets to end its own agent before a sweep ends the keeper: it finds what has lost its mark too.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How far above a process its keeper is looked for, the agent's own ancestors included.
+const ANCESTORS_MAX: usize = 100_000;
 
 /// Keepers that are remembered at most before those that ended are forgotten.
 const KEEPERS_MAX: usize = 1024;
@@ -365,6 +369,67 @@ pub(super) async fn sweep(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// Ends every process that has a user id of this range and no keeper above it, and waits for it. Returns how many there
+/// were. Those under a keeper are that keeper's to end, and may be another gateway's.
+///
+/// # Errors
+/// What was left at the deadline.
+pub(super) async fn sweep_users(range: UserRange, deadline: Instant) -> Result<usize, Vec<Pid>> {
+    let is_left = |pid: Pid| {
+        Stat::read(pid).is_some_and(|stat| !stat.zombie)
+            && user_of(pid).is_some_and(|user| range.holds(user))
+            && !has_keeper(pid)
+    };
+    let mut found = HashSet::new();
+    let mut empty_looks = 0;
+    loop {
+        let mut left = vec![];
+        for pid in everyone().filter(|pid| is_left(*pid)) {
+            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            if is_left(pid) {
+                found.insert(pid);
+                left.push(pid);
+                let _ = pidfd_send_signal(&handle, Signal::KILL);
+            }
+        }
+        if left.is_empty() {
+            empty_looks += 1;
+            let needed = if found.is_empty() {
+                EMPTY_LOOKS_AT_FIRST
+            } else {
+                EMPTY_LOOKS
+            };
+            if empty_looks >= needed {
+                return Ok(found.len());
+            }
+        } else if Instant::now() >= deadline {
+            return Err(left);
+        } else {
+            empty_looks = 0;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The real user id of a process.
+fn user_of(pid: Pid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a keeper stands above a process: one of this process's own user, which no agent is.
+fn has_keeper(pid: Pid) -> bool {
+    let own = rustix::process::getuid().as_raw();
+    let above = std::iter::successors(Some(pid), |pid| Some(Stat::read(*pid)?.parent));
+    above
+        .skip(1)
+        .take(ANCESTORS_MAX)
+        .any(|pid| is_keeper(pid) && user_of(pid) == Some(own))
 }
 
 /// This process and all above it: a gateway that an agent of an older one started must not end itself.

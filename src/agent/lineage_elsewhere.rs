@@ -3,6 +3,7 @@
 //! What is left of the promises there: the keeper ends the agent's process group, and notices that its gateway is gone
 //! within [`LOOK_AGAIN`]. What leaves the group is neither ended nor seen, so no stop is proven for it.
 
+use super::isolation::users::UserRange;
 use rustix::process::{Pid, getppid};
 use std::{io, time::Duration};
 use tokio::time::Instant;
@@ -73,6 +74,10 @@ pub(super) async fn end_below(_: Pid, _: &[Pid], _: Instant) -> Result<(), Vec<P
 }
 
 pub(super) async fn sweep(_: &str, _: &str, _: Instant) -> Result<usize, Vec<Pid>> {
+    Ok(0)
+}
+
+pub(super) async fn sweep_users(_: UserRange, _: Instant) -> Result<usize, Vec<Pid>> {
     Ok(0)
 }
 

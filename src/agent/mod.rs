@@ -95,6 +95,8 @@ pub struct OpenRequest {
     /// `TMPDIR` of the agent: this session's alone, for the same reason. Programs trust what they find in their
     /// temporary directory: pi runs code that it compiled into it.
     pub temporary_directory: PathBuf,
+    /// User id that its processes are to have, to whom all of these directories belong; `None` is the server's.
+    pub user: Option<u32>,
     /// What its process calls the gateway with; ends once the request and all that took a clone of it are gone. `None`
     /// where the gateway has nothing for agents to call.
     pub credential: Option<AgentCredential>,

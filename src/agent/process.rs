@@ -19,7 +19,7 @@ pub use super::{
 
 use super::{
     StartError,
-    isolation::{Confinement, Rung, Visible, plan::Plan},
+    isolation::{Confinement, Rung, Visible, plan::Plan, users::UserRange},
     keeper, lineage,
     lines::Lines,
 };
@@ -113,6 +113,9 @@ pub struct ProcessSpec {
     pub limits: ProcessLimits,
     /// What it may see of the file system, where the host's rung bounds that.
     pub visible: Visible,
+    /// User and group id that it is to have; only where this process is root's, and not on [`Rung::None`]. `None` leaves
+    /// this process's own.
+    pub user: Option<u32>,
 }
 
 /// How a process ended, once nothing of it is left.
@@ -183,6 +186,20 @@ pub async fn sweep_leftovers(node_mark: &str) -> usize {
     }
 }
 
+/// Ends what agents of these user ids have left running under no keeper, marked or not, and waits for it. Returns how many
+/// processes there were. What it can't end within ten seconds it logs.
+pub async fn sweep_users(range: UserRange) -> usize {
+    let deadline = Instant::now() + PROOF_TIMEOUT;
+    match lineage::sweep_users(range, deadline).await {
+        Ok(count) => count,
+        Err(left) => {
+            let survivors = lineage::describe(&left);
+            tracing::error!(%survivors, "processes of agents' users are still there");
+            0
+        }
+    }
+}
+
 /// Ends what killed keepers leave to this process, as long as it runs: a stop that is waited for sees to that by itself,
 /// but nobody waits for a process that was dropped.
 pub async fn end_orphans() {
@@ -215,6 +232,7 @@ impl Process {
             working_directory,
             limits,
             visible,
+            user,
         } = spec;
         let mark = Uuid::new_v4().to_string();
         let plan = Plan::new(
@@ -222,6 +240,7 @@ impl Process {
             &visible,
             working_directory.clone(),
             limits,
+            user,
         )
         .and_then(|plan| plan.to_value());
         let plan =

@@ -1,14 +1,19 @@
 //! What this machine offers to keep agents apart, and what of it each agent gets.
 
+use super::pi_options;
 use crate::{
     agent::{
         isolation::{
-            Confinement, Isolation, Rung,
-            probe::{Choice, probe},
+            AgentUser, Confinement, Isolation, Rung,
+            probe::{Choice, OwnUser, probe},
+            program,
+            users::{USUAL, UserRange},
         },
         process::ProcessHost,
     },
-    config::{AgentConfig, Config, DriverKind, IsolationWanted, SocketPath},
+    config::{
+        AgentConfig, AgentUids, Config, DriverKind, IsolationWanted, NetworkWanted, SocketPath,
+    },
     telemetry::metrics,
 };
 use anyhow::Context as _;
@@ -25,35 +30,163 @@ pub(super) struct Found {
     pub(super) server: Isolation,
     /// How the processes of each agent that has some are kept.
     pub(super) agents: BTreeMap<String, Confinement>,
+    /// The user ids of those that have their own.
+    pub(super) users: Option<UserRange>,
 }
 
-/// Tries what is configured. To be called under the data directory's lock, before an agent is started.
+/// Version of the kernel's Landlock interface that knows ports.
+const PORTS_ABI: i32 = 4;
+
+/// What is tried once for all agents that want the same.
+type Tried = (Choice, OwnUser);
+
+/// Tries what is configured; `door` is the port at which agents call this server. To be called under the data directory's lock, before an agent is started.
 ///
 /// # Errors
 /// What was named can't be had.
-pub(super) async fn find(config: &Config, host: &ProcessHost) -> anyhow::Result<Found> {
-    let directory = &config.data_dir;
-    let server = probe(host, choice(config.isolation), directory)
+pub(super) async fn find(
+    config: &Config,
+    host: &ProcessHost,
+    door: Option<u16>,
+) -> anyhow::Result<Found> {
+    let (users, no_users) = users(config)?;
+    let user = own_user(config, users);
+    let mut tried: Vec<(Tried, Isolation)> = vec![];
+    let mut server = find_once(config, host, (choice(config.isolation), user), &mut tried)
         .await
         .context("isolation")?;
+    if let Some(problem) = no_users.filter(|_| server.rung != Rung::None) {
+        server.reason = match server.reason.as_str() {
+            "" => problem,
+            reason => format!("{reason}; {problem}"),
+        };
+    }
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
         match agent.driver {
             DriverKind::Echo => continue,
             DriverKind::Pi => {}
         }
-        let own = match choice(agent.isolation) {
-            Choice::Auto => server.clone(),
-            Choice::Exactly(rung) if rung == server.rung => server.clone(),
-            // A lesser one is not there because a greater one is.
-            less => probe(host, less, directory)
-                .await
-                .with_context(|| format!("agents.{name}.isolation"))?,
+        let choice = match choice(agent.isolation) {
+            Choice::Auto => Choice::Exactly(server.rung),
+            named => named,
         };
-        agents.insert(name.clone(), confinement(config, agent, &own)?);
+        let user = match (user, needs_root(config, agent, server.rung)) {
+            (OwnUser::IfPossible(_), Some(why)) => {
+                warn!(
+                    agent = name,
+                    "its processes run as root, like the server: {why}"
+                );
+                OwnUser::No
+            }
+            (user, _) => user,
+        };
+        let own = find_once(config, host, (choice, user), &mut tried)
+            .await
+            .with_context(|| format!("agents.{name}.isolation"))?;
+        let ports = ports(agent, &own, door).with_context(|| format!("agents.{name}.network"))?;
+        let confinement = Confinement {
+            ports,
+            ..confinement(config, agent, &own)?
+        };
+        agents.insert(name.clone(), confinement);
     }
     tell(&server);
-    Ok(Found { server, agents })
+    let has_own = agents.values().any(|one: &Confinement| one.own_users);
+    Ok(Found {
+        server,
+        agents,
+        users: users.filter(|_| has_own),
+    })
+}
+
+/// Why an agent could not do its work as another user than root, and what to do; for people.
+fn needs_root(config: &Config, agent: &AgentConfig, rung: Rung) -> Option<String> {
+    if !agent.cwd_roots.is_empty() {
+        return Some(
+            "it has cwd_roots, which another user could not write; run the server as an ordinary user, or name agent_uids \
+             and make those directories writable for them"
+                .into(),
+        );
+    }
+    let mut places = pi_options(agent).places();
+    places.extend(config.isolation_read.iter().cloned());
+    places.extend(agent.isolation_read.iter().cloned());
+    let closed = program::closed_to_others(&places, rung)?;
+    Some(format!(
+        "{} is not for all users to read; let others read it, or run the server as an ordinary user",
+        closed.display()
+    ))
+}
+
+/// The ports that an agent may connect to; `None` is all.
+fn ports(
+    agent: &AgentConfig,
+    isolation: &Isolation,
+    door: Option<u16>,
+) -> anyhow::Result<Option<Vec<u16>>> {
+    let NetworkWanted::Ports(ports) = &agent.network else {
+        return Ok(None);
+    };
+    anyhow::ensure!(
+        isolation.rung != Rung::None && isolation.landlock_abi >= PORTS_ABI,
+        "ports can be kept only where agents are isolated, by Linux 6.7 or newer with Landlock; make it \"open\", or \
+         provide that"
+    );
+    Ok(Some(ports.iter().copied().chain(door).collect()))
+}
+
+async fn find_once(
+    config: &Config,
+    host: &ProcessHost,
+    wanted: Tried,
+    tried: &mut Vec<(Tried, Isolation)>,
+) -> anyhow::Result<Isolation> {
+    if let Some((_, found)) = tried.iter().find(|(one, _)| *one == wanted) {
+        return Ok(found.clone());
+    }
+    let (choice, user) = wanted;
+    let found = probe(host, choice, user, &config.data_dir).await?;
+    // The same by its name.
+    tried.push(((Choice::Exactly(found.rung), user), found.clone()));
+    tried.push((wanted, found.clone()));
+    Ok(found)
+}
+
+/// The range that agents' user ids are taken from, and why there is none where one would be better.
+fn users(config: &Config) -> anyhow::Result<(Option<UserRange>, Option<String>)> {
+    let root = rustix::process::geteuid().is_root() && cfg!(target_os = "linux");
+    match config.agent_uids {
+        AgentUids::Auto if root => Ok(match USUAL.taken() {
+            None => (Some(USUAL), None),
+            Some(whose) => {
+                let problem = format!(
+                    "agents have the server's user id: of {USUAL} some belong to {whose}; name another range in agent_uids"
+                );
+                warn!("{problem}");
+                (None, Some(problem))
+            }
+        }),
+        AgentUids::Auto | AgentUids::None => Ok((None, None)),
+        AgentUids::Of(range) => {
+            anyhow::ensure!(
+                root,
+                "agent_uids: only a server that runs as root, on Linux, can give agents other user ids; leave it out"
+            );
+            if let Some(whose) = range.taken() {
+                anyhow::bail!("agent_uids: of {range} some belong to {whose}; name another range");
+            }
+            Ok((Some(range), None))
+        }
+    }
+}
+
+fn own_user(config: &Config, users: Option<UserRange>) -> OwnUser {
+    match (users, config.agent_uids) {
+        (Some(range), AgentUids::Of(_)) => OwnUser::Required(range.for_trials()),
+        (Some(range), AgentUids::Auto | AgentUids::None) => OwnUser::IfPossible(range.for_trials()),
+        (None, _) => OwnUser::No,
+    }
 }
 
 fn choice(wanted: IsolationWanted) -> Choice {
@@ -110,7 +243,10 @@ fn confinement(
         read,
         hidden: hidden(config),
         tmp_max_bytes: config.isolation_tmp_max_bytes.0,
+        ports: None,
+        own_users: isolation.user == AgentUser::Own,
         tenants_share: config.tenants_share_agents_user,
+        open_gateway: config.no_auth,
     })
 }
 

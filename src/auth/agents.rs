@@ -6,7 +6,7 @@
 //! reads, never in arguments or an environment. Nothing of it is stored: no credential outlives the gateway either.
 
 use super::bearer;
-use crate::domain::ids::SessionRow;
+use crate::domain::ids::{Principal, SessionKey, SessionRow};
 use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -46,10 +46,21 @@ pub struct AgentCredential {
 /// Whose a credential is.
 #[derive(Clone, Debug)]
 pub struct Holder {
-    /// The session that the agent works for.
-    pub session: SessionRow,
+    /// What the agent works for.
+    pub works_for: Arc<WorksFor>,
     /// Places for its calls.
     pub calls: Arc<Semaphore>,
+}
+
+/// The session that an agent works for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorksFor {
+    /// Its row.
+    pub session: SessionRow,
+    /// Its key.
+    pub session_key: SessionKey,
+    /// Whose it is.
+    pub principal: Principal,
 }
 
 /// Its drop ends a credential.
@@ -77,7 +88,7 @@ impl AgentCredentials {
     /// There are no random numbers.
     pub fn issue(
         self: &Arc<Self>,
-        session: SessionRow,
+        works_for: WorksFor,
     ) -> Result<AgentCredential, getrandom::Error> {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret)?;
@@ -85,7 +96,7 @@ impl AgentCredentials {
         let token = format!("{PREFIX}{secret}");
         let known = known(&token);
         let holder = Holder {
-            session,
+            works_for: Arc::new(works_for),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         };
         self.lock().insert(known, holder);

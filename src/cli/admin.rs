@@ -53,12 +53,19 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
             format!("agent {}", agent.name),
             match agent.isolation.as_str() {
                 "" => format!("{}; can {}", agent.driver, can.join(", ")),
-                rung => format!("{}; can {}; isolation {rung}", agent.driver, can.join(", ")),
+                rung => format!(
+                    "{}; can {}; isolation {rung}, user id {}, network {}",
+                    agent.driver,
+                    can.join(", "),
+                    agent.user,
+                    agent.network
+                ),
             },
         ]);
     }
     if let Some(isolation) = info.isolation {
         rows.push(["isolation".into(), isolation.rung]);
+        rows.push(["user id of agents".into(), isolation.user]);
         rows.push(["an agent's end is proven by".into(), isolation.kill_proof]);
         if !isolation.reason.is_empty() {
             rows.push(["why no better isolation".into(), isolation.reason]);

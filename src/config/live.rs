@@ -56,6 +56,7 @@ const SHOWN: &[&str] = &[
     "default_agent",
     "primary_session",
     "isolation",
+    "agent_uids",
     "isolation_tmp_max_bytes",
     "tenants_share_agents_user",
     "memory_scope_limit",

@@ -1,6 +1,9 @@
 //! Types of settings: how each is read from text or TOML, and written as TOML.
 
-use crate::domain::{quotas, turn::OnInterrupt};
+use crate::{
+    agent::isolation::users::UserRange,
+    domain::{quotas, turn::OnInterrupt},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -26,6 +29,9 @@ pub trait Setting: Sized {
     /// The value as TOML, secrets replaced.
     fn write(&self) -> String;
 }
+
+/// Ports that may be named for one agent.
+const PORTS_MAX: usize = 64;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +90,26 @@ pub enum IsolationWanted {
     Namespace,
     /// The best that there is; for an agent, what the server has.
     Auto,
+}
+
+/// Whose user ids agents have, where the server runs as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentUids {
+    /// Their own, of the usual range, where that works.
+    Auto,
+    /// The server's.
+    None,
+    /// Their own, of this range.
+    Of(UserRange),
+}
+
+/// What an agent's processes may connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkWanted {
+    /// Everything.
+    Open,
+    /// By TCP these ports alone, of whatever address; never empty, none of them 0.
+    Ports(Vec<u16>),
 }
 
 /// Form of log lines.
@@ -227,6 +253,59 @@ impl Setting for SocketPath {
             Self::Auto => quoted("auto"),
             Self::None => quoted("none"),
             Self::At(path) => path.write(),
+        }
+    }
+}
+
+impl Setting for AgentUids {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw.text("a range of user ids, auto or none")? {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            range => {
+                let problem = |problem| format!("{problem}; or auto or none");
+                range.parse().map(Self::Of).map_err(problem)
+            }
+        }
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::None => quoted("none"),
+            Self::Of(range) => quoted(&range.to_string()),
+        }
+    }
+}
+
+impl Setting for NetworkWanted {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let expected =
+            || format!("expected open, or {{ ports = [443] }} with 1 to {PORTS_MAX} ports");
+        let entries = match raw {
+            Raw::Text(word) if word == "open" => return Ok(Self::Open),
+            Raw::Table(entries) => entries,
+            Raw::Text(_) | Raw::List(_) => return Err(expected()),
+        };
+        let ports = match (entries.get("ports"), entries.len()) {
+            (Some(Raw::List(ports)), 1) if (1..=PORTS_MAX).contains(&ports.len()) => ports,
+            _ => return Err(expected()),
+        };
+        let port = |raw: &Raw| {
+            let port = raw.text("a port").ok()?.parse().ok()?;
+            (port > 0).then_some(port)
+        };
+        let ports: Option<Vec<u16>> = ports.iter().map(port).collect();
+        ports.map(Self::Ports).ok_or_else(expected)
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Open => quoted("open"),
+            Self::Ports(ports) => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                format!("{{ ports = [{}] }}", ports.join(", "))
+            }
         }
     }
 }
@@ -533,6 +612,35 @@ mod tests {
         assert_eq!(read::<Size>("1_024"), Ok(Size(1024)));
         for wrong in ["64MB", "-1", "", "99999999999TiB", "1.5GiB"] {
             assert!(read::<Size>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_open_or_some_ports() {
+        for (text, expected) in [
+            ("open", NetworkWanted::Open),
+            (
+                "{ ports = [443, 8080] }",
+                NetworkWanted::Ports(vec![443, 8080]),
+            ),
+        ] {
+            assert_eq!(read(text), Ok(expected.clone()), "{text}");
+            let shown = expected.write();
+            let again = read::<NetworkWanted>(shown.trim_matches('"'));
+            assert_eq!(again, Ok(expected), "{shown}");
+        }
+        for wrong in [
+            "closed",
+            "[443]",
+            "{ ports = [] }",
+            "{ ports = [0] }",
+            "{ ports = [65536] }",
+            "{ ports = 443 }",
+            "{ port = [443] }",
+            "{ ports = [443], more = [1] }",
+        ] {
+            let problem = read::<NetworkWanted>(wrong).expect_err(wrong);
+            assert!(problem.contains("ports = [443]"), "{problem}");
         }
     }
 

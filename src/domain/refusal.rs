@@ -223,8 +223,8 @@ pub enum Refusal {
     },
     /// The agent's processes are not isolated on this server, so it serves the operator's tenant alone.
     #[error(
-        "agent {agent} is not isolated on this server, so it serves the tenant `default` alone; use another agent, or \
-         ask the operator to set up isolation"
+        "agent {agent} serves the tenant `default` alone, for nothing keeps its processes from others on this server; use \
+         another agent, or ask the operator to set up isolation, and credentials"
     )]
     IsolationRequired {
         /// The agent.

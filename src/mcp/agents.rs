@@ -3,12 +3,13 @@
 //!
 //! A port of its own speaks without TLS, whatever the gateway's does, and has nothing else that a mistake could open.
 
-use super::{PATH, local::Local, server::Server};
+use super::{PATH, local::Local};
 use crate::{
-    auth::agents::AgentCredentials,
-    domain::{ids::SessionRow, turn::TurnState},
+    auth::agents::{AgentCredentials, WorksFor},
+    domain::turn::TurnState,
     memory::Memory,
     store::Store,
+    telemetry::audit,
 };
 use axum::{
     Router,
@@ -17,19 +18,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, header};
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
-};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Connections at a time, of all agents.
 pub const MAX_CONNECTIONS: usize = 1024;
-/// Largest request, in bytes.
-const REQUEST_MAX_BYTES: usize = 256 * 1024;
-/// Longest call.
-const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// What the door needs.
 pub struct AgentsDoor {
@@ -44,9 +38,9 @@ pub struct AgentsDoor {
 }
 
 /// Request extension: the agent that calls, and the turn that it works on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AtWork {
-    pub(super) session: SessionRow,
+    pub(super) works_for: Arc<WorksFor>,
     pub(super) turn_id: Uuid,
 }
 
@@ -58,21 +52,12 @@ pub fn routes(door: AgentsDoor) -> Router {
         credentials,
         ending,
     } = door;
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_sse_keep_alive(None)
-        .with_max_request_body_bytes(REQUEST_MAX_BYTES)
-        .disable_allowed_hosts()
-        .with_cancellation_token(ending);
-    let server = Server(Local {
-        memory,
-        store: store.clone(),
-    });
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
+    let service = super::service(
+        Local {
+            memory,
+            store: store.clone(),
+        },
+        ending,
     );
     Router::new()
         .route_service(PATH, service)
@@ -88,6 +73,7 @@ async fn guard(
     store: Arc<dyn Store>,
 ) -> Response {
     let Some(holder) = credentials.recognise(request.headers()) else {
+        audit::refused("the agents' port".into(), "CREDENTIALS_INVALID");
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
         let problem = "CREDENTIALS_INVALID: only agents that run call here\n";
         return (StatusCode::UNAUTHORIZED, challenge, problem).into_response();
@@ -96,7 +82,7 @@ async fn guard(
         let problem = "RATE_LIMITED: too many calls of this agent are open\n";
         return (StatusCode::TOO_MANY_REQUESTS, problem).into_response();
     };
-    let turn = match store.active_turn(holder.session).await {
+    let turn = match store.active_turn(holder.works_for.session).await {
         Ok(turn) => turn,
         Err(refusal) => {
             let problem = format!("{}: {refusal}\n", refusal.reason());
@@ -109,11 +95,8 @@ async fn guard(
         return (StatusCode::FORBIDDEN, problem).into_response();
     };
     request.extensions_mut().insert(AtWork {
-        session: holder.session,
+        works_for: holder.works_for,
         turn_id: turn.turn_id,
     });
-    match tokio::time::timeout(CALL_MAX, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the call took too long\n").into_response(),
-    }
+    super::in_time(next.run(request)).await
 }

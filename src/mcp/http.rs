@@ -5,7 +5,7 @@
 //! then is a byte of its body read. It has its place among the open calls, so that it ends with its credential.
 //! `Host` and `Origin` are looked at before, as of every request: by the listener and by `grpc::web`.
 
-use super::{PATH, local::Local, server::Server};
+use super::{PATH, local::Local};
 use crate::{
     auth::Auth,
     domain::refusal::Refusal,
@@ -25,16 +25,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
-};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 use tokio_util::sync::CancellationToken;
-
-/// Largest request, in bytes.
-const REQUEST_MAX_BYTES: usize = 256 * 1024;
-/// Longest call.
-const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// What the transport needs.
 pub struct HttpOptions {
@@ -59,19 +51,7 @@ pub fn routes(options: HttpOptions) -> Router {
         channels,
         ending,
     } = options;
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_sse_keep_alive(None)
-        .with_max_request_body_bytes(REQUEST_MAX_BYTES)
-        .disable_allowed_hosts()
-        .with_cancellation_token(ending);
-    let server = Server(Local { memory, store });
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
+    let service = super::service(Local { memory, store }, ending);
     Router::new()
         .route_service(PATH, service)
         .route_layer(from_fn(move |request, next| {
@@ -91,11 +71,11 @@ async fn guard(
     };
     // The answer is one piece, so that nothing of it is left to cut once it is there.
     let answer = pin!(next.run(request));
-    match tokio::time::timeout(CALL_MAX, open.while_valid(answer)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(refusal)) => refuse(&refusal),
-        Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the call took too long\n").into_response(),
-    }
+    super::in_time(async {
+        let answered = open.while_valid(answer).await;
+        answered.unwrap_or_else(|refusal| refuse(&refusal))
+    })
+    .await
 }
 
 /// Who calls. Gives the request its place.

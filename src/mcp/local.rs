@@ -9,6 +9,7 @@ use super::{
     },
 };
 use crate::{
+    auth::agents::WorksFor,
     client::code_name,
     clock,
     domain::{
@@ -54,7 +55,7 @@ enum Who<'a> {
         query: &'a str,
     },
     /// An agent, at its own door.
-    Agent(AtWork),
+    Agent(&'a AtWork),
 }
 
 /// What a call is for.
@@ -79,13 +80,7 @@ impl Backend for Local {
             return Err(ErrorData::internal_error(problem, None));
         };
         let arguments = call.arguments;
-        // What an agent writes names its turn, which names who asked for it.
-        let mut record = match (&who, parts) {
-            (Who::Caller { identity, .. }, Some(parts)) => {
-                Some(Recorded::begin(name, parts, identity))
-            }
-            (Who::Caller { .. } | Who::Agent(_), _) => None,
-        };
+        let mut record = parts.map(|parts| Recorded::begin(name, parts, &who));
         let done = match name {
             Name::Search => self.search(&who, arguments).await,
             Name::Remember => self.remember(&who, arguments).await,
@@ -105,7 +100,7 @@ impl Backend for Local {
 impl<'a> Who<'a> {
     fn of(parts: &'a http::request::Parts) -> Option<Self> {
         if let Some(agent) = parts.extensions.get::<AtWork>() {
-            return Some(Self::Agent(*agent));
+            return Some(Self::Agent(agent));
         }
         Some(Self::Caller {
             identity: parts.extensions.get::<Arc<Identity>>()?,
@@ -114,14 +109,21 @@ impl<'a> Who<'a> {
     }
 }
 
-/// The audit record of a tool that changes something; its drop without an end is the caller's leaving.
+/// The audit record of a tool that changes something, or that an agent used; its drop without an end is the caller's
+/// leaving.
 struct Recorded<'a> {
-    identity: &'a Identity,
+    by: By<'a>,
     parts: &'a http::request::Parts,
     method: &'static str,
     began: Instant,
     /// False once it is written, or none is due.
     due: bool,
+}
+
+/// Who used a tool.
+enum By<'a> {
+    Caller(&'a Identity),
+    Agent(&'a WorksFor),
 }
 
 /// What a tool gives: its result, or why memory refused.
@@ -237,9 +239,9 @@ impl Local {
     async fn caller(&self, who: &Who<'_>, need: Need) -> Result<Caller, Refusal> {
         let (identity, query) = match who {
             Who::Caller { identity, query } => (*identity, *query),
-            Who::Agent(AtWork { session, turn_id }) => {
+            Who::Agent(AtWork { works_for, turn_id }) => {
                 let actor = Actor::Agent {
-                    session: *session,
+                    session: works_for.session,
                     turn_id: Some(*turn_id),
                 };
                 return Ok(Caller { actor, place: None });
@@ -286,14 +288,19 @@ impl Local {
 // === impl Recorded ===
 
 impl<'a> Recorded<'a> {
-    fn begin(name: Name, parts: &'a http::request::Parts, identity: &'a Identity) -> Self {
+    fn begin(name: Name, parts: &'a http::request::Parts, who: &Who<'a>) -> Self {
         let (method, due) = match name {
             Name::Search => ("mcp/memory_search", false),
             Name::Remember => ("mcp/memory_remember", true),
             Name::Forget => ("mcp/memory_forget", true),
         };
+        let (by, due) = match who {
+            Who::Caller { identity, .. } => (By::Caller(identity), due),
+            // Nobody who could be asked sent it: what it looked for is worth knowing, too.
+            Who::Agent(agent) => (By::Agent(&agent.works_for), true),
+        };
         Self {
-            identity,
+            by,
             parts,
             method,
             began: Instant::now(),
@@ -316,6 +323,13 @@ impl<'a> Recorded<'a> {
         if !std::mem::replace(&mut self.due, false) {
             return;
         }
+        let identity = match self.by {
+            By::Caller(identity) => identity,
+            By::Agent(agent) => {
+                let session = agent.session_key.as_str();
+                return audit::by_agent(&agent.principal, session, self.method, outcome, reason);
+            }
+        };
         let session_key = url_pairs(self.parts.uri.query().unwrap_or_default())
             .into_iter()
             .find(|(name, value)| name == "session_key" && SessionKey::parse(value).is_ok());
@@ -325,7 +339,7 @@ impl<'a> Recorded<'a> {
             .map_or_else(String::new, |trace| trace.trace_id_text());
         let peer = self.parts.extensions.get::<Arc<Peer>>();
         audit::audit(Audited {
-            identity: self.identity,
+            identity,
             method: self.method,
             session_key: session_key.as_ref().map_or("", |(_, key)| key),
             revealed: "",

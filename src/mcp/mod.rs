@@ -21,11 +21,55 @@ mod server;
 pub mod stdio;
 mod tools;
 
-use rmcp::model::{CallToolRequestParams, CallToolResult};
-use std::future::Future;
+use ::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use rmcp::{
+    model::{CallToolRequestParams, CallToolResult},
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+    },
+};
+use server::Server;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Path of the streamable HTTP transport.
 pub const PATH: &str = "/mcp";
+
+/// Largest request, in bytes.
+const REQUEST_MAX_BYTES: usize = 256 * 1024;
+/// Longest call.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// The protocol's side of both HTTP transports: each request stands alone and is answered by one JSON object. Whoever
+/// layers it has looked at `Host` and at who calls.
+fn service<B: Backend>(
+    backend: B,
+    ending: CancellationToken,
+) -> StreamableHttpService<Server<B>, NeverSessionManager> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_sse_keep_alive(None)
+        .with_max_request_body_bytes(REQUEST_MAX_BYTES)
+        .disable_allowed_hosts()
+        .with_cancellation_token(ending);
+    let server = Server(backend);
+    StreamableHttpService::new(
+        move || Ok(server.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    )
+}
+
+/// Answers within [`CALL_MAX`].
+async fn in_time(answer: impl Future<Output = Response>) -> Response {
+    let late = (StatusCode::GATEWAY_TIMEOUT, "the call took too long\n");
+    match tokio::time::timeout(CALL_MAX, answer).await {
+        Ok(response) => response,
+        Err(_) => late.into_response(),
+    }
+}
 
 /// Every tool as JSON, as `tools/list` answers it.
 pub fn described() -> serde_json::Value {

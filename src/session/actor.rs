@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentEvent, Capabilities, OpenRequest},
-    auth::agents::AgentCredential,
+    auth::agents::{AgentCredential, WorksFor},
     beneath::blocking,
     clock,
     domain::{
         access::agent_serves,
-        ids::{OPERATOR_TENANT, SessionRow},
+        ids::{OPERATOR_TENANT, Principal, SessionRow},
         limits::KILL_PROOF_MAX,
         refusal::Refusal,
         session::{Session, SessionState},
@@ -256,10 +256,11 @@ impl Actor {
         // Asked again: it may have been queued for another agent, or before the server was configured as it is.
         let operator_only = driver.capabilities().operator_only;
         if !agent_serves(operator_only, &session.tenant) {
+            // For whoever asked to read: it names nothing of the machine.
             let agent = session.agent.clone();
-            return Ok(unavailable(
-                Refusal::IsolationRequired { agent }.to_string(),
-            ));
+            let why = Refusal::IsolationRequired { agent }.to_string();
+            let end = TurnEnd::Failed(Cause::AgentUnavailable, why);
+            return Ok(Opening::End(end));
         }
         let trace_context = started.turn.trace_context.clone();
         let request = match self.open_request(session, trace_context).await {
@@ -342,6 +343,7 @@ impl Actor {
             home: home_directory,
             temporary: temporary_directory,
             owner: owner_directory,
+            user,
         } = blocking(prepare).await.map_err(|problem| Unusable {
             path: String::new(),
             why: problem.to_string(),
@@ -360,15 +362,24 @@ impl Actor {
             gateway_directory,
             home_directory,
             temporary_directory,
-            credential: self.credential(session.row),
+            user,
+            credential: self.credential(session),
             trace_context,
         })
     }
 
     /// What the session's agent will call the gateway with.
-    fn credential(&self, session: SessionRow) -> Option<AgentCredential> {
+    fn credential(&self, session: &Session) -> Option<AgentCredential> {
         let all = self.workshop.agent_credentials.as_ref()?;
-        match all.issue(session) {
+        let works_for = WorksFor {
+            session: session.row,
+            session_key: session.key.clone(),
+            principal: Principal {
+                tenant: session.tenant.clone(),
+                subject: session.owner.clone(),
+            },
+        };
+        match all.issue(works_for) {
             Ok(credential) => Some(credential),
             Err(problem) => {
                 warn!(%problem, "an agent gets no credential for its tools");

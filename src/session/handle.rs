@@ -1,6 +1,9 @@
 //! What the registry and a session's actor share, and where a session's agents keep their files.
 
-use super::recall::Recall;
+use super::{
+    recall::Recall,
+    users::{AgentUsers, settle},
+};
 use crate::{
     agent::Driver, auth::agents::AgentCredentials, beneath::Directory, domain::ids::SessionRow,
     feed::Feed, store::Store,
@@ -56,10 +59,11 @@ pub struct Workshop {
 #[derive(Clone, Debug, Default)]
 pub struct CwdRoots(pub BTreeMap<String, Vec<PathBuf>>);
 
-/// Where agents keep their files, below the data directory.
+/// Where agents keep their files, below the data directory, and as which users.
 #[derive(Clone, Debug)]
 pub struct Directories {
     root: PathBuf,
+    users: Option<Arc<AgentUsers>>,
 }
 
 /// Directories of one session's agent. All exist.
@@ -77,6 +81,14 @@ pub struct Prepared {
     pub temporary: PathBuf,
     /// What it shares with other sessions of the same owner and agent.
     pub owner: PathBuf,
+    /// User id that its processes are to have, and that owns all of these; `None` is the server's.
+    pub user: Option<u32>,
+}
+
+/// A name of which nobody chooses a letter.
+fn hashed(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Name of a session's temporary directory.
@@ -127,12 +139,13 @@ impl CwdRoots {
 
 impl Directories {
     /// Names of what stands below the data directory.
-    pub const BELOW: [&str; 2] = ["sessions", "tenants"];
+    pub const BELOW: [&str; 3] = ["sessions", "tenants", "users"];
 
-    /// All below `data_directory`.
-    pub fn new(data_directory: &Path) -> Self {
+    /// All below `data_directory`; the server's user runs every agent but those for which `users` has others.
+    pub fn new(data_directory: &Path, users: Option<AgentUsers>) -> Self {
         Self {
             root: data_directory.to_owned(),
+            users: users.map(Arc::new),
         }
     }
 
@@ -149,7 +162,16 @@ impl Directories {
     ) -> io::Result<Prepared> {
         let root = Directory::open(&self.root)?;
         let session = Self::session(uid);
+        let shared = Self::owner(tenant, owner).join(hashed(agent));
+        let user = match &self.users {
+            Some(users) if users.agents.contains(agent) => {
+                Some(users.of(&root, &Self::owner(tenant, owner))?)
+            }
+            Some(_) | None => None,
+        };
         root.remove_tree(&session.join(TEMPORARY))?;
+        settle(&root, &session, user)?;
+        settle(&root, &shared, user)?;
         let make = |path: PathBuf| root.make(&path).map(|_| self.root.join(path));
         Ok(Prepared {
             work: make(session.join("work"))?,
@@ -157,7 +179,8 @@ impl Directories {
             gateway: make(session.join("gateway"))?,
             home: make(session.join("home"))?,
             temporary: make(session.join(TEMPORARY))?,
-            owner: make(Self::owner(tenant, owner, agent))?,
+            owner: make(shared)?,
+            user,
         })
     }
 
@@ -174,17 +197,11 @@ impl Directories {
         Path::new(Self::BELOW[0]).join(uid.to_string())
     }
 
-    /// What one principal's agents of one name share, below the root.
-    fn owner(tenant: &str, owner: &str, agent: &str) -> PathBuf {
-        let hashed = |text: &str| -> String {
-            let digest = Sha256::digest(text.as_bytes());
-            digest[..16].iter().map(|b| format!("{b:02x}")).collect()
-        };
-        [tenant, owner, agent]
-            .into_iter()
-            .fold(PathBuf::from(Self::BELOW[1]), |path, name| {
-                path.join(hashed(name))
-            })
+    /// What belongs to all agents of one principal, below the root.
+    fn owner(tenant: &str, owner: &str) -> PathBuf {
+        Path::new(Self::BELOW[1])
+            .join(hashed(tenant))
+            .join(hashed(owner))
     }
 }
 

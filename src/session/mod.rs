@@ -5,6 +5,7 @@
 //! * [`actor`]: one awake session.
 //! * [`recall`]: what its agent is given of memory.
 //! * [`registry`]: wakes, bounds, retires, drains.
+//! * [`users`]: the user ids of agents' own.
 //! * [`disconnect`] carries out `cancel_on_disconnect`.
 
 pub mod actor;
@@ -15,3 +16,4 @@ pub mod recall;
 pub mod registry;
 mod running;
 mod told;
+pub mod users;

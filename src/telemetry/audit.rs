@@ -4,6 +4,8 @@
 //! * A mutating call leaves a record once its outcome is known.
 //! * So does each showing of a secret (`reveal`).
 //! * Who reads another's session by `tenant.sessions` leaves one record a minute for each method and session, with a count.
+//! * What an agent calls with its own credential leaves one record a minute for each session, tool and outcome, with a
+//!   count, under the session's owner.
 //! * A call that no caller was recognised for changes nothing. The first one of an address leaves a record, those of the
 //!   same minute are counted, and the count is a second record: a flood pushes nothing out.
 //!
@@ -33,6 +35,8 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 pub const STRANGERS_MAX: usize = 128;
 /// Reads of others' sessions that are counted at once; beyond, each one leaves a record.
 pub const OPERATOR_READS_MAX: usize = 4096;
+/// Calls of agents that are counted at once; beyond, each one leaves a record.
+pub const AGENT_CALLS_MAX: usize = 4096;
 /// How often it is looked for windows that are over.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -77,6 +81,16 @@ struct OperatorRead {
     session_key: String,
 }
 
+/// What an agent called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct AgentCall {
+    principal: Principal,
+    session_key: String,
+    method: String,
+    outcome: String,
+    reason: String,
+}
+
 /// What happens often: the first time is told at once, repeats of the same window as a count at its end.
 struct Repeats<K> {
     counts: HashMap<K, Count>,
@@ -105,6 +119,9 @@ static STRANGERS: LazyLock<Mutex<Repeats<Stranger>>> =
     LazyLock::new(|| Mutex::new(Repeats::new(STRANGERS_MAX)));
 static OPERATOR_READS: LazyLock<Mutex<Repeats<OperatorRead>>> =
     LazyLock::new(|| Mutex::new(Repeats::new(OPERATOR_READS_MAX)));
+
+static AGENT_CALLS: LazyLock<Mutex<Repeats<AgentCall>>> =
+    LazyLock::new(|| Mutex::new(Repeats::new(AGENT_CALLS_MAX)));
 
 /// Writes the record of a call.
 pub fn audit(audited: Audited<'_>) {
@@ -186,6 +203,28 @@ pub fn operator_read(identity: &Identity, method: &str, session_key: &str) {
     }
 }
 
+/// An agent, with the credential of its process, called a tool for the session of this principal.
+pub fn by_agent(
+    principal: &Principal,
+    session_key: &str,
+    method: &str,
+    outcome: &str,
+    reason: &str,
+) {
+    let call = AgentCall {
+        principal: principal.clone(),
+        session_key: session_key.to_owned(),
+        method: method.to_owned(),
+        outcome: outcome.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let noted = lock(&AGENT_CALLS).note(call.clone(), Instant::now());
+    match noted {
+        Noted::First | Noted::Full => tell_agent_call(&call, 1),
+        Noted::Counted => {}
+    }
+}
+
 /// Tells counts of windows that are over, until `ending`; then all of them.
 pub async fn keep_counts(ending: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP);
@@ -206,6 +245,32 @@ fn tell_counts(now: Instant) {
     for (read, more) in reads {
         tell_read(&read, more);
     }
+    let calls = lock(&AGENT_CALLS).take_over(now);
+    for (call, more) in calls {
+        tell_agent_call(&call, more);
+    }
+}
+
+fn tell_agent_call(call: &AgentCall, count: u64) {
+    let AgentCall {
+        principal,
+        session_key,
+        method,
+        outcome,
+        reason,
+    } = call;
+    let name = method.rsplit('/').next().unwrap_or(method);
+    tracing::info!(
+        target: TARGET,
+        %principal,
+        credential = "agent",
+        method,
+        session_key,
+        outcome,
+        reason,
+        count,
+        "{name}, called by the session's agent, ended with {outcome}"
+    );
 }
 
 fn tell_stranger(stranger: &Stranger, count: u64) {

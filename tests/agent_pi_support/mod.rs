@@ -7,7 +7,11 @@ use quarterdeck::agent::{
     Agent, AgentCommand, AgentEvent, Driver, OpenRequest, Outcome, StartError, TurnInput,
     pi::{PiDriver, PiOptions},
 };
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// Longest wait for anything that a test expects.
@@ -71,6 +75,7 @@ impl Place {
             gateway_directory: make("gateway"),
             home_directory: make("home"),
             temporary_directory: make("tmp"),
+            user: None,
             credential: None,
             trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };
@@ -225,4 +230,19 @@ pub fn processes(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Bytes that the processes have read which work in a directory.
+pub fn bytes_read(directory: &Path) -> u64 {
+    let directory = directory.canonicalize().unwrap();
+    let mut bytes = 0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let works_in = std::fs::read_link(entry.path().join("cwd"));
+        if works_in.is_ok_and(|it| it == directory) {
+            let told = std::fs::read_to_string(entry.path().join("io")).unwrap_or_default();
+            let read = told.lines().find_map(|line| line.strip_prefix("rchar: "));
+            bytes += read.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    bytes
 }

@@ -18,6 +18,11 @@ use std::{
 
 /// A gateway that asks for credentials, with a scripted pi.
 pub(crate) fn start(more: &str) -> Gateway {
+    start_agent(more, "")
+}
+
+/// The same, with more said of the agent.
+pub(crate) fn start_agent(more: &str, agent: &str) -> Gateway {
     // A version manager's shim needs files that an isolated agent does not see.
     let asked = Command::new("python3")
         .args(["-c", "import sys; print(sys.executable)"])
@@ -28,7 +33,7 @@ pub(crate) fn start(more: &str) -> Gateway {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fake_pi.py");
     let config = format!(
         "default_agent = \"pi\"\n{more}\n[agents.pi]\ncommand = [{python:?}, {script:?}]\n\
-         environment = {{ FAKE_PI_MARKER = \"81\" }}\n"
+         environment = {{ FAKE_PI_MARKER = \"81\" }}\n{agent}"
     );
     world::start_with(&[], &config)
 }
@@ -48,7 +53,7 @@ async fn create(caller: &Caller, key: &str, namespace: &str) {
 }
 
 /// Enqueues text; the turn's id.
-async fn enqueue(caller: &Caller, key: &str, text: &str) -> String {
+pub(crate) async fn enqueue(caller: &Caller, key: &str, text: &str) -> String {
     let request = proto::EnqueueRequest {
         session_key: key.into(),
         text: text.into(),
@@ -76,7 +81,7 @@ pub(crate) async fn run(caller: &Caller, key: &str, text: &str) -> String {
 }
 
 /// Starts a turn that runs until it is aborted; comes back once it runs.
-async fn begin(caller: &Caller, key: &str) -> String {
+pub(crate) async fn begin(caller: &Caller, key: &str) -> String {
     let turn_id = enqueue(caller, key, "hang").await;
     until(async || {
         let request = proto::GetSessionStateRequest {
@@ -112,15 +117,15 @@ async fn until(mut done: impl AsyncFnMut() -> bool) {
 }
 
 /// An agent's credential as it stands in its file.
-struct Credential {
+pub(crate) struct Credential {
     file: PathBuf,
-    address: String,
+    pub(crate) address: String,
     token: String,
 }
 
 impl Credential {
     /// As the agent finds it.
-    async fn of(caller: &Caller, key: &str) -> Self {
+    pub(crate) async fn of(caller: &Caller, key: &str) -> Self {
         let said = run(caller, key, "args").await;
         let said: Value = serde_json::from_str(&said).expect("JSON");
         let file = said["env"]["QUARTERDECK_CREDENTIAL_FILE"].as_str();
@@ -260,6 +265,59 @@ async fn it_works_while_a_turn_of_its_session_runs_and_reaches_its_memory_alone(
     // A stopped turn takes it along.
     abort(&caller, "one").await;
     assert_eq!(one.list().0 / 100, 4);
+}
+
+/// What an agent calls is told under its session's owner: the first of a minute at once, repeats as a count.
+#[tokio::test]
+async fn its_calls_are_audited_and_a_loop_of_them_fills_nothing() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("audit.jsonl");
+    let mut gateway = start(&format!("audit_file = {file:?}"));
+    let caller = Caller::admin(&gateway).await;
+    create(&caller, "one", "alpha").await;
+    let one = Credential::of(&caller, "one").await;
+    begin(&caller, "one").await;
+    for _ in 0..20 {
+        one.call("memory_search", json!({ "query": "harbour" }));
+    }
+    one.call("memory_remember", json!({ "content": "the tide is high" }));
+    one.call("memory_remember", json!({ "content": " " }));
+    let search = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "memory_search", "arguments": { "query": "harbour" } } });
+    assert_eq!(post(&one.address, "/mcp", "qda_wrong", &search).0, 401);
+    abort(&caller, "one").await;
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    let text = fs::read_to_string(&file).expect("it is there");
+    let records = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line));
+    let records: Vec<Value> = records.collect();
+    let of = |method: &str| -> Vec<String> {
+        let of = records
+            .iter()
+            .filter(|one| one["fields"]["method"] == method);
+        of.map(|one| {
+            let fields = &one["fields"];
+            for (name, expected) in [
+                ("principal", "default/local"),
+                ("credential", "agent"),
+                ("session_key", "one"),
+            ] {
+                assert_eq!(fields[name], expected, "{one}");
+            }
+            let word = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", word("outcome"), word("count"))
+        })
+        .collect()
+    };
+    assert_eq!(of("mcp/memory_search"), ["ok 1", "ok 19"], "{text}");
+    assert_eq!(
+        of("mcp/memory_remember"),
+        ["ok 1", "INVALID_ARGUMENT 1"],
+        "{text}"
+    );
+    assert!(text.contains("the agents' port"), "{text}");
 }
 
 #[tokio::test]

@@ -7,5 +7,7 @@ mod support;
 mod world;
 
 mod credential;
+mod network;
 mod own_process;
 mod real_pi;
+mod users;

@@ -1,7 +1,7 @@
 //! The server's own process, its settings and its sockets, as agents find them.
 
 use crate::{
-    credential::{run, start},
+    credential::{begin, enqueue, run, start, start_agent},
     support::Gateway,
     world::{self, Caller},
 };
@@ -134,6 +134,127 @@ fn a_data_directory_that_agents_may_use_is_refused() {
         assert_eq!(code, Some(78), "{roots}: {said}");
         assert!(
             said.contains("agents.pi.cwd_roots") && said.contains("move data_dir"),
+            "{said}"
+        );
+    }
+}
+
+/// What can't be kept is not promised.
+#[test]
+fn less_isolation_than_is_asked_for_is_refused() {
+    for (config, place, problem) in [
+        (
+            "isolation = \"landlock\"\n[agents.pi]\nisolation = \"namespace\"\n",
+            "agents.pi.isolation",
+            "an agent may have less isolation than the server, never more",
+        ),
+        (
+            "isolation = \"none\"\n[agents.pi]\nisolation = \"landlock\"\n",
+            "agents.pi.isolation",
+            "raise the server's",
+        ),
+        (
+            "isolation = \"none\"\n[agents.pi]\nnetwork = { ports = [443] }\n",
+            "agents.pi.network",
+            "only where agents are isolated",
+        ),
+        (
+            "[agents.pi]\nisolation = \"none\"\nnetwork = { ports = [443] }\n",
+            "agents.pi.network",
+            "only where agents are isolated",
+        ),
+    ] {
+        let (code, said) = refused(&[], config);
+        assert_ne!(code, Some(0), "{said}");
+        assert!(said.contains(place) && said.contains(problem), "{said}");
+    }
+    // Less than the server's is an agent's to have, and is told where all of it is.
+    let gateway = start_agent("", "isolation = \"landlock\"\n");
+    let (said, _) = world::printed(&world::command(&gateway, &["server"]));
+    let row = |name: &str| {
+        let row = said.lines().find(|line| line.starts_with(name));
+        row.unwrap_or_else(|| panic!("no {name}: {said}"))
+            .to_owned()
+    };
+    assert!(row("isolation").ends_with("namespace"), "{said}");
+    assert!(
+        row("agent pi").contains("isolation landlock, user id "),
+        "{said}"
+    );
+    assert!(row("agent pi").ends_with("network open"), "{said}");
+    assert!(
+        row("an agent's end is proven by").ends_with("pid namespace"),
+        "{said}"
+    );
+    let own = rustix::process::geteuid().is_root();
+    assert!(
+        row("user id of agents").ends_with(if own { "own" } else { "shared" }),
+        "{said}"
+    );
+}
+
+/// Without credentials any agent may call as anyone: whoever else had work waiting does not get it done then.
+#[tokio::test]
+async fn without_credentials_no_other_tenants_turns_run() {
+    let mut gateway = start("");
+    let operator = Caller::admin(&gateway).await;
+    let wish = quarterdeck::proto::CreateApiKeyRequest {
+        tenant: "acme".into(),
+        subject: "bob".into(),
+        ..world::request(&["session.read", "session.write"])
+    };
+    let key = operator.make(wish).await.expect("a key").secret;
+    let stranger = operator.as_key(&key);
+    begin(&stranger, "s").await;
+    let turn_id = enqueue(&stranger, "s", "shell id").await;
+    gateway.kill();
+    gateway.set_environment("QUARTERDECK_NO_AUTH", "true");
+    gateway.restart();
+    let anyone = Caller::with_header(&gateway, None).await;
+    // The operator's own are served; by their end what waited was looked at, too.
+    for _ in 0..3 {
+        assert!(run(&anyone, "mine", "shell id").await.contains("uid="));
+    }
+    gateway.terminate();
+    assert_eq!(gateway.wait(), Some(0));
+    gateway.set_environment("QUARTERDECK_NO_AUTH", "false");
+    gateway.restart();
+    let stranger = Caller::with_key(&gateway, &key).await;
+    let request = quarterdeck::proto::GetTurnRequest {
+        session_key: "s".into(),
+        turn_id,
+    };
+    let turn = stranger
+        .gateway()
+        .get_turn(request)
+        .await
+        .expect("it is known");
+    let turn = turn.into_inner().turn.expect("a turn");
+    let error = turn.error.as_ref().expect("it did not run");
+    assert!(
+        error.message.contains("serves the tenant `default` alone"),
+        "{turn:?}"
+    );
+}
+
+/// Whoever has an id of the range has its agents' files, and what runs there is ended.
+#[test]
+fn user_ids_that_are_somebody_elses_are_refused() {
+    for (range, problem) in [
+        ("65000-66000", "nobody in /etc/passwd"),
+        ("0-100", "expected FIRST-LAST"),
+        ("200000", "expected FIRST-LAST"),
+    ] {
+        let (code, said) = refused(&[], &format!("agent_uids = {range:?}\n"));
+        assert_ne!(code, Some(0), "{said}");
+        let root = rustix::process::geteuid().is_root();
+        let expected = if root || problem.starts_with("expected") {
+            problem
+        } else {
+            "only a server that runs as root"
+        };
+        assert!(
+            said.contains("agent_uids") && said.contains(expected),
             "{said}"
         );
     }

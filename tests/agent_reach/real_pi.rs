@@ -3,10 +3,12 @@
 
 use crate::{
     credential::run,
+    support::Gateway,
     world::{self, Caller},
 };
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -38,37 +40,98 @@ impl Model {
     }
 }
 
-/// pi's extension gives the model the session's memory tools, and they work.
-#[tokio::test]
-async fn real_pi_uses_the_memory_tools_of_its_session() {
+/// The commands of real pi; none where there is none.
+fn commands() -> Vec<String> {
     let commands = std::env::var("QUARTERDECK_TEST_PI").unwrap_or_default();
     if commands.is_empty() {
         eprintln!("QUARTERDECK_TEST_PI is not set: real pi is not tested");
     }
-    for command in commands.split(':').filter(|it| !it.is_empty()) {
+    let commands = commands.split(':').filter(|it| !it.is_empty());
+    commands.map(str::to_owned).collect()
+}
+
+/// A gateway whose agent is that pi, with the model at this port; `template` is where pi's settings are put.
+fn start(command: &str, port: u16, template: &Path, more: &str) -> Gateway {
+    let models = serde_json::json!({ "providers": { "fake": {
+        "baseUrl": format!("http://127.0.0.1:{port}/v1"),
+        "api": "openai-completions",
+        "apiKey": "no-key",
+        "compat": { "supportsDeveloperRole": false, "supportsReasoningEffort": false, "supportsStore": false },
+        "models": [{ "id": "fake-1", "contextWindow": 32768, "maxTokens": 4096 }],
+    } } });
+    std::fs::write(template.join("models.json"), models.to_string()).unwrap();
+    // The command is a script that names the directories beside its own.
+    let tools = Path::new(command).ancestors().nth(2);
+    let tools = tools.expect("it is in .tools/bin").canonicalize();
+    let tools = tools.expect("it is there");
+    let config = format!(
+        "default_agent = \"pi\"\nisolation_read = [{tools:?}]\n{more}\n[agents.pi]\ncommand = [{command:?}]\n\
+         args = [\"-ne\", \"-ns\", \"-np\", \"-nc\"]\ntemplate_dir = {template:?}\nmodel = \"fake/fake-1\"\n\
+         thinking_level = \"off\"\nstart_timeout = \"120s\"\n"
+    );
+    world::start_with(&[], &config)
+}
+
+/// What a model that was talked into it has pi try: prints what it got.
+const ATTEMPTS: &str = "cat DATA/admin.key; cat DATA/pepper; head -c 16 DATA/quarterdeck.db; cat /proc/SERVER/environ; \
+    kill -STOP SERVER && echo signalled; \
+    /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"DATA/quarterdeck.sock\"); print(\"connected\")'; \
+    echo planted > OUTSIDE/planted && cat OUTSIDE/planted";
+
+/// What a coding agent does all day.
+const WORK: &str = "git init -q r && cd r && echo a > a && git add a && git -c user.name=a -c user.email=a@b commit -qm a && \
+    node -e 'console.log(1)' && npm --version && /usr/bin/python3 -c 'print(2)' && \
+    printf 'int main() { return 0; }' > a.c && cc a.c -o a.out && ./a.out && echo all works";
+
+/// Real pi with a model that does what a stranger's text told it to: it reaches nothing, and its tools work.
+#[tokio::test]
+async fn real_pi_that_is_talked_into_it_reaches_nothing_and_works() {
+    for command in commands() {
+        for rung in ["namespace", "landlock"] {
+            eprintln!("== {command} on {rung}");
+            let (_model, port) = Model::start();
+            let template = tempfile::tempdir().unwrap();
+            let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+            let isolation = format!("isolation = {rung:?}");
+            let gateway = start(&command, port, template.path(), &isolation);
+            let caller = Caller::admin(&gateway).await;
+            let attempts = ATTEMPTS
+                .replace("DATA", gateway.data().to_str().expect("UTF-8"))
+                .replace("SERVER", &gateway.pid().to_string())
+                .replace("OUTSIDE", outside.path().to_str().expect("UTF-8"));
+            let script = format!("RUN ({attempts}) > got 2> refused; ({WORK}) > worked 2>&1; true");
+            let said = run(&caller, "s", &script).await;
+            assert!(said.contains("Ran it."), "{said}");
+            let sessions = gateway.data().join("sessions");
+            let session = std::fs::read_dir(sessions)
+                .unwrap()
+                .flatten()
+                .next()
+                .expect("one");
+            let read = |name: &str| {
+                let file = session.path().join("work").join(name);
+                std::fs::read_to_string(file).expect(name)
+            };
+            assert_eq!(read("got"), "", "on {rung}");
+            assert!(read("refused").lines().count() >= 7, "{}", read("refused"));
+            assert!(
+                read("worked").ends_with("all works\n"),
+                "on {rung}: {}",
+                read("worked")
+            );
+            assert!(!outside.path().join("planted").exists());
+        }
+    }
+}
+
+/// pi's extension gives the model the session's memory tools, and they work.
+#[tokio::test]
+async fn real_pi_uses_the_memory_tools_of_its_session() {
+    for command in commands() {
         eprintln!("== {command}");
         let (_model, port) = Model::start();
         let template = tempfile::tempdir().unwrap();
-        let models = serde_json::json!({ "providers": { "fake": {
-            "baseUrl": format!("http://127.0.0.1:{port}/v1"),
-            "api": "openai-completions",
-            "apiKey": "no-key",
-            "compat": { "supportsDeveloperRole": false, "supportsReasoningEffort": false, "supportsStore": false },
-            "models": [{ "id": "fake-1", "contextWindow": 32768, "maxTokens": 4096 }],
-        } } });
-        std::fs::write(template.path().join("models.json"), models.to_string()).unwrap();
-        // The command is a script that names the directories beside its own.
-        let tools = std::path::Path::new(command)
-            .ancestors()
-            .nth(2)
-            .expect("it is in .tools/bin");
-        let tools = tools.canonicalize().expect("it is there");
-        let config = format!(
-            "default_agent = \"pi\"\nisolation_read = [{tools:?}]\n[agents.pi]\ncommand = [{command:?}]\nargs = [\"-ne\", \"-ns\", \"-np\", \"-nc\"]\n\
-             template_dir = {:?}\nmodel = \"fake/fake-1\"\nthinking_level = \"off\"\nstart_timeout = \"120s\"\n",
-            template.path()
-        );
-        let gateway = world::start_with(&[], &config);
+        let gateway = start(&command, port, template.path(), "");
         let caller = Caller::admin(&gateway).await;
         let call = r#"CALL memory_remember {"content": "the anchor weighs 300 kilos"}"#;
         let said = run(&caller, "s", call).await;

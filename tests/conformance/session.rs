@@ -57,6 +57,7 @@ impl Home {
             gateway_directory: at(format!("gateway {number}")),
             home_directory: at(format!("home {number}")),
             temporary_directory: at(format!("tmp {number}")),
+            user: None,
             credential: None,
             trace_context: String::new(),
         }

@@ -110,6 +110,7 @@ ATTEMPTS = {
     "read a neighbour's file": lambda: read(TARGET["neighbour"]),
     "change system files": lambda: make("/usr/quarterdeck-was-here"),
     "read root's files": lambda: read("/etc/shadow"),
+    "read root's file in a directory that is shown": lambda: read(TARGET["root_file"]),
     "open others' shared memory": lambda: called(libc.shmget(SHM_KEY, 0, 0)),
     "connect to the server's port": lambda: tcp(TARGET["port"]),
 }
@@ -136,6 +137,7 @@ state = {
     "no_core": resource.getrlimit(resource.RLIMIT_CORE) == (0, 0),
     "goes_first": int(read("/proc/self/oom_score_adj")) >= 500,
     "own_tmp": os.environ.get("TMPDIR", ""),
+    "user": os.getuid(),
     # The listing itself is one.
     "descriptors": len(os.listdir("/proc/self/fd")) - 1,
     "secrets": [name for name in os.environ if "KEY" in name or "TOKEN" in name],

@@ -18,7 +18,7 @@ const RUNGS: [&str; 3] = ["none", "landlock", "namespace"];
 
 /// For each attempt whether it works on rung none, landlock, namespace: `x` it works, `-` it is stopped, `r` it works for
 /// a server that runs as root alone.
-const TABLE: [(&str, &str); 24] = [
+const TABLE: [(&str, &str); 25] = [
     ("read the server's key", "x--"),
     ("read the pepper", "x--"),
     ("write the store", "x--"),
@@ -30,8 +30,8 @@ const TABLE: [(&str, &str); 24] = [
     // The server is not dumpable: to all but root it is closed on each rung.
     ("read the server's environment", "r--"),
     ("open the server's memory", "r--"),
-    // Their numbers alone, and as root, to whom the listing belongs.
-    ("list the server's descriptors", "rr-"),
+    // As root, to whom the listing belongs; under landlock agents have another user.
+    ("list the server's descriptors", "r--"),
     ("enter the server's root", "r--"),
     ("trace the server", "r--"),
     ("read the server's memory", "r--"),
@@ -42,7 +42,9 @@ const TABLE: [(&str, &str); 24] = [
     ("write to the shared /tmp", "x--"),
     ("read a neighbour's file", "x--"),
     ("change system files", "r--"),
-    ("read root's files", "rrr"),
+    // Shown to agents, and closed to all but root: it is agents' own user that is stopped.
+    ("read root's files", "r--"),
+    ("read root's file in a directory that is shown", "r--"),
     ("open others' shared memory", "xx-"),
     ("connect to the server's port", "xxx"),
 ];
@@ -93,6 +95,12 @@ async fn holds(rung: &str, user: User) {
     assert_eq!(state["descriptors"], 3, "{state}");
     assert_eq!(state["secrets"], Value::Array(vec![]), "{state}");
     assert_ne!(state["own_tmp"], "", "{state}");
+    let id = state["user"].as_u64().expect("a number");
+    match (user, rung) {
+        (User::Root, "none") => assert_eq!(id, 0),
+        (User::Root, _) => assert!((200_000..=265_535).contains(&id), "{id}"),
+        (User::Ordinary, _) => assert!(id < 200_000, "{id}"),
+    }
     assert_eq!(
         state["no_capabilities"],
         rung != "none" || user == User::Ordinary,

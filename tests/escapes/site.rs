@@ -67,6 +67,8 @@ impl Site {
             fs::copy(tests.join(from), scripts.join(name)).expect("a fixture");
             mode(&scripts.join(name), 0o644);
         }
+        fs::write(scripts.join("root"), "root's").expect("a file");
+        mode(&scripts.join("root"), 0o600);
         mode(&scripts, 0o755);
         let binary = binary();
         // What follows is the server's own.
@@ -93,7 +95,12 @@ impl Site {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for path in [&home, &config, &home.join("neighbour")] {
-            mode(path, if path == &home { 0o700 } else { 0o600 });
+            let way = match user {
+                User::Ordinary => 0o700,
+                // Its agents go through it as users of their own.
+                User::Root => 0o711,
+            };
+            mode(path, if path == &home { way } else { 0o600 });
             if user == User::Ordinary && crate::is_root() {
                 chown(path, Some(ORDINARY), Some(ORDINARY)).expect("root may");
             }
@@ -154,6 +161,7 @@ impl Site {
             "other_file": other_file,
             "abstract": self.abstract_name,
             "shared": format!("/tmp/quarterdeck-escape-{}", self.server.id()),
+            "root_file": self.path("scripts/root"),
             "neighbour": self.path("home/neighbour"),
             "port": port.parse::<u16>().expect("a number"),
             "shm_key": self.shared_memory.key,

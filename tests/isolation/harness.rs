@@ -2,10 +2,12 @@
 
 use quarterdeck::agent::{
     isolation::{Confinement, ProcView, Rung, Visible},
-    process::{Line, Process, ProcessHost, ProcessSpec},
+    process::{Line, Process, ProcessHost, ProcessLimits, ProcessSpec},
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -66,7 +68,23 @@ impl World {
 
     /// Starts a program in the session's directory.
     pub fn start(&self, program: &str, arguments: &[&str]) -> Process {
+        self.start_as(program, arguments, ProcessLimits::default(), None)
+    }
+
+    /// The same with bounds, and as another user, whose the session's directory becomes.
+    pub fn start_as(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        limits: ProcessLimits,
+        user: Option<u32>,
+    ) -> Process {
         let session = self.path("session");
+        if let Some(user) = user {
+            let passable = fs::Permissions::from_mode(0o711);
+            fs::set_permissions(self.path("."), passable).expect("ours");
+            chown(&session, Some(user), Some(user)).expect("root may");
+        }
         let spec = ProcessSpec {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
@@ -81,7 +99,8 @@ impl World {
                 read: vec![fixtures()],
                 write: vec![session],
             },
-            ..ProcessSpec::default()
+            limits,
+            user,
         };
         Process::spawn(&self.host, spec).expect("it starts")
     }
@@ -103,6 +122,19 @@ pub async fn line(process: &mut Process) -> String {
 /// Whether the tests run as root; then `again_as` can run them as another user.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// From here on this thread, and what it starts, gets this error for these system calls, by their numbers.
+pub fn deny(error: u32, calls: &[i64]) {
+    let calls = calls.iter().map(|call| (*call, vec![]));
+    let filter = SeccompFilter::new(
+        calls.collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(error),
+        std::env::consts::ARCH.try_into().expect("it is known"),
+    );
+    let filter: BpfProgram = filter.and_then(TryInto::try_into).expect("it can be built");
+    apply_filter(&filter).expect("it can be set");
 }
 
 /// Runs tests of this program whose names hold `filter`, ignored ones too, through the command that `wrap` begins, and

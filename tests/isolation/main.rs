@@ -7,10 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
+mod cost;
 mod escapes;
 mod harness;
 mod probe;
 mod server;
+mod steps;
+mod tools;
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "../auth/world.rs"]
 mod world;

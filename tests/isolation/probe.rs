@@ -1,27 +1,30 @@
 //! What is found out at the start, on machines that offer less: simulated, and each by what makes it so.
 
-use crate::harness::{AS_ORDINARY, again, is_root};
+use crate::harness::{AS_ORDINARY, again, deny, is_root};
 use quarterdeck::agent::{
     isolation::{
         Isolation, KillProof, ProcView, Rung,
-        probe::{Choice, probe},
+        probe::{Choice, OwnUser, probe},
     },
     process::ProcessHost,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::path::PathBuf;
 
 /// Names the system calls that the helper below is to be denied, by number, and the error.
 const DENY: &str = "QUARTERDECK_TEST_DENY";
 
 async fn found(choice: Choice) -> Result<Isolation, String> {
+    found_as(choice, OwnUser::No).await
+}
+
+async fn found_as(choice: Choice, user: OwnUser) -> Result<Isolation, String> {
     let directory = tempfile::tempdir_in("/var/tmp").expect("a directory");
     let host = ProcessHost {
         keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
         node_mark: "probe".into(),
         confinement: Default::default(),
     };
-    let found = probe(&host, choice, directory.path()).await;
+    let found = probe(&host, choice, user, directory.path()).await;
     let left = std::fs::read_dir(directory.path()).expect("it is there");
     assert_eq!(left.count(), 0, "the probe leaves nothing");
     found.map_err(|problem| problem.to_string())
@@ -55,17 +58,22 @@ async fn this_machine_offers_every_rung_by_name() {
 async fn tell() {
     if let Ok(denied) = std::env::var(DENY) {
         let (error, calls) = denied.split_once(' ').expect("an error and calls");
-        let calls = calls
-            .split(' ')
-            .map(|call| (call.parse().expect("a number"), vec![]));
-        let filter = SeccompFilter::new(
-            calls.collect(),
-            SeccompAction::Allow,
-            SeccompAction::Errno(error.parse().expect("a number")),
-            std::env::consts::ARCH.try_into().expect("it is known"),
+        let calls = calls.split(' ').map(|call| call.parse().expect("a number"));
+        deny(
+            error.parse().expect("a number"),
+            &calls.collect::<Vec<i64>>(),
         );
-        let filter: BpfProgram = filter.and_then(TryInto::try_into).expect("it can be built");
-        apply_filter(&filter).expect("it can be set");
+    }
+    if is_root() {
+        // What a server of root's finds.
+        let own = found_as(Choice::Auto, OwnUser::IfPossible(264_000)).await;
+        let own = own.expect("auto always ends");
+        println!(
+            "ROOT {} {} {}",
+            own.rung.name(),
+            own.user.name(),
+            own.reason
+        );
     }
     let best = found(Choice::Auto).await.expect("auto always ends");
     println!(
@@ -159,5 +167,45 @@ fn a_covered_proc_leaves_namespaces_with_the_machines_processes() {
             .collect();
         let said = again(&wrap, "probe::tell", &[]);
         assert!(said.contains("FOUND namespace shared \n"), "{said}");
+    }
+}
+
+/// Root as a container has it: some rights, and a filter that forbids namespaces. Agents get users of their own all the
+/// same, and Landlock.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn root_in_a_container_gets_landlock_and_other_users() {
+    if is_root() {
+        let kept = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,\
+                    +net_raw,+sys_chroot,+mknod,+audit_write,+setfcap";
+        let bounding = format!("--bounding-set={kept}");
+        let wrap = ["setpriv", bounding.as_str(), "--no-new-privs"];
+        let said = again(&wrap, "probe::tell", &[(DENY, "1 272 165")]);
+        assert!(
+            said.contains("ROOT landlock own namespace as user 264000: "),
+            "{said}"
+        );
+    }
+}
+
+/// Without the right to mount, root's namespaces need one of users, in which there is no other user.
+#[test]
+fn root_that_may_not_mount_gets_namespaces_with_its_own_user() {
+    if is_root() {
+        let wrap = ["setpriv", "--bounding-set=-sys_admin", "--no-new-privs"];
+        let said = again(&wrap, "probe::tell", &[]);
+        assert!(
+            said.contains("ROOT namespace shared namespace as user 264000: "),
+            "{said}"
+        );
+        assert!(said.contains("FOUND namespace own \n"), "{said}");
+    }
+}
+
+#[test]
+fn root_gets_namespaces_and_other_users() {
+    if is_root() {
+        let said = again(&["env"], "probe::tell", &[]);
+        assert!(said.contains("ROOT namespace own \n"), "{said}");
     }
 }

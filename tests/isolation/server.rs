@@ -46,6 +46,8 @@ async fn the_server_tells_how_agents_are_kept_apart() {
         ),
         ("namespace", "pid namespace", "open")
     );
+    let own = rustix::process::geteuid().is_root();
+    assert_eq!(isolation.user, if own { "own" } else { "shared" });
     let of = |name: &str| told.agents.iter().find(|agent| agent.name == name).cloned();
     assert_eq!(of("pi").expect("it always is").isolation, "namespace");
     assert_eq!(of("echo").expect("it always is").isolation, "");

@@ -61,7 +61,21 @@ async fn scrape(address: &str) -> (Exposition, String) {
 async fn series_move_when_they_are_used_and_hold_nothing_of_callers() {
     let gateway = Gateway::with(config("metrics_listen = \"127.0.0.1:0\"\n"));
     let address = address(&gateway).await;
-    let (before, _) = scrape(&address).await;
+    let (before, body) = scrape(&address).await;
+    // One rung, the one that GetServerInfo tells.
+    let request = proto::GetServerInfoRequest {};
+    let info = admin(&gateway).await.get_server_info(request).await;
+    let rung = info
+        .expect("told")
+        .into_inner()
+        .isolation
+        .expect("it is told")
+        .rung;
+    assert!(
+        body.contains(&format!("quarterdeck_isolation{{rung={rung:?}}} 1\n")),
+        "{body}"
+    );
+    assert_eq!(before.sum("quarterdeck_isolation", &[]), 1.0);
     let missing: Vec<&str> = FAMILIES
         .into_iter()
         .filter(|name| !before.families().contains(name))

@@ -29,7 +29,8 @@ pub(in crate::agent) fn run(mut arguments: Vec<OsString>) -> io::Error {
             Rung::Namespace | Rung::Landlock,
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied,
         ) => {
-            "; where it is there, it is not visible to the agent: add its directory to isolation_read"
+            "; where it is there, it is not visible to the agent (add its directory to isolation_read), or not for all \
+             users to run"
         }
         (Rung::Namespace | Rung::Landlock | Rung::None, _) => "",
     };
@@ -47,6 +48,12 @@ fn prepare() -> io::Result<Plan> {
         use super::plan::Step;
         // Where memory runs out an agent goes before the server does. It can't lower this again.
         std::fs::write("/proc/self/oom_score_adj", "500").step("set oom_score_adj")?;
+        if let Some(user) = plan.user {
+            let directory = plan.working_directory.display();
+            // Where the keeper's user could go it may not.
+            std::env::set_current_dir(&plan.working_directory)
+                .step(format!("user {user} can't go to {directory}"))?;
+        }
         match plan.rung {
             Rung::None => {}
             Rung::Landlock | Rung::Namespace => {

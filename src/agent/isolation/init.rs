@@ -67,6 +67,10 @@ pub(in crate::agent) fn run(arguments: Vec<OsString>) -> io::Result<u8> {
         .args(command)
         .process_group(0)
         .current_dir(&plan.working_directory);
+    if let Some(user) = plan.user {
+        // Which also takes the server's groups from it.
+        agent.uid(user).gid(user);
+    }
     let agent = agent.spawn().map_err(|error| {
         let directory = plan.working_directory.display();
         io::Error::other(format!(
@@ -74,7 +78,10 @@ pub(in crate::agent) fn run(arguments: Vec<OsString>) -> io::Result<u8> {
         ))
     })?;
     let agent = Pid::from_child(&agent);
-    rights::drop_own()?;
+    match plan.user {
+        Some(_) => rights::drop_all_but_signals()?,
+        None => rights::drop_own()?,
+    }
     keeper::release_standard_streams()?;
     std::thread::Builder::new()
         .name("lifeline".into())

@@ -1,5 +1,5 @@
 //! Landlock: on rung `landlock` the files that an agent may open, and on both rungs the end of signals and of abstract
-//! unix sockets at the agent's own processes.
+//! unix sockets at the agent's own processes, and, where its network is not open, the ports that it may connect to.
 //!
 //! On rung `namespace` there are no rules over files: whoever is bound by one may not mount, and agents' own sandboxes
 //! would fail, while the mounts bound files already.
@@ -10,8 +10,9 @@ use super::{
     plan::{Plan, Step},
 };
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath,
-    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    NetPort, PathBeneath, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+    Scope,
 };
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
@@ -46,7 +47,9 @@ pub(super) fn restrict(plan: &Plan) -> io::Result<()> {
             // An older kernel has no scopes; the probe says so.
             let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
             let ruleset = ruleset.scope(Scope::from_all(NEWEST)).step("landlock")?;
+            let ruleset = handle_ports(ruleset, plan.ports.as_deref())?;
             let ruleset = ruleset.create().step("landlock")?;
+            let ruleset = allow_ports(ruleset, plan.ports.as_deref())?;
             ruleset.restrict_self().step("landlock").map(|_| ())
         }
         Rung::Landlock => {
@@ -57,7 +60,9 @@ pub(super) fn restrict(plan: &Plan) -> io::Result<()> {
                 .step("landlock")?
                 .handle_access(AccessFs::from_all(ABI::V6))
                 .step("landlock")?;
-            let mut ruleset = ruleset.create().step("landlock")?;
+            let ruleset = handle_ports(ruleset, plan.ports.as_deref())?;
+            let ruleset = ruleset.create().step("landlock")?;
+            let mut ruleset = allow_ports(ruleset, plan.ports.as_deref())?;
             for Entry { path, access } in grants(&plan.layout, list) {
                 ruleset = allow(ruleset, &path, rights(access))?;
             }
@@ -80,6 +85,34 @@ pub(super) fn restrict(plan: &Plan) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Where ports are named, no other one may be used, or the process is not started.
+fn handle_ports(ruleset: Ruleset, ports: Option<&[u16]>) -> io::Result<Ruleset> {
+    if ports.is_none() {
+        return Ok(ruleset);
+    }
+    ruleset
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessNet::ConnectTcp | AccessNet::BindTcp)
+        .step("landlock: ports")
+}
+
+fn allow_ports(ruleset: RulesetCreated, ports: Option<&[u16]>) -> io::Result<RulesetCreated> {
+    let Some(ports) = ports else {
+        return Ok(ruleset);
+    };
+    let connect = ports.iter().map(|port| (*port, AccessNet::ConnectTcp));
+    // Port 0 is one that the system chooses: no service that others know is there.
+    let rules = connect.chain([(0, AccessNet::BindTcp)]);
+    rules
+        .into_iter()
+        .try_fold(ruleset, |ruleset, (port, right)| {
+            let rule = NetPort::new(port, right);
+            ruleset
+                .add_rule(rule)
+                .step(format!("landlock: port {port}"))
+        })
 }
 
 /// Version of the kernel's interface; 0 where there is none. Bounds the caller, who is the probe.

@@ -16,11 +16,12 @@ pub(super) mod plan;
 pub mod probe;
 pub mod program;
 #[cfg(target_os = "linux")]
-mod rights;
+pub(super) mod rights;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
 pub(super) mod stage;
+pub mod users;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -69,8 +70,6 @@ pub enum ProcView {
 pub enum KillProof {
     /// The kernel's end of its PID namespace.
     PidNamespace,
-    /// No process of its user id is left.
-    UserId,
     /// The keeper, or after it the server, has no descendant of it left.
     Subreaper,
     /// Nothing: only its process group is ended.
@@ -110,8 +109,14 @@ pub struct Confinement {
     pub hidden: Vec<PathBuf>,
     /// Space in a process's own `/tmp` and `/dev/shm`, each, in bytes; [`Rung::Namespace`] only.
     pub tmp_max_bytes: u64,
+    /// Ports that its processes may connect to by TCP; `None` is all.
+    pub ports: Option<Vec<u16>>,
+    /// Whether each owner's processes have a user id of their own, beside the server's; see [`users`].
+    pub own_users: bool,
     /// Lets its processes serve every tenant on [`Rung::None`] too.
     pub tenants_share: bool,
+    /// Whoever connects to the gateway may do everything, and that are all its processes, whatever their rung.
+    pub open_gateway: bool,
 }
 
 /// What one process may see besides the system and what its agent's [`Confinement`] says. On [`Rung::None`] it is not
@@ -170,7 +175,6 @@ impl KillProof {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PidNamespace => "pid namespace",
-            Self::UserId => "uid",
             Self::Subreaper => "subreaper",
             Self::None => "none",
         }
@@ -187,14 +191,40 @@ impl Default for Confinement {
             read: vec![],
             hidden: vec![],
             tmp_max_bytes: TMP_MAX_BYTES,
+            ports: None,
+            own_users: false,
             tenants_share: false,
+            open_gateway: false,
         }
     }
 }
 
 impl Confinement {
+    /// Whose user id the processes have.
+    pub const fn user(&self) -> AgentUser {
+        if self.own_users {
+            AgentUser::Own
+        } else {
+            AgentUser::Shared
+        }
+    }
+
+    /// What they can reach on the network, in the words of replies.
+    pub fn network(&self) -> String {
+        match &self.ports {
+            None => "open".into(),
+            Some(ports) => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                format!("tcp {}", ports.join(", "))
+            }
+        }
+    }
+
     /// Whether only the operator's tenant may be served: nothing would keep others' agents from each other.
     pub const fn operator_only(&self) -> bool {
+        if self.open_gateway {
+            return true;
+        }
         match self.rung {
             Rung::None => !self.tenants_share,
             Rung::Landlock | Rung::Namespace => false,

@@ -16,7 +16,7 @@ use rustix::{
         mount_bind, mount_bind_recursive, mount_change, mount_remount, move_mount, open_tree,
         unmount,
     },
-    process::{chdir, geteuid, pivot_root},
+    process::{chdir, geteuid, pivot_root, umask},
 };
 use std::{
     ffi::{CString, OsString},
@@ -53,6 +53,8 @@ const OWN: [&str; 4] = ["/tmp", "/var/tmp", "/dev", "/proc"];
 
 /// Builds the root and moves into it. Needs a mount namespace of our own and the right to mount.
 pub(super) fn build(plan: &Plan) -> io::Result<()> {
+    // What leads to an agent's directories is for it to pass, whoever it is.
+    umask(Mode::WGRP | Mode::WOTH);
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
@@ -78,7 +80,9 @@ pub(super) fn build(plan: &Plan) -> io::Result<()> {
         place(&old, entry).step(entry.path.display())?;
     }
     protect(&plan.layout)?;
-    enter()
+    enter()?;
+    umask(Mode::RWXG | Mode::RWXO);
+    Ok(())
 }
 
 fn enter() -> io::Result<()> {

@@ -20,6 +20,10 @@ pub(in crate::agent) struct Plan {
     pub(super) tmp_max_bytes: u64,
     pub(super) working_directory: PathBuf,
     pub(super) limits: ProcessLimits,
+    /// Ports that it may connect to; `None` is all.
+    pub(super) ports: Option<Vec<u16>>,
+    /// User and group id of the agent; `None` leaves the server's.
+    pub(in crate::agent) user: Option<u32>,
 }
 
 /// Names the step that failed.
@@ -40,6 +44,7 @@ impl Plan {
         visible: &Visible,
         working_directory: PathBuf,
         limits: ProcessLimits,
+        user: Option<u32>,
     ) -> Result<Self, String> {
         Ok(Self {
             rung: confinement.rung,
@@ -51,6 +56,8 @@ impl Plan {
             tmp_max_bytes: confinement.tmp_max_bytes,
             working_directory,
             limits,
+            ports: confinement.ports.clone(),
+            user,
         })
     }
 

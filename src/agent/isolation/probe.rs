@@ -6,7 +6,7 @@ pub(in crate::agent) mod inside;
 #[cfg(target_os = "linux")]
 mod trial;
 
-use super::{Isolation, KillProof, ProcView, Rung};
+use super::{AgentUser, Isolation, KillProof, ProcView, Rung};
 use crate::agent::process::ProcessHost;
 use std::path::Path;
 
@@ -20,6 +20,18 @@ pub enum Choice {
     Exactly(Rung),
 }
 
+/// Which user id an agent is to have that is not the server's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnUser {
+    /// None.
+    #[default]
+    No,
+    /// This one, where that works.
+    IfPossible(u32),
+    /// This one, or the rung is not to be had.
+    Required(u32),
+}
+
 /// The rung that is wanted is not to be had. For people: names the step, the error and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("isolation = \"{}\" can't be had on this machine: {reason}", rung.name())]
@@ -30,7 +42,8 @@ pub struct NotOffered {
     pub reason: String,
 }
 
-/// Finds the rung. `directory` must be one that no agent may see, and exist; it is left as it was. On a system without
+/// Finds the rung. `directory` must be one that no agent may see, and exist. It is left as it was, except that every
+/// user may pass through it where agents go that way as users of their own: on rung `landlock`. On a system without
 /// namespaces and Landlock there is [`Rung::None`] alone.
 ///
 /// # Errors
@@ -38,6 +51,7 @@ pub struct NotOffered {
 pub async fn probe(
     host: &ProcessHost,
     choice: Choice,
+    user: OwnUser,
     directory: &Path,
 ) -> Result<Isolation, NotOffered> {
     let rungs: &[Rung] = match choice {
@@ -48,14 +62,24 @@ pub async fn probe(
     };
     let mut reasons = vec![];
     for rung in rungs {
-        match offered(host, *rung, directory).await {
-            Ok(isolation) => {
-                return Ok(Isolation {
-                    reason: reasons.join("; "),
-                    ..isolation
-                });
+        let users: &[Option<u32>] = match user {
+            OwnUser::No => &[None],
+            OwnUser::IfPossible(user) => &[Some(user), None],
+            OwnUser::Required(user) => &[Some(user)],
+        };
+        for user in users {
+            match offered(host, *rung, *user, directory).await {
+                Ok(isolation) => {
+                    return Ok(Isolation {
+                        reason: reasons.join("; "),
+                        ..isolation
+                    });
+                }
+                Err(reason) => {
+                    let own = user.map_or(String::new(), |user| format!(" as user {user}"));
+                    reasons.push(format!("{}{own}: {reason}", rung.name()));
+                }
             }
-            Err(reason) => reasons.push(format!("{}: {reason}", rung.name())),
         }
     }
     let reason = reasons.join("; ");
@@ -84,27 +108,36 @@ fn without(reason: String) -> Isolation {
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn offered(_: &ProcessHost, _: Rung, _: &Path) -> Result<Isolation, String> {
+async fn offered(_: &ProcessHost, _: Rung, _: Option<u32>, _: &Path) -> Result<Isolation, String> {
     Err("it needs Linux".into())
 }
 
 #[cfg(target_os = "linux")]
-async fn offered(host: &ProcessHost, rung: Rung, directory: &Path) -> Result<Isolation, String> {
+async fn offered(
+    host: &ProcessHost,
+    rung: Rung,
+    user: Option<u32>,
+    directory: &Path,
+) -> Result<Isolation, String> {
     let own = match rung {
         Rung::Namespace => ProcView::Own,
         Rung::Landlock | Rung::None => ProcView::Host,
     };
-    let (proc, seen) = match trial::run(host, rung, own, directory).await {
+    let (proc, seen) = match trial::run(host, rung, own, user, directory).await {
         Ok(seen) => (own, seen),
         // Covered, as in a container: all else still holds.
         Err(problem) if problem.contains(super::mounts::MOUNT_PROC) => {
-            let seen = trial::run(host, rung, ProcView::Shared, directory).await;
+            let seen = trial::run(host, rung, ProcView::Shared, user, directory).await;
             (ProcView::Shared, seen.map_err(|problem| explain(&problem))?)
         }
         Err(problem) => return Err(explain(&problem)),
     };
     Ok(Isolation {
         rung,
+        user: match user {
+            Some(_) => AgentUser::Own,
+            None => AgentUser::Shared,
+        },
         proc,
         abstract_sockets: seen.abstract_socket,
         landlock_abi: seen.landlock_abi,

@@ -1,11 +1,12 @@
 //! Where an agent's program lives: what must be visible besides the system for it to run at all.
 
-use super::layout::SYSTEM;
+use super::{Rung, layout::SYSTEM};
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::{OsStr, OsString},
     fs,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -35,6 +36,21 @@ pub fn places<'a>(
         add(word, home, &mut found, |real, _| real.to_owned());
     }
     found.into_iter().collect()
+}
+
+/// The first of these places that another user than root and their owner can't read: on rung `namespace` by its own mode,
+/// for the way there is made anew, elsewhere by that of every directory on the way, too.
+pub fn closed_to_others(places: &[PathBuf], rung: Rung) -> Option<&Path> {
+    let has = |path: &Path, bit: u32| {
+        // What is not there closes nothing.
+        fs::metadata(path).map_or(true, |found| found.permissions().mode() & bit != 0)
+    };
+    let is_closed = |place: &&PathBuf| {
+        let mut ways = place.ancestors().skip(1);
+        let by_way = rung != Rung::Namespace && !ways.all(|way| has(way, 0o001));
+        by_way || !has(place, 0o004) || place.is_dir() && !has(place, 0o001)
+    };
+    places.iter().find(is_closed).map(PathBuf::as_path)
 }
 
 fn add_program(program: &OsStr, path: &OsStr, home: Option<&Path>, found: &mut BTreeSet<PathBuf>) {

@@ -12,7 +12,7 @@ const CAPABILITIES: u32 = 64;
 
 /// What this process starts from here on gets none, whoever's user it runs as: root would be given those of the bounding
 /// and of the inheritable set anew with each program.
-pub(super) fn keep_from_children() -> io::Result<()> {
+pub(in crate::agent) fn keep_from_children() -> io::Result<()> {
     clear_ambient_capability_set().step("clear ambient capabilities")?;
     let held = capabilities(None).step("read capabilities")?;
     if held.permitted.contains(CapabilitySet::SETPCAP) {
@@ -38,11 +38,19 @@ pub(super) fn keep_from_children() -> io::Result<()> {
 
 /// This process has none from here on.
 pub(super) fn drop_own() -> io::Result<()> {
-    let none = CapabilitySet::empty();
+    keep_only(CapabilitySet::empty())
+}
+
+/// This process has none from here on but that of signalling other users' processes.
+pub(super) fn drop_all_but_signals() -> io::Result<()> {
+    keep_only(CapabilitySet::KILL)
+}
+
+fn keep_only(kept: CapabilitySet) -> io::Result<()> {
     let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, sets).step("drop capabilities")
 }

@@ -2,7 +2,10 @@
 //! it, and since neither a user namespace nor what follows allows a second thread. It starts the namespace's first
 //! process ([`super::init`]) and ends; that process then belongs to the keeper.
 
-use super::{init, plan::Step};
+use super::{
+    init,
+    plan::{Plan, Step},
+};
 use nix::sched::{CloneFlags, unshare};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
@@ -22,7 +25,7 @@ const NEEDED: [CapabilitySet; 3] = [
 
 /// Makes the namespaces and starts their first process with the same arguments.
 pub(in crate::agent) fn run(arguments: Vec<OsString>) -> io::Result<()> {
-    make_namespaces()?;
+    make_namespaces(Plan::of_environment()?.user)?;
     keep_rights_at_exec()?;
     Command::new("/proc/self/exe")
         .arg(init::SUBCOMMAND)
@@ -32,13 +35,17 @@ pub(in crate::agent) fn run(arguments: Vec<OsString>) -> io::Result<()> {
     Ok(())
 }
 
-fn make_namespaces() -> io::Result<()> {
+/// An agent of another user needs none of users: whoever may give it that user may make the others as it is.
+fn make_namespaces(agent: Option<u32>) -> io::Result<()> {
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
+    if agent.is_some() {
+        return unshare(namespaces).map_err(io::Error::from).step("unshare");
+    }
     match unshare(CloneFlags::CLONE_NEWUSER | namespaces).map_err(io::Error::from) {
         Ok(()) => {
             fs::write("/proc/self/setgroups", "deny").step("write setgroups")?;

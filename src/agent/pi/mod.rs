@@ -126,6 +126,21 @@ impl Default for PiOptions {
     }
 }
 
+impl PiOptions {
+    /// Where the program of pi lives, and what else its command line names: what an isolated pi is shown besides the
+    /// system.
+    pub fn places(&self) -> Vec<PathBuf> {
+        let own_path = self.environment.iter().find(|(name, _)| name == "PATH");
+        let path = own_path.map_or_else(
+            || std::env::var_os("PATH").unwrap_or_default(),
+            |(_, path)| path.into(),
+        );
+        let words = self.command.iter().chain(&self.arguments);
+        let home = std::env::home_dir();
+        program::places(words.map(OsStr::new), &path, home.as_deref())
+    }
+}
+
 impl fmt::Debug for PiOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -162,16 +177,9 @@ impl fmt::Debug for PiOptions {
 impl PiDriver {
     /// A driver that starts pi as `options` say.
     pub fn new(options: PiOptions, host: ProcessHost) -> Self {
-        let own_path = options.environment.iter().find(|(name, _)| name == "PATH");
-        let path = own_path.map_or_else(
-            || std::env::var_os("PATH").unwrap_or_default(),
-            |(_, path)| path.into(),
-        );
-        let words = options.command.iter().chain(&options.arguments);
-        let home = std::env::home_dir();
         Self {
             secrets: Secrets::of_environment(&options.environment),
-            places: program::places(words.map(OsStr::new), &path, home.as_deref()),
+            places: options.places(),
             options,
             host,
         }
@@ -249,6 +257,7 @@ impl PiDriver {
                     .cloned()
                     .collect(),
             },
+            user: request.user,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Admin, AgentFacts};
 use crate::{
-    agent::isolation::{Isolation, Rung},
+    agent::isolation::{Confinement, Isolation},
     domain::limits::{
         ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES,
         TEXT_MAX_BYTES,
@@ -77,14 +77,17 @@ fn agent(facts: &AgentFacts) -> proto::AgentInfo {
         name,
         driver,
         capabilities,
-        rung,
+        confinement,
     } = facts;
+    let of = |told: fn(&Confinement) -> String| confinement.as_ref().map(told).unwrap_or_default();
     proto::AgentInfo {
         name: name.clone(),
         driver: (*driver).into(),
         can_steer: capabilities.steer,
         can_fork: capabilities.fork,
-        isolation: rung.map(Rung::name).unwrap_or_default().into(),
+        isolation: of(|it| it.rung.name().into()),
+        user: of(|it| it.user().name().into()),
+        network: of(Confinement::network),
     }
 }
 
@@ -110,7 +113,7 @@ fn isolation(found: &Isolation, all: bool) -> proto::IsolationInfo {
         user: user.name().into(),
         proc: proc.name().into(),
         abstract_sockets: *abstract_sockets,
-        // There are no rules over it.
+        // Each agent has rules of its own.
         network: "open".into(),
         landlock_abi: *landlock_abi,
         kill_proof: kill_proof.name().into(),

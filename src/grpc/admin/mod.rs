@@ -11,7 +11,7 @@ use super::{channels::Channels, identity, status::status};
 use crate::{
     agent::{
         Capabilities,
-        isolation::{Isolation, Rung},
+        isolation::{Confinement, Isolation},
     },
     auth::keys::Keys,
     config::live::LiveConfig,
@@ -79,7 +79,7 @@ pub struct AgentFacts {
     /// What it can do.
     pub capabilities: Capabilities,
     /// How its processes are kept apart; `None` where it starts none.
-    pub rung: Option<Rung>,
+    pub confinement: Option<Confinement>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;

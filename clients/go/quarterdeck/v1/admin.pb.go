@@ -391,18 +391,20 @@ type IsolationInfo struct {
 	// `landlock`: it can't open other files or reach other processes, but sees that they are there.
 	// `none`: it can do all that the server's user can do. An agent may be configured to have less, see AgentInfo.
 	Rung string `protobuf:"bytes,1,opt,name=rung,proto3" json:"rung,omitempty"`
-	// User id of agents' processes: `own`, or `shared` with the server.
+	// User id of processes of agents that are configured to have no less: `own`, another one for each owner; or `shared`
+	// with the server.
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// What `/proc` shows to agents: `own` processes; `shared`, those of the machine, though an agent has a PID namespace of
 	// its own; `host`, those of the machine.
 	Proc string `protobuf:"bytes,3,opt,name=proc,proto3" json:"proc,omitempty"`
 	// True where agents can connect to abstract unix sockets of others.
 	AbstractSockets bool `protobuf:"varint,4,opt,name=abstract_sockets,json=abstractSockets,proto3" json:"abstract_sockets,omitempty"`
-	// What agents can reach on the network: `open`, everything.
+	// What agents can reach on the network: `open`, everything, where an agent is not configured to reach less, see
+	// AgentInfo.
 	Network string `protobuf:"bytes,5,opt,name=network,proto3" json:"network,omitempty"`
 	// Version of the kernel's Landlock interface; 0 where there is none, or where it was not asked.
 	LandlockAbi int32 `protobuf:"varint,6,opt,name=landlock_abi,json=landlockAbi,proto3" json:"landlock_abi,omitempty"`
-	// What proves that nothing of an agent is left after an abort: `pid namespace`, `uid`, `subreaper` or `none`.
+	// What proves that nothing of an agent is left after an abort: `pid namespace`, `subreaper` or `none`.
 	KillProof string `protobuf:"bytes,7,opt,name=kill_proof,json=killProof,proto3" json:"kill_proof,omitempty"`
 	// Why it is no better rung, with what to do; empty for the best. Empty for callers without the scope `admin.config`.
 	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -508,7 +510,12 @@ type AgentInfo struct {
 	// True where a session can be forked.
 	CanFork bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
 	// How its processes are kept apart: `namespace`, `landlock` or `none`; empty where it starts none.
-	Isolation     string `protobuf:"bytes,5,opt,name=isolation,proto3" json:"isolation,omitempty"`
+	Isolation string `protobuf:"bytes,5,opt,name=isolation,proto3" json:"isolation,omitempty"`
+	// User id of its processes: `own`, one of the owner's agents; or `shared` with the server. Empty where it starts none.
+	User string `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
+	// What its processes can reach on the network: `open`, everything; or `tcp 443, 8080`, these ports alone by TCP, and
+	// all by other protocols. Empty where it starts none.
+	Network       string `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,6 +581,20 @@ func (x *AgentInfo) GetCanFork() bool {
 func (x *AgentInfo) GetIsolation() string {
 	if x != nil {
 		return x.Isolation
+	}
+	return ""
+}
+
+func (x *AgentInfo) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AgentInfo) GetNetwork() string {
+	if x != nil {
+		return x.Network
 	}
 	return ""
 }
@@ -2602,13 +2623,15 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\flandlock_abi\x18\x06 \x01(\x05R\vlandlockAbi\x12\x1d\n" +
 	"\n" +
 	"kill_proof\x18\a \x01(\tR\tkillProof\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"\x8d\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\xbb\x01\n" +
 	"\tAgentInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
 	"\tcan_steer\x18\x03 \x01(\bR\bcanSteer\x12\x19\n" +
 	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
-	"\tisolation\x18\x05 \x01(\tR\tisolation\"\x94\x05\n" +
+	"\tisolation\x18\x05 \x01(\tR\tisolation\x12\x12\n" +
+	"\x04user\x18\x06 \x01(\tR\x04user\x12\x18\n" +
+	"\anetwork\x18\a \x01(\tR\anetwork\"\x94\x05\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +

@@ -28,6 +28,8 @@ pub(super) struct Targets {
     pub(super) abstract_name: String,
     /// The server's process id.
     pub(super) server: u32,
+    /// The user id that the process is to have.
+    pub(super) user: u32,
 }
 
 /// What was got: true where it should not be.
@@ -49,6 +51,8 @@ pub(super) struct Seen {
     pub(super) namespace: bool,
     /// Whether `/proc` shows that one: true where it should.
     pub(super) own_proc: bool,
+    /// The process is another user's than it should be.
+    pub(super) user: bool,
     /// Version of the kernel's Landlock interface; 0 where there is none.
     pub(super) landlock_abi: i32,
 }
@@ -85,6 +89,7 @@ fn look(targets: &Targets) -> Seen {
             .is_ok_and(|text| !text.is_empty()),
         namespace: getppid().is_some_and(Pid::is_init),
         own_proc: first.split(|byte| *byte == 0).nth(1) == Some(init::SUBCOMMAND.as_bytes()),
+        user: rustix::process::getuid().as_raw() != targets.user,
         // Last: it bounds this process.
         landlock_abi: landlock::abi(),
     }
@@ -105,6 +110,7 @@ impl Seen {
             environment,
             namespace,
             own_proc,
+            user,
             landlock_abi: _,
         } = *self;
         let by_landlock = rung == Rung::Landlock;
@@ -127,6 +133,7 @@ impl Seen {
                 !namespace && rung == Rung::Namespace,
                 "there was no PID namespace",
             ),
+            (user, "it was another user's"),
             (!own_proc && proc == ProcView::Own, "/proc was not its own"),
         ] {
             if broken {

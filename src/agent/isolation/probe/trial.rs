@@ -9,7 +9,10 @@ use std::{
     fs, io,
     os::{
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixListener},
+        unix::{
+            fs::{PermissionsExt as _, chown},
+            net::{SocketAddr, UnixListener},
+        },
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -19,6 +22,9 @@ use uuid::Uuid;
 
 /// Time that a try may take, a busy machine's included.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The bits of a mode that let all others pass.
+const PASSABLE: u32 = 0o011;
 
 /// What a trial's process may not reach, and the directory where it runs. Gone with it.
 struct Stage {
@@ -32,10 +38,11 @@ pub(super) async fn run(
     host: &ProcessHost,
     rung: Rung,
     proc: ProcView,
+    user: Option<u32>,
     directory: &Path,
 ) -> Result<Seen, String> {
-    let stage =
-        Stage::new(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let stage = Stage::new(directory, rung, user)
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
     let program = fs::canonicalize(&host.keeper).unwrap_or_else(|_| host.keeper.clone());
     let host = ProcessHost {
         confinement: Confinement {
@@ -59,6 +66,7 @@ pub(super) async fn run(
             write: vec![stage.work()],
             ..Visible::default()
         },
+        user,
         ..ProcessSpec::default()
     };
     let mut process = Process::spawn(&host, spec).map_err(|error| error.to_string())?;
@@ -79,18 +87,30 @@ pub(super) async fn run(
 // === impl Stage ===
 
 impl Stage {
-    fn new(directory: &Path) -> io::Result<Self> {
-        let directory = fs::canonicalize(directory)?.join(format!("probe-{}", Uuid::new_v4()));
+    fn new(directory: &Path, rung: Rung, user: Option<u32>) -> io::Result<Self> {
+        let directory = fs::canonicalize(directory)?;
+        if user.is_some() && rung == Rung::Landlock {
+            // Agents see their directories where they are. What lies beside them has modes of its own.
+            let mode = fs::metadata(&directory)?.permissions().mode();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode | PASSABLE))?;
+        }
+        let directory = directory.join(format!("probe-{}", Uuid::new_v4()));
         fs::create_dir(&directory)?;
-        let made = Self::fill(&directory);
+        let made = Self::fill(&directory, user);
         if made.is_err() {
             let _ = fs::remove_dir_all(&directory);
         }
         made
     }
 
-    fn fill(directory: &Path) -> io::Result<Self> {
-        fs::create_dir(directory.join("work"))?;
+    fn fill(directory: &Path, user: Option<u32>) -> io::Result<Self> {
+        let work = directory.join("work");
+        fs::create_dir(&work)?;
+        if let Some(user) = user {
+            // As the directories of agents are.
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o711))?;
+            chown(&work, Some(user), Some(user))?;
+        }
         let file = directory.join("file");
         fs::write(&file, "not for agents")?;
         let socket = directory.join("socket");
@@ -106,6 +126,7 @@ impl Stage {
                 socket,
                 abstract_name,
                 server: std::process::id(),
+                user: user.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
             },
             _sockets: sockets,
         })

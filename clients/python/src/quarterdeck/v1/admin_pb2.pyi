@@ -100,18 +100,22 @@ class IsolationInfo(_message.Message):
     def __init__(self, rung: _Optional[str] = ..., user: _Optional[str] = ..., proc: _Optional[str] = ..., abstract_sockets: bool = ..., network: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., kill_proof: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation")
+    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation", "user", "network")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     CAN_STEER_FIELD_NUMBER: _ClassVar[int]
     CAN_FORK_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     name: str
     driver: str
     can_steer: bool
     can_fork: bool
     isolation: str
-    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ...) -> None: ...
+    user: str
+    network: str
+    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ..., user: _Optional[str] = ..., network: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
     __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns", "metadata_bytes")
