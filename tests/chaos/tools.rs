@@ -35,12 +35,6 @@ pub async fn with_long_turns(client: &mut Client, key: &str, count: u64) {
     }
 }
 
-/// Bytes of the database and its log.
-pub fn store_bytes(data: &Path) -> u64 {
-    let size = |name: &str| std::fs::metadata(data.join(name)).map_or(0, |file| file.len());
-    size("quarterdeck.db") + size("quarterdeck.db-wal")
-}
-
 /// Asks the store's file for a number, beside the server.
 pub fn count(data: &Path, query: &str) -> i64 {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
