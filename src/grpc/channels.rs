@@ -458,12 +458,6 @@ impl Open {
         &self.0
     }
 
-    /// Its caller's tenant, where somebody was asked for.
-    pub fn tenant(&self) -> Option<String> {
-        let identity = self.0.channel.facts.identity.as_ref()?;
-        Some(identity.principal.tenant.clone())
-    }
-
     /// Waits until its tenant has room for one more page, where it asks for one. The room is taken until what this gives
     /// is dropped.
     pub fn page(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {

@@ -14,7 +14,6 @@ use super::{
     methods::{self, Counts},
     observe::{CallFacts, observe},
     request_body::{Bounded, Room},
-    rounds::Rounds,
     status,
 };
 use crate::{
@@ -114,12 +113,11 @@ impl Gate {
 /// Start `routes` from `Routes::from(axum::Router::new())`. Other routes may be merged into the result; they must bring
 /// no fallback of their own.
 pub fn layered(routes: Router, gate: Gate) -> Router {
-    let (room, answers, rounds) = (Room::new(), Answers::new(), Rounds::new());
+    let (room, answers) = (Room::new(), Answers::new());
     routes
         .route_layer(map_response(async |response| handover::swap(response)))
         .route_layer(from_fn(move |request, next| {
-            let (room, answers) = (room.clone(), answers.clone());
-            guard(request, next, room, answers, rounds.clone(), gate.clone())
+            guard(request, next, room.clone(), answers.clone(), gate.clone())
         }))
         .route_layer(from_fn(observe))
         .fallback(unknown)
@@ -167,7 +165,6 @@ async fn guard(
     next: Next,
     room: Room,
     answers: Answers,
-    rounds: Rounds,
     gate: Gate,
 ) -> Response {
     if let Some(no) = not_a_call(&request) {
@@ -214,11 +211,8 @@ async fn guard(
     // The others have `CALL_MAX`, uploads included.
     let request = request.map(|inner| Body::new(Bounded::new(inner, limit, &room, waits)));
 
-    let (page, tenant) = (open.page(), open.tenant());
+    let page = open.page();
     let mut answer = pin!(catch_panic(async {
-        if let Some(tenant) = &tenant {
-            rounds.place(tenant).await;
-        }
         let page = page.await;
         (next.run(request).await, page)
     }));

@@ -15,7 +15,6 @@ pub mod memory;
 pub mod methods;
 pub mod observe;
 mod request_body;
-mod rounds;
 pub mod status;
 pub mod web;
 

@@ -231,17 +231,14 @@ impl Hostile {
         let _ = self.client.clone().create_session(request).await;
     }
 
-    /// Gives a session so many messages of a quarter of a mebibyte: long to the index, which has every word, and one
-    /// token to the agent, so that there is no long wait for them.
-    async fn fill(&self, name: &str, messages: usize) {
+    /// Gives a session so many turns of a quarter of a mebibyte.
+    async fn fill(&self, name: &str, turns: usize) {
         let key = format!("{name}{}", self.number);
-        let text = "0123456789-".repeat(24_000);
-        // A prompt and its answer.
-        for _ in 0..messages / 2 {
+        for _ in 0..turns {
             let request = proto::RunRequest {
                 enqueue: Some(proto::EnqueueRequest {
                     session_key: key.clone(),
-                    text: text.clone(),
+                    text: "!repeat=24000 0123456789".into(),
                     ..Default::default()
                 }),
                 ..Default::default()
