@@ -61,7 +61,8 @@ pub(super) struct Descendant {
 /// What `/proc/PID/stat` says.
 struct Stat {
     zombie: bool,
-    parent: Pid,
+    /// `None` where it can't be seen from here: of the first process of a container, and of what entered it from outside.
+    parent: Option<Pid>,
     /// 0 where it is none that can be seen from here.
     session: i32,
     /// Clock ticks since boot.
@@ -76,7 +77,7 @@ impl Stat {
         // The name of the program stands in parentheses and may hold any of them, and blanks.
         let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
         let zombie = fields.next()? == "Z";
-        let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?);
         let session = fields.nth(1)?.parse().ok()?;
         let start_time = fields.nth(15)?.parse().ok()?;
         Some(Self {
@@ -189,12 +190,10 @@ fn orphans() -> Vec<Pid> {
     let keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
     // Not by `getsid`: in a container whose shell was started from outside, this process's session is 0, which is no
     // process, and `Pid` can't hold it.
-    let Some(own) = Stat::read(getpid()) else {
-        return vec![];
-    };
+    let own = Stat::read(getpid()).map(|stat| stat.session);
     let is_orphan = |pid: &Pid| {
         Stat::read(*pid).is_some_and(|stat| {
-            stat.session != own.session && !keepers.contains(&(*pid, stat.start_time))
+            Some(stat.session) != own && !keepers.contains(&(*pid, stat.start_time))
         })
     };
     children(getpid()).into_iter().filter(is_orphan).collect()
@@ -236,7 +235,7 @@ pub(super) fn children(parent: Pid) -> Vec<Pid> {
             // A kernel that keeps no such lists.
             Err(_) => {
                 return everyone()
-                    .filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == parent))
+                    .filter(|pid| Stat::read(*pid).is_some_and(|stat| stat.parent == Some(parent)))
                     .collect();
             }
         }
@@ -275,7 +274,7 @@ pub(super) fn kill(descendant: Descendant) {
     let Ok(handle) = pidfd_open(descendant.pid, PidfdFlags::empty()) else {
         return;
     };
-    if Stat::read(descendant.pid).is_some_and(|stat| stat.parent == descendant.parent) {
+    if Stat::read(descendant.pid).is_some_and(|stat| stat.parent == Some(descendant.parent)) {
         // It may be gone or belong to another user; whoever asks looks again.
         let _ = pidfd_send_signal(&handle, Signal::KILL);
     }
@@ -425,7 +424,7 @@ fn user_of(pid: Pid) -> Option<u32> {
 /// Whether a keeper stands above a process: one of this process's own user, which no agent is.
 fn has_keeper(pid: Pid) -> bool {
     let own = rustix::process::getuid().as_raw();
-    let above = std::iter::successors(Some(pid), |pid| Some(Stat::read(*pid)?.parent));
+    let above = std::iter::successors(Some(pid), |pid| Stat::read(*pid)?.parent);
     above
         .skip(1)
         .take(ANCESTORS_MAX)
@@ -437,7 +436,7 @@ fn ancestors() -> HashSet<Pid> {
     let mut all = HashSet::new();
     let mut next = Some(rustix::process::getpid());
     while let Some(pid) = next.filter(|pid| all.insert(*pid)) {
-        next = Stat::read(pid).map(|stat| stat.parent);
+        next = Stat::read(pid).and_then(|stat| stat.parent);
     }
     all
 }
