@@ -10,7 +10,7 @@
 //! | [`telemetry`] | logs and those who follow them, audit records, metrics, trace context; every room may count and log | [`domain`] |
 //! | [`domain`] | ids, turns, events, messages, sessions, limits, and every "no" the product can say. Pure | nothing |
 //! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
-//! | [`store`] | the `Store` trait, and SQLite: a writer thread with group commit, reader threads, migrations | [`domain`], `wire::frames` |
+//! | [`store`] | the `Store` trait; `core`: every rule of sessions as pure decisions over snapshots; SQLite: rows, a writer thread with group commit, readers, migrations | [`domain`], `wire::frames` |
 //! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], `wire::frames` |
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
 //! | [`beneath`] | files in directories that agents can write | nothing |

@@ -7,6 +7,7 @@
 //! Owner's calls carry a [`Fence`]; an older epoch than the session's is refused with `FENCED` in the same transaction.
 
 mod access;
+pub(crate) mod core;
 pub mod round;
 pub mod sqlite;
 
@@ -15,59 +16,31 @@ pub use access::{
     RevokeApiKey, RevokedApiKey,
 };
 
+pub use self::core::{
+    commands::{
+        Abort, Admission, Caller, Committed, Enqueue, Fork, NewSession, OnBusy, Receipt,
+        RequestKey, Steer, UpdateQueued, UpdateSession,
+    },
+    ownership::{Ended, Fence, PendingSteer, Recovered, Started, TurnEnd, Write},
+    published::{Published, Publisher, StoredEvent},
+    rules::{AgentRule, StoreRules},
+};
+
 use crate::domain::{
-    access::{Identity, Shares},
-    event::{BlockKind, Event, EventKind, Role},
+    access::Identity,
+    event::EventKind,
     ids::{Principal, SessionKey, SessionRow, Time},
-    memory::Reach,
-    message::{Message, Part},
-    quotas::{LiveQuotas, Quotas},
+    message::Message,
+    quotas::Quotas,
     refusal::Refusal,
     session::{Session, SessionFilter},
-    turn::{AbortMode, Attachment, AttachmentRef, Cause, OnInterrupt, StopReason, Turn, TurnState},
+    turn::{Attachment, AttachmentRef, Turn, TurnState},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use round::Round;
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
-
-// ---------------------------------------------------------------------------------------------------- publication
-
-/// A durable event as it stands in the log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredEvent {
-    /// Its place: 1, 2, 3 … without holes.
-    pub seq: i64,
-    /// Epoch of the owner under which it was written; never falls along a log.
-    pub epoch: i64,
-    /// Its kind.
-    pub kind: EventKind,
-    /// Its turn, where it has one.
-    pub turn_id: Option<Uuid>,
-    /// Its item, where it has one.
-    pub item_id: Option<Uuid>,
-    /// `GatewayEvent` without `session_key`, `log_id`, `seq` and `after_seq`, see `wire::frames`.
-    pub body: Bytes,
-}
-
-/// What one commit did to one session.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The session after the commit; `state` is `Deleted` when its rows are gone.
-    pub session: Arc<Session>,
-    /// Its new events in `seq` order; may be empty (retention, purge).
-    pub events: Vec<StoredEvent>,
-    /// Turns that this commit ended, for those who wait for them.
-    pub ended: Vec<Arc<Turn>>,
-}
-
-/// Takes what was committed. Called by the store's commit task alone, in commit order, before any reply.
-pub trait Publisher: Send + Sync + 'static {
-    /// Must not block and must not call the store.
-    fn publish(&self, published: Vec<Published>);
-}
 
 // -------------------------------------------------------------------------------------------------------- trouble
 
@@ -135,388 +108,7 @@ impl Trouble {
         }
     }
 }
-
-// ------------------------------------------------------------------------------------------------------- settings
-
-/// What the store must know of an agent to decide.
-#[derive(Clone, Debug)]
-pub struct AgentRule {
-    /// Takes steers.
-    pub steer: bool,
-    /// Can be forked.
-    pub fork: bool,
-    /// What a crash does to a turn that does not say.
-    pub on_interrupt: OnInterrupt,
-    /// Starts at most of a RETRY turn.
-    pub max_attempts: i32,
-    /// Serves the operator's tenant alone.
-    pub operator_only: bool,
-}
-
-/// Bounds and rules that decisions use. Constant for a store's life, but for the quotas.
-#[derive(Clone, Debug)]
-pub struct StoreRules {
-    /// Every configured agent by name.
-    pub agents: BTreeMap<String, AgentRule>,
-    /// Agent of a session whose creator names none.
-    pub default_agent: String,
-    /// Key of each tenant's primary session.
-    pub primary_session: SessionKey,
-    /// How much may be used.
-    pub quotas: LiveQuotas,
-    /// Durable events kept per session.
-    pub retention_events: i64,
-    /// Age of the durable events kept.
-    pub retention_age: Duration,
-    /// Age of finished turns and messages kept; `None` keeps them all.
-    pub history_retention: Option<Duration>,
-    /// Free bytes of the disk below which new turns are refused.
-    pub disk_reserve: u64,
-}
-
-// ------------------------------------------------------------------------------------------------------- commands
-
-/// Makes a command repeatable: key is (tenant, principal, method, session key, id).
-#[derive(Clone, Debug)]
-pub struct RequestKey {
-    /// Client-made id.
-    pub request_id: String,
-    /// Method that counts; `Run` counts as `Enqueue`.
-    pub method: &'static str,
-    /// SHA-256 over the canonical encoding without `request_id`.
-    pub hash: [u8; 32],
-}
-
-/// What every command of a caller carries.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Who calls, and what it may do.
-    pub identity: Arc<Identity>,
-    /// The session that it is about.
-    pub key: SessionKey,
-    /// Set where the caller gave a `request_id`.
-    pub request: Option<RequestKey>,
-    /// Generation that the caller believes in.
-    pub expected_generation: Option<i64>,
-    /// When it was received.
-    pub now: Time,
-}
-
-/// Settings of a session that does not exist yet. `agent` is checked against an existing one, the rest is ignored then.
-#[derive(Clone, Debug, Default)]
-pub struct NewSession {
-    /// Agent; empty means the default.
-    pub agent: String,
-    /// Model; empty means the agent's default.
-    pub model: String,
-    /// Thinking level; empty means the agent's default.
-    pub thinking_level: String,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Working directory, resolved and allowed; empty means its own.
-    pub cwd: String,
-    /// Why the working directory that was asked for can't be had; refuses where the session would be made, and there
-    /// alone: what an existing session ignores, and what a repeat did before, is no reason to refuse.
-    pub cwd_refused: Option<Refusal>,
-    /// Free text for people.
-    pub display_name: String,
-    /// Deleted after this long without a turn, in microseconds.
-    pub expire_after_idle: Option<i64>,
-    /// Its memory; empty means the default.
-    pub memory_namespaces: Vec<Reach>,
-}
-
-/// What to do when a turn is active or waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBusy {
-    /// Wait in the queue.
-    Enqueue,
-    /// Refuse.
-    Reject,
-    /// Go first, and cancel the active turn.
-    Interrupt,
-    /// Steer the active turn where that is possible.
-    SteerOrEnqueue,
-}
-
-/// Enqueue and Run.
-#[derive(Clone, Debug)]
-pub struct Enqueue {
-    /// Who and what for.
-    pub caller: Caller,
-    /// Settings where the session is new.
-    pub new_session: NewSession,
-    /// The prompt.
-    pub text: String,
-    /// What goes with it.
-    pub attachments: Vec<Attachment>,
-    /// Where it came from.
-    pub source: String,
-    /// Caller's own facts.
-    pub metadata: BTreeMap<String, String>,
-    /// What to do when busy.
-    pub on_busy: OnBusy,
-    /// What a crash does to it; `None` is the agent's choice.
-    pub on_interrupt: Option<OnInterrupt>,
-    /// How long it may run.
-    pub turn_timeout: Duration,
-    /// How long it may wait.
-    pub queue_ttl: Option<Duration>,
-    /// W3C `traceparent` of the call; empty for none.
-    pub trace_context: String,
-}
-
-/// Steer.
-#[derive(Clone, Debug)]
-pub struct Steer {
-    /// Who and what for.
-    pub caller: Caller,
-    /// The text.
-    pub text: String,
-    /// What goes with it.
-    pub attachments: Vec<Attachment>,
-    /// The turn that must be active; `None` means any.
-    pub expected_turn: Option<Uuid>,
-    /// How long a turn may run that this becomes.
-    pub turn_timeout: Duration,
-    /// W3C `traceparent` of the call; empty for none.
-    pub trace_context: String,
-}
-
-/// Abort.
-#[derive(Clone, Debug)]
-pub struct Abort {
-    /// Who and what for.
-    pub caller: Caller,
-    /// The turn; `None` means the active one.
-    pub turn_id: Option<Uuid>,
-    /// Whether every waiting turn is rejected too.
-    pub clear_queue: bool,
-    /// How to stop.
-    pub mode: AbortMode,
-    /// Time between CANCEL and KILL.
-    pub grace: Duration,
-    /// `Aborted`, or `Disconnected` where the last stream of the turn went away.
-    pub cause: Cause,
-}
-
-/// UpdateQueued.
-#[derive(Clone, Debug)]
-pub struct UpdateQueued {
-    /// Who and what for.
-    pub caller: Caller,
-    /// The waiting turn.
-    pub turn_id: Uuid,
-    /// New text.
-    pub text: Option<String>,
-    /// New place, 0 first; beyond the end means last.
-    pub position: Option<i32>,
-}
-
-/// UpdateSession: `Some` replaces.
-#[derive(Clone, Debug)]
-pub struct UpdateSession {
-    /// Who and what for.
-    pub caller: Caller,
-    /// Name for people.
-    pub display_name: Option<String>,
-    /// Labels, all of them.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Agent from the next Reset on.
-    pub agent: Option<String>,
-    /// Working directory from the next turn on, resolved; empty means the session's own.
-    pub cwd: Option<String>,
-    /// Why that is none, for a call that is no repeat.
-    pub cwd_refused: Option<Refusal>,
-    /// Idle expiry in microseconds; `Some(None)` means never.
-    pub expire_after_idle: Option<Option<i64>>,
-    /// Its memory, all of it.
-    pub memory_namespaces: Option<Vec<Reach>>,
-    /// Who else may use it, all of them; needs [`SessionAccess::Own`](crate::domain::access::SessionAccess::Own).
-    pub shares: Option<Shares>,
-}
-
-/// ForkSession.
-#[derive(Clone, Debug)]
-pub struct Fork {
-    /// Who, and which session is forked.
-    pub caller: Caller,
-    /// Key of the fork; must be free.
-    pub new_key: SessionKey,
-    /// Last turn to copy, finished; `None` means the newest finished one.
-    pub turn_id: Option<Uuid>,
-}
-
-/// Whether a command became a turn or a steer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Admission {
-    /// It waits as a turn.
-    Queued,
-    /// It steers the active turn.
-    Steered,
-}
-
-/// What a command did; kept under its request id, and given again to each repeat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Newest `seq` of the session at the commit.
-    pub seq: i64,
-    /// The turn that it made or is about.
-    pub turn_id: Option<Uuid>,
-    /// The steer that it made.
-    pub steer_id: Option<Uuid>,
-    /// How it was admitted.
-    pub admission: Admission,
-    /// Waiting turns ahead of its turn.
-    pub queue_position: i32,
-    /// Turns that it took from the queue.
-    pub cleared: Vec<Uuid>,
-    /// Abort, Reset: false where there was nothing (left) to stop at the commit.
-    pub stopping: bool,
-}
-
-/// Answer to a command: what it did then, and how things stand now.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// What it did; the same for each repeat.
-    pub receipt: Receipt,
-    /// The session as it is now.
-    pub session: Arc<Session>,
-    /// The receipt's turn as it is now.
-    pub turn: Option<Turn>,
-    /// The receipt's cleared turns as they are now.
-    pub cleared: Vec<Turn>,
-    /// True for a repeat.
-    pub replayed: bool,
-}
-
-// ------------------------------------------------------------------------------------------------------ ownership
-
-/// The right to write a session's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// The session.
-    pub session: SessionRow,
-    /// Its epoch at the claim.
-    pub epoch: i64,
-}
-
-/// A steer that its turn's agent has not got yet.
-#[derive(Clone, Debug)]
-pub struct PendingSteer {
-    /// The steer.
-    pub steer_id: Uuid,
-    /// The text.
-    pub text: String,
-    /// What goes with it.
-    pub attachments: Vec<Attachment>,
-}
-
-/// A started turn, with what its agent needs.
-#[derive(Clone, Debug)]
-pub struct Started {
-    /// The turn, RUNNING, its attempt counted.
-    pub turn: Turn,
-    /// The session after the commit.
-    pub session: Arc<Session>,
-    /// Bytes of its attachments.
-    pub attachments: Vec<Attachment>,
-    /// User messages of this generation before the turn's own, steers included.
-    pub user_messages_before: i64,
-}
-
-/// One thing that an owner writes while its turn runs.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// A durable event of the active turn.
-    /// `message_started`, `tool_started` open an item; `message_completed`, `tool_completed` close it.
-    Event {
-        /// Its item, where it has one.
-        item_id: Option<Uuid>,
-        /// The event.
-        event: Event,
-    },
-    /// The message that the event before it completed; it carries that event's `seq`.
-    Message {
-        /// Its item.
-        item_id: Uuid,
-        /// Who speaks.
-        role: Role,
-        /// Its parts.
-        parts: Vec<Part>,
-        /// Cut short.
-        partial: bool,
-        /// The next message goes on with it.
-        continued: bool,
-    },
-    /// Attachments that the event and the message after it name; each content is kept once per session.
-    Attachments(Vec<Attachment>),
-    /// Text of an open block so far; replaces the row before.
-    Checkpoint {
-        /// Its item, opened before.
-        item_id: Uuid,
-        /// What it holds.
-        block: BlockKind,
-        /// Its place.
-        content_index: i32,
-        /// All of its text.
-        text: String,
-    },
-    /// The steer is given to the agent in the moment after this commit.
-    SteerGiven {
-        /// The steer.
-        steer_id: Uuid,
-    },
-    /// The agent took the steer: `steer_applied`, then its `message_started{USER}` and message row.
-    SteerApplied {
-        /// The steer.
-        steer_id: Uuid,
-    },
-    /// The agent did not take it; it is pending again and not marked as given.
-    SteerReturned {
-        /// The steer.
-        steer_id: Uuid,
-    },
-    /// One model call's usage: `usage_recorded`, added to turn and session.
-    Usage {
-        /// What it used.
-        usage: crate::domain::turn::Usage,
-        /// The model, as the agent names it; becomes the turn's model unless empty.
-        model: String,
-    },
-}
-
-/// How an active turn ended, as its owner saw it. An accepted cancel overrules `Completed`, `Failed` and `Stopped`
-/// (it ends CANCELED with the cancel's cause) but not `StopUnproven`.
-#[derive(Clone, Debug)]
-pub enum TurnEnd {
-    /// The agent ended by itself.
-    Completed(StopReason),
-    /// It failed, with the cause and a sentence (cut at `ERROR_MESSAGE_MAX_BYTES`).
-    Failed(Cause, String),
-    /// It was stopped by the accepted cancel.
-    Stopped,
-}
-
-/// What a finished turn left.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// The turn, terminal.
-    pub turn: Turn,
-    /// The session after the commit (after `session_reset`, where one was pending).
-    pub session: Arc<Session>,
-}
-
-/// What recovery did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Turns that ended.
-    pub ended: u64,
-    /// Turns that went back to their queue.
-    pub requeued: u64,
-    /// Resets that were finished.
-    pub reset: u64,
-}
+// ----------------------------------------------------------------------------------------------- who is next
 
 /// Asks who is next to start.
 #[derive(Clone, Debug)]

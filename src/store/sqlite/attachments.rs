@@ -1,54 +1,14 @@
 //! Attachments: each content once per session, and its bytes once for a session and all that were forked from it.
 
-use super::{edit::SessionEdit, fault::Answer, storage, writer::Unit};
+use super::{fault::Answer, writer::Unit};
 use crate::domain::{
     ids::SessionRow,
     turn::{Attachment, AttachmentRef},
 };
 use bytes::Bytes;
-use rusqlite::{OptionalExtension as _, params};
 
 /// Rows that one look finds.
 const LOOK_MAX_ROWS: i64 = 64;
-
-/// Stores attachments, each content once per session; returns their references.
-pub(super) fn store(
-    unit: &Unit<'_>,
-    edit: &mut SessionEdit,
-    attachments: Vec<Attachment>,
-) -> Answer<Vec<AttachmentRef>> {
-    let session = edit.session.row;
-    attachments
-        .into_iter()
-        .map(|Attachment { reference, data }| {
-            if !holds(unit, session, &reference.attachment_id)? {
-                unit.sql(
-                    "INSERT INTO content (session, hash, name, media_type, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    session.0,
-                    reference.attachment_id,
-                    reference.name,
-                    reference.media_type,
-                    &data[..],
-                ])?;
-                let content = unit.connection.last_insert_rowid();
-                unit.sql(
-                    "INSERT INTO attachment (session, hash, name, media_type, content) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    session.0,
-                    reference.attachment_id,
-                    reference.name,
-                    reference.media_type,
-                    content,
-                ])?;
-                edit.stored(storage::bytes(data.len()));
-            }
-            Ok(reference)
-        })
-        .collect()
-}
 
 /// The bytes of stored attachments.
 pub(super) fn load(
@@ -130,12 +90,4 @@ pub(super) fn remove(unit: &Unit<'_>, session: SessionRow) -> Answer<bool> {
             }
         }
     }
-}
-
-fn holds(unit: &Unit<'_>, session: SessionRow, attachment_id: &str) -> Answer<bool> {
-    let found: Option<i64> = unit
-        .sql("SELECT 1 FROM attachment WHERE session = ?1 AND hash = ?2")?
-        .query_row((session.0, attachment_id), |row| row.get(0))
-        .optional()?;
-    Ok(found.is_some())
 }

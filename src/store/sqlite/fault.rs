@@ -1,6 +1,6 @@
 //! Why a piece of work in the engine did not succeed. What its caller is told, `condition.rs` says.
 
-use crate::domain::Refusal;
+use crate::{domain::Refusal, store::core::facts::Stop};
 use uuid::Uuid;
 
 /// Result of work inside the engine.
@@ -67,6 +67,17 @@ pub enum OpenError {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for Fault {
+    /// Of a decision for which nothing more can be looked up.
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => Self::Refused(refusal),
+            Stop::Broken(what) => Self::Broken(what),
+            Stop::Wants(want) => Self::Broken(format!("{want:?} is wanted in vain")),
+        }
     }
 }
 

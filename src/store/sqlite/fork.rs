@@ -4,20 +4,28 @@
 //! reference; the last commit makes the session. What a fork that was cut has left is taken back by housekeeping.
 
 use super::{
-    access::{self, Need},
-    attachments, edit,
+    attachments,
     fault::{Answer, Fault},
-    removal,
-    requests::{self, Done, WhenGone, once, require_generation},
-    rows, sessions, storage,
+    load, removal, rows,
     writer::Unit,
 };
 use crate::{
     domain::{
-        Refusal, access::Scopes, event::ForkOrigin, ids::SessionRow, memory::Reach, message::Part,
-        session::Session, turn::Turn,
+        Refusal, event::ForkOrigin, ids::SessionRow, message::Part, session::Session, turn::Turn,
     },
-    store::{Caller, Committed, Fork, NewSession},
+    store::{
+        Committed, Fork,
+        core::{
+            decide::{
+                access::Need,
+                fork::{self, Copied, Found},
+                requests::{self, WhenGone},
+                require_stored,
+            },
+            draft::{count_message, length},
+            facts::{Context, Decision, Facts},
+        },
+    },
 };
 use rusqlite::params;
 use std::{
@@ -104,9 +112,13 @@ impl Forking {
     /// One commit of it.
     pub(super) fn slice(&mut self, unit: &mut Unit<'_>) -> Answer<Option<Committed>> {
         if self.copying.is_none() {
+            let rights = (Need::Write, WhenGone::Refuse);
             let caller = &self.command.caller;
-            if let Some(done) = requests::repeat(unit, caller, Need::Write, WhenGone::Refuse)? {
-                return Ok(Some(done));
+            let done = decide(unit, &self.command, |ctx, facts, found| {
+                requests::repeat(ctx, facts, caller, rights, found.source)
+            })?;
+            if done.is_some() {
+                return Ok(done);
             }
             self.copying = Some(self.begin(unit)?);
         }
@@ -118,7 +130,7 @@ impl Forking {
             owner: self.command.caller.identity.principal.subject.clone(),
             ..copying.counted.clone()
         };
-        storage::require(unit, &maker, copying.copied_bytes)?;
+        unit.with_context(|ctx| require_stored(ctx, &maker, copying.copied_bytes))?;
         if !all {
             return Ok(None);
         }
@@ -126,25 +138,10 @@ impl Forking {
     }
 
     fn begin(&self, unit: &Unit<'_>) -> Answer<Copying> {
-        let Fork {
-            caller,
-            new_key: _,
-            turn_id,
-        } = &self.command;
-        let found = access::authorize(unit, caller, Need::Write)?;
-        let source = requests::usable(unit, caller, found)?.session;
-        require_generation(caller, source.generation)?;
-        let can_fork = unit.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
-        if !can_fork {
-            return Err(Refusal::UnsupportedByAgent {
-                agent: source.agent,
-                what: "be forked",
-            }
-            .into());
-        }
-        let point = fork_point(unit, &source, *turn_id)?;
-        let owner = owner(&self.command);
-        sessions::require_free(access::authorize(unit, &owner, Need::Make)?)?;
+        let source = decide(unit, &self.command, |ctx, facts, found| {
+            fork::begin(ctx, facts, found, &self.command)
+        })?;
+        let point = fork_point(unit, &source, self.command.turn_id)?;
         let origin = ForkOrigin {
             session_key: source.key.as_str().to_owned(),
             log_id: source.log_id.to_string(),
@@ -155,18 +152,15 @@ impl Forking {
         // Without a finished turn there still is what the source itself was forked with.
         let (generation, end_seq) =
             point.map_or((source.generation, 0), |(t, end)| (t.generation, end));
-        // Where SQLite keeps the number that no session had yet; the source has one.
-        let row: i64 = unit
-            .sql("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'session' RETURNING seq")?
-            .query_row([], |row| row.get(0))?;
+        let row = unit.reserve_session()?;
         unit.sql("INSERT INTO fork (session) VALUES (?1)")?
-            .execute([row])?;
+            .execute([row.0])?;
         let mut counted = source.clone();
         counted.message_count = 0;
         counted.user_message_count = 0;
         counted.last_message_preview.clear();
         Ok(Copying {
-            making: self.forks.begin(SessionRow(row)),
+            making: self.forks.begin(row),
             source,
             origin,
             generation,
@@ -221,10 +215,10 @@ impl Copying {
             ])?;
             self.first
                 .get_or_insert_with(|| unit.connection.last_insert_rowid());
-            edit::count_message(&mut self.counted, message.role, &message.parts);
+            count_message(&mut self.counted, message.role, &message.parts);
             self.after = row.get(row_column)?;
             copied += parts.len();
-            self.copied_bytes += storage::bytes(parts.len());
+            self.copied_bytes += length(parts.len());
             if !unit.spend(i64::try_from(parts.len()).unwrap_or(i64::MAX)) {
                 last = false;
                 break;
@@ -247,54 +241,50 @@ impl Copying {
             copied_bytes,
             counted,
         } = self;
-        let caller = &command.caller;
-        once(
-            unit,
-            caller,
-            Need::Write,
-            WhenGone::Refuse,
-            |unit, _, found| {
-                let now = requests::usable(unit, caller, found)?.session;
-                if now.row != source.row {
-                    // Deleted and made again meanwhile: what was copied may be less than all.
-                    return Err(Refusal::SessionDeleted {
-                        key: source.key.as_str().to_owned(),
-                    }
-                    .into());
-                }
-                let owner = owner(command);
-                sessions::require_free(access::authorize(unit, &owner, Need::Make)?)?;
-                let settings = NewSession {
-                    agent: source.agent.clone(),
-                    model: source.model.clone(),
-                    thinking_level: source.thinking_level.clone(),
-                    labels: source.labels.clone(),
-                    cwd: source.cwd.clone(),
-                    cwd_refused: None,
-                    display_name: source.display_name.clone(),
-                    expire_after_idle: source.expire_after_idle,
-                    memory_namespaces: inherited_memory(&owner, source),
-                };
-                let origin = Some((origin.clone(), making.row));
-                let mut edit = sessions::insert(unit, &owner, settings, origin)?;
-                edit.stored(*copied_bytes);
-                edit.session.message_count = counted.message_count;
-                edit.session.user_message_count = counted.user_message_count;
-                edit.session
-                    .last_message_preview
-                    .clone_from(&counted.last_message_preview);
-                unit.sql("DELETE FROM fork WHERE session = ?1")?
-                    .execute([making.row.0])?;
-                // Whoever put messages into memory's index meanwhile has passed over those of a session that was not there.
-                unit.sql(
-                    "UPDATE memory_state SET value = min(value, ?1 - 1) WHERE name = 'episodes_through'",
-                )?
-                .execute([first.unwrap_or(i64::MAX)])?;
-                let session = edit.save(unit, caller.now)?;
-                Ok(Done::session(session))
-            },
-        )
+        let copied = Copied {
+            source,
+            counted,
+            origin,
+            row: making.row,
+            bytes: *copied_bytes,
+        };
+        let decided = decide(unit, command, |ctx, facts, found| {
+            fork::finish(ctx, facts, found, command, &copied)
+        })?;
+        // Where the same request has made it meanwhile, this copy stays noted and is taken back.
+        if !decided.committed.replayed {
+            unit.sql("DELETE FROM fork WHERE session = ?1")?
+                .execute([making.row.0])?;
+            // Whoever put messages into memory's index meanwhile has passed over those of a session that was not there.
+            unit.sql(
+                "UPDATE memory_state SET value = min(value, ?1 - 1) WHERE name = 'episodes_through'",
+            )?
+            .execute([first.unwrap_or(i64::MAX)])?;
+        }
+        unit.commit(decided)
     }
+}
+
+/// A decision about the two sessions of a fork.
+fn decide<T>(
+    unit: &Unit<'_>,
+    command: &Fork,
+    decide: impl Fn(&Context<'_>, &Facts, Found<'_>) -> Decision<T>,
+) -> Answer<T> {
+    let caller = &command.caller;
+    let tenant = &caller.identity.principal.tenant;
+    let source = unit.snapshot_of_key(tenant, &caller.key)?;
+    let target = unit.snapshot_of_key(tenant, &command.new_key)?;
+    let facts = unit.facts_of(caller)?;
+    unit.decide(
+        (tenant, &caller.key),
+        source,
+        facts,
+        |ctx, facts, source| {
+            let target = target.as_deref();
+            decide(ctx, facts, Found { source, target })
+        },
+    )
 }
 
 /// Takes back what forks have left that were cut, as much as belongs into one commit. True when nothing is left.
@@ -314,26 +304,6 @@ pub(super) fn take_back(unit: &Unit<'_>, forks: &Forks) -> Answer<bool> {
             .execute([row.0])?;
     }
     Ok(true)
-}
-
-/// Who makes the fork.
-fn owner(command: &Fork) -> Caller {
-    Caller {
-        key: command.new_key.clone(),
-        request: None,
-        expected_generation: None,
-        ..command.caller.clone()
-    }
-}
-
-/// The memory that a fork takes over: what its maker might have set. A reader of a session that reaches the tenant's
-/// memory does not get there by a fork.
-fn inherited_memory(maker: &Caller, source: &Session) -> Vec<Reach> {
-    if maker.identity.scopes.includes(Scopes::MEMORY) {
-        source.memory_namespaces.clone()
-    } else {
-        Vec::new()
-    }
 }
 
 /// The turn up to which is copied, and the `seq` of its end.
@@ -369,7 +339,7 @@ fn fork_point(
         .into()),
         (Some((_, None)), _) => Err(Refusal::field("turn_id", "the turn is not finished").into()),
         (Some((row, Some(end_seq))), _) => {
-            let turn = edit::turn_of_row(unit.connection, &source.key, row)?
+            let turn = load::turn_of_row(unit.connection, &source.key, row)?
                 .ok_or_else(|| Fault::Broken(format!("turn {row} vanished")))?;
             Ok(Some((turn, end_seq)))
         }

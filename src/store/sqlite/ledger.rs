@@ -1,210 +1,44 @@
-//! What each owner holds, counted in memory so that no command has to count rows.
-//!
-//! The writer thread owns it: loaded when the store opens, changed with the rows, and taken back with them where a job
-//! or a whole batch is.
+//! The ledger of who holds what, counted from the rows.
 
 use super::fault::Answer;
+use crate::store::core::usage::{Held, Ledger};
 use rusqlite::Connection;
-use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
-    ops::AddAssign,
-};
 
-/// Sessions, bytes that wait in them, and bytes that are stored for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    /// Sessions that exist.
-    pub(super) sessions: i64,
-    /// Bytes of their waiting turns.
-    pub(super) queue_bytes: i64,
-    /// Bytes of what is stored for them, see `storage`.
-    pub(super) stored_bytes: i64,
+/// Counts what the rows say; of what is stored what its own table says, which is quick.
+pub(super) fn load(connection: &Connection) -> Answer<Ledger> {
+    count(connection, "SELECT tenant, owner, 0, 0, bytes FROM storage")
 }
 
-/// What everyone holds.
-#[derive(Debug, Default)]
-pub(super) struct Ledger {
-    tenants: HashMap<String, Tenant>,
-    /// Changes since the last commit.
-    journal: Vec<Change>,
+/// Counts what the sessions say, all of them.
+pub(super) fn recount(connection: &Connection) -> Answer<Ledger> {
+    count(
+        connection,
+        "SELECT tenant, owner, 0, 0, sum(stored_bytes) FROM session GROUP BY tenant, owner",
+    )
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tenant {
-    all: Held,
-    /// By subject; who holds nothing is not in it.
-    owners: HashMap<String, Held>,
-}
-
-#[derive(Debug)]
-struct Change {
-    tenant: String,
-    owner: String,
-    by: Held,
-}
-
-// === impl Held ===
-
-impl Held {
-    fn is_nothing(self) -> bool {
-        self == Self::default()
-    }
-
-    fn negated(self) -> Self {
-        Self {
-            sessions: -self.sessions,
-            queue_bytes: -self.queue_bytes,
-            stored_bytes: -self.stored_bytes,
+fn count(connection: &Connection, stored: &str) -> Answer<Ledger> {
+    let mut ledger = Ledger::default();
+    let queries = [
+        // By the index alone.
+        "SELECT tenant, owner, count(*), 0, 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
+        // Few sessions have waiting turns; these have an index.
+        "SELECT tenant, owner, 0, sum(queue_bytes), 0 FROM session WHERE row IN \
+         (SELECT session FROM turn INDEXED BY turn_waiting WHERE state = 1) GROUP BY tenant, owner",
+        stored,
+    ];
+    for query in queries {
+        let mut statement = connection.prepare(query)?;
+        let mut found = statement.query([])?;
+        while let Some(row) = found.next()? {
+            let (tenant, owner): (String, String) = (row.get(0)?, row.get(1)?);
+            let by = Held {
+                sessions: row.get(2)?,
+                queue_bytes: row.get(3)?,
+                stored_bytes: row.get(4)?,
+            };
+            ledger.apply(&tenant, &owner, by);
         }
     }
-}
-
-impl AddAssign for Held {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            sessions,
-            queue_bytes,
-            stored_bytes,
-        } = other;
-        self.sessions += sessions;
-        self.queue_bytes += queue_bytes;
-        self.stored_bytes += stored_bytes;
-    }
-}
-
-// === impl Ledger ===
-
-impl Ledger {
-    /// Counts what the rows say; of what is stored what its own table says, which is quick.
-    pub(super) fn load(connection: &Connection) -> Answer<Self> {
-        Self::count(connection, "SELECT tenant, owner, 0, 0, bytes FROM storage")
-    }
-
-    /// Counts what the sessions say, all of them.
-    pub(super) fn recount(connection: &Connection) -> Answer<Self> {
-        Self::count(
-            connection,
-            "SELECT tenant, owner, 0, 0, sum(stored_bytes) FROM session GROUP BY tenant, owner",
-        )
-    }
-
-    fn count(connection: &Connection, stored: &str) -> Answer<Self> {
-        let mut ledger = Self::default();
-        let queries = [
-            // By the index alone.
-            "SELECT tenant, owner, count(*), 0, 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
-            // Few sessions have waiting turns; these have an index.
-            "SELECT tenant, owner, 0, sum(queue_bytes), 0 FROM session WHERE row IN \
-             (SELECT session FROM turn INDEXED BY turn_waiting WHERE state = 1) GROUP BY tenant, owner",
-            stored,
-        ];
-        for query in queries {
-            let mut statement = connection.prepare(query)?;
-            let mut found = statement.query([])?;
-            while let Some(row) = found.next()? {
-                let (tenant, owner): (String, String) = (row.get(0)?, row.get(1)?);
-                let by = Held {
-                    sessions: row.get(2)?,
-                    queue_bytes: row.get(3)?,
-                    stored_bytes: row.get(4)?,
-                };
-                ledger.apply(&tenant, &owner, by);
-            }
-        }
-        Ok(ledger)
-    }
-
-    /// What an owner holds, and what its tenant does.
-    pub(super) fn held(&self, tenant: &str, owner: &str) -> (Held, Held) {
-        match self.tenants.get(tenant) {
-            Some(tenant) => (
-                tenant.owners.get(owner).copied().unwrap_or_default(),
-                tenant.all,
-            ),
-            None => Default::default(),
-        }
-    }
-
-    /// Counts a change.
-    pub(super) fn add(&mut self, tenant: &str, owner: &str, by: Held) {
-        if by.is_nothing() {
-            return;
-        }
-        self.apply(tenant, owner, by);
-        self.journal.push(Change {
-            tenant: tenant.to_owned(),
-            owner: owner.to_owned(),
-            by,
-        });
-    }
-
-    /// Where the journal is now, for [`Self::undo_to`].
-    pub(super) fn mark(&self) -> usize {
-        self.journal.len()
-    }
-
-    /// Takes back what was counted since a mark.
-    pub(super) fn undo_to(&mut self, mark: usize) {
-        for Change { tenant, owner, by } in self.journal.split_off(mark) {
-            self.apply(&tenant, &owner, by.negated());
-        }
-    }
-
-    /// Bytes that were stored since a mark.
-    pub(super) fn stored_since(&self, mark: usize) -> i64 {
-        let bytes = self.journal[mark..].iter().map(|it| it.by.stored_bytes);
-        bytes.filter(|bytes| *bytes > 0).sum()
-    }
-
-    /// Owners for whom more or less is stored than at the last commit: tenant, owner, and the bytes that there are now.
-    pub(super) fn changed_storage(&self) -> Vec<(String, String, i64)> {
-        let mut changed: BTreeSet<(&str, &str)> = BTreeSet::new();
-        for Change { tenant, owner, by } in &self.journal {
-            if by.stored_bytes != 0 {
-                changed.insert((tenant, owner));
-            }
-        }
-        let now = |(tenant, owner): (&str, &str)| {
-            let (held, _) = self.held(tenant, owner);
-            (tenant.to_owned(), owner.to_owned(), held.stored_bytes)
-        };
-        changed.into_iter().map(now).collect()
-    }
-
-    /// Bytes that are stored for all owners.
-    pub(super) fn stored_bytes(&self) -> i64 {
-        self.tenants
-            .values()
-            .map(|tenant| tenant.all.stored_bytes)
-            .sum()
-    }
-
-    /// What was counted is committed.
-    pub(super) fn settle(&mut self) {
-        self.journal.clear();
-    }
-
-    /// Whether both say the same.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
-        self.tenants == other.tenants
-    }
-
-    fn apply(&mut self, tenant: &str, owner: &str, by: Held) {
-        let of_tenant = self.tenants.entry(tenant.to_owned()).or_default();
-        of_tenant.all += by;
-        match of_tenant.owners.entry(owner.to_owned()) {
-            Entry::Occupied(mut held) => {
-                *held.get_mut() += by;
-                if held.get().is_nothing() {
-                    held.remove();
-                }
-            }
-            Entry::Vacant(free) => {
-                free.insert(by);
-            }
-        }
-        if of_tenant.owners.is_empty() {
-            self.tenants.remove(tenant);
-        }
-    }
+    Ok(ledger)
 }

@@ -3,7 +3,7 @@
 //! Who sees a whole tenant walks it in the order of rows. Everybody else is led by what is theirs: their own sessions
 //! and those that are shared with them, however many others the tenant has.
 
-use super::{edit, fault::Answer, queries, rows};
+use super::{fault::Answer, load, queries, rows};
 use crate::{
     domain::{
         access::{Identity, Scope},
@@ -218,7 +218,7 @@ impl Filling<'_> {
                     Some(key) => key,
                     None => {
                         let row = crate::domain::ids::SessionRow(session);
-                        let found = edit::session_of_row(connection, generation, row)?;
+                        let found = load::session_of_row(connection, generation, row)?;
                         let Some((found, _)) = found else { continue };
                         keys.entry(session).or_insert(found.key)
                     }

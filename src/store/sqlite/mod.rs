@@ -1,33 +1,30 @@
 //! The store on one SQLite file, for one process.
 //!
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
-//! connections, and others what may take long (`readers.rs`). Commands are decided in `admission`, `queue`, `control`,
-//! `sessions`; an owner's calls in `turns`; `recovery` and `retention` work in bounded pieces. `edit.rs` is how each of them changes a session.
+//! connections, and others what may take long (`readers.rs`). What is decided stands in `store::core`; here are rows and
+//! SQL: `load.rs` reads what a decision looks at, `apply.rs` writes what it says, `commands.rs` runs the two. `retention`,
+//! `removal` and `fork` work in bounded pieces.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
-mod access;
-mod admission;
+mod apply;
 mod attachments;
 mod backup;
 pub mod check;
+mod commands;
 mod condition;
-mod control;
-mod edit;
 mod fair;
 mod fault;
 mod fork;
 mod hold;
-mod items;
 mod keys;
 mod ledger;
 mod lists;
+mod load;
 mod log;
 mod mark;
 mod queries;
-mod queue;
 mod readers;
-mod recovery;
 mod removal;
 mod requests;
 mod retention;
@@ -35,14 +32,12 @@ mod room;
 mod rows;
 mod runnable;
 mod schema;
-mod sessions;
 mod settings;
 mod storage;
-mod turns;
 mod writer;
 
 pub use backup::{backup, restore};
-pub(crate) use fair::{Account, FairQueue};
+pub(crate) use fair::Account;
 pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault, internal};
 pub(crate) use queries::{session as session_of, session_by_row};
@@ -56,6 +51,7 @@ use super::{
     PendingSteer, Publisher, Recovered, RevokeApiKey, RevokedApiKey, Runnable, SessionsPage,
     Started, Steer, Store, StoreRules, Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
     UpdateSession, Waiting, Write,
+    core::decide::{admission, control, queue, sessions},
 };
 use crate::{
     clock::Reading,
@@ -342,58 +338,92 @@ pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenEr
 impl Store for SqliteStore {
     async fn enqueue(&self, command: Enqueue) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| admission::enqueue(unit, command))
-            .await
+        self.command(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                admission::enqueue(ctx, facts, found, &command)
+            })
+        })
+        .await
     }
 
     async fn steer(&self, command: Steer) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| admission::steer(unit, command))
-            .await
+        self.command(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                admission::steer(ctx, facts, found, &command)
+            })
+        })
+        .await
     }
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command_with_spare(account, move |unit| control::abort(unit, command.clone()))
-            .await
+        self.command_with_spare(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                control::abort(ctx, facts, found, &command)
+            })
+        })
+        .await
     }
 
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command_with_spare(account, move |unit| control::reset(unit, caller.clone()))
-            .await
+        self.command_with_spare(account, move |unit| {
+            unit.command(&caller, |ctx, facts, found| {
+                control::reset(ctx, facts, found, &caller)
+            })
+        })
+        .await
     }
 
     async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| queue::update(unit, command))
-            .await
+        self.command(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                queue::update(ctx, facts, found, &command)
+            })
+        })
+        .await
     }
 
     async fn remove_queued(&self, caller: Caller, turn_id: Uuid) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
         self.command_with_spare(account, move |unit| {
-            queue::remove(unit, caller.clone(), turn_id)
+            unit.command(&caller, |ctx, facts, found| {
+                queue::remove(ctx, facts, found, &caller, turn_id)
+            })
         })
         .await
     }
 
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command_with_spare(account, move |unit| queue::clear(unit, caller.clone()))
-            .await
+        self.command_with_spare(account, move |unit| {
+            unit.command(&caller, |ctx, facts, found| {
+                queue::clear(ctx, facts, found, &caller)
+            })
+        })
+        .await
     }
 
     async fn create_session(&self, caller: Caller, new: NewSession) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command(account, |unit| sessions::create(unit, caller, new))
-            .await
+        self.command(account, move |unit| {
+            unit.command(&caller, |ctx, facts, found| {
+                sessions::create(ctx, facts, found, &caller, &new)
+            })
+        })
+        .await
     }
 
     async fn update_session(&self, command: UpdateSession) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        self.command(account, |unit| sessions::update(unit, command))
-            .await
+        self.command(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                sessions::update(ctx, facts, found, &command)
+            })
+        })
+        .await
     }
 
     async fn fork_session(&self, command: Fork) -> Result<Committed, Refusal> {
@@ -406,13 +436,17 @@ impl Store for SqliteStore {
 
     async fn delete_session(&self, caller: Caller) -> Result<Committed, Refusal> {
         let account = account_of(&caller);
-        self.command_with_spare(account, move |unit| control::delete(unit, caller.clone()))
-            .await
+        self.command_with_spare(account, move |unit| {
+            unit.command(&caller, |ctx, facts, found| {
+                control::delete(ctx, facts, found, &caller)
+            })
+        })
+        .await
     }
 
     async fn claim(&self, session: SessionRow) -> Result<(Fence, Arc<Session>), Refusal> {
         let (fence, session) = self
-            .owner(session, move |unit| sessions::claim(unit, session))
+            .owner(session, move |unit| commands::claim(unit, session))
             .await?;
         self.learn(&session);
         Ok((fence, session))
@@ -420,7 +454,7 @@ impl Store for SqliteStore {
 
     async fn start_next(&self, fence: Fence, now: Time) -> Result<Option<Started>, Refusal> {
         self.owner(fence.session, move |unit| {
-            turns::start_next(unit, fence, now)
+            commands::start_next(unit, fence, now)
         })
         .await
     }
@@ -434,7 +468,7 @@ impl Store for SqliteStore {
 
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal> {
         self.owner(fence.session, move |unit| {
-            turns::pending_steers(unit, fence)
+            commands::pending_steers(unit, fence)
         })
         .await
     }
@@ -446,7 +480,7 @@ impl Store for SqliteStore {
         now: Time,
     ) -> Result<Arc<Session>, Refusal> {
         self.owner(fence.session, move |unit| {
-            turns::append(unit, fence, writes, now)
+            commands::append(unit, fence, &writes, now)
         })
         .await
     }
@@ -460,7 +494,9 @@ impl Store for SqliteStore {
         now: Time,
     ) -> Result<Ended, Refusal> {
         self.owner(fence.session, move |unit| {
-            turns::end_turn(unit, fence, writes, end, response_text, now)
+            let what = (&writes[..], &end, response_text.as_str());
+            let (turn, session) = commands::end_turn(unit, fence, what, now)?;
+            Ok(Ended { turn, session })
         })
         .await
     }
@@ -468,7 +504,7 @@ impl Store for SqliteStore {
     async fn finish_delete(&self, fence: Fence, now: Time) -> Result<Arc<Session>, Refusal> {
         self.writer
             .call_with_spare(self.accounts.of(fence.session), move |unit| {
-                control::finish_delete(unit, fence, now)
+                commands::finish_delete(unit, fence, now)
             })
             .await
     }
@@ -478,7 +514,7 @@ impl Store for SqliteStore {
         let account = self.accounts.of(fence.session);
         self.writer
             .call_in_slices(account, OnFull::UseSpare, move |unit| {
-                Ok(control::purge_step(unit, fence, now)?.then_some(()))
+                Ok(removal::purge_step(unit, fence, now)?.then_some(()))
             })
             .await
     }
@@ -486,21 +522,21 @@ impl Store for SqliteStore {
     async fn postpone_delete(&self, fence: Fence) -> Result<(), Refusal> {
         self.writer
             .call_with_spare(self.accounts.of(fence.session), move |unit| {
-                control::postpone_delete(unit, fence)
+                commands::postpone_delete(unit, fence)
             })
             .await
     }
 
     async fn delete_postponed(&self, session: SessionRow) -> Result<bool, Refusal> {
         self.read(self.accounts.of(session), move |connection, _| {
-            control::delete_postponed(connection, session)
+            removal::delete_postponed(connection, session)
         })
         .await
     }
 
     async fn recover(&self, now: Time) -> Result<Recovered, Refusal> {
         self.writer
-            .call(Account::SERVER, recovery::resume_deletes)
+            .call(Account::SERVER, commands::resume_deletes)
             .await?;
         let mut all = Recovered::default();
         while let Some(Recovered {
@@ -509,7 +545,7 @@ impl Store for SqliteStore {
             reset,
         }) = self
             .writer
-            .call(Account::SERVER, move |unit| recovery::batch(unit, now))
+            .call(Account::SERVER, move |unit| commands::recover(unit, now))
             .await?
         {
             all.ended += ended;
@@ -528,7 +564,7 @@ impl Store for SqliteStore {
 
     async fn expire_queued(&self, now: Time) -> Result<u64, Refusal> {
         self.writer
-            .call(Account::SERVER, move |unit| queue::expire(unit, now))
+            .call(Account::SERVER, move |unit| commands::expire(unit, now))
             .await
     }
 
@@ -603,7 +639,7 @@ impl Store for SqliteStore {
 
     async fn last_position(&self, row: SessionRow) -> Result<Option<i64>, Refusal> {
         self.read(self.accounts.of(row), move |connection, _| {
-            edit::last_position(connection, row)
+            load::last_position(connection, row)
         })
         .await
     }

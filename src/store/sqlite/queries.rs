@@ -1,8 +1,8 @@
 //! Reads. Each runs in one read transaction, bounded in rows looked at and bytes returned.
 
 use super::{
-    access, edit,
     fault::Answer,
+    load,
     rows::{self, Hidden},
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) fn session(
     key: &SessionKey,
 ) -> Answer<Session> {
     let tenant = &viewer.principal.tenant;
-    match edit::session_of_key(connection, generation, tenant, key.as_str())? {
+    match load::session_of_key(connection, generation, tenant, key.as_str())? {
         Some((session, _)) if viewer.access(&session).is_some() => match session.state {
             SessionState::Deleting => Err(Refusal::SessionNotFound {
                 key: key.as_str().to_owned(),
@@ -45,7 +45,7 @@ pub(crate) fn session(
             | SessionState::Resetting
             | SessionState::Deleted => Ok(session),
         },
-        Some(_) | None => Err(access::absent(connection, viewer, key)?.into()),
+        Some(_) | None => Err(load::absent(connection, viewer, key)?.into()),
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn session_by_row(
     generation: Uuid,
     row: SessionRow,
 ) -> Answer<Option<Arc<Session>>> {
-    let found = edit::session_of_row(connection, generation, row)?;
+    let found = load::session_of_row(connection, generation, row)?;
     Ok(found.map(|(session, _)| Arc::new(session)))
 }
 
@@ -65,14 +65,14 @@ pub(super) fn active_turn(
     generation: Uuid,
     session: SessionRow,
 ) -> Answer<Option<Turn>> {
-    match edit::session_of_row(connection, generation, session)? {
+    match load::session_of_row(connection, generation, session)? {
         Some((
             session,
             Hidden {
                 active_row: Some(row),
                 ..
             },
-        )) => edit::turn_of_row(connection, &session.key, row),
+        )) => load::turn_of_row(connection, &session.key, row),
         Some(_) | None => Ok(None),
     }
 }
@@ -96,14 +96,14 @@ pub(super) fn turn_of(
     session: SessionRow,
     turn_id: Uuid,
 ) -> Answer<Turn> {
-    match edit::session_of_row(connection, generation, session)? {
+    match load::session_of_row(connection, generation, session)? {
         Some((session, _)) => require_turn(connection, &session, turn_id),
-        None => Err(edit::gone(connection, session)?.into()),
+        None => Err(load::gone(connection, session)?.into()),
     }
 }
 
 fn require_turn(connection: &Connection, session: &Session, turn_id: Uuid) -> Answer<Turn> {
-    edit::turn_of_id(connection, session, turn_id)?.ok_or_else(|| {
+    load::turn_of_id(connection, session, turn_id)?.ok_or_else(|| {
         Refusal::TurnNotFound {
             turn_id: turn_id.to_string(),
         }
@@ -165,7 +165,7 @@ pub(super) fn events(
         .query_row([session.0], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
     let Some((first_seq, head)) = log else {
-        return Err(edit::gone(connection, session)?.into());
+        return Err(load::gone(connection, session)?.into());
     };
     let EventsRange {
         after,

@@ -4,7 +4,10 @@
 //! found by index; logs by a scan that goes round all sessions, some per call.
 
 use super::{
-    control, edit::SessionEdit, fault::Answer, removal, rows::micros, sessions, writer::Unit,
+    commands::{self, Tell},
+    fault::Answer,
+    removal,
+    writer::Unit,
 };
 use crate::{
     domain::{
@@ -13,7 +16,10 @@ use crate::{
         limits::{FORGOTTEN_KEPT, REQUEST_KEPT},
         session::SessionState,
     },
-    store::StoreRules,
+    store::{
+        StoreRules,
+        core::draft::{Draft, micros},
+    },
 };
 use rusqlite::{Connection, OptionalExtension as _};
 use std::time::Duration;
@@ -74,12 +80,7 @@ pub(super) fn delete_idle(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
         .collect::<rusqlite::Result<_>>()?;
     let more = i64::try_from(idle.len()).unwrap_or(i64::MAX) >= IDLE_MAX_SESSIONS;
     for row in idle {
-        if let Some(mut edit) = SessionEdit::of_row(unit, SessionRow(row))?
-            && sessions::idle_since(&edit, now)
-        {
-            control::begin_delete(unit, &mut edit, now)?;
-            edit.save(unit, now)?;
-        }
+        commands::delete_idle(unit, SessionRow(row), now)?;
     }
     Ok(more)
 }
@@ -126,31 +127,32 @@ pub(super) fn due(
 
 /// Trims a session's log and history, as much as belongs into one commit. True when nothing is left to trim.
 pub(super) fn trim(unit: &mut Unit<'_>, row: SessionRow, now: Time) -> Answer<bool> {
-    let Some(mut edit) = SessionEdit::of_row(unit, row)? else {
+    let Some(found) = unit.snapshot_of_row(row)? else {
         return Ok(true);
     };
-    if edit.session.state == SessionState::Deleting {
+    let mut draft = Draft::of(&found);
+    if draft.session.state == SessionState::Deleting {
         return Ok(true);
     }
-    let (trimmed, events) = trim_events(unit, &mut edit, now)?;
+    let (trimmed, events) = trim_events(unit, &mut draft, now)?;
     let (removed, history) = if events {
-        trim_history(unit, &mut edit, now)?
+        trim_history(unit, &mut draft, now)?
     } else {
         (false, false)
     };
     if trimmed || removed {
-        let updated = edit.session.update_time;
-        edit.save(unit, updated)?;
+        let unchanged = draft.session.update_time;
+        unit.write(draft.finish(unchanged), Tell::All)?;
     }
     Ok(events && history)
 }
 
 /// Whether events went, and whether none is left that must go.
-fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bool, bool)> {
-    let first = edit.session.first_seq;
-    let by_count = edit.session.head - unit.rules.retention_events + 1;
-    let wanted = by_count.max(first_young(unit, edit, now)?);
-    let allowed = wanted.min(first_of_unfinished(unit, edit)?);
+fn trim_events(unit: &Unit<'_>, draft: &mut Draft, now: Time) -> Answer<(bool, bool)> {
+    let first = draft.session.first_seq;
+    let by_count = draft.session.head - unit.rules.retention_events + 1;
+    let wanted = by_count.max(first_young(unit, draft, now)?);
+    let allowed = wanted.min(first_of_unfinished(unit, draft)?);
     let reached = allowed.min(first + TRIM_MAX_ROWS);
     if reached <= first {
         return Ok((false, true));
@@ -159,61 +161,61 @@ fn trim_events(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bo
         .sql(
             "SELECT seq, octet_length(body) FROM event WHERE session = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq",
         )?
-        .query_map((edit.session.row.0, first, reached), |row| {
+        .query_map((draft.session.row.0, first, reached), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     for (seq, bytes) in found {
         unit.sql("DELETE FROM event WHERE session = ?1 AND seq = ?2")?
-            .execute((edit.session.row.0, seq))?;
-        edit.session.first_seq = seq + 1;
-        edit.stored(-bytes);
+            .execute((draft.session.row.0, seq))?;
+        draft.session.first_seq = seq + 1;
+        draft.stored(-bytes);
         if !unit.spend(bytes) {
             break;
         }
     }
-    Ok((true, edit.session.first_seq >= allowed))
+    Ok((true, draft.session.first_seq >= allowed))
 }
 
 /// The first event that is young enough, looked for as far as one commit deletes.
-fn first_young(unit: &Unit<'_>, edit: &SessionEdit, now: Time) -> Answer<i64> {
-    let first = edit.session.first_seq;
+fn first_young(unit: &Unit<'_>, draft: &Draft, now: Time) -> Answer<i64> {
+    let first = draft.session.first_seq;
     let oldest = cutoff(now, unit.rules.retention_age);
     // One more than is deleted, so that a log that is old throughout is told as having more.
-    let end = (first + TRIM_MAX_ROWS + 1).min(edit.session.head + 1);
+    let end = (first + TRIM_MAX_ROWS + 1).min(draft.session.head + 1);
     let young: Option<i64> = unit
         .sql(
             "SELECT seq FROM event WHERE session = ?1 AND seq >= ?2 AND seq < ?3 AND time >= ?4 \
              ORDER BY seq LIMIT 1",
         )?
-        .query_row((edit.session.row.0, first, end, oldest), |row| row.get(0))
+        .query_row((draft.session.row.0, first, end, oldest), |row| row.get(0))
         .optional()?;
     Ok(young.unwrap_or(end))
 }
 
 /// The first event of the turns that are not finished; beyond the head where there are none.
-fn first_of_unfinished(unit: &Unit<'_>, edit: &SessionEdit) -> Answer<i64> {
+fn first_of_unfinished(unit: &Unit<'_>, draft: &Draft) -> Answer<i64> {
     let waiting: Option<i64> = unit
         .sql("SELECT min(queued_seq) FROM turn WHERE session = ?1 AND state = 1")?
-        .query_row([edit.session.row.0], |row| row.get(0))?;
-    let active: Option<i64> = match edit.hidden.active_row {
-        Some(row) => Some(
+        .query_row([draft.session.row.0], |row| row.get(0))?;
+    let active: Option<i64> = match draft.active() {
+        Some(active) => Some(
             unit.sql("SELECT queued_seq FROM turn WHERE row = ?1")?
-                .query_row([row], |row| row.get(0))?,
+                .query_row([active.turn.row], |row| row.get(0))?,
         ),
         None => None,
     };
-    let beyond = edit.session.head + 1;
+    let beyond = draft.session.head + 1;
     Ok(waiting.unwrap_or(beyond).min(active.unwrap_or(beyond)))
 }
 
 /// Deletes messages and turns that ended too long ago. Whether some went, and whether none is left that must go.
-fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(bool, bool)> {
+fn trim_history(unit: &Unit<'_>, draft: &mut Draft, now: Time) -> Answer<(bool, bool)> {
     let Some(age) = unit.rules.history_retention else {
         return Ok((false, true));
     };
     let oldest = cutoff(now, age);
-    let session = edit.session.row.0;
+    let session = draft.session.row.0;
     let messages: Vec<(i64, i64, i64, i64)> = unit
         .sql(
             "SELECT row, generation, role, octet_length(parts) FROM message AS old WHERE old.session = ?1 \
@@ -229,10 +231,10 @@ fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(b
         unit.sql("DELETE FROM message WHERE row = ?1")?
             .execute([row])?;
         removed = true;
-        edit.stored(-bytes);
-        if generation == edit.session.generation {
-            edit.session.message_count -= 1;
-            edit.session.user_message_count -= i64::from(role == Role::User as i64);
+        draft.stored(-bytes);
+        if generation == draft.session.generation {
+            draft.session.message_count -= 1;
+            draft.session.user_message_count -= i64::from(role == Role::User as i64);
         }
         if !unit.spend(bytes) {
             return Ok((true, false));
@@ -251,7 +253,7 @@ fn trim_history(unit: &Unit<'_>, edit: &mut SessionEdit, now: Time) -> Answer<(b
         unit.sql("DELETE FROM turn WHERE row = ?1")?
             .execute([row])?;
         removed = true;
-        edit.stored(-bytes);
+        draft.stored(-bytes);
         if !unit.spend(bytes) {
             break;
         }

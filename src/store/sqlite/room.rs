@@ -96,20 +96,20 @@ impl Room {
         }
     }
 
-    /// Whether so many bytes of new work may be let in; counts them where they may.
-    pub(super) fn take(&self, bytes: u64, pending: u64) -> bool {
+    /// Whether so many bytes of new work may be let in.
+    pub(super) fn fits(&self, bytes: u64, pending: u64) -> bool {
         self.look(pending);
-        let cost = bytes.saturating_mul(COST_FACTOR).saturating_add(COST_FIXED);
-        if !self.has(cost) {
-            return false;
-        }
+        self.has(cost_of(bytes))
+    }
+
+    /// Counts so many bytes of new work that were let in.
+    pub(super) fn take(&self, bytes: u64) {
         if let Some(seen) = self.seen.get() {
             self.seen.set(Some(Seen {
-                free: seen.free.map(|free| free.saturating_sub(cost)),
+                free: seen.free.map(|free| free.saturating_sub(cost_of(bytes))),
                 ..seen
             }));
         }
-        true
     }
 
     /// The disk is full: gives up what was set aside.
@@ -157,6 +157,10 @@ impl Room {
             }
         }
     }
+}
+
+fn cost_of(bytes: u64) -> u64 {
+    bytes.saturating_mul(COST_FACTOR).saturating_add(COST_FIXED)
 }
 
 /// Makes a file of so many bytes that are the file's own.

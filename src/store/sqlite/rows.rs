@@ -3,7 +3,7 @@
 use super::fault::{Answer, Fault};
 use crate::domain::{
     access::{SessionAccess, Shares},
-    event::{EventKind, Role},
+    event::{BlockKind, EventKind, Role},
     ids::{LogId, SessionKey, SessionRow, Time},
     memory::Reach,
     message::Message,
@@ -29,7 +29,7 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
     session.cost_micros, session.model_calls, session.head, session.first_seq, session.epoch, \
     session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
-    session.active_row, session.pending_reset, session.wake, session.stored_bytes";
+    session.active_row, session.pending_reset, session.stored_bytes";
 
 /// Columns that [`turn`] reads.
 pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
@@ -53,8 +53,6 @@ pub(super) struct Hidden {
     pub(super) active_row: Option<i64>,
     /// A Reset waits for the active turn's end.
     pub(super) pending_reset: bool,
-    /// Why an owner must wake: see the column.
-    pub(super) wake: Option<i64>,
     /// Bytes that are stored for it, see `storage`.
     pub(super) stored_bytes: i64,
 }
@@ -148,7 +146,6 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
     let hidden = Hidden {
         active_row: c.take()?,
         pending_reset: c.take()?,
-        wake: c.take()?,
         stored_bytes: c.take()?,
     };
     Ok((session, hidden))
@@ -303,6 +300,17 @@ pub(super) fn role_of(number: i64) -> Answer<Role> {
     known(roles.into_iter().find(|r| *r as i64 == number), "role")
 }
 
+/// What a block holds, by its number.
+pub(super) fn block_kind(number: i64) -> Answer<BlockKind> {
+    let kinds = [
+        BlockKind::Text,
+        BlockKind::Thinking,
+        BlockKind::ToolInput,
+        BlockKind::ToolResult,
+    ];
+    known(kinds.into_iter().find(|k| *k as i64 == number), "block")
+}
+
 /// A key that was parsed before it was stored.
 pub(super) fn session_key(text: &str) -> Answer<SessionKey> {
     SessionKey::parse(text).map_err(|problem| Fault::Broken(format!("stored key: {problem}")))
@@ -353,11 +361,6 @@ pub(super) fn refs_of(text: &str) -> Answer<Vec<AttachmentRef>> {
             size,
         })
         .collect())
-}
-
-/// Microseconds of a duration, as columns hold them.
-pub(super) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn map_of(text: &str) -> Answer<BTreeMap<String, String>> {

@@ -1,6 +1,6 @@
 //! Who is next to start: a walk over the index of what waits, one principal after the other.
 
-use super::{edit, fault::Answer};
+use super::{fault::Answer, load};
 use crate::{
     domain::{
         ids::{Principal, SessionRow},
@@ -117,7 +117,7 @@ impl Walk<'_> {
         while let Some(row) = found.next()? {
             let row = SessionRow(row.get(0)?);
             if !self.round.holds(row) {
-                let session = edit::session_of_row(self.connection, self.generation, row)?;
+                let session = load::session_of_row(self.connection, self.generation, row)?;
                 return Ok(session.map(|(session, _)| session));
             }
         }

@@ -16,7 +16,7 @@ use super::{
     fair::{Account, FairQueue, Taken},
     fault::{Answer, Fault, OpenError},
     hold::Hold,
-    ledger::{Held, Ledger},
+    ledger, load,
     log::{Log, Marker},
     mark,
     room::Room,
@@ -26,9 +26,17 @@ use super::{
 use crate::{
     domain::{
         Refusal,
-        ids::{SessionRow, Time},
+        ids::{SessionKey, SessionRow, Time},
     },
-    store::{Published, Publisher, StoreRules, TroubleKind},
+    store::{
+        Published, Publisher, StoreRules, TroubleKind,
+        core::{
+            cache::Cache,
+            facts::{Context, Ids},
+            snapshot::Snapshot,
+            usage::{Held, Ledger},
+        },
+    },
     telemetry::metrics,
 };
 use rusqlite::{CachedStatement, Connection};
@@ -41,6 +49,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
 
 /// Jobs of one transaction.
 const BATCH_MAX_JOBS: usize = 1024;
@@ -93,8 +102,16 @@ pub(crate) struct Unit<'a> {
     log: &'a Log,
     slice: Slice,
     ledger: &'a RefCell<Ledger>,
+    cache: &'a RefCell<Cache>,
+    numbers: &'a Numbers,
     /// What the job did; published if the batch commits.
     changes: Vec<Published>,
+}
+
+/// The newest rows of tables that this thread alone inserts into.
+struct Numbers {
+    session: Cell<i64>,
+    turn: Cell<i64>,
 }
 
 /// How much of a long job goes into one commit.
@@ -165,6 +182,8 @@ struct Thread {
     condition: Arc<Condition>,
     /// What every owner holds; a cell because jobs borrow the thread's other parts.
     ledger: RefCell<Ledger>,
+    cache: RefCell<Cache>,
+    numbers: Numbers,
     publisher: Arc<dyn Publisher>,
     /// Dropped with the thread.
     _ended: watch::Sender<()>,
@@ -208,11 +227,13 @@ impl Writer {
         let jobs = FairQueue::new(QUEUE_MAX_JOBS, QUEUE_MAX_JOBS_EACH, 1);
         let jobs = Arc::new(jobs);
         let (ended_sender, ended) = watch::channel(());
-        let ledger = Ledger::load(&connection).map_err(|fault| match fault {
+        let unusable = |fault| match fault {
             Fault::Sqlite(error) => OpenError::Sqlite(error),
             Fault::Refused(refusal) => OpenError::Unusable(refusal.to_string()),
             Fault::Broken(what) => OpenError::Unusable(what),
-        })?;
+        };
+        let ledger = ledger::load(&connection).map_err(unusable)?;
+        let numbers = Numbers::load(&connection)?;
         let (_, life) = uuid::Uuid::new_v4().as_u64_pair();
         // From here on the log is not empty, see `mark.rs`.
         let number = mark::count(&connection)?;
@@ -232,6 +253,8 @@ impl Writer {
             written: Cell::new(Some(Instant::now())),
             condition,
             ledger: RefCell::new(ledger),
+            cache: RefCell::default(),
+            numbers,
             rules,
             publisher,
             _ended: ended_sender,
@@ -354,11 +377,6 @@ impl<'a> Unit<'a> {
         self.changes.push(published);
     }
 
-    /// What an owner holds, and what its tenant does.
-    pub(super) fn held(&self, tenant: &str, owner: &str) -> (Held, Held) {
-        self.ledger.borrow().held(tenant, owner)
-    }
-
     /// Counts what an owner holds more, or less.
     pub(super) fn count(&self, tenant: &str, owner: &str, by: Held) {
         self.ledger.borrow_mut().add(tenant, owner, by);
@@ -366,17 +384,124 @@ impl<'a> Unit<'a> {
 
     /// Whether what is counted is what the rows say.
     pub(super) fn ledger_agrees(&self) -> Answer<bool> {
-        let rows = Ledger::recount(self.connection)?;
+        let rows = ledger::recount(self.connection)?;
         Ok(self.ledger.borrow().agrees(&rows))
     }
 
     /// Refuses new work of so many bytes while the disk is nearly full, or the log can't be moved; else counts them.
     pub(crate) fn require_room(&self, bytes: usize) -> Answer<()> {
-        if self.log.has_room() && self.room.take(bytes as u64, self.log.pending_bytes()) {
+        if self.has_room(bytes) {
+            self.take_room(bytes);
             Ok(())
         } else {
             Err(Refusal::StorageFull.into())
         }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.log.has_room() && self.room.fits(bytes as u64, self.log.pending_bytes())
+    }
+
+    /// Counts bytes of new work that was let in.
+    pub(super) fn take_room(&self, bytes: usize) {
+        self.room.take(bytes as u64);
+    }
+
+    /// Gives what stands around a decision.
+    pub(super) fn with_context<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        decide(&Context {
+            rules: self.rules,
+            usage: &self.ledger.borrow(),
+            ids: self.numbers,
+            has_room: &|bytes| self.has_room(bytes),
+            generation: self.identity.generation,
+            oldest_that_expires: self.oldest_that_expires(),
+        })
+    }
+
+    /// The session of a key, with all that a decision depends on.
+    pub(super) fn snapshot_of_key(
+        &self,
+        tenant: &str,
+        key: &SessionKey,
+    ) -> Answer<Option<Arc<Snapshot>>> {
+        let cached = self.cache.borrow_mut().of_key(tenant, key);
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let generation = self.identity.generation;
+        let found = load::session_of_key(self.connection, generation, tenant, key.as_str())?;
+        self.loaded(load::snapshot(self.connection, found)?)
+    }
+
+    /// The session of a row, with all that a decision depends on.
+    pub(super) fn snapshot_of_row(&self, row: SessionRow) -> Answer<Option<Arc<Snapshot>>> {
+        let cached = self.cache.borrow_mut().of_row(row);
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let found = load::session_of_row(self.connection, self.identity.generation, row)?;
+        self.loaded(load::snapshot(self.connection, found)?)
+    }
+
+    fn loaded(&self, found: Option<Arc<Snapshot>>) -> Answer<Option<Arc<Snapshot>>> {
+        if let Some(found) = &found {
+            self.changed(Arc::clone(found));
+        }
+        Ok(found)
+    }
+
+    /// A session is this from now on.
+    pub(super) fn changed(&self, after: Arc<Snapshot>) {
+        self.cache.borrow_mut().put(after);
+    }
+
+    /// A session is gone.
+    pub(super) fn forget(&self, row: SessionRow) {
+        self.cache.borrow_mut().forget(row);
+    }
+
+    /// Row of a session that will be made by a later commit; no other gets it.
+    pub(super) fn reserve_session(&self) -> Answer<SessionRow> {
+        let row = self.numbers.session_row();
+        // Where SQLite keeps the number that no session had yet; there is a session that is forked.
+        self.sql("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'session'")?
+            .execute([row.0])?;
+        Ok(row)
+    }
+}
+
+// === impl Numbers ===
+
+impl Numbers {
+    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let read = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+        Ok(Self {
+            session: Cell::new(read(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'session'",
+            )?),
+            turn: Cell::new(read("SELECT coalesce(max(row), 0) FROM turn")?),
+        })
+    }
+}
+
+impl Ids for Numbers {
+    fn ordered(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    fn random(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+
+    fn session_row(&self) -> SessionRow {
+        self.session.set(self.session.get() + 1);
+        SessionRow(self.session.get())
+    }
+
+    fn turn_row(&self) -> i64 {
+        self.turn.set(self.turn.get() + 1);
+        self.turn.get()
     }
 }
 
@@ -623,6 +748,7 @@ impl Thread {
         }
         self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
+        self.cache.borrow_mut().settle();
         let metrics = metrics::get();
         if !stored.is_empty() {
             let all = self.ledger.borrow().stored_bytes();
@@ -678,6 +804,7 @@ impl Thread {
             tracing::error!(%error, "the store can't take a batch back");
         }
         self.ledger.borrow_mut().undo_to(0);
+        self.cache.borrow_mut().undo_to(0);
         if full {
             self.make_room();
         }
@@ -712,6 +839,7 @@ impl Thread {
             });
         }
         let mark = self.ledger.borrow().mark();
+        let cached = self.cache.borrow().mark();
         let mut unit = Unit {
             connection: &self.connection,
             rules: &self.rules,
@@ -722,6 +850,8 @@ impl Thread {
             log: &self.log,
             slice: Slice::begin(),
             ledger: &self.ledger,
+            cache: &self.cache,
+            numbers: &self.numbers,
             changes: Vec::new(),
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut unit)));
@@ -739,6 +869,7 @@ impl Thread {
         let full = matches!(&fault, Fault::Sqlite(error) if is_full(error));
         let refusal = self.condition.refusal(fault);
         self.ledger.borrow_mut().undo_to(mark);
+        self.cache.borrow_mut().undo_to(cached);
         // Some failures make SQLite roll back by itself; then there is no savepoint left to go to.
         let whole = !self.connection.is_autocommit()
             && self.execute("ROLLBACK TO job").is_ok()
@@ -981,7 +1112,7 @@ mod tests {
         let lost = writer.call(Account::SERVER, move |unit| {
             fails.store(true, Ordering::Relaxed);
             note(unit, "two")?;
-            let session = crate::store::sqlite::requests::tests::deleted_session(unit);
+            let session = crate::store::core::draft::tests::session(1);
             unit.publish(Published {
                 session: Arc::new(session),
                 events: Vec::new(),
@@ -1045,7 +1176,9 @@ mod tests {
         }
         assert_eq!(lost, 1, "one batch does not commit");
         let held = writer
-            .call(Account::SERVER, |unit| Ok(unit.held("t", "o")))
+            .call(Account::SERVER, |unit| {
+                Ok(unit.with_context(|ctx| ctx.usage.held("t", "o")))
+            })
             .await
             .unwrap();
         let three = Held {

@@ -1,0 +1,646 @@
+//! What decisions write, as statements. Rows and SQL only: nothing is decided here.
+
+use super::{
+    fault::{Answer, Fault},
+    rows,
+};
+use crate::{
+    domain::{ids::Time, session::Session, turn::Turn},
+    store::core::{
+        draft::micros,
+        snapshot::{Snapshot, WaitingSteer, WaitingTurn},
+        usage::Held,
+        write_set::{
+            BlockWrite, MessageRow, RequestRow, SessionWrite, SteerWrite, TurnEndRow, TurnWrite,
+        },
+    },
+};
+use rusqlite::{Connection, params};
+
+/// `content_index` of the row that stands for an open item itself.
+const ITEM: i32 = -1;
+
+/// Writes what becomes of a session.
+pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) -> Answer<()> {
+    let SessionWrite {
+        after,
+        session: _,
+        is_new,
+        settings,
+        shared_before,
+        claimed,
+        postponed,
+        held: Held { sessions, .. },
+        turns,
+        events,
+        messages,
+        steers,
+        blocks,
+        attachments,
+        kept,
+        ended: _,
+    } = write;
+    let row = after.session.row.0;
+    let wake = if *postponed { None } else { after.wake() };
+    if *is_new {
+        insert_session(connection, after, wake)?;
+    } else {
+        update_session(connection, after, wake)?;
+    }
+    if *settings {
+        update_settings(connection, &after.session)?;
+    }
+    if *claimed {
+        connection
+            .prepare_cached("UPDATE session SET epoch = ?2, owner_life = ?3 WHERE row = ?1")?
+            .execute((row, after.session.epoch, life))?;
+    }
+    if *sessions != 0 {
+        connection
+            .prepare_cached("UPDATE meta SET value = value + ?1 WHERE name = 'sessions'")?
+            .execute([sessions])?;
+    }
+    if let Some(before) = shared_before {
+        share(connection, &after.session, before)?;
+    }
+    for attachment in attachments {
+        let reference = &attachment.reference;
+        connection
+            .prepare_cached(
+                "INSERT INTO content (session, hash, name, media_type, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                row,
+                reference.attachment_id,
+                reference.name,
+                reference.media_type,
+                &attachment.data[..],
+            ])?;
+        let content = connection.last_insert_rowid();
+        connection
+            .prepare_cached(
+                "INSERT INTO attachment (session, hash, name, media_type, content) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                row,
+                reference.attachment_id,
+                reference.name,
+                reference.media_type,
+                content,
+            ])?;
+    }
+    for write in turns {
+        turn(connection, row, write)?;
+    }
+    for (event, time) in events {
+        connection
+            .prepare_cached(
+                "INSERT INTO event (session, seq, epoch, kind, turn_id, item_id, time, body) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                row,
+                event.seq,
+                event.epoch,
+                event.kind.0,
+                event.turn_id,
+                event.item_id,
+                time.0,
+                &event.body[..],
+            ])?;
+    }
+    for one in messages {
+        message(connection, row, one)?;
+    }
+    for write in steers {
+        steer(connection, row, write)?;
+    }
+    for write in blocks {
+        block(connection, row, write)?;
+    }
+    for (id, until) in kept {
+        keep_request(connection, *id, *until)?;
+    }
+    Ok(())
+}
+
+/// Keeps a request that was done.
+pub(super) fn request(connection: &Connection, request: &RequestRow) -> Answer<()> {
+    let RequestRow {
+        id,
+        digest,
+        hash,
+        session,
+        session_uid,
+        receipt,
+        keep_until,
+    } = request;
+    let receipt = serde_json::to_string(receipt)
+        .map_err(|error| Fault::Broken(format!("receipt: {error}")))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO request (id, key, hash, session, session_uid, receipt, keep_until) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            id,
+            digest,
+            hash,
+            session.0,
+            session_uid,
+            receipt,
+            keep_until.map(|time| time.0),
+        ])?;
+    Ok(())
+}
+
+fn keep_request(connection: &Connection, id: i64, until: Time) -> Answer<()> {
+    connection
+        .prepare_cached("UPDATE request SET keep_until = ?2 WHERE id = ?1")?
+        .execute((id, until.0))?;
+    Ok(())
+}
+
+// === session ===
+
+fn insert_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) -> Answer<()> {
+    let session = &after.session;
+    let usage = session.usage;
+    connection
+        .prepare_cached(
+            "INSERT INTO session (row, tenant, key, uid, owner, is_primary, cwd, create_time, session_id, generation, \
+             display_name, agent, next_agent, model, thinking_level, labels, expire_after_idle, state, active_turn, \
+             active_row, queue_depth, queue_bytes, message_count, user_message_count, last_message_preview, \
+             input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, model_calls, head, \
+             first_seq, epoch, update_time, last_active_time, pending_reset, owner_life, memory_namespaces, wake, \
+             idle_deadline, stored_bytes, shares) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, 0, ?38, ?39, ?40, ?41, ?42)",
+        )?
+        .execute(params![
+            session.row.0,
+            session.tenant,
+            session.key.as_str(),
+            session.uid,
+            session.owner,
+            session.primary,
+            session.cwd,
+            session.create_time.0,
+            session.session_id,
+            session.generation,
+            session.display_name,
+            session.agent,
+            session.next_agent,
+            session.model,
+            session.thinking_level,
+            rows::map_text(&session.labels),
+            session.expire_after_idle,
+            session.state as i64,
+            session.active_turn,
+            active_row(after),
+            session.queue_depth,
+            session.queue_bytes,
+            session.message_count,
+            session.user_message_count,
+            session.last_message_preview,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cost_micros,
+            usage.model_calls,
+            session.head,
+            session.first_seq,
+            session.epoch,
+            session.update_time.0,
+            session.last_active_time.0,
+            after.hidden.pending_reset,
+            rows::reach_text(&session.memory_namespaces),
+            wake,
+            idle_deadline(session),
+            after.hidden.stored_bytes,
+            rows::shares_text(&session.shares),
+        ])?;
+    Ok(())
+}
+
+fn update_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) -> Answer<()> {
+    let session = &after.session;
+    let usage = session.usage;
+    connection
+        .prepare_cached(
+            "UPDATE session SET state = ?2, active_turn = ?3, active_row = ?4, queue_depth = ?5, queue_bytes = ?6, \
+             message_count = ?7, user_message_count = ?8, last_message_preview = ?9, input_tokens = ?10, \
+             output_tokens = ?11, cache_read_tokens = ?12, cache_write_tokens = ?13, cost_micros = ?14, \
+             model_calls = ?15, head = ?16, first_seq = ?17, epoch = ?18, update_time = ?19, \
+             last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23, stored_bytes = ?24 \
+             WHERE row = ?1",
+        )?
+        .execute(params![
+            session.row.0,
+            session.state as i64,
+            session.active_turn,
+            active_row(after),
+            session.queue_depth,
+            session.queue_bytes,
+            session.message_count,
+            session.user_message_count,
+            session.last_message_preview,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cost_micros,
+            usage.model_calls,
+            session.head,
+            session.first_seq,
+            session.epoch,
+            session.update_time.0,
+            session.last_active_time.0,
+            after.hidden.pending_reset,
+            wake,
+            idle_deadline(session),
+            after.hidden.stored_bytes,
+        ])?;
+    Ok(())
+}
+
+fn active_row(after: &Snapshot) -> Option<i64> {
+    after.active.as_ref().map(|active| active.turn.row)
+}
+
+fn idle_deadline(session: &Session) -> Option<i64> {
+    let after = session.expire_after_idle.filter(|_| !session.primary)?;
+    Some(session.last_active_time.plus_micros(after).0)
+}
+
+fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
+    connection
+        .prepare_cached(
+            "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
+             model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11, \
+             cwd = ?12 WHERE row = ?1",
+        )?
+        .execute(params![
+            session.row.0,
+            session.session_id,
+            session.generation,
+            session.display_name,
+            session.agent,
+            session.next_agent,
+            session.model,
+            session.thinking_level,
+            rows::map_text(&session.labels),
+            session.expire_after_idle,
+            rows::reach_text(&session.memory_namespaces),
+            session.cwd,
+        ])?;
+    Ok(())
+}
+
+fn share(
+    connection: &Connection,
+    session: &Session,
+    before: &crate::domain::access::Shares,
+) -> Answer<()> {
+    let Session {
+        row,
+        tenant,
+        shares,
+        ..
+    } = session;
+    for subject in before.keys() {
+        connection
+            .prepare_cached(
+                "DELETE FROM share WHERE tenant = ?1 AND subject = ?2 AND session = ?3",
+            )?
+            .execute((tenant, subject, row.0))?;
+    }
+    for subject in shares.keys() {
+        connection
+            .prepare_cached("INSERT INTO share (tenant, subject, session) VALUES (?1, ?2, ?3)")?
+            .execute((tenant, subject, row.0))?;
+    }
+    connection
+        .prepare_cached("UPDATE session SET shares = ?2 WHERE row = ?1")?
+        .execute((row.0, rows::shares_text(shares)))?;
+    Ok(())
+}
+
+// === turns ===
+
+fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> {
+    let sql = |text: &str| connection.prepare_cached(text);
+    match write {
+        TurnWrite::New { turn, queued_seq } => new_turn(connection, session, turn, *queued_seq)?,
+        TurnWrite::Position { row, position } => {
+            sql("UPDATE turn SET position = ?2 WHERE row = ?1")?.execute((row, position))?;
+        }
+        TurnWrite::Text {
+            row,
+            text,
+            bytes,
+            sender,
+        } => {
+            sql(
+                "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6, \
+                 sender_memory = ?7 WHERE row = ?1",
+            )?
+            .execute(params![
+                row,
+                text,
+                bytes,
+                sender.subject,
+                sender.key_id,
+                sender.operator,
+                sender.memory,
+            ])?;
+        }
+        TurnWrite::Start {
+            row,
+            attempt,
+            time,
+            agent,
+            model,
+        } => {
+            sql("UPDATE turn SET state = 2, attempt = ?2, start_time = ?3, agent = ?4, model = ?5 WHERE row = ?1")?
+                .execute((row, attempt, time.0, agent, model))?;
+        }
+        TurnWrite::NoMemory { row } => {
+            sql("UPDATE turn SET sender_memory = 0 WHERE row = ?1")?.execute([row])?;
+        }
+        TurnWrite::Usage { row, usage, model } => {
+            sql(
+                "UPDATE turn SET input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3, \
+                 cache_read_tokens = cache_read_tokens + ?4, cache_write_tokens = cache_write_tokens + ?5, \
+                 cost_micros = cost_micros + ?6, model_calls = model_calls + ?7, \
+                 model = CASE ?8 WHEN '' THEN model ELSE ?8 END WHERE row = ?1",
+            )?
+            .execute(params![
+                row,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cache_read_tokens,
+                usage.cache_write_tokens,
+                usage.cost_micros,
+                usage.model_calls,
+                model,
+            ])?;
+        }
+        TurnWrite::Cancel {
+            row,
+            cancel,
+            clears,
+        } => {
+            sql(
+                "UPDATE turn SET state = 4, cancel_cause = ?2, cancel_mode = ?3, cancel_kill_time = ?4, \
+                 cancel_clears = max(cancel_clears, ?5) WHERE row = ?1",
+            )?
+            .execute((
+                row,
+                cancel.cause.as_str(),
+                cancel.mode as i64,
+                cancel.kill_time.0,
+                clears,
+            ))?;
+        }
+        TurnWrite::Requeue { row, position } => {
+            sql("UPDATE turn SET state = 1, position = ?2, goes_first = 1, expire_time = NULL WHERE row = ?1")?
+                .execute((row, position))?;
+        }
+        TurnWrite::End(end) => end_turn(connection, end)?,
+    }
+    Ok(())
+}
+
+fn new_turn(
+    connection: &Connection,
+    session: i64,
+    waiting: &WaitingTurn,
+    queued_seq: i64,
+) -> Answer<()> {
+    let WaitingTurn {
+        turn,
+        text_left: _,
+        position,
+        goes_first,
+        bytes,
+        origin,
+    } = waiting;
+    let Turn {
+        row,
+        turn_id,
+        generation,
+        agent,
+        model,
+        create_time,
+        source,
+        metadata,
+        attachments,
+        on_interrupt,
+        turn_timeout,
+        expire_time,
+        text,
+        ..
+    } = turn;
+    connection
+        .prepare_cached(
+            "INSERT INTO turn (row, session, turn_id, generation, state, position, goes_first, queued_seq, bytes, \
+             request, attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
+             cost_micros, model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, \
+             expire_time, cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context, \
+             sender_memory) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, 0, 0, 0, 0, 0, 0, ?12, ?13, \
+             ?14, ?15, ?16, ?17, ?18, 0, ?19, '', ?20, ?21, ?22, ?23, ?24)",
+        )?
+        .execute(params![
+            row,
+            session,
+            turn_id,
+            generation,
+            position,
+            goes_first,
+            queued_seq,
+            bytes,
+            origin.request,
+            agent,
+            model,
+            create_time.0,
+            source,
+            rows::map_text(metadata),
+            rows::refs_text(attachments),
+            on_interrupt.map(|o| o as i64),
+            micros(*turn_timeout),
+            expire_time.map(|t| t.0),
+            text,
+            origin.sender.subject,
+            origin.sender.key_id,
+            origin.sender.operator,
+            origin.trace_context,
+            origin.sender.memory,
+        ])?;
+    Ok(())
+}
+
+fn end_turn(connection: &Connection, end: &TurnEndRow) -> Answer<()> {
+    let TurnEndRow {
+        row,
+        state,
+        stop_reason,
+        error,
+        time,
+        end_seq,
+        response_text,
+    } = end;
+    connection
+        .prepare_cached(
+            "UPDATE turn SET state = ?2, stop_reason = ?3, error_cause = ?4, error_message = ?5, end_time = ?6, \
+             end_seq = ?7, response_text = ?8, cancel_cause = NULL, cancel_mode = NULL, cancel_kill_time = NULL \
+             WHERE row = ?1",
+        )?
+        .execute(params![
+            row,
+            *state as i64,
+            stop_reason.map(|reason| reason as i64),
+            error.as_ref().map(|error| error.cause.as_str()),
+            error.as_ref().map(|error| error.message.as_str()),
+            time.0,
+            end_seq,
+            response_text,
+        ])?;
+    Ok(())
+}
+
+// === messages, steers, open items ===
+
+fn message(connection: &Connection, session: i64, message: &MessageRow) -> Answer<()> {
+    let MessageRow {
+        seq,
+        generation,
+        item_id,
+        turn_id,
+        role,
+        time,
+        partial,
+        continued,
+        parts,
+    } = message;
+    connection
+        .prepare_cached(
+            "INSERT INTO message (session, generation, seq, item_id, turn_id, role, time, partial, continued, parts) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            session,
+            generation,
+            seq,
+            item_id,
+            turn_id,
+            *role as i64,
+            time.0,
+            partial,
+            continued,
+            parts,
+        ])?;
+    Ok(())
+}
+
+fn steer(connection: &Connection, session: i64, write: &SteerWrite) -> Answer<()> {
+    match write {
+        SteerWrite::New(steer) => {
+            let WaitingSteer {
+                steer_id,
+                given,
+                text,
+                attachments,
+                turn_timeout,
+                time,
+                origin,
+            } = &**steer;
+            connection
+                .prepare_cached(
+                    "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, \
+                     sender, sender_key, sender_operator, trace_context, sender_memory) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                )?
+                .execute(params![
+                    session,
+                    steer_id,
+                    given,
+                    text,
+                    rows::refs_text(attachments),
+                    micros(*turn_timeout),
+                    origin.request,
+                    time.0,
+                    origin.sender.subject,
+                    origin.sender.key_id,
+                    origin.sender.operator,
+                    origin.trace_context,
+                    origin.sender.memory,
+                ])?;
+        }
+        SteerWrite::Given { steer_id, given } => {
+            connection
+                .prepare_cached("UPDATE steer SET given = ?3 WHERE session = ?1 AND steer_id = ?2")?
+                .execute((session, steer_id, given))?;
+        }
+        SteerWrite::Gone { steer_id } => {
+            connection
+                .prepare_cached("DELETE FROM steer WHERE session = ?1 AND steer_id = ?2")?
+                .execute((session, steer_id))?;
+        }
+    }
+    Ok(())
+}
+
+fn block(connection: &Connection, session: i64, write: &BlockWrite) -> Answer<()> {
+    match write {
+        BlockWrite::Open(item) => {
+            let args = item.args.as_ref();
+            let full_size = args.and_then(|args| args.full_size);
+            connection
+                .prepare_cached(
+                    "INSERT INTO open_block (session, item_id, content_index, block, tool_call_id, tool_name, text, \
+                     full_size, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
+                )?
+                .execute(params![
+                    session,
+                    item.item_id,
+                    ITEM,
+                    -(item.role as i64),
+                    item.tool_call_id,
+                    item.tool_name,
+                    args.map_or("", |args| args.text.as_str()),
+                    full_size.and_then(|size| i64::try_from(size).ok()),
+                ])?;
+        }
+        BlockWrite::Put {
+            item_id,
+            content_index,
+            kind,
+            text,
+            done,
+        } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO open_block (session, item_id, content_index, block, tool_call_id, tool_name, text, \
+                     done) VALUES (?1, ?2, ?3, ?4, '', '', ?5, ?6) \
+                     ON CONFLICT (session, item_id, content_index) DO UPDATE \
+                     SET block = excluded.block, text = excluded.text, done = excluded.done",
+                )?
+                .execute(params![
+                    session,
+                    item_id,
+                    content_index,
+                    *kind as i64,
+                    text,
+                    done
+                ])?;
+        }
+        BlockWrite::Close { item_id } => {
+            connection
+                .prepare_cached("DELETE FROM open_block WHERE session = ?1 AND item_id = ?2")?
+                .execute((session, item_id))?;
+        }
+    }
+    Ok(())
+}
