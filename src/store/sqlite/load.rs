@@ -15,6 +15,7 @@ use crate::{
         turn::Turn,
     },
     store::core::{
+        draft::length,
         facts::{Facts, Replay, Want},
         request_id::{KeptRequest, Request, RequestDigest},
         snapshot::{
@@ -228,17 +229,15 @@ fn active(connection: &Connection, session: &Session, row: i64) -> Answer<Active
 
 fn waiting(connection: &Connection, session: &Session) -> Answer<Vec<Arc<WaitingTurn>>> {
     // What is long stays where it is.
-    let short = format!(
-        "CASE WHEN octet_length(turn.text) > {KEPT_TEXT_MAX_BYTES} THEN '' ELSE turn.text END"
-    );
+    let short = "CASE WHEN octet_length(turn.text) > ?2 THEN '' ELSE turn.text END";
+    let columns = rows::TURN.replace("turn.text", short);
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {}, octet_length(turn.text) > {KEPT_TEXT_MAX_BYTES}, turn.position, turn.goes_first, turn.bytes, \
-         turn.request, turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory FROM turn \
-         WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position",
-        rows::TURN.replace("turn.text", &short)
+        "SELECT {columns}, octet_length(turn.text) > ?2, turn.position, turn.goes_first, turn.bytes, turn.request, \
+         turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory FROM turn \
+         WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position"
     ))?;
     let first = statement.column_count() - 9;
-    let mut found = statement.query([session.row.0])?;
+    let mut found = statement.query((session.row.0, length(KEPT_TEXT_MAX_BYTES)))?;
     let mut waiting = Vec::new();
     while let Some(row) = found.next()? {
         let turn = rows::turn(row, &session.key)?;
