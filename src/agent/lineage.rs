@@ -331,43 +331,9 @@ pub(super) async fn sweep(
     let entry = format!("{variable}={value}").into_bytes();
     let patience = Instant::now() + KEEPER_PATIENCE;
     let ourselves = ancestors();
-    let mut found = HashSet::new();
-    let mut empty_looks = 0;
-    loop {
-        let mut left = vec![];
-        for pid in everyone() {
-            if ourselves.contains(&pid) || !is_marked(pid, &entry) {
-                continue;
-            }
-            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
-                continue;
-            };
-            if !is_marked(pid, &entry) || Stat::read(pid).is_none_or(|stat| stat.zombie) {
-                continue;
-            }
-            found.insert(pid);
-            left.push(pid);
-            if Instant::now() >= patience || !is_keeper(pid) {
-                let _ = pidfd_send_signal(&handle, Signal::KILL);
-            }
-        }
-        if left.is_empty() {
-            empty_looks += 1;
-            let needed = if found.is_empty() {
-                EMPTY_LOOKS_AT_FIRST
-            } else {
-                EMPTY_LOOKS
-            };
-            if empty_looks >= needed {
-                return Ok(found.len());
-            }
-        } else if Instant::now() >= deadline {
-            return Err(left);
-        } else {
-            empty_looks = 0;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
+    let is_left = |pid: Pid| !ourselves.contains(&pid) && is_marked(pid, &entry);
+    let may_kill = |pid: Pid| Instant::now() >= patience || !is_keeper(pid);
+    end_all(is_left, may_kill, deadline).await
 }
 
 /// Ends every process that has a user id of this range and no keeper above it, and waits for it. Returns how many there
@@ -376,11 +342,19 @@ pub(super) async fn sweep(
 /// # Errors
 /// What was left at the deadline.
 pub(super) async fn sweep_users(range: UserRange, deadline: Instant) -> Result<usize, Vec<Pid>> {
-    let is_left = |pid: Pid| {
-        Stat::read(pid).is_some_and(|stat| !stat.zombie)
-            && user_of(pid).is_some_and(|user| range.holds(user))
-            && !has_keeper(pid)
-    };
+    let is_left = |pid: Pid| user_of(pid).is_some_and(|user| range.holds(user)) && !has_keeper(pid);
+    end_all(is_left, |_| true, deadline).await
+}
+
+/// Kills every process that is left, as far as it may be killed, and waits for them. Returns how many there were.
+///
+/// # Errors
+/// What was left at the deadline.
+async fn end_all(
+    is_left: impl Fn(Pid) -> bool,
+    may_kill: impl Fn(Pid) -> bool,
+    deadline: Instant,
+) -> Result<usize, Vec<Pid>> {
     let mut found = HashSet::new();
     let mut empty_looks = 0;
     loop {
@@ -389,9 +363,13 @@ pub(super) async fn sweep_users(range: UserRange, deadline: Instant) -> Result<u
             let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
                 continue;
             };
-            if is_left(pid) {
-                found.insert(pid);
-                left.push(pid);
+            // Its id may have been another's until now.
+            if !is_left(pid) || Stat::read(pid).is_none_or(|stat| stat.zombie) {
+                continue;
+            }
+            found.insert(pid);
+            left.push(pid);
+            if may_kill(pid) {
                 let _ = pidfd_send_signal(&handle, Signal::KILL);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{
     access::Shares,
-    ids::{LogId, SessionKey, SessionRow, Time},
+    ids::{LogId, Principal, SessionKey, SessionRow, Time},
     memory::Reach,
     turn::Usage,
 };
@@ -110,6 +110,54 @@ pub struct SessionFilter {
     pub states: Vec<SessionState>,
     /// Beginning of the key.
     pub key_prefix: String,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// A session in which nothing has happened: of the first generation, with empty settings.
+    pub fn new(
+        (row, uid, log_id): (SessionRow, Uuid, LogId),
+        owner: &Principal,
+        key: SessionKey,
+        now: Time,
+    ) -> Self {
+        Self {
+            row,
+            uid,
+            tenant: owner.tenant.clone(),
+            owner: owner.subject.clone(),
+            shares: Shares::new(),
+            key,
+            log_id,
+            session_id: Uuid::nil(),
+            generation: 1,
+            display_name: String::new(),
+            agent: String::new(),
+            next_agent: String::new(),
+            model: String::new(),
+            thinking_level: String::new(),
+            labels: BTreeMap::new(),
+            cwd: String::new(),
+            expire_after_idle: None,
+            memory_namespaces: Vec::new(),
+            state: SessionState::Idle,
+            active_turn: None,
+            queue_depth: 0,
+            queue_bytes: 0,
+            message_count: 0,
+            user_message_count: 0,
+            last_message_preview: String::new(),
+            usage: Usage::default(),
+            head: 0,
+            first_seq: 1,
+            epoch: 0,
+            create_time: now,
+            update_time: now,
+            last_active_time: now,
+            primary: false,
+        }
+    }
 }
 
 // === impl SessionState ===

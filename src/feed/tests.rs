@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         event::{BlockKind, Delta, Event, EventKind, Role},
-        ids::{LogId, SessionKey},
+        ids::{LogId, Principal, SessionKey},
         session::SessionState,
         turn::{Turn, TurnState, Usage},
     },
@@ -27,40 +27,13 @@ const ROW: SessionRow = SessionRow(7);
 const LONG: Duration = Duration::from_secs(30);
 
 pub(super) fn session() -> Session {
+    let names = (ROW, Uuid::from_u128(1), LogId(Uuid::from_u128(2)));
+    let key = SessionKey::parse("story").expect("a key");
     Session {
-        row: ROW,
-        uid: Uuid::from_u128(1),
-        tenant: "default".into(),
-        owner: "local".into(),
-        shares: Default::default(),
-        key: SessionKey::parse("story").expect("a key"),
-        log_id: LogId(Uuid::from_u128(2)),
         session_id: Uuid::from_u128(3),
-        generation: 1,
-        display_name: String::new(),
         agent: "echo".into(),
-        next_agent: String::new(),
-        model: String::new(),
-        thinking_level: String::new(),
-        labels: Default::default(),
-        cwd: String::new(),
-        expire_after_idle: None,
-        memory_namespaces: Vec::new(),
-        state: SessionState::Idle,
-        active_turn: None,
-        queue_depth: 0,
-        queue_bytes: 0,
-        message_count: 0,
-        user_message_count: 0,
-        last_message_preview: String::new(),
-        usage: Usage::default(),
-        head: 0,
-        first_seq: 1,
         epoch: 1,
-        create_time: Time(1),
-        update_time: Time(1),
-        last_active_time: Time(1),
-        primary: false,
+        ..Session::new(names, &Principal::local(), key, Time(1))
     }
 }
 

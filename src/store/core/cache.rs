@@ -168,7 +168,7 @@ mod tests {
     fn snapshot(row: i64, bytes: usize) -> Arc<Snapshot> {
         let mut session = super::super::draft::tests::session(row);
         session.labels.insert("l".to_owned(), "x".repeat(bytes));
-        Arc::new(Snapshot::idle(session, Hidden::default()))
+        Arc::new(Snapshot::idle(Arc::new(session), Hidden::default()))
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Draft {
                 queue_bytes: session.queue_bytes,
                 stored_bytes: hidden.stored_bytes,
             },
-            session,
+            session: Arc::unwrap_or_clone(session),
             hidden,
             settings_changed: false,
             active,
@@ -137,7 +137,7 @@ impl Draft {
 
     /// A session that is made.
     pub(crate) fn new(session: Session) -> Self {
-        let snapshot = Snapshot::idle(session, Hidden::default());
+        let snapshot = Snapshot::idle(Arc::new(session), Hidden::default());
         Self {
             is_new: true,
             counted: Held::default(),
@@ -187,9 +187,8 @@ impl Draft {
             queue_bytes: session.queue_bytes - counted.queue_bytes,
             stored_bytes: hidden.stored_bytes - counted.stored_bytes,
         };
-        let shown = Arc::new(session.clone());
         let mut after = Snapshot {
-            session,
+            session: Arc::new(session),
             hidden,
             active,
             waiting,
@@ -199,7 +198,6 @@ impl Draft {
         after.shed();
         SessionWrite {
             after: Arc::new(after),
-            session: shown,
             is_new,
             settings: settings_changed && !is_new,
             shared_before,
@@ -719,50 +717,16 @@ impl Context<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use crate::domain::{
-        access::Shares,
-        ids::{LogId, SessionKey, SessionRow, Time},
-        session::{Session, SessionState},
-        turn::Usage,
+        ids::{LogId, Principal, SessionKey, SessionRow, Time},
+        session::Session,
     };
-    use std::collections::BTreeMap;
     use uuid::Uuid;
 
     /// Some session.
     pub(crate) fn session(row: i64) -> Session {
-        Session {
-            row: SessionRow(row),
-            uid: Uuid::from_u128(row.unsigned_abs().into()),
-            tenant: "default".to_owned(),
-            owner: "local".to_owned(),
-            shares: Shares::new(),
-            key: SessionKey::parse(&format!("s{row}")).expect("a key"),
-            log_id: LogId::default(),
-            session_id: Uuid::nil(),
-            generation: 1,
-            display_name: String::new(),
-            agent: "echo".to_owned(),
-            next_agent: String::new(),
-            model: String::new(),
-            thinking_level: String::new(),
-            labels: BTreeMap::new(),
-            cwd: String::new(),
-            expire_after_idle: None,
-            memory_namespaces: Vec::new(),
-            state: SessionState::Idle,
-            active_turn: None,
-            queue_depth: 0,
-            queue_bytes: 0,
-            message_count: 0,
-            user_message_count: 0,
-            last_message_preview: String::new(),
-            usage: Usage::default(),
-            head: 0,
-            first_seq: 1,
-            epoch: 0,
-            create_time: Time(0),
-            update_time: Time(0),
-            last_active_time: Time(0),
-            primary: false,
-        }
+        let uid = Uuid::from_u128(row.unsigned_abs().into());
+        let names = (SessionRow(row), uid, LogId::default());
+        let key = SessionKey::parse(&format!("s{row}")).expect("a key");
+        Session::new(names, &Principal::local(), key, Time(0))
     }
 }

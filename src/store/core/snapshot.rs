@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 512;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Snapshot {
     /// As callers see it.
-    pub(crate) session: Session,
+    pub(crate) session: Arc<Session>,
     /// What is not shown of it.
     pub(crate) hidden: Hidden,
     /// The active turn.
@@ -166,7 +166,7 @@ pub(crate) struct Tombstone {
 
 impl Snapshot {
     /// A session in which nothing happens.
-    pub(crate) fn idle(session: Session, hidden: Hidden) -> Self {
+    pub(crate) fn idle(session: Arc<Session>, hidden: Hidden) -> Self {
         Self {
             session,
             hidden,

@@ -19,7 +19,7 @@ use crate::domain::{
     ids::{SessionKey, SessionRow, Time},
     quotas::{LiveQuotas, Quota, Quotas},
     refusal::Refusal,
-    session::SessionState,
+    session::{Session, SessionState},
     turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn},
 };
 use bytes::Bytes;
@@ -256,7 +256,10 @@ impl Memory {
             }
             Want::Replay { turns, .. } => {
                 facts.replay = Some(Replay {
-                    session: self.snapshot.as_ref().map(|found| found.session.clone()),
+                    session: self
+                        .snapshot
+                        .as_ref()
+                        .map(|found| Session::clone(&found.session)),
                     tombstone: None,
                     turns: turns.iter().map(|id| self.turns[id].clone()).collect(),
                 });
@@ -357,7 +360,7 @@ impl Memory {
                 }
             }
         }
-        let session = &write.session;
+        let session = &write.after.session;
         self.usage.add(&session.tenant, &session.owner, write.held);
         self.snapshot = Some(write.after);
         self.check();

@@ -11,7 +11,6 @@ use crate::domain::{
     access::Shares,
     event::{BlockKind, Role},
     ids::{SessionRow, Time},
-    session::Session,
     turn::{Attachment, Cancel, StopReason, Turn, TurnError, TurnState, Usage},
 };
 use std::sync::Arc;
@@ -33,8 +32,6 @@ pub(crate) struct WriteSet {
 pub(crate) struct SessionWrite {
     /// As it is from now on.
     pub(crate) after: Arc<Snapshot>,
-    /// The same, for those who are told.
-    pub(crate) session: Arc<Session>,
     /// Its row is new.
     pub(crate) is_new: bool,
     /// What it says of its agent, its model, its labels and the like has changed.

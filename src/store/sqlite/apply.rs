@@ -24,7 +24,6 @@ const ITEM: i32 = -1;
 pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) -> Answer<()> {
     let SessionWrite {
         after,
-        session: _,
         is_new,
         settings,
         shared_before,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Refusal, SessionKey,
+        Refusal,
         ids::{SessionRow, Time},
         session::Session,
         turn::Turn,
@@ -57,7 +57,7 @@ impl Unit<'_> {
         let tenant = &caller.identity.principal.tenant;
         let found = self.snapshot_of_key(tenant, &caller.key)?;
         let facts = self.facts_of(caller)?;
-        let decided = self.decide((tenant, &caller.key), found, facts, decide)?;
+        let decided = self.decide(Some(caller), found, facts, decide)?;
         self.commit(decided)
     }
 
@@ -79,17 +79,13 @@ impl Unit<'_> {
         decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<T>,
     ) -> Answer<T> {
         let found = self.snapshot_of_row(row)?;
-        let (tenant, key) = match &found {
-            Some(found) => (found.session.tenant.clone(), found.session.key.clone()),
-            None => (String::new(), SessionKey::parse("none").expect("a key")),
-        };
-        self.decide((&tenant, &key), found, Facts::default(), decide)
+        self.decide(None, found, Facts::default(), decide)
     }
 
     /// Decides, and looks up what is wanted for that.
     pub(super) fn decide<T>(
         &self,
-        about: (&str, &SessionKey),
+        caller: Option<&Caller>,
         mut found: Option<Arc<Snapshot>>,
         mut facts: Facts,
         decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<T>,
@@ -109,7 +105,7 @@ impl Unit<'_> {
             load::look_up(
                 self.connection,
                 generation,
-                about,
+                caller,
                 &mut found,
                 &mut facts,
                 want,
@@ -142,12 +138,12 @@ impl Unit<'_> {
         apply::session(self.connection, &write, self.life)?;
         let SessionWrite {
             after,
-            session,
             held,
             events,
             ended,
             ..
         } = write;
+        let session = Arc::clone(&after.session);
         self.count(&session.tenant, &session.owner, held);
         self.changed(after);
         if tell == Tell::All {

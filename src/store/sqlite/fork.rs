@@ -276,15 +276,10 @@ fn decide<T>(
     let source = unit.snapshot_of_key(tenant, &caller.key)?;
     let target = unit.snapshot_of_key(tenant, &command.new_key)?;
     let facts = unit.facts_of(caller)?;
-    unit.decide(
-        (tenant, &caller.key),
-        source,
-        facts,
-        |ctx, facts, source| {
-            let target = target.as_deref();
-            decide(ctx, facts, Found { source, target })
-        },
-    )
+    unit.decide(Some(caller), source, facts, |ctx, facts, source| {
+        let target = target.as_deref();
+        decide(ctx, facts, Found { source, target })
+    })
 }
 
 /// Takes back what forks have left that were cut, as much as belongs into one commit. True when nothing is left.

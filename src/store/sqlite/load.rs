@@ -4,6 +4,7 @@ use super::{
     fault::{Answer, Fault},
     rows::{self, Hidden as RowHidden},
 };
+use crate::store::Caller;
 use crate::{
     domain::{
         Refusal, SessionKey,
@@ -192,7 +193,7 @@ pub(super) fn snapshot(
         pending_reset,
         stored_bytes,
     };
-    let mut snapshot = Snapshot::idle(session, hidden);
+    let mut snapshot = Snapshot::idle(Arc::new(session), hidden);
     if snapshot.session.queue_depth > 0 {
         snapshot.waiting = waiting(connection, &snapshot.session)?;
     }
@@ -402,7 +403,7 @@ pub(super) fn request(connection: &Connection, digest: RequestDigest) -> Answer<
 pub(super) fn look_up(
     connection: &Connection,
     generation: Uuid,
-    (tenant, key): (&str, &SessionKey),
+    caller: Option<&Caller>,
     snapshot: &mut Option<Arc<Snapshot>>,
     facts: &mut Facts,
     want: Want,
@@ -452,7 +453,11 @@ pub(super) fn look_up(
                 .exists([key_id])?;
             facts.revoked_keys.insert(key_id.clone(), revoked);
         }
-        Want::Tombstones => facts.tombstones = Some(tombstones(connection, tenant, key)?),
+        Want::Tombstones => {
+            let caller = caller.ok_or_else(|| Fault::Broken("tombstones of no key".into()))?;
+            let tenant = &caller.identity.principal.tenant;
+            facts.tombstones = Some(tombstones(connection, tenant, &caller.key)?);
+        }
         Want::UserMessagesBefore(turn_id) => {
             let found = session(snapshot)?;
             let count = connection
@@ -478,22 +483,23 @@ pub(super) fn look_up(
                 .optional()?;
             facts.newest_kind = Some(kind.map(EventKind));
         }
-        Want::Replay { session, turns } => {
-            let session = session_of_row(connection, generation, *session)?;
+        Want::Replay {
+            session: row,
+            turns,
+        } => {
             let mut replay = Replay {
                 session: None,
                 tombstone: None,
                 turns: Vec::new(),
             };
-            if let Some((session, _)) = session {
+            if let Some((session, _)) = session_of_row(connection, generation, *row)? {
                 for turn_id in turns {
-                    replay
-                        .turns
-                        .extend(turn_of_id(connection, &session, *turn_id)?);
+                    let turn = turn_of_id(connection, &session, *turn_id)?;
+                    replay.turns.extend(turn);
                 }
                 replay.session = Some(session);
-            } else if let Want::Replay { session, .. } = &want {
-                replay.tombstone = tombstone_of_row(connection, *session)?;
+            } else {
+                replay.tombstone = tombstone_of_row(connection, *row)?;
             }
             facts.replay = Some(replay);
         }

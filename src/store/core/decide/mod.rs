@@ -57,7 +57,7 @@ enum Keep {
 impl Done {
     /// A command that changed a session.
     pub(crate) fn of(write: SessionWrite) -> Self {
-        let session = Arc::clone(&write.session);
+        let session = Arc::clone(&write.after.session);
         Self {
             write: Some(write),
             ..Self::nothing(session)

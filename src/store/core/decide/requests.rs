@@ -13,14 +13,12 @@ use super::{
     access::{self, Need},
 };
 use crate::domain::{
-    access::Shares,
     ids::{SessionRow, Time},
     limits::REQUEST_KEPT,
     refusal::Refusal,
     session::{Session, SessionState},
-    turn::Usage,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a repeat is told when its session is gone.
@@ -186,40 +184,20 @@ pub(super) fn deleted(
     uid: Uuid,
     head: i64,
 ) -> Session {
+    let names = (row, uid, ctx.log_id(uid));
     Session {
-        row,
-        uid,
-        tenant: caller.identity.principal.tenant.clone(),
         owner: String::new(),
-        shares: Shares::new(),
-        key: caller.key.clone(),
-        log_id: ctx.log_id(uid),
-        session_id: Uuid::nil(),
         generation: 0,
-        display_name: String::new(),
-        agent: String::new(),
-        next_agent: String::new(),
-        model: String::new(),
-        thinking_level: String::new(),
-        labels: BTreeMap::new(),
-        cwd: String::new(),
-        expire_after_idle: None,
-        memory_namespaces: Vec::new(),
         state: SessionState::Deleted,
-        active_turn: None,
-        queue_depth: 0,
-        queue_bytes: 0,
-        message_count: 0,
-        user_message_count: 0,
-        last_message_preview: String::new(),
-        usage: Usage::default(),
         head,
         first_seq: head + 1,
-        epoch: 0,
-        create_time: Time::default(),
         update_time: caller.now,
-        last_active_time: Time::default(),
-        primary: false,
+        ..Session::new(
+            names,
+            &caller.identity.principal,
+            caller.key.clone(),
+            Time::default(),
+        )
     }
 }
 

@@ -21,7 +21,6 @@ use crate::domain::{
     ids::SessionRow,
     refusal::Refusal,
     session::{Session, SessionState},
-    turn::Usage,
 };
 
 /// CreateSession.
@@ -77,44 +76,24 @@ pub(super) fn make(
         caller.identity.require(Scope::TenantSessions)?;
     }
     let uid = ctx.ids.random();
+    let owner = &caller.identity.principal;
+    let names = (SessionRow(0), uid, ctx.log_id(uid));
     let mut session = Session {
-        row: SessionRow(0),
-        uid,
-        tenant: caller.identity.principal.tenant.clone(),
-        owner: caller.identity.principal.subject.clone(),
-        shares: Shares::new(),
-        key: caller.key.clone(),
-        log_id: ctx.log_id(uid),
         session_id: ctx.ids.ordered(),
-        generation: 1,
         display_name: display_name.clone(),
         agent: if agent.is_empty() {
             ctx.rules.default_agent.clone()
         } else {
             agent.clone()
         },
-        next_agent: String::new(),
         model: model.clone(),
         thinking_level: thinking_level.clone(),
         labels: labels.clone(),
         cwd: cwd.clone(),
         expire_after_idle: *expire_after_idle,
         memory_namespaces: memory_namespaces.clone(),
-        state: SessionState::Idle,
-        active_turn: None,
-        queue_depth: 0,
-        queue_bytes: 0,
-        message_count: 0,
-        user_message_count: 0,
-        last_message_preview: String::new(),
-        usage: Usage::default(),
-        head: 0,
-        first_seq: 1,
-        epoch: 0,
-        create_time: caller.now,
-        update_time: caller.now,
-        last_active_time: caller.now,
         primary,
+        ..Session::new(names, owner, caller.key.clone(), caller.now)
     };
     quotas::require_stored(ctx, &session, 0)?;
     quotas::require_place(ctx, &session)?;
