@@ -25,7 +25,7 @@ pub(crate) struct Account(u64);
 pub(super) struct Accounts(Mutex<HashMap<SessionRow, Account>>);
 
 /// The queue.
-pub(crate) struct FairQueue<J> {
+pub(super) struct FairQueue<J> {
     /// A lock, not a channel: who comes next depends on all that wait. Held for a few lines of memory work.
     state: Mutex<State<J>>,
     /// Takers that found nothing to do.
@@ -50,17 +50,17 @@ struct State<J> {
 }
 
 /// A job that was taken; it counts as worked at until this is dropped.
-pub(crate) struct Taken<'a, J> {
+pub(super) struct Taken<'a, J> {
     /// The job; `None` once it was taken out.
-    pub(crate) job: Option<J>,
+    pub(super) job: Option<J>,
     /// Whose it is.
-    pub(crate) account: Account,
+    pub(super) account: Account,
     queue: &'a FairQueue<J>,
 }
 
 /// There is no room, or the queue is closed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(super) struct Full;
 
 // === impl Account ===
 
@@ -109,7 +109,7 @@ impl Accounts {
 
 impl<J> FairQueue<J> {
     /// A queue of so many jobs, so many of each account, for so many takers.
-    pub(crate) fn new(max: usize, max_each: usize, takers: usize) -> Self {
+    pub(super) fn new(max: usize, max_each: usize, takers: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 lines: HashMap::new(),
@@ -130,7 +130,7 @@ impl<J> FairQueue<J> {
     ///
     /// # Errors
     /// There is no room, or the queue is closed.
-    pub(crate) fn put(&self, account: Account, job: J) -> Result<(), Full> {
+    pub(super) fn put(&self, account: Account, job: J) -> Result<(), Full> {
         let mut state = self.state();
         if state.closed || state.len >= self.max {
             return Err(Full);
@@ -172,7 +172,7 @@ impl<J> FairQueue<J> {
     }
 
     /// The next job, if there is one now.
-    pub(crate) fn try_take(&self) -> Option<Taken<'_, J>> {
+    pub(super) fn try_take(&self) -> Option<Taken<'_, J>> {
         self.next(&mut self.state())
     }
 
@@ -185,7 +185,7 @@ impl<J> FairQueue<J> {
     }
 
     /// Jobs that wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.state().len
     }
 
