@@ -5,9 +5,12 @@
 //! → streams end with their last `seq` → listener → store.
 
 mod access;
+mod agents;
 mod apart;
+mod auto;
 mod isolation;
 mod live;
+mod llm;
 mod own_process;
 
 pub use apart::NotApart;
@@ -16,29 +19,36 @@ pub use own_process::close_to_others;
 use crate::{
     agent::{
         Driver,
+        acp::{AcpDriver, AcpOptions},
         echo::Echo,
         isolation::{Confinement, Rung},
+        llm::LlmDriver,
         pi::{PiDriver, PiOptions},
         process::{self, ProcessHost, ProcessLimits},
     },
     auth::{agents::AgentCredentials, first_start, keys::Keys, limits::Limits, secret_files},
     clock,
-    config::{AgentConfig, Config, DriverKind, SocketPath, live::LiveConfig},
+    config::{AgentConfig, Config, DriverKind, SocketPath, WebhookConfig, live::LiveConfig},
     domain::{
-        access::Identity,
-        ids::SessionKey,
+        access::{Credential, Identity, Scope, Scopes},
+        agent::KnownAgent,
+        ids::{Principal, SessionKey},
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
+        prices::Prices,
         quotas::LiveQuotas,
         refusal::Refusal,
     },
+    edge::{self, WebhookRoute},
     feed::{Feed, FeedOptions},
     grpc::{
-        admin::{Admin, AgentFacts, ServerFacts},
+        admin::{Admin, ServerFacts},
         channels::Channels,
         gateway::Gateway,
         layers::{self, Gate},
         memory::MemoryCalls,
-        methods, web,
+        methods,
+        schedules::ScheduleCalls,
+        web,
     },
     http::console,
     listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
@@ -50,12 +60,15 @@ use crate::{
         openai::{OpenAiEmbedder, OpenAiOptions},
     },
     proto,
+    schedules::Schedules,
     session::{
         disconnect::Disconnects,
+        fork::Conversations,
         handle::{CwdRoots, Directories, Drain, Workshop},
         recall::Recall,
         registry::{Registry, RegistryTask},
         users::AgentUsers,
+        workspace::Workspaces,
     },
     store::{
         AgentRule, Caller, NewSession, Store, StoreRules, Trouble,
@@ -71,11 +84,14 @@ use access::Access;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::middleware::from_fn;
+use futures_util::future::BoxFuture;
 use live::Rooms;
 use metrics_exporter_prometheus::PrometheusHandle;
 use proto::admin_service_server::AdminServiceServer;
 use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
+use proto::model_service_server::ModelServiceServer;
+use proto::schedule_service_server::ScheduleServiceServer;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
@@ -88,7 +104,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codec::CompressionEncoding::Gzip};
 use tonic_health::server::HealthReporter;
@@ -105,8 +121,8 @@ const STORE_CLOSE_MAX: Duration = Duration::from_secs(30);
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Time that recovery waits for a store that does not answer before the start fails.
 const RECOVER_MAX: Duration = Duration::from_secs(60);
-/// Time that pi gets to end by itself before it is killed.
-const PI_STOP_GRACE: Duration = Duration::from_secs(2);
+/// Time that an agent gets to end by itself before it is killed.
+const AGENT_STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// How often health is told anew.
 const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -150,11 +166,13 @@ pub struct App {
     registry: Arc<Registry>,
     registry_task: RegistryTask,
     cwd_roots: Arc<CwdRoots>,
+    workspaces: Workspaces,
     keys: Arc<Keys>,
     access: Access,
     limits: Arc<Limits>,
     live: Arc<LiveConfig>,
     quotas: LiveQuotas,
+    conversations: Conversations,
     facts: ServerFacts,
     memory: Arc<Memory>,
     pages: Arc<PageTokens>,
@@ -170,12 +188,13 @@ impl App {
     /// # Errors
     /// [`DataDirectoryLocked`], or what stands in the way, for people.
     pub async fn build(
-        config: Config,
+        mut config: Config,
         consent: Consent,
         telemetry: Telemetry,
     ) -> anyhow::Result<Self> {
         config.exposure()?;
         let (lock, node_mark) = take_data_directory(&config.data_dir)?;
+        let chosen = auto::choose(&mut config)?;
         let listener = Listener::bind(listener_options(&config))
             .await?
             .with_bounds(Bounds {
@@ -199,6 +218,7 @@ impl App {
         let host = process_host(&node_mark)?;
         let isolation = isolation::find(&config, &host, door).await?;
         let confinements = isolation.agents.clone();
+        let default_agent = auto::settle(&config, chosen, &confinements)?;
         // Elsewhere agents are processes of the same user, and the socket has a path.
         let trust_socket = (isolation.agents.values())
             .all(|agent| agent.rung == Rung::Namespace || agent.own_users);
@@ -208,12 +228,13 @@ impl App {
             let names = agents.map(|(name, _)| name.clone()).collect();
             AgentUsers::new(range, names, node_mark.clone())
         });
-        let drivers = drivers(&config, &host, isolation.agents);
+        let drivers = drivers(&config, &host, isolation.agents)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
         });
-        let rules = rules(&config, &drivers)?;
+        let known_agents = Arc::new(agents::known(&config, &drivers));
+        let rules = rules(&config, &drivers, &known_agents, default_agent.clone())?;
         let quotas = rules.quotas.clone();
         let if_lost = if consent.new_store {
             IfLost::BeginAnew
@@ -225,7 +246,8 @@ impl App {
         let facts = ServerFacts {
             start_time: clock::wall(),
             store_id: store.store_id(),
-            agents: agent_facts(&config, &drivers, &confinements),
+            default_agent,
+            agents: agents::facts(&config, &known_agents, &confinements),
             isolation: isolation.server,
         };
         let store = Arc::new(store);
@@ -246,6 +268,13 @@ impl App {
             process::sweep_users(range).await;
         }
         let pepper = secret_files::pepper(&config.data_dir)?;
+        let told = store.told_agents().await;
+        agents::begin(
+            &config,
+            &pepper,
+            &known_agents,
+            &told.context("can't read what agents can do")?,
+        );
         let keys = Arc::new(
             Keys::load(store.clone(), &pepper)
                 .await
@@ -260,10 +289,21 @@ impl App {
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
         let registry = Registry::new(drain_sender);
+        let directories = Directories::new(&isolation::real(&config.data_dir)?, agent_users);
+        let conversations = Conversations {
+            directories: directories.clone(),
+            drivers: drivers.clone(),
+        };
+        let workspaces = Workspaces {
+            directories: directories.clone(),
+            cwd_roots: cwd_roots.clone(),
+            known_agents: known_agents.clone(),
+        };
         let workshop = Arc::new(Workshop {
             store: store.clone(),
             feed: feed.clone(),
             drivers,
+            known_agents,
             recall: Recall {
                 memory: memory.clone(),
                 rules: ContextRules {
@@ -272,9 +312,10 @@ impl App {
                     timeout: config.memory_recall_timeout,
                 },
             },
-            directories: Directories::new(&isolation::real(&config.data_dir)?, agent_users),
+            directories,
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
+            commands: registry.commands().clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -292,6 +333,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            conversations,
+            workspaces,
             keys,
             access,
             limits,
@@ -331,6 +374,8 @@ impl App {
             registry,
             registry_task,
             cwd_roots,
+            conversations,
+            workspaces,
             keys,
             access: Access { auth, key_set },
             limits,
@@ -346,17 +391,26 @@ impl App {
         let settings = Arc::new(ArcSwap::from_pointee(live::gateway_settings(
             &live.current().config,
         )));
-        let gateway = Gateway {
+        let sooner = Arc::new(Notify::new());
+        let gateway = Arc::new(Gateway {
             store: store.clone(),
             feed: feed.clone(),
             registry: registry.clone(),
             disconnects: Disconnects::new(store.clone(), registry.clone(), runtime),
             cwd_roots,
-            default_agent: config.default_agent.clone(),
+            options_allowed: (config.agents.iter())
+                .map(|(name, agent)| (name.clone(), agent.options_allowed.clone()))
+                .collect(),
+            conversations,
+            known_agents: workspaces.known_agents.clone(),
+            workspaces,
+            default_agent: facts.default_agent.clone(),
             settings: settings.clone(),
             pages: page_tokens.clone(),
             ending: ending.clone(),
-        };
+            sooner: sooner.clone(),
+        });
+        let schedules = schedules(store.clone(), gateway.clone(), sooner);
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service
             .accept_compressed(Gzip)
@@ -398,6 +452,11 @@ impl App {
             admin,
             MemoryCalls {
                 memory: memory.clone(),
+                pages: page_tokens.clone(),
+            },
+            ScheduleCalls {
+                store: store.clone(),
+                schedules: schedules.clone(),
                 pages: page_tokens,
             },
             health_service,
@@ -411,6 +470,13 @@ impl App {
             methods: methods::served,
         };
         let mut router = layers::layered(routes, gate);
+        if config.http {
+            let webhooks = edge::Webhooks {
+                routes: webhooks(&config),
+                primary_session: config.primary_session.clone(),
+            };
+            router = edge::layered(router, auth.clone(), webhooks);
+        }
         if config.mcp {
             router = router.merge(mcp::http::routes(HttpOptions {
                 memory,
@@ -449,6 +515,7 @@ impl App {
                 listener.serve(move |_| router.clone())
             });
         let mut registry_task = tokio::spawn(registry_task.run());
+        let timer = tokio::spawn(async move { schedules.run().await });
         let house = keys.clone();
         let house = tokio::spawn(async move {
             let key_set = async {
@@ -489,6 +556,8 @@ impl App {
             .set_service_status("", tonic_health::ServingStatus::NotServing)
             .await;
         registry.begin_drain();
+        // What is due from here on is found by the next start.
+        timer.abort();
         let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
         feed.begin_drain(clock::wall().plus_micros(window));
         let in_time = tokio::time::timeout(config.drain_timeout, &mut registry_task).await;
@@ -521,10 +590,50 @@ impl App {
     }
 }
 
+/// Where other programs post what has happened.
+fn webhooks(config: &Config) -> BTreeMap<String, WebhookRoute> {
+    let routes = config.webhooks.iter();
+    let route = |webhook: &WebhookConfig| {
+        let (tenant, subject) = webhook.principal.split_once('/').unwrap_or_default();
+        let principal = Principal {
+            tenant: tenant.to_owned(),
+            subject: subject.to_owned(),
+        };
+        let scopes = webhook.scopes.iter().filter_map(|name| Scope::parse(name));
+        let scopes = Scopes::of(scopes);
+        let secrets = webhook.secrets.0.values();
+        WebhookRoute {
+            kind: webhook.kind,
+            secrets: secrets.map(|secret| secret.as_str().into()).collect(),
+            identity: Arc::new(Identity::new(principal, scopes, Credential::None, None)),
+            session_key: webhook.session_key.clone(),
+            sender: webhook.sender.clone(),
+            text: webhook.text.clone(),
+            agent: webhook.agent.clone(),
+            on_busy: webhook.on_busy,
+            no_approver: webhook.no_approver,
+        }
+    };
+    routes
+        .map(|(name, webhook)| (name.clone(), route(webhook)))
+        .collect()
+}
+
+/// What is done at its time, by the system's clock, for whoever asked for it.
+fn schedules(store: Arc<dyn Store>, gateway: Arc<Gateway>, sooner: Arc<Notify>) -> Arc<Schedules> {
+    let prepare = move |identity, request| {
+        let gateway = gateway.clone();
+        let prepared = async move { gateway.prepare(identity, request).await };
+        Box::pin(prepared) as BoxFuture<'static, _>
+    };
+    Schedules::new(store, Arc::new(prepare), Arc::new(clock::wall), sooner)
+}
+
 fn routes(
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     admin: Admin,
     memory: MemoryCalls,
+    schedules: ScheduleCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -544,7 +653,6 @@ fn routes(
             // So that grpcurl shows the details of errors as text.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let gateway = Arc::new(gateway);
     // `grpc::layers` bound messages as they come; these bound what a compressed one becomes.
     let service = |limit| {
         GatewayServiceServer::from_arc(gateway.clone())
@@ -562,10 +670,22 @@ fn routes(
         .send_compressed(Gzip)
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(usize::MAX);
+    let models = ModelServiceServer::from_arc(gateway.clone())
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(usize::MAX);
+    let schedules = ScheduleServiceServer::new(schedules)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(usize::MAX);
     let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service(MESSAGE_MAX_BYTES))
         .add_service(admin)
         .add_service(memory)
+        .add_service(models)
+        .add_service(schedules)
         .add_service(health);
     if reflection {
         let v1 = descriptors()
@@ -640,11 +760,11 @@ pub fn check_data_directory(directory: &Path) -> anyhow::Result<Option<Report>> 
 
 /// Where agents call the gateway; `None` where it offers them nothing.
 async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
-    let has_process = |agent: &AgentConfig| match agent.driver {
+    let calls = |agent: &AgentConfig| match agent.driver {
         DriverKind::Echo => false,
-        DriverKind::Pi => true,
+        DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => true,
     };
-    if !config.mcp || !config.agents.values().any(has_process) {
+    if !config.mcp || !config.agents.values().any(calls) {
         return Ok(None);
     }
     let options = ListenerOptions {
@@ -912,23 +1032,27 @@ fn drivers(
     config: &Config,
     host: &ProcessHost,
     mut confinements: BTreeMap<String, Confinement>,
-) -> BTreeMap<String, Arc<dyn Driver>> {
-    let mut driver = |name: &str, agent: &AgentConfig| -> Arc<dyn Driver> {
-        match agent.driver {
+) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
+    let mut driver = |name: &str, agent: &AgentConfig| -> anyhow::Result<Arc<dyn Driver>> {
+        let host = ProcessHost {
+            confinement: confinements.remove(name).unwrap_or_default(),
+            ..host.clone()
+        };
+        Ok(match agent.driver {
             DriverKind::Echo => Arc::new(Echo),
-            DriverKind::Pi => Arc::new(PiDriver::new(
-                pi_options(agent),
-                ProcessHost {
-                    confinement: confinements.remove(name).unwrap_or_default(),
-                    ..host.clone()
-                },
-            )),
-        }
+            DriverKind::Pi => Arc::new(PiDriver::new(pi_options(agent), host)),
+            DriverKind::Acp => Arc::new(AcpDriver::new(acp_options(agent), host)),
+            DriverKind::Llm => {
+                let options =
+                    llm::options(config, agent).with_context(|| format!("agents.{name}"))?;
+                Arc::new(LlmDriver::new(options)?)
+            }
+        })
     };
     config
         .agents
         .iter()
-        .map(|(name, agent)| (name.clone(), driver(name, agent)))
+        .map(|(name, agent)| Ok((name.clone(), driver(name, agent)?)))
         .collect()
 }
 
@@ -942,14 +1066,43 @@ fn pi_options(agent: &AgentConfig) -> PiOptions {
         model: agent.model.clone(),
         thinking_level: agent.thinking_level.clone(),
         start_timeout: agent.start_timeout,
-        dialog_timeout: agent.dialog_timeout,
-        stop_grace: PI_STOP_GRACE,
-        limits: ProcessLimits {
-            processes: agent.max_processes,
-            open_files: agent.max_open_files,
-            file_bytes: agent.max_file_bytes.0,
-            memory_bytes: agent.max_memory_bytes.0,
-        },
+        stop_grace: AGENT_STOP_GRACE,
+        limits: process_limits(agent),
+    }
+}
+
+/// How an agent that speaks the Agent Client Protocol is run.
+fn acp_options(agent: &AgentConfig) -> AcpOptions {
+    let template = &agent.template_dir;
+    AcpOptions {
+        command: agent.command.clone(),
+        arguments: agent.args.clone(),
+        environment: agent.environment.0.clone().into_iter().collect(),
+        template_directory: (!template.is_empty()).then(|| template.into()),
+        model: agent.model.clone(),
+        thinking_level: agent.thinking_level.clone(),
+        mode: agent.mode.clone(),
+        start_timeout: agent.start_timeout,
+        stop_grace: AGENT_STOP_GRACE,
+        limits: process_limits(agent),
+    }
+}
+
+fn process_limits(agent: &AgentConfig) -> ProcessLimits {
+    ProcessLimits {
+        processes: agent.max_processes,
+        open_files: agent.max_open_files,
+        file_bytes: agent.max_file_bytes.0,
+        memory_bytes: agent.max_memory_bytes.0,
+    }
+}
+
+/// Where an agent's program lives, and what else its command line names.
+fn program_places(agent: &AgentConfig) -> Vec<PathBuf> {
+    match agent.driver {
+        DriverKind::Echo | DriverKind::Llm => vec![],
+        DriverKind::Pi => pi_options(agent).places(),
+        DriverKind::Acp => acp_options(agent).places(),
     }
 }
 
@@ -981,44 +1134,34 @@ fn template_directory(named: &Path) -> Option<PathBuf> {
 fn rules(
     config: &Config,
     drivers: &BTreeMap<String, Arc<dyn Driver>>,
+    known_agents: &BTreeMap<String, KnownAgent>,
+    default_agent: String,
 ) -> anyhow::Result<StoreRules> {
     let agents = config.agents.iter().filter_map(|(name, agent)| {
-        let capabilities = drivers.get(name)?.capabilities();
         let rule = AgentRule {
-            steer: capabilities.steer,
-            fork: capabilities.fork,
+            known: known_agents.get(name)?.clone(),
+            commands_allowed: agent.commands_allowed.clone(),
             on_interrupt: agent.on_interrupt,
             max_attempts: i32::try_from(agent.max_attempts).unwrap_or(i32::MAX),
-            operator_only: capabilities.operator_only,
+            operator_only: drivers.get(name)?.operator_only(),
+            no_approver: agent.no_approver,
+            tool_policy: agent.tool_policy.clone(),
+            options_allowed: agent.options_allowed.clone(),
+            question_ttl: agent.question_ttl,
         };
         Some((name.clone(), rule))
     });
     Ok(StoreRules {
         agents: agents.collect(),
-        default_agent: config.default_agent.clone(),
+        default_agent,
         primary_session: primary_key(config)?,
         quotas: LiveQuotas::new(live::quotas_of(config)),
         retention_events: i64::try_from(config.retention_events)?,
         retention_age: config.retention_age,
         history_retention: config.history_retention,
+        prices: Arc::new(Prices::with(&config.prices.0)),
         disk_reserve: config.disk_reserve.0,
     })
-}
-
-fn agent_facts(
-    config: &Config,
-    drivers: &BTreeMap<String, Arc<dyn Driver>>,
-    confinements: &BTreeMap<String, Confinement>,
-) -> Vec<AgentFacts> {
-    let facts = config.agents.iter().filter_map(|(name, agent)| {
-        Some(AgentFacts {
-            name: name.clone(),
-            driver: agent.driver.name(),
-            capabilities: drivers.get(name)?.capabilities(),
-            confinement: confinements.get(name).cloned(),
-        })
-    });
-    facts.collect()
 }
 
 fn cwd_roots(config: &Config) -> anyhow::Result<CwdRoots> {

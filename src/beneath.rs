@@ -20,14 +20,14 @@ mod removal;
 mod tests;
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
-    io::{self, Read as _, Write as _},
-    os::fd::OwnedFd,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Component, Path},
 };
 use uuid::Uuid;
@@ -49,6 +49,15 @@ const NAMED_ONLY: OFlags = OFlags::RDONLY;
 pub struct Directory {
     handle: OwnedFd,
     way: Way,
+}
+
+/// What stands in a directory.
+#[derive(Debug)]
+pub struct Listed {
+    /// Names and their facts, a symbolic link's own where it is one; in no order.
+    pub entries: Vec<(OsString, Stat)>,
+    /// There are others too.
+    pub more: bool,
 }
 
 /// How a path of several names is opened beneath a directory.
@@ -145,6 +154,53 @@ impl Directory {
             return Err(too_large());
         }
         Ok(content)
+    }
+
+    /// A part of what a file holds, at most this many bytes from `offset` on, and the size of all of it: of a regular file, of
+    /// one name alone.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidData` where it is another thing, or what the system says.
+    pub fn part(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<(Vec<u8>, u64)> {
+        let (mut file, found) = self.plain(path)?;
+        let size = u64::try_from(found.st_size).unwrap_or(0);
+        file.seek(SeekFrom::Start(offset))?;
+        let mut content = Vec::new();
+        file.take(max_bytes).read_to_end(&mut content)?;
+        Ok((content, size))
+    }
+
+    /// What stands in the directory itself, at most this many names.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn list(&self, max: usize) -> io::Result<Listed> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let list = fs::openat(&self.handle, ".", flags, Mode::empty())?;
+        let mut entries = Vec::new();
+        for entry in Dir::new(list)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if entries.len() == max {
+                return Ok(Listed {
+                    entries,
+                    more: true,
+                });
+            }
+            match fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => entries.push((name.to_owned(), found)),
+                // Gone meanwhile.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(named(Path::new(name), error)),
+            }
+        }
+        Ok(Listed {
+            entries,
+            more: false,
+        })
     }
 
     /// Opens a regular file of one name.
@@ -433,7 +489,7 @@ fn outside(path: &Path) -> io::Error {
 }
 
 /// A regular file that has no other name.
-fn is_plain(found: &Stat) -> bool {
+pub fn is_plain(found: &Stat) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink == 1
 }
 

@@ -5,7 +5,7 @@
 //! * A call is repeated where the server says so (`UNAVAILABLE`, after `RetryInfo`) or the connection was lost, for at
 //!   most [`ClientOptions::patience`]. A server that never answered at all is reported at once.
 //! * [`Client::follow`] delivers every durable event once and in order, over restarts of either side.
-//! * [`Client::chat`] tells what an agent says, each piece once.
+//! * [`Client::chat`] tells what an agent says, each piece once; [`Chat::on_question`] answers what the agent asks.
 //! * A key goes out encrypted, or to this machine.
 //!
 //! ```no_run
@@ -30,6 +30,7 @@ mod follow;
 mod follow_many;
 mod logs;
 mod options;
+mod questions;
 mod retry;
 mod run;
 mod sessions;
@@ -41,6 +42,7 @@ pub use error::{Error, FieldViolation, Reason};
 pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 pub use options::{BadOptions, ClientOptions};
+pub use questions::answers;
 use retry::Backoff;
 pub use retry::{code_name, connection_lost, reason};
 
@@ -49,6 +51,7 @@ use crate::{
     proto::{
         self, admin_service_client::AdminServiceClient,
         gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
+        model_service_client::ModelServiceClient, schedule_service_client::ScheduleServiceClient,
     },
 };
 use bytes::Bytes;
@@ -67,6 +70,9 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_types::StatusExt;
 use tower::ServiceExt as _;
@@ -89,6 +95,8 @@ pub struct Client {
     gateway: Gateway,
     admin: Admin,
     memory: Memory,
+    models: Models,
+    schedules: Schedules,
     /// For what is no RPC.
     service: Service,
     patience: Duration,
@@ -101,6 +109,8 @@ type Service = InterceptedService<Channel, Bearer>;
 type Gateway = GatewayServiceClient<Service>;
 type Admin = AdminServiceClient<Service>;
 type Memory = MemoryServiceClient<Service>;
+type Models = ModelServiceClient<Service>;
+type Schedules = ScheduleServiceClient<Service>;
 
 #[derive(Clone)]
 struct Bearer(Option<MetadataValue<Ascii>>);
@@ -170,8 +180,30 @@ calls! { gateway:
     writes delete_session(DeleteSessionRequest) -> DeleteSessionResponse;
     /// Copies a conversation.
     writes fork_session(ForkSessionRequest) -> ForkSessionResponse;
+    /// Lists a directory of those that a session works in.
+    reads list_files(ListFilesRequest) -> ListFilesResponse;
+    /// Reads a part of a file of the directory that a session works in.
+    reads read_file(ReadFileRequest) -> ReadFileResponse;
     /// Reads a page of messages.
     reads list_messages(ListMessagesRequest) -> ListMessagesResponse;
+    /// Lists questions.
+    reads list_questions(ListQuestionsRequest) -> ListQuestionsResponse;
+    /// Reads a question.
+    reads get_question(GetQuestionRequest) -> GetQuestionResponse;
+    /// Lists what a session can be told by a name.
+    reads list_commands(ListCommandsRequest) -> ListCommandsResponse;
+    /// Runs a command.
+    writes execute_command(ExecuteCommandRequest) -> ExecuteCommandResponse;
+    /// Lets an agent shorten its conversation.
+    writes compact_session(CompactSessionRequest) -> CompactSessionResponse;
+    /// Lets one session's agent begin afresh.
+    writes reload_session(ReloadSessionRequest) -> ReloadSessionResponse;
+    /// Answers a question.
+    writes answer_question(AnswerQuestionRequest) -> AnswerQuestionResponse;
+    /// Lists what can be chosen of a session's agent.
+    reads list_options(ListOptionsRequest) -> ListOptionsResponse;
+    /// Chooses an option of a session's agent.
+    writes set_option(SetOptionRequest) -> SetOptionResponse;
     /// Reads an attachment.
     reads get_attachment(GetAttachmentRequest) -> GetAttachmentResponse;
 }
@@ -180,6 +212,8 @@ calls! { gateway:
 calls! { admin:
     /// Tells what runs on the server.
     reads get_server_info(GetServerInfoRequest) -> GetServerInfoResponse;
+    /// Every configured agent, and what it can do.
+    reads list_agents(ListAgentsRequest) -> ListAgentsResponse;
     /// Tells who the caller is.
     reads who_am_i(WhoAmIRequest) -> WhoAmIResponse;
     /// Reads the configuration.
@@ -198,6 +232,42 @@ calls! { admin:
     reads exchange_credential(ExchangeCredentialRequest) -> ExchangeCredentialResponse;
     /// Revokes an API key.
     reads revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+    /// What was used, summed up.
+    reads get_usage(GetUsageRequest) -> GetUsageResponse;
+    /// Sets a budget.
+    writes set_budget(SetBudgetRequest) -> SetBudgetResponse;
+    /// Lists budgets.
+    reads list_budgets(ListBudgetsRequest) -> ListBudgetsResponse;
+    /// Takes a budget away.
+    writes delete_budget(DeleteBudgetRequest) -> DeleteBudgetResponse;
+}
+
+calls! { models:
+    /// Lists models.
+    reads list_models(ListModelsRequest) -> ListModelsResponse;
+    /// Chooses a session's model.
+    writes set_model(SetModelRequest) -> SetModelResponse;
+    /// Chooses a session's thinking level.
+    writes set_thinking_level(SetThinkingLevelRequest) -> SetThinkingLevelResponse;
+}
+
+calls! { schedules:
+    /// Makes a schedule.
+    writes create_schedule(CreateScheduleRequest) -> CreateScheduleResponse;
+    /// Reads a schedule.
+    reads get_schedule(GetScheduleRequest) -> GetScheduleResponse;
+    /// Lists one's own schedules.
+    reads list_schedules(ListSchedulesRequest) -> ListSchedulesResponse;
+    /// Changes a schedule.
+    writes update_schedule(UpdateScheduleRequest) -> UpdateScheduleResponse;
+    /// Deletes a schedule.
+    writes delete_schedule(DeleteScheduleRequest) -> DeleteScheduleResponse;
+    /// Runs a schedule now.
+    writes run_schedule_now(RunScheduleNowRequest) -> RunScheduleNowResponse;
+    /// Tells the next times of a spec.
+    reads preview_schedule(PreviewScheduleRequest) -> PreviewScheduleResponse;
+    /// Lists the runs of a schedule.
+    reads list_schedule_runs(ListScheduleRunsRequest) -> ListScheduleRunsResponse;
 }
 
 calls! { memory:
@@ -248,6 +318,10 @@ impl Client {
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             memory: MemoryServiceClient::new(service.clone())
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
+            models: ModelServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
+            schedules: ScheduleServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
             service,
             patience,
             deadline,
@@ -261,6 +335,19 @@ impl Client {
             deadline: Some(deadline),
             ..self.clone()
         }
+    }
+
+    /// Whether the server takes calls. Needs no credential.
+    ///
+    /// # Errors
+    /// Nobody answers at the address.
+    pub async fn is_serving(&self) -> Result<bool, Status> {
+        let answer = self.repeat(|| {
+            let mut service = HealthClient::new(self.service.clone());
+            let request = self.bounded(&HealthCheckRequest::default());
+            async move { service.check(request).await }
+        });
+        Ok(answer.await?.status() == ServingStatus::Serving)
     }
 
     /// Posts a JSON text to a path of the server, with the credential of the calls. Tried once.

@@ -9,22 +9,33 @@ mod exposure;
 pub mod live;
 mod load;
 mod origin;
+mod prices;
 mod principals;
+mod revision;
 mod setting;
 
 pub use exposure::Exposed;
 pub use origin::Origin;
+pub use prices::PriceList;
 pub use principals::Principals;
 pub use setting::{
-    AgentUids, DriverKind, IsolationWanted, LogFormat, NetworkWanted, Raw, Secret, Secrets,
-    Setting, Size, SocketPath, TenantPlaces, Threads,
+    AgentUids, ApiWanted, DriverKind, IsolationWanted, LogFormat, NetworkWanted, Raw, Secret,
+    Secrets, Setting, Size, SocketPath, TenantPlaces, Threads,
 };
 
-use crate::domain::{limits, quotas, turn::OnInterrupt};
+use crate::domain::{
+    limits,
+    question::{self, NoApprover},
+    quotas,
+    tool_policy::ToolRule,
+    turn::OnInterrupt,
+    webhook::{WebhookBusy, WebhookKind},
+};
 use checks::{
-    absolute, at_least_a_second, command, host_names, http_url, log_level, memory_key, no_marks,
-    origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address, within,
-    zero_or,
+    absolute, at_least_a_second, command, command_names, few_rules, few_secrets, few_servers,
+    few_words, headers, host_names, http_url, instructions, known_scopes, log_level, memory_key,
+    no_marks, origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address,
+    webhook_template, within, zero_or,
 };
 use load::Loader;
 use std::{
@@ -33,12 +44,49 @@ use std::{
 
 /// File that is read where none is named, if it exists.
 pub const DEFAULT_FILE: &str = "quarterdeck.toml";
+/// What `default_agent` says to have one chosen.
+pub const AUTO_AGENT: &str = "auto";
 /// Largest file, in bytes.
 pub const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// Every variable of ours begins with this.
 pub const VARIABLE_PREFIX: &str = "QUARTERDECK_";
 /// Keys that mean something to an `echo` agent.
-const ECHO_KEYS: [&str; 4] = ["driver", "cwd_roots", "on_interrupt", "max_attempts"];
+const ECHO_KEYS: [&str; 10] = [
+    "driver",
+    "cwd_roots",
+    "workspace_read",
+    "on_interrupt",
+    "max_attempts",
+    "no_approver",
+    "tool_policy",
+    "options_allowed",
+    "question_ttl",
+    "commands_allowed",
+];
+/// Keys that mean something to an `llm` agent, and to others too.
+const LLM_KEYS: [&str; 10] = [
+    "driver",
+    "model",
+    "thinking_level",
+    "cwd_roots",
+    "workspace_read",
+    "on_interrupt",
+    "max_attempts",
+    "no_approver",
+    "tool_policy",
+    "question_ttl",
+];
+/// Keys that mean something to an `llm` agent alone.
+const LLM_ONLY_KEYS: [&str; 8] = [
+    "base_url",
+    "api",
+    "api_key",
+    "api_key_file",
+    "instructions",
+    "mcp_servers",
+    "memory_tools",
+    "max_output_tokens",
+];
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -125,7 +173,10 @@ settings! {
         allowed_hosts: Vec<String> = "[]", host_names;
         /// Directory that holds everything durable. One server at a time.
         data_dir: PathBuf = "quarterdeck-data";
-        /// Agent of sessions that name none.
+        /// Agent of sessions that name none. `auto` has one chosen when the server starts, of those whose program is found in
+        /// `PATH`: pi, else claude, codex, gemini or opencode by the Agent Client Protocol, else echo. Before all of them an
+        /// agent with the driver `llm`. Never one with processes where nothing isolates them, or with `no_auth`. It stays
+        /// chosen while it can be used.
         default_agent: String = "echo";
         /// Session that can't be deleted; made at its first use.
         primary_session: String = "main", session_key;
@@ -135,6 +186,9 @@ settings! {
         queue_limit_bytes: Size = "64MiB", within(Size(MIB), Size(TIB));
         /// How long a turn may run where the caller names nothing.
         turn_timeout: Duration = "1h", within(SECOND, limits::TURN_TIMEOUT_MAX);
+        /// How long a question of an agent waits for an answer; then the agent is told that it was declined. An agent and a
+        /// session may say otherwise.
+        question_ttl: Duration = "1h", within(SECOND, question::TTL_MAX);
         /// Longest `turn_timeout` that a caller may ask for.
         max_turn_timeout: Duration = "1day", within(SECOND, limits::TURN_TIMEOUT_MAX);
         /// How long running turns may go on when the server stops.
@@ -188,6 +242,10 @@ settings! {
         /// Agents that may be awake at once in the sessions of one tenant; `auto` is three quarters of `max_awake_agents`, 0
         /// sets no bound but that.
         tenant_max_awake_agents: TenantPlaces = "auto", places;
+        /// Turns of one tenant that may wait for an answer at once; each holds its agent, and its place among those that run.
+        /// What a further one asks is declined at once. `auto` is three quarters of the turns that the tenant may run, 0 is
+        /// all of them.
+        tenant_max_asking_turns: TenantPlaces = "auto", places;
         /// Streams that may be open at once, over all connections.
         max_streams: usize = "10000", within(1, 1_000_000);
         /// Connections that may be open at once; over the unix socket as many besides. A quarter is kept for callers and
@@ -295,6 +353,9 @@ settings! {
         /// Lets web pages call: gRPC-web at `listen`, for pages of `grpc_web_origins` and of this server itself. Without it
         /// no page may call, and there is no console.
         grpc_web: bool = "true";
+        /// Whether calls are taken as JSON too: REST and server-sent events below `/v1`, Connect, `/openapi.json`, `/health` and
+        /// `/ready` at `listen`. The same credentials, scopes and bounds hold as by gRPC.
+        http: bool = "true";
         /// Whether the console, a web page, is served at `listen`. It is the same for everybody and needs no credential; what
         /// it shows, it asks for with the key that it is given.
         console: bool = "true";
@@ -311,6 +372,9 @@ settings! {
         /// Where spans are sent by OTLP over gRPC, such as `http://127.0.0.1:4317`; empty sends none.
         /// Needs a program that was built with the feature `otlp`.
         otlp_endpoint: String = "", otlp_endpoint;
+        /// What models cost, where the shipped table does not know it or says otherwise, by `provider/model`: US dollars for a
+        /// million tokens, `input`, `output` and, where they differ from `input`, `cache_read` and `cache_write`. At most 1024.
+        prices: PriceList = "{}";
         /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
         reflection: bool = "true";
         /// Least level of what is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`. Audit records are
@@ -325,6 +389,10 @@ settings! {
     }
     /// Agents by name. `echo` and `pi` always exist.
     agents: BTreeMap<String, AgentConfig>;
+    /// Servers of the Model Context Protocol by name.
+    mcp_servers: BTreeMap<String, McpServerConfig>;
+    /// Webhooks in by the names of their routes.
+    webhooks: BTreeMap<String, WebhookConfig>;
     /// The file that was read. Agents must not see it.
     file: Option<PathBuf>;
 }
@@ -333,19 +401,24 @@ settings! {
     /// A named way to run turns.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct AgentConfig, keys AGENT_KEYS {
-        /// What runs the turns: `echo` or `pi`.
+        /// What runs the turns: `echo`, `pi`, `acp`, any agent that speaks the Agent Client Protocol, or `llm`, a model of
+        /// any provider without any other program.
         driver: DriverKind = "pi";
-        /// Program and first arguments of the agent's process.
+        /// Program and first arguments of the agent's process. An agent with the driver `acp` must name its own.
         command: Vec<String> = r#"["pi"]"#, command;
         /// Further arguments, put after those that the driver gives.
         args: Vec<String> = "[]";
         /// Variables of the agent's process, besides the few that it inherits. The values are secrets and never shown.
         environment: Secrets = "{}", no_marks;
         /// Directory with pi's own settings (`models.json`, `settings.json`, `auth.json`) that each tenant's agents start
-        /// from. Empty takes `~/.pi/agent`, where there is one.
+        /// from. Empty takes `~/.pi/agent`, where there is one. With the driver `acp`: files and directories that each
+        /// session's home begins with, at most 256 and 16 MiB; empty is none.
         template_dir: String = "";
         /// Directories under which a session may ask for its `cwd`; without any, none may.
         cwd_roots: Vec<PathBuf> = "[]", absolute;
+        /// Lets callers with the scope `workspace.read` list and read the files of the directory that a session works in,
+        /// `cwd` included: regular files of one name alone. Nothing is run for that.
+        workspace_read: bool = "false";
         /// As the server's `isolation`, and never more than it; `auto` is the same.
         isolation: IsolationWanted = "auto";
         /// As the server's `isolation_read`, for this agent besides.
@@ -354,18 +427,57 @@ settings! {
         /// whatever address, and the one at which they call this server. They listen at ports then that the system
         /// chooses. Other protocols, DNS among them, stay open. Needs isolation, and Linux 6.7.
         network: NetworkWanted = "open";
-        /// Model of sessions that name none; empty is the agent's own choice.
+        /// Model of sessions that name none; empty is the agent's own choice. With the driver `llm` it must be given, as the
+        /// provider, a slash and the model's id, such as `openai/gpt-5-mini`. The providers `openai`, `anthropic` and `gemini`
+        /// are known; any other name needs `base_url`.
         model: String = "", short;
         /// Thinking level of sessions that name none; empty is the agent's own choice.
         thinking_level: String = "", short;
+        /// Mode of the agent's sessions, as the agent calls it: what it asks for, what it may do. Empty is the agent's own
+        /// choice. With the driver `acp` alone.
+        mode: String = "", short;
+        /// Address of the model's provider, such as `http://127.0.0.1:8080/v1`; empty is that of a known one. With the driver
+        /// `llm` alone, like the next seven.
+        base_url: String = "", http_url;
+        /// API that is spoken there: `chat` (OpenAI's chat completions and all that is compatible), `responses` (OpenAI's),
+        /// `anthropic` or `gemini`. `auto` is a known provider's own, where `base_url` is empty, else `chat`.
+        api: ApiWanted = "auto";
+        /// Key of the provider. A secret, never shown. Where it and `api_key_file` are empty a known provider's usual variable
+        /// is read: OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.
+        api_key: Secret = "";
+        /// File that holds that key and nothing else, read at start.
+        api_key_file: String = "";
+        /// What the model is told before every conversation.
+        instructions: String = "", instructions;
+        /// Servers of the Model Context Protocol whose tools the model may call, by their names in `mcp_servers`. Each call is
+        /// asked for, unless `tool_policy` says otherwise, by the name `mcp__SERVER__TOOL`.
+        mcp_servers: Vec<String> = "[]", few_servers;
+        /// Whether the model is given the gateway's memory tools, which need nobody's permission unless `tool_policy` says
+        /// otherwise. A model that takes no tools needs `false`.
+        memory_tools: bool = "true";
+        /// Tokens that one answer of the model may have; 0 is the provider's own bound.
+        max_output_tokens: u64 = "0", within(0, 10_000_000);
         /// What a crash of the server does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
         on_interrupt: OnInterrupt = "mark";
         /// Starts of one turn at most, with `retry`.
         max_attempts: u64 = "3", within(1, 100);
+        /// What to do where the agent asks for a permission, a form or a link and nobody is there: `wait` until it is
+        /// answered or expires, or `deny` at once. A session may say otherwise.
+        no_approver: NoApprover = "wait";
+        /// What the agent may run without asking, or not at all: `"allow read"`, `"ask bash"`, `"deny mcp__*"`. Its denials
+        /// bind; a session's own rules stand before the others. It counts where the agent asks.
+        tool_policy: Vec<ToolRule> = "[]", few_rules;
+        /// Options of the agent, by the ids that `quarterdeck options` shows, that every user of a session may set. The others
+        /// need the scope `session.approve`: some say what the agent does without asking.
+        options_allowed: Vec<String> = "[]", few_words;
+        /// As the server's `question_ttl`, which counts where this is not set. A session may say otherwise.
+        question_ttl: Duration = "1h", within(SECOND, question::TTL_MAX);
+        /// Commands of the agent's own that whoever may use a session may run without `session.approve`, also as a prompt
+        /// that begins with a slash and the name; `"*"` is all of them. Any other prompt is a text, whatever it begins
+        /// with.
+        commands_allowed: Vec<String> = "[]", command_names;
         /// How long the process may take to answer for the first time.
         start_timeout: Duration = "60s", within(SECOND, HOUR);
-        /// How long a question of the agent to its user may wait before it is cancelled.
-        dialog_timeout: Duration = "60s", within(Duration::ZERO, DAY);
         /// Processes and threads that the server's user may have, over all agents, when this agent starts another one; with
         /// isolation `namespace` only this agent's are counted. 0 is none of our own bound.
         max_processes: u64 = "16384", zero_or(64, 4_194_304);
@@ -375,6 +487,49 @@ settings! {
         max_file_bytes: Size = "64GiB", zero_or(Size(MIB), Size(1024 * TIB));
         /// Memory that one process of the agent may write to; 0 is none of our own bound.
         max_memory_bytes: Size = "0", zero_or(Size(256 * MIB), Size(TIB));
+    }
+}
+
+settings! {
+    /// A server of the Model Context Protocol whose tools `llm` agents may have.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct McpServerConfig, keys MCP_SERVER_KEYS {
+        /// Its address, such as `https://tools.example.org/mcp`, by streamable HTTP.
+        url: String = "", http_url;
+        /// Headers of every call to it. The values are secrets and never shown; none is taken from a caller.
+        headers: Secrets = "{}", headers;
+        /// How long one call of a tool may take; progress that the server tells begins it anew.
+        timeout: Duration = "60s", within(SECOND, HOUR);
+    }
+}
+
+settings! {
+    /// Where another program posts what has happened, at `/webhooks/NAME`: each delivery becomes a turn.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct WebhookConfig, keys WEBHOOK_KEYS {
+        /// How deliveries are signed: `standard` (Standard Webhooks), `github`, `stripe`, `slack`, `linear`, or `pi`, which brings
+        /// the secret itself in the header `x-pi-webhook-secret`.
+        kind: WebhookKind = "standard";
+        /// What they are signed with, by names of one's own, such as `{ now = "whsec_…", next = "whsec_…" }`: any of them counts.
+        /// Never shown.
+        secrets: Secrets = "{}", few_secrets;
+        /// Who deliveries act as, `tenant/subject`; sessions that they make are its.
+        principal: String = "", short;
+        /// What they may do besides; a turn needs `session.write`.
+        scopes: Vec<String> = r#"["session.write"]"#, known_scopes;
+        /// Key of the session of each delivery. `{route}`, `{sender}`, `{event}`, `{id}` and places in the body, such as
+        /// `{/issue/number}`, are put in, escaped, so that no two values make one key.
+        session_key: String = "webhook:{route}:{sender}", webhook_template;
+        /// Place in the body of who caused a delivery, such as `/user/name`; empty is where the kind has it.
+        sender: String = "", short;
+        /// Text of each turn, by the same names and `{body}`, all of it. Empty is `{body}`, of `pi` `{/text}`.
+        text: String = "", webhook_template;
+        /// Agent of sessions that it makes; empty is the server's `default_agent`.
+        agent: String = "", short;
+        /// What to do while a turn is active or waits in the session: `enqueue` or `reject`.
+        on_busy: WebhookBusy = "enqueue";
+        /// What to do where an agent of a session that it made asks and nobody is there: `deny` or `wait`.
+        no_approver: NoApprover = "deny";
     }
 }
 
@@ -490,6 +645,12 @@ impl Config {
         self.tenant_max_awake_agents.of(all, all)
     }
 
+    /// Turns of one tenant that may wait for an answer at once.
+    pub fn tenant_asking_turns(&self) -> usize {
+        let all = self.tenant_running_turns();
+        self.tenant_max_asking_turns.of(all, all)
+    }
+
     /// The configuration as a file with comments. Secrets are replaced by `(set)`.
     pub fn to_toml(&self) -> String {
         let mut text = String::from(
@@ -502,8 +663,18 @@ impl Config {
             text.push_str(&format!("[agents.{name}]\n"));
             write_keys(&mut text, AGENT_KEYS, agent, |key| match agent.driver {
                 DriverKind::Echo => ECHO_KEYS.contains(&key),
-                DriverKind::Pi => true,
+                DriverKind::Pi => key != "mode" && !LLM_ONLY_KEYS.contains(&key),
+                DriverKind::Acp => !LLM_ONLY_KEYS.contains(&key),
+                DriverKind::Llm => LLM_KEYS.contains(&key) || LLM_ONLY_KEYS.contains(&key),
             });
+        }
+        for (name, server) in &self.mcp_servers {
+            text.push_str(&format!("[mcp_servers.{name}]\n"));
+            write_keys(&mut text, MCP_SERVER_KEYS, server, |_| true);
+        }
+        for (name, webhook) in &self.webhooks {
+            text.push_str(&format!("[webhooks.{name}]\n"));
+            write_keys(&mut text, WEBHOOK_KEYS, webhook, |_| true);
         }
         text.truncate(text.trim_end().len());
         text.push('\n');

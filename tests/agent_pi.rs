@@ -7,7 +7,10 @@ mod support;
 use agent_pi_support::{Place, outcome, processes, said, scripted, streamed};
 use quarterdeck::{
     agent::{AgentCommand, AgentEvent, Outcome, pi::PiOptions},
-    domain::turn::StopReason,
+    domain::{
+        question::{Answer, QuestionKind},
+        turn::StopReason,
+    },
 };
 use serde_json::Value;
 use std::{path::Path, time::Duration};
@@ -318,13 +321,15 @@ async fn a_kill_is_heard_while_nobody_reads_the_events() {
 
 #[tokio::test]
 async fn a_steer_is_applied_in_its_turn_or_never() {
-    let (mut options, _) = options("");
-    options.dialog_timeout = Duration::from_secs(1);
-    let place = Place::new(options);
+    let (place, _) = place("");
     let (mut session, _) = place.open().await;
-    // Its run lasts until the dialog's deadline.
+    // Its run lasts until somebody answers.
     session.start("dialog").await;
+    let asked = session
+        .until(|event| matches!(event, AgentEvent::Asked { .. }))
+        .await;
     let steer_id = session.steer("left").await;
+    session.send(confirmed(&asked, "yes")).await;
     let events = session.turn().await;
     let applied = events
         .iter()
@@ -356,13 +361,53 @@ async fn a_steer_that_came_too_late_does_not_reach_the_next_turn() {
     }
 }
 
+/// The answer to the confirmation that was asked for last.
+fn confirmed(events: &[AgentEvent], option_id: &str) -> AgentCommand {
+    let Some(AgentEvent::Asked { ask_id, ask }) = events.last() else {
+        panic!("nothing was asked: {events:?}")
+    };
+    assert_eq!(ask.kind, QuestionKind::Permission);
+    assert_eq!(ask.title, "Really? ?");
+    AgentCommand::Answer {
+        ask_id: ask_id.clone(),
+        answer: Box::new(Answer {
+            option_id: option_id.into(),
+            declined: option_id == "no",
+            ..Answer::default()
+        }),
+    }
+}
+
 #[tokio::test]
-async fn a_dialog_that_nobody_answers_is_cancelled() {
-    let (mut options, _) = options("");
-    options.dialog_timeout = Duration::from_millis(50);
-    let place = Place::new(options);
+async fn a_dialog_of_an_extension_is_a_question() {
+    let (place, _) = place("");
     let (mut session, _) = place.open().await;
-    assert_eq!(session.ask("dialog").await.1, "cancelled");
+    for (option_id, told) in [("yes", "confirmed"), ("no", "denied")] {
+        session.start("dialog").await;
+        let asked = session
+            .until(|event| matches!(event, AgentEvent::Asked { .. }))
+            .await;
+        session.send(confirmed(&asked, option_id)).await;
+        let events = session.turn().await;
+        assert_eq!(said(&events), told);
+        assert_eq!(outcome(&events), COMPLETED);
+        let ask_id = "d1".to_owned();
+        assert!(events.contains(&AgentEvent::AnswerDelivered { ask_id }));
+    }
+    // One that is open when the turn is stopped is cancelled.
+    session.start("dialog").await;
+    session
+        .until(|event| matches!(event, AgentEvent::Asked { .. }))
+        .await;
+    session.send(AgentCommand::Cancel).await;
+    let events = session.turn().await;
+    // The extension hears of it, and may yet end its run before the abort reaches that.
+    let ended = outcome(&events);
+    assert!(
+        ended == Outcome::Stopped || said(&events) == "cancelled",
+        "{ended:?}"
+    );
+    assert_eq!(session.ask("go on").await.1, "Echo: go on");
 }
 
 #[tokio::test]
@@ -376,4 +421,72 @@ async fn two_sessions_at_once_do_not_mix() {
         assert_eq!(first.1, format!("Echo: {a}"));
         assert_eq!(second.1, format!("Echo: {b}"));
     }
+}
+
+// --- commands ---
+
+#[tokio::test]
+async fn a_prompt_that_begins_with_a_slash_is_a_text_and_a_command_is_one() {
+    let mut options = scripted("").0;
+    // In the workspace: an agent that is isolated writes nowhere else.
+    let file = ("FAKE_PI_PROMPTS".into(), "prompts".into());
+    options.environment.push(file);
+    let place = Place::new(options);
+    let prompts = place.request.working_directory.join("prompts");
+    std::fs::write(&prompts, "").unwrap();
+    let (mut session, _) = place.open().await;
+    let (end, text, events) = session.ask("/note this").await;
+    let text_of_it = "\u{200b}/note this";
+    assert_eq!((end, text), (COMPLETED, format!("Echo: {text_of_it}")));
+    let told = events.iter().find_map(|event| match event {
+        AgentEvent::CommandsChanged { commands } => Some(commands),
+        _ => None,
+    });
+    let names: Vec<&str> = told.unwrap().iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["skill:review", "note"]);
+    session.start_command("note", "/note this").await;
+    assert_eq!(outcome(&session.turn().await), COMPLETED);
+    let given = std::fs::read_to_string(&prompts).unwrap();
+    assert_eq!(given, format!("{text_of_it}\n/note this\n"));
+}
+
+#[tokio::test]
+async fn a_compaction_on_request_is_a_turn() {
+    for words in ["", "old"] {
+        let place = Place::new(scripted(words).0);
+        let (mut session, _) = place.open().await;
+        session.start_command("compact", "/compact the names").await;
+        let events = session.turn().await;
+        assert_eq!(outcome(&events), COMPLETED);
+        let summary = events.iter().find_map(|event| match event {
+            AgentEvent::CompactionCompleted { summary, .. } => Some(summary.as_str()),
+            _ => None,
+        });
+        assert_eq!(summary, Some("kept: the names"));
+        session.start_command("compact", "/compact nothing").await;
+        let refused = Outcome::Failed("Nothing to compact".into());
+        assert_eq!(outcome(&session.turn().await), refused);
+        assert_eq!(session.ask("say on").await.1, "on");
+    }
+}
+
+#[tokio::test]
+async fn a_pi_without_a_conversation_says_so() {
+    let place = Place::new(scripted("").0);
+    let (mut session, _) = place.open().await;
+    assert!(!session.agent.remembers);
+    session.ask("say it").await;
+    drop(session);
+    let file = place
+        .request
+        .session_directory
+        .join(format!("{}.jsonl", place.request.session_id));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        format!("{{\"type\":\"session\",\"cwd\":\"/\"}}\n{text}"),
+    )
+    .unwrap();
+    let (session, _) = place.open().await;
+    assert!(session.agent.remembers);
 }

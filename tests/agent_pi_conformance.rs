@@ -29,6 +29,7 @@ fn row(words: &str) -> Row {
             stubborn: Ok("deaf".into()),
             fail: ("fail broken".into(), "broken"),
             tool: ("hammer".into(), "hammer"),
+            ask: "dialog",
             recall: |text| ("history".into(), text.into()),
         },
         child: Ok(ChildRow {

@@ -13,7 +13,11 @@ use quarterdeck::{
         AgentCommand, AgentEvent, Outcome, isolation::Rung, pi::PiOptions, process::ProcessLimits,
     },
     config::AgentConfig,
-    domain::turn::{Attachment, StopReason},
+    domain::{
+        offers::Offers,
+        question::Answer,
+        turn::{Attachment, StopReason},
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -62,6 +66,19 @@ impl ModelServer {
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
         serde_json::from_str(body).unwrap()
+    }
+
+    /// The model that the newest request asked for, and how much it was to think.
+    fn asked(&self) -> (String, Option<String>) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .write_all(b"GET /asked HTTP/1.1\r\nhost: model\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let mut asked: Vec<(String, Option<String>)> = serde_json::from_str(body).unwrap();
+        asked.pop().expect("something was asked")
     }
 
     /// What pi must know of it: model `fake/ID` of this many output tokens for each.
@@ -256,9 +273,16 @@ async fn real_pi_streams_runs_tools_is_steered_stopped_killed_and_resumed() {
             .filter(|it| matches!(it, AgentEvent::TextDelta { .. }))
             .count();
         assert!(deltas >= 2, "{events:#?}");
-        assert!(matches!(&events[0], AgentEvent::MessageStarted));
+        let mut begun = events.iter();
+        let begun = begun.find(|it| {
+            !matches!(
+                it,
+                AgentEvent::Offered { .. } | AgentEvent::CommandsChanged { .. }
+            )
+        });
+        assert!(matches!(begun, Some(AgentEvent::MessageStarted)));
         assert!(events.iter().any(|it| matches!(it,
-            AgentEvent::UsageRecorded { usage, model } if usage.output_tokens == 20 && model == "fake/fake-1")));
+            AgentEvent::UsageRecorded(report) if report.usage.output_tokens == 20 && report.model == "fake/fake-1")));
 
         // Thinking is told apart from text.
         let (_, text, events) = session.ask("THINK please").await;
@@ -557,7 +581,7 @@ fn users(messages: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_pi_with_an_extension_that_asks_nobody_gets_no_for_an_answer() {
+async fn real_pi_with_an_extension_that_asks_gets_the_answer() {
     for command in commands() {
         let model = ModelServer::scripted();
         let models = model.models(&[("fake-1", 4096)]);
@@ -566,28 +590,144 @@ async fn real_pi_with_an_extension_that_asks_nobody_gets_no_for_an_answer() {
         let extension = fixture("pi/ask.js");
         options.arguments.push("--extension".into());
         options.arguments.push(extension.to_str().unwrap().into());
-        options.dialog_timeout = std::time::Duration::from_millis(200);
         let place = Place::new(options);
         let (mut session, _) = place.open().await;
-        // pi handles the command without a run, once its dialog was cancelled.
-        let (end, text, _) = session.ask("/ask").await;
+        for (option_id, told) in [("yes", "true"), ("no", "false")] {
+            // pi handles the command without a run, once its dialog was answered.
+            session.start_command("ask", "/ask").await;
+            let asked = session
+                .until(|it| matches!(it, AgentEvent::Asked { .. }))
+                .await;
+            let Some(AgentEvent::Asked { ask_id, ask }) = asked.last() else {
+                panic!("see above")
+            };
+            assert_eq!(ask.title, "Really? Somebody must know.");
+            session
+                .send(AgentCommand::Answer {
+                    ask_id: ask_id.clone(),
+                    answer: Box::new(Answer {
+                        option_id: option_id.into(),
+                        ..Answer::default()
+                    }),
+                })
+                .await;
+            let events = session.turn().await;
+            assert_eq!(outcome(&events), Outcome::Completed(StopReason::Stop));
+            let answer = place.request.working_directory.join("answer");
+            assert_eq!(std::fs::read_to_string(answer).unwrap(), told);
+        }
+        // A prompt is a text, and no command.
+        let (end, _, events) = session.ask("/ask").await;
         assert_eq!(end, Outcome::Completed(StopReason::Stop));
-        assert_eq!(text, "");
-        let answer = place.request.working_directory.join("answer");
-        assert_eq!(std::fs::read_to_string(answer).unwrap(), "false");
-        // As a steer it is refused, and comes back.
+        let asked = |it: &AgentEvent| matches!(it, AgentEvent::Asked { .. });
+        assert!(!events.iter().any(asked), "{events:#?}");
+        let (_, text, _) = session.ask("and on").await;
+        assert_eq!(text, "Echo: and on");
+    }
+}
+
+fn offered(events: &[AgentEvent]) -> &Offers {
+    let mut offered = events.iter().filter_map(|event| match event {
+        AgentEvent::Offered { offers } => Some(offers),
+        _ => None,
+    });
+    offered.next_back().expect("it says what it offers")
+}
+
+/// What is chosen is the session's alone, whatever pi itself would keep of it, and outlives its process; given back, it is pi's
+/// own default again. Two sessions of one owner share pi's directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_pi_uses_what_is_chosen_for_its_session_alone() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let model = ModelServer::scripted();
+        let models = model.models(&[("fake-1", 4096), ("fake-2", 2048)]);
+        let template = tempfile::tempdir().unwrap();
+        std::fs::write(
+            template.path().join("settings.json"),
+            r#"{"defaultProvider":"fake","defaultModel":"fake-1","defaultThinkingLevel":"low"}"#,
+        )
+        .unwrap();
+        let mut options = options(&command, &models, template.path());
+        (options.model, options.thinking_level) = (String::new(), String::new());
+        let mut place = Place::new(options.clone());
+        let mut other = Place::new(options);
+        other.request.owner_directory = place.request.owner_directory.clone();
+        let (mut session, name) = place.open().await;
+        assert_eq!(name, "fake/fake-1");
+        let (_, _, events) = session.ask("one").await;
+        let offers = offered(&events);
+        let names: Vec<&str> = offers.models.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(names, ["fake/fake-1", "fake/fake-2"]);
+        assert_eq!(
+            (
+                offers.default_model.as_str(),
+                offers.thinking_level.as_str()
+            ),
+            ("fake/fake-1", "low")
+        );
+        assert_eq!(
+            (
+                offers.models[1].max_output_tokens,
+                offers.models[1].context_window
+            ),
+            (2048, 32768)
+        );
+        let levels = offers.models[0].thinking_levels.clone().unwrap();
+        assert!(levels.contains(&"high".to_owned()) && !levels.contains(&"bogus".to_owned()));
+        assert_eq!(model.asked().0, "fake-1");
+
+        // Another choice is another process, which goes on with the conversation.
+        assert!(!session.agent.takes_choices);
+        drop(session);
+        place.request.model = "fake/fake-2".into();
+        place.request.thinking_level = "high".into();
+        let (mut session, name) = place.open().await;
+        assert_eq!(name, "fake/fake-2");
+        let (_, text, events) = session.ask("two").await;
+        assert_eq!(text, "Echo: two");
+        assert_eq!(offered(&events).thinking_level, "high");
+        assert_eq!(model.asked().0, "fake-2");
+        let spoken = model.requests().pop().unwrap();
+        assert!(
+            spoken.iter().any(|it| it.to_string().contains("one")),
+            "{spoken:?}"
+        );
+        // The other session has its own, before and after.
+        let (mut second, name) = other.open().await;
+        assert_eq!(name, "fake/fake-1");
+        let (_, _, events) = second.ask("three").await;
+        assert_eq!(offered(&events).thinking_level, "low");
+        assert_eq!(model.asked().0, "fake-1");
+        session.ask("four").await;
+        assert_eq!(model.asked().0, "fake-2");
+        // Killed, it is the same.
         session.start("SLOW").await;
         session
             .until(|it| matches!(it, AgentEvent::TextDelta { .. }))
             .await;
-        let steer_id = session.steer("/ask").await;
-        session
-            .until(|it| *it == AgentEvent::SteerReturned { steer_id })
-            .await;
-        session.send(AgentCommand::Cancel).await;
-        assert_eq!(outcome(&session.turn().await), Outcome::Stopped);
-        let (_, text, _) = session.ask("and on").await;
-        assert_eq!(text, "Echo: and on");
+        session.send(AgentCommand::Kill).await;
+        session.turn().await;
+        let (mut session, _) = place.open().await;
+        session.ask("five").await;
+        assert_eq!(model.asked().0, "fake-2");
+        // Given back, though pi's own file of the conversation says otherwise.
+        drop(session);
+        (place.request.model, place.request.thinking_level) = (String::new(), String::new());
+        for _ in 0..2 {
+            let (mut session, name) = place.open().await;
+            assert_eq!(name, "fake/fake-1");
+            let (_, _, events) = session.ask("six").await;
+            assert_eq!(offered(&events).thinking_level, "low");
+            assert_eq!(model.asked().0, "fake-1");
+        }
+        // What pi can't have is no start.
+        place.request.thinking_level = "bogus".into();
+        let refused = place.try_open().await.map(|_| ()).unwrap_err().to_string();
+        assert!(
+            refused.contains("no thinking level \"bogus\"; it has off"),
+            "{refused}"
+        );
     }
 }
 
@@ -631,7 +771,7 @@ async fn real_pi_with_a_real_model_keeps_to_the_protocol() {
         assert!(deltas >= 2, "{events:#?}");
         assert_eq!(streamed(&events), text);
         let used = events.iter().find_map(|event| match event {
-            AgentEvent::UsageRecorded { usage, .. } => Some(*usage),
+            AgentEvent::UsageRecorded(report) => Some(report.usage),
             _ => None,
         });
         let used = used.expect("usage was recorded");

@@ -5,6 +5,7 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -178,6 +179,25 @@ fn send_prints_the_answer_and_exits_as_the_turn_ended() {
     let problem = text(&failed.stderr);
     assert!(problem.contains("AGENT_ERROR: no_way"), "{problem}");
 
+    let schema = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(schema.path(), r#"{"type":"object","required":["n"]}"#).expect("written");
+    let schema = schema.path().to_str().expect("a text");
+    let by_schema = |prompt| ["send", "a", "--output-schema", schema, prompt];
+    let answer = said(&gateway, &by_schema("!json=1 !json={\"n\":1} words"));
+    assert_eq!(answer, "{\"n\":1}\n", "the JSON and nothing else");
+    let answer = said(
+        &gateway,
+        &by_schema("!json={\n\r\t\"n\": \"\u{9b}31m\u{202e}\"} words"),
+    );
+    assert_eq!(
+        answer, "{\n  \"n\": \"\\u009b31m\\u202e\"}\n",
+        "no terminal is steered"
+    );
+    let failed = quarterdeck(&gateway, &by_schema("!json=1 words"));
+    assert_eq!((code(&failed), text(&failed.stdout)), (70, String::new()));
+    let problem = text(&failed.stderr);
+    assert!(problem.contains("OUTPUT_INVALID"), "{problem}");
+
     let mut piped = command(&gateway.address, &["send", "a", "--json"])
         .stdin(Stdio::piped())
         .spawn()
@@ -209,6 +229,189 @@ fn a_repeated_request_id_never_runs_twice() {
         "{problem}"
     );
     assert_eq!(said(&gateway, &["history", "a"]), "> once\nonce\n");
+}
+
+#[test]
+fn a_session_is_made_shown_changed_copied_and_deleted() {
+    let gateway = Gateway::start();
+    let made = said(
+        &gateway,
+        &["sessions", "create", "a", "--label", "team=red"],
+    );
+    assert!(made.starts_with("a "), "{made}");
+    let again = quarterdeck(&gateway, &["sessions", "create", "a", "--agent", "echo"]);
+    assert_eq!(code(&again), 73);
+    said(&gateway, &["send", "a", "hello"]);
+    let name = ["--display-name", "Reports", "--expire-after-idle", "30days"];
+    let labels = ["--label", "tier=gold", "--remove-label", "team"];
+    let update = ["sessions", "update", "a", "--no-approver", "deny"];
+    said(&gateway, &[&update[..], &name, &labels].concat());
+    let shown = said(&gateway, &["sessions", "show", "a"]);
+    let rows: Vec<(&str, &str)> = shown
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(name, value)| (name, value.trim()))
+        .collect();
+    for row in [
+        ("session", "a"),
+        ("name", "Reports"),
+        ("state", "idle"),
+        ("agent", "echo"),
+        ("labels", "tier=gold"),
+        ("owner", "default/local"),
+        ("where nobody is there", "questions are denied at once"),
+        ("deleted after idling for", "30days"),
+        ("messages", "2"),
+    ] {
+        assert!(rows.contains(&row), "{row:?}: {shown}");
+    }
+    said(
+        &gateway,
+        &["sessions", "update", "a", "--expire-after-idle", "0s"],
+    );
+    let shown = said(&gateway, &["sessions", "show", "a"]);
+    assert!(!shown.contains("deleted after"), "{shown}");
+    let nothing = quarterdeck(&gateway, &["sessions", "update", "a"]);
+    assert_eq!(code(&nothing), 64);
+    assert!(text(&nothing.stderr).contains("nothing to change"));
+    said(&gateway, &["sessions", "fork", "a", "b"]);
+    assert_eq!(said(&gateway, &["history", "b"]), "> hello\nhello\n");
+    assert_eq!(said(&gateway, &["sessions", "delete", "a"]), "deleted a\n");
+    let gone = quarterdeck(&gateway, &["sessions", "show", "a"]);
+    assert_eq!(code(&gone), 66);
+}
+
+#[test]
+fn turns_are_listed_shown_and_waited_for() {
+    let gateway = Gateway::start();
+    let turn = said(&gateway, &["send", "a", "--detach", "!delay=20ms one two"]);
+    let turn = turn.trim();
+    let answer = said(&gateway, &["turns", "await", "a", turn]);
+    assert_eq!(answer, "one two\n");
+    let failed = said(&gateway, &["send", "b", "--detach", "!fail=no_way x"]);
+    let failed = quarterdeck(&gateway, &["turns", "await", "b", failed.trim()]);
+    assert_eq!(code(&failed), 70);
+    assert!(text(&failed.stderr).contains("AGENT_ERROR: no_way"));
+    let asks = said(&gateway, &["send", "c", "--detach", "!ask=bash go"]);
+    let asks = ["turns", "await", "c", asks.trim(), "--or-question"];
+    let asked = quarterdeck(&gateway, &asks);
+    assert_eq!(code(&asked), 75);
+    let advice = text(&asked.stderr);
+    assert!(
+        advice.contains("quarterdeck questions answer c "),
+        "{advice}"
+    );
+    let still = quarterdeck(&gateway, &[&asks[..4], &["--wait", "1ms"]].concat());
+    assert_eq!(code(&still), 75);
+    assert!(text(&still.stderr).contains("the turn not ended"));
+
+    let all = said(&gateway, &["turns", "list"]);
+    assert_eq!(all.lines().count(), 4, "{all}");
+    let of_b = said(&gateway, &["turns", "list", "b", "--state", "failed"]);
+    assert!(of_b.lines().next().expect("names").starts_with("TURN "));
+    assert_eq!(of_b.lines().count(), 2, "{of_b}");
+    let shown = said(&gateway, &["turns", "show", "a", turn]);
+    assert!(
+        shown.contains("completed") && shown.ends_with("\none two\n"),
+        "{shown}"
+    );
+    let unknown = quarterdeck(&gateway, &["turns", "list", "--state", "sleepy"]);
+    assert_eq!(code(&unknown), 64);
+}
+
+/// A gateway that asks for credentials.
+fn asking() -> Gateway {
+    Gateway::with(Options {
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        ..Options::default()
+    })
+}
+
+#[test]
+fn a_server_is_kept_under_a_name_with_its_key() {
+    let (first, second) = (asking(), asking());
+    let home = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str], context: &str, input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+            .args(arguments)
+            .current_dir(home.path())
+            .env_clear()
+            .env("HOME", home.path())
+            .env("QUARTERDECK_CONTEXT", context)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut keyboard = child.stdin.take().expect("piped");
+        keyboard.write_all(input.as_bytes()).expect("it reads");
+        drop(keyboard);
+        child.wait_with_output().expect("it ends")
+    };
+    let key = |gateway: &Gateway| {
+        std::fs::read_to_string(gateway.data().join("admin.key")).expect("a key")
+    };
+    for (name, gateway) in [("first", &first), ("second", &second)] {
+        let login = run(
+            &["login", name, "--addr", &gateway.address],
+            "",
+            &key(gateway),
+        );
+        assert_eq!(code(&login), 0, "{}", text(&login.stderr));
+        assert!(text(&login.stdout).starts_with("default/local at http"));
+    }
+    let wrong = run(
+        &["login", "third", "--addr", &first.address],
+        "",
+        "qdk_no\n",
+    );
+    assert_eq!(code(&wrong), 77);
+    let kept = home.path().join(".config/quarterdeck/keys");
+    let kept: Vec<_> = std::fs::read_dir(kept).expect("keys").collect();
+    assert_eq!(kept.len(), 2, "a key that is refused is not kept: {kept:?}");
+    for entry in kept.into_iter().flatten() {
+        let mode = entry.metadata().expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{entry:?}");
+    }
+
+    assert_eq!(text(&run(&["send", "a", "here"], "", "").stdout), "here\n");
+    assert_eq!(
+        text(&run(&["send", "b", "there"], "first", "").stdout),
+        "there\n"
+    );
+    for (session, here, word) in [("a", "second", "here"), ("b", "first", "there")] {
+        let history = text(&run(&["history", session], here, "").stdout);
+        assert_eq!(history, format!("> {word}\n{word}\n"));
+    }
+    let unknown = run(&["whoami"], "nowhere", "");
+    assert_eq!(code(&unknown), 78);
+    assert!(text(&unknown.stderr).contains("there is no context nowhere"));
+
+    assert_eq!(code(&run(&["contexts", "use", "first"], "", "")), 0);
+    let listed = text(&run(&["contexts"], "", "").stdout);
+    let used = listed.lines().find(|line| line.starts_with('*'));
+    assert!(
+        used.expect("one is used").contains(&first.address),
+        "{listed}"
+    );
+    assert_eq!(code(&run(&["contexts", "remove", "first"], "", "")), 0);
+    let key_file = home.path().join(".config/quarterdeck/keys/first");
+    assert!(!key_file.exists());
+}
+
+#[test]
+fn health_needs_no_key_and_tells_a_server_that_is_not_there() {
+    let gateway = asking();
+    let health = command(&gateway.address, &["health"])
+        .env_remove("QUARTERDECK_KEY")
+        .output()
+        .expect("the binary runs");
+    assert_eq!(
+        (code(&health), text(&health.stdout)),
+        (0, "serving\n".into())
+    );
+    let nobody = command("http://127.0.0.1:1", &["health"]).output();
+    assert_eq!(code(&nobody.expect("the binary runs")), 69);
 }
 
 #[test]
@@ -270,6 +473,46 @@ fn a_chat_from_a_pipe_takes_each_line_when_the_turn_before_has_ended() {
     let expected = "one two\nwell\n* bash {\"text\":\"three\"} -> ok {\"output\":\"three\"}\nthree\n\
                     [a fresh conversation: generation 2]\n0\n> !history\n0\n";
     assert_eq!(shown, expected);
+}
+
+/// What a chat answers to these lines.
+fn chatted(gateway: &Gateway, session: &str, lines: &str) -> String {
+    let mut chat = command(&gateway.address, &["chat", session])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut input = chat.stdin.take().expect("piped");
+    input.write_all(lines.as_bytes()).expect("it reads");
+    drop(input);
+    let output = chat.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    // Notes, which are for people, stand beside the answers.
+    format!("{}{}", text(&output.stderr), text(&output.stdout))
+}
+
+#[test]
+fn a_chat_shows_the_plan_and_edits_the_queue() {
+    let gateway = Gateway::start();
+    let shown = chatted(&gateway, "p", "!plan=look_around,do_it go\n/plan\n");
+    let plan = "[plan]\n  [x] look around\n  [x] do it\n";
+    assert!(shown.ends_with(&format!("go\n{plan}")), "{shown}");
+
+    said(&gateway, &["send", "q", "--detach", "!hang"]);
+    for prompt in ["first", "second", "third"] {
+        said(&gateway, &["send", "q", "--detach", prompt]);
+    }
+    let lines = "/queue move 3 1\n/queue edit 2 changed words\n/queue remove 3\n/queue remove 9\n/queue sort\n/quit\n";
+    let shown = chatted(&gateway, "q", lines);
+    assert!(shown.contains("2 wait"), "{shown}");
+    assert!(shown.contains("/queue remove N"), "{shown}");
+    let queue = said(&gateway, &["queue", "q"]);
+    let texts: Vec<&str> = queue
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once("queued"))
+        .map(|(_, text)| text.trim())
+        .collect();
+    assert_eq!(texts, ["third", "changed words"], "{queue}");
 }
 
 #[test]

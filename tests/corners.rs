@@ -45,6 +45,7 @@ async fn the_end_of_a_drain_tells_those_who_wait_for_a_queued_turn() {
             session_key: "s".into(),
             turn_id: turn_id.clone(),
             wait: None,
+            or_question: false,
         };
         let read = proto::ReadEventsRequest {
             session_key: "s".into(),

@@ -169,12 +169,14 @@ mod store_support {
                 max_running_turns: 1,
                 reserved_running_turns: 0,
                 max_awake_agents: 1,
+                tenant_max_asking_turns: 64,
                 principal: Quota::NONE,
                 tenant: Quota::NONE,
             }),
             retention_events: 1,
             retention_age: Duration::from_secs(1),
             history_retention: None,
+            prices: std::sync::Arc::default(),
             disk_reserve: 0,
         }
     }

@@ -32,8 +32,8 @@ fn block<'a>(section: &'a str, language: &str) -> Option<(&'a str, Vec<&'a str>)
     Some((lines(blocks[place]), printed))
 }
 
-fn steps(readme: &str) -> Vec<Step> {
-    let tour = section(readme, "## Five minutes").expect("the README has a tour");
+fn steps(readme: &str, heading: &str) -> Vec<Step> {
+    let tour = section(readme, heading).expect("the README has it");
     let mut steps: Vec<Step> = Vec::new();
     for block in tour.split("```").skip(1).step_by(2) {
         if let Some(commands) = block.strip_prefix("sh\n") {
@@ -53,8 +53,22 @@ fn steps(readme: &str) -> Vec<Step> {
 fn each_command_of_the_tour_works() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).expect("there is a README");
-    let steps = steps(&readme);
-    assert!(steps.len() >= 6, "the tour lost its commands");
+    let tour = steps(&readme, "## Five minutes");
+    assert!(tour.len() >= 6, "the tour lost its commands");
+    take(tour);
+}
+
+#[test]
+fn the_commands_of_schedules_work() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("there is a README");
+    let steps = steps(&readme, "### Every morning at nine");
+    assert_eq!(steps.len(), 1);
+    take(steps);
+}
+
+/// Takes steps against a server of their own.
+fn take(steps: Vec<Step>) {
     // As a reader starts it: callers are asked for a key.
     let gateway = Gateway::with(Options {
         environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],

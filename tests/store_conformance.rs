@@ -23,6 +23,8 @@ mod requests;
 mod retention;
 #[path = "store_conformance/sessions.rs"]
 mod sessions;
+#[path = "store_conformance/times.rs"]
+mod times;
 #[path = "store_conformance/turns.rs"]
 mod turns;
 
@@ -41,6 +43,19 @@ macro_rules! stories {
 }
 
 stories! {
+    times:
+        a_turn_waits_for_its_time_outside_of_the_queue,
+        a_turn_that_waits_for_its_time_is_changed_and_taken,
+        turns_that_wait_for_their_time_are_bounded,
+        a_schedule_runs_at_its_times_and_in_one_commit_with_its_row,
+        what_was_missed_is_caught_up_once_over_a_crash,
+        a_clock_that_is_set_neither_repeats_nor_loses_a_run,
+        an_earlier_run_is_treated_as_the_schedule_says,
+        runs_that_fail_pause_it_and_a_full_queue_is_a_row,
+        runs_are_counted_kept_and_deleted,
+        a_time_that_clocks_skip_has_a_row,
+        it_runs_with_its_owners_key_while_that_is_valid,
+        a_step_that_was_told_of_an_older_schedule_does_nothing;
     admission:
         an_enqueue_makes_the_session_and_its_turn_in_one_commit,
         turns_wait_in_order_and_a_full_queue_stores_nothing,
@@ -56,6 +71,7 @@ stories! {
         steers_are_bounded_and_fit_their_turn;
     turns:
         a_start_writes_the_turn_and_its_message,
+        what_a_turn_is_to_answer_with_comes_with_its_start,
         what_an_agent_did_becomes_events_and_messages,
         the_table_of_ends,
         unapplied_steers_become_turns_ahead_of_all_but_interrupts,

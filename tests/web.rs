@@ -256,9 +256,14 @@ async fn a_preflight_is_answered_before_a_key_is_asked_for() {
     assert_eq!(answer.status, StatusCode::OK);
     let told = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
     assert_eq!(told("access-control-allow-origin"), LISTED);
-    assert_eq!(told("access-control-allow-methods"), "POST");
+    assert_eq!(
+        told("access-control-allow-methods"),
+        "GET,POST,PATCH,DELETE"
+    );
     for name in [
         "authorization",
+        "idempotency-key",
+        "last-event-id",
         "content-type",
         "grpc-timeout",
         "x-grpc-web",
@@ -277,7 +282,7 @@ async fn a_preflight_is_answered_before_a_key_is_asked_for() {
     assert_eq!(told("access-control-allow-origin"), LISTED);
     assert_eq!(
         told("access-control-expose-headers"),
-        "grpc-status,grpc-message,grpc-status-details-bin"
+        "grpc-status,grpc-message,grpc-status-details-bin,retry-after,x-should-retry"
     );
     for (name, value) in &answer.headers {
         assert_ne!(value, "*", "{name}");

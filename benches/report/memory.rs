@@ -100,6 +100,7 @@ pub async fn hold_agents(count: u64) {
             temporary_directory: "/".into(),
             user: None,
             credential: None,
+            conversation: std::sync::Arc::new(quarterdeck::agent::conversation::NoMessages),
             trace_context: String::new(),
         };
         agents.push(Echo.open(request).await.expect("echo always opens"));
@@ -160,6 +161,7 @@ async fn run_turns(server: &Server, sessions: std::ops::Range<u64>) {
                         seconds: 60,
                         nanos: 0,
                     }),
+                    or_question: false,
                 };
                 client.await_turn(request).await.expect("the turn exists");
             }

@@ -23,11 +23,17 @@ use quarterdeck::{
     },
     listener::{Listener, ListenerOptions},
     proto::gateway_service_server::GatewayServiceServer,
-    session::{disconnect::Disconnects, handle::Drain, registry::Registry},
+    session::{
+        disconnect::Disconnects,
+        fork::Conversations,
+        handle::{Directories, Drain},
+        registry::Registry,
+        workspace::Workspaces,
+    },
     store::{Fence, Store, Write, sqlite::SqliteStore},
     wire::page::PageTokens,
 };
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -65,7 +71,20 @@ pub async fn serve(data: &Path) {
         Arc::new(SqliteStore::open(data, seed::rules(), feed.clone()).expect("an empty directory"));
     let (drain, _) = watch::channel(Drain::No);
     let registry = Registry::new(drain);
+    let directories = Directories::new(data, None);
+    let workspaces = Workspaces {
+        directories: directories.clone(),
+        cwd_roots: Arc::default(),
+        known_agents: Arc::default(),
+    };
     let gateway = Gateway {
+        options_allowed: BTreeMap::new(),
+        conversations: Conversations {
+            directories,
+            drivers: BTreeMap::new(),
+        },
+        known_agents: Arc::default(),
+        workspaces,
         store: store.clone(),
         feed: feed.clone(),
         registry: registry.clone(),
@@ -78,6 +97,7 @@ pub async fn serve(data: &Path) {
         })),
         pages: Arc::new(PageTokens::new(b"bench")),
         ending: CancellationToken::new(),
+        sooner: Arc::default(),
     };
     let routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(GatewayServiceServer::new(gateway));

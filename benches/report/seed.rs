@@ -4,6 +4,7 @@ use quarterdeck::{
     clock,
     domain::{
         access::Identity,
+        agent::{Capabilities, KnownAgent},
         event::{Event, Json, Role},
         ids::{SessionKey, SessionRow},
         quotas::{LiveQuotas, Quota, Quotas},
@@ -35,11 +36,15 @@ impl Publisher for Nobody {
 /// Rules under which nothing is refused or removed.
 pub fn rules() -> StoreRules {
     let echo = AgentRule {
-        steer: true,
-        fork: true,
+        known: KnownAgent::new(Capabilities::default()),
+        commands_allowed: vec![],
         on_interrupt: OnInterrupt::Mark,
         max_attempts: 3,
         operator_only: false,
+        tool_policy: vec![],
+        options_allowed: vec![],
+        no_approver: quarterdeck::domain::question::NoApprover::Wait,
+        question_ttl: Duration::from_secs(3600),
     };
     StoreRules {
         agents: [(AGENT.to_owned(), echo)].into(),
@@ -52,12 +57,14 @@ pub fn rules() -> StoreRules {
             max_running_turns: 64,
             reserved_running_turns: 0,
             max_awake_agents: 256,
+            tenant_max_asking_turns: 64,
             principal: Quota::NONE,
             tenant: Quota::NONE,
         }),
         retention_events: 1_000_000_000,
         retention_age: Duration::from_secs(100_000_000),
         history_retention: None,
+        prices: std::sync::Arc::default(),
         disk_reserve: 0,
     }
 }
@@ -94,6 +101,7 @@ pub fn enqueue(key: SessionKey, text: &str) -> Enqueue {
         caller,
         new_session: NewSession::default(),
         text: text.into(),
+        command: String::new(),
         attachments: Vec::new(),
         source: String::new(),
         metadata: Default::default(),
@@ -101,7 +109,10 @@ pub fn enqueue(key: SessionKey, text: &str) -> Enqueue {
         on_interrupt: None,
         turn_timeout: Duration::from_secs(3600),
         queue_ttl: None,
+        not_before: None,
         trace_context: String::new(),
+        output_schema: String::new(),
+        client_tools: Vec::new(),
     }
 }
 

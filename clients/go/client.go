@@ -17,6 +17,7 @@ import (
 type Client struct {
 	quarterdeckv1.GatewayServiceClient
 	quarterdeckv1.MemoryServiceClient
+	quarterdeckv1.ModelServiceClient
 	quarterdeckv1.AdminServiceClient
 
 	connection *grpc.ClientConn
@@ -49,6 +50,7 @@ func New(address string, options ...Option) (*Client, error) {
 	}
 	client.GatewayServiceClient = quarterdeckv1.NewGatewayServiceClient(client.connection)
 	client.MemoryServiceClient = quarterdeckv1.NewMemoryServiceClient(client.connection)
+	client.ModelServiceClient = quarterdeckv1.NewModelServiceClient(client.connection)
 	client.AdminServiceClient = quarterdeckv1.NewAdminServiceClient(client.connection)
 	return client, nil
 }

@@ -7,7 +7,8 @@
 //     ends.
 //   - Streams ([Client.Subscribe], [Client.SubscribeMany], [Client.WatchSessions], [Client.Run], [Client.TailLogs]) are
 //     iterators that come back by themselves after any cut. Durable events come once each and in order.
-//   - [Client.Chat] gives the text of an answer as it is written, nothing twice and nothing missing.
+//   - [Client.Chat] gives the text of an answer as it is written, nothing twice and nothing missing; [OnQuestion] answers
+//     what the agent asks.
 //   - Refusals are *[Error] and can be told apart with errors.Is: [ErrQueueFull], [ErrCursorExpired] and so on.
 //
 // Iterators pull: an event is decoded when the loop asks for it, and what the loop has not asked for stays in the
@@ -28,6 +29,10 @@ type (
 	Turn = quarterdeckv1.Turn
 	// Cursor is a place in a session's log.
 	Cursor = quarterdeckv1.Cursor
+	// Question is something that an agent needs from outside before it goes on.
+	Question = quarterdeckv1.Question
+	// Answer is an answer to a question.
+	Answer = quarterdeckv1.Answer
 	// LogRecord is one record of the server's log.
 	LogRecord = quarterdeckv1.LogRecord
 )

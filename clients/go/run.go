@@ -2,6 +2,7 @@ package quarterdeck
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -24,9 +25,24 @@ func (client *Client) Run(
 	if request.Enqueue.RequestId == "" {
 		request.Enqueue.RequestId = uuid.NewString()
 	}
-	return resume(ctx, client, func() source[Event] {
+	events := resume(ctx, client, func() source[Event] {
 		return &running{client: client, request: request, afterSeq: request.GetAfterSeq()}
 	}, client.patience, options)
+	return func(yield func(*Event, error) bool) {
+		answering := answering{client: client, handler: choices(options).onQuestion}
+		for event, err := range events {
+			if err == nil {
+				err = answering.take(ctx, event)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(event, nil) {
+				return
+			}
+		}
+	}
 }
 
 // running is one turn's stream.
@@ -73,11 +89,18 @@ func (running *running) silence() time.Duration { return progressMissed * progre
 func (client *Client) Chat(
 	ctx context.Context, sessionKey, text string, adjustments ...func(*quarterdeckv1.EnqueueRequest),
 ) iter.Seq2[string, error] {
-	enqueue := &quarterdeckv1.EnqueueRequest{SessionKey: sessionKey, Text: text}
+	prompt := &quarterdeckv1.EnqueueRequest{SessionKey: sessionKey, Text: text}
 	for _, adjust := range adjustments {
-		adjust(enqueue)
+		adjust(prompt)
 	}
-	events := client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: enqueue})
+	return client.ChatWith(ctx, prompt)
+}
+
+// ChatWith is Chat with the whole prompt, and options such as [OnQuestion], which answers what the agent asks.
+func (client *Client) ChatWith(
+	ctx context.Context, prompt *quarterdeckv1.EnqueueRequest, options ...StreamOption,
+) iter.Seq2[string, error] {
+	events := client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: prompt}, options...)
 	return func(yield func(string, error) bool) {
 		var answer answer
 		for event, err := range events {
@@ -116,6 +139,37 @@ func (client *Client) end(ctx context.Context, turn *Turn, answer *answer, yield
 	if err := turnFailed(turn); err != nil {
 		yield("", err)
 	}
+}
+
+// Ask sends a prompt and gives what its turn answers by a JSON Schema, read into an Output by encoding/json. The schema is
+// anything that encoding/json takes; that the answer meets it is checked by the server, that Output fits it is yours to say.
+// A turn that does not complete is a [TurnFailedError], whose reason is OUTPUT_INVALID where the agent gave nothing that
+// meets the schema. The adjustments change the request before it is sent, as those of [Client.Chat] do.
+func Ask[Output any](
+	ctx context.Context, client *Client, sessionKey, text string, schema any,
+	adjustments ...func(*quarterdeckv1.EnqueueRequest),
+) (Output, error) {
+	var output Output
+	schemaJSON, err := json.Marshal(schema)
+	if err != nil {
+		return output, err
+	}
+	prompt := &quarterdeckv1.EnqueueRequest{SessionKey: sessionKey, Text: text, OutputSchema: string(schemaJSON)}
+	for _, adjust := range adjustments {
+		adjust(prompt)
+	}
+	for event, err := range client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: prompt}) {
+		if err != nil {
+			return output, err
+		}
+		if ended := event.GetTurnEnded(); ended != nil {
+			if err := turnFailed(ended.GetTurn()); err != nil {
+				return output, err
+			}
+			return output, json.Unmarshal([]byte(ended.GetTurn().GetOutputJson()), &output)
+		}
+	}
+	return output, ctx.Err()
 }
 
 // clone copies a request: the caller may change its own while we go on.

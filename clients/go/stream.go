@@ -24,11 +24,23 @@ const (
 // StreamOption is a choice of an iterator.
 type StreamOption func(*streamSettings)
 
-type streamSettings struct{ onCut func(error) }
+type streamSettings struct {
+	onCut      func(error)
+	onQuestion QuestionHandler
+}
 
 // OnCut is called by the iterator each time that its stream was cut and it is going to come back, with the reason.
 func OnCut(call func(reason error)) StreamOption {
 	return func(chosen *streamSettings) { chosen.onCut = call }
+}
+
+// choices are what the options say.
+func choices(options []StreamOption) streamSettings {
+	var chosen streamSettings
+	for _, option := range options {
+		option(&chosen)
+	}
+	return chosen
 }
 
 // source is a stream that can be opened again where it was cut.
@@ -68,10 +80,7 @@ var (
 func resume[Message any](
 	ctx context.Context, client *Client, newSource func() source[Message], patience time.Duration, options []StreamOption,
 ) iter.Seq2[*Message, error] {
-	var chosen streamSettings
-	for _, option := range options {
-		option(&chosen)
-	}
+	chosen := choices(options)
 	return func(yield func(*Message, error) bool) {
 		from := newSource()
 		tries := client.tries(client.patience)

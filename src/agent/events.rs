@@ -4,6 +4,7 @@
 //! in bytes is what keeps a child with 8 MiB lines from filling memory, for every awake agent has such a channel.
 
 use super::AgentEvent;
+use crate::domain::command::Command;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -103,6 +104,11 @@ impl AgentEvent {
         use super::Outcome;
         match self {
             Self::Ready { model } => model.len(),
+            Self::Asked { ask_id, ask } => ask_id.len() + ask.text_bytes(),
+            Self::AskWithdrawn { ask_id } | Self::AnswerDelivered { ask_id } => ask_id.len(),
+            Self::Offered { offers } => offers.text_bytes(),
+            Self::PlanUpdated { entries } => entries.iter().map(|it| it.text.len()).sum(),
+            Self::CommandsChanged { commands } => commands.iter().map(Command::text_bytes).sum(),
             Self::MessageStarted | Self::SteerApplied { .. } | Self::SteerReturned { .. } => 0,
             Self::TextDelta { delta, .. } | Self::ThinkingDelta { delta, .. } => delta.len(),
             Self::ToolInputDelta {
@@ -132,7 +138,9 @@ impl AgentEvent {
                 let pictures = pictures.iter().map(|it| it.data.len());
                 tool_call_id.len() + result_json.len() + pictures.sum::<usize>()
             }
-            Self::UsageRecorded { model, .. } => model.len(),
+            Self::OutputAccepted { output_json } => output_json.len(),
+            Self::UsageRecorded(report) => report.model.len(),
+            Self::CallWanted { model } => model.len(),
             Self::CompactionStarted { reason } => reason.len(),
             Self::CompactionCompleted {
                 reason,
@@ -140,9 +148,11 @@ impl AgentEvent {
                 aborted: _,
                 error_message,
                 tokens_before: _,
+                kept: _,
             } => reason.len() + summary.len() + error_message.len(),
             Self::RetryScheduled { error_message, .. } => error_message.len(),
-            Self::TurnEnded(Outcome::Failed(message)) | Self::Exited { message } => message.len(),
+            Self::TurnEnded(Outcome::Failed(message) | Outcome::OutputInvalid(message))
+            | Self::Exited { message } => message.len(),
             Self::TurnEnded(Outcome::Completed(_) | Outcome::Stopped) => 0,
             Self::StopFailed { survivors } => survivors.len(),
         }

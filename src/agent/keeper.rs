@@ -287,7 +287,11 @@ fn start_namespace(order: &Order) -> io::Result<Kept> {
     };
     // Before there is an agent that could say anything.
     eprintln!("{INIT_IS}{child}");
-    rustix::io::write(&lifeline, &[init::GO])?;
+    match rustix::io::write(&lifeline, &[init::GO]) {
+        // A step of init failed: it says which, after it let go of the lifeline, and ends with a status of its own.
+        Ok(_) | Err(rustix::io::Errno::PIPE) => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(Kept {
         child,
         lifeline: Some(lifeline),

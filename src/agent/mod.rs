@@ -11,11 +11,17 @@
 //! * Nothing of a turn comes after its end. After `Exited` the channel closes.
 //! * An agent that will take no other turn closes its command channel before it says the end of its last one.
 //! * Every steer that it was given is answered by `SteerApplied` or `SteerReturned`, or by the turn's end.
+//! * Every `Asked` is answered by one `Answer`, unless the agent withdraws it, or the turn ends or is stopped first: then
+//!   the driver itself tells its agent "no", and no answer comes. `AnswerDelivered` says that the agent has it.
 
+pub mod acp;
 mod confine;
+pub mod conversation;
 pub mod echo;
 pub mod events;
+mod input;
 pub mod isolation;
+mod json;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod lineage;
@@ -23,16 +29,33 @@ mod lineage;
 #[path = "lineage_elsewhere.rs"]
 mod lineage;
 mod lines;
+pub mod llm;
+mod output;
 pub mod pi;
 pub mod process;
+mod secrets;
+mod tool_output;
+
+pub use crate::domain::agent::Capabilities;
 
 use crate::{
     auth::agents::AgentCredential,
-    domain::turn::{Attachment, StopReason, Usage},
+    domain::{
+        client_tool::ClientTool,
+        command::Command,
+        event::PlanEntry,
+        ids::Time,
+        offers::{Choices, Offers},
+        question::{Answer, Ask},
+        turn::{Attachment, StopReason},
+        usage::UsageReport,
+    },
 };
 use async_trait::async_trait;
+use conversation::Conversation;
 use events::EventReceiver;
-use std::{path::PathBuf, time::Duration};
+pub use output::OUTPUT_MAX_BYTES;
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -42,31 +65,8 @@ pub const COMMANDS_MAX: usize = 16;
 /// Longest memory context of a turn, in bytes.
 pub const MEMORY_CONTEXT_MAX_BYTES: usize = 64 * 1024;
 
-/// What a driver can do. A caller that asks for something else gets `UNSUPPORTED_BY_AGENT`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Takes steers while a turn runs.
-    pub steer: bool,
-    /// Can stop a turn without ending its process.
-    pub soft_cancel: bool,
-    /// Takes images.
-    pub images: bool,
-    /// Shows thinking and takes a thinking level.
-    pub thinking: bool,
-    /// Takes a model choice.
-    pub models: bool,
-    /// A session can be forked at a finished turn.
-    pub fork: bool,
-    /// Shortens its context and says so.
-    pub compaction: bool,
-    /// Asks for approvals.
-    pub approvals: bool,
-    /// Continues a conversation after its process ended.
-    pub resume: bool,
-    /// Serves the operator's tenant alone, since nothing keeps its processes from others' on this server. Whoever asks
-    /// for another tenant gets `ISOLATION_REQUIRED`.
-    pub operator_only: bool,
-}
+/// Longest transcript of a conversation that an agent lost, in bytes.
+pub const TRANSCRIPT_MAX_BYTES: usize = 64 * 1024;
 
 /// What an agent is opened for. All paths exist already.
 #[derive(Clone, Debug)]
@@ -100,6 +100,8 @@ pub struct OpenRequest {
     /// What its process calls the gateway with; ends once the request and all that took a clone of it are gone. `None`
     /// where the gateway has nothing for agents to call.
     pub credential: Option<AgentCredential>,
+    /// The session's stored messages, for a driver that keeps no conversation of its own.
+    pub conversation: Arc<dyn Conversation>,
     /// W3C `traceparent` of the turn that it is opened for: `TRACEPARENT` in the environment of a process that is started.
     /// A process that lives over several turns keeps the first one's; each turn's own is in its [`TurnInput`].
     pub trace_context: String,
@@ -114,17 +116,47 @@ pub struct TurnInput {
     pub attempt: i32,
     /// Epoch of the owner that starts it. `(turn_id, attempt, epoch)` is never given twice.
     pub epoch: i64,
-    /// The prompt.
+    /// The prompt, or the text of a command.
     pub text: String,
+    /// The command that `text` is, its own or [`COMPACT`](crate::domain::command::COMPACT), which is to shorten the
+    /// conversation. Empty for a prompt, which reaches the model as it stands, whatever it begins with.
+    pub command: String,
     /// What goes with the prompt.
     pub attachments: Vec<Attachment>,
     /// What memory holds for this prompt, marked as memory, at most [`MEMORY_CONTEXT_MAX_BYTES`]; empty where there is
     /// nothing. It stands beside the prompt, never in it: what the agent keeps as the user's message is `text`.
     pub memory_context: String,
+    /// What is chosen for the session as of this start. An agent that [takes choices](Agent::takes_choices) goes by it: what
+    /// it can't choose ends the turn, FAILED, with the reason.
+    pub choices: Choices,
+    /// The conversation so far, marked as such, where the agent lost its own: goes in front of the prompt, at most
+    /// [`TRANSCRIPT_MAX_BYTES`]; empty where it remembers.
+    pub transcript: String,
     /// User messages of this generation that were committed before this one, steers included.
     pub user_messages_before: i64,
     /// W3C `traceparent` of the turn.
     pub trace_context: String,
+    /// A driver that calls models itself asks before each call, see [`AgentEvent::CallWanted`].
+    pub calls_are_granted: bool,
+    /// JSON Schema of what the turn is to answer with; empty for none. The turn completes by an `OutputAccepted` then.
+    pub output_schema: String,
+    /// Tools that the caller runs, which the model is offered: one that it calls is asked for as a TOOL_CALL.
+    pub client_tools: Vec<ClientTool>,
+}
+
+/// A conversation that goes on in another session too.
+#[derive(Clone, Debug)]
+pub struct ForkRequest {
+    /// Where the agent files of the session live that is forked. Its agent writes there, perhaps now.
+    pub from_directory: PathBuf,
+    /// Generation of that session.
+    pub from_id: Uuid,
+    /// Where the new session's live.
+    pub to_directory: PathBuf,
+    /// Generation of the new session.
+    pub to_id: Uuid,
+    /// End of the last turn that is copied: nothing that was written after it is.
+    pub until: Time,
 }
 
 /// What a session's actor tells its agent.
@@ -141,6 +173,15 @@ pub enum AgentCommand {
         /// What goes with it.
         attachments: Vec<Attachment>,
     },
+    /// The answer to what the running turn asked. One that crossed the question's withdrawal is passed over.
+    Answer {
+        /// As in `Asked`.
+        ask_id: String,
+        /// What was answered; `declined` where nobody did in time, or where nobody may.
+        answer: Box<Answer>,
+    },
+    /// The model call that the running turn [wants](AgentEvent::CallWanted) may begin.
+    Call,
     /// Stop the turn the soft way.
     Cancel,
     /// End every process that the turn started.
@@ -154,6 +195,8 @@ pub enum Outcome {
     Completed(StopReason),
     /// It reported an error.
     Failed(String),
+    /// It came to no output that meets the schema; what is wrong with the last, for people.
+    OutputInvalid(String),
     /// It was stopped.
     Stopped,
 }
@@ -245,10 +288,49 @@ pub enum AgentEvent {
         /// The steer.
         steer_id: Uuid,
     },
-    /// One model call's tokens and cost.
-    UsageRecorded {
-        /// What it used.
-        usage: Usage,
+    /// The agent needs an answer from outside; what waits for it stands still until then.
+    Asked {
+        /// The driver's own id of it, at most 1 KiB; unique in the turn.
+        ask_id: String,
+        /// What is asked.
+        ask: Box<Ask>,
+    },
+    /// The agent does not need the answer any more.
+    AskWithdrawn {
+        /// As in `Asked`.
+        ask_id: String,
+    },
+    /// The agent has the answer that it was given.
+    AnswerDelivered {
+        /// As in `Asked`.
+        ask_id: String,
+    },
+    /// What the agent means to do; replaces the plan before.
+    PlanUpdated {
+        /// Its steps in order.
+        entries: Vec<PlanEntry>,
+    },
+    /// What can be chosen in the session, and what is in use. Comes in a turn, before its first message: in an agent's first
+    /// one, and whenever something of it has changed.
+    Offered {
+        /// All of it; replaces what was told before.
+        offers: Box<Offers>,
+    },
+    /// The commands that it has from now on; said in a turn or between two.
+    CommandsChanged {
+        /// Its own commands, at most [`COMMANDS_MAX`](crate::domain::command::COMMANDS_MAX).
+        commands: Vec<Command>,
+    },
+    /// What the turn answers its schema with; a later one replaces it. Counts where the turn completes.
+    OutputAccepted {
+        /// JSON text that meets the schema, at most [`OUTPUT_MAX_BYTES`].
+        output_json: String,
+    },
+    /// What a model call used, or a turn.
+    UsageRecorded(Box<UsageReport>),
+    /// A model call is about to begin. The agent waits until it [may](AgentCommand::Call), or is stopped: a budget may be
+    /// used up. Said where the turn [asks for it](TurnInput::calls_are_granted).
+    CallWanted {
         /// The model, as the agent names it.
         model: String,
     },
@@ -269,6 +351,9 @@ pub enum AgentEvent {
         error_message: String,
         /// Tokens in the context before.
         tokens_before: i64,
+        /// The summary is to stand among the session's messages, in the place of those before the turn: the driver has no
+        /// other memory of it.
+        kept: bool,
     },
     /// The agent will try a model call again.
     RetryScheduled {
@@ -302,6 +387,15 @@ pub struct Agent {
     pub commands: mpsc::Sender<AgentCommand>,
     /// Closed after the agent's last event.
     pub events: EventReceiver,
+    /// What this agent can do: known only once it started, where one driver serves agents of many kinds.
+    pub capabilities: Capabilities,
+    /// Takes other [choices](TurnInput::choices) with each turn; where false, it is opened anew for them.
+    pub takes_choices: bool,
+    /// False where it did not find a conversation of its own to go on with. Where there is a stored one, its first prompt
+    /// then comes with a transcript.
+    pub remembers: bool,
+    /// Version of its program, as that tells; empty where it does not.
+    pub version: String,
 }
 
 /// Why an agent did not start. For people; holds no secret.
@@ -312,8 +406,15 @@ pub struct StartError(pub String);
 /// A way to run turns.
 #[async_trait]
 pub trait Driver: Send + Sync + 'static {
-    /// What it can do; constant for the driver's life.
+    /// What its agents can do, as far as is known before one starts; constant for the driver's life. What may be missing
+    /// counts as there: a caller is refused only what is known not to work.
     fn capabilities(&self) -> Capabilities;
+
+    /// True where its agents serve the operator's tenant alone, since nothing keeps their processes from others' on this
+    /// server. Whoever asks for another tenant gets `ISOLATION_REQUIRED`.
+    fn operator_only(&self) -> bool {
+        false
+    }
 
     /// Opens an agent for a session. Returns once `Ready` is certain to come, or fails within the driver's own start
     /// limit, leaving no process behind.
@@ -321,6 +422,15 @@ pub trait Driver: Send + Sync + 'static {
     /// # Errors
     /// What went wrong, for people.
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError>;
+
+    /// Copies what an agent keeps of a conversation to a session that is forked from it. One that keeps nothing, or can't
+    /// copy it, does nothing: the new session's agent is told the stored conversation then.
+    ///
+    /// # Errors
+    /// What the system says; what is there then is no conversation.
+    async fn fork(&self, _: ForkRequest) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Ends what an earlier life of the gateway left running. Called once at start, under the data directory's lock.
     async fn sweep_leftovers(&self) {}

@@ -380,6 +380,17 @@ impl Process {
         self.exit_within(grace).await
     }
 
+    /// Closes the agent's input, once what is queued was written: agents that read lines end by that. After `grace` SIGKILL to
+    /// it and all below it. Answers once nothing is left.
+    ///
+    /// # Errors
+    /// What is left after [`PROOF_TIMEOUT`]. The keeper goes on trying.
+    pub async fn leave(&mut self, grace: Duration) -> Result<Exit, StopFailed> {
+        // Its writer ends with its queue.
+        self.input = mpsc::channel(1).0;
+        self.exit_within(grace).await
+    }
+
     /// Waits for the exit of a process whose output ended. One that has only closed its output gets [`EXIT_TIMEOUT`],
     /// then it is ended; where that can't be proven the status says so.
     pub async fn wait(&mut self) -> Exit {

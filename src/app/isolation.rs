@@ -1,6 +1,6 @@
 //! What this machine offers to keep agents apart, and what of it each agent gets.
 
-use super::pi_options;
+use super::program_places;
 use crate::{
     agent::{
         isolation::{
@@ -64,8 +64,8 @@ pub(super) async fn find(
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
         match agent.driver {
-            DriverKind::Echo => continue,
-            DriverKind::Pi => {}
+            DriverKind::Echo | DriverKind::Llm => continue,
+            DriverKind::Pi | DriverKind::Acp => {}
         }
         let choice = match choice(agent.isolation) {
             Choice::Auto => Choice::Exactly(server.rung),
@@ -109,7 +109,7 @@ fn needs_root(config: &Config, agent: &AgentConfig, rung: Rung) -> Option<String
                 .into(),
         );
     }
-    let mut places = pi_options(agent).places();
+    let mut places = program_places(agent);
     places.extend(config.isolation_read.iter().cloned());
     places.extend(agent.isolation_read.iter().cloned());
     let closed = program::closed_to_others(&places, rung)?;
@@ -264,8 +264,17 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
         memory_key.map(PathBuf::from),
         socket,
     ];
+    let model_keys = config.agents.values().map(|agent| &agent.api_key_file);
+    let model_keys = model_keys
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from);
     let resolve = |path: PathBuf| fs::canonicalize(&path).ok();
-    files.into_iter().flatten().filter_map(resolve).collect()
+    files
+        .into_iter()
+        .flatten()
+        .chain(model_keys)
+        .filter_map(resolve)
+        .collect()
 }
 
 /// The directory as agents are shown it: no part of it is a link.

@@ -77,6 +77,7 @@ pub(super) fn quotas_of(config: &Config) -> Quotas {
         max_running_turns: config.max_running_turns,
         reserved_running_turns: config.reserved_running_turns(),
         max_awake_agents: config.max_awake_agents,
+        tenant_max_asking_turns: i64::try_from(config.tenant_asking_turns()).unwrap_or(i64::MAX),
         principal: Quota {
             max_sessions: count(config.principal_max_sessions),
             max_queue_bytes: count(config.principal_max_queue_bytes.0),

@@ -40,6 +40,8 @@ pub struct AgentCredentials {
 #[derive(Clone, Debug)]
 pub struct AgentCredential {
     file: SecretString,
+    address: String,
+    token: SecretString,
     _alive: Arc<Alive>,
 }
 
@@ -104,6 +106,8 @@ impl AgentCredentials {
         let file = json!({ "address": address, "token": token, "tools": self.tools });
         Ok(AgentCredential {
             file: SecretString::from(file.to_string()),
+            address,
+            token: token.into(),
             _alive: Arc::new(Alive {
                 known,
                 all: Arc::downgrade(self),
@@ -126,6 +130,16 @@ impl AgentCredentials {
 // === impl AgentCredential ===
 
 impl AgentCredential {
+    /// Where it is worth something: the agents' own door, without a path.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The credential itself, a bearer token.
+    pub fn token(&self) -> &SecretString {
+        &self.token
+    }
+
     /// Text of the file that the agent reads: JSON with `address`, `token` and `tools`.
     pub fn file(&self) -> &[u8] {
         self.file.expose_secret().as_bytes()

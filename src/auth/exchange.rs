@@ -18,6 +18,10 @@ pub const EXCHANGED_PREFIX: &str = "qdx_";
 pub const EXCHANGED_LIFE_MAX: Duration = Duration::from_secs(12 * 3600);
 /// What the sealing key is derived with, so that no key has two uses.
 const PURPOSE: &[u8] = b"quarterdeck: exchanged credentials, version 1";
+/// The same, for tickets.
+const TICKETS: &[u8] = b"quarterdeck: tickets for events, version 1";
+/// What every ticket begins with.
+pub const TICKET_PREFIX: &str = "qdt_";
 /// Characters of a seal: 32 bytes in base64url.
 const SEAL_CHARACTERS: usize = 43;
 
@@ -28,6 +32,8 @@ pub(super) struct Exchanged {
     pub(super) holder: Holder,
     /// Until when.
     pub(super) end: Time,
+    /// The session whose events alone a ticket is for.
+    pub(super) session: Option<String>,
 }
 
 /// Whose credential was exchanged.
@@ -53,6 +59,8 @@ struct Written {
     token: Option<WrittenToken>,
     /// Microseconds.
     end: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,23 +71,45 @@ struct WrittenToken {
 }
 
 /// Seals and opens.
-pub(super) struct Sealer(Hmac<Sha256>);
+#[derive(Clone)]
+pub(super) struct Sealer {
+    hmac: Hmac<Sha256>,
+    prefix: &'static str,
+}
 
 // === impl Sealer ===
 
 impl Sealer {
-    /// Seals with a key that is derived from the pepper.
+    /// Seals credentials.
     pub(super) fn new(pepper: &[u8]) -> Self {
+        Self::with(pepper, PURPOSE, EXCHANGED_PREFIX)
+    }
+
+    /// Seals tickets.
+    pub(super) fn of_tickets(pepper: &[u8]) -> Self {
+        Self::with(pepper, TICKETS, TICKET_PREFIX)
+    }
+
+    /// Seals with a key that is derived from the pepper.
+    fn with(pepper: &[u8], purpose: &[u8], prefix: &'static str) -> Self {
         let hmac = |key: &[u8]| {
             Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length")
         };
         let mut derive = hmac(pepper);
-        derive.update(PURPOSE);
-        Self(hmac(&derive.finalize().into_bytes()))
+        derive.update(purpose);
+        Self {
+            hmac: hmac(&derive.finalize().into_bytes()),
+            prefix,
+        }
     }
 
     /// The credential's text.
-    pub(super) fn seal(&self, Exchanged { holder, end }: &Exchanged) -> SecretString {
+    pub(super) fn seal(&self, sealed: &Exchanged) -> SecretString {
+        let Exchanged {
+            holder,
+            end,
+            session,
+        } = sealed;
         let (key, token) = match holder {
             Holder::Key(key_id) => (Some(key_id.clone()), None),
             Holder::Token {
@@ -98,29 +128,31 @@ impl Sealer {
             key,
             token,
             end: end.0,
+            session: session.clone(),
         };
         let written = serde_json::to_vec(&written).expect("texts and a number are JSON");
-        let Self(mut hmac) = self.clone();
+        let Self { mut hmac, prefix } = self.clone();
         hmac.update(&written);
         let seal = URL_SAFE_NO_PAD.encode(hmac.finalize().into_bytes());
-        format!(
-            "{EXCHANGED_PREFIX}{}{seal}",
-            URL_SAFE_NO_PAD.encode(written)
-        )
-        .into()
+        format!("{prefix}{}{seal}", URL_SAFE_NO_PAD.encode(written)).into()
     }
 
     /// What a text stands for; `None` where nobody here sealed it.
     pub(super) fn open(&self, text: &str) -> Option<Exchanged> {
-        let body = text.strip_prefix(EXCHANGED_PREFIX)?;
+        let Self { mut hmac, prefix } = self.clone();
+        let body = text.strip_prefix(prefix)?;
         let (written, seal) = body.split_at_checked(body.len().checked_sub(SEAL_CHARACTERS)?)?;
         let written = URL_SAFE_NO_PAD.decode(written).ok()?;
-        let Self(mut hmac) = self.clone();
         hmac.update(&written);
         // In constant time.
         hmac.verify_slice(&URL_SAFE_NO_PAD.decode(seal).ok()?)
             .ok()?;
-        let Written { key, token, end } = serde_json::from_slice(&written).ok()?;
+        let Written {
+            key,
+            token,
+            end,
+            session,
+        } = serde_json::from_slice(&written).ok()?;
         let holder = match (key, token) {
             (Some(key_id), None) => Holder::Key(key_id),
             (None, Some(token)) => Holder::Token {
@@ -135,13 +167,8 @@ impl Sealer {
         Some(Exchanged {
             holder,
             end: Time(end),
+            session,
         })
-    }
-}
-
-impl Clone for Sealer {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 
@@ -163,11 +190,15 @@ mod tests {
             let exchanged = Exchanged {
                 holder,
                 end: Time(7),
+                session: None,
             };
             let text = sealer.seal(&exchanged);
             let text = text.expose_secret();
             assert_eq!(sealer.open(text).as_ref(), Some(&exchanged));
             assert_eq!(Sealer::new(b"other").open(text), None);
+            // A ticket is no credential, and a credential no ticket, whatever they are made to begin with.
+            let tickets = Sealer::of_tickets(b"pepper");
+            assert_eq!(tickets.open(&text.replacen("qdx_", "qdt_", 1)), None);
             for at in 0..text.len() {
                 let mut changed = text.as_bytes().to_vec();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };

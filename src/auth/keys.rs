@@ -5,7 +5,7 @@
 //! written once in [`USED_INTERVAL`].
 
 use super::{
-    exchange::{Exchanged, Holder, Sealer},
+    exchange::{EXCHANGED_LIFE_MAX, Exchanged, Holder, Sealer},
     key_text::{KeyText, NewKeyText},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         Refusal,
         access::{Credential, Identity, Scope, Scopes},
         api_key::ApiKey,
-        ids::{Principal, Time},
+        ids::{Principal, SessionKey, Time},
     },
     store::{
         ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
@@ -46,6 +46,8 @@ pub struct Keys {
     hasher: Hasher,
     /// Of credentials that stand for a key for a while.
     sealer: Sealer,
+    /// Of tickets.
+    tickets: Sealer,
     /// One change of the store at a time: what is revoked with another key in the moment in which it is made must not come
     /// into the map afterwards.
     changing: Mutex<()>,
@@ -108,6 +110,7 @@ impl Keys {
             valid: RwLock::new(valid.collect()),
             hasher: Hasher::new(pepper),
             sealer: Sealer::new(pepper),
+            tickets: Sealer::of_tickets(pepper),
             store,
         })
     }
@@ -138,33 +141,75 @@ impl Keys {
         caller: &Identity,
         end: Time,
     ) -> Result<(SecretString, Identity), Refusal> {
-        let holder = match &caller.credential {
-            Credential::ApiKey(key_id) => Holder::Key(key_id.clone()),
-            Credential::Jwt => Holder::Token {
-                principal: caller.principal.clone(),
-                scopes: caller.scopes.names(),
-            },
-            Credential::None | Credential::Certificate | Credential::LocalUser => {
-                return Err(Refusal::CredentialsMissing);
-            }
-        };
+        let holder = holder_of(caller)?;
         let end = caller.expire_time.map_or(end, |own| own.min(end));
         let identity = Identity {
             scopes: exchanged_scopes(caller.scopes),
             expire_time: Some(end),
             ..caller.clone()
         };
-        Ok((self.sealer.seal(&Exchanged { holder, end }), identity))
+        let exchanged = Exchanged {
+            holder,
+            end,
+            session: None,
+        };
+        Ok((self.sealer.seal(&exchanged), identity))
+    }
+
+    /// Makes a ticket for the events of one session, and says when it ends.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_MISSING` where the caller is known by its connection alone.
+    pub fn ticket(
+        &self,
+        caller: &Identity,
+        session: &SessionKey,
+    ) -> Result<(SecretString, Time), Refusal> {
+        let holder = holder_of(caller)?;
+        let life = i64::try_from(EXCHANGED_LIFE_MAX.as_micros()).unwrap_or(i64::MAX);
+        let end = clock::now().plus_micros(life);
+        let end = caller.expire_time.map_or(end, |own| own.min(end));
+        let ticket = Exchanged {
+            holder,
+            end,
+            session: Some(session.as_str().to_owned()),
+        };
+        Ok((self.tickets.seal(&ticket), end))
+    }
+
+    /// For whom a ticket stands that [`Keys::ticket`] made; `None` where it is another session's, or has ended, or its key
+    /// has.
+    pub fn recognise_ticket(&self, text: &str, session: &SessionKey) -> Option<Arc<Identity>> {
+        let ticket = self.tickets.open(text)?;
+        if ticket.session.as_deref() != Some(session.as_str()) {
+            return None;
+        }
+        let identity = self.identity_of(ticket)?;
+        let reads = [Scope::SessionRead, Scope::TenantSessions];
+        let held = reads.into_iter().filter(|it| identity.scopes.contains(*it));
+        Some(Arc::new(Identity {
+            scopes: Scopes::of(held),
+            ..identity
+        }))
     }
 
     /// For whom a credential stands that [`Keys::exchange`] made; `None` where it has ended, or its key.
     pub fn recognise_exchanged(&self, text: &str) -> Option<Arc<Identity>> {
-        let Exchanged { holder, end } = self.sealer.open(text)?;
+        let identity = self.identity_of(self.sealer.open(text)?)?;
+        Some(Arc::new(identity))
+    }
+
+    fn identity_of(&self, exchanged: Exchanged) -> Option<Identity> {
+        let Exchanged {
+            holder,
+            end,
+            session: _,
+        } = exchanged;
         let now = clock::now();
         if end <= now {
             return None;
         }
-        let identity = match holder {
+        Some(match holder {
             Holder::Key(key_id) => {
                 let entry = self.entry(&key_id)?;
                 if entry.identity.expire_time.is_some_and(|own| own <= now) {
@@ -183,8 +228,7 @@ impl Keys {
                 let scopes = exchanged_scopes(scopes);
                 Identity::new(principal, scopes, Credential::Jwt, Some(end))
             }
-        };
-        Some(Arc::new(identity))
+        })
     }
 
     /// Whether an identity's key is still there and has not ended. True for other credentials.
@@ -376,6 +420,20 @@ pub fn local_wish(display_name: &str) -> KeyWish {
         display_name: display_name.to_owned(),
         expire_time: None,
         made_with: None,
+    }
+}
+
+/// What a credential stands for that a caller gets in place of its own.
+fn holder_of(caller: &Identity) -> Result<Holder, Refusal> {
+    match &caller.credential {
+        Credential::ApiKey(key_id) => Ok(Holder::Key(key_id.clone())),
+        Credential::Jwt => Ok(Holder::Token {
+            principal: caller.principal.clone(),
+            scopes: caller.scopes.names(),
+        }),
+        Credential::None | Credential::Certificate | Credential::LocalUser => {
+            Err(Refusal::CredentialsMissing)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! * `key_text`: the text of an API key.
 //! * `keys`: the keys themselves; recognising one costs one HMAC and no look into the store.
 //! * `exchange`: credentials that stand for a key or token for a while, for web pages.
+//! * `tickets`: what a page's own reader of events shows in place of a credential.
 //! * `secret_files`: the pepper and the first start's admin key, files that their owner alone can read.
 //! * `tokens`, `key_set`, `reach`: JSON Web Tokens of one issuer, its keys, and where those may be fetched from.
 //! * `certificates`: client certificates that the listener has verified.
@@ -25,6 +26,7 @@ pub mod limits;
 pub mod reach;
 pub mod scopes;
 pub mod secret_files;
+pub mod tickets;
 pub mod tokens;
 
 use crate::{
@@ -32,10 +34,11 @@ use crate::{
     domain::{
         Refusal,
         access::{Credential, Identity},
+        ids::{SessionKey, Time},
         refusal::LimitOf,
     },
     listener::Peer,
-    telemetry::audit,
+    telemetry::audit::{self, Audited},
 };
 use certificates::Certificates;
 use exchange::EXCHANGED_PREFIX;
@@ -43,7 +46,9 @@ use http::{HeaderMap, header};
 use key_text::PREFIX;
 use keys::Keys;
 use limits::Limits;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{net::IpAddr, sync::Arc};
+use tickets::{ShownTicket, Tickets};
 use tokens::Tokens;
 
 /// Longest credential, in bytes.
@@ -64,6 +69,7 @@ pub struct Credentials {
     tokens: Option<Tokens>,
     certificates: Certificates,
     limits: Arc<Limits>,
+    tickets: Arc<Tickets>,
     /// Whoever calls over the unix socket as the user of this process, and brings no credential.
     local: Arc<Identity>,
     local_uid: u32,
@@ -92,12 +98,58 @@ impl Auth {
             Self::Open(everyone) => Ok(everyone.clone()),
             Self::Required(credentials) => {
                 let recognised = credentials.recognise(headers, peer);
-                recognised.inspect_err(|refusal| {
-                    if is_of_a_stranger(refusal) {
-                        let address = peer.map_or_else(|| "unknown".into(), Peer::counted_name);
-                        audit::refused(address, refusal.reason());
-                    }
-                })
+                recognised.inspect_err(|refusal| note(refusal, peer))
+            }
+        }
+    }
+
+    /// Makes a ticket for the events of a session, for whoever calls; counts as a call. Says when it ends at the latest.
+    ///
+    /// # Errors
+    /// As of [`Auth::recognise`]; `CREDENTIALS_MISSING` where the caller is known by its connection alone, which needs
+    /// none.
+    pub fn ticket(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+        session: &SessionKey,
+    ) -> Result<(SecretString, Time), Refusal> {
+        let caller = self.recognise(headers, peer)?;
+        match self {
+            Self::Open(_) => Err(Refusal::CredentialsMissing),
+            Self::Required(credentials) => {
+                let made = credentials.keys.ticket(&caller, session)?;
+                credentials.tickets.made(&made.0);
+                audit::audit(Audited {
+                    identity: &caller,
+                    method: "http/EventTicket",
+                    session_key: session.as_str(),
+                    revealed: "",
+                    outcome: audit::OK,
+                    reason: "",
+                    peer: peer.map(|it| it as &dyn std::fmt::Display),
+                    trace_id: "",
+                    duration: std::time::Duration::ZERO,
+                });
+                Ok(made)
+            }
+        }
+    }
+
+    /// Who shows a ticket; counts the call. From here on it is in use while `shown`, or a clone of it, is held.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_INVALID`, `RATE_LIMITED`.
+    pub fn recognise_ticket(
+        &self,
+        shown: &ShownTicket,
+        peer: Option<&Peer>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        match self {
+            Self::Open(everyone) => Ok(everyone.clone()),
+            Self::Required(credentials) => {
+                let recognised = credentials.ticket(shown, peer);
+                recognised.inspect_err(|refusal| note(refusal, peer))
             }
         }
     }
@@ -108,6 +160,14 @@ impl Auth {
             Self::Open(_) => true,
             Self::Required(credentials) => credentials.keys.is_valid(identity),
         }
+    }
+}
+
+/// Keeps what a stranger tried.
+fn note(refusal: &Refusal, peer: Option<&Peer>) {
+    if is_of_a_stranger(refusal) {
+        let address = peer.map_or_else(|| "unknown".into(), Peer::counted_name);
+        audit::refused(address, refusal.reason());
     }
 }
 
@@ -139,6 +199,7 @@ impl Credentials {
             tokens,
             certificates,
             limits,
+            tickets: Tickets::new(),
             local: Arc::new(Identity {
                 credential: Credential::LocalUser,
                 ..Identity::unauthenticated()
@@ -160,6 +221,17 @@ impl Credentials {
             Ok(None) => self.connection(peer).ok_or(Refusal::CredentialsMissing)?,
             Err(Malformed) => return Err(self.limits.failed(address)),
         };
+        self.limits.call(&identity.principal)?;
+        Ok(identity)
+    }
+
+    fn ticket(&self, shown: &ShownTicket, peer: Option<&Peer>) -> Result<Arc<Identity>, Refusal> {
+        let session = shown.session();
+        let text = shown.text.expose_secret();
+        let known = session.and_then(|session| self.keys.recognise_ticket(text, &session));
+        let identity = known.filter(|_| self.tickets.begin(shown).is_ok());
+        let address = peer.and_then(Peer::counted_address);
+        let identity = identity.ok_or_else(|| self.limits.failed(address))?;
         self.limits.call(&identity.principal)?;
         Ok(identity)
     }

@@ -34,7 +34,7 @@ pub fn pepper(data_directory: &Path) -> anyhow::Result<[u8; PEPPER_BYTES]> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut pepper = [0; PEPPER_BYTES];
             getrandom::fill(&mut pepper).context("no random numbers")?;
-            write(data_directory, PEPPER, &pepper).with_context(named)?;
+            write_secret(data_directory, PEPPER, &pepper).with_context(named)?;
             return Ok(pepper);
         }
         Err(error) => return Err(error).with_context(named),
@@ -65,7 +65,7 @@ pub fn pepper(data_directory: &Path) -> anyhow::Result<[u8; PEPPER_BYTES]> {
 /// The disk fails.
 pub fn copy_pepper(from: &Path, to: &Path) -> io::Result<()> {
     match fs::read(from.join(PEPPER)) {
-        Ok(pepper) => write(to, PEPPER, &pepper),
+        Ok(pepper) => write_secret(to, PEPPER, &pepper),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -77,7 +77,7 @@ pub fn copy_pepper(from: &Path, to: &Path) -> io::Result<()> {
 /// The disk fails.
 pub fn write_admin_key(data_directory: &Path, text: &SecretString) -> io::Result<()> {
     let line = format!("{}\n", text.expose_secret());
-    write(data_directory, ADMIN_KEY, line.as_bytes())
+    write_secret(data_directory, ADMIN_KEY, line.as_bytes())
 }
 
 /// Reads the token of those who collect metrics. Where no file is named it is the data directory's own, made if it is
@@ -93,7 +93,7 @@ pub fn metrics_token(data_directory: &Path, named: Option<&Path>) -> anyhow::Res
         let mut token = [0; METRICS_TOKEN_BYTES];
         getrandom::fill(&mut token).context("no random numbers")?;
         let text: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
-        write(data_directory, METRICS_TOKEN, text.as_bytes()).with_context(told)?;
+        write_secret(data_directory, METRICS_TOKEN, text.as_bytes()).with_context(told)?;
     }
     let mode = fs::metadata(path).with_context(told)?.permissions().mode();
     ensure!(
@@ -126,7 +126,10 @@ pub fn read_key(path: &Path) -> io::Result<SecretString> {
 }
 
 /// Writes a file, whole or not at all, that was never anybody else's to read.
-fn write(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// It can't be made in that directory.
+pub fn write_secret(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!("{name}.unfinished"));
     // Left by a start that was cut.
     match fs::remove_file(&unfinished) {

@@ -1,19 +1,21 @@
-//! `server`, `config`, `channels`, `reload`: the server itself.
+//! `server`, `agents`, `config`, `channels`, `reload`: the server itself.
 
 use super::{
-    arguments::{ChannelsArgs, ClientArgs, ConfigAction, ConfigKeysArgs, ReloadArgs},
-    failure::Failure,
+    arguments::{ChannelsArgs, ClientArgs, ConfigAction, ConfigKeysArgs, HealthArgs, ReloadArgs},
+    failure::{Failure, UNAVAILABLE},
     output::{self, table},
 };
 use quarterdeck::{
     client::Client,
-    proto::{self, AccountLimits, ConfigValue},
+    proto::{self, AccountLimits, AgentCapabilities, ConfigValue, ToolPolicySupport, UsageReports},
 };
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 use tonic::Status;
 
 /// Streams that one call asks for.
 const PAGE: i32 = 500;
+/// A server that is well says so at once.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What runs at the address.
 pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
@@ -44,21 +46,14 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
         ],
     ]);
     for agent in info.agents {
-        let can = [(agent.can_steer, "steer"), (agent.can_fork, "fork")];
-        let can: Vec<&str> = can
-            .into_iter()
-            .filter_map(|(can, what)| can.then_some(what))
-            .collect();
+        let can = can(&agent.capabilities.unwrap_or_default());
         rows.push([
             format!("agent {}", agent.name),
             match agent.isolation.as_str() {
-                "" => format!("{}; can {}", agent.driver, can.join(", ")),
+                "" => format!("{}; {can}", agent.driver),
                 rung => format!(
-                    "{}; can {}; isolation {rung}, user id {}, network {}",
-                    agent.driver,
-                    can.join(", "),
-                    agent.user,
-                    agent.network
+                    "{}; {can}; isolation {rung}, user id {}, network {}",
+                    agent.driver, agent.user, agent.network
                 ),
             },
         ]);
@@ -84,7 +79,7 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
         },
     ]);
     if let Some(longest) = limits.max_turn_timeout {
-        let longest = std::time::Duration::try_from(longest).unwrap_or_default();
+        let longest = Duration::try_from(longest).unwrap_or_default();
         rows.push([
             "a turn may ask for".into(),
             humantime::format_duration(longest).to_string(),
@@ -106,6 +101,112 @@ pub(crate) async fn server(arguments: ClientArgs) -> Result<ExitCode, Failure> {
     ]);
     output::write(&table(&rows))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the server takes calls.
+pub(crate) async fn health(arguments: HealthArgs) -> Result<ExitCode, Failure> {
+    let arguments = arguments.client;
+    let client = arguments.client()?.with_deadline(HEALTH_DEADLINE);
+    let serving = client.is_serving().await;
+    if !serving.map_err(|status| failed(&arguments, &status))? {
+        let message = format!("{} stops, or can't write", arguments.addr);
+        return Err(Failure::new(UNAVAILABLE, message));
+    }
+    match arguments.json {
+        true => output::line(r#"{"status":"SERVING"}"#)?,
+        false => output::line("serving")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which agents there are.
+pub(crate) async fn agents(arguments: ClientArgs) -> Result<ExitCode, Failure> {
+    let client = arguments.client()?;
+    let answer = client.list_agents(proto::ListAgentsRequest {}).await;
+    let agents = answer.map_err(|status| failed(&arguments, &status))?.agents;
+    let mut rows = Vec::new();
+    for agent in agents {
+        if arguments.json {
+            output::json("AgentInfo", &agent)?;
+            continue;
+        }
+        let told = agent.as_of.map(|time| output::date(Some(time)));
+        rows.push([
+            agent.name,
+            agent.driver,
+            agent.version,
+            agent.revision,
+            told.unwrap_or_else(|| "not started yet".into()),
+            can(&agent.capabilities.unwrap_or_default()),
+        ]);
+    }
+    if !arguments.json {
+        let names = [
+            "NAME",
+            "DRIVER",
+            "VERSION",
+            "REVISION",
+            "KNOWN SINCE",
+            "CAN",
+        ];
+        output::list(names, rows, "no agent is configured")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an agent can do, in words.
+fn can(capabilities: &AgentCapabilities) -> String {
+    let AgentCapabilities {
+        steer,
+        soft_cancel,
+        images,
+        thinking,
+        models,
+        options,
+        fork,
+        compaction,
+        commands,
+        questions,
+        resume,
+        deny_continues,
+        workspace,
+        client_tools,
+        structured_output,
+        tool_policy: _,
+        usage: _,
+    } = *capabilities;
+    let can = [
+        (steer, "steer"),
+        (soft_cancel, "soft cancel"),
+        (images, "images"),
+        (thinking, "thinking"),
+        (models, "models"),
+        (options, "options"),
+        (fork, "fork"),
+        (compaction, "compaction"),
+        (commands, "commands"),
+        (questions, "questions"),
+        (deny_continues, "goes on after a denial"),
+        (resume, "resume"),
+        (workspace, "files"),
+        (client_tools, "tools of its caller"),
+        (structured_output, "output by a schema"),
+    ];
+    let can = can
+        .into_iter()
+        .filter_map(|(can, what)| can.then_some(what));
+    let mut words: Vec<&str> = can.collect();
+    words.push(match capabilities.tool_policy() {
+        ToolPolicySupport::Enforced => "tool policy",
+        ToolPolicySupport::OnRequest => "tool policy for what it asks",
+        ToolPolicySupport::None | ToolPolicySupport::Unspecified => "no tool policy",
+    });
+    words.push(match capabilities.usage() {
+        UsageReports::Call => "usage by call",
+        UsageReports::Turn => "usage by turn",
+        UsageReports::None | UsageReports::Unspecified => "no usage",
+    });
+    words.join(", ")
 }
 
 fn account(limits: &AccountLimits) -> String {
@@ -241,10 +342,27 @@ pub(crate) async fn channels(arguments: ChannelsArgs) -> Result<ExitCode, Failur
 /// Tells every listener to read again.
 pub(crate) async fn reload(arguments: ReloadArgs) -> Result<ExitCode, Failure> {
     let ReloadArgs {
+        session,
         reason,
         client: arguments,
     } = arguments;
     let client = arguments.client()?;
+    if let Some(session_key) = session {
+        let request = proto::ReloadSessionRequest {
+            session_key,
+            ..Default::default()
+        };
+        let told = client.reload_session(request).await;
+        let told = told.map_err(|status| failed(&arguments, &status))?;
+        if arguments.json {
+            output::json("ReloadSessionResponse", &told)?;
+        } else if told.was_awake {
+            output::line("the agent begins afresh")?;
+        } else {
+            output::line("no agent was awake; the next turn begins with a fresh one")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let told = client
         .broadcast_reload(proto::BroadcastReloadRequest { reason })
         .await;

@@ -1,23 +1,29 @@
 //! What the command line takes. The flags of `serve` come from the configuration's table.
 
 mod operate;
+mod schedules;
 mod sessions;
+mod usage;
 mod work;
 
 pub(crate) use operate::*;
+pub(crate) use schedules::*;
 pub(crate) use sessions::*;
+pub(crate) use usage::*;
 pub(crate) use work::*;
 
 use super::{
+    contexts,
     failure::{Failure, INTERRUPTED},
     key_file::{self, Way},
     memory::MemoryArgs,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use quarterdeck::{
-    client::{Client, ClientOptions, ClientTls, DEFAULT_ADDRESS},
+    client::{Client, ClientOptions, ClientTls},
     config::{Config, KEYS, Sources},
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     env,
     path::PathBuf,
@@ -48,7 +54,8 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Talk to an agent.
     ///
-    /// Lines go to the agent; a line may be a command: /steer TEXT, /reset, /queue, /history, /abort, /help, /quit.
+    /// Lines go to the agent; a line may be a command: /steer TEXT, /answer TEXT, /reset, /queue,
+    /// /history, /abort, /help, /quit. While the agent asks, a line answers it.
     /// Ctrl-C aborts the running turn, and a second one leaves. A server that restarts is waited for. With standard
     /// input from a pipe each line is a prompt, and the next is read when its turn has ended.
     #[command(after_long_help = DIRECTIVES)]
@@ -72,27 +79,80 @@ pub(crate) enum Verb {
     Reset(ResetArgs),
     /// Delete a session: its messages, events and files. The running turn is stopped, waiting ones are rejected.
     Delete(DeleteArgs),
-    /// List sessions.
+    /// List sessions; make, show, change, copy and share one.
     Sessions(SessionsArgs),
+    /// List turns, show one, wait for one.
+    Turns(TurnsArgs),
     /// Print a session's messages.
     History(HistoryArgs),
     /// List a session's waiting turns, or change them.
     Queue(QueueArgs),
+    /// Prompts that are sent again at their times: make, list, change, run.
+    Schedules(SchedulesArgs),
+    /// List what agents wait for, and answer it.
+    ///
+    /// An agent that asks waits until somebody answers, or until its `question_ttl` is over. Answering a permission, a
+    /// form or a link needs the scope `session.approve`.
+    Questions(QuestionsArgs),
+    /// List the models of a session's agent, and choose one.
+    ///
+    /// What an agent offers is known once it has run. A choice counts from the next start of a turn, for this session alone.
+    Models(ModelsArgs),
+    /// Show the thinking level of a session and what its model offers, and choose one.
+    Thinking(ThinkingArgs),
+    /// List what else a session's agent lets be chosen, such as its mode, and choose.
+    ///
+    /// Choosing needs the scope `session.approve`, unless the agent's `options_allowed` names the option.
+    Options(OptionsArgs),
+    /// List what a session can be told by a name: commands of the gateway and of its agent.
+    Commands(CommandsArgs),
+    /// Run a command of a session, such as one of its agent's own; prints what comes of it.
+    Command(CommandArgs),
+    /// Let a session's agent shorten the conversation that it keeps.
+    Compact(CompactArgs),
     /// Serve memory to an agent: the Model Context Protocol over standard input and output.
     ///
     /// The agent starts this command itself. It may search, remember and forget what the key may; with --session no
     /// more than that session's agent. The server must have `mcp = true`, which is the default.
     Mcp(McpArgs),
+    /// Keep a server's address and key under a name; commands that name none go there from then on.
+    ///
+    /// The key is asked for, or read from a pipe, where neither --key nor --key-file gives it.
+    Login(LoginArgs),
+    /// List the servers that are kept under a name, use another one, or forget one.
+    ///
+    /// QUARTERDECK_CONTEXT names one for a single command.
+    Contexts(ContextsArgs),
     /// Tell who the server takes you for, and what you may do.
     Whoami(WhoamiArgs),
     /// Make, list and revoke API keys.
     Keys(KeysArgs),
+    /// Tell what was used: model calls, tokens, dollars.
+    ///
+    /// Of your own sessions, deleted ones too; with the scope `tenant.sessions` of all of your tenant. A cost is what the
+    /// agent reported, else estimated by a table of prices; calls whose cost nobody knows are counted beside it.
+    Usage(UsageArgs),
+    /// Set, list and take away budgets: how much may be used. Needs the scope `budget.write`.
+    Budgets(BudgetsArgs),
     /// Remember, search, forget: what survives a conversation.
     Memory(MemoryArgs),
     /// Tell what runs at the address: version, agents, limits.
     Server(ClientArgs),
+    /// Ask whether the server takes calls: exits 0 where it does, 69 where it doesn't or nobody answers. Needs no key.
+    Health(HealthArgs),
+    /// List the agents and what each can do.
+    ///
+    /// What an agent tells of itself is known once it has started; until then the list shows what its driver can at most,
+    /// with `not started yet`. A call for something that it can't is refused, UNSUPPORTED_BY_AGENT. `sessions create --agent NAME`
+    /// makes a session with one.
+    Agents(ClientArgs),
     /// Read or change the configuration of a running server. What is changed stays so over restarts.
     Config(ConfigKeysArgs),
+    /// List and read the files that a session's agent works with.
+    ///
+    /// Needs the scope `workspace.read`, and an agent whose configuration says `workspace_read = true`. Regular files alone are
+    /// read: links, devices and files with several names are listed as `other`.
+    Files(FilesArgs),
     /// Follow what the server says of itself: its log, and who changed what.
     ///
     /// Prints the newest records and then each new one, until interrupted. A server that restarts is waited for.
@@ -101,7 +161,7 @@ pub(crate) enum Verb {
     Audit(AuditArgs),
     /// List who is connected and listens.
     Channels(ChannelsArgs),
-    /// Tell every listening client to read again what it keeps, and let agents begin afresh.
+    /// Let agents begin afresh, with their settings read again: one session's, or all; then listening clients are told too.
     Reload(ReloadArgs),
     /// Look at a data directory for damage: every page and every row of its store; exits 65 where something is wrong.
     ///
@@ -117,6 +177,10 @@ pub(crate) enum Verb {
     CheckConfig(ConfigArgs),
     /// Print the configuration as TOML with comments, secrets left out.
     PrintConfig(PrintConfigArgs),
+    /// Print what completes commands in a shell.
+    ///
+    /// For bash: `source <(quarterdeck completions bash)`. For fish: `quarterdeck completions fish | source`.
+    Completions(CompletionsArgs),
 }
 
 const DIRECTIVES: &str = "\
@@ -127,6 +191,13 @@ one blank, try every feature without a key (quote them: shells know `!` too):
   !think=words    think first; `_` stands for a blank
   !tool=NAME      call a tool: arguments, one update, a result
   !toolfail=NAME  call a tool that fails
+  !ask=TOOL       ask for permission to run a tool
+  !form=A,*B      ask for the texts A and B, B a secret
+  !link=URL       ask for a visit to a link
+  !call=NAME      ask the caller to run a tool; arguments may follow, such as {\"city\": \"Ghent\"}
+  !json=VALUE     give that as the turn's output, where it is to have one; may be repeated
+  !plan=a_b,c     tell a plan
+  !commands=a,b   have the commands a and b from then on (`upper` at first)
   !fail=REASON    end FAILED with that message
   !hang           say nothing until aborted
   !stubborn       ignore a soft cancel, so that only a kill helps
@@ -171,9 +242,10 @@ struct KeyFlags(Vec<(String, String)>);
 
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ClientArgs {
     /// Address of the server: http://HOST:PORT, https://HOST:PORT, or unix:PATH for its unix socket
-    #[arg(long, env = "QUARTERDECK_ADDR", default_value = DEFAULT_ADDRESS, value_name = "URL")]
+    #[arg(long, env = "QUARTERDECK_ADDR", default_value_t = contexts::default_address(), value_name = "URL")]
     pub(crate) addr: String,
     /// API key, or another token that the server takes
     #[arg(long, env = "QUARTERDECK_KEY", hide_env_values = true)]
@@ -188,7 +260,7 @@ pub(crate) struct ClientArgs {
     key_file: Option<PathBuf>,
     /// CA that the certificate of an https:// server is checked against, a PEM file [default: those of this machine]
     #[arg(long, env = "QUARTERDECK_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// Our own certificate, for an https:// server that asks for one, a PEM file
     #[arg(
         long,
@@ -213,7 +285,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// Print one JSON object a line, for scripts; errors too
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 }
 
@@ -230,17 +302,29 @@ impl ClientArgs {
         self.timeout
     }
 
+    /// The key that was named, wherever commands go.
+    pub(crate) fn given_key(&self) -> Result<Option<SecretString>, Failure> {
+        key_file::named(self.key.as_deref(), self.key_file.as_deref())
+    }
+
+    pub(crate) fn use_key(&mut self, key: &SecretString) {
+        self.key = Some(key.expose_secret().to_owned());
+    }
+
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let context = contexts::chosen()?.filter(|context| context.address == self.addr);
+        let of_context = context.as_ref();
+        let key_file = self.key_file.as_deref();
         let Way { address, key } = key_file::find(
             &self.addr,
             self.key.as_deref(),
-            self.key_file.as_deref(),
+            key_file.or_else(|| of_context?.key_file.as_deref()),
             self.insecure,
         )?;
         // A socket of this machine is not encrypted.
         let tls = match address == self.addr {
             true => ClientTls {
-                ca: self.ca.clone(),
+                ca: (self.ca.clone()).or_else(|| of_context.and_then(|it| it.ca.clone())),
                 certificate: self.cert.clone(),
                 key: self.client_key.clone(),
             },
@@ -359,6 +443,14 @@ impl FromArgMatches for KeyFlags {
 }
 
 // === functions ===
+
+/// A moment, such as 2026-12-24T18:00:00+01:00.
+fn time(text: &str) -> Result<prost_types::Timestamp, String> {
+    let time: jiff::Timestamp = text.parse().map_err(
+        |_| "is no time with a zone, such as 2026-12-24T18:00:00+01:00 or 2026-12-24T17:00:00Z",
+    )?;
+    Ok(std::time::SystemTime::from(time).into())
+}
 
 fn pair(text: &str) -> Result<(String, String), String> {
     text.split_once('=')

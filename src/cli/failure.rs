@@ -152,6 +152,7 @@ pub(crate) fn code_of_turn(turn: &Turn) -> u8 {
         | TurnState::Expired
         | TurnState::Unspecified
         | TurnState::Queued
+        | TurnState::Scheduled
         | TurnState::Running
         | TurnState::WaitingInput
         | TurnState::Canceling => TEMPORARY,

@@ -34,14 +34,11 @@ pub(crate) fn find(
     file: Option<&Path>,
     insecure: bool,
 ) -> Result<Way, Failure> {
-    let named = match (key, file) {
-        // Said out loud: none.
-        (Some(""), _) => return Ok(way(address, None)),
-        (Some(key), _) => Some(SecretString::from(key)),
-        (None, Some(file)) => Some(read(file)?),
-        (None, None) => None,
-    };
-    let Some(key) = named else {
+    // Said out loud: none.
+    if key == Some("") {
+        return Ok(way(address, None));
+    }
+    let Some(key) = named(key, file)? else {
         return Ok(own(address));
     };
     if !insecure && !is_secure(address) {
@@ -54,6 +51,18 @@ pub(crate) fn find(
         ));
     }
     Ok(way(address, Some(key)))
+}
+
+/// The key that was named.
+pub(crate) fn named(
+    key: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Option<SecretString>, Failure> {
+    match (key, file) {
+        (Some(key), _) => Ok(Some(SecretString::from(key))),
+        (None, Some(file)) => read(file).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 /// What a refused caller without a key is told, where there is one that was not sent.

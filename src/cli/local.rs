@@ -1,10 +1,14 @@
 //! Commands that need no server: configuration, check, backup, restore.
 
 use super::{
-    arguments::{BackupArgs, CheckArgs, ConfigArgs, PrintConfigArgs, RestoreArgs},
+    arguments::{
+        BackupArgs, CheckArgs, CommandLine, CompletionsArgs, ConfigArgs, PrintConfigArgs,
+        RestoreArgs,
+    },
     failure::{CONFIG, DATA, Failure, IO, NO_INPUT, TEMPORARY},
     output,
 };
+use clap::CommandFactory as _;
 use quarterdeck::{
     app::{self, DataDirectoryLocked},
     auth::secret_files,
@@ -30,6 +34,15 @@ pub(crate) fn print_config(arguments: PrintConfigArgs) -> Result<ExitCode, Failu
         arguments.config.load()?
     };
     output::write(&config.to_toml())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A script that completes commands in a shell.
+pub(crate) fn completions(arguments: CompletionsArgs) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    let mut command = CommandLine::command();
+    clap_complete::generate(arguments.shell, &mut command, "quarterdeck", &mut script);
+    output::write(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 

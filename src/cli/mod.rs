@@ -4,7 +4,11 @@ mod admin;
 mod arguments;
 mod audit;
 mod chat;
+mod choices;
+mod commands;
+mod contexts;
 mod failure;
+mod files;
 mod follow;
 mod key_file;
 mod keys;
@@ -13,15 +17,21 @@ mod logs;
 mod mcp;
 mod memory;
 mod output;
+mod questions;
 mod render;
+mod schedules;
 mod send;
 mod serve;
+mod session;
 mod sessions;
+mod supervisor;
+mod turns;
+mod usage;
 
-use arguments::{AuditVerb, CommandLine, KeysVerb, Verb};
+use arguments::{AuditVerb, CommandLine, KeysVerb, TurnsVerb, Verb};
 use clap::{
     ArgMatches, CommandFactory as _, FromArgMatches as _,
-    error::{ContextKind, ContextValue, ErrorKind},
+    error::{ContextKind, ContextValue},
 };
 use failure::{Failure, USAGE};
 use std::{env, ffi::OsString, process::ExitCode};
@@ -50,13 +60,14 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
         Err(mut error) => {
+            if !error.use_stderr() {
+                // Help, or the version. Nothing better can be done where even that can't be written.
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
             suggest_nothing_destructive(&mut error);
-            // Nothing better can be done where even that can't be written.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(USAGE),
-            };
+            output::usage(&error.to_string());
+            return ExitCode::from(USAGE);
         }
     };
     match run(line.command) {
@@ -117,10 +128,25 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Reset(arguments) => wait(send::reset(arguments)),
         Verb::Delete(arguments) => wait(send::delete(arguments)),
         Verb::Sessions(arguments) => wait(sessions::sessions(arguments)),
+        Verb::Turns(arguments) => match arguments.command {
+            TurnsVerb::List(arguments) => wait(turns::list(arguments)),
+            TurnsVerb::Show(arguments) => wait(turns::show(arguments)),
+            TurnsVerb::Await(arguments) => wait(turns::await_end(arguments)),
+        },
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
+        Verb::Schedules(arguments) => wait(schedules::schedules(arguments)),
+        Verb::Commands(arguments) => wait(commands::commands(arguments)),
+        Verb::Command(arguments) => wait(commands::command(arguments)),
+        Verb::Compact(arguments) => wait(commands::compact(arguments)),
+        Verb::Questions(arguments) => wait(questions::questions(arguments)),
+        Verb::Models(arguments) => wait(choices::models(arguments)),
+        Verb::Thinking(arguments) => wait(choices::thinking(arguments)),
+        Verb::Options(arguments) => wait(choices::options(arguments)),
         Verb::Logs(arguments) => wait(logs::logs(arguments)),
         Verb::Mcp(arguments) => wait(mcp::mcp(arguments)),
+        Verb::Login(arguments) => wait(contexts::login(arguments)),
+        Verb::Contexts(arguments) => contexts::contexts(arguments),
         Verb::Whoami(arguments) => wait(keys::whoami(arguments)),
         Verb::Keys(arguments) => match arguments.command {
             KeysVerb::Create(arguments) => wait(keys::create(arguments)),
@@ -128,11 +154,17 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Usage(arguments) => wait(usage::usage(arguments)),
+        Verb::Budgets(arguments) => wait(usage::budgets(arguments)),
         Verb::Audit(arguments) => match arguments.command {
             AuditVerb::Verify(arguments) => audit::verify(arguments),
         },
         Verb::Memory(arguments) => wait(memory::memory(arguments)),
         Verb::Server(arguments) => wait(admin::server(arguments)),
+        Verb::Health(arguments) => wait(admin::health(arguments)),
+        Verb::Completions(arguments) => local::completions(arguments),
+        Verb::Files(arguments) => wait(files::files(arguments)),
+        Verb::Agents(arguments) => wait(admin::agents(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),
         Verb::Reload(arguments) => wait(admin::reload(arguments)),

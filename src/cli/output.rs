@@ -61,6 +61,16 @@ pub(crate) fn styled(text: &str) -> Result<(), Failure> {
     Ok(raw(&escaped_around_styles(text))?)
 }
 
+/// Writes what a file of somebody else's holds: as it is, but on a terminal, where it steers nothing.
+pub(crate) fn content(bytes: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return write(&String::from_utf8_lossy(bytes));
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
 /// As it is: for sequences of our own.
 pub(crate) fn raw(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -106,6 +116,11 @@ pub(crate) fn failure(failure: &Failure) {
         "exit_code": code,
     }});
     complain(&json_text(&error.to_string()));
+}
+
+/// Says what is wrong with a command line, on standard error. It repeats words that others may have chosen.
+pub(crate) fn usage(text: &str) {
+    complain(escaped(text).trim_end());
 }
 
 fn complain(line: &str) {
@@ -167,13 +182,18 @@ pub(crate) fn list<const COLUMNS: usize>(
 
 /// Rows in columns that stand below each other.
 pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let mut widths = [0; COLUMNS];
+    columns(rows.iter().map(|row| &row[..]))
+}
+
+/// The same, of as many columns as there are.
+pub(crate) fn columns<'a>(rows: impl Iterator<Item = &'a [String]>) -> String {
     // Escaped here, so that columns stand where they are counted; a cell is one line.
-    let rows: Vec<[String; COLUMNS]> = rows
-        .iter()
-        .map(|row| std::array::from_fn(|at| escape(&row[at]).into_owned()))
+    let rows: Vec<Vec<String>> = rows
+        .map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect())
         .collect();
+    let mut widths: Vec<usize> = Vec::new();
     for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
@@ -182,13 +202,19 @@ pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String 
     for row in &rows {
         let line: Vec<String> = row
             .iter()
-            .zip(widths)
+            .zip(&widths)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
     text
+}
+
+/// What an enum's value is called, for people: its name without what all values begin with.
+pub(crate) fn word(name: &str, beginning: &str) -> String {
+    let word = name.strip_prefix(beginning).unwrap_or(name);
+    word.to_ascii_lowercase()
 }
 
 /// A time to the second, in UTC.
@@ -214,6 +240,15 @@ fn to_json<M: prost::Message>(name: &str, message: &M) -> String {
         .transcode_from(message)
         .expect("the same proto made both");
     json_text(&serde_json::to_string(&dynamic).expect("every message has a JSON form"))
+}
+
+/// Prints JSON that somebody else wrote, with the breaks that stand between its parts.
+pub(crate) fn foreign_json(json: &str) -> Result<(), Failure> {
+    // In a text of JSON none of these stands as it is.
+    let lines = json
+        .split('\n')
+        .map(|it| json_text(&it.replace(['\r', '\t'], " ")));
+    line(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// JSON whose texts steer no terminal: JSON itself leaves DEL, C1 and the characters of writing's direction as they are.

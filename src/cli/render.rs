@@ -8,8 +8,13 @@ mod blocks;
 mod messages;
 
 use super::output::{CYAN, DIM, PLAIN, RED, colours, escaped};
+use super::questions;
 use blocks::{Addition, Blocks};
-use quarterdeck::proto::{GatewayEvent, Role, StopReason, Turn, TurnState, gateway_event::Kind};
+use quarterdeck::domain::offers::join_model;
+use quarterdeck::proto::{
+    self, GatewayEvent, ModelChanged, PlanStatus, PlanUpdated, Question, QuestionResolution,
+    QuestionResolved, Role, StopReason, Turn, TurnState, gateway_event::Kind,
+};
 use quarterdeck::telemetry::redact::escape;
 use std::{
     collections::{HashSet, VecDeque},
@@ -20,6 +25,9 @@ use std::{
 const FINISHED_MAX: usize = 8192;
 /// Characters of a tool's arguments or result in its one line.
 const SUMMARY_MAX_CHARS: usize = 72;
+
+/// Characters of a question in its one line.
+const QUESTION_MAX_CHARS: usize = 400;
 
 /// What is shown, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,9 +209,49 @@ impl Renderer {
                 let first = exited.message.lines().next().unwrap_or_default();
                 self.note_if_whole(&format!("the agent's process ended: {first}"))
             }
-            Kind::SessionCreated(_)
+            Kind::QuestionAsked(proto::QuestionAsked {
+                question: Some(question),
+            })
+            | Kind::QuestionPending(proto::QuestionPending {
+                question: Some(question),
+            }) => self.question(question),
+            Kind::QuestionResolved(resolved) => self.resolved(resolved),
+            Kind::PlanUpdated(plan) => self.plan(plan),
+            Kind::ModelChanged(changed) => self.model_changed(changed),
+            Kind::ContextRebuilt(rebuilt) => {
+                let count = rebuilt.message_count;
+                let cut = if rebuilt.truncated {
+                    ", the newest ones"
+                } else {
+                    ""
+                };
+                self.note_if_whole(&format!(
+                    "the agent had lost its conversation and was told {count} messages of it{cut}"
+                ))
+            }
+            Kind::BudgetWarning(warning) => {
+                let budget = warning.budget.clone().unwrap_or_default();
+                let spent = format!(
+                    "{}.{:06} dollars and {} tokens",
+                    budget.spent_micros / 1_000_000,
+                    budget.spent_micros % 1_000_000,
+                    budget.spent_tokens
+                );
+                let whose = if budget.key.is_empty() {
+                    "the tenant"
+                } else {
+                    &budget.key
+                };
+                self.note_if_whole(&format!("a budget of {whose} is nearly used up: {spent}"))
+            }
+            Kind::QuestionAsked(_)
+            | Kind::QuestionPending(_)
+            | Kind::AnswerDelivered(_)
+            | Kind::OptionsChanged(_)
+            | Kind::SessionCreated(_)
             | Kind::SessionUpdated(_)
             | Kind::TurnQueued(_)
+            | Kind::TurnScheduled(_)
             | Kind::TurnUpdated(_)
             | Kind::TurnStarted(_)
             | Kind::SteerAccepted(_)
@@ -217,8 +265,77 @@ impl Renderer {
             | Kind::ToolUpdate(_)
             | Kind::Lagging(_)
             | Kind::Draining(_)
-            | Kind::Reload(_) => String::new(),
+            | Kind::Reload(_)
+            | Kind::CommandsChanged(_) => String::new(),
         }
+    }
+
+    /// A question, once: a late reader is told of it again.
+    pub(crate) fn question(&mut self, question: &Question) -> String {
+        if !self.look.whole || !self.finish(&question.question_id) {
+            return String::new();
+        }
+        let asks = questions::asks(question);
+        let summary: String = asks.chars().take(QUESTION_MAX_CHARS).collect();
+        let more = if summary.len() < asks.len() {
+            "…"
+        } else {
+            ""
+        };
+        self.note(&format!(
+            "the agent asks: {summary}{more} ({})",
+            questions::how(question)
+        ))
+    }
+
+    fn resolved(&mut self, resolved: &QuestionResolved) -> String {
+        let how = match (resolved.resolution(), &resolved.answer) {
+            (QuestionResolution::Expired, _) => "nobody answered in time",
+            (_, Some(answer)) if answer.declined => "declined",
+            (_, Some(answer)) if !answer.option_id.is_empty() => &answer.option_id,
+            (_, Some(_)) => "answered",
+            (_, None) => "the question is withdrawn",
+        };
+        let by = if resolved.answered_by.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", resolved.answered_by)
+        };
+        self.note_if_whole(&format!("{how}{by}"))
+    }
+
+    fn model_changed(&mut self, changed: &ModelChanged) -> String {
+        let ModelChanged {
+            provider,
+            model_id,
+            thinking_level,
+        } = changed;
+        let model = join_model(provider, model_id);
+        let level = if thinking_level.is_empty() {
+            String::new()
+        } else {
+            format!(", thinking {thinking_level}")
+        };
+        self.note_if_whole(&format!("the model is {model}{level} from here on"))
+    }
+
+    /// A plan, a line for each step.
+    pub(crate) fn plan(&mut self, plan: &PlanUpdated) -> String {
+        if !self.look.whole {
+            return String::new();
+        }
+        let mut out = self.note("plan");
+        for entry in &plan.entries {
+            let mark = match entry.status() {
+                PlanStatus::Completed => "x",
+                PlanStatus::InProgress => ">",
+                PlanStatus::Pending | PlanStatus::Unspecified => " ",
+            };
+            let line = self.clean(&format!("  [{mark}] {}", entry.text));
+            self.styled(&mut out, DIM, &line);
+            out.push('\n');
+        }
+        out
     }
 
     fn note_if_whole(&mut self, text: &str) -> String {
@@ -485,6 +602,7 @@ pub(crate) fn how_it_ended(turn: &Turn) -> Option<String> {
         TurnState::Expired => "expired",
         TurnState::Unspecified
         | TurnState::Queued
+        | TurnState::Scheduled
         | TurnState::Running
         | TurnState::WaitingInput
         | TurnState::Canceling => "not ended",

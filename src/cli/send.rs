@@ -12,7 +12,7 @@ use super::{
 };
 use quarterdeck::{
     client::{Client, Update},
-    domain::limits,
+    domain::{limits, schema::SCHEMA_MAX_BYTES},
     proto::{
         self, AdmissionMode, Attachment, EnqueueRequest, EnqueueResponse, OnBusy, OnInterrupt,
         RunRequest, Turn, gateway_event::Kind,
@@ -23,7 +23,7 @@ use std::{
     io::{self, IsTerminal, Read},
     path::Path,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use uuid::Uuid;
 
@@ -49,8 +49,11 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         on_interrupt,
         turn_timeout,
         queue_ttl,
+        at,
+        after,
         cancel_on_disconnect,
         attachments,
+        output_schema,
         source,
         metadata,
         request_id,
@@ -85,11 +88,24 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         labels: new.labels.into_iter().collect(),
         cwd: new.cwd,
         display_name: new.display_name,
+        not_before: match (at, after) {
+            (Some(at), _) => Some(at),
+            (None, Some(after)) => Some(prost_types::Timestamp::from(SystemTime::now() + after)),
+            (None, None) => None,
+        },
+        output_schema: output_schema
+            .as_deref()
+            .map(schema)
+            .transpose()?
+            .unwrap_or_default(),
+        client_tools: Vec::new(),
     };
+    let is_later = enqueue.not_before.is_some();
     let client = client_arguments.client()?;
     let (address, json) = (client_arguments.addr.as_str(), client_arguments.json);
     // Run refuses to steer: there is no single turn to show then.
-    if detach || on_busy == Busy::Steer {
+    // Nobody waits for hours before a terminal.
+    if detach || is_later || on_busy == Busy::Steer {
         let response = client
             .enqueue(enqueue)
             .await
@@ -110,6 +126,10 @@ async fn follow_turn(
     arguments: &ClientArgs,
 ) -> Result<ExitCode, Failure> {
     let (address, json) = (arguments.addr.as_str(), arguments.json);
+    let by_schema = run
+        .enqueue
+        .as_ref()
+        .is_some_and(|it| !it.output_schema.is_empty());
     let mut sent = Sent::new(&run);
     let mut updates = client.run(run);
     let mut view = View::new(json, false);
@@ -144,7 +164,10 @@ async fn follow_turn(
                         _ => {}
                     }
                 }
-                view.show(&update)?;
+                // The output alone is what a program reads.
+                if json || !by_schema {
+                    view.show(&update)?;
+                }
             }
             Some(Err(status)) => {
                 let mut failure = Failure::call(address, &status);
@@ -157,9 +180,12 @@ async fn follow_turn(
         }
     }
     let turn = ended.ok_or_else(|| Failure::new(SOFTWARE, "the stream ended before its turn"))?;
+    if by_schema && !json && !turn.output_json.is_empty() {
+        output::foreign_json(&turn.output_json)?;
+    }
     if let Some(how) = how_it_ended(&turn)
         && !json
-        && !io::stdout().is_terminal()
+        && (by_schema || !io::stdout().is_terminal())
     {
         output::notice(&format!("the turn {how}"));
     }
@@ -223,6 +249,13 @@ fn admitted(response: &EnqueueResponse, json: bool) -> Result<ExitCode, Failure>
         match response.mode() {
             AdmissionMode::Steered => output::line(&format!("steers {turn_id}"))?,
             AdmissionMode::Queued | AdmissionMode::Unspecified => output::line(turn_id)?,
+        }
+        let turn = response.turn.as_ref();
+        if let Some(time) = turn.and_then(|turn| turn.not_before) {
+            output::notice(&format!(
+                "it enters the queue at {}",
+                output::date(Some(time))
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -365,13 +398,13 @@ fn turn_id(turn: Option<&Turn>) -> &str {
     turn.map_or("", |turn| &turn.turn_id)
 }
 
-fn duration(duration: Duration) -> Result<prost_types::Duration, Failure> {
+pub(crate) fn duration(duration: Duration) -> Result<prost_types::Duration, Failure> {
     prost_types::Duration::try_from(duration)
         .map_err(|_| Failure::new(DATA, "that duration is longer than any clock"))
 }
 
 /// The words of the command line, or standard input without its last line break.
-fn given_text(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure> {
+pub(crate) fn given_text(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure> {
     if !words.is_empty() && words != ["-"] {
         return Ok(words.join(" "));
     }
@@ -387,6 +420,22 @@ fn given_text(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure>
     io::stdin().lock().take(bound).read_to_string(&mut text)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// A schema from a file; whether it is one is the server's to say.
+fn schema(path: &Path) -> Result<String, Failure> {
+    let named = |problem: String| Failure::new(NO_INPUT, format!("{}: {problem}", path.display()));
+    let file = fs::File::open(path).map_err(|error| named(error.to_string()))?;
+    // One byte more than is allowed, so that the server can say so.
+    let bound = SCHEMA_MAX_BYTES as u64 + 1;
+    let mut text = String::new();
+    file.take(bound)
+        .read_to_string(&mut text)
+        .map_err(|error| named(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Err(named("is empty".to_owned()));
+    }
+    Ok(text)
 }
 
 fn attachment(path: &Path) -> Result<Attachment, Failure> {

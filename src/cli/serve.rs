@@ -3,7 +3,7 @@
 use super::{
     arguments::ServeArgs,
     failure::{CONFIG, Failure, SOFTWARE, TEMPORARY, UNAVAILABLE},
-    output,
+    output, supervisor,
 };
 use quarterdeck::{
     app::{self, App, Consent, DataDirectoryLocked, NotApart},
@@ -74,9 +74,19 @@ async fn run(
     let app = App::build(config, consent, telemetry)
         .await
         .map_err(|error| not_started(&error))?;
-    app.run(|address| doors.announce(address), signals.shutdown())
-        .await
-        .map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
+    let ready = |address: &str| {
+        doors.announce(address);
+        supervisor::ready();
+    };
+    let shutdown = async {
+        signals.shutdown().await;
+        supervisor::stopping();
+    };
+    let ended = tokio::select! {
+        ended = app.run(ready, shutdown) => ended,
+        never = supervisor::keep_alive() => match never {},
+    };
+    ended.map_err(|error| Failure::new(SOFTWARE, format!("{error:#}")))
 }
 
 /// What a person who starts a server wants to know besides its address.

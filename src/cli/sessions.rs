@@ -2,16 +2,17 @@
 
 use super::{
     arguments::{
-        Access, ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, SessionsVerb, SetCwdArgs,
-        ShareArgs, UnshareArgs, interrupted,
+        Access, ClientArgs, HistoryArgs, QueueArgs, SessionsArgs, SessionsVerb, ShareArgs,
+        UnshareArgs, interrupted,
     },
     failure::Failure,
     output,
     render::{Look, Renderer},
+    send, session,
 };
 use quarterdeck::{
     client::Client,
-    proto::{self, Message, SessionFilter, SessionSnapshot, SessionState, Turn},
+    proto::{self, Message, SessionFilter, SessionSnapshot, SessionState, Turn, TurnState},
     telemetry::redact::steers,
 };
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ use tonic::Status;
 
 /// Rows that one call asks for.
 const PAGE: usize = 500;
+/// Turns of a session that may wait for their time.
+const SCHEDULED_PAGE: i32 = 64;
 /// Characters of a text in a list.
 const PREVIEW_CHARS: usize = 60;
 
@@ -41,11 +44,11 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
             access,
             client,
         })) => return share(session, &principal, Some(access), &client).await,
-        Some(SessionsVerb::SetCwd(SetCwdArgs {
-            session,
-            directory,
-            client,
-        })) => return set_cwd(session, directory, &client).await,
+        Some(SessionsVerb::Create(arguments)) => return session::create(*arguments).await,
+        Some(SessionsVerb::Show(arguments)) => return session::show(arguments).await,
+        Some(SessionsVerb::Update(arguments)) => return session::update(*arguments).await,
+        Some(SessionsVerb::Fork(arguments)) => return session::fork(arguments).await,
+        Some(SessionsVerb::Delete(arguments)) => return send::delete(arguments).await,
         Some(SessionsVerb::Unshare(UnshareArgs {
             session,
             principal,
@@ -121,32 +124,6 @@ async fn watch_sessions(
     }
 }
 
-/// Says where a session works from its next turn on.
-async fn set_cwd(
-    session_key: String,
-    cwd: String,
-    arguments: &ClientArgs,
-) -> Result<ExitCode, Failure> {
-    let client = arguments.client()?;
-    let request = proto::UpdateSessionRequest {
-        session_key,
-        session: Some(SessionSnapshot {
-            cwd,
-            ..SessionSnapshot::default()
-        }),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["cwd".into()],
-        }),
-        ..proto::UpdateSessionRequest::default()
-    };
-    let updated = client.update_session(request).await;
-    let updated = updated.map_err(|status| Failure::call(&arguments.addr, &status))?;
-    if let Some(session) = updated.session {
-        print_session(&session, arguments.json)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Sets what a principal may do with a session; `None` takes it back.
 async fn share(
     session_key: String,
@@ -197,7 +174,7 @@ async fn share(
 }
 
 /// Names of the columns of [`print_session`].
-fn print_names(json: bool) -> Result<(), Failure> {
+pub(crate) fn print_names(json: bool) -> Result<(), Failure> {
     if json {
         return Ok(());
     }
@@ -207,7 +184,7 @@ fn print_names(json: bool) -> Result<(), Failure> {
     ))
 }
 
-fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {
+pub(crate) fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {
     if json {
         return output::json("SessionSnapshot", session);
     }
@@ -229,11 +206,8 @@ fn print_session(session: &SessionSnapshot, json: bool) -> Result<(), Failure> {
     ))
 }
 
-fn state_word(state: SessionState) -> String {
-    let name = state.as_str_name();
-    name.strip_prefix("SESSION_STATE_")
-        .unwrap_or(name)
-        .to_ascii_lowercase()
+pub(crate) fn state_word(state: SessionState) -> String {
+    output::word(state.as_str_name(), "SESSION_STATE_")
 }
 
 pub(crate) async fn history(arguments: HistoryArgs) -> Result<ExitCode, Failure> {
@@ -326,8 +300,20 @@ pub(crate) async fn queue(arguments: QueueArgs) -> Result<ExitCode, Failure> {
         };
         client.clear_queue(request).await.map_err(failed)?.turns
     } else {
-        let request = proto::ListQueueRequest { session_key };
-        client.list_queue(request).await.map_err(failed)?.turns
+        let request = proto::ListQueueRequest {
+            session_key: session_key.clone(),
+        };
+        let mut turns = client.list_queue(request).await.map_err(failed)?.turns;
+        let request = proto::ListTurnsRequest {
+            session_key,
+            states: vec![TurnState::Scheduled.into()],
+            page_size: SCHEDULED_PAGE,
+            ..proto::ListTurnsRequest::default()
+        };
+        let mut later = client.list_turns(request).await.map_err(failed)?.turns;
+        later.sort_by_key(|turn| turn.not_before.map(|time| (time.seconds, time.nanos)));
+        turns.extend(later);
+        turns
     };
     if !client_arguments.json {
         if turns.is_empty() {
@@ -347,22 +333,29 @@ pub(crate) async fn queue(arguments: QueueArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Names of the columns of [`turn_line`].
-const TURN_NAMES: &str = "TURN                                 STATE     TEXT";
+pub(crate) const TURN_NAMES: &str = "TURN                                 STATE     TEXT";
+
+/// How far a turn is.
+pub(crate) fn turn_word(turn: &Turn) -> String {
+    output::word(turn.state().as_str_name(), "TURN_STATE_")
+}
 
 /// A turn in a list.
 pub(crate) fn turn_line(turn: &Turn) -> String {
-    let name = turn.state().as_str_name();
-    let state = name.strip_prefix("TURN_STATE_").unwrap_or(name);
+    let until = match (turn.state(), turn.not_before) {
+        (TurnState::Scheduled, Some(time)) => format!("{}: ", output::date(Some(time))),
+        (_, _) => String::new(),
+    };
     format!(
-        "{} {:<9} {}",
+        "{} {:<9} {until}{}",
         turn.turn_id,
-        state.to_ascii_lowercase(),
+        turn_word(turn),
         preview(&turn.text)
     )
 }
 
 /// The beginning of a text in one line.
-fn preview(text: &str) -> String {
+pub(crate) fn preview(text: &str) -> String {
     let line: String = text
         .chars()
         .map(|character| if steers(character) { ' ' } else { character })
@@ -375,6 +368,6 @@ fn preview(text: &str) -> String {
     format!("{kept}…")
 }
 
-fn page_size(left: usize) -> i32 {
+pub(crate) fn page_size(left: usize) -> i32 {
     i32::try_from(left.min(PAGE)).expect("a page is small")
 }

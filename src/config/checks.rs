@@ -2,7 +2,15 @@
 
 use super::{Origin, SECOND, Secret, Secrets, Setting, TenantPlaces};
 use crate::{
-    domain::{access::Scope, ids::SessionKey, limits},
+    domain::{
+        access::Scope,
+        command,
+        ids::SessionKey,
+        limits,
+        offers::OPTIONS_MAX,
+        tool_policy::{self, ToolRule},
+        webhook,
+    },
     memory::Vault,
     telemetry::LEVELS,
 };
@@ -15,6 +23,13 @@ pub(super) const MARKS: [&str; 3] = [
     "QUARTERDECK_PROCESS",
     "QUARTERDECK_KEEPER",
 ];
+
+/// Secrets of a webhook.
+const WEBHOOK_SECRETS_MAX: usize = 8;
+/// Shortest secret of a webhook, in bytes: a blank one would let anybody in.
+const WEBHOOK_SECRET_MIN_BYTES: usize = 8;
+/// Longest template of a webhook, in bytes.
+const WEBHOOK_TEMPLATE_MAX_BYTES: usize = 4096;
 
 /// Origins that may be listed; each call of a page is compared with all of them.
 const ORIGINS_MAX: usize = 64;
@@ -75,7 +90,8 @@ pub(super) fn log_level(value: &str) -> Result<(), String> {
 }
 
 pub(super) fn http_url(value: &str) -> Result<(), String> {
-    let expected = "must be an address such as http://127.0.0.1:8080/v1/embeddings, without a name or a password";
+    let expected =
+        "must be an address such as http://127.0.0.1:8080/v1, without a name or a password";
     if value.is_empty() {
         return Ok(());
     }
@@ -169,6 +185,107 @@ pub(super) fn memory_key(value: &Secret) -> Result<(), String> {
     Vault::from_text(value.0.expose_secret())
         .map(drop)
         .map_err(|error| error.to_string())
+}
+
+pub(super) fn few_words(value: &[String]) -> Result<(), String> {
+    let fits = |word: &String| !word.is_empty() && word.len() <= limits::NAME_MAX_BYTES;
+    if value.len() <= OPTIONS_MAX && value.iter().all(fits) {
+        Ok(())
+    } else {
+        let longest = limits::NAME_MAX_BYTES;
+        Err(format!(
+            "must be at most {OPTIONS_MAX} words of at most {longest} bytes"
+        ))
+    }
+}
+
+/// Servers of one agent.
+const SERVERS_MAX: usize = 16;
+
+pub(super) fn few_servers(value: &[String]) -> Result<(), String> {
+    if value.len() <= SERVERS_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {SERVERS_MAX} servers"))
+    }
+}
+
+pub(super) fn few_secrets(value: &Secrets) -> Result<(), String> {
+    if value.0.len() > WEBHOOK_SECRETS_MAX {
+        return Err(format!("must be at most {WEBHOOK_SECRETS_MAX}"));
+    }
+    match value
+        .0
+        .iter()
+        .find(|(_, secret)| secret.trim().len() < WEBHOOK_SECRET_MIN_BYTES)
+    {
+        // The value is not repeated: it is a secret.
+        Some((name, _)) => Err(format!(
+            "`{name}` must have at least {WEBHOOK_SECRET_MIN_BYTES} characters"
+        )),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn known_scopes(value: &[String]) -> Result<(), String> {
+    match value.iter().find(|name| Scope::parse(name).is_none()) {
+        Some(name) => Err(format!(
+            "`{name}` is no scope; there are {}",
+            Scope::names_in_use()
+        )),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn webhook_template(value: &str) -> Result<(), String> {
+    if value.len() > WEBHOOK_TEMPLATE_MAX_BYTES {
+        return Err(format!(
+            "must be at most {WEBHOOK_TEMPLATE_MAX_BYTES} bytes"
+        ));
+    }
+    webhook::problem(value).map_or(Ok(()), Err)
+}
+
+pub(super) fn headers(value: &Secrets) -> Result<(), String> {
+    for (name, text) in &value.0 {
+        let named = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+        if !named || http::HeaderValue::from_str(text).is_err() {
+            // The value is not repeated: it is a secret.
+            return Err(format!("{name:?} and its value can't be a header"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn few_rules(value: &[ToolRule]) -> Result<(), String> {
+    if value.len() <= tool_policy::RULES_MAX {
+        Ok(())
+    } else {
+        Err(format!("must be at most {} rules", tool_policy::RULES_MAX))
+    }
+}
+
+pub(super) fn command_names(value: &[String]) -> Result<(), String> {
+    if value.len() > command::COMMANDS_MAX {
+        return Err(format!("must be at most {} names", command::COMMANDS_MAX));
+    }
+    match value.iter().find(|name| !command::is_name(name)) {
+        Some(name) => Err(format!(
+            "must be names of commands without their slash, found `{name}`"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Text that goes out with every call of a model, in bytes.
+const INSTRUCTIONS_MAX_BYTES: usize = 64 * 1024;
+
+pub(super) fn instructions(value: &str) -> Result<(), String> {
+    if value.len() <= INSTRUCTIONS_MAX_BYTES {
+        Ok(())
+    } else {
+        Err(format!("must be at most {INSTRUCTIONS_MAX_BYTES} bytes"))
+    }
 }
 
 pub(super) fn short(value: &str) -> Result<(), String> {

@@ -33,6 +33,7 @@ pub const UPDATABLE: &[&str] = &[
     "tenant_max_running_turns",
     "principal_max_awake_agents",
     "tenant_max_awake_agents",
+    "tenant_max_asking_turns",
     "max_streams",
     "auth_failures_per_minute",
     "principal_requests_per_second",
@@ -55,6 +56,7 @@ const SHOWN: &[&str] = &[
     "listen",
     "default_agent",
     "primary_session",
+    "question_ttl",
     "isolation",
     "agent_uids",
     "isolation_tmp_max_bytes",
@@ -73,6 +75,7 @@ const SHOWN: &[&str] = &[
     "serve_threads",
     "insecure_behind_proxy",
     "grpc_web",
+    "http",
     "grpc_web_origins",
     "console",
     "jwt_issuer",
@@ -95,6 +98,7 @@ const SHOWN: &[&str] = &[
     "metrics_listen",
     "metrics_anywhere",
     "otlp_endpoint",
+    "prices",
 ];
 
 /// Keys that are shown to nobody; each key stands in one of the lists.

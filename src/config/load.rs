@@ -1,8 +1,14 @@
 //! Reads the sources one after another into one configuration, and keeps every problem with its place.
 
 use super::{
-    AGENT_KEYS, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE, Exposed,
-    FILE_MAX_BYTES, IsolationWanted, KEYS, Key, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
+    AGENT_KEYS, AUTO_AGENT, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE,
+    DriverKind, Exposed, FILE_MAX_BYTES, IsolationWanted, KEYS, Key, LLM_ONLY_KEYS,
+    MCP_SERVER_KEYS, McpServerConfig, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
+    WEBHOOK_KEYS, WebhookConfig,
+};
+use crate::{
+    agent::llm::{KnownProvider, ModelName, OWN_SERVER},
+    domain::{SessionKey, agent::ToolPolicySupport, ids::OPERATOR_TENANT, tool_policy::ToolAction},
 };
 use std::{
     collections::BTreeMap,
@@ -26,8 +32,16 @@ const OTHER_VARIABLES: [&str; 9] = [
 /// Beginnings of variables that are no keys: what the project's tests read, and what Kubernetes sets in every
 /// container beside a service that is called `quarterdeck`.
 const OTHER_BEGINNINGS: [&str; 4] = ["TEST_", "SERVICE_HOST", "SERVICE_PORT", "PORT"];
-/// Longest agent name, in bytes.
-const AGENT_NAME_MAX_BYTES: usize = 63;
+/// Longest name of an agent or a server, in bytes.
+const NAME_MAX_BYTES: usize = 63;
+
+/// What has a name and keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Agent,
+    McpServer,
+    Webhook,
+}
 
 /// A configuration that is being read.
 pub(super) struct Loader {
@@ -35,6 +49,29 @@ pub(super) struct Loader {
     /// Where a key's value came from, for checks that look at several keys.
     places: BTreeMap<String, String>,
     errors: Vec<ConfigError>,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Agent, Self::McpServer, Self::Webhook];
+
+    /// The table that holds all of them.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Agent => "agents",
+            Self::McpServer => "mcp_servers",
+            Self::Webhook => "webhooks",
+        }
+    }
+
+    fn whose(self) -> &'static str {
+        match self {
+            Self::Agent => "an agent's",
+            Self::McpServer => "a server's",
+            Self::Webhook => "a webhook's",
+        }
+    }
 }
 
 // === impl Loader ===
@@ -103,27 +140,36 @@ impl Loader {
         }
         for (key, value) in in_order(table.get_ref()) {
             let place_here = place(key.span().start);
-            if key.get_ref() != "agents" {
+            let Some(kind) = Kind::ALL.into_iter().find(|it| it.table() == key.get_ref()) else {
                 self.toml_key(None, key.get_ref(), value.get_ref(), place_here);
                 continue;
-            }
-            let Some(agents) = value.get_ref().as_table() else {
-                self.error(place_here, "agents must be tables: [agents.NAME]");
+            };
+            let table = kind.table();
+            let Some(named) = value.get_ref().as_table() else {
+                self.error(
+                    place_here,
+                    format!("{table} must be tables: [{table}.NAME]"),
+                );
                 continue;
             };
-            for (name, agent) in in_order(agents) {
+            for (name, agent) in in_order(named) {
                 let place_here = place(name.span().start);
                 let name = name.get_ref();
                 let Some(keys) = agent.get_ref().as_table() else {
-                    self.error(place_here, format!("agents.{name} must be a table"));
+                    self.error(place_here, format!("{table}.{name} must be a table"));
                     continue;
                 };
-                if !self.agent(name, &place_here) {
+                if !self.named(kind, name, &place_here) {
                     continue;
                 }
                 for (key, value) in in_order(keys) {
                     let place_here = place(key.span().start);
-                    self.toml_key(Some(name), key.get_ref(), value.get_ref(), place_here);
+                    self.toml_key(
+                        Some((kind, name)),
+                        key.get_ref(),
+                        value.get_ref(),
+                        place_here,
+                    );
                 }
             }
         }
@@ -131,13 +177,13 @@ impl Loader {
 
     fn toml_key(
         &mut self,
-        agent: Option<&str>,
+        owner: Option<(Kind, &str)>,
         name: &str,
         value: &toml::de::DeValue<'_>,
         place: String,
     ) {
         let raw = Raw::from_toml(value);
-        self.apply(agent, name, raw, place);
+        self.apply(owner, name, raw, place);
     }
 
     pub(super) fn variable(&mut self, name: &str, value: &str) {
@@ -148,16 +194,21 @@ impl Loader {
         let place = variable_place(name);
         let lower = name.to_ascii_lowercase();
         let raw = Raw::from_text(value);
-        let Some(path) = lower.strip_prefix("agents__") else {
+        let of_kind = |kind: Kind| {
+            let rest = lower.strip_prefix(kind.table())?.strip_prefix("__")?;
+            Some((kind, rest))
+        };
+        let Some((kind, path)) = Kind::ALL.into_iter().find_map(of_kind) else {
             self.apply(None, &lower, raw, place);
             return;
         };
-        let Some((agent, key)) = path.split_once("__") else {
-            self.error(place, "must be QUARTERDECK_AGENTS__NAME__KEY");
+        let Some((owner, key)) = path.split_once("__") else {
+            let table = kind.table().to_ascii_uppercase();
+            self.error(place, format!("must be QUARTERDECK_{table}__NAME__KEY"));
             return;
         };
-        if self.agent(agent, &place) {
-            self.apply(Some(agent), key, raw, place);
+        if self.named(kind, owner, &place) {
+            self.apply(Some((kind, owner)), key, raw, place);
         }
     }
 
@@ -167,9 +218,14 @@ impl Loader {
         self.apply(None, name, raw, place);
     }
 
-    /// Makes sure that the agent exists; `false` where it can't.
-    fn agent(&mut self, name: &str, place: &str) -> bool {
-        if self.config.agents.contains_key(name) {
+    /// Makes sure that the agent or server exists; `false` where it can't.
+    fn named(&mut self, kind: Kind, name: &str, place: &str) -> bool {
+        let exists = match kind {
+            Kind::Agent => self.config.agents.contains_key(name),
+            Kind::McpServer => self.config.mcp_servers.contains_key(name),
+            Kind::Webhook => self.config.webhooks.contains_key(name),
+        };
+        if exists {
             return true;
         }
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -177,29 +233,69 @@ impl Loader {
         let rest = name
             .bytes()
             .all(|byte| allowed(byte) || b"_-".contains(&byte));
-        if !first || !rest || name.len() > AGENT_NAME_MAX_BYTES {
+        if !first || !rest || name.len() > NAME_MAX_BYTES {
+            let whose = kind.whose();
             self.error(
                 place,
-                format!("an agent's name must match [a-z0-9][a-z0-9_-]{{0,62}}, found `{name}`"),
+                format!("{whose} name must match [a-z0-9][a-z0-9_-]{{0,62}}, found `{name}`"),
             );
             return false;
         }
-        self.places
-            .insert(format!("agents.{name}"), place.to_owned());
-        self.config
-            .agents
-            .insert(name.to_owned(), AgentConfig::default());
+        if kind == Kind::Agent && name == AUTO_AGENT {
+            self.error(
+                place,
+                "no agent may be called `auto`: as default_agent it has one chosen",
+            );
+            return false;
+        }
+        let path = format!("{}.{name}", kind.table());
+        self.places.insert(path, place.to_owned());
+        match kind {
+            Kind::Agent => {
+                let agent = AgentConfig::default();
+                self.config.agents.insert(name.to_owned(), agent);
+            }
+            Kind::McpServer => {
+                let server = McpServerConfig::default();
+                self.config.mcp_servers.insert(name.to_owned(), server);
+            }
+            Kind::Webhook => {
+                let webhook = WebhookConfig::default();
+                self.config.webhooks.insert(name.to_owned(), webhook);
+            }
+        }
         true
     }
 
-    /// Sets one key of the configuration, or of an agent that exists.
-    fn apply(&mut self, agent: Option<&str>, name: &str, raw: Result<Raw, String>, place: String) {
-        let path = agent.map_or_else(|| name.to_owned(), |agent| format!("agents.{agent}.{name}"));
-        let result = raw.and_then(|raw| match agent {
+    /// Sets one key of the configuration, or of an agent or a server that exists.
+    fn apply(
+        &mut self,
+        owner: Option<(Kind, &str)>,
+        name: &str,
+        raw: Result<Raw, String>,
+        place: String,
+    ) {
+        let path = match owner {
+            None => name.to_owned(),
+            Some((kind, owner)) => format!("{}.{owner}.{name}", kind.table()),
+        };
+        let result = raw.and_then(|raw| match owner {
             None => apply_key(KEYS, &mut self.config, name, &raw),
-            Some(agent) => {
+            Some((Kind::Agent, agent)) => {
                 let owner = self.config.agents.entry(agent.to_owned()).or_default();
                 apply_key(AGENT_KEYS, owner, name, &raw)
+            }
+            Some((Kind::McpServer, server)) => {
+                let owner = self
+                    .config
+                    .mcp_servers
+                    .entry(server.to_owned())
+                    .or_default();
+                apply_key(MCP_SERVER_KEYS, owner, name, &raw)
+            }
+            Some((Kind::Webhook, route)) => {
+                let owner = self.config.webhooks.entry(route.to_owned()).or_default();
+                apply_key(WEBHOOK_KEYS, owner, name, &raw)
             }
         });
         if let Err(problem) = result {
@@ -211,12 +307,59 @@ impl Loader {
     /// Checks that look at several keys.
     pub(super) fn finish(mut self) -> Result<Config, ConfigErrors> {
         let mut problems = together(&self.config);
+        for (name, agent) in &mut self.config.agents {
+            if !self
+                .places
+                .contains_key(&format!("agents.{name}.question_ttl"))
+            {
+                agent.question_ttl = self.config.question_ttl;
+            }
+        }
         for name in self.config.agents.keys() {
             let (agent, driver) = (format!("agents.{name}"), format!("agents.{name}.driver"));
             if self.places.contains_key(&agent) && !self.places.contains_key(&driver) {
-                problems.push((agent, "needs a `driver`: echo or pi".into()));
+                problems.push((
+                    agent.clone(),
+                    "needs a `driver`: echo, pi, acp or llm".into(),
+                ));
+            }
+            let AgentConfig {
+                driver: kind,
+                tool_policy,
+                ..
+            } = &self.config.agents[name];
+            let kind = *kind;
+            if let Some(rule) = tool_policy.iter().find(|it| it.action == ToolAction::Deny)
+                && kind.tool_policy() == ToolPolicySupport::None
+            {
+                let problem = format!(
+                    "`{rule}` can't be kept to: an agent with the driver {} never asks before it runs a tool; take the rule out, and \
+                     keep the tool from it by its own settings",
+                    kind.name()
+                );
+                problems.push((format!("{agent}.tool_policy"), problem));
+            }
+            let (command, mode) = (format!("{agent}.command"), format!("{agent}.mode"));
+            if kind == DriverKind::Acp && !self.places.contains_key(&command) {
+                let problem = "names the program of an agent that speaks the Agent Client Protocol, such as [\"opencode\", \"acp\"]";
+                problems.push((command, problem.into()));
+            }
+            problems.extend(llm(name, &self.config.agents[name], &self.places));
+            if kind != DriverKind::Acp && self.places.contains_key(&mode) {
+                problems.push((mode, "means nothing without driver = \"acp\"".into()));
             }
         }
+        for name in self.config.mcp_servers.keys() {
+            let url = format!("mcp_servers.{name}.url");
+            if name == OWN_SERVER {
+                let problem = "is the name of the gateway's own tools; take another one";
+                problems.push((format!("mcp_servers.{name}"), problem.into()));
+            }
+            if !self.places.contains_key(&url) {
+                problems.push((format!("mcp_servers.{name}"), "needs a `url`".into()));
+            }
+        }
+        problems.extend(webhooks(&self.config));
         for (key, problem) in problems {
             let place = self.places.get(&key).cloned();
             self.error(
@@ -230,6 +373,41 @@ impl Loader {
             Err(ConfigErrors(self.errors))
         }
     }
+}
+
+/// What is wrong with how a model is reached, or with keys that are not for an agent's driver.
+fn llm(
+    name: &str,
+    agent: &AgentConfig,
+    places: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let key = |key: &str| format!("agents.{name}.{key}");
+    if agent.driver != DriverKind::Llm {
+        let stray = LLM_ONLY_KEYS.into_iter().map(key);
+        let stray = stray.filter(|it| places.contains_key(it));
+        return stray
+            .map(|it| (it, "means nothing without driver = \"llm\"".to_owned()))
+            .collect();
+    }
+    let mut problems = vec![];
+    match ModelName::parse(&agent.model) {
+        Err(expected) => problems.push((key("model"), expected.to_owned())),
+        Ok(model)
+            if agent.base_url.is_empty() && KnownProvider::find(&model.provider).is_none() =>
+        {
+            let problem = format!(
+                "says where `{}` is, for its address is not known; known are openai, anthropic and gemini",
+                model.provider
+            );
+            problems.push((key("base_url"), problem));
+        }
+        Ok(_) => {}
+    }
+    if !agent.api_key.is_empty() && !agent.api_key_file.is_empty() {
+        let problem = "is given, and so is api_key_file; give one of them";
+        problems.push((key("api_key"), problem.to_owned()));
+    }
+    problems
 }
 
 /// What is wrong with values that are each in their bounds: keys and problems.
@@ -280,18 +458,23 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
             ),
         ));
     }
-    if !config.agents.contains_key(&config.default_agent) {
+    if config.default_agent != AUTO_AGENT && !config.agents.contains_key(&config.default_agent) {
         let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
         problems.push((
             "default_agent".to_owned(),
             format!(
-                "no agent is called `{}`; there are: {}",
+                "no agent is called `{}`; there are: {}; or auto",
                 config.default_agent,
                 names.join(", ")
             ),
         ));
     }
     for (name, agent) in &config.agents {
+        let unknown = (agent.mcp_servers.iter()).find(|it| !config.mcp_servers.contains_key(*it));
+        if let Some(server) = unknown {
+            let problem = format!("there is no [mcp_servers.{server}]");
+            problems.push((format!("agents.{name}.mcp_servers"), problem));
+        }
         let own = agent.isolation;
         if own != IsolationWanted::Auto && own > config.isolation {
             problems.push((
@@ -402,4 +585,43 @@ fn read_file(path: &Path) -> io::Result<String> {
         )));
     }
     fs::read_to_string(path)
+}
+
+/// What is wrong with webhooks: none is open to the world, and each acts as somebody.
+fn webhooks(config: &Config) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    for (name, webhook) in &config.webhooks {
+        let mut wrong = |key: &str, problem: &str| {
+            problems.push((format!("webhooks.{name}.{key}"), problem.to_owned()));
+        };
+        if webhook.secrets.0.is_empty() {
+            wrong(
+                "secrets",
+                "needs one at least, such as { now = \"whsec_…\" }",
+            );
+        }
+        let parts = webhook.principal.split_once('/');
+        let named = |name: &str| SessionKey::parse(name).is_ok();
+        match parts {
+            Some((tenant, subject)) if named(tenant) && named(subject) => {
+                if config.no_auth && tenant != OPERATOR_TENANT {
+                    wrong(
+                        "principal",
+                        "with no_auth the tenant `default` alone is served",
+                    );
+                }
+            }
+            Some(_) | None => wrong(
+                "principal",
+                "must be who its deliveries act as, tenant/subject, such as default/github",
+            ),
+        }
+        if !webhook.sender.is_empty() && !webhook.sender.starts_with('/') {
+            wrong("sender", "must be a place in the body, such as /user/name");
+        }
+        if !webhook.agent.is_empty() && !config.agents.contains_key(&webhook.agent) {
+            wrong("agent", "there is no such agent");
+        }
+    }
+    problems
 }

@@ -2,7 +2,14 @@
 
 use crate::{
     agent::isolation::users::UserRange,
-    domain::{quotas, turn::OnInterrupt},
+    domain::{
+        agent::ToolPolicySupport,
+        question::NoApprover,
+        quotas,
+        tool_policy::ToolRule,
+        turn::OnInterrupt,
+        webhook::{WebhookBusy, WebhookKind},
+    },
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -77,6 +84,25 @@ pub enum DriverKind {
     Echo,
     /// A pi child process in RPC mode.
     Pi,
+    /// A child process that speaks the Agent Client Protocol.
+    Acp,
+    /// A model of any provider, by our own loop.
+    Llm,
+}
+
+/// The API by which a model is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiWanted {
+    /// The one of a known provider; chat completions of any other.
+    Auto,
+    /// OpenAI's chat completions, and what is compatible with them.
+    Chat,
+    /// OpenAI's Responses.
+    Responses,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Gemini's generateContent.
+    Gemini,
 }
 
 /// Which isolation of agents is wanted. The greater one promises more.
@@ -119,6 +145,19 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+// === impl DriverKind ===
+
+impl DriverKind {
+    /// Whether its agents keep to rules for tools, as far as that is known before one starts; as the driver itself says.
+    pub fn tool_policy(self) -> ToolPolicySupport {
+        match self {
+            Self::Echo | Self::Acp => ToolPolicySupport::OnRequest,
+            Self::Llm => ToolPolicySupport::Enforced,
+            Self::Pi => ToolPolicySupport::None,
+        }
+    }
 }
 
 // === impl Raw ===
@@ -223,6 +262,16 @@ impl Setting for PathBuf {
 
     fn write(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+impl Setting for ToolRule {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        Self::parse(raw.text("a rule such as \"deny bash\"")?)
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 
@@ -587,7 +636,19 @@ macro_rules! words {
     };
 }
 
-words!(DriverKind { DriverKind::Echo = "echo", DriverKind::Pi = "pi" });
+words!(DriverKind {
+    DriverKind::Echo = "echo",
+    DriverKind::Pi = "pi",
+    DriverKind::Acp = "acp",
+    DriverKind::Llm = "llm"
+});
+words!(ApiWanted {
+    ApiWanted::Auto = "auto",
+    ApiWanted::Chat = "chat",
+    ApiWanted::Responses = "responses",
+    ApiWanted::Anthropic = "anthropic",
+    ApiWanted::Gemini = "gemini"
+});
 words!(LogFormat { LogFormat::Text = "text", LogFormat::Json = "json" });
 words!(IsolationWanted {
     IsolationWanted::Auto = "auto",
@@ -595,6 +656,16 @@ words!(IsolationWanted {
     IsolationWanted::Landlock = "landlock",
     IsolationWanted::None = "none"
 });
+words!(WebhookKind {
+    WebhookKind::Standard = "standard",
+    WebhookKind::Github = "github",
+    WebhookKind::Stripe = "stripe",
+    WebhookKind::Slack = "slack",
+    WebhookKind::Linear = "linear",
+    WebhookKind::Pi = "pi"
+});
+words!(WebhookBusy { WebhookBusy::Enqueue = "enqueue", WebhookBusy::Reject = "reject" });
+words!(NoApprover { NoApprover::Wait = "wait", NoApprover::Deny = "deny" });
 words!(OnInterrupt { OnInterrupt::Mark = "mark", OnInterrupt::Retry = "retry" });
 
 #[cfg(test)]

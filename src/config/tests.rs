@@ -245,3 +245,53 @@ fn a_bound_of_an_agents_processes_may_be_none_but_not_so_small_that_nothing_runs
         );
     }
 }
+
+#[test]
+fn an_agent_of_the_agent_client_protocol_names_its_program_and_alone_has_a_mode() {
+    let found = problems(Config::parse("file", "[agents.mine]\ndriver = \"acp\"\n"));
+    assert!(
+        found.contains("agents.mine.command: names the program"),
+        "{found}"
+    );
+    let found = problems(Config::parse("file", "[agents.pi]\nmode = \"trust\"\n"));
+    assert!(
+        found.contains("file:2: agents.pi.mode: means nothing without driver = \"acp\""),
+        "{found}"
+    );
+    let text =
+        "[agents.mine]\ndriver = \"acp\"\ncommand = [\"agent\", \"acp\"]\nmode = \"trust\"\n";
+    let config = Config::parse("file", text).expect("all is right");
+    assert_eq!(config.agents["mine"].mode, "trust");
+    let printed = config.to_toml();
+    let again = Config::parse("printed", &printed).expect("what is printed is read");
+    assert_eq!(again.agents, config.agents);
+}
+
+#[test]
+fn auto_is_no_agents_name() {
+    let found = problems(Config::parse("file", "[agents.auto]\ndriver = \"echo\"\n"));
+    assert!(
+        found.starts_with("file:1: no agent may be called `auto`"),
+        "{found}"
+    );
+    let config = Config::parse("file", "default_agent = \"auto\"\n").expect("it is right");
+    assert_eq!(config.default_agent, AUTO_AGENT);
+}
+
+/// CONTRACT-2 §10: a denial that the agent does not keep is a fault of the configuration.
+#[test]
+fn a_denial_that_the_driver_can_not_keep_is_refused_where_it_stands() {
+    let text = "[agents.pi]\ntool_policy = [\"ask read\", \"deny bash\"]\n";
+    let found = problems(Config::parse("file", text));
+    assert!(
+        found.starts_with("file:2: agents.pi.tool_policy: `deny bash` can't be kept"),
+        "{found}"
+    );
+    for kept in [
+        "[agents.pi]\ntool_policy = [\"ask read\"]\n",
+        "[agents.echo]\ntool_policy = [\"deny bash\"]\n",
+        "[agents.a]\ndriver = \"acp\"\ncommand = [\"a\"]\ntool_policy = [\"deny bash\"]\n",
+    ] {
+        Config::parse("file", kept).expect("it can be kept");
+    }
+}

@@ -36,6 +36,12 @@ pub enum Scope {
     AdminLogs,
     /// Serving turns as a remote worker.
     WorkerConnect,
+    /// Reading files of the directories that sessions work in.
+    WorkspaceRead,
+    /// Making and changing schedules.
+    ScheduleWrite,
+    /// Setting, reading and taking away budgets.
+    BudgetWrite,
 }
 
 /// What stands for all scopes, those of later versions included.
@@ -105,7 +111,7 @@ pub type Shares = BTreeMap<String, SessionAccess>;
 
 impl Scope {
     /// Every scope, in the contract's order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::SessionRead,
         Self::SessionWrite,
         Self::SessionSteer,
@@ -119,6 +125,9 @@ impl Scope {
         Self::AdminConfig,
         Self::AdminLogs,
         Self::WorkerConnect,
+        Self::WorkspaceRead,
+        Self::ScheduleWrite,
+        Self::BudgetWrite,
     ];
 
     /// True where a call of this version asks for it. The others can be given to a key that outlives this version, and are
@@ -136,7 +145,10 @@ impl Scope {
             | Self::MemoryWrite
             | Self::AdminKeys
             | Self::AdminConfig
-            | Self::AdminLogs => true,
+            | Self::AdminLogs
+            | Self::WorkspaceRead
+            | Self::ScheduleWrite
+            | Self::BudgetWrite => true,
         }
     }
 
@@ -162,6 +174,9 @@ impl Scope {
             Self::AdminConfig => "admin.config",
             Self::AdminLogs => "admin.logs",
             Self::WorkerConnect => "worker.connect",
+            Self::WorkspaceRead => "workspace.read",
+            Self::ScheduleWrite => "schedule.write",
+            Self::BudgetWrite => "budget.write",
         }
     }
 

@@ -1,9 +1,12 @@
 //! What happens in a session. `wire::frames` turns these into bytes; nothing else does.
 
 use super::{
+    budget::Budget,
+    question::Question,
     session::Session,
-    turn::{AttachmentRef, Turn, Usage},
+    turn::{AttachmentRef, CostSource, Granularity, Turn, Usage},
 };
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -45,12 +48,34 @@ pub struct ForkOrigin {
 }
 
 /// JSON text that may have been cut.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Json {
     /// The text, or a JSON string of its first bytes.
     pub text: String,
     /// Size before the cut, where there was one.
     pub full_size: Option<usize>,
+}
+
+/// How far a step of a plan is. The numbers are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanStatus {
+    /// Not begun.
+    Pending = 1,
+    /// Under way.
+    InProgress = 2,
+    /// Done.
+    Completed = 3,
+}
+
+/// A step of an agent's plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanEntry {
+    /// What is to be done.
+    pub text: String,
+    /// How far it is.
+    pub status: PlanStatus,
+    /// The agent's own word: `high`, `medium`, `low`; empty where it gave none.
+    pub priority: String,
 }
 
 /// A durable event.
@@ -77,6 +102,9 @@ pub enum Event {
         turn: Box<Turn>,
         queue_position: i32,
     },
+    TurnScheduled {
+        turn: Box<Turn>,
+    },
     TurnUpdated {
         turn: Box<Turn>,
         queue_position: i32,
@@ -86,6 +114,8 @@ pub enum Event {
     },
     TurnEnded {
         turn: Box<Turn>,
+        /// Questions whose answers the agent did not get.
+        undelivered: Vec<Uuid>,
     },
     MessageStarted {
         role: Role,
@@ -133,6 +163,13 @@ pub enum Event {
     UsageRecorded {
         usage: Usage,
         model: String,
+        granularity: Granularity,
+        /// `None` where nobody knows the cost.
+        source: Option<CostSource>,
+        price_version: String,
+    },
+    BudgetWarning {
+        budget: Box<Budget>,
     },
     CompactionStarted {
         reason: String,
@@ -152,6 +189,26 @@ pub enum Event {
     },
     AgentExited {
         message: String,
+    },
+    QuestionAsked {
+        question: Box<Question>,
+    },
+    QuestionResolved {
+        question: Box<Question>,
+    },
+    AnswerDelivered {
+        question_id: Uuid,
+    },
+    ContextRebuilt {
+        message_count: i32,
+        truncated: bool,
+    },
+    PlanUpdated {
+        entries: Vec<PlanEntry>,
+    },
+    ModelChanged {
+        model: String,
+        thinking_level: String,
     },
 }
 
@@ -190,7 +247,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 33] = [
+pub const KINDS: [(EventKind, &str); 44] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -212,6 +269,14 @@ pub const KINDS: [(EventKind, &str); 33] = [
     (EventKind::COMPACTION_COMPLETED, "compaction_completed"),
     (EventKind::RETRY_SCHEDULED, "retry_scheduled"),
     (EventKind::AGENT_EXITED, "agent_exited"),
+    (EventKind::QUESTION_ASKED, "question_asked"),
+    (EventKind::QUESTION_RESOLVED, "question_resolved"),
+    (EventKind::ANSWER_DELIVERED, "answer_delivered"),
+    (EventKind::PLAN_UPDATED, "plan_updated"),
+    (EventKind::MODEL_CHANGED, "model_changed"),
+    (EventKind::CONTEXT_REBUILT, "context_rebuilt"),
+    (EventKind::TURN_SCHEDULED, "turn_scheduled"),
+    (EventKind::BUDGET_WARNING, "budget_warning"),
     (EventKind::HELLO, "hello"),
     (EventKind::CAUGHT_UP, "caught_up"),
     (EventKind::PROGRESS, "progress"),
@@ -224,6 +289,9 @@ pub const KINDS: [(EventKind, &str); 33] = [
     (EventKind::LAGGING, "lagging"),
     (EventKind::DRAINING, "draining"),
     (EventKind::RELOAD, "reload"),
+    (EventKind::QUESTION_PENDING, "question_pending"),
+    (EventKind::OPTIONS_CHANGED, "options_changed"),
+    (EventKind::COMMANDS_CHANGED, "commands_changed"),
 ];
 
 #[allow(missing_docs, reason = "the names are the contract's")]
@@ -249,6 +317,14 @@ impl EventKind {
     pub const COMPACTION_COMPLETED: Self = Self(28);
     pub const RETRY_SCHEDULED: Self = Self(29);
     pub const AGENT_EXITED: Self = Self(30);
+    pub const QUESTION_ASKED: Self = Self(31);
+    pub const QUESTION_RESOLVED: Self = Self(32);
+    pub const ANSWER_DELIVERED: Self = Self(33);
+    pub const PLAN_UPDATED: Self = Self(34);
+    pub const MODEL_CHANGED: Self = Self(35);
+    pub const CONTEXT_REBUILT: Self = Self(36);
+    pub const TURN_SCHEDULED: Self = Self(37);
+    pub const BUDGET_WARNING: Self = Self(38);
     pub const HELLO: Self = Self(60);
     pub const CAUGHT_UP: Self = Self(61);
     pub const PROGRESS: Self = Self(62);
@@ -262,6 +338,9 @@ impl EventKind {
     pub const DRAINING: Self = Self(70);
     /// `reload`.
     pub const RELOAD: Self = Self(71);
+    pub const QUESTION_PENDING: Self = Self(72);
+    pub const OPTIONS_CHANGED: Self = Self(74);
+    pub const COMMANDS_CHANGED: Self = Self(73);
 
     /// The kind that filters call by that name.
     pub fn parse(name: &str) -> Option<Self> {
@@ -278,6 +357,7 @@ impl Event {
             Self::SessionReset { .. } => EventKind::SESSION_RESET,
             Self::SessionDeleted => EventKind::SESSION_DELETED,
             Self::TurnQueued { .. } => EventKind::TURN_QUEUED,
+            Self::TurnScheduled { .. } => EventKind::TURN_SCHEDULED,
             Self::TurnUpdated { .. } => EventKind::TURN_UPDATED,
             Self::TurnStarted { .. } => EventKind::TURN_STARTED,
             Self::TurnEnded { .. } => EventKind::TURN_ENDED,
@@ -290,10 +370,17 @@ impl Event {
             Self::SteerApplied { .. } => EventKind::STEER_APPLIED,
             Self::SteerRequeued { .. } => EventKind::STEER_REQUEUED,
             Self::UsageRecorded { .. } => EventKind::USAGE_RECORDED,
+            Self::BudgetWarning { .. } => EventKind::BUDGET_WARNING,
             Self::CompactionStarted { .. } => EventKind::COMPACTION_STARTED,
             Self::CompactionCompleted { .. } => EventKind::COMPACTION_COMPLETED,
             Self::RetryScheduled { .. } => EventKind::RETRY_SCHEDULED,
             Self::AgentExited { .. } => EventKind::AGENT_EXITED,
+            Self::QuestionAsked { .. } => EventKind::QUESTION_ASKED,
+            Self::QuestionResolved { .. } => EventKind::QUESTION_RESOLVED,
+            Self::AnswerDelivered { .. } => EventKind::ANSWER_DELIVERED,
+            Self::PlanUpdated { .. } => EventKind::PLAN_UPDATED,
+            Self::ModelChanged { .. } => EventKind::MODEL_CHANGED,
+            Self::ContextRebuilt { .. } => EventKind::CONTEXT_REBUILT,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Identifiers and time. Parsed at the edge, trusted inside.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
 /// Microseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(pub i64);
 
 /// A caller-chosen session key: `[A-Za-z0-9][A-Za-z0-9._:@~+=-]{0,127}`, compared byte for byte.
@@ -32,6 +35,8 @@ pub struct Principal {
 pub const OPERATOR_TENANT: &str = "default";
 /// Longest session key, in bytes.
 pub const SESSION_KEY_MAX_BYTES: usize = 128;
+/// The grammar of session keys as a regular expression; a test holds it to the parser.
+pub const SESSION_KEY_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._:@~+=-]{0,127}$";
 
 // === impl Time ===
 

@@ -69,6 +69,10 @@ pub const GRACE_DEFAULT: Duration = Duration::from_secs(5);
 pub const GRACE_MAX: Duration = Duration::from_secs(600);
 /// Longest `turn_timeout`.
 pub const TURN_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Farthest `not_before` of a turn.
+pub const NOT_BEFORE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Turns of a session that may wait for their `not_before`.
+pub const SCHEDULED_TURNS_MAX: i64 = 64;
 /// Time the last `cancel_on_disconnect` stream of a turn must have been gone.
 pub const DISCONNECT_GRACE: Duration = Duration::from_secs(5);
 /// Text that may be lost of an open block at a crash, in bytes.

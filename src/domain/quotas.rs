@@ -19,6 +19,8 @@ pub struct Quotas {
     pub reserved_running_turns: usize,
     /// Agents that are awake at a time.
     pub max_awake_agents: usize,
+    /// Turns of one tenant that wait for an answer at a time, each with its agent.
+    pub tenant_max_asking_turns: i64,
     /// What each principal may use.
     pub principal: Quota,
     /// What each tenant may use.

@@ -107,6 +107,56 @@ pub enum Refusal {
         /// The id as given.
         turn_id: String,
     },
+    /// The caller has no such schedule.
+    #[error("you have no schedule {name}; ListSchedules tells which there are")]
+    ScheduleNotFound {
+        /// The name as given.
+        name: String,
+    },
+    /// No such question in that session.
+    #[error("question {question_id} does not exist in this session")]
+    QuestionNotFound {
+        /// The id as given.
+        question_id: String,
+    },
+    /// The agent is known not to have that model.
+    #[error("the agent has no model {model}; it has: {offered}")]
+    ModelNotFound {
+        /// As asked for.
+        model: String,
+        /// Those that it has, the first of many.
+        offered: String,
+    },
+    /// The agent is known not to have that option.
+    #[error("the agent has no option {option_id}{}", if offered.is_empty() { String::new() } else { format!("; it has: {offered}") })]
+    OptionNotFound {
+        /// As asked for.
+        option_id: String,
+        /// Those that it has, the first of many.
+        offered: String,
+    },
+    /// Neither the gateway nor the session's agent has such a command.
+    #[error("there is no command {name} in this session; ListCommands tells which there are")]
+    CommandNotFound {
+        /// The name as given.
+        name: String,
+    },
+    /// The question is closed; the first answer counts.
+    #[error("question {question_id} is closed: {state}, {resolution}{}{}",
+        if answered_by.is_empty() { String::new() } else { format!(" by {answered_by}") },
+        if option_id.is_empty() { String::new() } else { format!(": {option_id}") })]
+    AlreadyAnswered {
+        /// The question.
+        question_id: String,
+        /// Where it stands.
+        state: &'static str,
+        /// What closed it.
+        resolution: &'static str,
+        /// Who answered; empty where nobody did.
+        answered_by: String,
+        /// The option that was chosen, or `declined`; empty where content answered, or nobody did.
+        option_id: String,
+    },
     /// No such attachment in that session.
     #[error("attachment {attachment_id} does not exist in this session")]
     AttachmentNotFound {
@@ -250,6 +300,12 @@ pub enum Refusal {
         limit: i64,
         /// How much there is.
         current: i64,
+    },
+    /// A budget is used up.
+    #[error("{message}")]
+    BudgetExceeded {
+        /// Which budget, and how much of how much.
+        message: String,
     },
     /// A bound of the store.
     #[error("the {of} has {current} of {limit} sessions already; delete some")]
@@ -424,10 +480,17 @@ impl Refusal {
             Self::ScopeRequired { .. } | Self::EveryScopeRequired => "SCOPE_REQUIRED",
             Self::SessionNotYours { .. } => "SESSION_NOT_YOURS",
             Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::BudgetExceeded { .. } => "BUDGET_EXCEEDED",
             Self::ApiKeyNotFound { .. } => "API_KEY_NOT_FOUND",
             Self::SessionNotFound { .. } => "SESSION_NOT_FOUND",
             Self::SessionDeleted { .. } => "SESSION_DELETED",
             Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
+            Self::ScheduleNotFound { .. } => "SCHEDULE_NOT_FOUND",
+            Self::QuestionNotFound { .. } => "QUESTION_NOT_FOUND",
+            Self::ModelNotFound { .. } => "MODEL_NOT_FOUND",
+            Self::OptionNotFound { .. } => "OPTION_NOT_FOUND",
+            Self::CommandNotFound { .. } => "COMMAND_NOT_FOUND",
+            Self::AlreadyAnswered { .. } => "ALREADY_ANSWERED",
             Self::AttachmentNotFound { .. } => "ATTACHMENT_NOT_FOUND",
             Self::MemoryNotFound { .. } => "MEMORY_NOT_FOUND",
             Self::MemoryFull { .. } => "MEMORY_FULL",
@@ -497,10 +560,17 @@ impl Refusal {
             | Self::ScopeRequired { .. }
             | Self::EveryScopeRequired
             | Self::SessionNotYours { .. }
+            | Self::BudgetExceeded { .. }
             | Self::ApiKeyNotFound { .. }
             | Self::SessionNotFound { .. }
             | Self::SessionDeleted { .. }
             | Self::TurnNotFound { .. }
+            | Self::ScheduleNotFound { .. }
+            | Self::QuestionNotFound { .. }
+            | Self::ModelNotFound { .. }
+            | Self::OptionNotFound { .. }
+            | Self::CommandNotFound { .. }
+            | Self::AlreadyAnswered { .. }
             | Self::AttachmentNotFound { .. }
             | Self::MemoryNotFound { .. }
             | Self::MemoryFull { .. }

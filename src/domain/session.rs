@@ -4,7 +4,10 @@ use super::{
     access::Shares,
     ids::{LogId, Principal, SessionKey, SessionRow, Time},
     memory::Reach,
-    turn::Usage,
+    offers::Choices,
+    question::NoApprover,
+    tool_policy::ToolRule,
+    turn::{ContextUse, Usage},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -59,12 +62,28 @@ pub struct Session {
     pub model: String,
     /// Thinking level asked for.
     pub thinking_level: String,
+    /// What is chosen of its agent's options, by their ids.
+    pub options: BTreeMap<String, String>,
+    /// Model that its newest turn used, as far as the agent says; empty where it never did.
+    pub used_model: String,
+    /// Thinking level that its newest turn used, as far as the agent says.
+    pub used_thinking_level: String,
+    /// Tells apart what its agent offered; 0 where it never did.
+    pub offers_digest: i64,
     /// Callers' labels.
     pub labels: BTreeMap<String, String>,
     /// Working directory given at creation; empty means its own.
     pub cwd: String,
     /// Deleted after this long without a turn, in microseconds.
     pub expire_after_idle: Option<i64>,
+    /// What to do where its agent asks and nobody is there; `None` is the agent's own setting.
+    pub no_approver: Option<NoApprover>,
+    /// How long its questions wait, in microseconds; `None` is the agent's own setting.
+    pub question_ttl: Option<i64>,
+    /// What its agent may run without asking, or not at all; stands before the agent's own.
+    pub tool_policy: Vec<ToolRule>,
+    /// Questions that the active turn waits for.
+    pub pending_questions: i64,
     /// What memory it is given and its tools may reach; empty means the default.
     pub memory_namespaces: Vec<Reach>,
     /// What it is doing.
@@ -83,6 +102,10 @@ pub struct Session {
     pub last_message_preview: String,
     /// Sum over all turns.
     pub usage: Usage,
+    /// The day, since 1970, on which its next turn was found to wait for a budget; `None` where it does not.
+    pub budget_wait: Option<i64>,
+    /// How full the model's context was in the newest call of this generation; 0 where its agent does not tell.
+    pub context: ContextUse,
     /// Newest durable event.
     pub head: i64,
     /// Oldest durable event that is kept.
@@ -137,9 +160,17 @@ impl Session {
             next_agent: String::new(),
             model: String::new(),
             thinking_level: String::new(),
+            options: BTreeMap::new(),
+            used_model: String::new(),
+            used_thinking_level: String::new(),
+            offers_digest: 0,
             labels: BTreeMap::new(),
             cwd: String::new(),
             expire_after_idle: None,
+            no_approver: None,
+            question_ttl: None,
+            tool_policy: Vec::new(),
+            pending_questions: 0,
             memory_namespaces: Vec::new(),
             state: SessionState::Idle,
             active_turn: None,
@@ -149,6 +180,8 @@ impl Session {
             user_message_count: 0,
             last_message_preview: String::new(),
             usage: Usage::default(),
+            budget_wait: None,
+            context: ContextUse::default(),
             head: 0,
             first_seq: 1,
             epoch: 0,
@@ -156,6 +189,15 @@ impl Session {
             update_time: now,
             last_active_time: now,
             primary: false,
+        }
+    }
+
+    /// What is chosen for it.
+    pub fn choices(&self) -> Choices {
+        Choices {
+            model: self.model.clone(),
+            thinking_level: self.thinking_level.clone(),
+            options: self.options.clone(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum TurnState {
     Rejected = 9,
     /// Waited longer than its `queue_ttl`.
     Expired = 10,
+    /// Waits for its `not_before`, outside of the queue.
+    Scheduled = 11,
 }
 
 /// Why the agent stopped, by its own word. The numbers are the contract's.
@@ -58,6 +60,8 @@ pub enum OnInterrupt {
 pub enum Cause {
     /// The agent reported an error.
     AgentError,
+    /// What the agent answered does not meet the `output_schema`.
+    OutputInvalid,
     /// The agent's process died.
     AgentExited,
     /// The agent did not start, three times.
@@ -90,6 +94,8 @@ pub enum Cause {
     Removed,
     /// Its sender may not use the session any more, or the sender's API key was revoked.
     PermissionRevoked,
+    /// A budget is used up.
+    BudgetExceeded,
 }
 
 /// How to stop a turn. Ordered: a stop is only ever raised.
@@ -117,7 +123,7 @@ pub struct Cancel {
 pub struct Usage {
     /// Tokens read, cached ones not included.
     pub input_tokens: i64,
-    /// Tokens written.
+    /// Tokens written, reasoning included.
     pub output_tokens: i64,
     /// Tokens served from the provider's cache.
     pub cache_read_tokens: i64,
@@ -127,6 +133,38 @@ pub struct Usage {
     pub cost_micros: i64,
     /// Model calls that reported usage.
     pub model_calls: i64,
+    /// Of these, calls whose cost nobody knows; above 0 the cost is a lower bound.
+    pub unpriced_calls: i64,
+    /// Tokens of reasoning, a part of those written.
+    pub reasoning_tokens: i64,
+}
+
+/// Whose word a cost is. The numbers are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CostSource {
+    /// The agent's.
+    Reported = 1,
+    /// Ours, by a table of prices.
+    Estimated = 2,
+}
+
+/// What a report of usage is about. The numbers are the contract's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Granularity {
+    /// One model call.
+    #[default]
+    Call = 1,
+    /// All calls of a turn, which are counted as one.
+    Turn = 2,
+}
+
+/// How much of its context a model used in its newest call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextUse {
+    /// Tokens in it.
+    pub tokens: i64,
+    /// Tokens that it holds; 0 where that is not known.
+    pub window: i64,
 }
 
 /// Why a turn did not complete.
@@ -177,14 +215,20 @@ pub struct Turn {
     pub text: String,
     /// Final assistant text of this turn, whole.
     pub response_text: String,
+    /// What it answers its `output_schema` with, JSON text; empty where it has none, or has not COMPLETED.
+    pub output_json: String,
     /// Why the agent stopped.
     pub stop_reason: Option<StopReason>,
     /// Why it did not complete.
     pub error: Option<TurnError>,
     /// Starts so far.
     pub attempt: i32,
+    /// Who sent it, `tenant/subject`.
+    pub principal: String,
     /// Agent that runs it.
     pub agent: String,
+    /// Configuration of that agent at the newest start; empty while it never started, and of turns of earlier versions.
+    pub agent_revision: String,
     /// Model that is used, as far as known.
     pub model: String,
     /// What it used.
@@ -211,13 +255,26 @@ pub struct Turn {
     pub cancel: Option<Cancel>,
     /// W3C `traceparent` of the call that sent it; empty where there was none.
     pub trace_context: String,
+    /// The command that it runs; empty for a prompt.
+    pub command: String,
+    /// It did not enter the queue before this time, by the system's clock.
+    pub not_before: Option<Time>,
+}
+
+// === impl AttachmentRef ===
+
+impl AttachmentRef {
+    /// Whether it is given to a model as an image.
+    pub fn is_image(&self) -> bool {
+        self.media_type.starts_with("image/")
+    }
 }
 
 // === impl TurnState ===
 
 impl TurnState {
     /// Every state, in the contract's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queued,
         Self::Running,
         Self::WaitingInput,
@@ -228,6 +285,7 @@ impl TurnState {
         Self::Interrupted,
         Self::Rejected,
         Self::Expired,
+        Self::Scheduled,
     ];
 
     /// The state with that number.
@@ -238,7 +296,11 @@ impl TurnState {
     /// True where no other state can follow.
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::Queued | Self::Running | Self::WaitingInput | Self::Canceling => false,
+            Self::Queued
+            | Self::Running
+            | Self::WaitingInput
+            | Self::Canceling
+            | Self::Scheduled => false,
             Self::Completed
             | Self::Failed
             | Self::Canceled
@@ -267,8 +329,9 @@ impl StopReason {
 // === impl Cause ===
 
 impl Cause {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::AgentError,
+        Self::OutputInvalid,
         Self::AgentExited,
         Self::AgentUnavailable,
         Self::TurnTimeout,
@@ -285,12 +348,14 @@ impl Cause {
         Self::QueueCleared,
         Self::Removed,
         Self::PermissionRevoked,
+        Self::BudgetExceeded,
     ];
 
     /// `error.reason` of the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AgentError => "AGENT_ERROR",
+            Self::OutputInvalid => "OUTPUT_INVALID",
             Self::AgentExited => "AGENT_EXITED",
             Self::AgentUnavailable => "AGENT_UNAVAILABLE",
             Self::TurnTimeout => "TURN_TIMEOUT",
@@ -307,6 +372,7 @@ impl Cause {
             Self::QueueCleared => "QUEUE_CLEARED",
             Self::Removed => "REMOVED",
             Self::PermissionRevoked => "PERMISSION_REVOKED",
+            Self::BudgetExceeded => "BUDGET_EXCEEDED",
         }
     }
 
@@ -320,6 +386,7 @@ impl Cause {
     pub fn end(self, started: bool) -> (TurnState, Option<StopReason>) {
         match self {
             Self::AgentError
+            | Self::OutputInvalid
             | Self::AgentExited
             | Self::AgentUnavailable
             | Self::StopUnproven
@@ -328,6 +395,7 @@ impl Cause {
             Self::GatewayCrashed | Self::Draining => {
                 (TurnState::Interrupted, Some(StopReason::Aborted))
             }
+            Self::BudgetExceeded if started => (TurnState::Failed, Some(StopReason::Error)),
             Self::QueueTtl if !started => (TurnState::Expired, None),
             Self::Aborted
             | Self::InterruptedByTurn
@@ -337,7 +405,8 @@ impl Cause {
             | Self::QueueTtl
             | Self::QueueCleared
             | Self::Removed
-            | Self::PermissionRevoked => {
+            | Self::PermissionRevoked
+            | Self::BudgetExceeded => {
                 if started {
                     (TurnState::Canceled, Some(StopReason::Aborted))
                 } else {
@@ -351,6 +420,7 @@ impl Cause {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::AgentError => "the agent reported an error",
+            Self::OutputInvalid => "the agent gave no output that meets the output_schema",
             Self::AgentExited => "the agent's process ended during the turn",
             Self::AgentUnavailable => "the agent did not start",
             Self::TurnTimeout => "the turn ran longer than its turn_timeout",
@@ -369,11 +439,26 @@ impl Cause {
             Self::PermissionRevoked => {
                 "its sender may not use the session any more, or the sender's API key was revoked"
             }
+            Self::BudgetExceeded => "a budget is used up",
         }
     }
 }
 
 // === impl Usage ===
+
+impl Usage {
+    /// All tokens, wherever they came from or went to.
+    pub fn tokens(&self) -> i64 {
+        [
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+        ]
+        .into_iter()
+        .fold(0, i64::saturating_add)
+    }
+}
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
@@ -384,6 +469,8 @@ impl std::ops::AddAssign for Usage {
             cache_write_tokens,
             cost_micros,
             model_calls,
+            unpriced_calls,
+            reasoning_tokens,
         } = other;
         self.input_tokens += input_tokens;
         self.output_tokens += output_tokens;
@@ -391,6 +478,8 @@ impl std::ops::AddAssign for Usage {
         self.cache_write_tokens += cache_write_tokens;
         self.cost_micros += cost_micros;
         self.model_calls += model_calls;
+        self.unpriced_calls += unpriced_calls;
+        self.reasoning_tokens += reasoning_tokens;
     }
 }
 
@@ -415,6 +504,7 @@ mod tests {
             Cause::QueueCleared,
             Cause::Removed,
             Cause::PermissionRevoked,
+            Cause::BudgetExceeded,
         ] {
             assert_eq!(cause.end(false), (TurnState::Rejected, None));
         }

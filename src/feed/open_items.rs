@@ -11,9 +11,11 @@ use crate::{
     },
     proto,
     store::StoredEvent,
+    wire::encode,
 };
 use prost::Message as _;
 use proto::gateway_event::Kind;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Text of one open message, in bytes; deltas beyond it are left out. An actor closes its messages long before.
@@ -77,6 +79,19 @@ pub struct OpenItems {
     pub messages: Vec<OpenMessage>,
     /// Tools, oldest first.
     pub tools: Vec<RunningTool>,
+    /// Questions that are pending, oldest first.
+    pub questions: Vec<PendingQuestion>,
+}
+
+/// A question that the active turn waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingQuestion {
+    /// Turn that it belongs to.
+    pub turn_id: Option<Uuid>,
+    /// Generation that it belongs to.
+    pub generation: i64,
+    /// As lists show it: its arguments cut.
+    pub question: Arc<proto::Question>,
 }
 
 /// One block of one item.
@@ -93,17 +108,17 @@ pub struct BlockId {
 /// How far each open block had come: bytes of text, or the number of partial results.
 pub type Reached = [(BlockId, i64)];
 
-/// What a reader misses of one open block; everything that its `item_snapshot` needs.
+/// What a reader misses of what is open; everything that its event needs.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Turn of the item.
     pub turn_id: Option<Uuid>,
-    /// The item.
-    pub item_id: Uuid,
+    /// The item; `None` for a question.
+    pub item_id: Option<Uuid>,
     /// Generation of the item.
     pub generation: i64,
-    /// The message.
-    pub kind: proto::ItemSnapshot,
+    /// `item_snapshot` or `question_pending`.
+    pub kind: Kind,
 }
 
 /// What a durable event does to the open items.
@@ -124,6 +139,10 @@ pub enum Change {
     },
     /// An item is whole.
     ClosesItem(Uuid),
+    /// A question is asked.
+    Asks(PendingQuestion),
+    /// A question is closed.
+    Resolves(String),
     /// A turn ended, and with it every item.
     ClosesAll,
 }
@@ -133,21 +152,16 @@ pub enum Change {
 impl Change {
     /// Reads it from a published event. Bytes that are no event change nothing.
     pub fn of(event: &StoredEvent) -> Self {
-        let Some(item_id) = event.item_id else {
-            return if event.kind == EventKind::TURN_ENDED {
-                Self::ClosesAll
-            } else {
-                Self::None
-            };
-        };
         match event.kind {
-            EventKind::MESSAGE_COMPLETED | EventKind::TOOL_COMPLETED => {
-                return Self::ClosesItem(item_id);
-            }
             EventKind::TURN_ENDED => return Self::ClosesAll,
+            EventKind::MESSAGE_COMPLETED | EventKind::TOOL_COMPLETED => {
+                return event.item_id.map_or(Self::None, Self::ClosesItem);
+            }
             EventKind::MESSAGE_STARTED
             | EventKind::TOOL_STARTED
-            | EventKind::THINKING_COMPLETED => {}
+            | EventKind::THINKING_COMPLETED
+            | EventKind::QUESTION_ASKED
+            | EventKind::QUESTION_RESOLVED => {}
             _ => return Self::None,
         }
         let Ok(body) = proto::GatewayEvent::decode(event.body.as_ref()) else {
@@ -156,35 +170,91 @@ impl Change {
         let start_time = body.event_time.map_or(Time(0), |t| {
             Time(t.seconds * 1_000_000 + i64::from(t.nanos) / 1000)
         });
-        match body.kind {
-            Some(Kind::MessageStarted(started)) if started.role == Role::Assistant as i32 => {
-                Self::OpensMessage(OpenMessage {
+        let (Some(kind), item_id) = (body.kind, event.item_id) else {
+            return Self::None;
+        };
+        let change = match kind {
+            Kind::QuestionAsked(asked) => asked.question.map(|question| {
+                Self::Asks(PendingQuestion {
+                    turn_id: event.turn_id,
+                    generation: body.generation,
+                    question: Arc::new(encode::cut_args(question)),
+                })
+            }),
+            Kind::QuestionResolved(resolved) => Some(Self::Resolves(resolved.question_id)),
+            Kind::MessageStarted(started) if started.role == Role::Assistant as i32 => {
+                item_id.map(|item_id| {
+                    Self::OpensMessage(OpenMessage {
+                        item_id,
+                        turn_id: event.turn_id,
+                        generation: body.generation,
+                        start_time,
+                        blocks: Vec::new(),
+                    })
+                })
+            }
+            Kind::ToolStarted(started) => item_id.map(|item_id| {
+                Self::OpensTool(RunningTool {
                     item_id,
                     turn_id: event.turn_id,
                     generation: body.generation,
-                    start_time,
-                    blocks: Vec::new(),
+                    tool_call_id: started.tool_call_id,
+                    tool_name: started.tool_name,
+                    args: Json {
+                        text: started.args_json,
+                        full_size: usize::try_from(started.full_size).ok().filter(|n| *n > 0),
+                    },
+                    partial_result: None,
+                    updates: 0,
                 })
-            }
-            Some(Kind::ToolStarted(started)) => Self::OpensTool(RunningTool {
-                item_id,
-                turn_id: event.turn_id,
-                generation: body.generation,
-                tool_call_id: started.tool_call_id,
-                tool_name: started.tool_name,
-                args: Json {
-                    text: started.args_json,
-                    full_size: usize::try_from(started.full_size).ok().filter(|n| *n > 0),
-                },
-                partial_result: None,
-                updates: 0,
             }),
-            Some(Kind::ThinkingCompleted(thinking)) => Self::ClosesThinking {
+            Kind::ThinkingCompleted(thinking) => item_id.map(|item_id| Self::ClosesThinking {
                 item_id,
                 content_index: thinking.content_index,
-            },
-            _ => Self::None,
-        }
+            }),
+            // A new kind that opens or closes an item stands above, and among the kinds that are decoded.
+            Kind::SessionCreated(_)
+            | Kind::SessionUpdated(_)
+            | Kind::SessionReset(_)
+            | Kind::SessionDeleted(_)
+            | Kind::TurnQueued(_)
+            | Kind::TurnScheduled(_)
+            | Kind::TurnUpdated(_)
+            | Kind::TurnStarted(_)
+            | Kind::TurnEnded(_)
+            | Kind::MessageStarted(_)
+            | Kind::MessageCompleted(_)
+            | Kind::ToolCompleted(_)
+            | Kind::SteerAccepted(_)
+            | Kind::SteerApplied(_)
+            | Kind::SteerRequeued(_)
+            | Kind::UsageRecorded(_)
+            | Kind::BudgetWarning(_)
+            | Kind::CompactionStarted(_)
+            | Kind::CompactionCompleted(_)
+            | Kind::RetryScheduled(_)
+            | Kind::AgentExited(_)
+            | Kind::AnswerDelivered(_)
+            | Kind::PlanUpdated(_)
+            | Kind::ModelChanged(_)
+            | Kind::OptionsChanged(_)
+            | Kind::ContextRebuilt(_)
+            | Kind::Hello(_)
+            | Kind::CaughtUp(_)
+            | Kind::Progress(_)
+            | Kind::SessionState(_)
+            | Kind::Token(_)
+            | Kind::Thinking(_)
+            | Kind::ToolInput(_)
+            | Kind::ToolUpdate(_)
+            | Kind::ItemSnapshot(_)
+            | Kind::Lagging(_)
+            | Kind::Draining(_)
+            | Kind::Reload(_)
+            | Kind::QuestionPending(_)
+            | Kind::CommandsChanged(_) => None,
+        };
+        change.unwrap_or(Self::None)
     }
 }
 
@@ -210,6 +280,11 @@ impl OpenItems {
             Change::ClosesItem(item_id) => {
                 self.messages.retain(|m| m.item_id != item_id);
                 self.tools.retain(|t| t.item_id != item_id);
+            }
+            Change::Asks(question) => self.questions.push(question),
+            Change::Resolves(question_id) => {
+                self.questions
+                    .retain(|it| it.question.question_id != question_id);
             }
             Change::ClosesAll => *self = Self::default(),
         }
@@ -363,9 +438,9 @@ impl OpenItems {
                 }
                 snapshots.push(Snapshot {
                     turn_id: message.turn_id,
-                    item_id: message.item_id,
+                    item_id: Some(message.item_id),
                     generation: message.generation,
-                    kind: proto::ItemSnapshot {
+                    kind: Kind::ItemSnapshot(proto::ItemSnapshot {
                         block: block.kind as i32,
                         role: Role::Assistant as i32,
                         content_index: block.content_index,
@@ -373,7 +448,7 @@ impl OpenItems {
                         text: missing.to_owned(),
                         tool_call_id: block.tool_call_id.clone(),
                         tool_name: block.tool_name.clone(),
-                    },
+                    }),
                 });
             }
         }
@@ -386,9 +461,9 @@ impl OpenItems {
             }
             snapshots.push(Snapshot {
                 turn_id: tool.turn_id,
-                item_id: tool.item_id,
+                item_id: Some(tool.item_id),
                 generation: tool.generation,
-                kind: proto::ItemSnapshot {
+                kind: Kind::ItemSnapshot(proto::ItemSnapshot {
                     block: BlockKind::ToolResult as i32,
                     role: Role::Tool as i32,
                     content_index: 0,
@@ -396,10 +471,22 @@ impl OpenItems {
                     text: result.text.clone(),
                     tool_call_id: tool.tool_call_id.clone(),
                     tool_name: tool.tool_name.clone(),
-                },
+                }),
             });
         }
         snapshots
+    }
+
+    /// What is pending, for a reader who joins.
+    pub fn pending(&self) -> impl Iterator<Item = Snapshot> {
+        self.questions.iter().map(|pending| Snapshot {
+            turn_id: pending.turn_id,
+            item_id: None,
+            generation: pending.generation,
+            kind: Kind::QuestionPending(proto::QuestionPending {
+                question: Some(proto::Question::clone(&pending.question)),
+            }),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Holds entries only while a reader is attached that has not read them. Readers at the same place with the same filter
 //! share the concatenated bytes.
 
-use crate::domain::event::EventKind;
+use crate::domain::event::{EventKind, KINDS};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use uuid::Uuid;
@@ -129,7 +129,7 @@ impl Filter {
     /// The durable kinds that it wants, as the store takes them: empty means all.
     pub fn durable_kinds(&self) -> Vec<EventKind> {
         let durable = |k: &EventKind| *k < EventKind::HELLO;
-        let kinds = crate::domain::event::KINDS.iter().map(|(k, _)| *k);
+        let kinds = KINDS.iter().map(|(k, _)| *k);
         let (wanted, rest): (Vec<_>, Vec<_>) = kinds.filter(durable).partition(|k| self.wants(*k));
         if rest.is_empty() { Vec::new() } else { wanted }
     }
@@ -143,6 +143,15 @@ impl Filter {
 fn bit(kind: EventKind) -> u128 {
     1u128.checked_shl(u32::from(kind.0)).unwrap_or(0)
 }
+
+/// A kind without a bit would never be delivered.
+const _: () = {
+    let mut place = 0;
+    while place < KINDS.len() {
+        assert!((KINDS[place].0.0 as u32) < u128::BITS);
+        place += 1;
+    }
+};
 
 // === impl Entry ===
 

@@ -551,7 +551,10 @@ impl Reader {
                     Some(turn.turn_id),
                     None,
                     turn.generation,
-                    &Event::TurnEnded { turn },
+                    &Event::TurnEnded {
+                        turn,
+                        undelivered: Vec::new(),
+                    },
                 );
                 let position = Position::AfterSeq(self.seq.unwrap_or_else(|| self.tail.head()));
                 return self.tail.prefix().frame(position, &body);
@@ -661,13 +664,7 @@ fn put_snapshots(
             generation,
             kind,
         } = snapshot;
-        let body = frames::body(
-            now(),
-            turn_id,
-            Some(item_id),
-            generation,
-            Kind::ItemSnapshot(kind),
-        );
+        let body = frames::body(now(), turn_id, item_id, generation, kind);
         prefix.put_frame(out, position, &body);
     }
 }

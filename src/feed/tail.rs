@@ -6,11 +6,12 @@
 
 use super::{
     Shared, lock,
-    open_items::{BlockId, Change, OpenItems, OpenMessage, RunningTool, Snapshot},
+    open_items::{BlockId, Change, OpenItems, OpenMessage, PendingQuestion, RunningTool, Snapshot},
     relay::{self, Parked, Seat, Wakes},
     ring::{Entry, Filter, Passed, Ring},
 };
 use crate::{
+    clock,
     domain::{
         event::{Delta, EventKind},
         ids::{SessionRow, Time},
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use proto::gateway_event::Kind;
 use std::time::Duration;
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -84,6 +86,8 @@ pub struct Look {
     pub messages: Vec<OpenMessage>,
     /// Tools that run.
     pub tools: Vec<RunningTool>,
+    /// What the active turn waits for.
+    pub questions: Vec<PendingQuestion>,
 }
 
 /// Waits for a turn's end. Dropping it ends the wait.
@@ -254,12 +258,17 @@ impl Tail {
     /// One look at everything.
     pub fn look(&self) -> Look {
         let state = lock(&self.state);
-        let OpenItems { messages, tools } = state.open.clone();
+        let OpenItems {
+            messages,
+            tools,
+            questions,
+        } = state.open.clone();
         Look {
             session: state.row().clone(),
             head: state.head,
             messages,
             tools,
+            questions,
         }
     }
 
@@ -299,6 +308,29 @@ impl Tail {
                 seq: 0,
                 kind,
                 turn_id: Some(turn_id),
+            });
+            relay::mark(self, &self.shared, &mut state.parked, &mut wakes);
+        }
+        wakes.wake();
+    }
+
+    /// For the session's actor alone: an ephemeral event about the session itself, for who reads now.
+    pub fn tell(self: &Arc<Self>, kind: EventKind, event: Kind) {
+        let mut wakes = Wakes::default();
+        {
+            let mut state = lock(&self.state);
+            // Nothing comes after `session_deleted`.
+            if state.attached == 0 || state.deleted_seq.is_some() {
+                return;
+            }
+            let generation = state.row().generation;
+            let body = frames::body(clock::now(), None, None, generation, event);
+            let frame = state.prefix().frame(Position::AfterSeq(state.head), &body);
+            state.push(Entry {
+                frame,
+                seq: 0,
+                kind,
+                turn_id: None,
             });
             relay::mark(self, &self.shared, &mut state.parked, &mut wakes);
         }
@@ -445,13 +477,15 @@ impl Tail {
                 }
             };
         }
-        let snapshots = if filter.wants(EventKind::ITEM_SNAPSHOT) {
+        let mut snapshots = if filter.wants(EventKind::ITEM_SNAPSHOT) {
             let mut snapshots = state.open.snapshots(reached);
             snapshots.retain(|s| filter.passes(EventKind::ITEM_SNAPSHOT, s.turn_id));
             snapshots
         } else {
             Vec::new()
         };
+        let pending = state.open.pending();
+        snapshots.extend(pending.filter(|s| filter.passes(EventKind::QUESTION_PENDING, s.turn_id)));
         Entered::Joined(Box::new(Joined {
             session,
             head,
@@ -574,23 +608,33 @@ impl State {
                 [&s.model, &s.thinking_level, &s.display_name].map(String::clone),
             )
         };
+        let told = self.attached > 0 && self.deleted_seq.is_none();
+        // What an agent offers at all is no change of it.
+        let offered = before.offers_digest != 0 && before.offers_digest != session.offers_digest;
+        let options = offered || chosen(&before) != chosen(session);
+        if options && told {
+            self.tell(EventKind::OPTIONS_CHANGED, &options_changed(session));
+        }
         if shown(&before) == shown(session) {
-            return before.first_seq != session.first_seq;
+            return options || before.first_seq != session.first_seq;
         }
         self.state_version += 1;
         // Nothing comes after `session_deleted`.
-        if self.attached > 0 && self.deleted_seq.is_none() {
-            let frame = self
-                .prefix()
-                .frame(Position::AfterSeq(self.head), &session_state(session));
-            self.push(Entry {
-                frame,
-                seq: 0,
-                kind: EventKind::SESSION_STATE,
-                turn_id: None,
-            });
+        if told {
+            self.tell(EventKind::SESSION_STATE, &session_state(session));
         }
         true
+    }
+
+    /// Tells those who read along something about the session itself.
+    fn tell(&mut self, kind: EventKind, body: &[u8]) {
+        let frame = self.prefix().frame(Position::AfterSeq(self.head), body);
+        self.push(Entry {
+            frame,
+            seq: 0,
+            kind,
+            turn_id: None,
+        });
     }
 
     fn push(&mut self, entry: Entry) {
@@ -618,6 +662,29 @@ impl State {
         }
         taken
     }
+}
+
+/// What is chosen for a session, and of whose offers.
+fn chosen(session: &Session) -> (&str, &str, &str, &BTreeMap<String, String>) {
+    let Session {
+        agent,
+        model,
+        thinking_level,
+        options,
+        ..
+    } = session;
+    (agent, model, thinking_level, options)
+}
+
+/// The body of an `options_changed`.
+fn options_changed(session: &Session) -> Bytes {
+    frames::body(
+        session.update_time,
+        None,
+        None,
+        session.generation,
+        Kind::OptionsChanged(proto::OptionsChanged {}),
+    )
 }
 
 /// The body of a `session_state`.

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         event::{BlockKind, Delta, Event, EventKind, Role},
         ids::{LogId, Principal, SessionKey},
+        schedule::{Schedule, ScheduleRun},
         session::SessionState,
         turn::{Turn, TurnState, Usage},
     },
@@ -46,6 +47,7 @@ fn turn(turn_id: Uuid, state: TurnState) -> Turn {
         state,
         text: String::new(),
         response_text: "done".into(),
+        output_json: String::new(),
         stop_reason: None,
         error: None,
         attempt: 1,
@@ -63,6 +65,10 @@ fn turn(turn_id: Uuid, state: TurnState) -> Turn {
         expire_time: None,
         cancel: None,
         trace_context: String::new(),
+        command: String::new(),
+        not_before: None,
+        principal: String::new(),
+        agent_revision: String::new(),
     }
 }
 
@@ -157,12 +163,31 @@ impl Store for Log {
     async fn enqueue(&self, _: Enqueue) -> Result<Committed, Refusal> { unreachable!() }
     async fn steer(&self, _: Steer) -> Result<Committed, Refusal> { unreachable!() }
     async fn abort(&self, _: Abort) -> Result<Committed, Refusal> { unreachable!() }
+    async fn queue_due(&self, _: Time, _: Time) -> Result<usize, Refusal> { unreachable!() }
+    async fn next_due(&self) -> Result<Option<Time>, Refusal> { unreachable!() }
+    async fn create_schedule(&self, _: NewSchedule) -> Result<(Schedule, bool), Refusal> { unreachable!() }
+    async fn update_schedule(&self, _: ScheduleUpdate) -> Result<Option<(Schedule, bool)>, Refusal> { unreachable!() }
+    async fn delete_schedule(&self, _: ScheduleCaller) -> Result<bool, Refusal> { unreachable!() }
+    async fn schedule(&self, _: &Principal, _: &str, _: Time) -> Result<Schedule, Refusal> { unreachable!() }
+    async fn list_schedules(&self, _: &Principal, _: Option<i64>, _: usize, _: Time) -> Result<SchedulesPage, Refusal> { unreachable!() }
+    async fn schedule_runs(&self, _: &Principal, _: &str, _: Option<i64>, _: usize, _: Time) -> Result<RunsPage, Refusal> { unreachable!() }
+    async fn due_schedules(&self, _: Time, _: usize) -> Result<Vec<Schedule>, Refusal> { unreachable!() }
+    async fn step_schedule(&self, _: ScheduleStep) -> Result<bool, Refusal> { unreachable!() }
+    async fn run_schedule(&self, _: ScheduleCaller, _: ScheduleStep) -> Result<Option<(ScheduleRun, bool)>, Refusal> { unreachable!() }
+    async fn plan(&self, _: SessionRow, _: i64) -> Result<Option<(i64, Bytes)>, Refusal> { unreachable!() }
+    async fn reload_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
     async fn reset(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
+    async fn answer_question(&self, _: AnswerQuestion) -> Result<Committed, Refusal> { unreachable!() }
+    async fn open_questions(&self, _: Fence) -> Result<Vec<OpenQuestion>, Refusal> { unreachable!() }
+    async fn question(&self, _: &Arc<Identity>, _: &SessionKey, _: Uuid) -> Result<crate::domain::question::Question, Refusal> { unreachable!() }
+    async fn list_questions(&self, _: QuestionsFilter, _: Option<i64>, _: usize) -> Result<QuestionsPage, Refusal> { unreachable!() }
     async fn update_queued(&self, _: UpdateQueued) -> Result<Committed, Refusal> { unreachable!() }
     async fn remove_queued(&self, _: Caller, _: Uuid) -> Result<Committed, Refusal> { unreachable!() }
     async fn clear_queue(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
     async fn create_session(&self, _: Caller, _: NewSession) -> Result<Committed, Refusal> { unreachable!() }
     async fn update_session(&self, _: UpdateSession) -> Result<Committed, Refusal> { unreachable!() }
+    async fn choose(&self, _: crate::store::Choose) -> Result<Committed, Refusal> { unreachable!() }
+    async fn offers(&self, _: &str, _: &str, _: Option<SessionRow>) -> Result<Option<crate::store::KeptOffers>, Refusal> { unreachable!() }
     async fn fork_session(&self, _: Fork) -> Result<Committed, Refusal> { unreachable!() }
     async fn delete_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
     async fn delete_postponed(&self, _: SessionRow) -> Result<bool, Refusal> { unreachable!() }
@@ -190,6 +215,30 @@ impl Store for Log {
     async fn session_count(&self) -> Result<i64, Refusal> { unreachable!() }
     async fn settings(&self) -> Result<std::collections::BTreeMap<String, String>, Refusal> { unreachable!() }
     async fn put_settings(&self, _: std::collections::BTreeMap<String, String>) -> Result<(), Refusal> { unreachable!() }
+    async fn may_call(
+        &self,
+        _: crate::store::Fence,
+        _: &str,
+        _: Time,
+    ) -> Result<Option<crate::domain::budget::Exceeded>, Refusal> { unreachable!() }
+    async fn set_budget(
+        &self,
+        _: crate::store::SetBudget,
+    ) -> Result<(crate::domain::budget::Budget, bool), Refusal> { unreachable!() }
+    async fn delete_budget(&self, _: crate::store::DeleteBudget) -> Result<(bool, bool), Refusal> { unreachable!() }
+    async fn list_budgets(
+        &self,
+        _: &str,
+        _: Option<i64>,
+        _: usize,
+    ) -> Result<crate::store::BudgetsPage, Refusal> { unreachable!() }
+    async fn usage(
+        &self,
+        _: crate::domain::usage::UsageFilter,
+        _: Vec<crate::domain::usage::GroupBy>,
+    ) -> Result<crate::domain::usage::Groups, Refusal> { unreachable!() }
+    async fn told_agents(&self) -> Result<Vec<crate::domain::agent::ToldAgent>, Refusal> { unreachable!() }
+    async fn put_told_agent(&self, _: crate::domain::agent::ToldAgent) -> Result<(), Refusal> { unreachable!() }
     fn troubles(&self) -> Vec<crate::store::Trouble> { Vec::new() }
     async fn ping(&self) -> Result<(), Refusal> { unreachable!() }
     async fn close(&self) { unreachable!() }
@@ -326,6 +375,16 @@ impl Client {
                 "lagging"
             }
             Kind::Reload(_) => "reload",
+            Kind::QuestionAsked(_) => "question_asked",
+            Kind::QuestionResolved(_) => "question_resolved",
+            Kind::AnswerDelivered(_) => "answer_delivered",
+            Kind::PlanUpdated(_) => "plan_updated",
+            Kind::BudgetWarning(_) => "budget_warning",
+            Kind::ContextRebuilt(_) => "context_rebuilt",
+            Kind::QuestionPending(_) => "question_pending",
+            Kind::ModelChanged(_) => "model_changed",
+            Kind::OptionsChanged(_) => "options_changed",
+            Kind::CommandsChanged(_) => "commands_changed",
             Kind::Draining(_) => {
                 self.draining += 1;
                 "draining"
@@ -431,6 +490,9 @@ impl Story {
 
     fn usage(&self) {
         let event = Event::UsageRecorded {
+            granularity: crate::domain::turn::Granularity::Call,
+            source: None,
+            price_version: String::new(),
             usage: Usage::default(),
             model: "m".into(),
         };
@@ -730,7 +792,13 @@ async fn run_sees_its_turn_alone_and_always_its_end() {
     client.drain(&mut reader);
     let ended = Box::new(turn(story.turn_id, TurnState::Completed));
     lock(&story.log.0).turn = Some(*ended.clone());
-    story.publish(None, Event::TurnEnded { turn: ended });
+    story.publish(
+        None,
+        Event::TurnEnded {
+            turn: ended,
+            undelivered: vec![],
+        },
+    );
     client.drain(&mut reader);
     assert_eq!(
         client.kinds,

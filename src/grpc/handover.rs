@@ -52,14 +52,19 @@ pub fn stream<T>(
 
 /// Answers a unary call with a message that is encoded already.
 pub fn message<T: Default>(encoded: &[u8]) -> Response<T> {
-    let length = u32::try_from(encoded.len()).expect("answers are bounded far below 4 GiB");
-    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + encoded.len());
-    frame.put_u8(0);
-    frame.put_u32(length);
-    frame.put_slice(encoded);
     let end = async { Some(Ok(trailers(&Status::ok("")))) };
-    let body = Full::new(frame.freeze()).with_trailers(end);
+    let body = Full::new(frame(0, encoded)).with_trailers(end);
     hand_over(T::default(), Body::new(body))
+}
+
+/// A message on the wire: a flag, its length, itself. Connect has the same frames, with flags of its own.
+pub fn frame(flag: u8, message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).expect("messages are bounded far below 4 GiB");
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len());
+    frame.put_u8(flag);
+    frame.put_u32(length);
+    frame.put_slice(message);
+    frame.freeze()
 }
 
 /// The trailers that end a stream: code, message and details of `status`.

@@ -17,9 +17,10 @@ use super::{
     status,
 };
 use crate::{
-    auth::{Auth, scopes::Needs},
+    auth::{Auth, scopes::Needs, tickets::ShownTicket},
     domain::{
         Refusal,
+        access::Identity,
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES},
     },
     listener::{ConnectionEnd, Peer, Standing},
@@ -52,11 +53,12 @@ use tonic::Status;
 pub const CALL_MAX: Duration = Duration::from_secs(120);
 /// Calls that wait for a turn's end, which has bounds of its own (`turn_timeout`, `grace`): only the caller's deadline
 /// counts.
-const WAITS: [&str; 4] = [
+const WAITS: [&str; 5] = [
     "/quarterdeck.v1.GatewayService/AwaitTurn",
     "/quarterdeck.v1.GatewayService/Abort",
     "/quarterdeck.v1.GatewayService/Reset",
     "/quarterdeck.v1.GatewayService/DeleteSession",
+    "/quarterdeck.v1.GatewayService/ExecuteCommand",
 ];
 /// Calls that may carry attachments, up to [`INPUT_MESSAGE_MAX_BYTES`]; all others are bounded by [`MESSAGE_MAX_BYTES`].
 pub const INPUTS: [&str; 3] = [
@@ -66,6 +68,8 @@ pub const INPUTS: [&str; 3] = [
 ];
 /// Compressions of messages that are read, as `grpc-accept-encoding` names them.
 const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
+/// What a ticket is for.
+const SUBSCRIBE: &str = "/quarterdeck.v1.GatewayService/Subscribe";
 /// How the content types of gRPC begin.
 const GRPC: &str = "application/grpc";
 /// What HTTP/2 counts for a header besides its name and value, in bytes.
@@ -83,6 +87,11 @@ pub struct Gate {
     /// The methods that are served: by path, the name of each and what it asks for.
     pub methods: fn(&str) -> Option<(&'static str, Needs)>,
 }
+
+/// Who a call is made as that this process makes itself, for whom it has recognised in another way than by a credential.
+/// Only code can say so: an extension comes with no request.
+#[derive(Clone)]
+pub struct ActsAs(pub Arc<Identity>);
 
 /// The answer's body: ends at the caller's deadline or with its credential, and turns a panic into a status.
 struct Guarded {
@@ -249,10 +258,18 @@ fn admit(gate: &Gate, request: &mut Request) -> Result<Open, Refusal> {
     let path = request.uri().path();
     let peer = request.extensions().get::<Arc<Peer>>().map(Arc::as_ref);
     let needs = served(path);
+    let ticket = request.extensions().get::<ShownTicket>();
     let identity = match needs {
         Some((_, Needs::Nothing)) => None,
         Some((_, Needs::Credential | Needs::Scopes(_))) | None => {
-            let identity = auth.recognise(request.headers(), peer);
+            let acts_as = request.extensions().get::<ActsAs>();
+            let identity = match (ticket, acts_as) {
+                // Whatever else the request brings: a ticket is for one thing.
+                (Some(ticket), _) if path == SUBSCRIBE => auth.recognise_ticket(ticket, peer),
+                (Some(_), _) => Err(Refusal::CredentialsInvalid),
+                (None, Some(ActsAs(identity))) => Ok(identity.clone()),
+                (None, None) => auth.recognise(request.headers(), peer),
+            };
             Some(identity.inspect_err(|_| {
                 metrics::get().authentication_failures.increment(1);
             })?)

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod methods;
 pub mod observe;
 mod request_body;
+pub mod schedules;
 pub mod status;
 pub mod web;
 

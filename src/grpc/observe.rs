@@ -111,6 +111,13 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 // === impl CallFacts ===
 
 impl CallFacts {
+    /// Of what the server does by itself, as Enqueue would.
+    pub fn of_no_call() -> Self {
+        let (_, method) =
+            methods::find("/quarterdeck.v1.GatewayService/Enqueue").expect("the table has it");
+        Self::begin(method, &HeaderMap::new())
+    }
+
     fn begin(method: &'static Method, headers: &HeaderMap) -> Self {
         let header = headers
             .get(trace::HEADER)

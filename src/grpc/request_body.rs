@@ -7,6 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use std::{
+    error::Error,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -154,11 +155,8 @@ impl Bounded {
         if self.waiting.is_none() {
             let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
-                // The peer is gone, or broke HTTP: whoever is told, it is not by this call.
-                Some(Err(error)) => {
-                    let problem = error.to_string();
-                    return Poll::Ready(Some(Err(Refusal::MalformedRequest { problem })));
-                }
+                // The peer is gone, or broke HTTP; or what stands in front made no message of what came, and says why.
+                Some(Err(error)) => return Poll::Ready(Some(Err(refusal_in(&error)))),
                 None => return Poll::Ready(None),
             };
             let empty = Ok(Shares::default());
@@ -190,6 +188,20 @@ impl Bounded {
         self.refused = true;
         // tonic finds the status in the error and answers with it as it stands.
         Poll::Ready(Some(Err(refusal.into())))
+    }
+}
+
+/// What a body's error says, where one of ours made it.
+fn refusal_in(error: &axum::Error) -> Refusal {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+            return refusal.clone();
+        }
+        cause = error.source();
+    }
+    Refusal::MalformedRequest {
+        problem: error.to_string(),
     }
 }
 

@@ -114,6 +114,37 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::TurnNotFound { turn_id } => Row::of(Code::NotFound)
             .fact("turn_id", turn_id)
             .detail(Detail::Resource("turn", turn_id.clone())),
+        Refusal::ScheduleNotFound { name } => Row::of(Code::NotFound)
+            .fact("schedule_name", name)
+            .detail(Detail::Resource("schedule", name.clone())),
+        Refusal::QuestionNotFound { question_id } => Row::of(Code::NotFound)
+            .fact("question_id", question_id)
+            .detail(Detail::Resource("question", question_id.clone())),
+        Refusal::ModelNotFound { model, offered: _ } => Row::of(Code::NotFound)
+            .fact("model", model)
+            .detail(Detail::Resource("model", model.clone())),
+        Refusal::OptionNotFound {
+            option_id,
+            offered: _,
+        } => Row::of(Code::NotFound)
+            .fact("option_id", option_id)
+            .detail(Detail::Resource("option", option_id.clone())),
+        Refusal::CommandNotFound { name } => Row::of(Code::NotFound)
+            .fact("name", name)
+            .detail(Detail::Resource("command", name.clone())),
+        Refusal::AlreadyAnswered {
+            question_id,
+            state,
+            resolution,
+            answered_by,
+            option_id,
+        } => Row::of(Code::FailedPrecondition)
+            .fact("question_id", question_id)
+            .fact("state", state)
+            .fact("resolution", resolution)
+            .fact("answered_by", answered_by)
+            .fact("option_id", option_id)
+            .detail(Detail::Precondition("question".into())),
         Refusal::AttachmentNotFound { attachment_id } => Row::of(Code::NotFound)
             .fact("attachment_id", attachment_id)
             .detail(Detail::Resource("attachment", attachment_id.clone())),
@@ -188,6 +219,9 @@ fn row(refusal: &Refusal) -> Row {
             .fact("limit", limit)
             .fact("current", current)
             .detail(Detail::Quota(format!("queue:{unit}"))),
+        Refusal::BudgetExceeded { message: _ } => {
+            Row::of(Code::ResourceExhausted).detail(Detail::Quota("budget".into()))
+        }
         Refusal::TooManySessions { of, limit, current } => Row::of(Code::ResourceExhausted)
             .fact("of", of)
             .fact("limit", limit)
@@ -420,6 +454,62 @@ mod tests {
                 &[("turn_id", "t")],
             ),
             (
+                Refusal::ScheduleNotFound { name: s("n") },
+                NotFound,
+                "ResourceInfo",
+                &[("schedule_name", "n")],
+            ),
+            (
+                Refusal::QuestionNotFound {
+                    question_id: s("q"),
+                },
+                NotFound,
+                "ResourceInfo",
+                &[("question_id", "q")],
+            ),
+            (
+                Refusal::ModelNotFound {
+                    model: s("m"),
+                    offered: s("a, b"),
+                },
+                NotFound,
+                "ResourceInfo",
+                &[("model", "m")],
+            ),
+            (
+                Refusal::OptionNotFound {
+                    option_id: s("o"),
+                    offered: s("a, b"),
+                },
+                NotFound,
+                "ResourceInfo",
+                &[("option_id", "o")],
+            ),
+            (
+                Refusal::CommandNotFound { name: s("n") },
+                NotFound,
+                "ResourceInfo",
+                &[("name", "n")],
+            ),
+            (
+                Refusal::AlreadyAnswered {
+                    question_id: s("q"),
+                    state: "ANSWERED",
+                    resolution: "ANSWERED",
+                    answered_by: s("default/ada"),
+                    option_id: s("no"),
+                },
+                FailedPrecondition,
+                "PreconditionFailure",
+                &[
+                    ("question_id", "q"),
+                    ("state", "ANSWERED"),
+                    ("resolution", "ANSWERED"),
+                    ("answered_by", "default/ada"),
+                    ("option_id", "no"),
+                ],
+            ),
+            (
                 Refusal::AttachmentNotFound {
                     attachment_id: s("x"),
                 },
@@ -538,6 +628,12 @@ mod tests {
                 ResourceExhausted,
                 "QuotaFailure",
                 &[("of", "principal"), ("limit", "7"), ("current", "8")],
+            ),
+            (
+                Refusal::BudgetExceeded { message: s("m") },
+                ResourceExhausted,
+                "QuotaFailure",
+                &[],
             ),
             (
                 Refusal::TooManyKeys {

@@ -25,9 +25,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 /// How long a browser may keep the answer to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3600);
 /// Headers that a page may send.
-const ALLOWED_HEADERS: [&str; 8] = [
+const ALLOWED_HEADERS: [&str; 12] = [
     "authorization",
+    "connect-protocol-version",
+    "connect-timeout-ms",
     "content-type",
+    "idempotency-key",
+    "last-event-id",
     "grpc-timeout",
     "traceparent",
     "tracestate",
@@ -35,8 +39,16 @@ const ALLOWED_HEADERS: [&str; 8] = [
     "x-user-agent",
     "grpc-accept-encoding",
 ];
-/// Headers that a page may read: how a call ended that has no body.
-const EXPOSED_HEADERS: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
+/// Headers that a page may read: how a call ended that has no body, and when to come again.
+const EXPOSED_HEADERS: [&str; 5] = [
+    "grpc-status",
+    "grpc-message",
+    "grpc-status-details-bin",
+    "retry-after",
+    "x-should-retry",
+];
+/// How pages may ask.
+const ALLOWED_METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
 /// What gRPC-web is called. The text forms are base64.
 const CONTENT_TYPES: [&str; 4] = [
     "application/grpc-web",
@@ -113,7 +125,7 @@ fn content_type(headers: &HeaderMap, name: HeaderName) -> Option<&'static str> {
 fn cors(listed: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(listed.iter().cloned()))
-        .allow_methods([Method::POST])
+        .allow_methods(ALLOWED_METHODS)
         .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
         .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
         .max_age(PREFLIGHT_MAX_AGE)

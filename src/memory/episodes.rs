@@ -50,7 +50,18 @@ pub(super) enum Visible {
 pub(super) struct Piece<T> {
     /// The position behind which they stand.
     from: i64,
-    messages: Vec<(Id, Option<T>)>,
+    messages: Vec<(Id, Said<T>)>,
+}
+
+/// What is known of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said<T> {
+    /// It belongs into the index.
+    Words(T),
+    /// It does not, or is there already.
+    Nothing,
+    /// A Fork copies it, whose session was not there yet.
+    NobodysYet,
 }
 
 /// As it was read.
@@ -77,7 +88,11 @@ impl Read {
         let Self { from, messages } = self;
         let messages = messages
             .into_iter()
-            .map(|(id, text)| (id, text.map(|text| Words::of(&text))))
+            .map(|(id, said)| match said {
+                Said::Words(text) => (id, Said::Words(Words::of(&text))),
+                Said::Nothing => (id, Said::Nothing),
+                Said::NobodysYet => (id, Said::NobodysYet),
+            })
             .collect();
         Piece { from, messages }
     }
@@ -188,7 +203,7 @@ pub(super) fn count_all(connection: &Connection) -> Answer<i64> {
 pub(super) fn next_piece(connection: &Connection) -> Answer<Read> {
     let from = through(connection)?;
     let mut statement = connection.prepare_cached(
-        "SELECT message.row, message.session, item_id, role, parts, session.row IS NOT NULL AND NOT EXISTS \
+        "SELECT message.row, message.session, item_id, role, parts, session.row IS NULL, EXISTS \
          (SELECT 1 FROM episode_length WHERE episode_length.row = message.row) FROM message \
          LEFT JOIN session ON session.row = message.session WHERE message.row > ?1 ORDER BY message.row LIMIT ?2",
     )?;
@@ -206,16 +221,18 @@ pub(super) fn next_piece(connection: &Connection) -> Answer<Read> {
             session: row.get(1)?,
             item_id: row.get(2)?,
         };
-        // Passed over: what a Fork copies before its session is there (then it moves the position back), and what is in
-        // the index since before the position went back.
-        let wanted = row.get(5)? && is_said(row.get(3)?);
-        let text = if wanted {
-            text(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?)
+        // What is in the index is so since before the position went back.
+        let (nobodys, indexed): (bool, bool) = (row.get(5)?, row.get(6)?);
+        let said = if indexed || !is_said(row.get(3)?) {
+            Said::Nothing
+        } else if nobodys {
+            Said::NobodysYet
         } else {
-            String::new()
+            let text = text(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?);
+            bytes += text.len();
+            Said::Words(text)
         };
-        bytes += text.len();
-        piece.messages.push((id, wanted.then_some(text)));
+        piece.messages.push((id, said));
     }
     Ok(piece)
 }
@@ -230,7 +247,7 @@ pub(super) fn put(unit: &Unit<'_>, piece: &Piece<Words>) -> Answer<Option<bool>>
     }
     let mut at = from;
     let mut enough = false;
-    for (id, words) in piece.messages.iter().filter(|(id, _)| id.row > from) {
+    for (id, said) in piece.messages.iter().filter(|(id, _)| id.row > from) {
         match next_after(unit.connection, at)? {
             Some(next) if next == *id => {}
             // It was deleted since.
@@ -238,10 +255,16 @@ pub(super) fn put(unit: &Unit<'_>, piece: &Piece<Words>) -> Answer<Option<bool>>
             // Another one took its row, or none is left: they are read anew.
             Some(_) | None => break,
         }
-        at = id.row;
-        if let Some(words) = words {
-            enough = !put_message(unit, &numbers, id, words)?;
+        match said {
+            Said::Words(words) => enough = !put_message(unit, &numbers, id, words)?,
+            Said::Nothing => {}
+            // The Fork has come to its end since. It moved the position back as far as it stood then, which may be before
+            // this piece: so it is read anew.
+            Said::NobodysYet if has_session(unit.connection, id.session)? => break,
+            // Passed over: the Fork moves the position back when its session is there.
+            Said::NobodysYet => {}
         }
+        at = id.row;
         if enough {
             break;
         }
@@ -305,6 +328,12 @@ fn put_message(unit: &Unit<'_>, numbers: &[i64], id: &Id, words: &Words) -> Answ
     Ok(unit.spend(i64::try_from(line.content.len()).unwrap_or(i64::MAX)))
 }
 
+fn has_session(connection: &Connection, session: i64) -> Answer<bool> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM session WHERE row = ?1")?
+        .exists([session])?)
+}
+
 /// The message behind a row.
 fn next_after(connection: &Connection, row: i64) -> Answer<Option<Id>> {
     Ok(connection
@@ -336,4 +365,81 @@ pub(super) fn through(connection: &Connection) -> Answer<i64> {
     Ok(connection
         .prepare_cached("SELECT value FROM memory_state WHERE name = 'episodes_through'")?
         .query_row([], |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            access::{Credential, Identity, Scopes},
+            ids::{Principal, SessionKey, Time},
+        },
+        store::{Caller, NewSession, Published, Publisher, Store as _, core, sqlite::SqliteStore},
+    };
+    use std::sync::Arc;
+
+    struct Nobody;
+
+    impl Publisher for Nobody {
+        fn publish(&self, _: Vec<Published>) {}
+    }
+
+    /// A message of a session that is not there yet, with a word.
+    const COPIED: &str = "INSERT INTO message (session, generation, seq, item_id, turn_id, role, time, partial, \
+                          continued, parts) VALUES (99, 1, 0, x'00112233445566778899aabbccddeeff', \
+                          x'00112233445566778899aabbccddeeff', 2, 0, 0, 0, ?1)";
+
+    /// The position stands before the piece when the Fork ends, so that moving it back changes nothing.
+    #[tokio::test]
+    async fn what_a_fork_ended_under_a_piece_is_read_anew() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = SqliteStore::open(directory.path(), core::tests::rules(), Arc::new(Nobody));
+        let store = store.expect("a store");
+        let caller = Caller {
+            identity: Arc::new(Identity {
+                principal: Principal::local(),
+                scopes: Scopes::default(),
+                credential: Credential::None,
+                expire_time: None,
+            }),
+            key: SessionKey::parse("s").expect("a key"),
+            request: None,
+            expected_generation: None,
+            now: Time(1),
+        };
+        let made = store.create_session(caller, NewSession::default()).await;
+        made.expect("a session");
+        let parts = frames::encode_parts(&[Part::Text {
+            content_index: 0,
+            text: "fish".into(),
+        }]);
+        let copied = store.change(move |unit| {
+            unit.sql(COPIED)?.execute([parts])?;
+            Ok(())
+        });
+        copied.await.expect("copied");
+        let read = || store.look(|connection, _| next_piece(connection));
+        let piece = read().await.expect("a piece").cut();
+        // Its last commit: the session is there, and the position goes back to before its first message.
+        let ended = store.change(|unit| {
+            unit.sql("UPDATE session SET row = 99")?.execute([])?;
+            unit.sql(
+                "UPDATE memory_state SET value = min(value, 0) WHERE name = 'episodes_through'",
+            )?
+            .execute([])?;
+            Ok(())
+        });
+        ended.await.expect("ended");
+        let again = store.change_in_slices(move |unit| put(unit, &piece)).await;
+        assert!(again.expect("put"), "there is more to read");
+        let piece = read().await.expect("a piece").cut();
+        let again = store.change_in_slices(move |unit| put(unit, &piece)).await;
+        assert!(!again.expect("put"), "nothing is left");
+        let found = store.look(|connection, _| {
+            let mut lengths = connection.prepare("SELECT count(*) FROM episode_length")?;
+            Ok(lengths.query_row([], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(found.await.expect("read"), 1);
+    }
 }

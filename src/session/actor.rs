@@ -5,16 +5,18 @@
 //! It ends when it has been idle for long, when it is fenced, and at a drain.
 
 use super::{
+    conversation::StoredConversation,
     handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
     told,
 };
 use crate::{
-    agent::{Agent, AgentEvent, Capabilities, OpenRequest},
+    agent::{Agent, AgentEvent, OpenRequest},
     auth::agents::{AgentCredential, WorksFor},
     beneath::blocking,
     clock,
     domain::{
+        EventKind,
         access::agent_serves,
         ids::{OPERATOR_TENANT, Principal, SessionRow},
         limits::KILL_PROOF_MAX,
@@ -23,6 +25,7 @@ use crate::{
         turn::Cause,
     },
     feed::Tail,
+    proto::{self, gateway_event::Kind},
     store::{Ended, Fence, Started, TurnEnd, Write},
     telemetry::{
         metrics::{self, Counted},
@@ -45,7 +48,7 @@ const OPEN_BACKOFF: Duration = Duration::from_millis(250);
 /// Time that readers have to read to `session_deleted`.
 const DELETE_READ_MAX: Duration = Duration::from_secs(5);
 /// Pause before a commit that the store did not take is tried again; doubles up to the maximum.
-pub(super) const STORE_BACKOFF: Duration = Duration::from_millis(50);
+const STORE_BACKOFF: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const STORE_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -61,7 +64,6 @@ pub enum Lost {
 /// An open agent and what it was opened for.
 pub(super) struct Opened {
     pub(super) agent: Agent,
-    pub(super) capabilities: Capabilities,
     session_id: Uuid,
     name: String,
     model: String,
@@ -70,6 +72,8 @@ pub(super) struct Opened {
     cwd: String,
     /// Where it works.
     working_directory: PathBuf,
+    /// It has no conversation of its own, and was not told the stored one yet.
+    pub(super) forgot: bool,
 }
 
 /// The actor.
@@ -158,7 +162,7 @@ impl Actor {
             tokio::select! {
                 () = self.handle.nudge.notified() => {}
                 _ = self.drain.changed() => {}
-                () = idle_event(&mut self.opened) => self.opened = None,
+                () = idle_event(&mut self.opened, &self.workshop, &self.tail) => self.opened = None,
                 () = tokio::time::sleep(idle) => return Ok(()),
             }
         }
@@ -254,8 +258,7 @@ impl Actor {
             return Ok(unavailable(why));
         };
         // Asked again: it may have been queued for another agent, or before the server was configured as it is.
-        let operator_only = driver.capabilities().operator_only;
-        if !agent_serves(operator_only, &session.tenant) {
+        if !agent_serves(driver.operator_only(), &session.tenant) {
             // For whoever asked to read: it names nothing of the machine.
             let agent = session.agent.clone();
             let why = Refusal::IsolationRequired { agent }.to_string();
@@ -286,9 +289,10 @@ impl Actor {
             };
             match opened {
                 Ok(agent) => {
+                    self.learn(session, &agent).await;
                     return Ok(Opening::Ready(Opened {
+                        forgot: !agent.remembers,
                         agent,
-                        capabilities: driver.capabilities(),
                         session_id: session.session_id,
                         name: session.agent.clone(),
                         model: session.model.clone(),
@@ -304,6 +308,23 @@ impl Actor {
             }
         }
         Ok(unavailable(why))
+    }
+
+    /// Takes what an agent tells of itself. Of the operator's tenant alone: what an agent tells can be the work of whoever
+    /// prompts it, and counts for every tenant.
+    async fn learn(&self, session: &Session, agent: &Agent) {
+        let name = session.agent.as_str();
+        let known = self.workshop.known_agents.get(name);
+        let Some(known) = known.filter(|_| session.tenant == OPERATOR_TENANT) else {
+            return;
+        };
+        let now = clock::now();
+        let Some(told) = known.learn(name, agent.capabilities, &agent.version, now) else {
+            return;
+        };
+        if let Err(problem) = self.workshop.store.put_told_agent(told).await {
+            warn!(agent = name, %problem, "what the agent can do is not known after a restart");
+        }
     }
 
     async fn open_request(
@@ -364,6 +385,11 @@ impl Actor {
             temporary_directory,
             user,
             credential: self.credential(session),
+            conversation: Arc::new(StoredConversation {
+                store: self.workshop.store.clone(),
+                session: self.row,
+                generation: session.generation,
+            }),
             trace_context,
         })
     }
@@ -418,32 +444,15 @@ impl Actor {
             | SessionState::Deleted => return Ok(None),
         }
         // Asked until there is an answer: the nudge that led here does not come again.
-        let mut pause = STORE_BACKOFF;
-        loop {
-            match self.workshop.store.active_turn(self.row).await {
-                Ok(turn) => return Ok(turn.and_then(|turn| turn.cancel)),
-                Err(Refusal::StoreUnavailable) => wait_for_store(&mut pause).await,
-                Err(other) => return Err(lost(other)),
-            }
-        }
+        let turn = insist(|| self.workshop.store.active_turn(self.row)).await?;
+        Ok(turn.and_then(|turn| turn.cancel))
     }
 
     /// Commits what the turn's agent did; waits for a store that does not answer.
     pub(super) async fn append(&self, writes: Vec<Write>) -> Result<(), Lost> {
-        let mut pause = STORE_BACKOFF;
-        loop {
-            let append = self
-                .workshop
-                .store
-                .append(self.fence, writes.clone(), clock::now());
-            match append.await {
-                Ok(_) => return Ok(()),
-                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => {
-                    wait_for_store(&mut pause).await;
-                }
-                Err(other) => return Err(lost(other)),
-            }
-        }
+        let store = &self.workshop.store;
+        insist(|| store.append(self.fence, writes.clone(), clock::now())).await?;
+        Ok(())
     }
 
     /// Commits the turn's end; waits for a store that does not answer.
@@ -453,23 +462,16 @@ impl Actor {
         end: TurnEnd,
         response_text: String,
     ) -> Result<Ended, Lost> {
-        let mut pause = STORE_BACKOFF;
-        loop {
-            let ending = self.workshop.store.end_turn(
+        insist(|| {
+            self.workshop.store.end_turn(
                 self.fence,
                 writes.clone(),
                 end.clone(),
                 response_text.clone(),
                 clock::now(),
-            );
-            match ending.await {
-                Ok(ended) => return Ok(ended),
-                Err(Refusal::StoreUnavailable | Refusal::StorageFull) => {
-                    wait_for_store(&mut pause).await;
-                }
-                Err(other) => return Err(lost(other)),
-            }
-        }
+            )
+        })
+        .await
     }
 
     /// Finishes a Delete; nothing is active.
@@ -510,13 +512,18 @@ impl Actor {
 // === impl Opened ===
 
 impl Opened {
+    /// Name of the agent.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it can take the session's next turn. Not where the ground was taken away from under it: a directory that
     /// is made again under the same name is another one.
     async fn fits(&self, session: &Session) -> bool {
+        let chosen = (&self.model, &self.thinking_level);
         self.session_id == session.session_id
             && self.name == session.agent
-            && self.model == session.model
-            && self.thinking_level == session.thinking_level
+            && (self.agent.takes_choices || chosen == (&session.model, &session.thinking_level))
             && self.cwd == session.cwd
             && tokio::fs::try_exists(&self.working_directory)
                 .await
@@ -550,7 +557,7 @@ fn told_to(tenant: &str, problem: Unusable) -> String {
     }
 }
 
-pub(super) fn lost(refusal: Refusal) -> Lost {
+fn lost(refusal: Refusal) -> Lost {
     match refusal {
         Refusal::Fenced | Refusal::SessionNotFound { .. } | Refusal::SessionDeleted { .. } => {
             Lost::Fenced
@@ -559,24 +566,57 @@ pub(super) fn lost(refusal: Refusal) -> Lost {
     }
 }
 
-pub(super) async fn wait_for_store(pause: &mut Duration) {
-    warn!("the store did not take a commit; it is tried again");
-    tokio::time::sleep(*pause).await;
-    *pause = (*pause * 2).min(STORE_BACKOFF_MAX);
+/// Calls the store until it answers; waits in between where it can't, or where its disk is full.
+pub(super) async fn insist<T, F>(call: impl Fn() -> F) -> Result<T, Lost>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
+    let mut pause = STORE_BACKOFF;
+    loop {
+        match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(Refusal::StoreUnavailable | Refusal::StorageFull) => {
+                warn!("the store did not take a commit; it is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(STORE_BACKOFF_MAX);
+            }
+            Err(other) => return Err(lost(other)),
+        }
+    }
 }
 
 /// Comes back when an idle agent is gone.
-async fn idle_event(opened: &mut Option<Opened>) {
+async fn idle_event(opened: &mut Option<Opened>, workshop: &Workshop, tail: &Arc<Tail>) {
     match opened {
         None => std::future::pending().await,
         Some(opened) => loop {
             match opened.agent.events.recv().await {
                 None | Some(AgentEvent::Exited { .. }) => return,
-                // What an idle agent says belongs to no turn.
-                Some(_) => {}
+                Some(event) => {
+                    // What else an idle agent says belongs to no turn.
+                    let _ = of_session(workshop, tail, &opened.name, event);
+                }
             }
         },
     }
+}
+
+/// Takes what an agent says of itself; gives back what it says of its turn.
+pub(super) fn of_session(
+    workshop: &Workshop,
+    tail: &Arc<Tail>,
+    agent: &str,
+    event: AgentEvent,
+) -> Option<AgentEvent> {
+    let AgentEvent::CommandsChanged { commands } = event else {
+        return Some(event);
+    };
+    let row = tail.session().row;
+    if workshop.commands.hear(row, agent, commands) {
+        let changed = proto::CommandsChanged {};
+        tail.tell(EventKind::COMMANDS_CHANGED, Kind::CommandsChanged(changed));
+    }
+    None
 }
 
 /// Ends an agent and waits for the proof.
@@ -584,6 +624,10 @@ async fn close(opened: Opened) {
     let Agent {
         commands,
         mut events,
+        capabilities: _,
+        takes_choices: _,
+        remembers: _,
+        version: _,
     } = opened.agent;
     drop(commands);
     let gone = async { while events.recv().await.is_some() {} };

@@ -1,12 +1,17 @@
 //! What the registry and a session's actor share, and where a session's agents keep their files.
 
 use super::{
+    commands::KnownCommands,
     recall::Recall,
     users::{AgentUsers, settle},
 };
 use crate::{
-    agent::Driver, auth::agents::AgentCredentials, beneath::Directory, domain::ids::SessionRow,
-    feed::Feed, store::Store,
+    agent::Driver,
+    auth::agents::AgentCredentials,
+    beneath::Directory,
+    domain::{agent::KnownAgent, ids::SessionRow},
+    feed::Feed,
+    store::Store,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -41,6 +46,8 @@ pub struct Workshop {
     pub feed: Arc<Feed>,
     /// Every configured agent.
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// What is known of them, by name.
+    pub known_agents: Arc<BTreeMap<String, KnownAgent>>,
     /// What agents are given of memory.
     pub recall: Recall,
     /// Where agents keep their files.
@@ -49,6 +56,8 @@ pub struct Workshop {
     pub cwd_roots: Arc<CwdRoots>,
     /// What agents call the gateway with; `None` where it has nothing for them.
     pub agent_credentials: Option<Arc<AgentCredentials>>,
+    /// What agents told of their commands.
+    pub commands: Arc<KnownCommands>,
     /// How long an agent may be idle.
     pub agent_idle_timeout: Duration,
     /// How far the gateway is on its way down.
@@ -91,6 +100,10 @@ fn hashed(text: &str) -> String {
     digest[..16].iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Name of the directory in which a session's agent keeps what it has of the session.
+const AGENT: &str = "agent";
+/// Name of the directory that a session works in which names none.
+const WORK: &str = "work";
 /// Name of a session's temporary directory.
 const TEMPORARY: &str = "tmp";
 
@@ -174,14 +187,32 @@ impl Directories {
         settle(&root, &shared, user)?;
         let make = |path: PathBuf| root.make(&path).map(|_| self.root.join(path));
         Ok(Prepared {
-            work: make(session.join("work"))?,
-            session: make(session.join("agent"))?,
+            work: make(session.join(WORK))?,
+            session: make(session.join(AGENT))?,
             gateway: make(session.join("gateway"))?,
             home: make(session.join("home"))?,
             temporary: make(session.join(TEMPORARY))?,
             owner: make(shared)?,
             user,
         })
+    }
+
+    /// Where a session's agent keeps what it has of the session; made where it is not there. Blocks.
+    ///
+    /// # Errors
+    /// What the system says; a symbolic link that stands where it belongs is not followed.
+    pub fn agents_own(&self, uid: Uuid) -> io::Result<PathBuf> {
+        let path = Self::session(uid).join(AGENT);
+        Directory::open(&self.root)?.make(&path)?;
+        Ok(self.root.join(path))
+    }
+
+    /// The directory that a session works in which names none. Blocks.
+    ///
+    /// # Errors
+    /// What the system says: `NotFound` before its first turn.
+    pub fn open_work(&self, uid: Uuid) -> io::Result<Directory> {
+        Directory::open(&self.root)?.at(&Self::session(uid).join(WORK))
     }
 
     /// Removes all files of one session, whose agents have ended. Blocks.

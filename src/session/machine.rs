@@ -5,15 +5,19 @@
 //! No I/O and no clock, so the property test at the end runs it against everything.
 
 use crate::{
-    agent::{AgentEvent, Outcome},
+    agent::{AgentEvent, OUTPUT_MAX_BYTES, Outcome},
     domain::{
-        event::{BlockKind, Delta, Event, Json, Role},
+        event::{BlockKind, Delta, Event, Json, PlanEntry, Role},
         limits::{
             ASSISTANT_MESSAGE_MAX_BYTES, CHECKPOINT_MAX_BYTES, ERROR_MESSAGE_MAX_BYTES, cut,
             cut_json, cut_json_of,
         },
         message::Part,
-        turn::{Attachment, AttachmentRef, Cause, StopReason, Usage},
+        question::{
+            Ask, OPTIONS_MAX, PENDING_MAX, SCHEMA_MAX_BYTES, TITLE_MAX_BYTES, URL_MAX_BYTES,
+        },
+        turn::{Attachment, AttachmentRef, Cause, ContextUse, StopReason, Usage},
+        usage::UsageReport,
     },
     store::{TurnEnd, Write},
 };
@@ -29,6 +33,15 @@ const WORD_MAX_BYTES: usize = 1024;
 const BLOCKS_MAX: usize = 1024;
 /// Tools that run at a time; one more ends the oldest, of which nobody has heard for long.
 const TOOLS_MAX: usize = 256;
+/// Questions that an agent has open, answered ones that it did not take included. Beyond what the store lets wait, and the
+/// rest of a flood is passed over.
+const ASKS_MAX: usize = 4 * PENDING_MAX;
+/// Sub-agents that a question names, from the outermost in.
+const AGENT_PATH_MAX: usize = 16;
+/// Steps of a plan.
+const PLAN_MAX: usize = 256;
+/// Longest text of a step of a plan, in bytes.
+const PLAN_TEXT_MAX_BYTES: usize = 4096;
 /// Largest number of a single usage report. What adds up does not overflow for as long as anything lasts.
 const USAGE_MAX: i64 = 1 << 50;
 
@@ -95,18 +108,37 @@ struct OpenTool {
     unsaved: usize,
 }
 
+/// A question that the agent waits for.
+#[derive(Debug)]
+struct OpenAsk {
+    ask_id: String,
+    question_id: Uuid,
+    /// The call that waits for it; empty where none does.
+    tool_call_id: String,
+    /// What was asked.
+    action_digest: String,
+    /// The agent was given the answer.
+    answered: bool,
+}
+
 /// The state of one start of a turn.
 #[derive(Debug, Default)]
 pub struct TurnMachine {
     message: Option<OpenMessage>,
     /// In the order in which they started.
     tools: Vec<OpenTool>,
+    /// In the order in which they were asked.
+    asks: Vec<OpenAsk>,
     /// Bytes of each block that earlier items of the same message hold.
     earlier: BTreeMap<i32, usize>,
     /// Final text so far, for `response_text`.
     response_text: String,
     /// The next completed message goes on with the one before.
     continues: bool,
+    /// The turn is to answer by a schema.
+    wants_output: bool,
+    /// What it answers with so far.
+    output_json: Option<String>,
 }
 
 // === impl OpenMessage ===
@@ -125,6 +157,14 @@ impl OpenMessage {
 // === impl TurnMachine ===
 
 impl TurnMachine {
+    /// The state of a turn that has just begun; whether it is to answer by a schema.
+    pub fn of_turn(wants_output: bool) -> Self {
+        Self {
+            wants_output,
+            ..Self::default()
+        }
+    }
+
     /// Text of the newest finished assistant message of this turn.
     pub fn response_text(&self) -> &str {
         &self.response_text
@@ -133,7 +173,27 @@ impl TurnMachine {
     /// Takes what the agent said; appends what is to be done to `effects`.
     pub fn apply(&mut self, event: AgentEvent, effects: &mut Vec<Effect>) -> Verdict {
         match bounded(event) {
-            AgentEvent::Ready { .. } => {}
+            // What is about the session is its actor's.
+            AgentEvent::Ready { .. }
+            | AgentEvent::CommandsChanged { .. }
+            | AgentEvent::CallWanted { .. } => {}
+            AgentEvent::Asked { ask_id, ask } => self.ask(ask_id, ask, effects),
+            AgentEvent::AskWithdrawn { ask_id } => {
+                if let Some(question_id) = self.take_ask(&ask_id) {
+                    effects.push(Effect::Write(Write::AskWithdrawn { question_id }));
+                }
+            }
+            AgentEvent::AnswerDelivered { ask_id } => {
+                if let Some(question_id) = self.take_ask(&ask_id) {
+                    effects.push(Effect::Write(Write::AnswerDelivered { question_id }));
+                }
+            }
+            AgentEvent::Offered { offers } => {
+                effects.push(Effect::Write(Write::Offered { offers }));
+            }
+            AgentEvent::PlanUpdated { entries } => {
+                plain(effects, Event::PlanUpdated { entries });
+            }
             AgentEvent::MessageStarted => {
                 self.complete_message(None, false, effects);
                 self.open_message(effects);
@@ -188,8 +248,12 @@ impl TurnMachine {
             AgentEvent::SteerReturned { steer_id } => {
                 effects.push(Effect::Write(Write::SteerReturned { steer_id }));
             }
-            AgentEvent::UsageRecorded { usage, model } => {
-                effects.push(Effect::Write(Write::Usage { usage, model }));
+            AgentEvent::OutputAccepted { output_json } => {
+                let fits = self.wants_output && output_json.len() <= OUTPUT_MAX_BYTES;
+                self.output_json = Some(output_json).filter(|_| fits);
+            }
+            AgentEvent::UsageRecorded(report) => {
+                effects.push(Effect::Write(Write::Usage(report)));
             }
             AgentEvent::CompactionStarted { reason } => {
                 plain(effects, Event::CompactionStarted { reason });
@@ -200,16 +264,31 @@ impl TurnMachine {
                 aborted,
                 error_message,
                 tokens_before,
-            } => plain(
-                effects,
-                Event::CompactionCompleted {
+                kept,
+            } => {
+                let summary = cut(&summary, ASSISTANT_MESSAGE_MAX_BYTES).to_owned();
+                let event = Event::CompactionCompleted {
                     reason,
-                    summary: cut(&summary, ASSISTANT_MESSAGE_MAX_BYTES).to_owned(),
+                    summary: summary.clone(),
                     aborted,
                     error_message: cut(&error_message, ERROR_MESSAGE_MAX_BYTES).to_owned(),
                     tokens_before,
-                },
-            ),
+                };
+                plain(effects, event);
+                if kept {
+                    let part = Part::Text {
+                        content_index: 0,
+                        text: summary,
+                    };
+                    effects.push(Effect::Write(Write::Message {
+                        item_id: Uuid::now_v7(),
+                        role: Role::System,
+                        parts: vec![part],
+                        partial: false,
+                        continued: false,
+                    }));
+                }
+            }
             AgentEvent::RetryScheduled {
                 attempt,
                 max_attempts,
@@ -226,6 +305,14 @@ impl TurnMachine {
             ),
             AgentEvent::TurnEnded(outcome) => {
                 let end = match outcome {
+                    Outcome::Completed(_) if self.wants_output && self.output_json.is_none() => {
+                        let why = "the agent ended the turn without an output";
+                        TurnEnd::Failed(Cause::OutputInvalid, why.to_owned())
+                    }
+                    Outcome::OutputInvalid(message) => {
+                        let message = cut(&message, ERROR_MESSAGE_MAX_BYTES).to_owned();
+                        TurnEnd::Failed(Cause::OutputInvalid, message)
+                    }
                     Outcome::Completed(reason) => TurnEnd::Completed(reason),
                     Outcome::Failed(message) => TurnEnd::Failed(Cause::AgentError, message),
                     Outcome::Stopped => TurnEnd::Stopped,
@@ -239,6 +326,9 @@ impl TurnMachine {
                     ),
                     effects,
                 );
+                if let Some(output_json) = self.output_json.take() {
+                    effects.push(Effect::Write(Write::Output { output_json }));
+                }
                 return Verdict::Ended(end);
             }
             AgentEvent::Exited { message } => {
@@ -258,6 +348,66 @@ impl TurnMachine {
             }
         }
         Verdict::Running
+    }
+
+    /// Whether the agent waits for anybody.
+    pub fn asks(&self) -> bool {
+        !self.asks.is_empty()
+    }
+
+    /// Whether nothing happens until somebody answers: a question is pending, no message is open, and every open tool
+    /// waits for a question of its own.
+    pub fn stands_still(&self) -> bool {
+        let pending = || self.asks.iter().filter(|ask| !ask.answered);
+        let waits = |tool: &OpenTool| pending().any(|ask| ask.tool_call_id == tool.tool_call_id);
+        self.message.is_none() && pending().next().is_some() && self.tools.iter().all(waits)
+    }
+
+    /// A question was answered: what the agent calls it, where it is to be told. `None` where it was told before, or does
+    /// not wait any more.
+    ///
+    /// # Errors
+    /// The answer is to something else than the agent asks; what the agent calls it.
+    pub fn answered(
+        &mut self,
+        question_id: Uuid,
+        action_digest: &str,
+    ) -> Result<Option<String>, String> {
+        let mut asks = self.asks.iter_mut();
+        let Some(ask) = asks.find(|ask| ask.question_id == question_id && !ask.answered) else {
+            return Ok(None);
+        };
+        ask.answered = true;
+        let ask_id = ask.ask_id.clone();
+        if ask.action_digest == action_digest {
+            Ok(Some(ask_id))
+        } else {
+            Err(ask_id)
+        }
+    }
+
+    /// Somebody is asked, for the agent or by the gateway.
+    pub(super) fn ask(&mut self, ask_id: String, mut ask: Box<Ask>, effects: &mut Vec<Effect>) {
+        // A second one of the same name is the same one.
+        if self.asks.iter().any(|open| open.ask_id == ask_id) || self.asks.len() >= ASKS_MAX {
+            return;
+        }
+        let (text, full_size) = cut_json_of(std::mem::take(&mut ask.args.text), ask.args.full_size);
+        ask.args = Json { text, full_size };
+        let question_id = Uuid::now_v7();
+        self.asks.push(OpenAsk {
+            ask_id,
+            question_id,
+            tool_call_id: ask.tool_call_id.clone(),
+            action_digest: ask.digest(),
+            answered: false,
+        });
+        effects.push(Effect::Write(Write::Asked { question_id, ask }));
+    }
+
+    fn take_ask(&mut self, ask_id: &str) -> Option<Uuid> {
+        let index = self.asks.iter().position(|ask| ask.ask_id == ask_id)?;
+        Some(self.asks.remove(index).question_id)
     }
 
     /// Closes every open item; `partial` where the agent did not come to its end.
@@ -685,15 +835,24 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
         }
         AgentEvent::ToolUpdate { tool_call_id, .. }
         | AgentEvent::ToolCompleted { tool_call_id, .. } => shorten(tool_call_id),
-        AgentEvent::UsageRecorded { usage, model } => {
-            let Usage {
-                input_tokens,
-                output_tokens,
-                cache_read_tokens,
-                cache_write_tokens,
-                cost_micros,
-                model_calls,
-            } = usage;
+        AgentEvent::Offered { offers } => **offers = std::mem::take(&mut **offers).bounded(),
+        AgentEvent::UsageRecorded(report) => {
+            let UsageReport {
+                usage:
+                    Usage {
+                        input_tokens,
+                        output_tokens,
+                        cache_read_tokens,
+                        cache_write_tokens,
+                        cost_micros,
+                        model_calls,
+                        unpriced_calls,
+                        reasoning_tokens,
+                    },
+                model,
+                granularity: _,
+                context,
+            } = &mut **report;
             for number in [
                 input_tokens,
                 output_tokens,
@@ -701,14 +860,42 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
                 cache_write_tokens,
                 cost_micros,
                 model_calls,
+                unpriced_calls,
+                reasoning_tokens,
             ] {
                 *number = (*number).clamp(0, USAGE_MAX);
             }
+            if let Some(ContextUse { tokens, window }) = context {
+                *tokens = (*tokens).clamp(0, USAGE_MAX);
+                *window = (*window).clamp(0, USAGE_MAX);
+            }
             shorten(model);
         }
+        AgentEvent::CallWanted { model } => shorten(model),
         AgentEvent::CompactionStarted { reason } => shorten(reason),
         AgentEvent::CompactionCompleted { reason, .. } => shorten(reason),
+        AgentEvent::Asked { ask_id, ask } => {
+            shorten(ask_id);
+            bound_ask(ask);
+        }
+        AgentEvent::AskWithdrawn { ask_id } | AgentEvent::AnswerDelivered { ask_id } => {
+            shorten(ask_id);
+        }
+        AgentEvent::PlanUpdated { entries } => {
+            entries.truncate(PLAN_MAX);
+            for PlanEntry {
+                text,
+                status: _,
+                priority,
+            } in entries
+            {
+                text.truncate(cut(text, PLAN_TEXT_MAX_BYTES).len());
+                shorten(priority);
+            }
+        }
         AgentEvent::Ready { .. }
+        | AgentEvent::CommandsChanged { .. }
+        | AgentEvent::OutputAccepted { .. }
         | AgentEvent::MessageStarted
         | AgentEvent::SteerApplied { .. }
         | AgentEvent::SteerReturned { .. }
@@ -718,6 +905,31 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
         | AgentEvent::StopFailed { .. } => {}
     }
     event
+}
+
+/// Keeps what is asked within bounds. What can't be shortened without becoming something else is dropped, so that it is
+/// refused as unusable.
+fn bound_ask(ask: &mut Ask) {
+    let shorten = |word: &mut String, max: usize| word.truncate(cut(word, max).len());
+    shorten(&mut ask.title, TITLE_MAX_BYTES);
+    shorten(&mut ask.tool_call_id, WORD_MAX_BYTES);
+    shorten(&mut ask.tool_name, WORD_MAX_BYTES);
+    ask.options.truncate(OPTIONS_MAX);
+    ask.options
+        .retain(|option| option.option_id.len() <= WORD_MAX_BYTES);
+    for option in &mut ask.options {
+        shorten(&mut option.label, TITLE_MAX_BYTES);
+    }
+    if ask.schema_json.len() > SCHEMA_MAX_BYTES {
+        ask.schema_json.clear();
+    }
+    if ask.url.len() > URL_MAX_BYTES {
+        ask.url.clear();
+    }
+    ask.agent_path.truncate(AGENT_PATH_MAX);
+    for agent in &mut ask.agent_path {
+        shorten(agent, WORD_MAX_BYTES);
+    }
 }
 
 fn plain(effects: &mut Vec<Effect>, event: Event) {
@@ -1007,11 +1219,17 @@ mod tests {
             output_tokens: -1,
             ..Usage::default()
         };
-        let model = long;
-        machine.apply(AgentEvent::UsageRecorded { usage, model }, &mut effects);
-        let Some(Effect::Write(Write::Usage { usage, model })) = effects.pop() else {
+        let report = UsageReport {
+            usage,
+            model: long,
+            ..UsageReport::default()
+        };
+        let said = AgentEvent::UsageRecorded(Box::new(report));
+        machine.apply(said, &mut effects);
+        let Some(Effect::Write(Write::Usage(report))) = effects.pop() else {
             panic!("it is written");
         };
+        let UsageReport { usage, model, .. } = *report;
         assert_eq!((usage.input_tokens, usage.output_tokens), (USAGE_MAX, 0));
         assert_eq!(model.len(), WORD_MAX_BYTES);
     }

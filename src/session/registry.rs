@@ -7,6 +7,7 @@
 
 use super::{
     actor::{Actor, Lost},
+    commands::KnownCommands,
     handle::{Done, Drain, Handle, Used, Workshop},
 };
 use crate::{
@@ -52,6 +53,7 @@ const DONE_QUEUE: usize = 64;
 /// What handlers hold of the registry.
 pub struct Registry {
     handles: Mutex<HashMap<SessionRow, Arc<Handle>>>,
+    commands: Arc<KnownCommands>,
     drain: watch::Sender<Drain>,
 }
 
@@ -82,6 +84,7 @@ impl Registry {
     pub fn new(drain: watch::Sender<Drain>) -> Arc<Self> {
         Arc::new(Self {
             handles: Mutex::new(HashMap::new()),
+            commands: Arc::default(),
             drain,
         })
     }
@@ -93,11 +96,25 @@ impl Registry {
         }
     }
 
+    /// What agents told of their commands.
+    pub fn commands(&self) -> &Arc<KnownCommands> {
+        &self.commands
+    }
+
     /// Lets a tenant's agents begin their next turn with a fresh process; idle ones end now. Returns how many are awake.
     pub fn reload(&self, tenant: &str) -> usize {
         let handles = self.handles.lock().expect("no holder panics");
         let of_tenant = handles.values().filter(|handle| handle.tenant == tenant);
         of_tenant.map(|handle| handle.ask_to_reload()).count()
+    }
+
+    /// Lets a session's agent begin its next turn with a fresh process; an idle one ends now. False where none is awake.
+    pub fn reload_session(&self, session: SessionRow) -> bool {
+        let handle = self.handle(session);
+        if let Some(handle) = &handle {
+            handle.ask_to_reload();
+        }
+        handle.is_some()
     }
 
     /// No new turn starts from here on.
@@ -229,7 +246,10 @@ impl RegistryTask {
     fn has_work(&self, session: &Session) -> bool {
         match session.state {
             SessionState::Deleting => true,
-            SessionState::Idle => session.queue_depth > 0 && !self.registry.draining(),
+            SessionState::Idle => {
+                let waits = session.queue_depth > 0 && session.budget_wait.is_none();
+                waits && !self.registry.draining()
+            }
             SessionState::Running
             | SessionState::WaitingInput
             | SessionState::Canceling

@@ -32,7 +32,7 @@ pub(super) fn of_agent(session: &Session, mut event: AgentEvent) -> AgentEvent {
         AgentEvent::StopFailed { survivors } => {
             *survivors = of_process(session, Cause::StopUnproven, std::mem::take(survivors));
         }
-        AgentEvent::TurnEnded(Outcome::Failed(message))
+        AgentEvent::TurnEnded(Outcome::Failed(message) | Outcome::OutputInvalid(message))
         | AgentEvent::RetryScheduled {
             error_message: message,
             ..
@@ -52,7 +52,15 @@ pub(super) fn of_agent(session: &Session, mut event: AgentEvent) -> AgentEvent {
         | AgentEvent::ToolStarted { .. }
         | AgentEvent::ToolUpdate { .. }
         | AgentEvent::ToolCompleted { .. }
-        | AgentEvent::UsageRecorded { .. }
+        | AgentEvent::Asked { .. }
+        | AgentEvent::AskWithdrawn { .. }
+        | AgentEvent::AnswerDelivered { .. }
+        | AgentEvent::PlanUpdated { .. }
+        | AgentEvent::Offered { .. }
+        | AgentEvent::CommandsChanged { .. }
+        | AgentEvent::OutputAccepted { .. }
+        | AgentEvent::UsageRecorded(_)
+        | AgentEvent::CallWanted { .. }
         | AgentEvent::SteerApplied { .. }
         | AgentEvent::SteerReturned { .. }
         | AgentEvent::CompactionStarted { .. }

@@ -9,6 +9,7 @@
 mod access;
 pub(crate) mod core;
 pub mod round;
+mod schedules;
 pub mod sqlite;
 
 pub use access::{
@@ -16,25 +17,36 @@ pub use access::{
     RevokeApiKey, RevokedApiKey,
 };
 
+pub use schedules::{
+    NewSchedule, RunsPage, ScheduleCaller, ScheduleStart, ScheduleStep, ScheduleUpdate,
+    SchedulesPage,
+};
+
 pub use self::core::{
     commands::{
-        Abort, Admission, Caller, Committed, Enqueue, Fork, NewSession, OnBusy, Receipt,
-        RequestKey, Steer, UpdateQueued, UpdateSession,
+        Abort, Admission, AnswerQuestion, Caller, Choose, Committed, Enqueue, Fork, NewSession,
+        OnBusy, Receipt, RequestKey, Steer, UpdateQueued, UpdateSession,
     },
-    ownership::{Ended, Fence, PendingSteer, Recovered, Started, TurnEnd, Write},
+    ownership::{Ended, Fence, OpenQuestion, PendingSteer, Recovered, Started, TurnEnd, Write},
     published::{Published, Publisher, StoredEvent},
     rules::{AgentRule, StoreRules},
 };
 
 use crate::domain::{
     access::Identity,
+    agent::ToldAgent,
+    budget::{Bounds, Budget, BudgetName, Exceeded, OnExceeded},
     event::EventKind,
     ids::{Principal, SessionKey, SessionRow, Time},
     message::Message,
+    offers::Offers,
+    question::{Question, QuestionState},
     quotas::Quotas,
     refusal::Refusal,
+    schedule::{Schedule, ScheduleRun},
     session::{Session, SessionFilter},
     turn::{Attachment, AttachmentRef, Turn, TurnState},
+    usage::{GroupBy, Groups, UsageFilter},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -183,6 +195,78 @@ pub struct TurnsFilter {
     pub states: Vec<TurnState>,
 }
 
+/// A page of questions, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct QuestionsPage {
+    /// The questions.
+    pub questions: Vec<Question>,
+    /// Position for the next page; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// What an agent told that it offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptOffers {
+    /// What it told.
+    pub offers: Offers,
+    /// When.
+    pub time: Time,
+    /// In the session that was asked for; else in another one, and nothing that was chosen there is in it.
+    pub of_session: bool,
+}
+
+/// SetBudget.
+#[derive(Clone, Debug)]
+pub struct SetBudget {
+    /// Who.
+    pub caller: Arc<Identity>,
+    /// Set where the caller gave a `request_id`.
+    pub request: Option<RequestKey>,
+    /// Which budget.
+    pub name: BudgetName,
+    /// Its bounds, all of them.
+    pub bounds: Bounds,
+    /// What happens at a hard one.
+    pub on_exceeded: OnExceeded,
+    /// When.
+    pub now: Time,
+}
+
+/// DeleteBudget.
+#[derive(Clone, Debug)]
+pub struct DeleteBudget {
+    /// Who.
+    pub caller: Arc<Identity>,
+    /// Set where the caller gave a `request_id`.
+    pub request: Option<RequestKey>,
+    /// Which budget.
+    pub name: BudgetName,
+    /// When.
+    pub now: Time,
+}
+
+/// A page of budgets, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct BudgetsPage {
+    /// The budgets.
+    pub budgets: Vec<Budget>,
+    /// Position for the next page; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// Which questions are listed.
+#[derive(Clone, Debug)]
+pub struct QuestionsFilter {
+    /// Who looks.
+    pub viewer: Arc<Identity>,
+    /// One session, or all.
+    pub key: Option<SessionKey>,
+    /// Of which sessions.
+    pub sessions: SessionFilter,
+    /// States; empty means any.
+    pub states: Vec<QuestionState>,
+}
+
 /// The store. Two engines implement it, and one conformance suite holds for both.
 ///
 /// Errors of every call: `STORE_UNAVAILABLE` where the engine does not answer (the outcome of a command is then
@@ -199,6 +283,10 @@ pub trait Store: Send + Sync + 'static {
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal>;
     /// Accepts a Reset; with nothing active it is finished in the same commit.
     async fn reset(&self, caller: Caller) -> Result<Committed, Refusal>;
+    /// Notes that a session's agent is to begin afresh, which is its owner's to do; changes nothing.
+    async fn reload_session(&self, caller: Caller) -> Result<Committed, Refusal>;
+    /// Answers a question; it is closed once. Done on a full disk too.
+    async fn answer_question(&self, command: AnswerQuestion) -> Result<Committed, Refusal>;
     /// Changes a waiting turn.
     async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal>;
     /// Takes a waiting turn.
@@ -207,6 +295,8 @@ pub trait Store: Send + Sync + 'static {
     async fn clear_queue(&self, caller: Caller) -> Result<Committed, Refusal>;
     /// Makes a session; `SESSION_EXISTS` where the key is taken.
     async fn create_session(&self, caller: Caller, new: NewSession) -> Result<Committed, Refusal>;
+    /// Chooses a session's model, thinking level or an option of its agent.
+    async fn choose(&self, command: Choose) -> Result<Committed, Refusal>;
     /// Changes a session's settings.
     async fn update_session(&self, command: UpdateSession) -> Result<Committed, Refusal>;
     /// Copies a session up to a finished turn into a new one.
@@ -227,6 +317,8 @@ pub trait Store: Send + Sync + 'static {
     async fn active_turn(&self, session: SessionRow) -> Result<Option<Turn>, Refusal>;
     /// Steers of the active turn that the agent has not got, in order of arrival.
     async fn pending_steers(&self, fence: Fence) -> Result<Vec<PendingSteer>, Refusal>;
+    /// Questions of the active turn that are pending or whose answer the agent has not got, the oldest first.
+    async fn open_questions(&self, fence: Fence) -> Result<Vec<OpenQuestion>, Refusal>;
     /// Writes what the active turn's agent did, all in one commit and in order.
     async fn append(
         &self,
@@ -234,6 +326,14 @@ pub trait Store: Send + Sync + 'static {
         writes: Vec<Write>,
         now: Time,
     ) -> Result<Arc<Session>, Refusal>;
+    /// Why the active turn may not call that model now, for a budget is used up; `None` where it may. What was committed
+    /// before counts, whoever used it.
+    async fn may_call(
+        &self,
+        fence: Fence,
+        model: &str,
+        now: Time,
+    ) -> Result<Option<Exceeded>, Refusal>;
     /// Ends the active turn, in one commit: `writes`, then `turn_ended` by the table of CONTRACT §4, unapplied steers
     /// requeued (rejected where the accepted stop says so), a pending Reset finished.
     async fn end_turn(
@@ -299,6 +399,41 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Turn, Refusal>;
     /// A turn of a session in any state, whole; for those who were let in already. `SESSION_DELETED`, `TURN_NOT_FOUND`.
     async fn turn_of(&self, session: SessionRow, turn_id: Uuid) -> Result<Turn, Refusal>;
+    /// A question. `SESSION_NOT_FOUND`, `SESSION_DELETED`, `QUESTION_NOT_FOUND`.
+    async fn question(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+        question_id: Uuid,
+    ) -> Result<Question, Refusal>;
+    /// Sets a budget, all of it; true for a repeat.
+    async fn set_budget(&self, command: SetBudget) -> Result<(Budget, bool), Refusal>;
+    /// Takes a budget away: whether there was one, and true for a repeat.
+    async fn delete_budget(&self, command: DeleteBudget) -> Result<(bool, bool), Refusal>;
+    /// A tenant's budgets after a position, the oldest first.
+    async fn list_budgets(
+        &self,
+        tenant: &str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<BudgetsPage, Refusal>;
+    /// What was used, by group. More than [`GROUPS_MAX`](crate::domain::usage::GROUPS_MAX) groups are refused.
+    async fn usage(&self, filter: UsageFilter, by: Vec<GroupBy>) -> Result<Groups, Refusal>;
+    /// Questions after a position.
+    async fn list_questions(
+        &self,
+        filter: QuestionsFilter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<QuestionsPage, Refusal>;
+    /// What an agent offers: as it told last in that session, else as it told last anywhere in the tenant; `None` where it
+    /// never did.
+    async fn offers(
+        &self,
+        tenant: &str,
+        agent: &str,
+        session: Option<SessionRow>,
+    ) -> Result<Option<KeptOffers>, Refusal>;
     /// Turns after a position.
     async fn list_turns(
         &self,
@@ -319,6 +454,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         max_bytes: usize,
     ) -> Result<EventsPage, Refusal>;
+    /// The newest plan of a generation: its `seq` and the body of its event, which may be gone from the log.
+    async fn plan(
+        &self,
+        session: SessionRow,
+        generation: i64,
+    ) -> Result<Option<(i64, Bytes)>, Refusal>;
     /// Messages of a generation older than a position, newest page first; `through` hides those of later events.
     async fn messages(
         &self,
@@ -342,12 +483,68 @@ pub trait Store: Send + Sync + 'static {
     async fn settings(&self) -> Result<BTreeMap<String, String>, Refusal>;
     /// Replaces all of that.
     async fn put_settings(&self, settings: BTreeMap<String, String>) -> Result<(), Refusal>;
+    /// What agents have told of themselves, of each revision that is kept.
+    async fn told_agents(&self) -> Result<Vec<ToldAgent>, Refusal>;
+    /// Keeps what an agent told, in place of what its revision told before; at most
+    /// [`REVISIONS_MAX`](crate::domain::agent::REVISIONS_MAX) revisions of each.
+    async fn put_told_agent(&self, told: ToldAgent) -> Result<(), Refusal>;
     /// The troubles that the engine knows it is in, the gravest first; for health, and for who asks.
     fn troubles(&self) -> Vec<Trouble>;
     /// Answers when the engine can read and write; for health.
     async fn ping(&self) -> Result<(), Refusal>;
     /// Ends the engine after what was queued is committed; SQLite checkpoints its log.
     async fn close(&self);
+
+    // ---------------------------------------------------------------------------------------------- what is due when
+
+    /// Puts turns whose `not_before` has come by the system's clock into their queues: those of a bounded number of
+    /// sessions, which is returned; 0 where none is due.
+    async fn queue_due(&self, wall: Time, now: Time) -> Result<usize, Refusal>;
+    /// When the next turn or schedule is due; it may be over.
+    async fn next_due(&self) -> Result<Option<Time>, Refusal>;
+    /// Makes a schedule; true for a repeat. `INVALID_FIELD` where the name is taken, or the tenant has enough.
+    async fn create_schedule(&self, new: NewSchedule) -> Result<(Schedule, bool), Refusal>;
+    /// Changes a schedule; true for a repeat, `None` where it has changed meanwhile. `SCHEDULE_NOT_FOUND`.
+    async fn update_schedule(
+        &self,
+        update: ScheduleUpdate,
+    ) -> Result<Option<(Schedule, bool)>, Refusal>;
+    /// Deletes a schedule; true for a repeat. `SCHEDULE_NOT_FOUND`.
+    async fn delete_schedule(&self, caller: ScheduleCaller) -> Result<bool, Refusal>;
+    /// A schedule of somebody. `SCHEDULE_NOT_FOUND`.
+    async fn schedule(
+        &self,
+        owner: &Principal,
+        name: &str,
+        wall: Time,
+    ) -> Result<Schedule, Refusal>;
+    /// Schedules of somebody after a position, the oldest first.
+    async fn list_schedules(
+        &self,
+        owner: &Principal,
+        after: Option<i64>,
+        limit: usize,
+        wall: Time,
+    ) -> Result<SchedulesPage, Refusal>;
+    /// Runs of a schedule before a position, the newest first. `SCHEDULE_NOT_FOUND`.
+    async fn schedule_runs(
+        &self,
+        owner: &Principal,
+        name: &str,
+        before: Option<i64>,
+        limit: usize,
+        wall: Time,
+    ) -> Result<RunsPage, Refusal>;
+    /// Schedules that are due, those that are so for longest first.
+    async fn due_schedules(&self, wall: Time, limit: usize) -> Result<Vec<Schedule>, Refusal>;
+    /// Does what is due of a schedule, in one commit; false where it has changed since it was looked at.
+    async fn step_schedule(&self, step: ScheduleStep) -> Result<bool, Refusal>;
+    /// Runs a schedule as it was asked for; true for a repeat, `None` where it has changed since it was looked at.
+    async fn run_schedule(
+        &self,
+        caller: ScheduleCaller,
+        step: ScheduleStep,
+    ) -> Result<Option<(ScheduleRun, bool)>, Refusal>;
 
     // ------------------------------------------------------------------------------------------------------- access
 

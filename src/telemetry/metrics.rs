@@ -265,6 +265,7 @@ fn state_name(state: TurnState) -> &'static str {
         TurnState::Interrupted => "INTERRUPTED",
         TurnState::Rejected => "REJECTED",
         TurnState::Expired => "EXPIRED",
+        TurnState::Scheduled => "SCHEDULED",
     }
 }
 

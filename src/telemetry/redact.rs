@@ -28,7 +28,7 @@ static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?x)",
         // Our own keys and what is exchanged for them, also cut ones.
-        r"(?-u:\b)qd[kx]_[A-Za-z0-9_-]+",
+        r"(?-u:\b)qd[ktx]_[A-Za-z0-9_-]+",
         // Headers whose whole value is a credential: to the end of the quotes, or of the line. The quotes may be those of
         // JSON inside of a quoted text.
         r#"|(?P<header>(?i:(?-u:\b)(?:proxy-)?authorization|(?-u:\b)(?:set-)?cookie)(?:\\?["'])?\s*[:=]\s*)(?:\\?"[^"\n]*"?|'[^'\n]*'?|[^\r\n"'}\])]+)"#,

@@ -3,10 +3,14 @@
 use crate::{
     domain::{
         access::SessionAccess,
+        agent::Capabilities,
+        budget::{self, Bounds, Budget},
         event::{Delta, Event, Json},
         ids::Time,
         limits::{TURN_TEXT_IN_EVENT_MAX_BYTES, cut},
         message::{Message, Part},
+        offers,
+        question::{Answer, Ask, Question, SHOWN_ARGS_MAX_BYTES},
         session::Session,
         turn::{AttachmentRef, OnInterrupt, StopReason, Turn, Usage},
     },
@@ -80,6 +84,8 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
         update_time: Some(timestamp(session.update_time)),
         last_active_time: Some(timestamp(session.last_active_time)),
         usage: Some(usage(&session.usage)),
+        context_tokens: session.context.tokens,
+        context_window: session.context.window,
         cwd: session.cwd.clone(),
         next_agent: session.next_agent.clone(),
         expire_after_idle: session.expire_after_idle.map(micros),
@@ -87,6 +93,17 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
             .memory_namespaces
             .iter()
             .map(|reach| reach.as_str().to_owned())
+            .collect(),
+        pending_questions: i32::try_from(session.pending_questions).unwrap_or(i32::MAX),
+        no_approver: session.no_approver.map_or(0, |it| it as i32),
+        question_ttl: session.question_ttl.map(micros),
+        tool_policy: session
+            .tool_policy
+            .iter()
+            .map(|rule| proto::ToolRule {
+                tool: rule.tool.clone(),
+                action: rule.action as i32,
+            })
             .collect(),
         owner: principal(&session.tenant, &session.owner),
         shares: session
@@ -130,6 +147,8 @@ pub fn usage(usage: &Usage) -> proto::Usage {
         cache_write_tokens,
         cost_micros,
         model_calls,
+        unpriced_calls,
+        reasoning_tokens,
     } = usage;
     proto::Usage {
         input_tokens,
@@ -138,6 +157,45 @@ pub fn usage(usage: &Usage) -> proto::Usage {
         cache_write_tokens,
         cost_micros,
         model_calls,
+        unpriced_calls,
+        reasoning_tokens,
+    }
+}
+
+/// A budget, and what is used of it.
+pub fn budget(budget: &Budget) -> proto::Budget {
+    let Budget {
+        name,
+        bounds:
+            Bounds {
+                soft_micros,
+                hard_micros,
+                soft_tokens,
+                hard_tokens,
+            },
+        on_exceeded,
+        spent_micros,
+        spent_tokens,
+        unpriced_calls,
+        period_start,
+        warned: _,
+        set_time,
+    } = budget;
+    proto::Budget {
+        scope: name.scope as i32,
+        key: name.shown_key(),
+        period: name.period as i32,
+        soft_micros: *soft_micros,
+        hard_micros: *hard_micros,
+        soft_tokens: *soft_tokens,
+        hard_tokens: *hard_tokens,
+        on_exceeded: *on_exceeded as i32,
+        spent_micros: *spent_micros,
+        spent_tokens: *spent_tokens,
+        unpriced_calls: *unpriced_calls,
+        period_start_time: Some(timestamp(budget::midnight(*period_start))),
+        set_time: Some(timestamp(Time(*set_time))),
+        exceeded: budget.exceeded().is_some(),
     }
 }
 
@@ -154,6 +212,10 @@ pub fn turn(turn: &Turn, texts: TurnTexts) -> proto::Turn {
         }
     };
     let whole = texts == TurnTexts::Whole;
+    let output_json = match texts {
+        TurnTexts::Whole | TurnTexts::ResponseCut => turn.output_json.clone(),
+        TurnTexts::Cut | TurnTexts::TextCut | TurnTexts::Neither => String::new(),
+    };
     let (text, text_truncated) = shown(
         &turn.text,
         whole,
@@ -190,6 +252,53 @@ pub fn turn(turn: &Turn, texts: TurnTexts) -> proto::Turn {
         response_text_truncated,
         on_interrupt: turn.on_interrupt.map_or(0, |o: OnInterrupt| o as i32),
         expire_time: turn.expire_time.map(timestamp),
+        principal: turn.principal.clone(),
+        agent_revision: turn.agent_revision.clone(),
+        command: turn.command.clone(),
+        output_json,
+        not_before: turn.not_before.map(timestamp),
+    }
+}
+
+/// What an agent can do.
+pub fn capabilities(capabilities: &Capabilities) -> proto::AgentCapabilities {
+    let Capabilities {
+        steer,
+        soft_cancel,
+        images,
+        thinking,
+        models,
+        options,
+        fork,
+        compaction,
+        commands,
+        questions,
+        tool_policy,
+        resume,
+        usage,
+        deny_continues,
+        workspace,
+        client_tools,
+        structured_output,
+    } = *capabilities;
+    proto::AgentCapabilities {
+        steer,
+        soft_cancel,
+        images,
+        thinking,
+        models,
+        options,
+        fork,
+        compaction,
+        commands,
+        questions,
+        tool_policy: tool_policy as i32,
+        resume,
+        usage: usage as i32,
+        deny_continues,
+        workspace,
+        client_tools,
+        structured_output,
     }
 }
 
@@ -311,6 +420,9 @@ pub fn event(event: &Event) -> Kind {
             turn: Some(turn(queued, TurnTexts::TextCut)),
             queue_position: *queue_position,
         }),
+        Event::TurnScheduled { turn: scheduled } => Kind::TurnScheduled(proto::TurnScheduled {
+            turn: Some(turn(scheduled, TurnTexts::TextCut)),
+        }),
         Event::TurnUpdated {
             turn: updated,
             queue_position,
@@ -321,8 +433,12 @@ pub fn event(event: &Event) -> Kind {
         Event::TurnStarted { turn: started } => Kind::TurnStarted(proto::TurnStarted {
             turn: Some(turn(started, TurnTexts::Neither)),
         }),
-        Event::TurnEnded { turn: ended } => Kind::TurnEnded(proto::TurnEnded {
+        Event::TurnEnded {
+            turn: ended,
+            undelivered,
+        } => Kind::TurnEnded(proto::TurnEnded {
             turn: Some(turn(ended, TurnTexts::ResponseCut)),
+            undelivered_question_ids: undelivered.iter().map(ToString::to_string).collect(),
         }),
         Event::MessageStarted {
             role,
@@ -410,9 +526,22 @@ pub fn event(event: &Event) -> Kind {
             turn: Some(turn(requeued, TurnTexts::Neither)),
             possibly_applied: *possibly_applied,
         }),
-        Event::UsageRecorded { usage: used, model } => Kind::UsageRecorded(proto::UsageRecorded {
+        Event::UsageRecorded {
+            usage: used,
+            model,
+            granularity,
+            source,
+            price_version,
+        } => Kind::UsageRecorded(proto::UsageRecorded {
             usage: Some(usage(used)),
             model: model.clone(),
+            provider: offers::split_model(model).0.to_owned(),
+            source: source.map_or(0, |it| it as i32),
+            granularity: *granularity as i32,
+            price_version: price_version.clone(),
+        }),
+        Event::BudgetWarning { budget: reached } => Kind::BudgetWarning(proto::BudgetWarning {
+            budget: Some(budget(reached)),
         }),
         Event::CompactionStarted { reason } => Kind::CompactionStarted(proto::CompactionStarted {
             reason: reason.clone(),
@@ -444,6 +573,147 @@ pub fn event(event: &Event) -> Kind {
         Event::AgentExited { message } => Kind::AgentExited(proto::AgentExited {
             message: message.clone(),
         }),
+        Event::QuestionAsked { question: asked } => Kind::QuestionAsked(proto::QuestionAsked {
+            question: Some(question(asked)),
+        }),
+        Event::QuestionResolved { question } => Kind::QuestionResolved(proto::QuestionResolved {
+            question_id: question.question_id.to_string(),
+            state: question.state as i32,
+            resolution: question.resolution.map_or(0, |it| it as i32),
+            answered_by: question.answered_by.clone(),
+            answer: question.shown_answer().map(answer),
+        }),
+        Event::AnswerDelivered { question_id } => Kind::AnswerDelivered(proto::AnswerDelivered {
+            question_id: question_id.to_string(),
+        }),
+        Event::ModelChanged {
+            model,
+            thinking_level,
+        } => {
+            let (provider, model_id) = offers::split_model(model);
+            Kind::ModelChanged(proto::ModelChanged {
+                provider: provider.to_owned(),
+                model_id: model_id.to_owned(),
+                thinking_level: thinking_level.clone(),
+            })
+        }
+        Event::ContextRebuilt {
+            message_count,
+            truncated,
+        } => Kind::ContextRebuilt(proto::ContextRebuilt {
+            message_count: *message_count,
+            truncated: *truncated,
+        }),
+        Event::PlanUpdated { entries } => Kind::PlanUpdated(proto::PlanUpdated {
+            entries: entries
+                .iter()
+                .map(|entry| proto::PlanEntry {
+                    text: entry.text.clone(),
+                    status: entry.status as i32,
+                    priority: entry.priority.clone(),
+                })
+                .collect(),
+        }),
+    }
+}
+
+/// A question as it is stored, but for what its form keeps secret.
+pub fn question(question: &Question) -> proto::Question {
+    let Question {
+        question_id,
+        session_key,
+        turn_id,
+        attempt: _,
+        ask,
+        action_digest,
+        state,
+        policy_rule,
+        answer: _,
+        answered_by,
+        resolution,
+        create_time,
+        expire_time,
+        resolve_time,
+        delivered: _,
+    } = question;
+    let Ask {
+        kind,
+        title,
+        tool_call_id,
+        tool_name,
+        args,
+        options,
+        schema_json,
+        url,
+        agent_path,
+    } = ask;
+    proto::Question {
+        question_id: question_id.to_string(),
+        session_key: session_key.to_string(),
+        turn_id: turn_id.to_string(),
+        kind: *kind as i32,
+        state: *state as i32,
+        title: title.clone(),
+        tool_call_id: tool_call_id.clone(),
+        tool_name: tool_name.clone(),
+        args_json: args.text.clone(),
+        args_full_size: full_size(args),
+        action_digest: action_digest.clone(),
+        options: options
+            .iter()
+            .map(|option| proto::QuestionOption {
+                option_id: option.option_id.clone(),
+                label: option.label.clone(),
+                effect: option.effect.map_or(0, |effect| effect as i32),
+            })
+            .collect(),
+        schema_json: schema_json.clone(),
+        url: url.clone(),
+        agent_path: agent_path.clone(),
+        policy_rule: policy_rule.clone(),
+        answer: question.shown_answer().map(answer),
+        answered_by: answered_by.clone(),
+        resolution: resolution.map_or(0, |it| it as i32),
+        create_time: Some(timestamp(*create_time)),
+        expire_time: Some(timestamp(*expire_time)),
+        resolve_time: resolve_time.map(timestamp),
+    }
+}
+
+/// A question as lists, snapshots and `question_pending` show it: its arguments cut.
+pub fn question_in_list(asked: &Question) -> proto::Question {
+    cut_args(question(asked))
+}
+
+/// Cuts a question's arguments: beyond the bound they become a JSON string of their first bytes.
+pub fn cut_args(mut question: proto::Question) -> proto::Question {
+    let whole = question.args_json.len();
+    if whole <= SHOWN_ARGS_MAX_BYTES {
+        return question;
+    }
+    // Half of it: escapes make a JSON string longer than its text.
+    let kept = cut(&question.args_json, SHOWN_ARGS_MAX_BYTES / 2);
+    question.args_json = serde_json::to_string(kept).expect("a string is always JSON");
+    if question.args_full_size == 0 {
+        question.args_full_size = i64::try_from(whole).unwrap_or(i64::MAX);
+    }
+    question
+}
+
+fn answer(answer: Answer) -> proto::Answer {
+    let Answer {
+        option_id,
+        content_json,
+        is_error,
+        declined,
+        comment,
+    } = answer;
+    proto::Answer {
+        option_id,
+        content_json,
+        is_error,
+        declined,
+        comment,
     }
 }
 

@@ -3,16 +3,21 @@
 use crate::{
     domain::{
         access::{SessionAccess, Shares},
+        client_tool::{CLIENT_TOOLS_MAX, CLIENT_TOOLS_MAX_BYTES, ClientTool},
         event::EventKind,
-        ids::SessionKey,
+        ids::{SessionKey, Time},
         limits::{
             ATTACHMENT_MAX_BYTES, ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, CWD_MAX_BYTES,
             DISPLAY_NAME_MAX_BYTES, GRACE_DEFAULT, GRACE_MAX, LABEL_VALUE_MAX_BYTES,
             MAP_KEY_MAX_BYTES, MAP_MAX_ENTRIES, METADATA_VALUE_MAX_BYTES, NAME_MAX_BYTES,
-            PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, SHARES_MAX, TEXT_MAX_BYTES,
+            NOT_BEFORE_MAX, PAGE_DEFAULT, PAGE_MAX, REQUEST_ID_MAX_BYTES, SHARES_MAX,
+            TEXT_MAX_BYTES,
         },
+        question::{self, NoApprover, QuestionState},
         refusal::Refusal,
+        schema,
         session::{SessionFilter, SessionState},
+        tool_policy::{self, ToolAction, ToolRule},
         turn::{AbortMode, Attachment, OnInterrupt, TurnState},
     },
     proto,
@@ -78,6 +83,104 @@ impl Fields {
             self.wrong(field, "must be the UUID of a turn");
         }
         parsed
+    }
+
+    /// A question's id.
+    pub fn question_id(&mut self, field: &str, text: &str) -> Option<Uuid> {
+        let parsed = Uuid::parse_str(text).ok();
+        if parsed.is_none() {
+            self.wrong(field, "must be the UUID of a question");
+        }
+        parsed
+    }
+
+    /// What to do where nobody is there to answer; unset is the agent's own setting.
+    pub fn no_approver(&mut self, field: &str, number: i32) -> Option<NoApprover> {
+        let parsed = NoApprover::from_number(number.into());
+        if parsed.is_none() && number != 0 {
+            self.wrong(field, "must be WAIT or DENY");
+        }
+        parsed
+    }
+
+    /// How long a question waits, in microseconds; unset is the agent's own setting.
+    pub fn question_ttl(
+        &mut self,
+        field: &str,
+        span: Option<prost_types::Duration>,
+    ) -> Option<i64> {
+        self.span(field, span, Duration::from_secs(1), question::TTL_MAX)
+            .map(|span| i64::try_from(span.as_micros()).expect("bounded"))
+    }
+
+    /// What an agent may run without asking, or not at all.
+    pub fn tool_policy(&mut self, field: &str, rules: &[proto::ToolRule]) -> Vec<ToolRule> {
+        if rules.len() > tool_policy::RULES_MAX {
+            let problem = format!("must have at most {} rules", tool_policy::RULES_MAX);
+            self.wrong(field, problem);
+        }
+        let mut parsed = Vec::new();
+        for (at, rule) in rules.iter().enumerate().take(tool_policy::RULES_MAX) {
+            let Some(action) = ToolAction::from_number(rule.action.into()) else {
+                self.wrong(
+                    format!("{field}[{at}].action"),
+                    "must be ALLOW, ASK or DENY",
+                );
+                continue;
+            };
+            let rule = ToolRule {
+                tool: rule.tool.clone(),
+                action,
+            };
+            if let Some(problem) = rule.problem() {
+                self.wrong(format!("{field}[{at}].tool"), problem);
+            }
+            parsed.push(rule);
+        }
+        parsed
+    }
+
+    /// Tools that the caller runs.
+    pub fn client_tools(&mut self, field: &str, tools: Vec<proto::ClientTool>) -> Vec<ClientTool> {
+        if tools.len() > CLIENT_TOOLS_MAX {
+            let problem = format!("must have at most {CLIENT_TOOLS_MAX} tools");
+            self.wrong(field, problem);
+            return Vec::new();
+        }
+        let mut parsed: Vec<ClientTool> = Vec::with_capacity(tools.len());
+        for (at, tool) in tools.into_iter().enumerate() {
+            let proto::ClientTool {
+                name,
+                description,
+                schema_json,
+            } = tool;
+            let tool = ClientTool {
+                name,
+                description,
+                schema_json,
+            };
+            if let Some((part, problem)) = tool.problem() {
+                self.wrong(format!("{field}[{at}].{part}"), problem);
+            } else if parsed.iter().any(|it| it.name == tool.name) {
+                self.wrong(format!("{field}[{at}].name"), "is there twice");
+            }
+            parsed.push(tool);
+        }
+        let bytes: usize = parsed.iter().map(ClientTool::bytes).sum();
+        if bytes > CLIENT_TOOLS_MAX_BYTES {
+            let problem = format!("must be at most {CLIENT_TOOLS_MAX_BYTES} bytes together");
+            self.wrong(field, problem);
+        }
+        parsed
+    }
+
+    /// The schema of what a turn is to answer with; empty for none.
+    pub fn output_schema(&mut self, field: &str, schema_json: &str) {
+        if !schema_json.is_empty()
+            && let Err(problem) = schema::usable(schema_json)
+        {
+            self.wrong(field, problem);
+        }
     }
 
     /// A turn's id that may be left out.
@@ -273,6 +376,22 @@ impl Fields {
         }
     }
 
+    /// `not_before`; `None` where it has passed.
+    pub fn not_before(
+        &mut self,
+        field: &str,
+        time: Option<prost_types::Timestamp>,
+        wall: Time,
+    ) -> Option<Time> {
+        let time = self.time(field, time)?;
+        let latest = i64::try_from(NOT_BEFORE_MAX.as_micros()).expect("90 days");
+        if time > wall.plus_micros(latest) {
+            let days = NOT_BEFORE_MAX.as_secs() / 86_400;
+            self.wrong(field, format!("must be at most {days} days from now"));
+        }
+        (time > wall).then_some(time)
+    }
+
     /// `turn_timeout`, at most as long as the server's configuration says.
     pub fn turn_timeout(
         &mut self,
@@ -385,6 +504,18 @@ impl Fields {
             match TurnState::from_number((*number).into()) {
                 Some(state) => states.push(state),
                 None => self.wrong(format!("{field}[{at}]"), "is no state of a turn"),
+            }
+        }
+        states
+    }
+
+    /// States of questions.
+    pub fn question_states(&mut self, field: &str, numbers: &[i32]) -> Vec<QuestionState> {
+        let mut states = Vec::new();
+        for (at, number) in numbers.iter().enumerate().take(QuestionState::ALL.len()) {
+            match QuestionState::from_number((*number).into()) {
+                Some(state) => states.push(state),
+                None => self.wrong(format!("{field}[{at}]"), "is no state of a question"),
             }
         }
         states

@@ -77,6 +77,7 @@ impl Place {
             temporary_directory: make("tmp"),
             user: None,
             credential: None,
+            conversation: std::sync::Arc::new(quarterdeck::agent::conversation::NoMessages),
             trace_context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         };
         Self {
@@ -112,18 +113,39 @@ impl Session {
         self.start_with_memory(text, "").await;
     }
 
+    /// Starts a turn that runs a command.
+    pub async fn start_command(&self, command: &str, text: &str) {
+        let input = Self::input(text);
+        let command = command.into();
+        let input = TurnInput { command, ..input };
+        self.send(AgentCommand::StartTurn(Box::new(input))).await;
+    }
+
     pub async fn start_with_memory(&self, text: &str, memory_context: &str) {
         let input = TurnInput {
+            memory_context: memory_context.into(),
+            ..Self::input(text)
+        };
+        self.send(AgentCommand::StartTurn(Box::new(input))).await;
+    }
+
+    fn input(text: &str) -> TurnInput {
+        TurnInput {
             turn_id: Uuid::now_v7(),
             attempt: 1,
             epoch: 1,
             text: text.into(),
+            command: String::new(),
+            transcript: String::new(),
             attachments: vec![],
-            memory_context: memory_context.into(),
+            memory_context: String::new(),
+            choices: Default::default(),
             user_messages_before: 0,
+            output_schema: String::new(),
+            client_tools: vec![],
             trace_context: String::new(),
-        };
-        self.send(AgentCommand::StartTurn(Box::new(input))).await;
+            calls_are_granted: false,
+        }
     }
 
     pub async fn steer(&self, text: &str) -> Uuid {

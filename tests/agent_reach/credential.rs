@@ -73,6 +73,7 @@ pub(crate) async fn run(caller: &Caller, key: &str, text: &str) -> String {
             seconds: 120,
             nanos: 0,
         }),
+        or_question: false,
     };
     let answer = caller.gateway().await_turn(request).await.expect("known");
     let turn = answer.into_inner().turn.expect("a turn");

@@ -6,6 +6,7 @@ mod support;
 #[allow(dead_code, reason = "made for the tests of authentication")]
 mod world;
 
+mod acp;
 mod credential;
 mod network;
 mod own_process;

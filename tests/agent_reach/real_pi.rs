@@ -6,6 +6,7 @@ use crate::{
     support::Gateway,
     world::{self, Caller},
 };
+use quarterdeck::proto;
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -142,5 +143,84 @@ async fn real_pi_uses_the_memory_tools_of_its_session() {
         // A refusal reaches the model as one.
         let said = run(&caller, "s", r#"CALL memory_remember {"content": " "}"#).await;
         assert!(said.contains("blank"), "{said}");
+    }
+}
+
+/// A fork's pi goes on with a copy of the conversation up to the turn that was forked, and nobody tells it again.
+#[tokio::test]
+async fn a_fork_of_real_pi_remembers_up_to_its_turn() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let (_model, port) = Model::start();
+        let template = tempfile::tempdir().unwrap();
+        let gateway = start(&command, port, template.path(), "");
+        let caller = Caller::admin(&gateway).await;
+        run(&caller, "s", "the first").await;
+        let request = proto::ListTurnsRequest {
+            session_key: "s".into(),
+            ..Default::default()
+        };
+        let turns = caller.gateway().list_turns(request).await;
+        let turn_id = turns.expect("listed").into_inner().turns[0].turn_id.clone();
+        run(&caller, "s", "the second").await;
+        let request = proto::ForkSessionRequest {
+            session_key: "s".into(),
+            new_session_key: "copy".into(),
+            turn_id,
+            ..Default::default()
+        };
+        caller
+            .gateway()
+            .fork_session(request)
+            .await
+            .expect("forked");
+        let said = run(&caller, "copy", "HISTORY").await;
+        assert!(said.contains('2'), "the first and this one: {said}");
+        let said = run(&caller, "s", "HISTORY").await;
+        assert!(said.contains('3'), "the fork changed nothing: {said}");
+        let request = proto::ReadEventsRequest {
+            session_key: "copy".into(),
+            kinds: vec!["context_rebuilt".into()],
+            ..Default::default()
+        };
+        let told = caller.gateway().read_events(request).await;
+        assert!(told.expect("read").into_inner().events.is_empty());
+    }
+}
+
+/// What begins with a slash is a text to pi, and it shortens its conversation when it is told to.
+#[tokio::test]
+async fn real_pi_takes_a_slash_for_a_text_and_compacts_on_request() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let (_model, port) = Model::start();
+        let template = tempfile::tempdir().unwrap();
+        let gateway = start(&command, port, template.path(), "");
+        let caller = Caller::admin(&gateway).await;
+        let said = run(&caller, "s", "/skill:none of it").await;
+        assert!(said.contains("/skill:none of it"), "{said}");
+        let request = proto::CompactSessionRequest {
+            session_key: "s".into(),
+            ..Default::default()
+        };
+        let accepted = caller.gateway().compact_session(request).await;
+        let turn = accepted
+            .expect("accepted")
+            .into_inner()
+            .turn
+            .expect("a turn");
+        let request = proto::AwaitTurnRequest {
+            session_key: "s".into(),
+            turn_id: turn.turn_id,
+            ..Default::default()
+        };
+        let ended = caller.gateway().await_turn(request).await.expect("ended");
+        let ended = ended.into_inner().turn.expect("a turn");
+        // So short a conversation may be one that pi does not shorten; it says so then.
+        let why = ended.error.map(|error| error.message).unwrap_or_default();
+        assert!(
+            why.is_empty() || why.contains("Nothing to compact"),
+            "{why}"
+        );
     }
 }

@@ -3,9 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auto;
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod choices;
 mod connections;
+mod files;
 mod first_start;
 mod keys;
 mod limits;
@@ -14,6 +17,8 @@ mod ownership;
 mod pages;
 mod places;
 mod primary;
+mod questions;
+mod schedules;
 mod scopes;
 mod settings;
 mod storage;

@@ -83,6 +83,7 @@ async fn turn(client: &mut Client, key: &str, turn_id: &str) -> proto::Turn {
         session_key: key.into(),
         turn_id: turn_id.into(),
         wait: None,
+        or_question: false,
     };
     let answer = soon(client.await_turn(request)).await.expect("it ends");
     answer.into_inner().turn.expect("a turn")
@@ -118,6 +119,42 @@ async fn end<T>(mut stream: tonic::Streaming<T>) -> Status {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream ended OK"),
             Err(status) => return status,
+        }
+    }
+}
+
+/// CONTRACT-2 §12: a turn names who sent it, not whose session it is; a changed text is of who changed it.
+#[tokio::test]
+async fn a_turn_names_its_sender() {
+    let gateway = start();
+    let (mut anna, mut bob) = (who(&gateway, "anna").await, who(&gateway, "bob").await);
+    let first = enqueue(&mut anna, "s", "!hang x").await.expect("hers");
+    assert_eq!(first.principal, "default/anna");
+    share(&mut anna, "s", &[("bob", proto::ShareAccess::Write)]).await;
+    let second = enqueue(&mut bob, "s", "from bob").await.expect("shared");
+    assert_eq!(second.principal, "default/bob");
+    let changed = anna.update_queued(proto::UpdateQueuedRequest {
+        session_key: "s".into(),
+        turn_id: second.turn_id.clone(),
+        text: Some("from anna".into()),
+        ..Default::default()
+    });
+    let changed = changed.await.expect("hers").into_inner().turn;
+    assert_eq!(changed.expect("a turn").principal, "default/anna");
+    let third = enqueue(&mut bob, "s", "from bob").await.expect("shared");
+    let abort = proto::AbortRequest {
+        session_key: "s".into(),
+        ..Default::default()
+    };
+    anna.abort(abort).await.expect("stopped");
+    for (turn_id, principal) in [
+        (&first.turn_id, "default/anna"),
+        (&second.turn_id, "default/anna"),
+        (&third.turn_id, "default/bob"),
+    ] {
+        // Both read it, as all else of the session.
+        for client in [&mut anna, &mut bob] {
+            assert_eq!(turn(client, "s", turn_id).await.principal, principal);
         }
     }
 }
@@ -355,6 +392,7 @@ async fn the_end_of_a_share_ends_streams_and_waits() {
         session_key: key.into(),
         turn_id: queued.turn_id.clone(),
         wait: None,
+        or_question: false,
     };
     let wait = tokio::spawn(async move { waiter.await_turn(wait).await.unwrap_err() });
 

@@ -67,6 +67,7 @@ async fn one_turn(caller: &Caller, key: &str) {
         session_key: key.into(),
         turn_id: turn.turn_id,
         wait: None,
+        or_question: false,
     };
     let ended = soon(caller.gateway().await_turn(request)).await;
     let ended = ended.expect("it ends").into_inner().turn.expect("a turn");

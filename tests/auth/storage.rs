@@ -48,6 +48,7 @@ async fn ended(caller: &Caller, key: &str, turn: &proto::Turn) -> proto::Turn {
         session_key: key.into(),
         turn_id: turn.turn_id.clone(),
         wait: None,
+        or_question: false,
     };
     let answer = tokio::time::timeout(SOON, caller.gateway().await_turn(request)).await;
     let answer = answer.expect("in time").expect("it ends").into_inner();

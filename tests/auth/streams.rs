@@ -105,6 +105,7 @@ async fn revocation_ends_what_is_open() {
             seconds: 60,
             nanos: 0,
         }),
+        or_question: false,
     };
     let mut waiting = caller.gateway();
     let waiting = tokio::spawn(async move { waiting.await_turn(wait).await });

@@ -32,12 +32,15 @@ async fn told(caller: &Caller, agent: &str) -> String {
         session_key: key.clone(),
         turn_id: turn.turn_id,
         wait: None,
+        or_question: false,
     };
     let ended = tokio::time::timeout(SOON * 2, gateway.await_turn(wait)).await;
     let ended = ended.expect("soon").expect("read").into_inner();
     let turn = ended.turn.clone().expect("a turn");
     assert_eq!(turn.state(), proto::TurnState::Failed, "{turn:?}");
-    assert!(!turn.error.expect("it failed").message.is_empty());
+    let error = turn.error.expect("it failed");
+    assert_eq!(error.reason, "AGENT_UNAVAILABLE");
+    assert!(!error.message.is_empty());
     let events = gateway
         .read_events(proto::ReadEventsRequest {
             session_key: key.clone(),
@@ -106,5 +109,11 @@ async fn only_the_operators_tenant_is_told_paths_and_standard_error() {
         );
         let own = told(&operator, agent).await;
         assert!(own.contains(CANARY), "{agent}: {own}");
+        // The queue goes on: what stands behind a turn whose agent does not start is tried too.
+        let again = told(&acme, agent).await;
+        assert!(
+            again.contains("the agent did not start"),
+            "{agent}: {again}"
+        );
     }
 }

@@ -20,6 +20,7 @@ fn await_turn(key: &str, turn_id: &str) -> proto::AwaitTurnRequest {
         session_key: key.into(),
         turn_id: turn_id.into(),
         wait: None,
+        or_question: false,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{Gateway, Options, SOON};
 use bytes::{Buf, BufMut, Bytes};
 use quarterdeck::proto::{
     self, admin_service_client::AdminServiceClient, gateway_service_client::GatewayServiceClient,
-    memory_service_client::MemoryServiceClient,
+    memory_service_client::MemoryServiceClient, schedule_service_client::ScheduleServiceClient,
 };
 use std::process::Output;
 use tonic::{
@@ -76,6 +76,10 @@ impl Caller {
 
     pub fn service(&self) -> AdminServiceClient<Wire> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub fn schedules(&self) -> ScheduleServiceClient<Wire> {
+        ScheduleServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     pub fn memory(&self) -> MemoryServiceClient<Wire> {

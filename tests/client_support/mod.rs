@@ -177,5 +177,16 @@ gateway! {
     delete_session(DeleteSessionRequest) -> DeleteSessionResponse;
     fork_session(ForkSessionRequest) -> ForkSessionResponse;
     list_messages(ListMessagesRequest) -> ListMessagesResponse;
+    list_files(ListFilesRequest) -> ListFilesResponse;
+    read_file(ReadFileRequest) -> ReadFileResponse;
+    list_questions(ListQuestionsRequest) -> ListQuestionsResponse;
+    get_question(GetQuestionRequest) -> GetQuestionResponse;
+    answer_question(AnswerQuestionRequest) -> AnswerQuestionResponse;
+    list_options(ListOptionsRequest) -> ListOptionsResponse;
+    set_option(SetOptionRequest) -> SetOptionResponse;
+    list_commands(ListCommandsRequest) -> ListCommandsResponse;
+    execute_command(ExecuteCommandRequest) -> ExecuteCommandResponse;
+    compact_session(CompactSessionRequest) -> CompactSessionResponse;
+    reload_session(ReloadSessionRequest) -> ReloadSessionResponse;
     get_attachment(GetAttachmentRequest) -> GetAttachmentResponse;
 }

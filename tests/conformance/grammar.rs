@@ -15,6 +15,9 @@ pub struct Grammar {
     tools: HashSet<String>,
     open_tools: HashSet<String>,
     steers: HashSet<Uuid>,
+    /// Asked of in this turn, and not withdrawn or answered.
+    open_asks: HashSet<String>,
+    asks: HashSet<String>,
     /// Answered by a turn's end that they crossed: the agent may still return them, but never apply them.
     crossed: HashSet<Uuid>,
 }
@@ -29,6 +32,8 @@ impl Grammar {
         self.message = false;
         self.tools.clear();
         self.open_tools.clear();
+        self.asks.clear();
+        self.open_asks.clear();
     }
 
     /// A steer was given.
@@ -62,6 +67,7 @@ impl Grammar {
         }
         let of_a_turn = match event {
             AgentEvent::Ready { .. }
+            | AgentEvent::CommandsChanged { .. }
             | AgentEvent::SteerReturned { .. }
             | AgentEvent::Exited { .. }
             | AgentEvent::StopFailed { .. } => false,
@@ -75,10 +81,17 @@ impl Grammar {
             | AgentEvent::ToolUpdate { .. }
             | AgentEvent::ToolCompleted { .. }
             | AgentEvent::SteerApplied { .. }
-            | AgentEvent::UsageRecorded { .. }
+            | AgentEvent::OutputAccepted { .. }
+            | AgentEvent::UsageRecorded(_)
+            | AgentEvent::CallWanted { .. }
             | AgentEvent::CompactionStarted { .. }
             | AgentEvent::CompactionCompleted { .. }
             | AgentEvent::RetryScheduled { .. }
+            | AgentEvent::Asked { .. }
+            | AgentEvent::AskWithdrawn { .. }
+            | AgentEvent::AnswerDelivered { .. }
+            | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::Offered { .. }
             | AgentEvent::TurnEnded(_) => true,
         };
         if of_a_turn && !self.turn {
@@ -137,10 +150,26 @@ impl Grammar {
                 // The turn's end is an answer too.
                 self.crossed.extend(self.steers.drain());
             }
-            AgentEvent::UsageRecorded { .. }
+            AgentEvent::Asked { ask_id, .. } => {
+                if !self.asks.insert(ask_id.clone()) {
+                    return wrong("it was asked before");
+                }
+                self.open_asks.insert(ask_id.clone());
+            }
+            AgentEvent::AskWithdrawn { ask_id } | AgentEvent::AnswerDelivered { ask_id } => {
+                if !self.open_asks.remove(ask_id) {
+                    return wrong("it is not asked");
+                }
+            }
+            AgentEvent::UsageRecorded(_)
+            | AgentEvent::CallWanted { .. }
+            | AgentEvent::OutputAccepted { .. }
             | AgentEvent::CompactionStarted { .. }
             | AgentEvent::CompactionCompleted { .. }
-            | AgentEvent::RetryScheduled { .. } => {}
+            | AgentEvent::RetryScheduled { .. }
+            | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::CommandsChanged { .. }
+            | AgentEvent::Offered { .. } => {}
             AgentEvent::StopFailed { .. } => return wrong("every stop here can be proven"),
         }
         Ok(())

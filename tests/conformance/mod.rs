@@ -32,6 +32,9 @@ pub struct Prompts {
     pub fail: (String, &'static str),
     /// Makes it run one tool, and the tool's name.
     pub tool: (String, &'static str),
+    /// Makes it ask for one permission, with an option that allows once and one that denies once, and go on when it is
+    /// answered.
+    pub ask: &'static str,
     /// Makes it reply with something that only the turn before, whose text is given, can have told it: the prompt, and a
     /// part of the reply.
     pub recall: fn(&str) -> (String, String),
@@ -79,6 +82,9 @@ macro_rules! conformance {
             steers_during_a_turn_are_applied_in_order,
             a_steer_that_races_with_the_end_is_answered,
             a_steer_after_the_turn_comes_back,
+            an_answer_is_delivered_once_and_the_turn_goes_on,
+            a_denial_is_no_abort,
+            a_stop_answers_what_is_open,
             a_dropped_agent_ends,
             a_restarted_agent_remembers,
             two_sessions_live_side_by_side,

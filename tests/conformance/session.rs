@@ -2,10 +2,25 @@
 
 use super::grammar::Grammar;
 use crate::support::DEADLINE;
-use quarterdeck::agent::{
-    Agent, AgentCommand, AgentEvent, Driver, OpenRequest, Outcome, TurnInput,
+use async_trait::async_trait;
+use quarterdeck::{
+    agent::{
+        Agent, AgentCommand, AgentEvent, Driver, OpenRequest, Outcome, TurnInput,
+        conversation::{Conversation, NoMessages},
+    },
+    domain::{
+        event::Role,
+        ids::Time,
+        message::{Message, Part},
+        question::Answer,
+        refusal::Refusal,
+        turn::Attachment,
+    },
 };
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use uuid::Uuid;
@@ -22,9 +37,15 @@ pub struct Session {
     request: OpenRequest,
     agent: Agent,
     grammar: Grammar,
+    stored: Stored,
+    turn_id: Uuid,
     /// What the actor would have counted.
     user_messages: i64,
 }
+
+/// What the store would have of the conversation.
+#[derive(Clone, Debug, Default)]
+struct Stored(Arc<Mutex<Vec<Message>>>);
 
 /// What an agent said from one point to another.
 #[derive(Debug, Default)]
@@ -59,6 +80,7 @@ impl Home {
             temporary_directory: at(format!("tmp {number}")),
             user: None,
             credential: None,
+            conversation: Arc::new(NoMessages),
             trace_context: String::new(),
         }
     }
@@ -68,12 +90,16 @@ impl Home {
 
 impl Session {
     /// Opens an agent and hears that it is ready.
-    pub async fn open(driver: &Arc<dyn Driver>, request: OpenRequest) -> Self {
+    pub async fn open(driver: &Arc<dyn Driver>, mut request: OpenRequest) -> Self {
+        let stored = Stored::default();
+        request.conversation = Arc::new(stored.clone());
         let mut session = Self {
             agent: start_agent(&**driver, &request).await,
             driver: Arc::clone(driver),
             request,
             grammar: Grammar::default(),
+            stored,
+            turn_id: Uuid::nil(),
             user_messages: 0,
         };
         session.hear_ready().await;
@@ -116,15 +142,23 @@ impl Session {
             self.restart().await;
         }
         self.grammar.started();
+        self.turn_id = Uuid::now_v7();
+        self.stored.push(self.turn_id, Role::User, prompt);
         let input = TurnInput {
-            turn_id: Uuid::now_v7(),
+            turn_id: self.turn_id,
             attempt: 1,
             epoch: 1,
             text: prompt.into(),
+            command: String::new(),
+            transcript: String::new(),
             attachments: vec![],
             memory_context: String::new(),
+            choices: Default::default(),
             user_messages_before: self.user_messages,
             trace_context: String::new(),
+            calls_are_granted: false,
+            output_schema: String::new(),
+            client_tools: vec![],
         };
         self.user_messages += 1;
         self.tell(AgentCommand::StartTurn(Box::new(input))).await;
@@ -136,6 +170,15 @@ impl Session {
 
     pub async fn kill(&mut self) {
         self.tell(AgentCommand::Kill).await;
+    }
+
+    /// Answers a question.
+    pub async fn answer(&mut self, ask_id: &str, answer: Answer) {
+        self.tell(AgentCommand::Answer {
+            ask_id: ask_id.to_owned(),
+            answer: Box::new(answer),
+        })
+        .await;
     }
 
     /// Gives a steer; returns its id.
@@ -155,12 +198,21 @@ impl Session {
 
     /// The next event, checked; `None` where the channel is closed.
     pub async fn next(&mut self) -> Option<AgentEvent> {
-        let next = timeout(DEADLINE, self.agent.events.recv()).await;
-        let event = next.expect("it says something in time")?;
-        self.grammar
-            .check(&event)
-            .unwrap_or_else(|why| panic!("{why}"));
-        Some(event)
+        loop {
+            let next = timeout(DEADLINE, self.agent.events.recv()).await;
+            let event = next.expect("it says something in time")?;
+            self.grammar
+                .check(&event)
+                .unwrap_or_else(|why| panic!("{why}"));
+            if let AgentEvent::MessageCompleted { blocks } = &event {
+                let text: String = blocks.iter().map(|(_, text)| text.as_str()).collect();
+                self.stored.push(self.turn_id, Role::Assistant, &text);
+            }
+            // It is about the session, and comes when it likes.
+            if !matches!(event, AgentEvent::CommandsChanged { .. }) {
+                return Some(event);
+            }
+        }
     }
 
     /// Events up to the first that is wanted.
@@ -211,6 +263,40 @@ impl Session {
     /// Events that wait to be heard.
     pub fn waiting(&self) -> usize {
         self.agent.events.waiting()
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    fn push(&self, turn_id: Uuid, role: Role, text: &str) {
+        let part = Part::Text {
+            content_index: 0,
+            text: text.to_owned(),
+        };
+        let message = Message {
+            item_id: Uuid::now_v7(),
+            turn_id,
+            generation: 1,
+            role,
+            parts: vec![part],
+            create_time: Time(0),
+            seq: 1,
+            partial: false,
+            continued: false,
+        };
+        self.0.lock().expect("nobody panicked").push(message);
+    }
+}
+
+#[async_trait]
+impl Conversation for Stored {
+    async fn newest(&self, _: usize) -> Result<Vec<Message>, Refusal> {
+        Ok(self.0.lock().expect("nobody panicked").clone())
+    }
+
+    async fn attachment(&self, attachment_id: &str) -> Result<Attachment, Refusal> {
+        NoMessages.attachment(attachment_id).await
     }
 }
 

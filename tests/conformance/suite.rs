@@ -7,7 +7,10 @@ use super::{
 use crate::support::{Random, eventually};
 use quarterdeck::{
     agent::{AgentEvent, Outcome, events::EVENTS_MAX},
-    domain::turn::StopReason,
+    domain::{
+        question::{Answer, OptionEffect, QuestionKind, QuestionOption},
+        turn::StopReason,
+    },
 };
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -97,7 +100,22 @@ pub async fn a_tool_runs_inside_its_turn(row: Row) {
     let home = Home::new();
     let mut session = open(&row, &home).await;
     let (prompt, name) = &row.prompts.tool;
-    let said = session.turn(prompt).await;
+    session.start(prompt).await;
+    let mut said = Said::default();
+    while session.runs() {
+        let event = session.next().await.expect("the turn comes to an end");
+        // Somebody allows what is asked for.
+        if let AgentEvent::Asked { ask_id, ask } = &event {
+            let allows = |it: &&QuestionOption| it.effect == Some(OptionEffect::AllowOnce);
+            let option = ask.options.iter().find(allows).expect("it can be allowed");
+            let answer = Answer {
+                option_id: option.option_id.clone(),
+                ..Answer::default()
+            };
+            session.answer(ask_id, answer).await;
+        }
+        said.0.push(event);
+    }
     assert_eq!(said.outcome(), &COMPLETED);
     let started = said.0.iter().find_map(|event| match event {
         AgentEvent::ToolStarted {
@@ -353,6 +371,91 @@ pub async fn a_steer_after_the_turn_comes_back(row: Row) {
     // The answer is next: nothing of the turn comes after its end.
     let answer = session.next().await;
     assert_eq!(answer, Some(AgentEvent::SteerReturned { steer_id }));
+}
+
+// --- questions ---
+
+/// Reads up to the one permission that a turn asks for: its id, and the options that allow and deny once.
+async fn until_asked(session: &mut Session) -> (String, String, String) {
+    let said = session
+        .until(|event| matches!(event, AgentEvent::Asked { .. }))
+        .await;
+    let Some(AgentEvent::Asked { ask_id, ask }) = said.0.last() else {
+        panic!("it asks for a permission: {said:?}")
+    };
+    assert_eq!(ask.kind, QuestionKind::Permission);
+    assert_eq!(ask.unusable(), None);
+    let option = |effect| {
+        let mut options = ask.options.iter();
+        let found = options.find(|option| option.effect == Some(effect));
+        found.expect("it is offered").option_id.clone()
+    };
+    let (allow, deny) = (
+        option(OptionEffect::AllowOnce),
+        option(OptionEffect::DenyOnce),
+    );
+    (ask_id.clone(), allow, deny)
+}
+
+pub async fn an_answer_is_delivered_once_and_the_turn_goes_on(row: Row) {
+    let home = Home::new();
+    let mut session = open(&row, &home).await;
+    for _ in 0..3 {
+        session.start(row.prompts.ask).await;
+        let (ask_id, option_id, _) = until_asked(&mut session).await;
+        let answer = Answer {
+            option_id,
+            ..Answer::default()
+        };
+        session.answer(&ask_id, answer.clone()).await;
+        // One that nobody waits for any more changes nothing.
+        session.answer(&ask_id, answer).await;
+        let said = session.until_end().await;
+        assert_eq!(said.outcome(), &COMPLETED);
+        let delivered = said.0.iter();
+        let delivered = delivered.filter(|it| matches!(it, AgentEvent::AnswerDelivered { .. }));
+        assert_eq!(delivered.count(), 1);
+    }
+    assert_says(&session.turn(&row.say("next")).await, "next");
+}
+
+pub async fn a_denial_is_no_abort(row: Row) {
+    let home = Home::new();
+    let mut session = open(&row, &home).await;
+    session.start(row.prompts.ask).await;
+    let (ask_id, _, option_id) = until_asked(&mut session).await;
+    let answer = Answer {
+        option_id,
+        declined: true,
+        ..Answer::default()
+    };
+    session.answer(&ask_id, answer).await;
+    let said = session.until_end().await;
+    assert_eq!(said.outcome(), &COMPLETED);
+    assert_says(&session.turn(&row.say("next")).await, "next");
+}
+
+pub async fn a_stop_answers_what_is_open(row: Row) {
+    let home = Home::new();
+    let mut session = open(&row, &home).await;
+    if !row.lacks_soft_cancel() {
+        session.start(row.prompts.ask).await;
+        let (ask_id, option_id, _) = until_asked(&mut session).await;
+        session.cancel().await;
+        // Too late: it crosses the stop.
+        let answer = Answer {
+            option_id,
+            ..Answer::default()
+        };
+        session.answer(&ask_id, answer).await;
+        // It may yet have come to its own end.
+        session.until_end().await;
+        assert_says(&session.turn(&row.say("next")).await, "next");
+    }
+    session.start(row.prompts.ask).await;
+    until_asked(&mut session).await;
+    session.kill().await;
+    assert_stopped(&session.until_end().await, &mut session, &row).await;
 }
 
 // --- lives ---

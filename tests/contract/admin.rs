@@ -191,7 +191,7 @@ async fn every_listener_is_told_to_read_again_once() {
 }
 
 /// No call can name a program, its arguments, its environment or a path, but for `cwd`, which is held against the
-/// agent's `cwd_roots`: who may call must never be who may run.
+/// agent's `cwd_roots`, and for files that are read beneath a session's directory: who may call must never be who may run.
 #[test]
 fn no_request_has_a_field_for_a_program_a_path_or_an_environment() {
     let pool =
@@ -219,7 +219,10 @@ fn no_request_has_a_field_for_a_program_a_path_or_an_environment() {
             let suspicious = words
                 .iter()
                 .any(|word| name.split('_').any(|part| part.starts_with(word)));
-            let known = ["args_json", "paths"].contains(&name);
+            let reads = ["ListFilesRequest.path", "ReadFileRequest.path"];
+            let reads = reads.contains(&format!("{}.{name}", message.name()).as_str());
+            // What goes after a command's name is text for the agent.
+            let known = reads || ["args_json", "paths", "arguments"].contains(&name);
             assert!(!suspicious || known, "{}.{name}", message.full_name());
             open.extend(field.kind().as_message().cloned());
         }

@@ -84,7 +84,8 @@ async fn new_work_is_refused_and_the_rest_is_served_to_the_end() {
     ok!(client.await_turn(AwaitTurnRequest {
         session_key: key,
         turn_id: active.as_str(),
-        wait: millis(1)
+        wait: millis(1),
+        or_question: false,
     }));
     assert!(abort(&mut client, key).await.aborted);
     assert_eq!(waiter.await.expect("no panic").state(), TurnState::Canceled);
@@ -142,7 +143,8 @@ async fn a_turn_that_outlasts_the_window_is_interrupted_with_all_it_said() {
     ok!(client.await_turn(AwaitTurnRequest {
         session_key: key,
         turn_id: turn_id.as_str(),
-        wait: millis(1)
+        wait: millis(1),
+        or_question: false,
     }));
     gateway.terminate();
     let events = stream.rest().await;

@@ -49,6 +49,7 @@ async fn the_events_of_a_turn_in_their_order() {
 turn_queued
 turn_started
 message_started ROLE_USER "!think=let_me_see !tool=look hello  big world"
+commands_changed
 message_started ROLE_ASSISTANT ""
 thinking 0@0 "let "
 thinking 0@4 "me "

@@ -188,7 +188,8 @@ async fn delete_takes_everything_and_attached_readers_see_it() {
     ok!(client.await_turn(AwaitTurnRequest {
         session_key: key,
         turn_id: waits.as_str(),
-        wait: millis(1)
+        wait: millis(1),
+        or_question: false,
     }));
     let deleted = ok!(client.delete_session(DeleteSessionRequest {
         session_key: key,

@@ -34,7 +34,8 @@ async fn await_turn_ends_with_the_turn_or_with_wait() {
     let now = ok!(client.await_turn(AwaitTurnRequest {
         session_key: key,
         turn_id: id,
-        wait: millis(1)
+        wait: millis(1),
+        or_question: false,
     }));
     assert_eq!(now.turn.expect("a turn").state(), TurnState::Running);
     // Whoever leaves changes nothing; the deadline's own status is pinned in `grpc_errors`.

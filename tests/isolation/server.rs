@@ -53,6 +53,25 @@ async fn the_server_tells_how_agents_are_kept_apart() {
     assert_eq!(of("echo").expect("it always is").isolation, "");
 }
 
+/// What older interfaces lack decides which rungs hold, so the version is the kernel's, not the newest that is known here.
+#[tokio::test]
+async fn the_version_of_landlock_that_is_told_is_the_kernels() {
+    // landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION), of the same number on each architecture.
+    let ask = "import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))";
+    let asked = std::process::Command::new("python3")
+        .args(["-c", ask])
+        .output()
+        .expect("python3 runs");
+    let version: i32 = String::from_utf8_lossy(&asked.stdout)
+        .trim()
+        .parse()
+        .expect("a number");
+    let gateway = start_with(&[], "");
+    let operator = Caller::admin(&gateway).await;
+    let told = info(&operator).await.isolation.expect("it is always told");
+    assert_eq!(told.landlock_abi, version.max(0));
+}
+
 #[tokio::test]
 async fn without_isolation_agents_serve_the_operators_tenant_alone() {
     let gateway = start_with(&[], "isolation = \"none\"\n");

@@ -3,7 +3,7 @@
 //! Each row of [`kinds`] is a kind of work, done by several callers of a hostile tenant at once: what is refused is
 //! repeated. Beside it one quiet caller of another tenant reads a session and enqueues short turns, and waits for their
 //! ends. Bounds are the server's defaults, but for calls a second: a debug build does about a tenth of a release build's
-//! work, so there they are a tenth.
+//! work, so there they are a tenth. A server that is given (`QUARTERDECK_TEST_SERVER`) is taken for a release build.
 //!
 //! What is asserted: of both the 99th percentile is at most twice what it is while the same callers do the same work at
 //! *another* server on this machine, and [`NOISE_MAX`]. So the baseline has the same use of the two shared cores, by
@@ -13,8 +13,8 @@
 //!
 //! It wants the machine for itself: where others take the server's processor away, calls queue up before it that the bounds
 //! were not made for. So it runs where `QUARTERDECK_TEST_NEIGHBOURS` is set: to `short` for [`READS`] samples of each kind
-//! or [`TIME_MAX`], to `deep` for [`DEEP`] times as many, to a kind's name for that kind alone. Without, it says so and
-//! passes.
+//! or [`TIME_MAX`], to `deep` for [`DEEP`] times as many; `short:NAME` and `deep:NAME` try that kind alone. Without, it says
+//! so and passes.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -384,6 +384,7 @@ async fn feel(client: &mut Client, reads: usize, time: Duration) -> Felt {
                 session_key: "quiet".into(),
                 turn_id: turn.turn_id,
                 wait: None,
+                or_question: false,
             };
             let ended = tokio::time::timeout(SOON, client.await_turn(request)).await;
             let ended = ended.expect("it answers").expect("it ends").into_inner();
@@ -419,7 +420,7 @@ async fn member(admin: &Caller, tenant: &str, subject: &str) -> String {
 
 /// A server, and hostile callers of it, who have what they need.
 async fn server(kind: &Kind) -> (Gateway, Caller, Vec<Hostile>) {
-    let slow = cfg!(debug_assertions);
+    let slow = cfg!(debug_assertions) && std::env::var_os("QUARTERDECK_TEST_SERVER").is_none();
     let rates = match slow {
         true => "principal_requests_per_second = 100\ntenant_requests_per_second = 200\n",
         false => "",
@@ -491,12 +492,18 @@ async fn r21_a_hostile_tenant_costs_another_at_most_twice_its_time() {
         eprintln!("QUARTERDECK_TEST_NEIGHBOURS is not set: no hostile tenant is tried");
         return;
     };
-    let times = if asked == "deep" { DEEP } else { 1 };
+    let (size, only) = asked.split_once(':').unwrap_or((&asked, ""));
+    let times = match size {
+        "deep" => DEEP,
+        "short" => 1,
+        other => panic!("QUARTERDECK_TEST_NEIGHBOURS is {other}: neither short nor deep"),
+    };
     let (reads, time) = (READS * times as usize, TIME_MAX * times);
     let mut problems = Vec::new();
-    let kinds = kinds();
-    let alone = kinds.iter().any(|kind| kind.name == asked);
-    for kind in kinds.iter().filter(|kind| !alone || kind.name == asked) {
+    let mut kinds = kinds();
+    kinds.retain(|kind| only.is_empty() || kind.name == only);
+    assert!(!kinds.is_empty(), "there is no kind {only}");
+    for kind in &kinds {
         // Servers of its own: what one kind has left is not felt by the next.
         let (mut ours, admin, hostile) = server(kind).await;
         let (mut other, _, elsewhere) = server(kind).await;

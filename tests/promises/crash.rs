@@ -28,7 +28,7 @@ const CALLERS: u64 = 6;
 const NEWS_MAX: usize = 64;
 
 /// The moments at which the server is killed, besides any moment.
-const MOMENTS: [&str; 8] = [
+const MOMENTS: [&str; 10] = [
     "acknowledged",
     "turn_queued",
     "turn_started",
@@ -37,6 +37,8 @@ const MOMENTS: [&str; 8] = [
     "turn_ended",
     "tool_started",
     "retry_scheduled",
+    "question_asked",
+    "question_resolved",
 ];
 
 type News = broadcast::Sender<&'static str>;
@@ -55,6 +57,12 @@ async fn r01_r02_r06_kills_lose_no_acknowledged_turn_start_none_twice_and_keep_t
     let (news, _) = broadcast::channel(NEWS_MAX);
     let over = tokio::sync::watch::Sender::new(false);
     let mut tasks = JoinSet::new();
+    let at_rest = tokio::sync::watch::Sender::new(false);
+    let approver = tokio::spawn(approve(
+        site.visitor().await,
+        dice.fork(),
+        at_rest.subscribe(),
+    ));
     for number in 0..CALLERS {
         tasks.spawn(call(
             site.visitor().await,
@@ -101,6 +109,11 @@ async fn r01_r02_r06_kills_lose_no_acknowledged_turn_start_none_twice_and_keep_t
     let mut stories = HashMap::new();
     for key in keys() {
         visitor.rest(&key).await;
+    }
+    at_rest.send_replace(true);
+    let answered = approver.await.expect("it does not panic");
+    check_answers(&mut visitor, &answered).await;
+    for key in keys() {
         for turn in visitor.turns(&key).await {
             turns.insert(turn.turn_id.clone(), turn);
         }
@@ -186,6 +199,8 @@ async fn call(
             "!delay=20ms ",
             "!tool=look ",
             "!think=so_so ",
+            "!ask=touch ",
+            "!ask=touch !ask=go ",
         ]);
         let text = if key.starts_with("pi") {
             format!("say {name}")
@@ -212,6 +227,95 @@ async fn call(
             }
         }
     }
+}
+
+/// An answer that was acknowledged.
+struct Answered {
+    session_key: String,
+    question_id: String,
+    option_id: &'static str,
+}
+
+/// Answers what is asked, until all sessions are at rest; returns the answers that were acknowledged.
+async fn approve(
+    mut visitor: Visitor,
+    mut dice: Dice,
+    at_rest: tokio::sync::watch::Receiver<bool>,
+) -> Vec<Answered> {
+    let mut answered = Vec::new();
+    while !*at_rest.borrow() {
+        let listed = visitor.insist(|mut client| async move {
+            let request = proto::ListQuestionsRequest::default();
+            client.list_questions(request).await
+        });
+        let listed = listed.await.expect("readable");
+        for question in listed.questions {
+            let option_id = *dice.pick(&["allow", "deny"]);
+            let request = proto::AnswerQuestionRequest {
+                session_key: question.session_key.clone(),
+                question_id: question.question_id.clone(),
+                answer: Some(proto::Answer {
+                    option_id: option_id.into(),
+                    ..Default::default()
+                }),
+                action_digest: question.action_digest,
+                request_id: question.question_id.clone(),
+            };
+            let answer = visitor.insist(|mut client| {
+                let request = request.clone();
+                async move { client.answer_question(request).await }
+            });
+            match answer.await {
+                Ok(_) => answered.push(Answered {
+                    session_key: question.session_key,
+                    question_id: question.question_id,
+                    option_id,
+                }),
+                // A crash or the turn's end closed it first.
+                Err(status) => assert_eq!(reason(&status), "ALREADY_ANSWERED", "{status:?}"),
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    answered
+}
+
+/// R1: an answer that was acknowledged is the question's answer, whatever came after. Each question was closed once.
+async fn check_answers(visitor: &mut Visitor, answered: &[Answered]) {
+    println!("{} answers acknowledged", answered.len());
+    assert!(answered.len() >= 5, "too few answers to mean anything");
+    for one in answered {
+        let request = proto::GetQuestionRequest {
+            session_key: one.session_key.clone(),
+            question_id: one.question_id.clone(),
+        };
+        let question = visitor.insist(|mut client| {
+            let request = request.clone();
+            async move { client.get_question(request).await }
+        });
+        let question = question.await.expect("readable").question;
+        let question = question.expect("a question");
+        assert_eq!(question.resolution(), proto::QuestionResolution::Answered);
+        let answer = question.answer.expect("it was answered");
+        assert_eq!(answer.option_id, one.option_id);
+    }
+    let mut closed: HashMap<String, usize> = HashMap::new();
+    for key in keys() {
+        for event in log(&mut visitor.client, &key).await {
+            match event.kind {
+                Some(proto::gateway_event::Kind::QuestionAsked(asked)) => {
+                    let question = asked.question.expect("a question");
+                    closed.insert(question.question_id, 0);
+                }
+                Some(proto::gateway_event::Kind::QuestionResolved(resolved)) => {
+                    let times = closed.get_mut(&resolved.question_id);
+                    *times.expect("it was asked before") += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(closed.values().all(|times| *times == 1), "{closed:?}");
 }
 
 /// Tells what happens in a session, until it is over.

@@ -154,6 +154,7 @@ async fn call(
                 session_key: key(number),
                 turn_id,
                 wait: Some(span(Duration::from_millis(300))),
+                or_question: false,
             };
             if let Err(status) = visitor.client.await_turn(request).await {
                 must_be_away(&status);

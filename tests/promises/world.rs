@@ -341,6 +341,7 @@ impl Visitor {
             session_key: key.into(),
             turn_id: turn_id.into(),
             wait: Some(span(PATIENCE)),
+            or_question: false,
         };
         let turn = self
             .insist(|mut client| {
@@ -408,7 +409,9 @@ pub fn is_terminal(state: proto::TurnState) -> bool {
     use proto::TurnState as S;
     match state {
         S::Completed | S::Failed | S::Canceled | S::Interrupted | S::Rejected | S::Expired => true,
-        S::Unspecified | S::Queued | S::Running | S::WaitingInput | S::Canceling => false,
+        S::Unspecified | S::Queued | S::Scheduled | S::Running | S::WaitingInput | S::Canceling => {
+            false
+        }
     }
 }
 

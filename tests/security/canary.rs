@@ -253,6 +253,7 @@ async fn run(client: &mut Client, key: &str, prompt: &str) -> proto::Turn {
             seconds: 60,
             nanos: 0,
         }),
+        or_question: false,
     };
     let answer = client.await_turn(request).await.expect("it ends");
     answer.into_inner().turn.expect("a turn")

@@ -114,8 +114,10 @@ async fn no_directory_is_named_by_a_caller() {
 
 /// What statements are put together from: lists of columns, a condition or an index that the code chooses, a table's name
 /// out of a constant list. Nothing of it comes from outside; what does is a parameter.
-const PIECES: [&str; 13] = [
+const PIECES: [&str; 16] = [
     "{COLUMNS}",
+    "{RUN_COLUMNS}",
+    "{which}",
     "{columns}",
     "{of_shares}",
     "{BY_KEY}",
@@ -128,6 +130,7 @@ const PIECES: [&str; 13] = [
     "rows::TURN",
     "rows::EVENT",
     "rows::MESSAGE",
+    "rows::QUESTION",
 ];
 
 /// SECURITY.md, SQL (CVE-2025-67644): no statement is made of what came in.

@@ -168,6 +168,9 @@ pub async fn a_reset_waits_for_the_active_turn<E: Engine>() {
     world
         .store
         .update_session(UpdateSession {
+            no_approver: None,
+            question_ttl: None,
+            tool_policy: None,
             memory_namespaces: None,
             caller: world.caller("s"),
             display_name: None,

@@ -6,6 +6,7 @@ use quarterdeck::{
     domain::{
         Event, Refusal,
         access::Identity,
+        agent::{Capabilities, KnownAgent, ToolPolicySupport},
         event::{BlockKind, KINDS, Role},
         ids::{SessionKey, SessionRow, Time},
         message::Part,
@@ -108,11 +109,26 @@ pub struct World<E> {
 /// Rules with small bounds: agent `a` does everything, `plain` nothing, `again` retries.
 pub fn rules() -> StoreRules {
     let rule = |able: bool, on_interrupt| AgentRule {
-        steer: able,
-        fork: able,
+        known: KnownAgent::new(Capabilities {
+            steer: able,
+            fork: able,
+            models: true,
+            thinking: true,
+            images: true,
+            compaction: true,
+            client_tools: able,
+            structured_output: able,
+            tool_policy: ToolPolicySupport::OnRequest,
+            ..Capabilities::default()
+        }),
+        commands_allowed: vec![],
         on_interrupt,
         max_attempts: 3,
         operator_only: false,
+        tool_policy: vec![],
+        options_allowed: vec![],
+        no_approver: quarterdeck::domain::question::NoApprover::Wait,
+        question_ttl: Duration::from_secs(3600),
     };
     StoreRules {
         agents: BTreeMap::from([
@@ -129,12 +145,14 @@ pub fn rules() -> StoreRules {
             max_running_turns: 64,
             reserved_running_turns: 0,
             max_awake_agents: 256,
+            tenant_max_asking_turns: 64,
             principal: Quota::NONE,
             tenant: Quota::NONE,
         }),
         retention_events: 100_000,
         retention_age: Duration::from_secs(30 * 24 * 3600),
         history_retention: None,
+        prices: std::sync::Arc::default(),
         disk_reserve: 0,
     }
 }
@@ -261,6 +279,7 @@ impl<E: Engine> World<E> {
             caller: self.caller(session),
             new_session: NewSession::default(),
             text: text.to_owned(),
+            command: String::new(),
             attachments: Vec::new(),
             source: "test".to_owned(),
             metadata: BTreeMap::new(),
@@ -268,7 +287,10 @@ impl<E: Engine> World<E> {
             on_interrupt: None,
             turn_timeout: hours(1),
             queue_ttl: None,
+            not_before: None,
             trace_context: format!("trace of {text}"),
+            output_schema: String::new(),
+            client_tools: Vec::new(),
         }
     }
 

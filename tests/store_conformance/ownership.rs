@@ -11,10 +11,14 @@ use quarterdeck::{
         Refusal,
         access::{Credential, Identity, Scope, Scopes, SessionAccess, Shares},
         ids::Principal,
+        question::Answer,
         session::SessionFilter,
         turn::{Cause, StopReason, TurnState},
     },
-    store::{Caller, Fork, NewSession, OnBusy, TurnEnd, TurnsFilter, UpdateQueued, UpdateSession},
+    store::{
+        AnswerQuestion, Caller, Fork, NewSession, OnBusy, QuestionsFilter, TurnEnd, TurnsFilter,
+        UpdateQueued, UpdateSession,
+    },
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -67,6 +71,9 @@ fn sharing<E: Engine>(
     shares: Shares,
 ) -> UpdateSession {
     UpdateSession {
+        no_approver: None,
+        question_ttl: None,
+        tool_policy: None,
         memory_namespaces: None,
         caller: by(identity, world.caller(session)),
         display_name: None,
@@ -101,7 +108,7 @@ async fn enqueue<E: Engine>(
 }
 
 /// Every call on a session but those that make one; what it says, or that it was done.
-const CALLS: usize = 16;
+const CALLS: usize = 19;
 
 async fn call<E: Engine>(
     world: &World<E>,
@@ -114,6 +121,9 @@ async fn call<E: Engine>(
     let store = &world.store;
     let at = key(session);
     let update = |shares| UpdateSession {
+        no_approver: None,
+        question_ttl: None,
+        tool_policy: None,
         memory_namespaces: None,
         caller: caller("UpdateSession"),
         display_name: Some("name".into()),
@@ -180,6 +190,25 @@ async fn call<E: Engine>(
             .delete_session(caller("DeleteSession"))
             .await
             .map(drop),
+        16 => {
+            let command = AnswerQuestion {
+                caller: caller("AnswerQuestion"),
+                question_id: turn_id,
+                answer: Answer::default(),
+                action_digest: String::new(),
+            };
+            store.answer_question(command).await.map(drop)
+        }
+        17 => store.question(identity, &at, turn_id).await.map(drop),
+        18 => {
+            let filter = QuestionsFilter {
+                viewer: identity.clone(),
+                key: Some(at),
+                sessions: SessionFilter::default(),
+                states: Vec::new(),
+            };
+            store.list_questions(filter, None, 9).await.map(drop)
+        }
         _ => unreachable!("there are {CALLS} calls"),
     }
 }
@@ -342,7 +371,10 @@ pub async fn a_share_gives_what_it_says<E: Engine>() {
             }
         };
         let reader = can(bob.clone()).await;
-        if number < 4 {
+        if number == 17 {
+            // It may look, and there is none.
+            assert_eq!(reader.unwrap_err().reason(), "QUESTION_NOT_FOUND");
+        } else if number < 4 || number == 18 {
             assert_eq!(reader, Ok(()), "call {number}");
         } else {
             assert_eq!(reader.unwrap_err().reason(), "SESSION_NOT_YOURS");

@@ -90,6 +90,9 @@ pub async fn each_command_has_one_effect_per_request_id<E: Engine>() {
     .await;
     twice("UpdateSession", |body| {
         store.update_session(UpdateSession {
+            no_approver: None,
+            question_ttl: None,
+            tool_policy: None,
             memory_namespaces: None,
             caller: caller("UpdateSession", body),
             display_name: Some("name".into()),

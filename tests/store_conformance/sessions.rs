@@ -36,6 +36,9 @@ pub async fn settings_change_and_agents_wait_for_the_reset<E: Engine>() {
         Refusal::SessionExists { key: "s".into() }
     );
     let update = |agent: Option<&str>| UpdateSession {
+        no_approver: None,
+        question_ttl: None,
+        tool_policy: None,
         memory_namespaces: None,
         caller: world.caller("s"),
         display_name: Some("name".into()),

@@ -4,13 +4,14 @@ use super::harness::{Engine, World, attachment, began, checkpoint, decode, hours
 use quarterdeck::{
     domain::{
         Event, Refusal,
+        client_tool::ClientTool,
         event::{BlockKind, Json, Role},
         message::Part,
         session::SessionState,
         turn::{Cause, StopReason, TurnState, Usage},
     },
     proto::gateway_event::Kind,
-    store::{OnBusy, TurnEnd, Write},
+    store::{NewSession, OnBusy, Started, TurnEnd, Write},
 };
 use uuid::Uuid;
 
@@ -42,6 +43,67 @@ pub async fn a_start_writes_the_turn_and_its_message<E: Engine>() {
     world.end(fence, TurnEnd::Completed(StopReason::Stop)).await;
     let second = world.start(fence).await;
     assert_eq!(second.user_messages_before, 1);
+    world.done().await;
+}
+
+/// What a turn is to answer with and the tools of its caller come with each start; what it answered stays with its end, where
+/// that is a good one. All of it is counted, see the check at the end.
+pub async fn what_a_turn_is_to_answer_with_comes_with_its_start<E: Engine>() {
+    let mut world = World::<E>::new();
+    let tool = |name: &str| ClientTool {
+        name: name.into(),
+        description: "d".into(),
+        schema_json: "{}".into(),
+    };
+    let named = |started: &Started| -> Vec<String> {
+        let tools = started.client_tools.iter();
+        tools.map(|it| it.name.clone()).collect()
+    };
+    let new = NewSession {
+        agent: "again".into(),
+        client_tools: vec![tool("session's")],
+        ..NewSession::default()
+    };
+    let caller = world.caller("s");
+    world.store.create_session(caller, new).await.unwrap();
+    let mut command = world.enqueue_of("s", "one");
+    command.output_schema = "{}".into();
+    command.client_tools = vec![tool("turn's")];
+    world.store.enqueue(command).await.unwrap();
+    let (_, started) = world.run("s").await;
+    assert_eq!(started.output_schema, "{}");
+    assert_eq!(named(&started), ["turn's"]);
+    // Another start of it has the same.
+    world.crash();
+    world.store.recover(world.now()).await.unwrap();
+    let (fence, started) = world.run("s").await;
+    assert_eq!(
+        (started.turn.attempt, named(&started)),
+        (2, vec!["turn's".to_owned()])
+    );
+    assert_eq!(started.output_schema, "{}");
+    let output = |text: &str| Write::Output {
+        output_json: text.into(),
+    };
+    let end = TurnEnd::Completed(StopReason::Stop);
+    let ended = world
+        .end_with(fence, vec![output("{\"n\":1}")], end, "said")
+        .await;
+    assert_eq!(ended.turn.output_json, "{\"n\":1}");
+    assert_eq!(world.turn("s", ended.turn.turn_id).await, ended.turn);
+
+    world.enqueue("s", "two").await;
+    let started = world.start(fence).await;
+    assert_eq!(
+        (started.output_schema.as_str(), named(&started)),
+        ("", vec!["session's".to_owned()])
+    );
+    let end = TurnEnd::Failed(Cause::OutputInvalid, "why".into());
+    let ended = world.end_with(fence, vec![output("1")], end, "").await;
+    assert_eq!(
+        (ended.turn.output_json.as_str(), ended.turn.state),
+        ("", TurnState::Failed)
+    );
     world.done().await;
 }
 
@@ -102,14 +164,15 @@ pub async fn what_an_agent_did_becomes_events_and_messages<E: Engine>() {
             partial: false,
             continued: false,
         },
-        Write::Usage {
+        Write::Usage(Box::new(quarterdeck::domain::usage::UsageReport {
             usage: Usage {
                 input_tokens: 3,
                 model_calls: 1,
                 ..Usage::default()
             },
             model: "m1".into(),
-        },
+            ..Default::default()
+        })),
     ]);
     let session = world.append(fence, writes).await;
     assert_eq!(

@@ -42,6 +42,29 @@ pub struct Options {
     pub log: Option<PathBuf>,
 }
 
+/// Name of the data directory inside of a gateway's directory.
+pub const DATA: &str = "quarterdeck-data";
+
+/// Where what a script of `.ci` installs stands, as its variable says; `None` leaves a test out, but not in CI.
+pub fn installed(variable: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable);
+    if set.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{variable} is not set");
+        eprintln!("left out for want of {variable}");
+    }
+    set.map(PathBuf::from)
+}
+
+/// Asserts that a program ended well, and said as many lines as that.
+pub fn ended_well(output: &std::process::Output, lines: usize) {
+    let (said, told) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{said}\n{told}");
+    assert!(said.lines().count() >= lines, "{said}\n{told}");
+}
+
 impl Gateway {
     /// Starts with defaults.
     pub fn start() -> Self {
@@ -50,13 +73,17 @@ impl Gateway {
 
     /// Starts.
     pub fn with(options: Options) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::on(tempfile::tempdir().expect("a directory"), options)
+    }
+
+    /// Starts in a directory, which may hold the data directory of an earlier server.
+    pub fn on(directory: tempfile::TempDir, options: Options) -> Self {
         let config = directory.path().join("quarterdeck.toml");
         std::fs::write(&config, &options.config).expect("a file");
         let mut arguments: Vec<OsString> = vec!["--config".into(), config.into()];
         arguments.extend(options.arguments);
         let (child, address) = launch(
-            &directory.path().join("quarterdeck-data"),
+            &directory.path().join(DATA),
             &arguments,
             &options.environment,
             options.log.as_deref(),
@@ -73,7 +100,7 @@ impl Gateway {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("quarterdeck-data")
+        self.directory.path().join(DATA)
     }
 
     /// Process id of the server.
@@ -277,6 +304,7 @@ pub async fn await_turn(client: &mut Client, key: &str, turn_id: &str) -> proto:
             seconds: 60,
             nanos: 0,
         }),
+        or_question: false,
     };
     let answer = client.await_turn(request).await.expect("the turn exists");
     answer.into_inner().turn.expect("a turn")
@@ -328,6 +356,7 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
         K::SessionReset(_) => "session_reset",
         K::SessionDeleted(_) => "session_deleted",
         K::TurnQueued(_) => "turn_queued",
+        K::TurnScheduled(_) => "turn_scheduled",
         K::TurnUpdated(_) => "turn_updated",
         K::TurnStarted(_) => "turn_started",
         K::TurnEnded(_) => "turn_ended",
@@ -356,6 +385,16 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
         K::Lagging(_) => "lagging",
         K::Draining(_) => "draining",
         K::Reload(_) => "reload",
+        K::QuestionAsked(_) => "question_asked",
+        K::QuestionResolved(_) => "question_resolved",
+        K::AnswerDelivered(_) => "answer_delivered",
+        K::PlanUpdated(_) => "plan_updated",
+        K::BudgetWarning(_) => "budget_warning",
+        K::ContextRebuilt(_) => "context_rebuilt",
+        K::QuestionPending(_) => "question_pending",
+        K::ModelChanged(_) => "model_changed",
+        K::OptionsChanged(_) => "options_changed",
+        K::CommandsChanged(_) => "commands_changed",
     }
 }
 

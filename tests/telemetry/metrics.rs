@@ -1,7 +1,7 @@
 //! `/metrics`: a strict reader takes it, its series move, and nothing that a caller chooses becomes a label.
 
 use crate::{exposition::Exposition, world::*};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -23,6 +23,30 @@ const FAMILIES: [&str; 13] = [
     "quarterdeck_store_read_duration_seconds",
     "quarterdeck_authentication_failures_total",
 ];
+
+/// The family that is there once the store was in trouble.
+const IN_TROUBLE: &str = "quarterdeck_store_trouble";
+
+/// The families that alert rules and dashboard of `deploy/` ask for.
+fn deployed() -> BTreeSet<String> {
+    let files = [
+        include_str!("../../deploy/prometheus-alerts.yaml"),
+        include_str!("../../deploy/grafana-dashboard.json"),
+    ];
+    let names = regex::Regex::new("(quarterdeck|rpc_server)_[a-z_]+").expect("a pattern");
+    let found: BTreeSet<String> = files
+        .iter()
+        .flat_map(|file| names.find_iter(file))
+        .map(|name| {
+            let name = name.as_str();
+            let parts = ["_bucket", "_sum", "_count"];
+            let family = parts.iter().find_map(|part| name.strip_suffix(part));
+            family.unwrap_or(name).to_owned()
+        })
+        .collect();
+    assert!(found.len() > 10, "{found:?}");
+    found
+}
 
 /// Where the server tells metrics, as its log says.
 async fn address(gateway: &Gateway) -> String {
@@ -128,6 +152,11 @@ async fn series_move_when_they_are_used_and_hold_nothing_of_callers() {
         );
     }
     assert_eq!(after.sum("quarterdeck_sessions", &[]), sessions + 1.0);
+    let unknown: Vec<String> = deployed()
+        .into_iter()
+        .filter(|name| !after.families().contains(name.as_str()) && name != IN_TROUBLE)
+        .collect();
+    assert_eq!(unknown, [""; 0], "{text}");
     assert_eq!(after.sum("quarterdeck_streams_open", &[]), 1.0);
     assert!(after.sum("quarterdeck_connections_open", &[]) >= 2.0);
     assert_eq!(after.sum("quarterdeck_agents_awake", &[]), 1.0);

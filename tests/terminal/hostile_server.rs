@@ -50,14 +50,8 @@ async fn answer(request: Request, mood: Mood) -> Response {
         let service = pool.get_service_by_name(service)?;
         service.methods().find(|it| it.name() == method)
     });
-    let Some(method) = method else {
-        // Not a call of the contract, such as `/mcp`.
-        return Response::builder()
-            .status(400)
-            .body(Body::from(HOSTILE))
-            .expect("an answer");
-    };
-    if mood == Mood::Refuses {
+    let is_call = method.is_some() || path.starts_with("grpc.health.");
+    if mood == Mood::Refuses && is_call {
         let mut details = ErrorDetails::new();
         details.set_error_info(HOSTILE, "quarterdeck", HashMap::new());
         details.add_bad_request_violation(HOSTILE, HOSTILE);
@@ -65,6 +59,13 @@ async fn answer(request: Request, mood: Mood) -> Response {
         let status = Status::with_error_details(Code::InvalidArgument, HOSTILE, details);
         return status.into_http::<Body>();
     }
+    let Some(method) = method else {
+        // Not a call of the contract, such as `/mcp`.
+        return Response::builder()
+            .status(400)
+            .body(Body::from(HOSTILE))
+            .expect("an answer");
+    };
     let mut frames = Vec::new();
     let output = method.output();
     let variants = if method.is_server_streaming() {
@@ -173,7 +174,7 @@ fn single(field: &FieldDescriptor, variant: usize, depth: usize) -> Option<Value
         // No list goes on for ever.
         Kind::String if field.name().ends_with("page_token") => return None,
         Kind::String => Value::String(HOSTILE.into()),
-        Kind::Bytes => Value::Bytes(Bytes::from_static(b"x")),
+        Kind::Bytes => Value::Bytes(Bytes::from_static(HOSTILE.as_bytes())),
         Kind::Bool => Value::Bool(true),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Value::I32(1),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Value::I64(1),

@@ -17,9 +17,20 @@ from quarterdeck import (
     QuarterdeckError,
     Start,
     TurnFailed,
+    answers,
     errors,
 )
-from quarterdeck.types import AdmissionMode, GatewayEvent, StopReason, TurnState
+from quarterdeck.types import (
+    AdmissionMode,
+    Answer,
+    GatewayEvent,
+    Question,
+    QuestionKind,
+    QuestionResolution,
+    QuestionState,
+    StopReason,
+    TurnState,
+)
 
 Fields: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Callable[[Fields], Coroutine[Any, Any, Fields]]
@@ -61,13 +72,16 @@ async def enqueue(request: Fields) -> Fields:
 
 
 async def await_turn(request: Fields) -> Fields:
-    answer = await client_of(request).await_turn(request["session_key"], request["turn_id"], timeout=deadline(request))
+    answer = await client_of(request).await_turn(
+        request["session_key"], request["turn_id"], timeout=deadline(request), **given(request, "or_question")
+    )
     turn = answer.turn
     return {
         "state": short(TurnState.Name(turn.state), "TURN_STATE"),
         "response_text": turn.response_text,
         "stop_reason": short(StopReason.Name(turn.stop_reason), "STOP_REASON"),
         "error_reason": turn.error.reason,
+        "questions": [shown(question) for question in answer.questions],
     }
 
 
@@ -101,20 +115,103 @@ async def list_queue(request: Fields) -> Fields:
 
 async def chat(request: Fields) -> Fields:
     pieces = []
+    handler = Handler(request)
     async with client_of(request).chat(
-        request["session_key"], request["text"], timeout=deadline(request), **given(request, "request_id")
+        request["session_key"],
+        request["text"],
+        timeout=deadline(request),
+        on_question=handler,
+        **given(request, "request_id"),
     ) as text:
         async for piece in text:
             write({"id": request["id"], "piece": piece})
             pieces.append(piece)
-    return {"text": "".join(pieces), "pieces": len(pieces)}
+    return {"text": "".join(pieces), "pieces": len(pieces), "questions": handler.questions}
+
+
+async def ask(request: Fields) -> Fields:
+    output = await client_of(request).ask(
+        request["session_key"], request["text"], request["output_schema"], timeout=deadline(request)
+    )
+    return {"output": output}
 
 
 async def run(request: Fields) -> Fields:
+    handler = Handler(request)
     async with client_of(request).run(
-        request["session_key"], request["text"], timeout=deadline(request), **given(request, "request_id")
+        request["session_key"],
+        request["text"],
+        timeout=deadline(request),
+        on_question=handler,
+        **given(request, "request_id"),
     ) as events:
-        return {"events": [plain(event) async for event in events]}
+        return {"events": [plain(event) async for event in events], "questions": handler.questions}
+
+
+class Handler:
+    """Answers questions as the request's `answers` say, and notes which came."""
+
+    def __init__(self, request: Fields) -> None:
+        self.client = client_of(request)
+        self.answers: Fields = request.get("answers", {})
+        self.questions: list[Fields] = []
+
+    async def __call__(self, question: Question) -> Answer | None:
+        self.questions.append(shown(question))
+        wanted = self.answers.get(self.questions[-1]["kind"])
+        if wanted == "allow":
+            return answers.allow(question)
+        if wanted == "deny":
+            return answers.deny(question)
+        if wanted == "decline":
+            return answers.decline()
+        if wanted == "race":
+            # Somebody else is faster.
+            await self.client.answer_question(question.session_key, question.question_id, answers.allow(question))
+            return answers.deny(question)
+        return None if wanted is None else answers.content(wanted["content"], is_error=wanted.get("is_error", False))
+
+
+async def list_models(request: Fields) -> Fields:
+    answer = await client_of(request).list_models(session_key=request["session_key"], timeout=deadline(request))
+    current = f"{answer.current.provider}/{answer.current.model_id}" if answer.HasField("current") else ""
+    return {"models": [f"{model.provider}/{model.model_id}" for model in answer.models], "current": current}
+
+
+async def set_model(request: Fields) -> Fields:
+    answer = await client_of(request).set_model(
+        request["session_key"],
+        request.get("model_id", ""),
+        timeout=deadline(request),
+        **given(request, "provider", "request_id"),
+    )
+    return {"model": answer.session.model, "replayed": answer.replayed}
+
+
+async def list_questions(request: Fields) -> Fields:
+    states = [f"QUESTION_STATE_{state}" for state in request.get("states", ())]
+    answer = await client_of(request).list_questions(
+        states=states, timeout=deadline(request), **given(request, "session_key")
+    )
+    return {"questions": [shown(question) for question in answer.questions]}
+
+
+async def get_question(request: Fields) -> Fields:
+    answer = await client_of(request).get_question(
+        request["session_key"], request["question_id"], timeout=deadline(request)
+    )
+    return shown(answer.question)
+
+
+async def answer_question(request: Fields) -> Fields:
+    answer = await client_of(request).answer_question(
+        request["session_key"],
+        request["question_id"],
+        Answer(**given(request, "option_id", "content_json", "declined")),
+        timeout=deadline(request),
+        **given(request, "action_digest", "request_id"),
+    )
+    return {"state": shown(answer.question)["state"], "replayed": answer.replayed}
 
 
 async def subscribe(request: Fields) -> Fields:
@@ -194,7 +291,13 @@ OPERATIONS: Mapping[str, Operation] = {
         reset,
         list_queue,
         chat,
+        ask,
         run,
+        list_models,
+        set_model,
+        list_questions,
+        get_question,
+        answer_question,
         subscribe,
         subscribe_many,
         read_slowly,
@@ -239,6 +342,25 @@ def plain(event: GatewayEvent) -> Fields:
         "log_id": event.log_id,
         "turn_id": event.turn_id,
         "text": text,
+    }
+
+
+def shown(question: Question) -> Fields:
+    return {
+        "question_id": question.question_id,
+        "session_key": question.session_key,
+        "turn_id": question.turn_id,
+        "kind": short(QuestionKind.Name(question.kind), "QUESTION_KIND"),
+        "state": short(QuestionState.Name(question.state), "QUESTION_STATE"),
+        "title": question.title,
+        "tool_name": question.tool_name,
+        "args_json": question.args_json,
+        "action_digest": question.action_digest,
+        "options": [option.option_id for option in question.options],
+        "url": question.url,
+        "content_json": question.answer.content_json,
+        "answered_by": question.answered_by,
+        "resolution": short(QuestionResolution.Name(question.resolution), "QUESTION_RESOLUTION"),
     }
 
 

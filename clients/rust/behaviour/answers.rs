@@ -2,7 +2,7 @@
 
 use quarterdeck::{
     client::{BadOptions, ChatError, Error, Resync},
-    proto::{GatewayEvent, TurnState, gateway_event::Kind},
+    proto::{GatewayEvent, Question, TurnState, gateway_event::Kind},
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -36,6 +36,7 @@ impl Failure {
                 "metadata": {},
                 "state": turn_state(failed.state),
             }),
+            Self::Chat(ChatError::Output(bad)) => plain("OutputUnreadable", &bad.to_string()),
             Self::Options(bad) => plain("BadOptions", &bad.to_string()),
             Self::Void(resync) => {
                 let state = &resync.state;
@@ -120,6 +121,32 @@ pub fn turn_state(state: TurnState) -> &'static str {
     state.as_str_name().trim_start_matches("TURN_STATE_")
 }
 
+pub fn question(question: &Question) -> Value {
+    let short = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_owned();
+    let answer = question.answer.clone().unwrap_or_default();
+    let options = question.options.iter().map(|option| &option.option_id);
+    json!({
+        "question_id": question.question_id,
+        "session_key": question.session_key,
+        "turn_id": question.turn_id,
+        "kind": short(question.kind().as_str_name(), "QUESTION_KIND_"),
+        "state": short(question.state().as_str_name(), "QUESTION_STATE_"),
+        "title": question.title,
+        "tool_name": question.tool_name,
+        "args_json": question.args_json,
+        "action_digest": question.action_digest,
+        "options": options.collect::<Vec<_>>(),
+        "url": question.url,
+        "content_json": answer.content_json,
+        "answered_by": question.answered_by,
+        "resolution": short(question.resolution().as_str_name(), "QUESTION_RESOLUTION_"),
+    })
+}
+
+pub fn questions(all: &[Question]) -> Value {
+    all.iter().map(question).collect()
+}
+
 pub fn event(event: &GatewayEvent) -> Value {
     let (kind, text) = kind_and_text(event);
     json!({
@@ -151,6 +178,7 @@ fn kind_and_text(event: &GatewayEvent) -> (&'static str, String) {
         Some(Kind::SessionReset(_)) => "session_reset",
         Some(Kind::SessionDeleted(_)) => "session_deleted",
         Some(Kind::TurnQueued(_)) => "turn_queued",
+        Some(Kind::TurnScheduled(_)) => "turn_scheduled",
         Some(Kind::TurnUpdated(_)) => "turn_updated",
         Some(Kind::TurnStarted(_)) => "turn_started",
         Some(Kind::MessageStarted(_)) => "message_started",
@@ -176,6 +204,16 @@ fn kind_and_text(event: &GatewayEvent) -> (&'static str, String) {
         Some(Kind::Lagging(_)) => "lagging",
         Some(Kind::Draining(_)) => "draining",
         Some(Kind::Reload(_)) => "reload",
+        Some(Kind::QuestionAsked(_)) => "question_asked",
+        Some(Kind::QuestionResolved(_)) => "question_resolved",
+        Some(Kind::AnswerDelivered(_)) => "answer_delivered",
+        Some(Kind::PlanUpdated(_)) => "plan_updated",
+        Some(Kind::BudgetWarning(_)) => "budget_warning",
+        Some(Kind::ContextRebuilt(_)) => "context_rebuilt",
+        Some(Kind::ModelChanged(_)) => "model_changed",
+        Some(Kind::QuestionPending(_)) => "question_pending",
+        Some(Kind::OptionsChanged(_)) => "options_changed",
+        Some(Kind::CommandsChanged(_)) => "commands_changed",
         None => "",
     };
     (kind, String::new())

@@ -2,14 +2,15 @@
 
 use crate::{
     Request,
-    answers::{Failure, turn_state},
+    answers::{Failure, question, questions, turn_state},
 };
 use quarterdeck::{
     client::Client,
     proto::{
-        AbortRequest, AdmissionMode, AwaitTurnRequest, EnqueueRequest, ForgetRequest,
-        ListQueueRequest, OnBusy, RememberRequest, ResetRequest, SearchMemoryRequest, SteerRequest,
-        WhoAmIRequest, memory_hit::Found,
+        AbortRequest, AdmissionMode, Answer, AnswerQuestionRequest, AwaitTurnRequest,
+        EnqueueRequest, ForgetRequest, GetQuestionRequest, ListModelsRequest, ListQuestionsRequest,
+        ListQueueRequest, OnBusy, QuestionState, RememberRequest, ResetRequest,
+        SearchMemoryRequest, SetModelRequest, SteerRequest, WhoAmIRequest, memory_hit::Found,
     },
 };
 use serde_json::{Value, json};
@@ -37,14 +38,17 @@ pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> 
                 session_key,
                 turn_id: request.text("turn_id"),
                 wait: None,
+                or_question: request.flag("or_question"),
             };
-            let turn = client.await_turn(asked).await?.turn.unwrap_or_default();
+            let answer = client.await_turn(asked).await?;
+            let turn = answer.turn.unwrap_or_default();
             let stop = turn.stop_reason().as_str_name();
             json!({
                 "state": turn_state(turn.state()),
                 "response_text": turn.response_text,
                 "stop_reason": stop.trim_start_matches("STOP_REASON_"),
                 "error_reason": turn.error.unwrap_or_default().reason,
+                "questions": questions(&answer.questions),
             })
         }
         "steer" => {
@@ -90,6 +94,69 @@ pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> 
             let answer = client.list_queue(ListQueueRequest { session_key }).await?;
             let ids: Vec<_> = answer.turns.into_iter().map(|turn| turn.turn_id).collect();
             json!({"turn_ids": ids})
+        }
+        "list_models" => {
+            let asked = ListModelsRequest {
+                session_key,
+                ..ListModelsRequest::default()
+            };
+            let answer = client.list_models(asked).await?;
+            let name = |provider: &str, model_id: &str| format!("{provider}/{model_id}");
+            let models = answer.models.iter();
+            let models: Vec<_> = models.map(|it| name(&it.provider, &it.model_id)).collect();
+            let current = answer.current.map(|it| name(&it.provider, &it.model_id));
+            json!({"models": models, "current": current.unwrap_or_default()})
+        }
+        "set_model" => {
+            let asked = SetModelRequest {
+                session_key,
+                provider: request.text("provider"),
+                model_id: request.text("model_id"),
+                request_id: request.text("request_id"),
+                ..SetModelRequest::default()
+            };
+            let answer = client.set_model(asked).await?;
+            json!({"model": answer.session.unwrap_or_default().model, "replayed": answer.replayed})
+        }
+        "list_questions" => {
+            let states = request.fields["states"].as_array().into_iter().flatten();
+            let states = states.filter_map(Value::as_str).map(|state| {
+                let name = format!("QUESTION_STATE_{state}");
+                QuestionState::from_str_name(&name).map_or(0, i32::from)
+            });
+            let asked = ListQuestionsRequest {
+                session_key,
+                states: states.collect(),
+                ..ListQuestionsRequest::default()
+            };
+            json!({"questions": questions(&client.list_questions(asked).await?.questions)})
+        }
+        "get_question" => {
+            let asked = GetQuestionRequest {
+                session_key,
+                question_id: request.text("question_id"),
+            };
+            let answer = client.get_question(asked).await?;
+            question(&answer.question.unwrap_or_default())
+        }
+        "answer_question" => {
+            let asked = AnswerQuestionRequest {
+                session_key,
+                question_id: request.text("question_id"),
+                answer: Some(Answer {
+                    option_id: request.text("option_id"),
+                    content_json: request.text("content_json"),
+                    declined: request.flag("declined"),
+                    ..Answer::default()
+                }),
+                action_digest: request.text("action_digest"),
+                request_id: request.text("request_id"),
+            };
+            let answer = client.answer_question(asked).await?;
+            json!({
+                "state": question(&answer.question.unwrap_or_default())["state"],
+                "replayed": answer.replayed,
+            })
         }
         "remember" | "search_memory" | "forget" => memory(client, request).await?,
         op => return Err(Failure::Protocol(format!("no such op: {op}"))),

@@ -74,6 +74,7 @@ impl Driver {
                 Ok(json!({}))
             }
             "chat" => streams::chat(&self.client(request)?, request).await,
+            "ask" => streams::ask(&self.client(request)?, request).await,
             "run" => streams::run(&self.client(request)?, request).await,
             _ => calls::call(&self.client(request)?, request).await,
         }

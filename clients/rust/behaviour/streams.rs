@@ -2,13 +2,19 @@
 
 use crate::{
     Request,
-    answers::{Failure, event},
+    answers::{self, Failure, event},
     calls::prompt,
     say,
 };
 use quarterdeck::{
-    client::{Client, Start, Update},
-    proto::{Cursor, RunRequest, SessionCursor, SubscribeManyRequest, SubscribeRequest},
+    client::{
+        Client, Start, Update,
+        answers::{allow, content, decline, deny, tool_failed},
+    },
+    proto::{
+        Answer, AnswerQuestionRequest, Cursor, EnqueueRequest, Question, RunRequest, SessionCursor,
+        SubscribeManyRequest, SubscribeRequest,
+    },
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -22,7 +28,11 @@ type Updates = mpsc::Receiver<Result<Update, Status>>;
 pub struct Subscription(Arc<Mutex<Updates>>);
 
 pub async fn chat(client: &Client, request: &Request) -> Result<Value, Failure> {
-    let mut chat = client.chat_with(prompt(request));
+    let handler = Handler::new(client, request);
+    let answering = handler.clone();
+    let mut chat = client
+        .chat_with(prompt(request))
+        .on_question(move |question| answering.clone().answer(question));
     let (mut text, mut pieces) = (String::new(), 0);
     while let Some(piece) = chat.next().await {
         let piece = piece?;
@@ -30,21 +40,80 @@ pub async fn chat(client: &Client, request: &Request) -> Result<Value, Failure> 
         text.push_str(&piece);
         pieces += 1;
     }
-    Ok(json!({"text": text, "pieces": pieces}))
+    Ok(json!({"text": text, "pieces": pieces, "questions": handler.questions()}))
+}
+
+pub async fn ask(client: &Client, request: &Request) -> Result<Value, Failure> {
+    let prompt = EnqueueRequest {
+        output_schema: request.fields["output_schema"].to_string(),
+        ..prompt(request)
+    };
+    let output: Value = client.ask(prompt).await?;
+    Ok(json!({ "output": output }))
 }
 
 pub async fn run(client: &Client, request: &Request) -> Result<Value, Failure> {
-    let mut updates = client.run(RunRequest {
+    let updates = client.run(RunRequest {
         enqueue: Some(prompt(request)),
         ..RunRequest::default()
     });
+    let handler = Handler::new(client, request);
+    let answering = handler.clone();
+    let mut updates = client.answering(updates, move |question| answering.clone().answer(question));
     let mut events = Vec::new();
     while let Some(update) = updates.recv().await {
         if let Update::Event(it) = update? {
             events.push(event(&it));
         }
     }
-    Ok(json!({"events": events}))
+    Ok(json!({"events": events, "questions": handler.questions()}))
+}
+
+/// Answers questions as the request's `answers` say, and notes which came.
+#[derive(Clone)]
+struct Handler {
+    client: Client,
+    wanted: Value,
+    asked: Arc<std::sync::Mutex<Vec<Value>>>,
+}
+
+impl Handler {
+    fn new(client: &Client, request: &Request) -> Self {
+        Self {
+            client: client.clone(),
+            wanted: request.fields["answers"].clone(),
+            asked: Arc::default(),
+        }
+    }
+
+    fn questions(&self) -> Value {
+        self.asked.lock().expect("no panic").clone().into()
+    }
+
+    async fn answer(self, question: Question) -> Option<Answer> {
+        let shown = answers::question(&question);
+        let wanted = shown["kind"].as_str().map(|kind| &self.wanted[kind])?;
+        self.asked.lock().expect("no panic").push(shown.clone());
+        match wanted.as_str() {
+            Some("allow") => allow(&question),
+            Some("deny") => Some(deny(&question)),
+            Some("decline") => Some(decline()),
+            Some("race") => {
+                // Somebody else is faster.
+                let faster = AnswerQuestionRequest {
+                    session_key: question.session_key.clone(),
+                    question_id: question.question_id.clone(),
+                    answer: allow(&question),
+                    ..AnswerQuestionRequest::default()
+                };
+                self.client.answer_question(faster).await.ok()?;
+                Some(deny(&question))
+            }
+            _ if wanted["content"].is_null() => None,
+            _ if wanted["is_error"] == true => Some(tool_failed(wanted["content"].to_string())),
+            _ => Some(content(wanted["content"].to_string())),
+        }
+    }
 }
 
 // === impl Subscription ===

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import {
   AdmissionMode,
+  answers,
   type CallOptions,
   type Client,
   createClient,
@@ -14,6 +15,11 @@ import {
   type ManySubscription,
   OnBusy,
   QuarterdeckError,
+  type Question,
+  type QuestionHandler,
+  QuestionKind,
+  QuestionResolution,
+  QuestionState,
   StopReason,
   type Subscription,
   TurnFailed,
@@ -34,9 +40,20 @@ interface Request {
   session_keys: string[];
   turn_id: string;
   text: string;
+  output_schema: object;
   request_id?: string;
   on_busy?: keyof typeof OnBusy;
   clear_queue?: boolean;
+  or_question?: boolean;
+  question_id: string;
+  provider?: string;
+  model_id?: string;
+  option_id?: string;
+  content_json?: string;
+  declined?: boolean;
+  action_digest?: string;
+  states?: (keyof typeof QuestionState)[];
+  answers?: Record<string, string | { content: unknown; is_error?: boolean }>;
   subscription: string;
   after_seq?: number;
   log_id?: string;
@@ -81,13 +98,14 @@ const OPERATIONS: Record<string, (request: Request) => Promise<object> | object>
     };
   },
   async await_turn(request) {
-    const { session_key: sessionKey, turn_id: turnId } = request;
-    const { turn } = await client(request).awaitTurn({ sessionKey, turnId }, options(request));
+    const { session_key: sessionKey, turn_id: turnId, or_question: orQuestion } = request;
+    const { turn, questions } = await client(request).awaitTurn({ sessionKey, turnId, orQuestion }, options(request));
     return {
       state: TurnState[turn?.state ?? 0],
       response_text: turn?.responseText,
       stop_reason: StopReason[turn?.stopReason ?? 0],
       error_reason: turn?.error?.reason ?? "",
+      questions: questions.map(shown),
     };
   },
   async steer(request) {
@@ -112,20 +130,61 @@ const OPERATIONS: Record<string, (request: Request) => Promise<object> | object>
   async chat(request) {
     const { id, session_key, text, request_id: requestId } = request;
     const pieces: string[] = [];
-    const chat = client(request).chat(session_key, text, { ...options(request), prompt: { requestId } });
+    const questions: object[] = [];
+    const onQuestion = handler(request, questions);
+    const chat = client(request).chat(session_key, text, { ...options(request), prompt: { requestId }, onQuestion });
     for await (const piece of chat) {
       pieces.push(piece);
       say({ id, piece });
     }
-    return { text: pieces.join(""), pieces: pieces.length };
+    return { text: pieces.join(""), pieces: pieces.length, questions };
+  },
+  async ask(request) {
+    const { session_key, text, output_schema } = request;
+    return { output: await client(request).ask(session_key, text, output_schema, options(request)) };
   },
   async run(request) {
     const { session_key: sessionKey, text } = request;
     const events = [];
-    for await (const event of client(request).run({ sessionKey, text }, options(request))) {
+    const questions: object[] = [];
+    const onQuestion = handler(request, questions);
+    for await (const event of client(request).run({ sessionKey, text }, { ...options(request), onQuestion })) {
       events.push(plain(event));
     }
-    return { events };
+    return { events, questions };
+  },
+  async list_models(request) {
+    const { models, current } = await client(request).listModels({ sessionKey: request.session_key }, options(request));
+    const name = (it: { provider: string; modelId: string }) => `${it.provider}/${it.modelId}`;
+    return { models: models.map(name), current: current ? name(current) : "" };
+  },
+  async set_model(request) {
+    const { session_key: sessionKey, provider, model_id: modelId, request_id: requestId } = request;
+    const { session, replayed } = await client(request).setModel(
+      { sessionKey, provider, modelId, requestId },
+      options(request),
+    );
+    return { model: session?.model ?? "", replayed };
+  },
+  async list_questions(request) {
+    const { session_key: sessionKey, states } = request;
+    const wanted = { sessionKey, states: (states ?? []).map((state) => QuestionState[state]) };
+    const { questions } = await client(request).listQuestions(wanted, options(request));
+    return { questions: questions.map(shown) };
+  },
+  async get_question(request) {
+    const { session_key: sessionKey, question_id: questionId } = request;
+    const { question } = await client(request).getQuestion({ sessionKey, questionId }, options(request));
+    return question ? shown(question) : {};
+  },
+  async answer_question(request) {
+    const { session_key: sessionKey, question_id: questionId, action_digest: actionDigest } = request;
+    const { option_id: optionId, content_json: contentJson, declined, request_id: requestId } = request;
+    const { question, replayed } = await client(request).answerQuestion(
+      { sessionKey, questionId, actionDigest, requestId, answer: { optionId, contentJson, declined } },
+      options(request),
+    );
+    return { state: QuestionState[question?.state ?? 0], replayed };
   },
   subscribe(request) {
     const { session_key, after_seq, log_id, from_oldest: fromOldest } = request;
@@ -207,6 +266,50 @@ function named<T>(things: Map<string, T>, name: string): T {
 
 function options({ deadline_ms: deadlineMs }: Request): CallOptions {
   return { deadlineMs };
+}
+
+/** Answers questions as the request's `answers` say, and notes which came. */
+function handler(request: Request, seen: object[]): QuestionHandler {
+  return async (question) => {
+    seen.push(shown(question));
+    const wanted = request.answers?.[QuestionKind[question.kind]];
+    const { sessionKey, questionId } = question;
+    switch (wanted) {
+      case "allow":
+        return answers.allow(question);
+      case "deny":
+        return answers.deny(question);
+      case "decline":
+        return answers.decline();
+      case "race":
+        // Somebody else is faster.
+        await client(request).answerQuestion({ sessionKey, questionId, answer: answers.allow(question) });
+        return answers.deny(question);
+      default:
+        return typeof wanted === "object"
+          ? answers.content(wanted.content, { isError: wanted.is_error ?? false })
+          : undefined;
+    }
+  };
+}
+
+function shown(question: Question) {
+  return {
+    question_id: question.questionId,
+    session_key: question.sessionKey,
+    turn_id: question.turnId,
+    kind: QuestionKind[question.kind],
+    state: QuestionState[question.state],
+    title: question.title,
+    tool_name: question.toolName,
+    args_json: question.argsJson,
+    action_digest: question.actionDigest,
+    options: question.options.map(({ optionId }) => optionId),
+    url: question.url,
+    content_json: question.answer?.contentJson ?? "",
+    answered_by: question.answeredBy,
+    resolution: QuestionResolution[question.resolution],
+  };
 }
 
 function plain(event: GatewayEvent) {

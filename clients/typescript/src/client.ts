@@ -6,8 +6,9 @@ import { AdminService, type LogRecord, type TailLogsRequestSchema } from "./gen/
 import type { GatewayEvent } from "./gen/quarterdeck/v1/event_pb.js";
 import { GatewayService, type SessionFilterSchema } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { MemoryService } from "./gen/quarterdeck/v1/memory_pb.js";
+import { ModelService } from "./gen/quarterdeck/v1/model_pb.js";
 import { type ClientTuning, type Connection, Link } from "./link.js";
-import { type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
+import { ask, type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
 import { ManySubscription, type SubscribeManyOptions, type SubscribeOptions, Subscription } from "./subscribe.js";
 import { type UnaryCalls, unaryCalls } from "./unary.js";
 import { type SessionsUpdate, tailLogs, watchSessions } from "./watch.js";
@@ -16,9 +17,15 @@ import { type SessionsUpdate, tailLogs, watchSessions } from "./watch.js";
 export interface Streams {
   /**
    * Sends a prompt and yields the answer's text as it comes. Throws TurnFailed where the turn does not complete. To leave
-   * early leaves the turn running.
+   * early leaves the turn running. `onQuestion` of the options answers what the agent asks.
    */
   chat(sessionKey: string, text: string, options?: ChatOptions): AsyncGenerator<string, void>;
+  /**
+   * Sends a prompt and gives what its turn answers by a JSON Schema, parsed; that it meets the schema is checked by the
+   * server, that `T` is its type is yours to say. Throws TurnFailed where the turn does not complete, with the reason
+   * `OUTPUT_INVALID` where the agent gave nothing that meets the schema.
+   */
+  ask<T = unknown>(sessionKey: string, text: string, outputSchema: object, options?: ChatOptions): Promise<T>;
   /** Sends a prompt and yields its turn's events up to `turn_ended`. */
   run(input: RunInput, options?: RunOptions): Follower<GatewayEvent>;
   /**
@@ -49,6 +56,7 @@ export interface Client
     Streams,
     UnaryCalls<typeof GatewayService>,
     UnaryCalls<typeof MemoryService>,
+    UnaryCalls<typeof ModelService>,
     UnaryCalls<typeof AdminService> {}
 
 /** A client over a connection. */
@@ -56,6 +64,7 @@ export function clientOver(connection: Connection, tuning: ClientTuning): Client
   const link = new Link(connection, tuning);
   const streams: Streams = {
     chat: (sessionKey, text, options = {}) => chat(link, sessionKey, text, options),
+    ask: (sessionKey, text, outputSchema, options = {}) => ask(link, sessionKey, text, outputSchema, options),
     run: (input, options = {}) => run(link, input, options),
     subscribe: (sessionKey, options = {}) => new Subscription(link, sessionKey, options),
     subscribeMany: (options) => new ManySubscription(link, options),
@@ -68,6 +77,7 @@ export function clientOver(connection: Connection, tuning: ClientTuning): Client
   return {
     ...unaryCalls(link, GatewayService),
     ...unaryCalls(link, MemoryService),
+    ...unaryCalls(link, ModelService),
     ...unaryCalls(link, AdminService),
     ...streams,
   };

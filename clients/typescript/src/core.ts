@@ -1,5 +1,8 @@
 /** Everything but the making of a client, which is another one in browsers than in Node.js. */
 export { type AddressOptions, DEFAULT_ADDRESS } from "./address.js";
+/** Makes answers to questions, such as `answers.allow(question)`. */
+export * as answers from "./answers.js";
+export type { AnswerInput } from "./answers.js";
 export type { Client, Streams } from "./client.js";
 export { type CodeName, type FieldViolation, QuarterdeckError } from "./codes.js";
 export type { Cursor } from "./cursor.js";
@@ -12,10 +15,15 @@ export * from "./gen/quarterdeck/v1/event_pb.js";
 export * from "./gen/quarterdeck/v1/gateway_pb.js";
 export * from "./gen/quarterdeck/v1/memory_pb.js";
 export * from "./gen/quarterdeck/v1/message_pb.js";
+export * from "./gen/quarterdeck/v1/model_pb.js";
+export * from "./gen/quarterdeck/v1/command_pb.js";
+export * from "./gen/quarterdeck/v1/question_pb.js";
 export * from "./gen/quarterdeck/v1/session_pb.js";
 export * from "./gen/quarterdeck/v1/turn_pb.js";
+export * from "./gen/quarterdeck/v1/usage_pb.js";
 export { type CallOptions, type ClientTuning, DEFAULT_DEADLINE_MS, DEFAULT_PATIENCE_MS } from "./link.js";
 export { durationToMs, msToDuration, toNumber, toPlain } from "./numbers.js";
+export type { QuestionHandler } from "./questions.js";
 export type { ResyncPoint } from "./reasons.js";
 export type { ChatOptions, RunInput, RunOptions } from "./run.js";
 export type {

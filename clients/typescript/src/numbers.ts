@@ -9,6 +9,8 @@ import { file_quarterdeck_v1_event } from "./gen/quarterdeck/v1/event_pb.js";
 import { file_quarterdeck_v1_gateway } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { file_quarterdeck_v1_memory } from "./gen/quarterdeck/v1/memory_pb.js";
 import { file_quarterdeck_v1_message } from "./gen/quarterdeck/v1/message_pb.js";
+import { file_quarterdeck_v1_model } from "./gen/quarterdeck/v1/model_pb.js";
+import { file_quarterdeck_v1_question } from "./gen/quarterdeck/v1/question_pb.js";
 import { file_quarterdeck_v1_session } from "./gen/quarterdeck/v1/session_pb.js";
 import { file_quarterdeck_v1_turn } from "./gen/quarterdeck/v1/turn_pb.js";
 
@@ -19,6 +21,8 @@ const REGISTRY = createRegistry(
   file_quarterdeck_v1_gateway,
   file_quarterdeck_v1_memory,
   file_quarterdeck_v1_message,
+  file_quarterdeck_v1_model,
+  file_quarterdeck_v1_question,
   file_quarterdeck_v1_session,
   file_quarterdeck_v1_turn,
 );

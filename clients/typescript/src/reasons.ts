@@ -32,6 +32,10 @@ export interface ResyncPoint {
 export class AgentMismatch extends FailedPrecondition {
   override readonly name: string = "AgentMismatch";
 }
+/** The question is closed; the first answer counts. */
+export class AlreadyAnswered extends FailedPrecondition {
+  override readonly name: string = "AlreadyAnswered";
+}
 /** Too many answers of this connection wait to be read. */
 export class AnswersWaiting extends ResourceExhausted {
   override readonly name: string = "AnswersWaiting";
@@ -43,6 +47,14 @@ export class ApiKeyNotFound extends NotFound {
 /** The session has no such attachment. */
 export class AttachmentNotFound extends NotFound {
   override readonly name: string = "AttachmentNotFound";
+}
+/** A budget is used up: a retry helps in its next period, or once it is raised. */
+export class BudgetExceeded extends ResourceExhausted {
+  override readonly name: string = "BudgetExceeded";
+}
+/** Neither the gateway nor the session's agent has such a command. */
+export class CommandNotFound extends NotFound {
+  override readonly name: string = "CommandNotFound";
 }
 /** The server does not know the compression of the request. */
 export class CompressionUnknown extends Unimplemented {
@@ -138,13 +150,25 @@ export class MetadataTooLarge extends ResourceExhausted {
 export class MethodUnknown extends Unimplemented {
   override readonly name: string = "MethodUnknown";
 }
+/** The agent is known not to have that model. */
+export class ModelNotFound extends NotFound {
+  override readonly name: string = "ModelNotFound";
+}
 /** The server has not reached `minSeq` yet. */
 export class NotCaughtUp extends Unavailable {
   override readonly name: string = "NotCaughtUp";
 }
+/** The agent is known not to have that option. */
+export class OptionNotFound extends NotFound {
+  override readonly name: string = "OptionNotFound";
+}
 /** The primary session can't be deleted. */
 export class PrimarySession extends FailedPrecondition {
   override readonly name: string = "PrimarySession";
+}
+/** The session has no such question. */
+export class QuestionNotFound extends NotFound {
+  override readonly name: string = "QuestionNotFound";
 }
 /** As many turns or steers wait as may. */
 export class QueueFull extends ResourceExhausted {
@@ -157,6 +181,10 @@ export class RateLimited extends ResourceExhausted {
 /** The watch fell too far behind and begins anew. */
 export class Resync extends Unavailable {
   override readonly name: string = "Resync";
+}
+/** The caller has no such schedule. */
+export class ScheduleNotFound extends NotFound {
+  override readonly name: string = "ScheduleNotFound";
 }
 /** The key lacks a scope; `metadata` names it. */
 export class ScopeRequired extends PermissionDenied {
@@ -238,9 +266,12 @@ export class UnsupportedByAgent extends FailedPrecondition {
 /** The class of each reason. */
 export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ["AGENT_MISMATCH", AgentMismatch],
+  ["ALREADY_ANSWERED", AlreadyAnswered],
   ["ANSWERS_WAITING", AnswersWaiting],
   ["API_KEY_NOT_FOUND", ApiKeyNotFound],
   ["ATTACHMENT_NOT_FOUND", AttachmentNotFound],
+  ["BUDGET_EXCEEDED", BudgetExceeded],
+  ["COMMAND_NOT_FOUND", CommandNotFound],
   ["COMPRESSION_UNKNOWN", CompressionUnknown],
   ["CREDENTIALS_INVALID", CredentialsInvalid],
   ["CREDENTIALS_MISSING", CredentialsMissing],
@@ -265,11 +296,15 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["MESSAGE_TOO_LARGE", MessageTooLarge],
   ["METADATA_TOO_LARGE", MetadataTooLarge],
   ["METHOD_UNKNOWN", MethodUnknown],
+  ["MODEL_NOT_FOUND", ModelNotFound],
   ["NOT_CAUGHT_UP", NotCaughtUp],
+  ["OPTION_NOT_FOUND", OptionNotFound],
   ["PRIMARY_SESSION", PrimarySession],
+  ["QUESTION_NOT_FOUND", QuestionNotFound],
   ["QUEUE_FULL", QueueFull],
   ["RATE_LIMITED", RateLimited],
   ["RESYNC", Resync],
+  ["SCHEDULE_NOT_FOUND", ScheduleNotFound],
   ["SCOPE_REQUIRED", ScopeRequired],
   ["SECRET_UNREADABLE", SecretUnreadable],
   ["SESSION_BUSY", SessionBusy],

@@ -8,6 +8,7 @@ import type { GatewayEvent } from "./gen/quarterdeck/v1/event_pb.js";
 import { EnqueueRequestSchema, GatewayService, type RunRequestSchema } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { TurnState } from "./gen/quarterdeck/v1/turn_pb.js";
 import type { Link } from "./link.js";
+import { Answering, type QuestionHandler } from "./questions.js";
 import { TextPieces } from "./text.js";
 import { identify } from "./unary.js";
 
@@ -21,6 +22,12 @@ export type RunInput = MessageInitShape<typeof EnqueueRequestSchema>;
 export interface RunOptions extends StreamOptions {
   /** Cancels the turn when nobody follows it any more. Default: it goes on. */
   cancelOnDisconnect?: boolean | undefined;
+  /**
+   * Is called once with each question that waits for somebody, such as whether a tool may run, and gives an answer (see
+   * `answers`), or undefined to leave it to somebody else. A question of kind TOOL_CALL asks the caller to run a tool. The
+   * question's event and what follows it wait for the handler.
+   */
+  onQuestion?: QuestionHandler | undefined;
 }
 
 /** Options of `chat`: those of `run`, and those of the prompt. */
@@ -33,7 +40,25 @@ export interface ChatOptions extends RunOptions {
 export function run(link: Link, input: RunInput, options: RunOptions): Follower<GatewayEvent> {
   const enqueue = create(EnqueueRequestSchema, input);
   identify(EnqueueRequestSchema, enqueue);
-  return new Follower(link, new RunSource(enqueue, options), options);
+  return new TurnFollower(link, new RunSource(enqueue, options), options);
+}
+
+/** A turn's events; what is asked in one is answered before it is handed on. */
+class TurnFollower extends Follower<GatewayEvent> {
+  readonly #answering: Answering | undefined;
+
+  constructor(link: Link, source: RunSource, options: RunOptions) {
+    super(link, source, options);
+    this.#answering = options.onQuestion && new Answering(link, options.onQuestion, options);
+  }
+
+  override async next(): Promise<IteratorResult<GatewayEvent, undefined>> {
+    const result = await super.next();
+    if (!result.done) {
+      await this.#answering?.take(result.value);
+    }
+    return result;
+  }
 }
 
 /** The answer to a prompt, piece by piece. Throws TurnFailed where the turn did not complete. */
@@ -56,6 +81,28 @@ export async function* chat(
       }
     }
   }
+}
+
+/** What a turn answers by a schema, parsed. Throws TurnFailed where the turn did not complete. */
+export async function ask<T>(
+  link: Link,
+  sessionKey: string,
+  text: string,
+  outputSchema: object,
+  options: ChatOptions,
+): Promise<T> {
+  const input = { ...options.prompt, sessionKey, text, outputSchema: JSON.stringify(outputSchema) };
+  let output = "";
+  for await (const event of run(link, input, options)) {
+    if (event.kind.case === "turnEnded") {
+      const turn = event.kind.value.turn;
+      if (turn && turn.state !== TurnState.COMPLETED) {
+        throw new TurnFailed(turn);
+      }
+      output = turn?.outputJson ?? "";
+    }
+  }
+  return JSON.parse(output) as T;
 }
 
 class RunSource implements Source<GatewayEvent> {

@@ -5,12 +5,14 @@ import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { isLoopback, target } from "../src/address.js";
+import * as answers from "../src/answers.js";
 import { Backoff } from "../src/backoff.js";
 import { CODE_CLASSES, Unavailable } from "../src/codes.js";
 import { fromConnect } from "../src/errors.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { GatewayEventSchema } from "../src/gen/quarterdeck/v1/event_pb.js";
 import { BlockKind, Role } from "../src/gen/quarterdeck/v1/message_pb.js";
+import { OptionEffect, QuestionKind, QuestionSchema } from "../src/gen/quarterdeck/v1/question_pb.js";
 import { durationToMs, msToDuration, toNumber, toPlain } from "../src/numbers.js";
 import { REASON_CLASSES } from "../src/reasons.js";
 import { advance } from "../src/subscribe.js";
@@ -191,4 +193,23 @@ test("a place moves with what was handed on, never back", () => {
     assert.equal(advance(place, event(init)), fresh);
     assert.equal(place.cursor?.afterSeq, afterSeq);
   }
+});
+
+test("answers choose what holds once, and nothing that is not offered", () => {
+  const permission = (...effects: OptionEffect[]) =>
+    create(QuestionSchema, {
+      kind: QuestionKind.PERMISSION,
+      options: effects.map((effect) => ({ optionId: OptionEffect[effect], effect })),
+    });
+  const { ALLOW_ALWAYS, ALLOW_ONCE, DENY_ALWAYS, DENY_ONCE } = OptionEffect;
+  const question = permission(ALLOW_ALWAYS, ALLOW_ONCE, DENY_ALWAYS, DENY_ONCE);
+  assert.deepEqual(answers.allow(question), { optionId: "ALLOW_ONCE" });
+  assert.deepEqual(answers.deny(question), { optionId: "DENY_ONCE" });
+  assert.throws(() => answers.allow(permission(ALLOW_ALWAYS)), TypeError);
+  assert.deepEqual(answers.deny(permission(ALLOW_ALWAYS)), { declined: true });
+  assert.throws(() => answers.content(undefined), TypeError);
+});
+
+test("a question can be made plain", () => {
+  assert.deepEqual(toPlain(create(QuestionSchema, { questionId: "q" })), { questionId: "q" });
 });

@@ -54,13 +54,13 @@ pub fn closed_to_others(places: &[PathBuf], rung: Rung) -> Option<&Path> {
 }
 
 fn add_program(program: &OsStr, path: &OsStr, home: Option<&Path>, found: &mut BTreeSet<PathBuf>) {
-    let Some(file) = resolve(program, path) else {
+    let Some(file) = find(program, path) else {
         return;
     };
     add(&file, home, found, package);
     // An interpreter may be a script itself, but not for ever.
     if let Some(interpreter) = interpreter(&file)
-        && let Some(file) = resolve(&interpreter, path)
+        && let Some(file) = find(&interpreter, path)
     {
         add(&file, home, found, package);
     }
@@ -133,7 +133,8 @@ fn package(file: &Path, home: Option<&Path>) -> PathBuf {
     }
 }
 
-fn resolve(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
+/// The file of a program, as it is found in `path` where it has no slash; `None` where there is none.
+pub fn find(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
     if program.as_encoded_bytes().contains(&b'/') {
         return Some(PathBuf::from(program)).filter(|file| file.is_file());
     }

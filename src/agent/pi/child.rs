@@ -6,12 +6,12 @@
 use super::{
     machine::{Effect, Machine},
     memory::Memory,
-    secrets::Secrets,
 };
 use crate::agent::{
     AgentCommand, AgentEvent, Outcome, StartError,
     events::EventSender,
     process::{Line, Process, StopFailed},
+    secrets::Secrets,
 };
 use crate::auth::agents::AgentCredential;
 use std::{collections::VecDeque, io, time::Duration};
@@ -53,20 +53,41 @@ impl PiChild {
     pub(super) fn new(
         process: Process,
         memory: Memory,
-        dialog_timeout: Duration,
         stop_grace: Duration,
         secrets: Secrets,
         credential: Option<AgentCredential>,
     ) -> Self {
         Self {
             process,
-            machine: Machine::new(dialog_timeout),
+            machine: Machine::new(),
             memory,
             stop_grace,
             secrets,
             outbox: VecDeque::new(),
             _credential: credential,
             kept: Vec::new(),
+        }
+    }
+
+    /// What pi offers is asked for, once it has answered. See [`Machine::ask_offers`].
+    pub(super) fn ask_offers(&mut self, default_model: Option<&str>) {
+        self.machine.ask_offers(default_model);
+    }
+
+    /// The thinking level that pi uses, once it has answered.
+    pub(super) fn thinking_level(&self) -> &str {
+        let state = self.machine.state();
+        state.map_or("", |state| &state.thinking_level)
+    }
+
+    /// Ends pi, which has no turn.
+    ///
+    /// # Errors
+    /// That it has ended can't be proven.
+    pub(super) async fn dismiss(mut self) -> Result<(), StartError> {
+        match self.end("pi was asked for its defaults").await {
+            AgentEvent::StopFailed { survivors } => Err(StartError(survivors)),
+            _ => Ok(()),
         }
     }
 
@@ -113,6 +134,7 @@ impl PiChild {
 
     /// Runs turns until the process ends or the actor lets go.
     pub(super) async fn run(mut self, mut channels: Channels) {
+        self.machine.ask_commands();
         let last = self.drive(&mut channels).await;
         self.outbox.push_back(last);
         for event in self.outbox {
@@ -173,8 +195,9 @@ impl PiChild {
                 attachments,
             } => self.machine.steer(steer_id, text, attachments),
             AgentCommand::Cancel => self.machine.cancel(),
+            AgentCommand::Answer { ask_id, answer } => self.machine.answer(ask_id, &answer),
             // Of a turn that is over nothing is left to kill.
-            AgentCommand::Kill => {}
+            AgentCommand::Call | AgentCommand::Kill => {}
         }
     }
 
@@ -220,10 +243,8 @@ impl PiChild {
                         // Before the end is told, so that no start can cross it and be lost.
                         channels.commands.close();
                     }
-                    self.outbox.push_back(AgentEvent::TurnEnded(match outcome {
-                        Outcome::Failed(message) => Outcome::Failed(self.secrets.mask(&message)),
-                        Outcome::Completed(_) | Outcome::Stopped => outcome,
-                    }));
+                    let ended = self.masked(AgentEvent::TurnEnded(outcome));
+                    self.outbox.push_back(ended);
                     if fresh {
                         return Some(self.end(reason).await);
                     }
@@ -264,10 +285,42 @@ impl PiChild {
 
     /// Without the secrets that a provider's error may repeat.
     fn masked(&self, mut event: AgentEvent) -> AgentEvent {
-        if let AgentEvent::RetryScheduled { error_message, .. }
-        | AgentEvent::CompactionCompleted { error_message, .. } = &mut event
-        {
-            *error_message = self.secrets.mask(error_message);
+        match &mut event {
+            AgentEvent::RetryScheduled { error_message, .. }
+            | AgentEvent::CompactionCompleted { error_message, .. } => {
+                *error_message = self.secrets.mask(error_message);
+            }
+            AgentEvent::TurnEnded(Outcome::Failed(message)) => {
+                *message = self.secrets.mask(message)
+            }
+            // Their texts are this process's own, and masked where they are made.
+            AgentEvent::Exited { message: _ } | AgentEvent::StopFailed { survivors: _ } => {}
+            // What the model and its tools say is told as it is.
+            AgentEvent::Ready { .. }
+            | AgentEvent::MessageStarted
+            | AgentEvent::TextDelta { .. }
+            | AgentEvent::ThinkingDelta { .. }
+            | AgentEvent::ToolInputDelta { .. }
+            | AgentEvent::ThinkingCompleted { .. }
+            | AgentEvent::MessageCompleted { .. }
+            | AgentEvent::ToolStarted { .. }
+            | AgentEvent::ToolUpdate { .. }
+            | AgentEvent::ToolCompleted { .. }
+            | AgentEvent::SteerApplied { .. }
+            | AgentEvent::SteerReturned { .. }
+            | AgentEvent::Asked { .. }
+            | AgentEvent::AskWithdrawn { .. }
+            | AgentEvent::AnswerDelivered { .. }
+            | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::Offered { .. }
+            | AgentEvent::CommandsChanged { .. }
+            | AgentEvent::UsageRecorded(_)
+            | AgentEvent::CallWanted { .. }
+            | AgentEvent::CompactionStarted { .. }
+            | AgentEvent::OutputAccepted { .. }
+            | AgentEvent::TurnEnded(
+                Outcome::Completed(_) | Outcome::OutputInvalid(_) | Outcome::Stopped,
+            ) => {}
         }
         event
     }

@@ -7,11 +7,16 @@
 //! command must not get another prompt, so its process is ended ([`Effect::End`] with `fresh`).
 
 use super::{
+    dialogs::{self, Dialog, Dialogs},
+    models::Offering,
     protocol::{self, Incoming, Response, State},
     turn::{Cancel, Phase, Turn},
 };
-use crate::agent::{AgentEvent, Outcome, TurnInput};
-use crate::domain::turn::Attachment;
+use crate::agent::{
+    AgentEvent, Outcome, TurnInput,
+    input::{literal, text_with_files},
+};
+use crate::domain::{command, question::Answer, turn::Attachment};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -24,8 +29,6 @@ pub(super) const LOST_POLL: Duration = Duration::from_secs(1);
 pub(super) const RESTART_GRACE: Duration = Duration::from_millis(500);
 /// Longest wait for an answer to `get_state` and `clear_queue`. pi answers in milliseconds unless it hangs.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Dialogs that may wait for their deadline; more are cancelled at once.
-pub(super) const DIALOGS_MAX: usize = 32;
 
 /// What the machine wants done, in order.
 #[derive(Debug, PartialEq)]
@@ -58,8 +61,8 @@ pub(super) struct Machine {
     /// The state by the newest answer to [`Machine::ask_state`] outside a turn.
     state: Option<State>,
     question: Option<Question>,
-    dialogs: VecDeque<(Instant, String)>,
-    dialog_timeout: Duration,
+    dialogs: Dialogs,
+    offering: Offering,
     next_id: u64,
     effects: VecDeque<Effect>,
 }
@@ -86,15 +89,15 @@ enum Question {
 
 impl Machine {
     /// A pi that was just started.
-    pub(super) fn new(dialog_timeout: Duration) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             turn: None,
             knows_clear_queue: None,
             queued: 0,
             state: None,
             question: None,
-            dialogs: VecDeque::new(),
-            dialog_timeout,
+            dialogs: Dialogs::default(),
+            offering: Offering::default(),
             next_id: 0,
             effects: VecDeque::new(),
         }
@@ -121,8 +124,7 @@ impl Machine {
             Question::AskAt(at) | Question::AskAgainAt { at, .. } => *at,
             Question::Asked { until, .. } | Question::Clearing { until, .. } => *until,
         });
-        let dialog = self.dialogs.front().map(|(until, _)| *until);
-        question.into_iter().chain(dialog).min()
+        question.into_iter().chain(self.dialogs.deadline()).min()
     }
 
     /// Asks whether pi is up; the answer is [`Machine::state`]. How long to wait is the caller's to say.
@@ -132,14 +134,56 @@ impl Machine {
         self.question = Some(Question::Asked { first, until });
     }
 
+    /// Asks what pi offers, which it tells whenever it likes; a turn of it tells the session. Where nobody chose a model,
+    /// `default_model` is used (empty: nobody knows); `None`: the present one is, as it stands in [`Machine::state`].
+    pub(super) fn ask_offers(&mut self, default_model: Option<&str>) {
+        let state = self.state.as_ref();
+        let model = state.and_then(|state| Some(state.model.as_ref()?.full()));
+        let model = model.unwrap_or_default();
+        self.offering = Offering {
+            models: None,
+            default_model: default_model.map_or_else(|| model.clone(), Into::into),
+            thinking_level: state.map_or_else(String::new, |state| state.thinking_level.clone()),
+            model,
+        };
+        self.write_command("get_available_models");
+    }
+
+    fn tell_offers(&mut self) {
+        if self.turn.is_some()
+            && let Some(offers) = self.offering.news()
+        {
+            let offers = Box::new(offers);
+            self.effects
+                .push_back(Effect::Emit(AgentEvent::Offered { offers }));
+        }
+    }
+
+    /// Asks which commands there are; the answer is told to the session's actor.
+    pub(super) fn ask_commands(&mut self) {
+        self.write_command("get_commands");
+    }
+
     /// Starts a turn.
     pub(super) fn start(&mut self, input: &TurnInput) {
         let id = self.id();
-        let text = protocol::text_with_files(input.text.clone(), &input.attachments);
-        let line = protocol::message("prompt", &id, &text, &input.attachments);
+        let compacts = input.command == command::COMPACT;
+        let line = if compacts {
+            let instructions = command::arguments(&input.text, command::COMPACT);
+            protocol::compact(&id, instructions)
+        } else {
+            let text = text_with_files(input.text.clone(), &input.attachments);
+            let text = input.transcript.clone() + &text;
+            let text = match input.command.as_str() {
+                "" => literal(text),
+                _ => text,
+            };
+            protocol::message("prompt", &id, &text, &input.attachments)
+        };
         self.effects.push_back(Effect::Write(line));
         self.question = None;
-        self.turn = Some(Turn::new(id));
+        self.turn = Some(Turn::new(id, compacts));
+        self.tell_offers();
     }
 
     /// Gives a steer to the running turn, as soon as a run is live.
@@ -175,14 +219,15 @@ impl Machine {
             self.write_command("clear_queue");
         }
         self.write_abort();
+        // After the abort, so that an extension that goes on finds its run stopped.
+        self.cancel_dialogs();
     }
 
     /// Time passed.
     pub(super) fn tick(&mut self, now: Instant) {
-        while self.dialogs.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, id)) = self.dialogs.pop_front() {
-                self.cancel_dialog(&id);
-            }
+        for ask_id in self.dialogs.overdue(now) {
+            let event = AgentEvent::AskWithdrawn { ask_id };
+            self.effects.push_back(Effect::Emit(event));
         }
         match &self.question {
             Some(Question::AskAt(at)) if *at <= now => self.ask_state(now, ANSWER_TIMEOUT),
@@ -242,13 +287,7 @@ impl Machine {
                     turn.steers.queue(&steering);
                 }
             }
-            Incoming::Dialog { id } => {
-                if self.dialogs.len() < DIALOGS_MAX {
-                    self.dialogs.push_back((now + self.dialog_timeout, id));
-                } else {
-                    self.cancel_dialog(&id);
-                }
-            }
+            Incoming::Dialog(dialog) => self.dialog(dialog, now),
             Incoming::ExtensionError { message } => {
                 tracing::warn!(%message, "an extension of pi failed");
             }
@@ -321,8 +360,20 @@ impl Machine {
             handled,
             state,
             cleared,
+            models,
+            commands,
         } = response;
         let id = id.unwrap_or_default();
+        if let Some(models) = models {
+            self.offering.models = Some(models);
+            self.tell_offers();
+            return;
+        }
+        if let Some(commands) = commands {
+            let event = AgentEvent::CommandsChanged { commands };
+            self.effects.push_back(Effect::Emit(event));
+            return;
+        }
         if command == "clear_queue" {
             self.queue_cleared(&id, error.is_none(), cleared.as_deref(), now);
             return;
@@ -359,7 +410,8 @@ impl Machine {
                 }
                 (Phase::Asked, None) => {
                     turn.phase = Phase::Accepted;
-                    if handled && turn.cancel.is_none() {
+                    // A compaction is over with its answer.
+                    if (handled || turn.compacts) && turn.cancel.is_none() {
                         self.idle(now, false);
                     } else {
                         self.question = Some(Question::AskAt(now));
@@ -468,6 +520,7 @@ impl Machine {
     }
 
     fn finish(&mut self, outcome: Option<Outcome>, fresh: bool) {
+        self.cancel_dialogs();
         self.question = None;
         self.queued = 0;
         let Some(mut turn) = self.turn.take() else {
@@ -510,10 +563,36 @@ impl Machine {
         }
     }
 
-    fn cancel_dialog(&mut self, id: &str) {
-        tracing::info!(dialog = id, "cancelled a dialog of pi that nobody answers");
-        let line = protocol::cancel_dialog(id);
-        self.effects.push_back(Effect::Write(line));
+    /// An extension waits for a person. Outside of a turn, or of one that is being stopped, nobody is asked.
+    fn dialog(&mut self, dialog: Dialog, now: Instant) {
+        let asks = |turn: &&Turn| turn.is_open() && turn.cancel.is_none();
+        let told = if self.turn.as_ref().filter(asks).is_some() {
+            self.dialogs.open(dialog, now)
+        } else {
+            tracing::info!(
+                dialog = dialog.id,
+                "cancelled a dialog of pi that nobody answers"
+            );
+            Err(dialogs::cancelled(&dialog))
+        };
+        self.effects.push_back(match told {
+            Ok(asked) => Effect::Emit(asked),
+            Err(line) => Effect::Write(line),
+        });
+    }
+
+    /// Gives pi the answer to a dialog.
+    pub(super) fn answer(&mut self, ask_id: String, answer: &Answer) {
+        if let Some(line) = self.dialogs.answer(&ask_id, answer) {
+            self.effects.push_back(Effect::Write(line));
+            let event = AgentEvent::AnswerDelivered { ask_id };
+            self.effects.push_back(Effect::Emit(event));
+        }
+    }
+
+    fn cancel_dialogs(&mut self) {
+        let lines = self.dialogs.cancel_all().into_iter();
+        self.effects.extend(lines.map(Effect::Write));
     }
 
     fn write_command(&mut self, kind: &str) -> String {

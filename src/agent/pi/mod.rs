@@ -4,39 +4,49 @@
 //!   and each owner its own pi directory (settings, credentials), so nothing one chooses reaches another.
 //! * Each session has its own home and temporary directory: pi compiles extensions into the latter and runs what it
 //!   finds there.
-//! * The model and the thinking level are given on the command line and never set later: pi would keep such a choice
-//!   as the owner's default.
+//! * The model and the thinking level are given on the command line and never set later: pi (0.73.1) would keep such a choice
+//!   as the owner's default. So another choice is another process, which goes on with the conversation (`choices`).
 //! * A turn that was cancelled softly is over once pi is idle and everything that the turn started is gone; pi itself
 //!   stays. `Kill` ends pi, and `Exited` is the turn's end.
 //! * Where pi holds a message that it could not take back (0.73.1 has no command for that) its process ends with, or
 //!   right after, the turn; the session continues from its file with a new one.
 //! * Memory reaches the model through an extension of our own, beside the prompt and never in it (`memory`).
-//! * Dialogs of extensions are cancelled after a deadline, since nobody sees them.
+//! * A prompt is a text for the model, also where it begins with a slash; its commands (of extensions, templates and skills)
+//!   are run as such alone.
+//! * A fork begins with a copy of pi's file up to the turn that it was forked at.
+//! * Dialogs of extensions are questions of the turn; outside of one they are cancelled, since nobody sees them.
 //!
 //! The walk: pi's line → `protocol` → `machine` (with `turn`, `open_message` and `steers`) → `child` → the session's actor.
 //! Facts about pi that this rests on stand where they are used.
 
 mod child;
+mod choices;
+mod dialogs;
 mod machine;
 mod memory;
+mod models;
 mod open_message;
 mod protocol;
-mod secrets;
 mod session_file;
 mod steers;
 mod turn;
 
 use super::{
-    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    Agent, AgentEvent, COMMANDS_MAX, Capabilities, Driver, ForkRequest, OpenRequest, StartError,
+    events,
     isolation::{Visible, program},
     process::{self, Process, ProcessHost, ProcessLimits, ProcessSpec},
+    secrets::Secrets,
 };
-use crate::beneath::{Directory, blocking};
+use crate::{
+    beneath::{Directory, blocking},
+    domain::agent::{ToolPolicySupport, UsageReports},
+};
 use async_trait::async_trait;
 use child::{Channels, PiChild};
+use choices::{StartWords, StartWordsFile, Word};
 use memory::Memory;
 use rustix::fs::FileType;
-use secrets::Secrets;
 use std::{
     ffi::{OsStr, OsString},
     fmt, fs, io,
@@ -89,8 +99,6 @@ pub struct PiOptions {
     pub thinking_level: String,
     /// Time until pi answers for the first time. It needs 4 to 10 s on a busy machine.
     pub start_timeout: Duration,
-    /// Time until a dialog that nobody answers is cancelled.
-    pub dialog_timeout: Duration,
     /// Time that pi gets to end by itself before it is killed.
     pub stop_grace: Duration,
     /// Bounds of pi's process, and of each that it starts.
@@ -119,7 +127,6 @@ impl Default for PiOptions {
             model: String::new(),
             thinking_level: String::new(),
             start_timeout: Duration::from_secs(60),
-            dialog_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(2),
             limits: ProcessLimits::default(),
         }
@@ -151,7 +158,6 @@ impl fmt::Debug for PiOptions {
             model,
             thinking_level,
             start_timeout,
-            dialog_timeout,
             stop_grace,
             limits,
         } = self;
@@ -165,7 +171,6 @@ impl fmt::Debug for PiOptions {
             .field("model", model)
             .field("thinking_level", thinking_level)
             .field("start_timeout", start_timeout)
-            .field("dialog_timeout", dialog_timeout)
             .field("stop_grace", stop_grace)
             .field("limits", limits)
             .finish()
@@ -190,6 +195,7 @@ impl PiDriver {
         request: &OpenRequest,
         directory: &Path,
         memory: &Memory,
+        (file, words): (Option<&str>, &StartWords),
     ) -> Result<ProcessSpec, StartError> {
         let mut command = self.options.command.iter().map(OsString::from);
         let program = command
@@ -197,18 +203,21 @@ impl PiDriver {
             .ok_or_else(|| StartError("the command of pi is empty".into()))?;
         let mut arguments: Vec<OsString> = command.collect();
         arguments.extend(["--mode".into(), "rpc".into()]);
-        arguments.extend([
-            "--session-dir".into(),
-            request.session_directory.clone().into(),
-        ]);
-        // Created where it does not exist yet.
-        let file = request.session_directory.join(session_file(request));
-        arguments.extend(["--session".into(), file.into()]);
-        let model = first_set(&request.model, &self.options.model);
-        if !model.is_empty() {
-            arguments.extend(["--model".into(), model.into()]);
+        match file {
+            Some(file) => {
+                let place = request.session_directory.clone();
+                // Created where it does not exist yet.
+                let file = place.join(file);
+                arguments.extend(["--session-dir".into(), place.into()]);
+                arguments.extend(["--session".into(), file.into()]);
+            }
+            None => arguments.push("--no-session".into()),
         }
-        let level = first_set(&request.thinking_level, &self.options.thinking_level);
+        let StartWords { model, level } = words;
+        if !model.word.is_empty() {
+            arguments.extend(["--model".into(), model.word.clone().into()]);
+        }
+        let level = level.word.as_str();
         if !level.is_empty() {
             if !THINKING_LEVELS.contains(&level) {
                 let known = THINKING_LEVELS.join(", ");
@@ -261,6 +270,62 @@ impl PiDriver {
         })
     }
 
+    /// What pi is to be started with for the request's conversation.
+    async fn start_words(
+        &self,
+        request: &OpenRequest,
+        (directory, memory): (&Path, &Memory),
+    ) -> Result<StartWords, StartError> {
+        let file = StartWordsFile {
+            place: request.session_directory.clone(),
+            name: format!("{}.pi.json", request.session_id),
+        };
+        let trouble = |error: io::Error| {
+            let place = file.place.display();
+            StartError(format!(
+                "cannot keep in {place} what pi is started with: {error}"
+            ))
+        };
+        let last = file.read().await.map_err(trouble)?;
+        let model = first_set(&request.model, &self.options.model);
+        let level = first_set(&request.thinking_level, &self.options.thinking_level);
+        let (model, level) = (
+            Word::after(&last.model, model),
+            Word::after(&last.level, level),
+        );
+        let words = match (model, level) {
+            (Some(model), Some(level)) => StartWords { model, level },
+            (model, level) => {
+                // What it would begin another conversation with.
+                let known = StartWords {
+                    model: model.clone().unwrap_or_default(),
+                    level: level.clone().unwrap_or_default(),
+                };
+                let spec = self.spec(request, directory, memory, (None, &known))?;
+                let mut pi = self.child(request, memory, Process::spawn(&self.host, spec)?);
+                let own = pi.start(self.options.start_timeout).await?;
+                let own_level = pi.thinking_level().to_owned();
+                pi.dismiss().await?;
+                StartWords {
+                    model: model.unwrap_or_else(|| Word::default_of(own)),
+                    level: level.unwrap_or_else(|| Word::default_of(own_level)),
+                }
+            }
+        };
+        file.write(words.clone(), &last).await.map_err(trouble)?;
+        Ok(words)
+    }
+
+    fn child(&self, request: &OpenRequest, memory: &Memory, process: Process) -> PiChild {
+        PiChild::new(
+            process,
+            memory.clone(),
+            self.options.stop_grace,
+            self.secrets.clone(),
+            request.credential.clone(),
+        )
+    }
+
     /// Makes the owner's pi directory and fills it from the template.
     async fn own_directory(&self, request: &OpenRequest) -> io::Result<PathBuf> {
         let owner = request.owner_directory.clone();
@@ -272,7 +337,7 @@ impl PiDriver {
 
 /// Name of a generation's conversation in the session's directory.
 fn session_file(request: &OpenRequest) -> String {
-    format!("{}.jsonl", request.session_id)
+    session_file::name(request.session_id)
 }
 
 /// Makes pi's directory in an owner's and fills it from a template. Agents write in it.
@@ -325,12 +390,25 @@ impl Driver for PiDriver {
             images: true,
             thinking: true,
             models: true,
-            fork: false,
+            options: false,
+            fork: true,
             compaction: true,
-            approvals: false,
+            commands: true,
+            questions: true,
+            // Its extensions ask, but about no tool by its name.
+            tool_policy: ToolPolicySupport::None,
             resume: true,
-            operator_only: self.host.confinement.operator_only(),
+            usage: UsageReports::Call,
+            // An extension decides what its own dialog means.
+            deny_continues: true,
+            workspace: false,
+            client_tools: false,
+            structured_output: false,
         }
+    }
+
+    fn operator_only(&self) -> bool {
+        self.host.confinement.operator_only()
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError> {
@@ -349,30 +427,19 @@ impl Driver for PiDriver {
         let file = session_file(&request);
         let (place, work) = (&request.session_directory, &request.working_directory);
         let moved = session_file::work_in(place.clone(), file.clone(), work.clone());
-        moved.await.map_err(|error| {
+        let remembers = moved.await.map_err(|error| {
             let place = place.display();
             StartError(format!(
                 "cannot say in {place}/{file} where pi works: {error}"
             ))
         })?;
-        let spec = self.spec(&request, &directory, &memory)?;
+        let words = self.start_words(&request, (&directory, &memory)).await?;
+        let spec = self.spec(&request, &directory, &memory, (Some(&file), &words))?;
         let process = Process::spawn(&self.host, spec)?;
-        let PiOptions {
-            start_timeout,
-            dialog_timeout,
-            stop_grace,
-            ..
-        } = self.options;
-        let secrets = self.secrets.clone();
-        let mut child = PiChild::new(
-            process,
-            memory,
-            dialog_timeout,
-            stop_grace,
-            secrets,
-            request.credential.clone(),
-        );
-        let model = child.start(start_timeout).await?;
+        let mut child = self.child(&request, &memory, process);
+        let model = child.start(self.options.start_timeout).await?;
+        let chosen = words.model.chosen && !request.model.is_empty();
+        child.ask_offers(chosen.then_some(self.options.model.as_str()));
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let (event_sender, events) = events::channel();
         event_sender
@@ -391,7 +458,19 @@ impl Driver for PiDriver {
             session_key = request.session_key,
         );
         tokio::spawn(child.run(channels).instrument(span));
-        Ok(Agent { commands, events })
+        Ok(Agent {
+            commands,
+            events,
+            capabilities: self.capabilities(),
+            takes_choices: false,
+            remembers,
+            // pi tells none in RPC mode.
+            version: String::new(),
+        })
+    }
+
+    async fn fork(&self, request: ForkRequest) -> io::Result<()> {
+        session_file::copy(request).await
     }
 
     async fn sweep_leftovers(&self) {

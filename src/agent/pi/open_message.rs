@@ -1,8 +1,8 @@
 //! The assistant message that pi is writing. Shown from its first content on, since a failed model call leaves an empty
 //! one; kept in part, in case its end is lost.
 
-use super::protocol::{Change, Half, Update};
-use crate::agent::AgentEvent;
+use super::protocol::{Change, Update};
+use crate::agent::{AgentEvent, json::Half};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is kept of an open message, in bytes.

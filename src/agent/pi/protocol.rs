@@ -1,6 +1,6 @@
 //! pi's RPC lines: one JSON object each, read into [`Incoming`] and written by the functions of [`outgoing`].
 //!
-//! What is bookkeeping may have any shape (`json`): nothing that the agent said is lost for how it counted. By what a run
+//! What is bookkeeping may have any shape (`agent::json`): nothing that the agent said is lost for how it counted. By what a run
 //! ended is taken at its word only. Bytes that somebody put before or behind a record without a line's end, such as the
 //! sequences that terminals understand, are passed over.
 //!
@@ -10,17 +10,22 @@
 //!
 //! Source: pi's `docs/rpc.md`, and runs of 0.73.1 and 0.87.1.
 
-mod json;
 mod message;
 mod outgoing;
-mod tool;
 
-pub(super) use json::Half;
 pub(super) use message::{AssistantMessage, Change, ModelName, Update};
-pub(super) use outgoing::{cancel_dialog, command, message, text_with_files};
-pub(super) use tool::ToolOutput;
+pub(super) use outgoing::{command, compact, message};
 
-use json::{Object, list, readable, sentence, text};
+use super::{
+    dialogs::{Dialog, DialogKind},
+    models,
+};
+use crate::agent::{
+    json::{Object, list, readable, sentence, text},
+    tool_output::ToolOutput,
+};
+use crate::domain::command::{COMMANDS_MAX, Command};
+use crate::domain::offers::Model;
 use serde_json::value::RawValue;
 
 /// Places of a line that are tried as the beginning of a record, where the line itself is none.
@@ -120,10 +125,7 @@ pub(super) enum Incoming {
     /// Retrying is over, one way or the other.
     RetryEnd,
     /// An extension waits for a person.
-    Dialog {
-        /// What the answer names.
-        id: String,
-    },
+    Dialog(Dialog),
     /// An extension failed; pi goes on.
     ExtensionError {
         /// Which one and why.
@@ -148,6 +150,10 @@ pub(super) struct Response {
     pub(super) state: Option<State>,
     /// Steers that `clear_queue` took back, where it says so.
     pub(super) cleared: Option<Vec<String>>,
+    /// What `get_available_models` tells.
+    pub(super) models: Option<Vec<Model>>,
+    /// What `get_commands` tells.
+    pub(super) commands: Option<Vec<Command>>,
 }
 
 /// What `get_state` tells.
@@ -155,6 +161,8 @@ pub(super) struct Response {
 pub(super) struct State {
     /// The model in use.
     pub(super) model: Option<ModelName>,
+    /// The thinking level in use.
+    pub(super) thinking_level: String,
     /// A run is live.
     pub(super) is_streaming: bool,
     /// The context is being shortened.
@@ -275,10 +283,16 @@ impl Incoming {
             },
             "auto_retry_end" => Self::RetryEnd,
             "extension_ui_request" => match (record.text("method").as_str(), record.get("id")) {
-                ("select" | "confirm" | "input" | "editor", Some(id)) => {
-                    Self::Dialog { id: text(Some(id)) }
-                }
-                _ => Self::Other,
+                (method, Some(id)) => match dialog_kind(method, record) {
+                    Some(kind) => Self::Dialog(Dialog {
+                        id: text(Some(id)),
+                        kind,
+                        title: record.text("title"),
+                        timeout_milliseconds: record.whole("timeout").max(0).unsigned_abs(),
+                    }),
+                    None => Self::Other,
+                },
+                (_, None) => Self::Other,
             },
             "extension_error" => Self::ExtensionError {
                 message: format!(
@@ -331,6 +345,25 @@ fn texts(value: Option<&RawValue>) -> Vec<String> {
     elements.map(|element| text(Some(element))).collect()
 }
 
+/// What a dialog wants; `None` for what only tells people something.
+fn dialog_kind(method: &str, record: &Object<'_>) -> Option<DialogKind> {
+    Some(match method {
+        "confirm" => DialogKind::Confirm {
+            message: record.text("message"),
+        },
+        "select" => DialogKind::Select {
+            options: texts(record.get("options")),
+        },
+        "input" => DialogKind::Input {
+            placeholder: record.text("placeholder"),
+        },
+        "editor" => DialogKind::Editor {
+            prefill: record.text("prefill"),
+        },
+        _ => return None,
+    })
+}
+
 fn role(message: Option<&RawValue>) -> String {
     Object::of(message).text("role")
 }
@@ -349,9 +382,22 @@ impl Response {
             state: (command == "get_state" && succeeded).then(|| State::of(&data)),
             cleared: (command == "clear_queue" && data.get("steering").is_some())
                 .then(|| texts(data.get("steering"))),
+            models: (command == "get_available_models" && succeeded)
+                .then(|| models::of_list(data.get("models"))),
+            commands: (command == "get_commands" && succeeded)
+                .then(|| commands_of(data.get("commands"))),
             command,
         }
     }
+}
+
+/// pi's commands: of extensions, prompt templates and skills.
+fn commands_of(value: Option<&RawValue>) -> Vec<Command> {
+    let commands = list(value).into_iter().filter_map(|one| {
+        let one = Object::of(Some(one));
+        Command::bounded(&one.text("name"), &one.text("description"), "")
+    });
+    commands.take(COMMANDS_MAX).collect()
 }
 
 // === impl State ===
@@ -362,6 +408,7 @@ impl State {
             model: data
                 .get("model")
                 .map(|model| ModelName::of(&Object::of(Some(model)))),
+            thinking_level: data.text("thinkingLevel"),
             is_streaming: data.flag("isStreaming"),
             is_compacting: data.flag("isCompacting"),
             pending_messages: data.whole("pendingMessageCount"),

@@ -10,6 +10,7 @@
 //! [leftover](Steers::leftover).
 
 use super::protocol;
+use crate::agent::input::{literal, text_with_files};
 use crate::domain::{limits::cut, turn::Attachment};
 use std::collections::VecDeque;
 use uuid::Uuid;
@@ -74,7 +75,10 @@ impl Steers {
             .find(|steer| steer.place == Place::Held)?;
         steer.place = Place::Sent(command_id.to_owned());
         let attachments = std::mem::take(&mut steer.attachments);
-        let text = protocol::text_with_files(std::mem::take(&mut steer.text), &attachments);
+        let text = literal(text_with_files(
+            std::mem::take(&mut steer.text),
+            &attachments,
+        ));
         cut(&text, KNOWN_MAX_BYTES).clone_into(&mut steer.known);
         Some(protocol::message("steer", command_id, &text, &attachments))
     }

@@ -2,11 +2,14 @@
 
 use super::{
     open_message::OpenMessage,
-    protocol::{AssistantMessage, Incoming, ToolOutput},
+    protocol::{AssistantMessage, Incoming},
     steers::Steers,
 };
-use crate::agent::{AgentEvent, Outcome};
-use crate::domain::turn::StopReason;
+use crate::agent::{AgentEvent, Outcome, tool_output::ToolOutput};
+use crate::domain::{
+    turn::{ContextUse, Granularity, StopReason},
+    usage::UsageReport,
+};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -17,6 +20,8 @@ use std::{
 pub(super) struct Turn {
     /// Command id of the prompt.
     pub(super) prompt_id: String,
+    /// It shortens the conversation: no run comes of it.
+    pub(super) compacts: bool,
     /// How far it is.
     pub(super) phase: Phase,
     /// pi answered the prompt.
@@ -77,9 +82,10 @@ struct LastWord {
 
 impl Turn {
     /// A turn whose prompt goes out under this id.
-    pub(super) fn new(prompt_id: String) -> Self {
+    pub(super) fn new(prompt_id: String, compacts: bool) -> Self {
         Self {
             prompt_id,
+            compacts,
             phase: Phase::Asked,
             prompt_answered: false,
             prompt_seen: false,
@@ -201,6 +207,7 @@ impl Turn {
                     aborted,
                     error_message,
                     tokens_before,
+                    kept: false,
                 });
             }
             Incoming::RetryStart {
@@ -224,7 +231,7 @@ impl Turn {
             | Incoming::AgentEnd { .. }
             | Incoming::AgentSettled
             | Incoming::QueueUpdate { .. }
-            | Incoming::Dialog { .. }
+            | Incoming::Dialog(_)
             | Incoming::ExtensionError { .. }
             | Incoming::Other => {}
         }
@@ -245,7 +252,15 @@ impl Turn {
         open.complete(texts, thinking, failed, cut, emit);
         if let Some(usage) = usage {
             let model = model.full();
-            emit(AgentEvent::UsageRecorded { usage, model });
+            emit(AgentEvent::UsageRecorded(Box::new(UsageReport {
+                usage,
+                model,
+                granularity: Granularity::Call,
+                context: Some(ContextUse {
+                    tokens: usage.tokens(),
+                    window: 0,
+                }),
+            })));
         }
         self.last_word = Some(LastWord {
             stop_reason,

@@ -31,6 +31,50 @@ pub(crate) struct McpArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Name of the server here
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ContextsVerb>,
+    /// Print one JSON object a line, for scripts; errors too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextsVerb {
+    /// Have commands go to this one
+    Use(NameArgs),
+    /// Forget one, and its key. The server knows the key still: `quarterdeck keys revoke` ends it there
+    Remove(NameArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// Name of the server here
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Records of before to begin with
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(0..=10_000))]
@@ -243,8 +287,15 @@ pub(crate) struct ChannelsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
+    /// Only this session's agent: after its running turn, or at once
+    pub(crate) session: Option<String>,
     /// Why, for people
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        conflicts_with = "session",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,

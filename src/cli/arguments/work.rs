@@ -1,7 +1,8 @@
 //! What the commands take that give work to sessions, follow it and stop it.
 
-use super::{ClientArgs, pair};
-use clap::{Args, ValueEnum};
+use super::{ClientArgs, pair, time};
+use clap::{Args, Subcommand, ValueEnum};
+use prost_types::Timestamp;
 use quarterdeck::proto::{OnBusy, OnInterrupt};
 use std::{path::PathBuf, time::Duration};
 
@@ -71,12 +72,26 @@ pub(crate) struct SendArgs {
     /// How long the turn may wait in the queue
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) queue_ttl: Option<Duration>,
+    /// Enter the queue at this time, at most 90 days away, such as 2026-12-24T18:00:00+01:00; prints the turn's id and leaves
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["after", "on_busy", "cancel_on_disconnect"])]
+    pub(crate) at: Option<Timestamp>,
+    /// Enter the queue after this long, such as 2h; prints the turn's id and leaves
+    #[arg(
+        long = "in",
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        conflicts_with_all = ["on_busy", "cancel_on_disconnect"]
+    )]
+    pub(crate) after: Option<Duration>,
     /// Stop the turn when this command is gone for 5 seconds
     #[arg(long, conflicts_with = "detach")]
     pub(crate) cancel_on_disconnect: bool,
     /// File to go with the prompt; may be repeated
     #[arg(long = "attach", value_name = "FILE")]
     pub(crate) attachments: Vec<PathBuf>,
+    /// JSON Schema that the answer is to meet: prints the JSON, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub(crate) output_schema: Option<PathBuf>,
     /// Where the prompt comes from, for people
     #[arg(long, default_value = "cli")]
     pub(crate) source: String,
@@ -137,6 +152,41 @@ pub(crate) struct SteerArgs {
         value_name = "ID"
     )]
     pub(crate) turn_id: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommandsArgs {
+    /// The session
+    #[arg(default_value = "main")]
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommandArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Name of the command, without the slash
+    pub(crate) name: String,
+    /// What goes after it
+    pub(crate) arguments: Vec<String>,
+    /// Don't wait for the turn that it becomes
+    #[arg(long)]
+    pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompactArgs {
+    /// The session
+    #[arg(default_value = "main")]
+    pub(crate) session: String,
+    /// What the summary is to keep
+    pub(crate) instructions: Vec<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -246,4 +296,49 @@ impl From<Interrupt> for OnInterrupt {
             Interrupt::Retry => Self::Retry,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct QuestionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<QuestionsVerb>,
+    /// Of this session [default: all that you may see]
+    pub(crate) session: Option<String>,
+    /// Those that are closed too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Questions at most, the oldest ones
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuestionsVerb {
+    /// Answer a question. The first answer counts
+    Answer(AnswerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// The session
+    pub(crate) session: String,
+    /// The question
+    pub(crate) question: String,
+    /// An option (`y` and `n` allow or deny once), NAME=VALUE pairs of a form, or the JSON result of a tool
+    #[arg(required_unless_present = "decline", conflicts_with = "decline")]
+    pub(crate) answer: Vec<String>,
+    /// Nobody wants to answer: the agent goes on without
+    #[arg(long)]
+    pub(crate) decline: bool,
+    /// The tool failed, and the answer says how
+    #[arg(long)]
+    pub(crate) error: bool,
+    /// A word for people; the agent does not get it
+    #[arg(long, default_value = "")]
+    pub(crate) comment: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }

@@ -21,7 +21,7 @@ use quarterdeck::{
     client::{Client, Start, Update, connection_lost, reason},
     proto::{
         self, AbortRequest, AbortResponse, Cursor, EnqueueRequest, GetSessionStateResponse,
-        ResetResponse, SubscribeRequest, Turn, gateway_event::Kind,
+        Question, ResetResponse, SubscribeRequest, Turn, gateway_event::Kind,
     },
 };
 use screen::Screen;
@@ -57,6 +57,8 @@ struct Chat {
     keyboard: Keyboard,
     /// Turns (and a reset) that were asked for here and have not ended.
     unfinished: HashSet<String>,
+    /// What the agent waits for, the oldest first.
+    questions: Vec<Question>,
     /// Steers that were given here and may yet become turns.
     steers: HashSet<String>,
     /// The line that is being dealt with, from a pipe, holds back the next one.
@@ -122,6 +124,7 @@ pub(crate) async fn chat(arguments: ChatArgs) -> Result<ExitCode, Failure> {
         view: View::new(json, true),
         keyboard: Keyboard::start(screen.clone())?,
         unfinished: HashSet::new(),
+        questions: state.questions.clone(),
         steers: HashSet::new(),
         line_open: false,
         streamed: false,
@@ -245,12 +248,16 @@ impl Chat {
         for message in newest {
             text.push_str(&self.view.renderer.finished_message(message));
         }
+        for question in &state.questions {
+            text.push_str(&self.view.renderer.question(question));
+        }
         output::styled(&text)
     }
 
     /// After each step: whether text streams or the prompt waits, and whether the next line may come.
     fn settle(&mut self) -> Result<(), Failure> {
-        let busy = !self.unfinished.is_empty();
+        // While the agent asks the prompt waits for an answer.
+        let busy = !self.unfinished.is_empty() && self.questions.is_empty();
         if let Some(screen) = self.screen.clone() {
             if busy {
                 screen.stream()?;
@@ -282,6 +289,13 @@ impl Chat {
             && !command.starts_with('/')
         {
             return self.command(command).await;
+        }
+        if self.screen.is_some()
+            && !line.starts_with('/')
+            && let Some(question) = self.questions.first().cloned()
+        {
+            self.answer(&question, line).await?;
+            return Ok(Next::GoOn);
         }
         // `//` stands for a prompt that begins with `/`.
         let text = line
@@ -336,6 +350,23 @@ impl Chat {
                         self.turn_ended(turn);
                     }
                 }
+                Some(
+                    Kind::QuestionAsked(proto::QuestionAsked {
+                        question: Some(question),
+                    })
+                    | Kind::QuestionPending(proto::QuestionPending {
+                        question: Some(question),
+                    }),
+                ) => {
+                    let known = |it: &Question| it.question_id == question.question_id;
+                    if !self.questions.iter().any(known) {
+                        self.questions.push(question.clone());
+                    }
+                }
+                Some(Kind::QuestionResolved(resolved)) => {
+                    self.questions
+                        .retain(|it| it.question_id != resolved.question_id);
+                }
                 Some(Kind::SteerApplied(steer)) => {
                     self.steers.remove(&steer.steer_id);
                 }
@@ -344,7 +375,11 @@ impl Chat {
                 }
                 _ => {}
             },
-            Update::Resynced(_) => self.look_after_turns().await?,
+            Update::Resynced(_) => {
+                // Those that are pending still are told of again.
+                self.questions.clear();
+                self.look_after_turns().await?;
+            }
             Update::Cut(_) => {}
         }
         Ok(())

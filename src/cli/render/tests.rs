@@ -44,7 +44,13 @@ impl Log {
     }
 
     fn ended(&mut self, turn: Turn) -> GatewayEvent {
-        self.durable("", Kind::TurnEnded(TurnEnded { turn: Some(turn) }))
+        self.durable(
+            "",
+            Kind::TurnEnded(TurnEnded {
+                turn: Some(turn),
+                undelivered_question_ids: vec![],
+            }),
+        )
     }
 }
 

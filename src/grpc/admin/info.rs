@@ -1,15 +1,18 @@
-//! GetServerInfo.
+//! GetServerInfo and ListAgents.
 
 use super::{Admin, AgentFacts};
 use crate::{
     agent::isolation::{Confinement, Isolation},
-    domain::limits::{
-        ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES,
-        TEXT_MAX_BYTES,
+    domain::{
+        agent::Known,
+        limits::{
+            ATTACHMENT_MAX_BYTES, INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_MAX_BYTES,
+            TEXT_MAX_BYTES,
+        },
     },
     proto,
     store::Trouble,
-    wire::encode::{duration, timestamp},
+    wire::encode::{self, duration, timestamp},
 };
 
 // === impl Admin ===
@@ -24,8 +27,8 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION").into(),
             start_time: Some(timestamp(self.facts.start_time)),
             store_id: self.facts.store_id.to_string(),
-            default_agent: config.default_agent.clone(),
-            agents: self.facts.agents.iter().map(agent).collect(),
+            default_agent: self.facts.default_agent.clone(),
+            agents: self.agents(),
             limits: Some(proto::ServerLimits {
                 queue_turns_per_session: count(config.queue_limit_turns),
                 queue_bytes_per_session: count(config.queue_limit_bytes.0),
@@ -70,15 +73,26 @@ impl Admin {
             store_troubles: self.store.troubles().iter().map(trouble).collect(),
         }
     }
+
+    /// Every configured agent.
+    pub(super) fn agents(&self) -> Vec<proto::AgentInfo> {
+        self.facts.agents.iter().map(agent).collect()
+    }
 }
 
 fn agent(facts: &AgentFacts) -> proto::AgentInfo {
     let AgentFacts {
         name,
         driver,
-        capabilities,
+        known,
         confinement,
     } = facts;
+    let Known {
+        revision,
+        capabilities,
+        version,
+        as_of,
+    } = Known::clone(&known.get());
     let of = |told: fn(&Confinement) -> String| confinement.as_ref().map(told).unwrap_or_default();
     proto::AgentInfo {
         name: name.clone(),
@@ -88,6 +102,10 @@ fn agent(facts: &AgentFacts) -> proto::AgentInfo {
         isolation: of(|it| it.rung.name().into()),
         user: of(|it| it.user().name().into()),
         network: of(Confinement::network),
+        version,
+        revision,
+        capabilities: Some(encode::capabilities(&capabilities)),
+        as_of: as_of.map(timestamp),
     }
 }
 

@@ -6,16 +6,14 @@ mod info;
 mod keys;
 mod logs;
 mod reload;
+mod usage;
 
 use super::{channels::Channels, identity, status::status};
 use crate::{
-    agent::{
-        Capabilities,
-        isolation::{Confinement, Isolation},
-    },
+    agent::isolation::{Confinement, Isolation},
     auth::keys::Keys,
     config::live::LiveConfig,
-    domain::{access::Scope, ids::Time, refusal::Refusal},
+    domain::{access::Scope, agent::KnownAgent, ids::Time, refusal::Refusal},
     feed::Feed,
     proto::{self, admin_service_server::AdminService},
     session::registry::Registry,
@@ -63,6 +61,8 @@ pub struct ServerFacts {
     pub start_time: Time,
     /// Names the store.
     pub store_id: Uuid,
+    /// The agent of sessions that name none.
+    pub default_agent: String,
     /// Every configured agent.
     pub agents: Vec<AgentFacts>,
     /// How agents' processes are kept apart.
@@ -76,8 +76,8 @@ pub struct AgentFacts {
     pub name: String,
     /// Its driver.
     pub driver: &'static str,
-    /// What it can do.
-    pub capabilities: Capabilities,
+    /// What is known of it.
+    pub known: KnownAgent,
     /// How its processes are kept apart; `None` where it starts none.
     pub confinement: Option<Confinement>,
 }
@@ -101,6 +101,15 @@ impl AdminService for Admin {
     ) -> Answer<proto::GetServerInfoResponse> {
         let all = identity(&request).require(Scope::AdminConfig).is_ok();
         answer(Ok(self.server_info(all)))
+    }
+
+    async fn list_agents(
+        &self,
+        _: Request<proto::ListAgentsRequest>,
+    ) -> Answer<proto::ListAgentsResponse> {
+        answer(Ok(proto::ListAgentsResponse {
+            agents: self.agents(),
+        }))
     }
 
     async fn who_am_i(
@@ -180,5 +189,37 @@ impl AdminService for Admin {
     ) -> Answer<proto::ExchangeCredentialResponse> {
         let caller = identity(&request);
         answer(self.exchange(&caller, request.into_inner()))
+    }
+
+    async fn get_usage(
+        &self,
+        request: Request<proto::GetUsageRequest>,
+    ) -> Answer<proto::GetUsageResponse> {
+        let caller = identity(&request);
+        answer(self.usage(&caller, request.into_inner()).await)
+    }
+
+    async fn set_budget(
+        &self,
+        request: Request<proto::SetBudgetRequest>,
+    ) -> Answer<proto::SetBudgetResponse> {
+        let caller = identity(&request);
+        answer(self.set_a_budget(caller, request.into_inner()).await)
+    }
+
+    async fn list_budgets(
+        &self,
+        request: Request<proto::ListBudgetsRequest>,
+    ) -> Answer<proto::ListBudgetsResponse> {
+        let caller = identity(&request);
+        answer(self.budgets_of(&caller, request.into_inner()).await)
+    }
+
+    async fn delete_budget(
+        &self,
+        request: Request<proto::DeleteBudgetRequest>,
+    ) -> Answer<proto::DeleteBudgetResponse> {
+        let caller = identity(&request);
+        answer(self.delete_a_budget(caller, request.into_inner()).await)
     }
 }

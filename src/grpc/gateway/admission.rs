@@ -2,21 +2,24 @@
 
 use super::{Call, off_thread};
 use crate::{
+    clock,
     domain::{
         access::Scope,
-        limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
+        limits::{DISPLAY_NAME_MAX_BYTES, EVENTS_PAGE_MAX_BYTES, NAME_MAX_BYTES},
         memory::Reach,
         refusal::Refusal,
+        session::Session,
         turn::Attachment,
     },
-    proto,
-    store::{Admission, Committed, Enqueue, Fork, NewSession, OnBusy, Steer},
+    proto::{self, gateway_event::Kind},
+    store::{Admission, Committed, Enqueue, EventsRange, Fork, NewSession, OnBusy, Steer},
     wire::{
         encode::{self, TurnTexts},
+        frames::{self, Position},
         parse::{self, Fields},
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Attachments above this are hashed off the serving threads, in bytes.
 const HASH_HERE_MAX_BYTES: usize = 64 * 1024;
@@ -55,10 +58,34 @@ impl Call<'_> {
     /// What Enqueue and Run share. `prefix` is where the request stands in its outer one.
     pub(super) async fn admit(
         &self,
-        mut request: proto::EnqueueRequest,
+        request: proto::EnqueueRequest,
         prefix: &str,
         may_steer: bool,
     ) -> Result<Committed, Refusal> {
+        let command = self.prepare(request, prefix, may_steer).await?;
+        let is_scheduled = command.not_before.is_some();
+        let committed = match command.on_busy {
+            // A new turn is found by the registry without a nudge.
+            OnBusy::Enqueue | OnBusy::Reject => self.store.enqueue(command).await,
+            OnBusy::Interrupt | OnBusy::SteerOrEnqueue => {
+                let store = self.store.clone();
+                self.carry_out(async move { store.enqueue(command).await })
+                    .await
+            }
+        }?;
+        if is_scheduled {
+            self.sooner.notify_one();
+        }
+        Ok(committed)
+    }
+
+    /// Reads a request: what is to be admitted.
+    pub(super) async fn prepare(
+        &self,
+        mut request: proto::EnqueueRequest,
+        prefix: &str,
+        may_steer: bool,
+    ) -> Result<Enqueue, Refusal> {
         self.refuse_while_draining()?;
         let mut fields = Fields::default();
         let key = fields.session_key(&format!("{prefix}session_key"), &request.session_key);
@@ -101,6 +128,32 @@ impl Call<'_> {
             &format!("{prefix}memory_namespaces"),
             &request.memory_namespaces,
         );
+        let not_before = fields.not_before(
+            &format!("{prefix}not_before"),
+            request.not_before,
+            clock::wall(),
+        );
+        if request.not_before.is_some() && on_busy != OnBusy::Enqueue {
+            fields.wrong(
+                format!("{prefix}on_busy"),
+                "must be ENQUEUE with not_before: the turn waits in the queue once its time has come",
+            );
+        }
+        let schema_field = format!("{prefix}output_schema");
+        fields.output_schema(&schema_field, &request.output_schema);
+        let tools_field = format!("{prefix}client_tools");
+        // They count for what is repeated: the request is hashed as it came.
+        let client_tools = fields.client_tools(&tools_field, request.client_tools.clone());
+        if on_busy == OnBusy::SteerOrEnqueue {
+            let problem =
+                "can't go with STEER_OR_ENQUEUE: a steer is answered by the turn that it steers";
+            if !request.output_schema.is_empty() {
+                fields.wrong(schema_field, problem);
+            }
+            if !client_tools.is_empty() {
+                fields.wrong(tools_field, problem);
+            }
+        }
         let key = fields.finish(key)?;
         // What the method's own scope does not cover.
         self.may_set_memory(&memory_namespaces)?;
@@ -123,20 +176,28 @@ impl Call<'_> {
             )
             .await?;
         let attachments = hash_attachments(request.attachments).await?;
-        let command = Enqueue {
+        Ok(Enqueue {
             caller,
             new_session: NewSession {
                 agent: request.agent,
                 model: request.model,
                 thinking_level: request.thinking_level,
+                options: BTreeMap::new(),
                 labels: request.labels,
                 cwd,
                 cwd_refused,
                 display_name: request.display_name,
                 expire_after_idle: None,
                 memory_namespaces,
+                no_approver: None,
+                question_ttl: None,
+                tool_policy: Vec::new(),
+                client_tools: Vec::new(),
             },
             text: request.text,
+            command: String::new(),
+            output_schema: request.output_schema,
+            client_tools,
             attachments,
             source: request.source,
             metadata: request.metadata,
@@ -144,17 +205,9 @@ impl Call<'_> {
             on_interrupt,
             turn_timeout,
             queue_ttl,
+            not_before,
             trace_context: self.facts.trace.to_string(),
-        };
-        match on_busy {
-            // A new turn is found by the registry without a nudge.
-            OnBusy::Enqueue | OnBusy::Reject => self.store.enqueue(command).await,
-            OnBusy::Interrupt | OnBusy::SteerOrEnqueue => {
-                let store = self.store.clone();
-                self.carry_out(async move { store.enqueue(command).await })
-                    .await
-            }
-        }
+        })
     }
 
     pub(super) async fn steer(
@@ -227,6 +280,10 @@ impl Call<'_> {
             expire_after_idle(&mut fields, "expire_after_idle", request.expire_after_idle);
         let memory_namespaces =
             fields.memory_namespaces("memory_namespaces", &request.memory_namespaces);
+        let no_approver = fields.no_approver("no_approver", request.no_approver);
+        let question_ttl = fields.question_ttl("question_ttl", request.question_ttl);
+        let tool_policy = fields.tool_policy("tool_policy", &request.tool_policy);
+        let client_tools = fields.client_tools("client_tools", request.client_tools.clone());
         let key = fields.finish(key)?;
         self.may_set_memory(&memory_namespaces)?;
         let (cwd, cwd_refused) = self.resolve_cwd("cwd", &request.agent, &request.cwd).await;
@@ -238,12 +295,17 @@ impl Call<'_> {
             agent: request.agent,
             model: request.model,
             thinking_level: request.thinking_level,
+            options: BTreeMap::new(),
             labels: request.labels,
             cwd,
             cwd_refused,
             display_name: request.display_name,
             expire_after_idle,
             memory_namespaces,
+            no_approver,
+            question_ttl,
+            tool_policy,
+            client_tools,
         };
         let committed = self.store.create_session(caller, new).await?;
         Ok(proto::CreateSessionResponse {
@@ -268,7 +330,7 @@ impl Call<'_> {
         let request_id = std::mem::take(&mut request.request_id);
         let caller = self
             .caller(
-                key,
+                key.clone(),
                 "ForkSession",
                 request_id,
                 &request,
@@ -280,13 +342,47 @@ impl Call<'_> {
             new_key,
             turn_id,
         };
+        let source = self.session(&key).await.ok();
         let committed = self.store.fork_session(fork).await?;
+        if let Some(source) = source.filter(|_| !committed.replayed) {
+            self.copy_conversation(&source, &committed.session).await;
+        }
         Ok(proto::ForkSessionResponse {
             session: Some(encode::session(&committed.session)),
             seq: committed.receipt.seq,
             replayed: committed.replayed,
             log_id: committed.session.log_id.to_string(),
         })
+    }
+
+    /// Gives the agent of a new session what its driver keeps of the conversation that was forked. Where that can't be
+    /// done, it is told the stored one.
+    async fn copy_conversation(&self, source: &Session, forked: &Session) {
+        let first = EventsRange {
+            after: 0,
+            through: 1,
+            ..EventsRange::default()
+        };
+        let found = async {
+            let page = self
+                .store
+                .events(forked.row, first, 1, EVENTS_PAGE_MAX_BYTES);
+            let created = page.await.ok()?.events.into_iter().next()?;
+            let event = frames::message(
+                &forked.key,
+                forked.log_id,
+                Position::Seq(created.seq),
+                &created.body,
+            );
+            let Some(Kind::SessionCreated(created)) = event.ok()?.kind else {
+                return None;
+            };
+            let turn_id = created.forked_from?.turn_id.parse().ok()?;
+            self.store.turn_of(source.row, turn_id).await.ok()
+        };
+        if let Some(turn) = found.await {
+            self.conversations.copy(source, &turn, forked).await;
+        }
     }
 
     /// Why a session can't work in a directory, and what helps; the roots themselves are the operator's to know.

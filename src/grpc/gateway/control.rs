@@ -255,12 +255,12 @@ impl Call<'_> {
             fields.wrong(
                 "update_mask",
                 "must name what changes: display_name, labels, agent, cwd, expire_after_idle, shares, \
-                 memory_namespaces",
+                 memory_namespaces, no_approver, question_ttl, tool_policy",
             );
         }
         let (mut name, mut labels, mut agent, mut expire, mut shares, mut memory) =
             (None, None, None, None, None, None);
-        let mut cwd = None;
+        let (mut cwd, mut no_approver, mut question_ttl, mut policy) = (None, None, None, None);
         for (at, path) in paths.iter().enumerate().take(16) {
             match path.as_str() {
                 "display_name" => {
@@ -297,10 +297,20 @@ impl Call<'_> {
                     let names = &new.memory_namespaces;
                     memory = Some(fields.memory_namespaces("session.memory_namespaces", names));
                 }
+                "no_approver" => {
+                    no_approver = Some(fields.no_approver("session.no_approver", new.no_approver));
+                }
+                "question_ttl" => {
+                    question_ttl =
+                        Some(fields.question_ttl("session.question_ttl", new.question_ttl));
+                }
+                "tool_policy" => {
+                    policy = Some(fields.tool_policy("session.tool_policy", &new.tool_policy));
+                }
                 _ => fields.wrong(
                     format!("update_mask.paths[{at}]"),
-                    "can't be changed; display_name, labels, agent, cwd, expire_after_idle, shares and \
-                     memory_namespaces can",
+                    "can't be changed; display_name, labels, agent, cwd, expire_after_idle, shares, \
+                     memory_namespaces, no_approver, question_ttl and tool_policy can",
                 ),
             }
         }
@@ -342,6 +352,9 @@ impl Call<'_> {
                 cwd_refused,
                 expire_after_idle: expire,
                 memory_namespaces: memory,
+                no_approver,
+                question_ttl,
+                tool_policy: policy,
                 shares,
             })
             .await?;

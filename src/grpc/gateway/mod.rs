@@ -1,15 +1,23 @@
 //! `GatewayService`: each call is parsed, handed to the store or the feed, and answered. Handlers hold no state.
 //!
 //! * `admission`: Enqueue, Steer, and what makes sessions.
+//! * `choices`: models, thinking levels, options; `ModelService` too.
 //! * `control`: Abort, Reset, Delete, the queue, UpdateSession.
+//! * `commands`: commands, compaction, and reload of one session's agent.
+//! * `files`: files of the directory that a session works in.
+//! * `questions`: what agents ask, and the answers.
 //! * `reads`: everything that only looks.
 //! * `streams`: Subscribe and Run.
 //! * `many`: SubscribeMany.
 //! * `watch`: WatchSessions, and the list that SubscribeMany has too.
 
 mod admission;
+mod choices;
+mod commands;
 mod control;
+mod files;
 mod many;
+mod questions;
 mod reads;
 mod streams;
 mod watch;
@@ -21,21 +29,26 @@ use crate::{
     clock,
     domain::{
         access::{Identity, Scope},
+        agent::KnownAgent,
         ids::{SessionKey, SessionRow},
         refusal::Refusal,
         session::Session,
     },
     feed::{Feed, Tail},
     proto::{self, gateway_service_server::GatewayService},
-    session::{disconnect::Disconnects, handle::CwdRoots, registry::Registry},
-    store::{Caller, Committed, RequestKey, Store},
+    session::{
+        disconnect::Disconnects, fork::Conversations, handle::CwdRoots, registry::Registry,
+        workspace::Workspaces,
+    },
+    store::{Caller, Committed, Enqueue, RequestKey, Store},
     wire::{
         page::PageTokens,
         parse::{self, Fields},
     },
 };
 use arc_swap::ArcSwap;
-use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, ops::Deref, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -54,6 +67,14 @@ pub struct Gateway {
     pub disconnects: Arc<Disconnects>,
     /// Every configured agent, and where it may work.
     pub cwd_roots: Arc<CwdRoots>,
+    /// Options of each configured agent that can be chosen without the scope to approve.
+    pub options_allowed: BTreeMap<String, Vec<String>>,
+    /// What agents keep of conversations.
+    pub conversations: Conversations,
+    /// What is known of each agent.
+    pub known_agents: Arc<BTreeMap<String, KnownAgent>>,
+    /// The files that agents work with.
+    pub workspaces: Workspaces,
     /// Agent of sessions that name none.
     pub default_agent: String,
     /// What may change while the server runs.
@@ -62,6 +83,8 @@ pub struct Gateway {
     pub pages: Arc<PageTokens>,
     /// Cancelled at the end of a drain: watches and waits end.
     pub ending: CancellationToken,
+    /// Notified where a turn waits for a time that may be the next of all.
+    pub sooner: Arc<Notify>,
 }
 
 /// What may change while the server runs.
@@ -220,6 +243,24 @@ impl Call<'_> {
 // === impl Gateway ===
 
 impl Gateway {
+    /// Reads a request of somebody that no call brings: what is to be admitted, with all that a call's is checked for.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn prepare(
+        &self,
+        identity: Arc<Identity>,
+        request: proto::EnqueueRequest,
+    ) -> Result<Enqueue, Refusal> {
+        identity.require(Scope::SessionWrite)?;
+        let call = Call {
+            gateway: self,
+            identity,
+            facts: Arc::new(CallFacts::of_no_call()),
+        };
+        call.prepare(request, "schedule.enqueue.", false).await
+    }
+
     fn call<R>(&self, request: &Request<R>) -> Call<'_> {
         Call {
             gateway: self,
@@ -457,6 +498,107 @@ impl GatewayService for Gateway {
         answer(
             self.call(&request)
                 .list_messages(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn list_options(
+        &self,
+        request: Request<proto::ListOptionsRequest>,
+    ) -> Answer<proto::ListOptionsResponse> {
+        answer(self.call(&request).list_options(request.into_inner()).await)
+    }
+
+    async fn set_option(
+        &self,
+        request: Request<proto::SetOptionRequest>,
+    ) -> Answer<proto::SetOptionResponse> {
+        answer(self.call(&request).set_option(request.into_inner()).await)
+    }
+
+    async fn list_questions(
+        &self,
+        request: Request<proto::ListQuestionsRequest>,
+    ) -> Answer<proto::ListQuestionsResponse> {
+        answer(
+            self.call(&request)
+                .list_questions(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn list_files(
+        &self,
+        request: Request<proto::ListFilesRequest>,
+    ) -> Answer<proto::ListFilesResponse> {
+        answer(self.call(&request).list_files(request.into_inner()).await)
+    }
+
+    async fn read_file(
+        &self,
+        request: Request<proto::ReadFileRequest>,
+    ) -> Answer<proto::ReadFileResponse> {
+        answer(self.call(&request).read_file(request.into_inner()).await)
+    }
+
+    async fn get_question(
+        &self,
+        request: Request<proto::GetQuestionRequest>,
+    ) -> Answer<proto::GetQuestionResponse> {
+        answer(self.call(&request).get_question(request.into_inner()).await)
+    }
+
+    async fn list_commands(
+        &self,
+        request: Request<proto::ListCommandsRequest>,
+    ) -> Answer<proto::ListCommandsResponse> {
+        answer(
+            self.call(&request)
+                .list_commands(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn execute_command(
+        &self,
+        request: Request<proto::ExecuteCommandRequest>,
+    ) -> Answer<proto::ExecuteCommandResponse> {
+        answer(
+            self.call(&request)
+                .execute_command(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn compact_session(
+        &self,
+        request: Request<proto::CompactSessionRequest>,
+    ) -> Answer<proto::CompactSessionResponse> {
+        answer(
+            self.call(&request)
+                .compact_session(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn reload_session(
+        &self,
+        request: Request<proto::ReloadSessionRequest>,
+    ) -> Answer<proto::ReloadSessionResponse> {
+        answer(
+            self.call(&request)
+                .reload_session(request.into_inner())
+                .await,
+        )
+    }
+
+    async fn answer_question(
+        &self,
+        request: Request<proto::AnswerQuestionRequest>,
+    ) -> Answer<proto::AnswerQuestionResponse> {
+        answer(
+            self.call(&request)
+                .answer_question(request.into_inner())
                 .await,
         )
     }

@@ -6,6 +6,7 @@ use crate::{
         event::BlockKind,
         limits::{EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX_BYTES, PAGE_MAX, READ_WAIT_MAX},
         refusal::Refusal,
+        session::Session,
     },
     feed::{self, Look, OpenBlock},
     proto,
@@ -16,8 +17,10 @@ use crate::{
         parse::Fields,
     },
 };
+use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Longest `wait` of AwaitTurn that a clock can count to; the turn's own timeout ends it long before.
 const AWAIT_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
@@ -40,16 +43,23 @@ impl Call<'_> {
         let tail = self.tail_of(session.row).await?;
         let waiter = tail.as_ref().map(|tail| tail.turn_waiter(turn_id));
         let mut turn = self.store.turn(&viewer, &key, turn_id).await?;
+        let mut questions = Vec::new();
         if let Some(waiter) = waiter
             && !turn.state.is_terminal()
         {
             let tail = tail.expect("a waiter waits at a tail");
+            // Whoever may not read the session any more waits no longer.
+            let over = |session: &Session| {
+                let asked = request.or_question
+                    && session.pending_questions > 0
+                    && session.active_turn == Some(turn_id);
+                asked || viewer.access(session).is_none()
+            };
             let ended = async {
                 tokio::select! {
                     biased;
-                    // Whoever may not read the session any more waits no longer.
-                    _ = tail.until(|session| viewer.access(session).is_none()) => None,
                     ended = waiter => Some(ended),
+                    _ = tail.until(over) => None,
                 }
             };
             let waited = tokio::time::timeout(wait.unwrap_or(AWAIT_MAX), ended);
@@ -57,9 +67,13 @@ impl Call<'_> {
                 Ok(Some(ended)) => ended.as_ref().clone(),
                 Ok(None) | Err(_) => self.store.turn(&viewer, &key, turn_id).await?,
             };
+            if request.or_question {
+                questions = pending(&tail.look(), Some(turn_id));
+            }
         }
         Ok(proto::AwaitTurnResponse {
             turn: Some(encode::turn(&turn, TurnTexts::Whole)),
+            questions,
         })
     }
 
@@ -267,10 +281,17 @@ impl Call<'_> {
                 limit,
             )
             .await?;
+        let plan = self.store.plan(session.row, session.generation).await?;
         Ok(proto::GetSessionStateResponse {
+            plan: match plan {
+                // A newer one comes with its event.
+                Some((seq, body)) if seq <= look.head => plan_of(&session, seq, &body)?,
+                Some(_) | None => Vec::new(),
+            },
             session: Some(encode::session(&session)),
             messages: page.messages.iter().map(encode::message).collect(),
             open_message: open_message(&look),
+            questions: pending(&look, None),
             running_tools: look
                 .tools
                 .iter()
@@ -384,8 +405,27 @@ impl Call<'_> {
     }
 }
 
+/// The steps of a stored plan.
+fn plan_of(session: &Session, seq: i64, body: &Bytes) -> Result<Vec<proto::PlanEntry>, Refusal> {
+    let event = frames::message(&session.key, session.log_id, Position::Seq(seq), body);
+    let event = event.map_err(|problem| crate::grpc::status::bug(&problem))?;
+    Ok(match event.kind {
+        Some(proto::gateway_event::Kind::PlanUpdated(plan)) => plan.entries,
+        _ => Vec::new(),
+    })
+}
+
 fn messages_query(key: &str, generation: i64) -> String {
     format!("messages {key} {generation}")
+}
+
+/// What is waited for, of one turn or of whichever is active.
+fn pending(look: &Look, turn_id: Option<Uuid>) -> Vec<proto::Question> {
+    let asked = look.questions.iter();
+    asked
+        .filter(|pending| turn_id.is_none() || pending.turn_id == turn_id)
+        .map(|pending| proto::Question::clone(&pending.question))
+        .collect()
 }
 
 /// The message that the agent is writing, as far as it is written.

@@ -2,10 +2,14 @@
 
 use crate::domain::{
     access::{Identity, Shares},
+    client_tool::ClientTool,
     ids::{SessionKey, Time},
     memory::Reach,
+    offers::Choice,
+    question::{Answer, NoApprover},
     refusal::Refusal,
     session::Session,
+    tool_policy::ToolRule,
     turn::{AbortMode, Attachment, Cause, OnInterrupt, Turn},
 };
 use serde::{Deserialize, Serialize};
@@ -47,6 +51,8 @@ pub struct NewSession {
     pub model: String,
     /// Thinking level; empty means the agent's default.
     pub thinking_level: String,
+    /// What is chosen of the agent's options; a fork's, from its source.
+    pub options: BTreeMap<String, String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Working directory, resolved and allowed; empty means its own.
@@ -60,6 +66,14 @@ pub struct NewSession {
     pub expire_after_idle: Option<i64>,
     /// Its memory; empty means the default.
     pub memory_namespaces: Vec<Reach>,
+    /// What to do where its agent asks and nobody is there; `None` is the agent's own setting.
+    pub no_approver: Option<NoApprover>,
+    /// How long its questions wait, in microseconds; `None` is the agent's own setting.
+    pub question_ttl: Option<i64>,
+    /// What its agent may run without asking, or not at all.
+    pub tool_policy: Vec<ToolRule>,
+    /// The tools that the caller runs.
+    pub client_tools: Vec<ClientTool>,
 }
 
 /// What to do when a turn is active or waits.
@@ -82,8 +96,14 @@ pub struct Enqueue {
     pub caller: Caller,
     /// Settings where the session is new.
     pub new_session: NewSession,
-    /// The prompt.
+    /// The prompt, or the text of a command.
     pub text: String,
+    /// The command that it runs, in a session that exists; empty for a prompt.
+    pub command: String,
+    /// JSON Schema of what the turn is to answer with; empty for none.
+    pub output_schema: String,
+    /// The tools that the caller runs, in place of its session's; empty for those.
+    pub client_tools: Vec<ClientTool>,
     /// What goes with it.
     pub attachments: Vec<Attachment>,
     /// Where it came from.
@@ -98,6 +118,8 @@ pub struct Enqueue {
     pub turn_timeout: Duration,
     /// How long it may wait.
     pub queue_ttl: Option<Duration>,
+    /// When it enters the queue, where that is not now: a time to come, by the system's clock.
+    pub not_before: Option<Time>,
     /// W3C `traceparent` of the call; empty for none.
     pub trace_context: String,
 }
@@ -136,6 +158,19 @@ pub struct Abort {
     pub cause: Cause,
 }
 
+/// AnswerQuestion.
+#[derive(Clone, Debug)]
+pub struct AnswerQuestion {
+    /// Who and what for.
+    pub caller: Caller,
+    /// The question.
+    pub question_id: Uuid,
+    /// The answer.
+    pub answer: Answer,
+    /// The question's digest as the caller saw it; empty means unchecked.
+    pub action_digest: String,
+}
+
 /// UpdateQueued.
 #[derive(Clone, Debug)]
 pub struct UpdateQueued {
@@ -168,8 +203,25 @@ pub struct UpdateSession {
     pub expire_after_idle: Option<Option<i64>>,
     /// Its memory, all of it.
     pub memory_namespaces: Option<Vec<Reach>>,
+    /// What to do where its agent asks and nobody is there; `Some(None)` is the agent's own setting.
+    pub no_approver: Option<Option<NoApprover>>,
+    /// How long its questions wait, in microseconds; `Some(None)` is the agent's own setting.
+    pub question_ttl: Option<Option<i64>>,
+    /// What its agent may run without asking, or not at all; all of it.
+    pub tool_policy: Option<Vec<ToolRule>>,
     /// Who else may use it, all of them; needs [`SessionAccess::Own`](crate::domain::access::SessionAccess::Own).
     pub shares: Option<Shares>,
+}
+
+/// SetModel, SetThinkingLevel, SetOption.
+#[derive(Clone, Debug)]
+pub struct Choose {
+    /// Who and what for.
+    pub caller: Caller,
+    /// What is chosen.
+    pub choice: Choice,
+    /// Why that is known not to be offered, for a call that is no repeat.
+    pub refused: Option<Refusal>,
 }
 
 /// ForkSession.

@@ -5,16 +5,21 @@ use super::{
     published::StoredEvent,
     snapshot::{ActiveTurn, Hidden, OpenItem, Origin, Snapshot, WaitingSteer, WaitingTurn},
     usage::Held,
-    write_set::{BlockWrite, MessageRow, SessionWrite, SteerWrite, TurnWrite},
+    write_set::{
+        BlockWrite, MessageRow, OffersRow, QuestionWrite, SessionWrite, SteerWrite, TurnExtras,
+        TurnWrite, UsageRow,
+    },
 };
 use crate::{
     domain::{
         Event,
         access::Shares,
+        budget::Budget,
         event::{BlockKind, Json, Role},
         ids::Time,
         limits::{PREVIEW_MAX_CHARS, REQUEST_KEPT},
         message::Part,
+        question::{Question, QuestionState},
         session::{Session, SessionState},
         turn::{Attachment, Turn, TurnState},
     },
@@ -34,8 +39,10 @@ pub(crate) struct Draft {
     pub(crate) settings_changed: bool,
     active: Option<Arc<ActiveTurn>>,
     waiting: Vec<Arc<WaitingTurn>>,
+    scheduled: Vec<Arc<WaitingTurn>>,
     steers: Vec<Arc<WaitingSteer>>,
     open: Vec<OpenItem>,
+    questions: Vec<Arc<Question>>,
     /// Places of the waiting turns as they are written.
     positions: BTreeMap<i64, i64>,
     is_new: bool,
@@ -49,6 +56,12 @@ pub(crate) struct Draft {
     messages: Vec<MessageRow>,
     steer_writes: Vec<SteerWrite>,
     blocks: Vec<BlockWrite>,
+    question_writes: Vec<QuestionWrite>,
+    offers: Option<(String, String, String)>,
+    usage: Vec<UsageRow>,
+    /// Budgets that were counted on.
+    budgets: Vec<Budget>,
+    client_tools: Option<String>,
     attachments: Vec<Attachment>,
     kept: Vec<(i64, Time)>,
     ended: Vec<Arc<Turn>>,
@@ -91,6 +104,13 @@ pub(crate) struct Entering {
     pub(crate) origin: Origin,
     /// Its first event.
     pub(crate) queued_seq: i64,
+    /// What its start reads.
+    pub(crate) extras: TurnExtras,
+}
+
+/// Turns of a session that wait for an answer: one at most.
+fn asking_turns(session: &Session) -> i64 {
+    i64::from(session.pending_questions > 0)
 }
 
 // === impl Draft ===
@@ -103,14 +123,17 @@ impl Draft {
             hidden,
             active,
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
         } = snapshot.clone();
         Self {
             counted: Held {
                 sessions: 1,
                 queue_bytes: session.queue_bytes,
                 stored_bytes: hidden.stored_bytes,
+                asking_turns: asking_turns(&session),
             },
             session: Arc::unwrap_or_clone(session),
             hidden,
@@ -118,8 +141,10 @@ impl Draft {
             active,
             positions: BTreeMap::new(),
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
             is_new: false,
             claimed: false,
             postponed: false,
@@ -129,6 +154,11 @@ impl Draft {
             messages: Vec::new(),
             steer_writes: Vec::new(),
             blocks: Vec::new(),
+            question_writes: Vec::new(),
+            offers: None,
+            usage: Vec::new(),
+            budgets: Vec::new(),
+            client_tools: None,
             attachments: Vec::new(),
             kept: Vec::new(),
             ended: Vec::new(),
@@ -165,8 +195,10 @@ impl Draft {
             settings_changed,
             active,
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
             positions: _,
             is_new,
             claimed,
@@ -178,6 +210,11 @@ impl Draft {
             messages,
             steer_writes,
             blocks,
+            question_writes,
+            offers,
+            usage,
+            budgets,
+            client_tools,
             attachments,
             kept,
             ended,
@@ -186,14 +223,17 @@ impl Draft {
             sessions: 1 - counted.sessions,
             queue_bytes: session.queue_bytes - counted.queue_bytes,
             stored_bytes: hidden.stored_bytes - counted.stored_bytes,
+            asking_turns: asking_turns(&session) - counted.asking_turns,
         };
         let mut after = Snapshot {
             session: Arc::new(session),
             hidden,
             active,
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
         };
         after.shed();
         SessionWrite {
@@ -209,6 +249,16 @@ impl Draft {
             messages,
             steers: steer_writes,
             blocks,
+            questions: question_writes,
+            client_tools,
+            offers: offers.map(|(own, of_agent, revision)| OffersRow {
+                own,
+                of_agent,
+                revision,
+                time,
+            }),
+            usage,
+            budgets,
             attachments,
             kept,
             ended,
@@ -303,6 +353,35 @@ impl Draft {
             self.stored(length(attachment.data.len()));
             self.attachments.push(attachment);
         }
+    }
+
+    /// Sets the tools that its caller runs, of a session that has none: as they are stored.
+    pub(crate) fn set_client_tools(&mut self, tools: String) {
+        self.stored(length(tools.len()));
+        self.client_tools = Some(tools);
+    }
+
+    /// Keeps what its agent offers in it, and what of that holds for all sessions of the agent, both encoded; and how the agent
+    /// is configured.
+    pub(crate) fn offered(&mut self, own: String, of_agent: String, revision: String) {
+        self.offers = Some((own, of_agent, revision));
+    }
+
+    // ------------------------------------------------------------------------------------------- what was used
+
+    /// Adds what was used to the sums.
+    pub(crate) fn used(&mut self, row: UsageRow) {
+        self.usage.push(row);
+    }
+
+    /// A budget that calls count against, as it is within this decision.
+    pub(crate) fn budget(&mut self, found: &Budget) -> &mut Budget {
+        let place = self.budgets.iter().position(|it| it.name == found.name);
+        let place = place.unwrap_or_else(|| {
+            self.budgets.push(found.clone());
+            self.budgets.len() - 1
+        });
+        &mut self.budgets[place]
     }
 
     // -------------------------------------------------------------------------------------------------- its state
@@ -401,8 +480,9 @@ impl Draft {
             bytes,
             origin,
             queued_seq,
+            extras,
         } = entering;
-        self.stored(length(turn.text.len()));
+        self.stored(length(turn.text.len() + extras.bytes()));
         let row = turn.row;
         let (index, position) = self.insert(
             WaitingTurn {
@@ -419,6 +499,66 @@ impl Draft {
         self.turns.push(TurnWrite::New {
             turn: Arc::clone(&self.waiting[index]),
             queued_seq,
+            extras,
+        });
+        i32::try_from(index).unwrap_or(i32::MAX)
+    }
+
+    // ---------------------------------------------------------------------------------------- beside the queue
+
+    /// The turns that wait for their `not_before`, the next one first.
+    pub(crate) fn scheduled(&self) -> &[Arc<WaitingTurn>] {
+        &self.scheduled
+    }
+
+    /// Adds a turn that waits for its `not_before`.
+    pub(crate) fn enter_later(&mut self, entering: Entering) {
+        let Entering {
+            turn,
+            bytes,
+            origin,
+            queued_seq,
+            extras,
+        } = entering;
+        self.stored(length(turn.text.len() + extras.bytes()));
+        let order = (turn.not_before, turn.row);
+        let index = self
+            .scheduled
+            .partition_point(|other| (other.turn.not_before, other.turn.row) < order);
+        let waiting = Arc::new(WaitingTurn {
+            turn,
+            text_left: false,
+            position: 0,
+            goes_first: false,
+            bytes,
+            origin,
+        });
+        self.scheduled.insert(index, Arc::clone(&waiting));
+        self.turns.push(TurnWrite::New {
+            turn: waiting,
+            queued_seq,
+            extras,
+        });
+    }
+
+    /// Takes a turn that waits for its `not_before`; `None` where it is none of them.
+    pub(crate) fn leave_scheduled(&mut self, turn_id: Uuid) -> Option<WaitingTurn> {
+        let mut scheduled = self.scheduled.iter();
+        let index = scheduled.position(|waiting| waiting.turn.turn_id == turn_id)?;
+        Some(Arc::unwrap_or_clone(self.scheduled.remove(index)))
+    }
+
+    /// Puts a turn whose time has come behind all that wait; its next event is its `turn_queued`. Returns how many wait
+    /// ahead of it.
+    pub(crate) fn enter_due(&mut self, due: WaitingTurn) -> i32 {
+        let (row, expire_time) = (due.turn.row, due.turn.expire_time);
+        let (index, _) = self.insert(due, Place::Last);
+        // The row has no place yet: whatever it gets is written.
+        self.positions.insert(row, i64::MIN);
+        self.turns.push(TurnWrite::Due {
+            row,
+            queued_seq: self.session.head + 1,
+            expire_time,
         });
         i32::try_from(index).unwrap_or(i32::MAX)
     }
@@ -430,6 +570,7 @@ impl Draft {
             clears: _,
             bytes,
             origin,
+            grant: _,
         } = active;
         let row = turn.row;
         let (_, position) = self.insert(
@@ -451,6 +592,7 @@ impl Draft {
     pub(crate) fn leave(&mut self, turn_id: Uuid) -> Decision<WaitingTurn> {
         let index = self.index_of(turn_id)?;
         let waiting = self.waiting.remove(index);
+        self.session.budget_wait = None;
         self.session.queue_depth -= 1;
         self.session.queue_bytes -= waiting.bytes;
         Ok(Arc::unwrap_or_clone(waiting))
@@ -459,6 +601,7 @@ impl Draft {
     /// Puts a waiting turn to another place.
     pub(crate) fn move_to(&mut self, turn_id: Uuid, index: usize) -> Decision<()> {
         let from = self.index_of(turn_id)?;
+        self.session.budget_wait = None;
         let waiting = self.waiting.remove(from);
         let row = waiting.turn.row;
         self.positions.entry(row).or_insert(waiting.position);
@@ -472,23 +615,33 @@ impl Draft {
     pub(crate) fn change_text(
         &mut self,
         turn_id: Uuid,
-        text: String,
+        (text, command): (String, String),
         bytes: i64,
         sender: super::snapshot::Sender,
     ) -> Decision<()> {
-        let index = self.index_of(turn_id)?;
-        let waiting = Arc::make_mut(&mut self.waiting[index]);
+        let mut waiting = self.waiting.iter();
+        let is_queued = waiting.any(|waiting| waiting.turn.turn_id == turn_id);
+        let mut all = self.waiting.iter_mut().chain(&mut self.scheduled);
+        let found = all.find(|waiting| waiting.turn.turn_id == turn_id);
+        let found = found.ok_or_else(|| Stop::Broken(format!("turn {turn_id} does not wait")))?;
+        let waiting = Arc::make_mut(found);
         let more = bytes - waiting.bytes;
+        self.session.budget_wait = None;
         waiting.bytes = bytes;
         waiting.turn.text.clone_from(&text);
+        waiting.turn.command.clone_from(&command);
         waiting.text_left = false;
+        waiting.turn.principal = sender.principal(&self.session.tenant);
         waiting.origin.sender = sender.clone();
         let row = waiting.turn.row;
-        self.session.queue_bytes += more;
+        if is_queued {
+            self.session.queue_bytes += more;
+        }
         self.stored(more);
         self.turns.push(TurnWrite::Text {
             row,
             text,
+            command,
             bytes,
             sender,
         });
@@ -517,6 +670,8 @@ impl Draft {
                 (leading.count() + nth).min(self.waiting.len())
             }
         };
+        // Looked at anew: the next one may be another one.
+        self.session.budget_wait = None;
         self.session.queue_depth += 1;
         self.session.queue_bytes += waiting.bytes;
         self.waiting.insert(index, Arc::new(waiting));
@@ -585,6 +740,86 @@ impl Draft {
         steers
             .position(|steer| steer.steer_id == steer_id)
             .ok_or_else(|| Stop::Broken(format!("steer {steer_id} does not wait for this turn")))
+    }
+
+    // -------------------------------------------------------------------------------------------------- questions
+
+    /// Questions of the active turn that are pending or whose answer its agent has not got, the oldest first.
+    pub(crate) fn questions(&self) -> &[Arc<Question>] {
+        &self.questions
+    }
+
+    /// One of them.
+    pub(crate) fn question(&self, question_id: Uuid) -> Option<&Arc<Question>> {
+        let mut questions = self.questions.iter();
+        questions.find(|question| question.question_id == question_id)
+    }
+
+    /// How many of them are pending.
+    pub(crate) fn pending_questions(&self) -> usize {
+        let pending = |question: &&Arc<Question>| question.state == QuestionState::Pending;
+        self.questions.iter().filter(pending).count()
+    }
+
+    /// Adds a question.
+    pub(crate) fn add_question(&mut self, question: Question) {
+        let ask = encoded(&question.ask);
+        self.stored(length(ask.len()));
+        let question = Arc::new(question);
+        self.questions.push(Arc::clone(&question));
+        self.question_writes
+            .push(QuestionWrite::New { question, ask });
+    }
+
+    /// Closes a question; returns it as it is then.
+    pub(crate) fn change_question(
+        &mut self,
+        question_id: Uuid,
+        change: impl FnOnce(&mut Question),
+    ) -> Decision<Arc<Question>> {
+        let mut questions = self.questions.iter_mut();
+        let found = questions.find(|question| question.question_id == question_id);
+        let question = found.ok_or_else(|| Stop::Broken(format!("no question {question_id}")))?;
+        change(Arc::make_mut(question));
+        let question = Arc::clone(question);
+        let answer = question.answer.as_ref().map(encoded).unwrap_or_default();
+        self.stored(length(answer.len()));
+        self.question_writes.push(QuestionWrite::Closed {
+            question: Arc::clone(&question),
+            answer,
+        });
+        Ok(question)
+    }
+
+    /// Takes a question whose agent has the answer, or does not need it any more.
+    pub(crate) fn settle_question(&mut self, question_id: Uuid, delivered: bool) {
+        let mut questions = self.questions.iter();
+        let index = questions.position(|question| question.question_id == question_id);
+        if let Some(index) = index {
+            let question = self.questions.remove(index);
+            self.settle(&question, delivered);
+        }
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take_questions(&mut self) -> Vec<Arc<Question>> {
+        let all = std::mem::take(&mut self.questions);
+        for question in &all {
+            self.settle(question, false);
+        }
+        all
+    }
+
+    fn settle(&mut self, question: &Question, delivered: bool) {
+        let before = question.answer.as_ref().map(encoded).unwrap_or_default();
+        let answer = question.shown_answer().as_ref().map(encoded);
+        let answer = answer.unwrap_or_default();
+        self.stored(length(answer.len()) - length(before.len()));
+        self.question_writes.push(QuestionWrite::Settled {
+            question_id: question.question_id,
+            delivered,
+            answer,
+        });
     }
 
     // ------------------------------------------------------------------------------------------------- open items
@@ -659,6 +894,11 @@ impl Draft {
             Ok(())
         }
     }
+}
+
+/// A text of our own making.
+fn encoded(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers are always JSON")
 }
 
 /// A length as it is counted.

@@ -11,8 +11,10 @@ use super::{
     usage::{Held, Ledger},
 };
 use crate::domain::{
+    budget::{Budget, Spender},
     event::EventKind,
     ids::{SessionRow, Time},
+    question::Question,
     refusal::Refusal,
     session::Session,
     turn::Turn,
@@ -67,6 +69,8 @@ pub(crate) type Decision<T> = Result<T, Stop>;
 pub(crate) enum Want {
     /// A turn of the session, in any state.
     Turn(Uuid),
+    /// A question of the session, in any state.
+    Question(Uuid),
     /// The texts of waiting turns: of this one, or of all.
     Texts(Option<Uuid>),
     /// The texts of open items.
@@ -83,6 +87,8 @@ pub(crate) enum Want {
     LastText,
     /// Kind of the newest event.
     NewestKind,
+    /// The budgets that somebody's calls count against.
+    Budgets(Spender),
     /// A request's session, or what is left of it, and turns of it.
     Replay {
         /// The session.
@@ -99,6 +105,8 @@ pub(crate) struct Facts {
     pub(crate) request: Request,
     /// By id.
     pub(crate) turns: BTreeMap<Uuid, Option<Turn>>,
+    /// By id.
+    pub(crate) questions: BTreeMap<Uuid, Option<Question>>,
     /// By id of the attachment.
     pub(crate) attachments: BTreeMap<String, bool>,
     /// By id of the key.
@@ -111,6 +119,8 @@ pub(crate) struct Facts {
     pub(crate) last_text: Option<String>,
     /// See [`Want::NewestKind`].
     pub(crate) newest_kind: Option<Option<EventKind>>,
+    /// By who spends.
+    pub(crate) budgets: BTreeMap<Spender, Vec<Budget>>,
     /// See [`Want::Replay`].
     pub(crate) replay: Option<Replay>,
 }
@@ -153,6 +163,12 @@ impl Facts {
         known.ok_or(Stop::Wants(Want::Turn(turn_id)))
     }
 
+    /// A question of the session, in any state.
+    pub(crate) fn question(&self, question_id: Uuid) -> Decision<Option<Question>> {
+        let known = self.questions.get(&question_id).cloned();
+        known.ok_or(Stop::Wants(Want::Question(question_id)))
+    }
+
     /// Whether the session has an attachment.
     pub(crate) fn has_attachment(&self, attachment_id: &str) -> Decision<bool> {
         let known = self.attachments.get(attachment_id).copied();
@@ -163,6 +179,12 @@ impl Facts {
     pub(crate) fn is_revoked(&self, key_id: &str) -> Decision<bool> {
         let known = self.revoked_keys.get(key_id).copied();
         known.ok_or_else(|| Stop::Wants(Want::RevokedKey(key_id.to_owned())))
+    }
+
+    /// The budgets that somebody's calls count against, as they were at their last change.
+    pub(crate) fn budgets(&self, spender: &Spender) -> Decision<&[Budget]> {
+        let known = self.budgets.get(spender).map(Vec::as_slice);
+        known.ok_or_else(|| Stop::Wants(Want::Budgets(spender.clone())))
     }
 
     /// What is left of the sessions that had the key before, the newest first.

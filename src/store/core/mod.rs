@@ -18,4 +18,4 @@ pub(crate) mod usage;
 pub(crate) mod write_set;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,11 +1,15 @@
 //! What an owner asks of its session, and what it gets.
 
 use crate::domain::{
+    client_tool::ClientTool,
     event::{BlockKind, Event, Role},
-    ids::SessionRow,
+    ids::{SessionRow, Time},
     message::Part,
+    offers::Offers,
+    question::{Answer, Ask},
     session::Session,
     turn::{Attachment, Cause, StopReason, Turn},
+    usage::UsageReport,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,6 +34,19 @@ pub struct PendingSteer {
     pub attachments: Vec<Attachment>,
 }
 
+/// A question that is pending, or whose answer its turn's agent has not got yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenQuestion {
+    /// The question.
+    pub question_id: Uuid,
+    /// What it was about when it was asked.
+    pub action_digest: String,
+    /// When it expires.
+    pub expire_time: Time,
+    /// The answer, once there is one; `declined` where nobody answered in time, or nobody may.
+    pub answer: Option<Answer>,
+}
+
 /// A started turn, with what its agent needs.
 #[derive(Clone, Debug)]
 pub struct Started {
@@ -41,6 +58,10 @@ pub struct Started {
     pub attachments: Vec<Attachment>,
     /// User messages of this generation before the turn's own, steers included.
     pub user_messages_before: i64,
+    /// JSON Schema of what it is to answer with; empty for none.
+    pub output_schema: String,
+    /// The tools that the caller runs: the turn's own, else the session's.
+    pub client_tools: Vec<ClientTool>,
 }
 
 /// One thing that an owner writes while its turn runs.
@@ -95,13 +116,41 @@ pub enum Write {
         /// The steer.
         steer_id: Uuid,
     },
-    /// One model call's usage: `usage_recorded`, added to turn and session.
-    Usage {
-        /// What it used.
-        usage: crate::domain::turn::Usage,
-        /// The model, as the agent names it; becomes the turn's model unless empty.
-        model: String,
+    /// The agent asks: `question_asked`, and the turn waits; or it is answered in the same commit, where nobody is to be
+    /// asked.
+    Asked {
+        /// Its id, made by the owner.
+        question_id: Uuid,
+        /// What is asked.
+        ask: Box<Ask>,
     },
+    /// The agent took a question back.
+    AskWithdrawn {
+        /// The question.
+        question_id: Uuid,
+    },
+    /// Nobody answered a question in time.
+    AskExpired {
+        /// The question.
+        question_id: Uuid,
+    },
+    /// The agent has the answer: `answer_delivered`.
+    AnswerDelivered {
+        /// The question.
+        question_id: Uuid,
+    },
+    /// What the turn answers its `output_schema` with; stands in the commit of its end, and counts where it is COMPLETED.
+    Output {
+        /// JSON text.
+        output_json: String,
+    },
+    /// The agent says what it offers and what it uses: `model_changed` where it used something else before.
+    Offered {
+        /// All of it, bounded.
+        offers: Box<Offers>,
+    },
+    /// What a model call used, or a turn: `usage_recorded`, added to turn, session, sums and budgets.
+    Usage(Box<UsageReport>),
 }
 
 /// How an active turn ended, as its owner saw it. An accepted cancel overrules `Completed`, `Failed` and `Stopped`

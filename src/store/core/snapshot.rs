@@ -3,12 +3,14 @@
 //! Long texts may be left where they are stored: a decision that needs one says so, see [`super::facts::Want`].
 
 use crate::domain::{
+    budget::Grant,
     event::{BlockKind, Json, Role},
     ids::{SessionRow, Time},
+    question::Question,
     session::Session,
     turn::{AttachmentRef, Turn},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Longest text of a waiting turn that a snapshot keeps, in bytes.
@@ -27,10 +29,15 @@ pub(crate) struct Snapshot {
     pub(crate) active: Option<Arc<ActiveTurn>>,
     /// The turns that wait, the next one first.
     pub(crate) waiting: Vec<Arc<WaitingTurn>>,
+    /// The turns that wait for their `not_before`, outside of the queue, the next one first.
+    pub(crate) scheduled: Vec<Arc<WaitingTurn>>,
     /// Steers that were not applied yet, in the order of their arrival.
     pub(crate) steers: Vec<Arc<WaitingSteer>>,
     /// Open items of the active turn, in the order in which they were opened.
     pub(crate) open: Vec<OpenItem>,
+    /// Questions of the active turn that are pending, or whose answer its agent has not got, in the order in which they
+    /// were asked. Without the arguments of their tools, which nothing is decided by.
+    pub(crate) questions: Vec<Arc<Question>>,
 }
 
 /// What a session has beside what is shown of it.
@@ -53,6 +60,8 @@ pub(crate) struct ActiveTurn {
     pub(crate) bytes: i64,
     /// Who sent it.
     pub(crate) origin: Origin,
+    /// How far it may go on where a budget is used up.
+    pub(crate) grant: Grant,
 }
 
 /// A turn that waits.
@@ -100,6 +109,8 @@ pub(crate) struct Origin {
     pub(crate) request: Option<i64>,
     /// Where it stands in its caller's trace.
     pub(crate) trace_context: String,
+    /// The session's labels when it was accepted.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// Who sent something.
@@ -162,6 +173,15 @@ pub(crate) struct Tombstone {
     pub(crate) shares: crate::domain::access::Shares,
 }
 
+// === impl Sender ===
+
+impl Sender {
+    /// Who it is, as callers are told.
+    pub(crate) fn principal(&self, tenant: &str) -> String {
+        format!("{tenant}/{}", self.subject)
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
@@ -172,8 +192,10 @@ impl Snapshot {
             hidden,
             active: None,
             waiting: Vec::new(),
+            scheduled: Vec::new(),
             steers: Vec::new(),
             open: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
@@ -182,7 +204,7 @@ impl Snapshot {
         if self.session.state == crate::domain::session::SessionState::Deleting {
             return Some(0);
         }
-        if self.active.is_some() {
+        if self.active.is_some() || self.session.budget_wait.is_some() {
             return None;
         }
         self.waiting.iter().map(|waiting| waiting.turn.row).min()
@@ -190,11 +212,16 @@ impl Snapshot {
 
     /// Leaves long texts behind, so that what is kept of it is small.
     pub(crate) fn shed(&mut self) {
-        for waiting in &mut self.waiting {
+        for waiting in self.waiting.iter_mut().chain(&mut self.scheduled) {
             if waiting.turn.text.len() > KEPT_TEXT_MAX_BYTES {
                 let waiting = Arc::make_mut(waiting);
                 waiting.turn.text = String::new();
                 waiting.text_left = true;
+            }
+        }
+        for question in &mut self.questions {
+            if !question.ask.args.text.is_empty() {
+                Arc::make_mut(question).ask.args = Json::default();
             }
         }
         for item in &mut self.open {
@@ -212,17 +239,30 @@ impl Snapshot {
             hidden: _,
             active,
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
         } = self;
+        let waiting = || waiting.iter().chain(scheduled);
         let maps: usize = session.labels.iter().map(|(k, v)| k.len() + v.len()).sum();
         let texts = active.iter().map(|active| active.turn.text.len());
-        let texts = texts.chain(waiting.iter().map(|waiting| waiting.turn.text.len()));
+        let texts = texts.chain(waiting().map(|waiting| waiting.turn.text.len()));
         let texts: usize = texts
             .chain(steers.iter().map(|steer| steer.text.len()))
             .sum();
         let blocks: usize = open.iter().map(|item| 1 + item.blocks.len()).sum();
-        let pieces = 4 + waiting.len() + steers.len() + blocks + usize::from(active.is_some());
-        maps + texts + pieces * PIECE_BYTES
+        let origins = active.iter().map(|active| &active.origin);
+        let origins = origins.chain(waiting().map(|waiting| &waiting.origin));
+        let labels = origins.flat_map(|origin| origin.labels.iter());
+        let maps: usize = maps + labels.map(|(k, v)| k.len() + v.len()).sum::<usize>();
+        let asked: usize = questions.iter().map(|one| one.ask.text_bytes()).sum();
+        let pieces = 4
+            + waiting().count()
+            + steers.len()
+            + blocks
+            + questions.len()
+            + usize::from(active.is_some());
+        maps + texts + asked + pieces * PIECE_BYTES
     }
 }

@@ -2,25 +2,31 @@
 
 use super::{
     commands::{
-        Abort, Caller, Committed, Enqueue, NewSession, OnBusy, RequestKey, Steer, UpdateQueued,
+        Abort, AnswerQuestion, Caller, Committed, Enqueue, NewSession, OnBusy, RequestKey, Steer,
+        UpdateQueued,
     },
-    decide::{self, Decided, admission, control, queue, recovery, turns},
+    decide::{self, Decided, admission, control, questions, queue, recovery, turns},
     facts::{Context, Decision, Facts, Ids, Replay, Stop, Want},
     ownership::{Fence, TurnEnd, Write},
     request_id::{self, KeptRequest, Request, RequestDigest},
     rules::{AgentRule, StoreRules},
     snapshot::{OpenBlock, OpenItem, Snapshot},
     usage::Ledger,
-    write_set::{BlockWrite, SessionWrite, TurnWrite},
+    write_set::{BlockWrite, QuestionWrite, SessionWrite, TurnWrite},
 };
 use crate::domain::{
     access::Identity,
+    agent::{Capabilities, KnownAgent},
     event::{BlockKind, Event, EventKind, Role},
     ids::{SessionKey, SessionRow, Time},
+    question::{
+        Answer, Ask, NoApprover, OptionEffect, PENDING_MAX, Question, QuestionKind, QuestionOption,
+        QuestionState,
+    },
     quotas::{LiveQuotas, Quota, Quotas},
     refusal::Refusal,
     session::{Session, SessionState},
-    turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn},
+    turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn, TurnState},
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -80,7 +86,19 @@ enum Step {
     End(bool),
     Crash,
     Expire,
+    Due,
     Again,
+    Ask(QuestionKind),
+    Answer(usize, bool),
+    AskEnds(usize, AskEnd),
+}
+
+/// What an agent or a clock does to a question.
+#[derive(Clone, Copy, Debug)]
+enum AskEnd {
+    Withdrawn,
+    Expired,
+    Delivered,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -111,8 +129,51 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(Step::End),
         1 => Just(Step::Crash),
         1 => Just(Step::Expire),
+        2 => Just(Step::Due),
         1 => Just(Step::Again),
+        4 => prop_oneof![Just(QuestionKind::Permission), Just(QuestionKind::ToolCall), Just(QuestionKind::Form), Just(QuestionKind::Budget)]
+            .prop_map(Step::Ask),
+        3 => (0..4usize, any::<bool>()).prop_map(|(of, declined)| Step::Answer(of, declined)),
+        3 => (0..4usize, prop_oneof![Just(AskEnd::Withdrawn), Just(AskEnd::Expired), Just(AskEnd::Delivered)])
+            .prop_map(|(of, how)| Step::AskEnds(of, how)),
     ]
+}
+
+fn ask(kind: QuestionKind) -> Ask {
+    let option = |id: &str, effect| QuestionOption {
+        option_id: id.to_owned(),
+        label: id.to_owned(),
+        effect: Some(effect),
+    };
+    Ask {
+        kind,
+        title: "may it?".to_owned(),
+        tool_call_id: "c".to_owned(),
+        tool_name: "bash".to_owned(),
+        args: crate::domain::event::Json::default(),
+        options: match kind {
+            QuestionKind::Permission => vec![
+                option("yes", OptionEffect::AllowOnce),
+                option("no", OptionEffect::DenyOnce),
+            ],
+            QuestionKind::Form
+            | QuestionKind::Link
+            | QuestionKind::ToolCall
+            | QuestionKind::Budget => vec![],
+        },
+        schema_json: match kind {
+            QuestionKind::Form => {
+                r#"{"type":"object","properties":{"name":{"type":"string","x-secret":true}}}"#
+                    .to_owned()
+            }
+            QuestionKind::Permission
+            | QuestionKind::Link
+            | QuestionKind::ToolCall
+            | QuestionKind::Budget => String::new(),
+        },
+        url: String::new(),
+        agent_path: vec![],
+    }
 }
 
 /// An engine without a disk.
@@ -125,6 +186,8 @@ struct Memory {
     requests: BTreeMap<RequestDigest, (i64, KeptRequest)>,
     events: Vec<(i64, EventKind, Option<Uuid>)>,
     ended: BTreeSet<Uuid>,
+    /// In the order in which they were asked.
+    questions: Vec<Question>,
     usage: Ledger,
     ids: Counted,
     now: i64,
@@ -132,13 +195,24 @@ struct Memory {
     last: Option<Enqueue>,
 }
 
-fn rules() -> StoreRules {
-    let rule = |on_interrupt| AgentRule {
+/// Rules with small bounds.
+pub(crate) fn rules() -> StoreRules {
+    let able = Capabilities {
         steer: true,
         fork: true,
+        compaction: true,
+        ..Capabilities::default()
+    };
+    let rule = |on_interrupt| AgentRule {
+        known: KnownAgent::new(able),
+        commands_allowed: vec![],
         on_interrupt,
         max_attempts: 3,
         operator_only: false,
+        tool_policy: vec![],
+        options_allowed: vec![],
+        no_approver: NoApprover::Wait,
+        question_ttl: Duration::from_secs(60),
     };
     StoreRules {
         agents: BTreeMap::from([("a".to_owned(), rule(OnInterrupt::Retry))]),
@@ -151,12 +225,14 @@ fn rules() -> StoreRules {
             max_running_turns: 64,
             reserved_running_turns: 0,
             max_awake_agents: 64,
+            tenant_max_asking_turns: 64,
             principal: Quota::NONE,
             tenant: Quota::NONE,
         }),
         retention_events: 1000,
         retention_age: Duration::from_secs(3600),
         history_retention: None,
+        prices: Arc::default(),
         disk_reserve: 0,
     }
 }
@@ -224,9 +300,14 @@ impl Memory {
             Want::Turn(id) => {
                 facts.turns.insert(id, self.turns.get(&id).cloned());
             }
+            Want::Question(id) => {
+                let mut questions = self.questions.iter();
+                let question = questions.find(|it| it.question_id == id).cloned();
+                facts.questions.insert(id, question);
+            }
             Want::Texts(which) => {
                 let mut changed = Snapshot::clone(found.as_ref().expect("a session"));
-                for waiting in &mut changed.waiting {
+                for waiting in changed.waiting.iter_mut().chain(&mut changed.scheduled) {
                     let id = waiting.turn.turn_id;
                     if which.is_none_or(|wanted| wanted == id) {
                         let waiting = Arc::make_mut(waiting);
@@ -250,6 +331,9 @@ impl Memory {
             }
             Want::Tombstones => facts.tombstones = Some(Vec::new()),
             Want::UserMessagesBefore(_) => facts.user_messages_before = Some(0),
+            Want::Budgets(spender) => {
+                facts.budgets.insert(spender, Vec::new());
+            }
             Want::LastText => facts.last_text = Some(String::new()),
             Want::NewestKind => {
                 facts.newest_kind = Some(self.events.last().map(|(_, kind, _)| *kind));
@@ -360,6 +444,29 @@ impl Memory {
                 }
             }
         }
+        for write in write.questions {
+            match write {
+                QuestionWrite::New { question, ask } => {
+                    assert_eq!(question.state, QuestionState::Pending);
+                    assert!(ask.contains(&question.ask.tool_name));
+                    self.questions.push(Question::clone(&question));
+                }
+                QuestionWrite::Closed { question, .. } => {
+                    let id = question.question_id;
+                    let mut questions = self.questions.iter_mut();
+                    let kept = questions
+                        .find(|it| it.question_id == id)
+                        .expect("it was asked");
+                    assert_eq!(kept.state, QuestionState::Pending, "it is closed once");
+                    *kept = Question::clone(&question);
+                }
+                QuestionWrite::Settled { question_id, .. } => {
+                    let mut questions = self.questions.iter();
+                    let kept = questions.find(|it| it.question_id == question_id);
+                    assert_ne!(kept.expect("it was asked").state, QuestionState::Pending);
+                }
+            }
+        }
         let session = &write.after.session;
         self.usage.add(&session.tenant, &session.owner, write.held);
         self.snapshot = Some(write.after);
@@ -376,9 +483,45 @@ impl Memory {
             hidden,
             active,
             waiting,
+            scheduled,
             steers,
             open,
+            questions,
         } = &**snapshot;
+        for turn in scheduled.iter().map(|waiting| &waiting.turn) {
+            assert_eq!(turn.state, TurnState::Scheduled);
+            assert!(!self.ended.contains(&turn.turn_id));
+        }
+        let times = scheduled.iter().map(|waiting| waiting.turn.not_before);
+        assert!(times.is_sorted(), "the next one stands first");
+        let pending: Vec<Uuid> = self
+            .questions
+            .iter()
+            .filter(|it| it.state == QuestionState::Pending)
+            .map(|it| it.question_id)
+            .collect();
+        let open_pending: Vec<Uuid> = questions
+            .iter()
+            .filter(|it| it.state == QuestionState::Pending)
+            .map(|it| it.question_id)
+            .collect();
+        assert_eq!(
+            pending, open_pending,
+            "what is pending is the active turn's"
+        );
+        assert_eq!(
+            usize::try_from(session.pending_questions),
+            Ok(pending.len())
+        );
+        assert!(pending.len() <= PENDING_MAX);
+        let state = active.as_ref().map(|active| active.turn.state);
+        let waits = state == Some(TurnState::WaitingInput);
+        assert_eq!(
+            waits,
+            !pending.is_empty(),
+            "it waits while a question is pending: {state:?}"
+        );
+        assert!(active.is_some() || questions.is_empty());
         assert_eq!(
             session.head,
             self.events.last().map_or(0, |(seq, _, _)| *seq)
@@ -403,7 +546,7 @@ impl Memory {
         assert_eq!(owner.sessions, 1);
         assert_eq!(owner.queue_bytes, bytes);
         assert_eq!(owner.stored_bytes, hidden.stored_bytes);
-        let unfinished = waiting.len() + usize::from(active.is_some());
+        let unfinished = waiting.len() + scheduled.len() + usize::from(active.is_some());
         assert_eq!(
             self.turns.len(),
             self.ended.len() + unfinished,
@@ -454,6 +597,7 @@ impl Memory {
                     caller: self.caller("Enqueue"),
                     new_session: NewSession::default(),
                     text: "x".repeat(size),
+                    command: String::new(),
                     attachments: if attach { vec![attachment] } else { vec![] },
                     source: String::new(),
                     metadata: BTreeMap::new(),
@@ -461,7 +605,11 @@ impl Memory {
                     on_interrupt: None,
                     turn_timeout: Duration::from_secs(60),
                     queue_ttl: (size > 10).then_some(Duration::from_micros(3)),
+                    not_before: (on_busy == OnBusy::Enqueue && attach)
+                        .then_some(Time(self.now + 2)),
                     trace_context: String::new(),
+                    output_schema: String::new(),
+                    client_tools: vec![],
                 };
                 let _ = self.enqueue(&command);
                 self.last = Some(command);
@@ -616,6 +764,67 @@ impl Memory {
                     self.append(&[Write::Event { item_id, event }]);
                 }
             }
+            Step::Ask(kind) => {
+                let question_id = self.ids.ordered();
+                let mut ask = ask(kind);
+                // Now and then one that nobody can answer.
+                if self.now % 7 == 0 {
+                    ask.options.clear();
+                    ask.schema_json.clear();
+                }
+                let ask = Box::new(ask);
+                self.append(&[Write::Asked { question_id, ask }]);
+            }
+            Step::Answer(of, declined) => {
+                let Some(question) = self.questions.iter().rev().nth(of).cloned() else {
+                    return;
+                };
+                let caller = self.caller("AnswerQuestion");
+                let answer = match question.ask.kind {
+                    _ if declined => Answer {
+                        declined,
+                        ..Answer::default()
+                    },
+                    QuestionKind::Permission | QuestionKind::Link => Answer {
+                        option_id: "yes".to_owned(),
+                        ..Answer::default()
+                    },
+                    QuestionKind::Budget => Answer {
+                        content_json: r#"{"tokens":1}"#.to_owned(),
+                        ..Answer::default()
+                    },
+                    QuestionKind::Form | QuestionKind::ToolCall => Answer {
+                        content_json: r#"{"name":"Ada"}"#.to_owned(),
+                        ..Answer::default()
+                    },
+                };
+                let command = AnswerQuestion {
+                    caller,
+                    question_id: question.question_id,
+                    answer,
+                    action_digest: question.action_digest.clone(),
+                };
+                let answered = self.command(&command.caller, |ctx, facts, found| {
+                    questions::answer(ctx, facts, found, &command)
+                });
+                let pending = question.state == QuestionState::Pending;
+                let deleting = self
+                    .snapshot
+                    .as_ref()
+                    .is_some_and(|found| found.session.state == SessionState::Deleting);
+                assert_eq!(answered.is_ok(), pending && !deleting, "{answered:?}");
+            }
+            Step::AskEnds(of, how) => {
+                let open = self.snapshot.as_ref().map(|found| &found.questions);
+                let open = open.and_then(|open| open.get(of));
+                if let Some(question_id) = open.map(|it| it.question_id) {
+                    self.append(&[match how {
+                        AskEnd::Withdrawn => Write::AskWithdrawn { question_id },
+                        AskEnd::Expired => Write::AskExpired { question_id },
+                        AskEnd::Delivered => Write::AnswerDelivered { question_id },
+                    }]);
+                }
+            }
             Step::GiveSteer | Step::ApplySteer => {
                 let first = self
                     .snapshot
@@ -671,6 +880,21 @@ impl Memory {
                     let after = self.snapshot.as_ref().expect("it was written");
                     assert!(after.active.is_none());
                     assert_eq!(after.session.epoch, found.session.epoch + 1);
+                }
+            }
+            Step::Due => {
+                self.now += 1;
+                let now = Time(self.now);
+                if self.snapshot.is_some() {
+                    let due = self.decide(Request::None, |_, _, found| {
+                        decide::queue::due(found.expect("it is there"), now, now)
+                    });
+                    if let Some(write) = due.expect("it is whole") {
+                        self.write(write);
+                    }
+                    let found = self.snapshot.as_ref().expect("it is there");
+                    let first = found.scheduled.first();
+                    assert!(first.is_none_or(|it| it.turn.not_before > Some(now)));
                 }
             }
             Step::Expire => {

@@ -8,7 +8,7 @@ use std::{
     ops::AddAssign,
 };
 
-/// Sessions, bytes that wait in them, and bytes that are stored for them.
+/// Sessions, bytes that wait in them, bytes that are stored for them, and turns that wait for an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     /// Sessions that exist.
@@ -17,6 +17,8 @@ pub(crate) struct Held {
     pub(crate) queue_bytes: i64,
     /// Bytes of what is stored for them, see [`super::snapshot::Hidden`].
     pub(crate) stored_bytes: i64,
+    /// Turns of them that wait for an answer.
+    pub(crate) asking_turns: i64,
 }
 
 /// What everyone holds.
@@ -55,6 +57,7 @@ impl Held {
             sessions: -self.sessions,
             queue_bytes: -self.queue_bytes,
             stored_bytes: -self.stored_bytes,
+            asking_turns: -self.asking_turns,
         }
     }
 }
@@ -65,10 +68,12 @@ impl AddAssign for Held {
             sessions,
             queue_bytes,
             stored_bytes,
+            asking_turns,
         } = other;
         self.sessions += sessions;
         self.queue_bytes += queue_bytes;
         self.stored_bytes += stored_bytes;
+        self.asking_turns += asking_turns;
     }
 }
 

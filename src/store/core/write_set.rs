@@ -9,9 +9,12 @@ use super::{
 };
 use crate::domain::{
     access::Shares,
+    budget::{Budget, Grant},
     event::{BlockKind, Role},
     ids::{SessionRow, Time},
+    question::Question,
     turn::{Attachment, Cancel, StopReason, Turn, TurnError, TurnState, Usage},
+    usage::UsageOf,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -54,12 +57,38 @@ pub(crate) struct SessionWrite {
     pub(crate) steers: Vec<SteerWrite>,
     /// Open items and their blocks, in this order.
     pub(crate) blocks: Vec<BlockWrite>,
+    /// Questions: asked, changed, in this order.
+    pub(crate) questions: Vec<QuestionWrite>,
+    /// What its agent offers.
+    pub(crate) offers: Option<OffersRow>,
+    /// What was used, to be added to the sums.
+    pub(crate) usage: Vec<UsageRow>,
+    /// Budgets that it counts against, as they are from now on.
+    pub(crate) budgets: Vec<Budget>,
+    /// The tools that its caller runs, where they are set: as they are stored.
+    pub(crate) client_tools: Option<String>,
     /// Contents that the session did not have.
     pub(crate) attachments: Vec<Attachment>,
     /// Requests whose turn or steer has ended, with how long they are kept.
     pub(crate) kept: Vec<(i64, Time)>,
     /// Turns that have ended, for those who wait for them.
     pub(crate) ended: Vec<Arc<Turn>>,
+}
+
+/// What a turn carries that only its start reads, as it is stored.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TurnExtras {
+    /// JSON Schema of what it is to answer with; empty for none.
+    pub(crate) output_schema: String,
+    /// The tools that its caller runs; empty for those of its session.
+    pub(crate) client_tools: String,
+}
+
+impl TurnExtras {
+    /// Bytes of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.output_schema.len() + self.client_tools.len()
+    }
 }
 
 /// A change of a turn's row.
@@ -71,6 +100,8 @@ pub(crate) enum TurnWrite {
         turn: Arc<WaitingTurn>,
         /// Its first event.
         queued_seq: i64,
+        /// What its start reads.
+        extras: TurnExtras,
     },
     /// It stands at another place of the queue.
     Position {
@@ -85,6 +116,8 @@ pub(crate) enum TurnWrite {
         row: i64,
         /// The text.
         text: String,
+        /// The command that it is; empty for a prompt.
+        command: String,
         /// Bytes that it counts in the queue.
         bytes: i64,
         /// Who wrote it.
@@ -100,6 +133,8 @@ pub(crate) enum TurnWrite {
         time: Time,
         /// Its agent.
         agent: String,
+        /// Configuration of that agent.
+        agent_revision: String,
         /// Its model.
         model: String,
     },
@@ -133,6 +168,29 @@ pub(crate) enum TurnWrite {
         /// Order among those that wait.
         position: i64,
     },
+    /// Its time has come: it waits in the queue, where its place is written besides.
+    Due {
+        /// Its row.
+        row: i64,
+        /// Its `turn_queued`.
+        queued_seq: i64,
+        /// When it expires.
+        expire_time: Option<Time>,
+    },
+    /// It may use more, though a budget is used up.
+    Grant {
+        /// Its row.
+        row: i64,
+        /// How far.
+        grant: Grant,
+    },
+    /// It waits for an answer, or goes on.
+    State {
+        /// Its row.
+        row: i64,
+        /// Where it stands.
+        state: TurnState,
+    },
     /// It has ended.
     End(Box<TurnEndRow>),
 }
@@ -154,6 +212,17 @@ pub(crate) struct TurnEndRow {
     pub(crate) end_seq: i64,
     /// Its answer.
     pub(crate) response_text: String,
+    /// What it answers its `output_schema` with.
+    pub(crate) output_json: String,
+}
+
+/// What was used, and what it is summed by.
+#[derive(Debug)]
+pub(crate) struct UsageRow {
+    /// What it is about.
+    pub(crate) of: UsageOf,
+    /// What was used more.
+    pub(crate) usage: Usage,
 }
 
 /// A new message.
@@ -198,6 +267,34 @@ pub(crate) enum SteerWrite {
     },
 }
 
+/// A change of a question's row.
+#[derive(Debug)]
+pub(crate) enum QuestionWrite {
+    /// A new one.
+    New {
+        /// The question.
+        question: Arc<Question>,
+        /// What it asks, encoded.
+        ask: String,
+    },
+    /// It is closed.
+    Closed {
+        /// The question.
+        question: Arc<Question>,
+        /// Its answer, encoded; empty where there is none.
+        answer: String,
+    },
+    /// Its agent has the answer, or does not need it any more.
+    Settled {
+        /// The question.
+        question_id: Uuid,
+        /// Its agent has the answer.
+        delivered: bool,
+        /// Its answer without what its form keeps secret, encoded; empty where there is none.
+        answer: String,
+    },
+}
+
 /// A change of an open item.
 #[derive(Debug)]
 pub(crate) enum BlockWrite {
@@ -221,6 +318,19 @@ pub(crate) enum BlockWrite {
         /// The item.
         item_id: Uuid,
     },
+}
+
+/// What a session's agent offers.
+#[derive(Debug)]
+pub(crate) struct OffersRow {
+    /// In the session, encoded.
+    pub(crate) own: String,
+    /// In any of its sessions, encoded.
+    pub(crate) of_agent: String,
+    /// How the agent is configured.
+    pub(crate) revision: String,
+    /// When it said so.
+    pub(crate) time: Time,
 }
 
 /// A request that was done.

@@ -1,17 +1,19 @@
 //! What decisions write, as statements. Rows and SQL only: nothing is decided here.
 
 use super::{
+    budgets,
     fault::{Answer, Fault},
-    rows,
+    offers, rows, sums,
 };
 use crate::{
-    domain::{ids::Time, session::Session, turn::Turn},
+    domain::{EventKind, budget::Grant, ids::Time, session::Session, turn::Turn},
     store::core::{
         draft::micros,
         snapshot::{Snapshot, WaitingSteer, WaitingTurn},
         usage::Held,
         write_set::{
-            BlockWrite, MessageRow, RequestRow, SessionWrite, SteerWrite, TurnEndRow, TurnWrite,
+            BlockWrite, MessageRow, QuestionWrite, RequestRow, SessionWrite, SteerWrite,
+            TurnEndRow, TurnExtras, TurnWrite,
         },
     },
 };
@@ -35,6 +37,11 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
         messages,
         steers,
         blocks,
+        questions,
+        offers: told,
+        usage,
+        budgets: counted,
+        client_tools,
         attachments,
         kept,
         ended: _,
@@ -48,6 +55,11 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
     }
     if *settings {
         update_settings(connection, &after.session)?;
+    }
+    if let Some(tools) = client_tools {
+        connection
+            .prepare_cached("UPDATE session SET client_tools = ?2 WHERE row = ?1")?
+            .execute((row, tools))?;
     }
     if *claimed {
         connection
@@ -107,6 +119,19 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
                 time.0,
                 &event.body[..],
             ])?;
+        if event.kind == EventKind::PLAN_UPDATED {
+            connection
+                .prepare_cached(
+                    "INSERT INTO plan (session, generation, seq, body) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (session) DO UPDATE SET generation = ?2, seq = ?3, body = ?4",
+                )?
+                .execute(params![
+                    row,
+                    after.session.generation,
+                    event.seq,
+                    &event.body[..]
+                ])?;
+        }
     }
     for one in messages {
         message(connection, row, one)?;
@@ -116,6 +141,18 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
     }
     for write in blocks {
         block(connection, row, write)?;
+    }
+    for write in questions {
+        question(connection, &after.session, write)?;
+    }
+    if let Some(told) = told {
+        offers::keep(connection, &after.session, told)?;
+    }
+    for row in usage {
+        sums::add(connection, &after.session, row)?;
+    }
+    for budget in counted {
+        budgets::count(connection, budget)?;
     }
     for (id, until) in kept {
         keep_request(connection, *id, *until)?;
@@ -172,9 +209,12 @@ fn insert_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
              active_row, queue_depth, queue_bytes, message_count, user_message_count, last_message_preview, \
              input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micros, model_calls, head, \
              first_seq, epoch, update_time, last_active_time, pending_reset, owner_life, memory_namespaces, wake, \
-             idle_deadline, stored_bytes, shares) \
+             idle_deadline, stored_bytes, shares, no_approver, question_ttl, pending_questions, \
+             tool_policy, options, used_model, used_thinking_level, offers_digest, unpriced_calls, reasoning_tokens, \
+             context_tokens, context_window) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, 0, ?38, ?39, ?40, ?41, ?42)",
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, 0, ?38, ?39, ?40, ?41, ?42, \
+             ?43, ?44, ?45, ?46, ?47, '', '', 0, ?48, ?49, ?50, ?51)",
         )?
         .execute(params![
             session.row.0,
@@ -216,9 +256,18 @@ fn insert_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
             after.hidden.pending_reset,
             rows::reach_text(&session.memory_namespaces),
             wake,
-            idle_deadline(session),
+            idle_deadline(after),
             after.hidden.stored_bytes,
             rows::shares_text(&session.shares),
+            session.no_approver.map(|it| it as i64),
+            session.question_ttl,
+            session.pending_questions,
+            rows::tool_policy_text(&session.tool_policy),
+            rows::map_text(&session.options),
+            usage.unpriced_calls,
+            usage.reasoning_tokens,
+            session.context.tokens,
+            session.context.window,
         ])?;
     Ok(())
 }
@@ -232,7 +281,9 @@ fn update_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
              message_count = ?7, user_message_count = ?8, last_message_preview = ?9, input_tokens = ?10, \
              output_tokens = ?11, cache_read_tokens = ?12, cache_write_tokens = ?13, cost_micros = ?14, \
              model_calls = ?15, head = ?16, first_seq = ?17, epoch = ?18, update_time = ?19, \
-             last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23, stored_bytes = ?24 \
+             last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23, stored_bytes = ?24, \
+             pending_questions = ?25, unpriced_calls = ?26, reasoning_tokens = ?27, context_tokens = ?28, \
+             context_window = ?29, budget_wait = ?30 \
              WHERE row = ?1",
         )?
         .execute(params![
@@ -258,8 +309,14 @@ fn update_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
             session.last_active_time.0,
             after.hidden.pending_reset,
             wake,
-            idle_deadline(session),
+            idle_deadline(after),
             after.hidden.stored_bytes,
+            session.pending_questions,
+            usage.unpriced_calls,
+            usage.reasoning_tokens,
+            session.context.tokens,
+            session.context.window,
+            session.budget_wait,
         ])?;
     Ok(())
 }
@@ -268,9 +325,12 @@ fn active_row(after: &Snapshot) -> Option<i64> {
     after.active.as_ref().map(|active| active.turn.row)
 }
 
-fn idle_deadline(session: &Session) -> Option<i64> {
-    let after = session.expire_after_idle.filter(|_| !session.primary)?;
-    Some(session.last_active_time.plus_micros(after).0)
+/// A session that still waits for a turn's time is not idle.
+fn idle_deadline(after: &Snapshot) -> Option<i64> {
+    let session = &after.session;
+    let idle = session.expire_after_idle;
+    let idle = idle.filter(|_| !session.primary && after.scheduled.is_empty())?;
+    Some(session.last_active_time.plus_micros(idle).0)
 }
 
 fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
@@ -278,7 +338,8 @@ fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
         .prepare_cached(
             "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
              model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11, \
-             cwd = ?12 WHERE row = ?1",
+             cwd = ?12, no_approver = ?13, question_ttl = ?14, tool_policy = ?15, options = ?16, used_model = ?17, \
+             used_thinking_level = ?18, offers_digest = ?19 WHERE row = ?1",
         )?
         .execute(params![
             session.row.0,
@@ -293,6 +354,13 @@ fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
             session.expire_after_idle,
             rows::reach_text(&session.memory_namespaces),
             session.cwd,
+            session.no_approver.map(|it| it as i64),
+            session.question_ttl,
+            rows::tool_policy_text(&session.tool_policy),
+            rows::map_text(&session.options),
+            session.used_model,
+            session.used_thinking_level,
+            session.offers_digest,
         ])?;
     Ok(())
 }
@@ -331,19 +399,24 @@ fn share(
 fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> {
     let sql = |text: &str| connection.prepare_cached(text);
     match write {
-        TurnWrite::New { turn, queued_seq } => new_turn(connection, session, turn, *queued_seq)?,
+        TurnWrite::New {
+            turn,
+            queued_seq,
+            extras,
+        } => new_turn(connection, session, turn, *queued_seq, extras)?,
         TurnWrite::Position { row, position } => {
             sql("UPDATE turn SET position = ?2 WHERE row = ?1")?.execute((row, position))?;
         }
         TurnWrite::Text {
             row,
             text,
+            command,
             bytes,
             sender,
         } => {
             sql(
                 "UPDATE turn SET text = ?2, bytes = ?3, sender = ?4, sender_key = ?5, sender_operator = ?6, \
-                 sender_memory = ?7 WHERE row = ?1",
+                 sender_memory = ?7, command = ?8 WHERE row = ?1",
             )?
             .execute(params![
                 row,
@@ -353,6 +426,7 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
                 sender.key_id,
                 sender.operator,
                 sender.memory,
+                command,
             ])?;
         }
         TurnWrite::Start {
@@ -360,10 +434,14 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
             attempt,
             time,
             agent,
+            agent_revision,
             model,
         } => {
-            sql("UPDATE turn SET state = 2, attempt = ?2, start_time = ?3, agent = ?4, model = ?5 WHERE row = ?1")?
-                .execute((row, attempt, time.0, agent, model))?;
+            sql(
+                "UPDATE turn SET state = 2, attempt = ?2, start_time = ?3, agent = ?4, agent_revision = ?5, model = ?6, \
+                 grant_micros = NULL, grant_tokens = NULL WHERE row = ?1",
+            )?
+            .execute((row, attempt, time.0, agent, agent_revision, model))?;
         }
         TurnWrite::NoMemory { row } => {
             sql("UPDATE turn SET sender_memory = 0 WHERE row = ?1")?.execute([row])?;
@@ -373,6 +451,7 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
                 "UPDATE turn SET input_tokens = input_tokens + ?2, output_tokens = output_tokens + ?3, \
                  cache_read_tokens = cache_read_tokens + ?4, cache_write_tokens = cache_write_tokens + ?5, \
                  cost_micros = cost_micros + ?6, model_calls = model_calls + ?7, \
+                 unpriced_calls = unpriced_calls + ?9, reasoning_tokens = reasoning_tokens + ?10, \
                  model = CASE ?8 WHEN '' THEN model ELSE ?8 END WHERE row = ?1",
             )?
             .execute(params![
@@ -384,6 +463,8 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
                 usage.cost_micros,
                 usage.model_calls,
                 model,
+                usage.unpriced_calls,
+                usage.reasoning_tokens,
             ])?;
         }
         TurnWrite::Cancel {
@@ -407,6 +488,27 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
             sql("UPDATE turn SET state = 1, position = ?2, goes_first = 1, expire_time = NULL WHERE row = ?1")?
                 .execute((row, position))?;
         }
+        TurnWrite::Due {
+            row,
+            queued_seq,
+            expire_time,
+        } => {
+            // Its place in the queue is written with all others.
+            sql("UPDATE turn SET state = 1, queued_seq = ?2, expire_time = ?3 WHERE row = ?1")?
+                .execute((row, queued_seq, expire_time.map(|time| time.0)))?;
+        }
+        TurnWrite::Grant { row, grant } => {
+            let Grant {
+                until_micros,
+                until_tokens,
+            } = grant;
+            sql("UPDATE turn SET grant_micros = ?2, grant_tokens = ?3 WHERE row = ?1")?
+                .execute((row, until_micros, until_tokens))?;
+        }
+        TurnWrite::State { row, state } => {
+            sql("UPDATE turn SET state = ?2 WHERE row = ?1")?
+                .execute((row, rows::turn_state_number(*state)))?;
+        }
         TurnWrite::End(end) => end_turn(connection, end)?,
     }
     Ok(())
@@ -417,6 +519,7 @@ fn new_turn(
     session: i64,
     waiting: &WaitingTurn,
     queued_seq: i64,
+    extras: &TurnExtras,
 ) -> Answer<()> {
     let WaitingTurn {
         turn,
@@ -438,8 +541,11 @@ fn new_turn(
         attachments,
         on_interrupt,
         turn_timeout,
+        state,
         expire_time,
         text,
+        command,
+        not_before,
         ..
     } = turn;
     connection
@@ -448,8 +554,9 @@ fn new_turn(
              request, attempt, agent, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
              cost_micros, model_calls, create_time, source, metadata, attachments, on_interrupt, turn_timeout, \
              expire_time, cancel_clears, text, response_text, sender, sender_key, sender_operator, trace_context, \
-             sender_memory) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, 0, 0, 0, 0, 0, 0, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, 0, ?19, '', ?20, ?21, ?22, ?23, ?24)",
+             sender_memory, command, output_schema, client_tools, not_before, labels) VALUES (?1, ?2, ?3, ?4, ?28, ?5, ?6, ?7, ?8, ?9, 0, \
+             ?10, ?11, 0, 0, 0, 0, 0, 0, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 0, ?19, '', ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, \
+             ?29, ?30)",
         )?
         .execute(params![
             row,
@@ -476,6 +583,12 @@ fn new_turn(
             origin.sender.operator,
             origin.trace_context,
             origin.sender.memory,
+            command,
+            extras.output_schema,
+            extras.client_tools,
+            rows::turn_state_number(*state),
+            not_before.map(|time| time.0),
+            rows::map_text(&origin.labels),
         ])?;
     Ok(())
 }
@@ -489,22 +602,24 @@ fn end_turn(connection: &Connection, end: &TurnEndRow) -> Answer<()> {
         time,
         end_seq,
         response_text,
+        output_json,
     } = end;
     connection
         .prepare_cached(
             "UPDATE turn SET state = ?2, stop_reason = ?3, error_cause = ?4, error_message = ?5, end_time = ?6, \
-             end_seq = ?7, response_text = ?8, cancel_cause = NULL, cancel_mode = NULL, cancel_kill_time = NULL \
+             end_seq = ?7, response_text = ?8, output_json = ?9, cancel_cause = NULL, cancel_mode = NULL, cancel_kill_time = NULL \
              WHERE row = ?1",
         )?
         .execute(params![
             row,
-            *state as i64,
+            rows::turn_state_number(*state),
             stop_reason.map(|reason| reason as i64),
             error.as_ref().map(|error| error.cause.as_str()),
             error.as_ref().map(|error| error.message.as_str()),
             time.0,
             end_seq,
             response_text,
+            output_json,
         ])?;
     Ok(())
 }
@@ -558,8 +673,8 @@ fn steer(connection: &Connection, session: i64, write: &SteerWrite) -> Answer<()
             connection
                 .prepare_cached(
                     "INSERT INTO steer (session, steer_id, given, text, attachments, turn_timeout, request, time, \
-                     sender, sender_key, sender_operator, trace_context, sender_memory) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                     sender, sender_key, sender_operator, trace_context, sender_memory, labels) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
                 )?
                 .execute(params![
                     session,
@@ -575,6 +690,7 @@ fn steer(connection: &Connection, session: i64, write: &SteerWrite) -> Answer<()
                     origin.sender.operator,
                     origin.trace_context,
                     origin.sender.memory,
+                    rows::map_text(&origin.labels),
                 ])?;
         }
         SteerWrite::Given { steer_id, given } => {
@@ -586,6 +702,58 @@ fn steer(connection: &Connection, session: i64, write: &SteerWrite) -> Answer<()
             connection
                 .prepare_cached("DELETE FROM steer WHERE session = ?1 AND steer_id = ?2")?
                 .execute((session, steer_id))?;
+        }
+    }
+    Ok(())
+}
+
+fn question(connection: &Connection, session: &Session, write: &QuestionWrite) -> Answer<()> {
+    match write {
+        QuestionWrite::New { question, ask } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO question (session, tenant, question_id, turn_id, attempt, digest, ask, state, open, \
+                     policy_rule, answer, answered_by, create_time, expire_time, delivered) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, ?8, '', '', ?9, ?10, 0)",
+                )?
+                .execute(params![
+                    session.row.0,
+                    session.tenant,
+                    question.question_id,
+                    question.turn_id,
+                    question.attempt,
+                    question.action_digest,
+                    ask,
+                    question.policy_rule,
+                    question.create_time.0,
+                    question.expire_time.0,
+                ])?;
+        }
+        QuestionWrite::Closed { question, answer } => {
+            connection
+                .prepare_cached(
+                    "UPDATE question SET state = ?2, resolution = ?3, answer = ?4, answered_by = ?5, \
+                     resolve_time = ?6 WHERE question_id = ?1",
+                )?
+                .execute(params![
+                    question.question_id,
+                    question.state as i64,
+                    question.resolution.map(|it| it as i64),
+                    answer,
+                    question.answered_by,
+                    question.resolve_time.map(|time| time.0),
+                ])?;
+        }
+        QuestionWrite::Settled {
+            question_id,
+            delivered,
+            answer,
+        } => {
+            connection
+                .prepare_cached(
+                    "UPDATE question SET open = 0, delivered = ?2, answer = ?3 WHERE question_id = ?1",
+                )?
+                .execute((question_id, delivered, answer))?;
         }
     }
     Ok(())

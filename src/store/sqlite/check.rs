@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 /// A rule, and the query for the sessions that break it.
-const RULES: [(&str, &str); 22] = [
+const RULES: [(&str, &str); 26] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -88,7 +88,7 @@ const RULES: [(&str, &str); 22] = [
     (
         "the first event of a turn that is not finished is kept",
         "SELECT turn.session FROM turn JOIN session ON session.row = turn.session \
-         WHERE turn.state <= 4 AND turn.queued_seq < session.first_seq",
+         WHERE turn.state BETWEEN 1 AND 4 AND turn.queued_seq < session.first_seq",
     ),
     (
         "queue_depth and queue_bytes count the waiting turns",
@@ -110,7 +110,7 @@ const RULES: [(&str, &str); 22] = [
     (
         "an owner is woken for what waits",
         "SELECT session.row FROM session WHERE wake IS NOT CASE WHEN state = 6 AND wake IS NOT NULL THEN 0 \
-         WHEN state = 6 THEN NULL \
+         WHEN state = 6 OR budget_wait IS NOT NULL THEN NULL \
          WHEN active_row IS NULL THEN (SELECT min(turn.row) FROM turn WHERE turn.session = session.row AND state = 1) \
          END",
     ),
@@ -154,13 +154,30 @@ const RULES: [(&str, &str); 22] = [
         "SELECT session FROM content WHERE row NOT IN (SELECT content FROM attachment)",
     ),
     (
+        "only the active turn's agent is waited for, and its session counts what is pending",
+        "SELECT row FROM session WHERE pending_questions <> \
+         (SELECT count(*) FROM question WHERE question.session = session.row AND question.state = 1) \
+         UNION SELECT question.session FROM question JOIN session ON session.row = question.session \
+         WHERE (question.open = 1 AND question.turn_id IS NOT session.active_turn) \
+         OR (question.state = 1) > question.open",
+    ),
+    (
+        "a turn waits while a question of it is pending, and not else",
+        "SELECT turn.session FROM turn WHERE turn.state IN (2, 3) AND (turn.state = 3) <> \
+         (SELECT count(*) > 0 FROM question WHERE question.session = turn.session AND question.state = 1)",
+    ),
+    (
         "stored_bytes counts what is stored",
         // A Delete takes the rows piece by piece, and the count at its end.
         "SELECT session.row FROM session WHERE state <> 6 AND stored_bytes <> \
+         octet_length(client_tools) + \
          (SELECT coalesce(sum(octet_length(body)), 0) FROM event WHERE event.session = session.row) + \
          (SELECT coalesce(sum(octet_length(parts)), 0) FROM message WHERE message.session = session.row) + \
-         (SELECT coalesce(sum(octet_length(text) + octet_length(response_text)), 0) FROM turn \
+         (SELECT coalesce(sum(octet_length(text) + octet_length(response_text) + octet_length(output_json) + \
+         octet_length(output_schema) + octet_length(client_tools)), 0) FROM turn \
           WHERE turn.session = session.row) + \
+         (SELECT coalesce(sum(octet_length(ask) + octet_length(answer)), 0) FROM question \
+          WHERE question.session = session.row) + \
          (SELECT coalesce(sum(octet_length(content.data)), 0) FROM attachment JOIN content \
           ON content.row = attachment.content WHERE attachment.session = session.row)",
     ),
@@ -171,13 +188,27 @@ const RULES: [(&str, &str); 22] = [
          SELECT bytes FROM (SELECT * FROM storage EXCEPT SELECT * FROM said)",
     ),
     (
+        "runs are of schedules that there are",
+        "SELECT DISTINCT schedule FROM schedule_run WHERE schedule NOT IN (SELECT row FROM schedule)",
+    ),
+    (
+        "what a session used is summed up",
+        "SELECT session.row FROM session WHERE (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
+         cost_micros, model_calls, unpriced_calls, reasoning_tokens) <> \
+         (SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0), \
+          coalesce(sum(cache_write_tokens), 0), coalesce(sum(cost_micros), 0), coalesce(sum(model_calls), 0), \
+          coalesce(sum(unpriced_calls), 0), coalesce(sum(reasoning_tokens), 0) FROM usage_sum \
+          WHERE usage_sum.session_uid = session.uid)",
+    ),
+    (
         "the number of sessions is counted",
         "SELECT value FROM meta WHERE name = 'sessions' AND value <> (SELECT count(*) FROM session)",
     ),
 ];
 
 /// Rules whose query finds something else than sessions.
-const OF_NO_SESSION: [&str; 2] = [
+const OF_NO_SESSION: [&str; 3] = [
+    "runs are of schedules that there are",
     "what is stored for owners is what their sessions say",
     "the number of sessions is counted",
 ];

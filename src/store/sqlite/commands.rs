@@ -9,6 +9,8 @@ use super::{
 use crate::{
     domain::{
         Refusal,
+        budget::{Exceeded, day_of},
+        client_tool,
         ids::{SessionRow, Time},
         session::Session,
         turn::Turn,
@@ -18,7 +20,7 @@ use crate::{
         core::{
             decide::{self, Decided, recovery, turns},
             facts::{Context, Decision, Facts, Stop},
-            ownership::TurnEnd,
+            ownership::{OpenQuestion, TurnEnd},
             request_id,
             snapshot::Snapshot,
             write_set::{SessionWrite, WriteSet},
@@ -190,11 +192,21 @@ pub(super) fn start_next(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         return Ok(None);
     };
     let attachments = attachments::load(unit, session.row, &turn.attachments)?;
+    let (output_schema, tools): (String, String) = unit
+        .sql(
+            "SELECT turn.output_schema, CASE turn.client_tools WHEN '' THEN session.client_tools ELSE turn.client_tools END \
+             FROM turn JOIN session ON session.row = turn.session WHERE turn.row = ?1",
+        )?
+        .query_row([turn.row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let client_tools = client_tool::of_text(&tools)
+        .map_err(|error| Fault::Broken(format!("client tools: {error}")))?;
     Ok(Some(Started {
         turn,
         session,
         attachments,
         user_messages_before,
+        output_schema,
+        client_tools,
     }))
 }
 
@@ -215,6 +227,13 @@ pub(super) fn pending_steers(unit: &mut Unit<'_>, fence: Fence) -> Answer<Vec<Pe
         .collect()
 }
 
+/// Questions that are pending or whose answer the agent has not got.
+pub(super) fn open_questions(unit: &mut Unit<'_>, fence: Fence) -> Answer<Vec<OpenQuestion>> {
+    unit.of_row(fence.session, |_, _, found| {
+        decide::questions::open(found, fence)
+    })
+}
+
 /// Writes what the active turn's agent did.
 pub(super) fn append(
     unit: &mut Unit<'_>,
@@ -226,6 +245,18 @@ pub(super) fn append(
         turns::append(ctx, facts, found, fence, writes, now)
     })?;
     unit.write(write, Tell::All)
+}
+
+/// Why the active turn may not call a model; `None` where it may.
+pub(super) fn may_call(
+    unit: &mut Unit<'_>,
+    fence: Fence,
+    model: &str,
+    now: Time,
+) -> Answer<Option<Exceeded>> {
+    unit.of_row(fence.session, |ctx, facts, found| {
+        decide::budgets::may_call(ctx, facts, found, fence, model, now)
+    })
 }
 
 /// Ends the active turn.
@@ -312,6 +343,12 @@ pub(super) fn expire(unit: &mut Unit<'_>, now: Time) -> Answer<u64> {
         by_session.entry(session).or_default().push(turn_id);
     }
     let mut all = 0;
+    // A day has begun, and with it a period of budgets.
+    let waiting = unit
+        .sql("SELECT row FROM session WHERE budget_wait IS NOT NULL AND budget_wait < ?1 LIMIT ?2")?
+        .query_map((day_of(now), EXPIRE_MAX_TURNS), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    look_again(unit, &waiting, now)?;
     for (session, turns) in by_session {
         let (count, write) = unit.of_row(SessionRow(session), |_, _, found| {
             let broken = || Stop::Broken(format!("turns wait in no session {session}"));
@@ -321,6 +358,28 @@ pub(super) fn expire(unit: &mut Unit<'_>, now: Time) -> Answer<u64> {
         all += count;
     }
     Ok(all)
+}
+
+/// Has sessions of a tenant looked at again whose next turns wait for a budget; false where there are more of them.
+pub(super) fn look_again_in(unit: &mut Unit<'_>, tenant: &str, now: Time) -> Answer<bool> {
+    let waiting = unit
+        .sql("SELECT row FROM session WHERE budget_wait IS NOT NULL AND tenant = ?1 LIMIT ?2")?
+        .query_map((tenant, EXPIRE_MAX_TURNS), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    look_again(unit, &waiting, now)?;
+    Ok(waiting.is_empty())
+}
+
+fn look_again(unit: &mut Unit<'_>, sessions: &[i64], now: Time) -> Answer<()> {
+    for row in sessions {
+        let write = unit.of_row(SessionRow(*row), |_, _, found| {
+            Ok(found.and_then(|found| decide::budgets::look_again(found, now)))
+        })?;
+        if let Some(write) = write {
+            unit.write(write, Tell::All)?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins the Delete of a session that is idle for longer than it may be.

@@ -10,7 +10,7 @@ use std::{
     collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher as _},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Sessions of which it is remembered whose they are; beyond that all are forgotten and learned again.
@@ -153,7 +153,7 @@ impl<J> FairQueue<J> {
     pub(super) fn take(&self) -> Option<Taken<'_, J>> {
         let mut state = self.state();
         loop {
-            if let Some(taken) = self.next(&mut state) {
+            if let Some(taken) = self.next(&mut state, &|_| true) {
                 if state.len > 0 {
                     // Another taker may have gone to sleep before a job became one that it may take.
                     self.idle.notify_one();
@@ -173,7 +173,32 @@ impl<J> FairQueue<J> {
 
     /// The next job, if there is one now.
     pub(super) fn try_take(&self) -> Option<Taken<'_, J>> {
-        self.next(&mut self.state())
+        self.next(&mut self.state(), &|_| true)
+    }
+
+    /// The next job of those accounts, if there is one now.
+    pub(super) fn try_take_of(&self, whose: &dyn Fn(Account) -> bool) -> Option<Taken<'_, J>> {
+        self.next(&mut self.state(), whose)
+    }
+
+    /// The next job of those accounts; waits for one until then, and not at all once the queue is closed.
+    pub(super) fn take_of(
+        &self,
+        whose: &dyn Fn(Account) -> bool,
+        until: Instant,
+    ) -> Option<Taken<'_, J>> {
+        let mut state = self.state();
+        loop {
+            if let Some(taken) = self.next(&mut state, whose) {
+                return Some(taken);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.closed {
+                return None;
+            }
+            let waited = self.idle.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Waits for a job, for so long; takes none.
@@ -201,10 +226,11 @@ impl<J> FairQueue<J> {
         self.idle.notify_all();
     }
 
-    fn next(&self, state: &mut State<J>) -> Option<Taken<'_, J>> {
+    fn next(&self, state: &mut State<J>, whose: &dyn Fn(Account) -> bool) -> Option<Taken<'_, J>> {
         // Who closes waits for all that is there: then nobody is left for whom a taker could be kept.
         let last = self.takers > 1 && state.busy + 1 >= self.takers && !state.closed;
-        let may = |account: &Account| !last || !state.working.contains_key(account);
+        let may =
+            |account: &Account| whose(*account) && (!last || !state.working.contains_key(account));
         let place = state.order.iter().position(may)?;
         let account = state.order.remove(place)?;
         let line = state.lines.get_mut(&account)?;

@@ -159,6 +159,9 @@ impl Forking {
         counted.message_count = 0;
         counted.user_message_count = 0;
         counted.last_message_preview.clear();
+        let copied_bytes = unit
+            .sql("SELECT octet_length(client_tools) FROM session WHERE row = ?1")?
+            .query_row([source.row.0], |row| row.get(0))?;
         Ok(Copying {
             making: self.forks.begin(row),
             source,
@@ -167,7 +170,7 @@ impl Forking {
             end_seq,
             after: 0,
             first: None,
-            copied_bytes: 0,
+            copied_bytes,
             counted,
         })
     }
@@ -261,7 +264,15 @@ impl Copying {
             )?
             .execute([first.unwrap_or(i64::MAX)])?;
         }
-        unit.commit(decided)
+        let replayed = decided.committed.replayed;
+        let committed = unit.commit(decided)?;
+        if !replayed {
+            unit.sql(
+                "UPDATE session SET client_tools = (SELECT client_tools FROM session WHERE row = ?2) WHERE row = ?1",
+            )?
+            .execute((making.row.0, source.row.0))?;
+        }
+        Ok(committed)
     }
 }
 

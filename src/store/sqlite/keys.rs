@@ -213,6 +213,17 @@ pub(super) fn valid(connection: &Connection, now: Time) -> Answer<Vec<KeptApiKey
     Ok(keys)
 }
 
+/// A key of a tenant.
+pub(super) fn find(connection: &Connection, tenant: &str, key_id: &str) -> Answer<Option<ApiKey>> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM api_key WHERE tenant = ?1 AND key_id = ?2"
+        ))?
+        .query_row((tenant, key_id), key_of)
+        .optional()?;
+    Ok(found)
+}
+
 /// A page of a tenant's keys.
 pub(super) fn list(
     connection: &Connection,

@@ -6,14 +6,17 @@ use rusqlite::Connection;
 
 /// Counts what the rows say; of what is stored what its own table says, which is quick.
 pub(super) fn load(connection: &Connection) -> Answer<Ledger> {
-    count(connection, "SELECT tenant, owner, 0, 0, bytes FROM storage")
+    count(
+        connection,
+        "SELECT tenant, owner, 0, 0, bytes, 0 FROM storage",
+    )
 }
 
 /// Counts what the sessions say, all of them.
 pub(super) fn recount(connection: &Connection) -> Answer<Ledger> {
     count(
         connection,
-        "SELECT tenant, owner, 0, 0, sum(stored_bytes) FROM session GROUP BY tenant, owner",
+        "SELECT tenant, owner, 0, 0, sum(stored_bytes), 0 FROM session GROUP BY tenant, owner",
     )
 }
 
@@ -21,10 +24,13 @@ fn count(connection: &Connection, stored: &str) -> Answer<Ledger> {
     let mut ledger = Ledger::default();
     let queries = [
         // By the index alone.
-        "SELECT tenant, owner, count(*), 0, 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
+        "SELECT tenant, owner, count(*), 0, 0, 0 FROM session INDEXED BY session_owner GROUP BY tenant, owner",
         // Few sessions have waiting turns; these have an index.
-        "SELECT tenant, owner, 0, sum(queue_bytes), 0 FROM session WHERE row IN \
+        "SELECT tenant, owner, 0, sum(queue_bytes), 0, 0 FROM session WHERE row IN \
          (SELECT session FROM turn INDEXED BY turn_waiting WHERE state = 1) GROUP BY tenant, owner",
+        // As few sessions have pending questions.
+        "SELECT tenant, owner, 0, 0, 0, count(*) FROM session WHERE row IN \
+         (SELECT session FROM question INDEXED BY question_pending WHERE state = 1) GROUP BY tenant, owner",
         stored,
     ];
     for query in queries {
@@ -36,6 +42,7 @@ fn count(connection: &Connection, stored: &str) -> Answer<Ledger> {
                 sessions: row.get(2)?,
                 queue_bytes: row.get(3)?,
                 stored_bytes: row.get(4)?,
+                asking_turns: row.get(5)?,
             };
             ledger.apply(&tenant, &owner, by);
         }

@@ -7,11 +7,13 @@ use super::{fault::Answer, load, queries, rows};
 use crate::{
     domain::{
         access::{Identity, Scope},
+        ids::SessionKey,
         limits::TURN_TEXT_IN_EVENT_MAX_BYTES,
+        question::QuestionState,
         session::{Session, SessionFilter, SessionState},
         turn::{Turn, TurnState},
     },
-    store::{SessionsPage, TurnsFilter, TurnsPage},
+    store::{QuestionsFilter, QuestionsPage, SessionsPage, TurnsFilter, TurnsPage},
 };
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ const GATHER_MAX_SESSIONS: u32 = 1_000;
 /// Bytes of a page of turns or sessions beyond its last row, as callers see them: what clients take without being asked
 /// to take more is 4 MiB.
 const LIST_PAGE_MAX_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of a page of questions beyond its last one, as callers see them.
+const QUESTIONS_PAGE_MAX_BYTES: usize = 1024 * 1024;
 /// What a turn or a session takes beside its texts, in bytes; rather too much.
 const ROW_BYTES: usize = 1024;
 
@@ -120,6 +124,81 @@ pub(super) fn list_turns(
         return filling.of_sessions(connection, generation, &sessions, before);
     }
     filling.of_tenant(connection, viewer, before)
+}
+
+/// Questions of a session, or of all sessions that a viewer may see, the oldest first.
+pub(super) fn list_questions(
+    connection: &Connection,
+    generation: Uuid,
+    filter: &QuestionsFilter,
+    after: Option<i64>,
+    limit: usize,
+) -> Answer<QuestionsPage> {
+    let QuestionsFilter {
+        viewer,
+        key,
+        sessions,
+        states,
+    } = filter;
+    let of_session = match key {
+        Some(key) => Some(queries::session(connection, generation, viewer, key)?),
+        None => None,
+    };
+    let pending = states.iter().all(|state| *state == QuestionState::Pending);
+    // What is pending is little; the rest is led by its session or its tenant.
+    let (index, narrow) = match (&of_session, pending) {
+        (Some(_), _) => ("question_session", "question.session = ?3"),
+        (None, true) => ("question_pending", "question.state = 1 AND ?3 IS NULL"),
+        (None, false) => ("question_tenant", "?3 IS NULL"),
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {}, question.session FROM question INDEXED BY {index} WHERE question.tenant = ?1 \
+         AND question.row > ?2 AND {narrow} ORDER BY question.row",
+        rows::QUESTION
+    ))?;
+    let session_column = statement.column_count() - 1;
+    let mut found = statement.query((
+        &viewer.principal.tenant,
+        after.unwrap_or(0),
+        of_session.as_ref().map(|session| session.row.0),
+    ))?;
+    let mut page = QuestionsPage::default();
+    let (mut last, mut looked, mut bytes) = (0, 0, 0);
+    let mut seen: BTreeMap<i64, Option<SessionKey>> = BTreeMap::new();
+    while let Some(row) = found.next()? {
+        if page.questions.len() >= limit
+            || looked >= SCAN_MAX_ROWS
+            || bytes > QUESTIONS_PAGE_MAX_BYTES
+        {
+            page.next = Some(last);
+            break;
+        }
+        looked += 1;
+        last = row.get(0)?;
+        let session: i64 = row.get(session_column)?;
+        let key = match seen.get(&session) {
+            Some(key) => key.clone(),
+            None => {
+                let row = crate::domain::ids::SessionRow(session);
+                let found = load::session_of_row(connection, generation, row)?;
+                let key = found.and_then(|(session, _)| {
+                    let shown = session.state != SessionState::Deleting
+                        && viewer.access(&session).is_some()
+                        && sessions.matches(&session);
+                    shown.then_some(session.key)
+                });
+                seen.insert(session, key.clone());
+                key
+            }
+        };
+        let Some(key) = key else { continue };
+        let (_, question) = rows::question(row, &key)?;
+        if states.is_empty() || states.contains(&question.state) {
+            bytes += ROW_BYTES + question.shown_bytes();
+            page.questions.push(question);
+        }
+    }
+    Ok(page)
 }
 
 fn sees_tenant(viewer: &Identity) -> bool {
@@ -287,8 +366,8 @@ impl Filling<'_> {
     fn wants(&mut self, row: &Row<'_>) -> Answer<bool> {
         self.looked += 1;
         self.last = row.get(0)?;
-        let state = TurnState::from_number(row.get(3)?);
-        Ok(self.states.is_empty() || state.is_some_and(|state| self.states.contains(&state)))
+        let state = rows::turn_state(row.get(3)?)?;
+        Ok(self.states.is_empty() || self.states.contains(&state))
     }
 
     fn push(&mut self, turn: Turn) {

@@ -1,6 +1,7 @@
 //! What decisions look at, read from the rows: snapshots, and the facts beside them.
 
 use super::{
+    budgets,
     fault::{Answer, Fault},
     rows::{self, Hidden as RowHidden},
 };
@@ -9,9 +10,11 @@ use crate::{
     domain::{
         Refusal, SessionKey,
         access::Identity,
+        budget::Grant,
         event::{EventKind, Role},
         ids::{SessionRow, Time},
         message::Part,
+        question::Question,
         session::Session,
         turn::Turn,
     },
@@ -33,6 +36,11 @@ use uuid::Uuid;
 const REQUEST_SLOTS: i64 = 4;
 /// Tombstones of one key that are looked at, the newest first.
 const TOMBSTONES_MAX: i64 = 64;
+
+/// Turns that wait in the queue.
+const WAITING: &str = "turn.state = 1 ORDER BY turn.position";
+/// Turns that wait for their `not_before`.
+const SCHEDULED: &str = "turn.state = 0 ORDER BY turn.not_before, turn.row";
 
 const BY_KEY: &str = "session.tenant = ?1 AND session.key = ?2";
 const BY_ROW: &str = "session.row = ?1";
@@ -195,12 +203,14 @@ pub(super) fn snapshot(
     };
     let mut snapshot = Snapshot::idle(Arc::new(session), hidden);
     if snapshot.session.queue_depth > 0 {
-        snapshot.waiting = waiting(connection, &snapshot.session)?;
+        snapshot.waiting = waiting(connection, &snapshot.session, WAITING)?;
     }
+    snapshot.scheduled = waiting(connection, &snapshot.session, SCHEDULED)?;
     if let Some(row) = active_row {
         snapshot.active = Some(Arc::new(active(connection, &snapshot.session, row)?));
         snapshot.steers = steers(connection, &snapshot.session)?;
         snapshot.open = open_items(connection, &snapshot.session, false)?;
+        snapshot.questions = open_questions(connection, &snapshot.session)?;
     }
     Ok(Some(Arc::new(snapshot)))
 }
@@ -208,10 +218,11 @@ pub(super) fn snapshot(
 fn active(connection: &Connection, session: &Session, row: i64) -> Answer<ActiveTurn> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {}, turn.cancel_clears, turn.bytes, turn.request, turn.sender, turn.sender_key, \
-         turn.sender_operator, turn.sender_memory FROM turn WHERE turn.row = ?1",
+         turn.sender_operator, turn.sender_memory, turn.labels, turn.grant_micros, turn.grant_tokens \
+         FROM turn WHERE turn.row = ?1",
         rows::TURN
     ))?;
-    let first = statement.column_count() - 7;
+    let first = statement.column_count() - 10;
     let mut found = statement.query([row])?;
     let Some(row) = found.next()? else {
         return Err(Fault::Broken(format!(
@@ -224,20 +235,29 @@ fn active(connection: &Connection, session: &Session, row: i64) -> Answer<Active
         clears: row.get(first)?,
         bytes: row.get(first + 1)?,
         origin: origin(row, first + 2, turn.trace_context.clone())?,
+        grant: Grant {
+            until_micros: row.get(first + 8)?,
+            until_tokens: row.get(first + 9)?,
+        },
         turn,
     })
 }
 
-fn waiting(connection: &Connection, session: &Session) -> Answer<Vec<Arc<WaitingTurn>>> {
+/// Turns of a session that did not start, in a state or another.
+fn waiting(
+    connection: &Connection,
+    session: &Session,
+    which: &str,
+) -> Answer<Vec<Arc<WaitingTurn>>> {
     // What is long stays where it is.
     let short = "CASE WHEN octet_length(turn.text) > ?2 THEN '' ELSE turn.text END";
     let columns = rows::TURN.replace("turn.text", short);
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {columns}, octet_length(turn.text) > ?2, turn.position, turn.goes_first, turn.bytes, turn.request, \
-         turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory FROM turn \
-         WHERE turn.session = ?1 AND turn.state = 1 ORDER BY turn.position"
+         turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory, turn.labels FROM turn \
+         WHERE turn.session = ?1 AND {which}"
     ))?;
-    let first = statement.column_count() - 9;
+    let first = statement.column_count() - 10;
     let mut found = statement.query((session.row.0, length(KEPT_TEXT_MAX_BYTES)))?;
     let mut waiting = Vec::new();
     while let Some(row) = found.next()? {
@@ -254,7 +274,7 @@ fn waiting(connection: &Connection, session: &Session) -> Answer<Vec<Arc<Waiting
     Ok(waiting)
 }
 
-/// From the columns `request`, `sender`, `sender_key`, `sender_operator`, `sender_memory`.
+/// From the columns `request`, `sender`, `sender_key`, `sender_operator`, `sender_memory`, `labels`.
 fn origin(row: &Row<'_>, first: usize, trace_context: String) -> Answer<Origin> {
     Ok(Origin {
         request: row.get(first)?,
@@ -265,13 +285,14 @@ fn origin(row: &Row<'_>, first: usize, trace_context: String) -> Answer<Origin> 
             memory: row.get(first + 4)?,
         },
         trace_context,
+        labels: rows::map_of(&row.get::<_, String>(first + 5)?)?,
     })
 }
 
 fn steers(connection: &Connection, session: &Session) -> Answer<Vec<Arc<WaitingSteer>>> {
     let mut statement = connection.prepare_cached(
         "SELECT steer_id, given, text, attachments, turn_timeout, time, trace_context, request, sender, sender_key, \
-         sender_operator, sender_memory FROM steer WHERE session = ?1 ORDER BY row",
+         sender_operator, sender_memory, labels FROM steer WHERE session = ?1 ORDER BY row",
     )?;
     let mut found = statement.query([session.row.0])?;
     let mut steers = Vec::new();
@@ -326,6 +347,38 @@ fn open_items(connection: &Connection, session: &Session, texts: bool) -> Answer
         }
     }
     Ok(items)
+}
+
+/// Questions of a session's active turn that are pending or whose answer its agent has not got, without the arguments of
+/// their tools.
+fn open_questions(connection: &Connection, session: &Session) -> Answer<Vec<Arc<Question>>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM question WHERE question.session = ?1 AND question.open = 1 ORDER BY question.row",
+        rows::QUESTION
+    ))?;
+    let mut found = statement.query([session.row.0])?;
+    let mut questions = Vec::new();
+    while let Some(row) = found.next()? {
+        let (_, mut question) = rows::question(row, &session.key)?;
+        question.ask.args = crate::domain::event::Json::default();
+        questions.push(Arc::new(question));
+    }
+    Ok(questions)
+}
+
+/// A question of a session.
+pub(super) fn question(
+    connection: &Connection,
+    session: &Session,
+    question_id: Uuid,
+) -> Answer<Option<Question>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM question WHERE question.question_id = ?1 AND question.session = ?2",
+        rows::QUESTION
+    ))?;
+    let mut found = statement.query((question_id, session.row.0))?;
+    let question = found.next()?.map(|row| rows::question(row, &session.key));
+    Ok(question.transpose()?.map(|(_, question)| question))
 }
 
 // === requests ===
@@ -419,9 +472,15 @@ pub(super) fn look_up(
             let turn = turn_of_id(connection, &found.session, *turn_id)?;
             facts.turns.insert(*turn_id, turn);
         }
+        Want::Question(question_id) => {
+            let found = session(snapshot)?;
+            let question = question(connection, &found.session, *question_id)?;
+            facts.questions.insert(*question_id, question);
+        }
         Want::Texts(which) => {
             let mut changed = Arc::unwrap_or_clone(session(snapshot)?);
-            let left = changed.waiting.iter_mut().filter(|waiting| {
+            let all = changed.waiting.iter_mut().chain(&mut changed.scheduled);
+            let left = all.filter(|waiting| {
                 waiting.text_left && which.is_none_or(|wanted| wanted == waiting.turn.turn_id)
             });
             for waiting in left {
@@ -482,6 +541,10 @@ pub(super) fn look_up(
                 .query_row((found.session.row.0, found.session.head), |row| row.get(0))
                 .optional()?;
             facts.newest_kind = Some(kind.map(EventKind));
+        }
+        Want::Budgets(spender) => {
+            let budgets = budgets::of_spender(connection, spender)?;
+            facts.budgets.insert(spender.clone(), budgets);
         }
         Want::Replay {
             session: row,

@@ -7,9 +7,11 @@
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
+mod agents;
 mod apply;
 mod attachments;
 mod backup;
+mod budgets;
 pub mod check;
 mod commands;
 mod condition;
@@ -23,6 +25,7 @@ mod lists;
 mod load;
 mod log;
 mod mark;
+mod offers;
 mod queries;
 mod readers;
 mod removal;
@@ -31,9 +34,12 @@ mod retention;
 mod room;
 mod rows;
 mod runnable;
+mod schedules;
 mod schema;
 mod settings;
+mod shares;
 mod storage;
+mod sums;
 mod writer;
 
 pub use backup::{backup, restore};
@@ -46,30 +52,39 @@ pub(crate) use schema::open_reader_of;
 pub(crate) use writer::Unit;
 
 use super::{
-    Abort, ApiKeysFilter, ApiKeysPage, Caller, Committed, CreatedApiKey, Ended, Enqueue,
-    EventsPage, EventsRange, Fence, Fork, KeptApiKey, MessagesPage, NewApiKey, NewSession,
-    PendingSteer, Publisher, Recovered, RevokeApiKey, RevokedApiKey, Runnable, SessionsPage,
+    Abort, AnswerQuestion, ApiKeysFilter, ApiKeysPage, BudgetsPage, Caller, Choose, Committed,
+    CreatedApiKey, DeleteBudget, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, KeptApiKey,
+    KeptOffers, MessagesPage, NewApiKey, NewSchedule, NewSession, OpenQuestion, PendingSteer,
+    Publisher, QuestionsFilter, QuestionsPage, Recovered, RevokeApiKey, RevokedApiKey, Runnable,
+    RunsPage, ScheduleCaller, ScheduleStep, ScheduleUpdate, SchedulesPage, SessionsPage, SetBudget,
     Started, Steer, Store, StoreRules, Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
     UpdateSession, Waiting, Write,
-    core::decide::{admission, control, queue, sessions},
+    core::decide::{admission, choices, control, questions, queue, sessions},
 };
 use crate::{
     clock::Reading,
     domain::{
         Refusal,
         access::Identity,
+        agent::ToldAgent,
+        budget::{Budget, Exceeded},
         ids::{Principal, SessionKey, SessionRow, Time},
+        question::Question,
+        schedule::{Schedule, ScheduleRun},
         session::{Session, SessionFilter},
         turn::{Attachment, Turn},
+        usage::{GroupBy, Groups, UsageFilter},
     },
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use condition::Condition;
 use fair::Accounts;
 use hold::Hold;
 use mark::Mark;
 use readers::{Pool, Readers};
 use rusqlite::Connection;
+use schedules::Stepped;
 use schema::FileIdentity;
 use std::{
     collections::BTreeMap,
@@ -97,6 +112,8 @@ pub struct SqliteStore {
     hold: Option<Hold>,
     /// Forks that are being made.
     forks: Arc<fork::Forks>,
+    /// Budgets that there are, or a few more: calls ask for them where there may be any.
+    budgets: Arc<AtomicI64>,
     /// Session after which the next look for old events begins.
     scanned: AtomicI64,
 }
@@ -155,6 +172,11 @@ impl SqliteStore {
             }
             opened => opened?,
         };
+        let budgets = budgets::all(&connection).map_err(|fault| match fault {
+            Fault::Sqlite(error) => OpenError::Sqlite(error),
+            Fault::Refused(refusal) => OpenError::Unusable(refusal.to_string()),
+            Fault::Broken(what) => OpenError::Unusable(what),
+        })?;
         let start = Reading::now();
         let jump = before.and_then(|mark| start.jump_since(&mark.clock));
         let hold = jump.map(|jump| Hold::after(jump, &start));
@@ -182,6 +204,7 @@ impl SqliteStore {
             condition,
             hold,
             forks: Arc::default(),
+            budgets: Arc::new(AtomicI64::new(budgets)),
             scanned: AtomicI64::new(0),
         })
     }
@@ -314,6 +337,15 @@ impl SqliteStore {
         self.writer.call(self.accounts.of(session), work).await
     }
 
+    /// Has every session looked at again that waits for a budget of its tenant.
+    async fn look_again(&self, tenant: String, now: Time) -> Result<(), Refusal> {
+        self.writer
+            .call_in_slices(Account::of_tenant(&tenant), OnFull::UseSpare, move |unit| {
+                Ok(commands::look_again_in(unit, &tenant, now)?.then_some(()))
+            })
+            .await
+    }
+
     fn learn(&self, session: &Session) {
         self.accounts.learn(session.row, &session.tenant);
     }
@@ -376,6 +408,27 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn reload_session(&self, caller: Caller) -> Result<Committed, Refusal> {
+        let account = account_of(&caller);
+        self.command_with_spare(account, move |unit| {
+            unit.command(&caller, |ctx, facts, found| {
+                control::reload(ctx, facts, found, &caller)
+            })
+        })
+        .await
+    }
+
+    async fn answer_question(&self, command: AnswerQuestion) -> Result<Committed, Refusal> {
+        let account = account_of(&command.caller);
+        // On a full disk too: an agent that waits holds more than its answer takes.
+        self.command_with_spare(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                questions::answer(ctx, facts, found, &command)
+            })
+        })
+        .await
+    }
+
     async fn update_queued(&self, command: UpdateQueued) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
         self.command(account, move |unit| {
@@ -411,6 +464,16 @@ impl Store for SqliteStore {
         self.command(account, move |unit| {
             unit.command(&caller, |ctx, facts, found| {
                 sessions::create(ctx, facts, found, &caller, &new)
+            })
+        })
+        .await
+    }
+
+    async fn choose(&self, command: Choose) -> Result<Committed, Refusal> {
+        let account = account_of(&command.caller);
+        self.command(account, move |unit| {
+            unit.command(&command.caller, |ctx, facts, found| {
+                choices::choose(ctx, facts, found, &command)
             })
         })
         .await
@@ -473,6 +536,13 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn open_questions(&self, fence: Fence) -> Result<Vec<OpenQuestion>, Refusal> {
+        self.owner(fence.session, move |unit| {
+            commands::open_questions(unit, fence)
+        })
+        .await
+    }
+
     async fn append(
         &self,
         fence: Fence,
@@ -497,6 +567,23 @@ impl Store for SqliteStore {
             let what = (&writes[..], &end, response_text.as_str());
             let (turn, session) = commands::end_turn(unit, fence, what, now)?;
             Ok(Ended { turn, session })
+        })
+        .await
+    }
+
+    async fn may_call(
+        &self,
+        fence: Fence,
+        model: &str,
+        now: Time,
+    ) -> Result<Option<Exceeded>, Refusal> {
+        if self.budgets.load(Ordering::Relaxed) == 0 {
+            return Ok(None);
+        }
+        let model = model.to_owned();
+        // By the writer, behind what was committed before: what others have used by now counts.
+        self.owner(fence.session, move |unit| {
+            commands::may_call(unit, fence, &model, now)
         })
         .await
     }
@@ -680,6 +767,96 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn question(
+        &self,
+        viewer: &Arc<Identity>,
+        key: &SessionKey,
+        question_id: Uuid,
+    ) -> Result<Question, Refusal> {
+        let (viewer, key) = (Arc::clone(viewer), key.clone());
+        let account = Account::of_tenant(&viewer.principal.tenant);
+        self.read(account, move |connection, generation| {
+            queries::question(connection, generation, &viewer, &key, question_id)
+        })
+        .await
+    }
+
+    async fn offers(
+        &self,
+        tenant: &str,
+        agent: &str,
+        session: Option<SessionRow>,
+    ) -> Result<Option<KeptOffers>, Refusal> {
+        let (tenant, agent) = (tenant.to_owned(), agent.to_owned());
+        let rule = self.rules.agents.get(&agent);
+        let revision = rule.map_or_else(String::new, |rule| rule.known.get().revision.clone());
+        self.read(Account::of_tenant(&tenant), move |connection, _| {
+            offers::find(connection, (&tenant, &agent, &revision), session)
+        })
+        .await
+    }
+
+    async fn set_budget(&self, command: SetBudget) -> Result<(Budget, bool), Refusal> {
+        // Calls begin to ask before the budget is there.
+        self.budgets.fetch_add(1, Ordering::Relaxed);
+        let (tenant, now) = (command.name.tenant.clone(), command.now);
+        let account = Account::of_tenant(&tenant);
+        let set = self.writer.call(account, move |unit| {
+            let set = budgets::set(unit, &command)?;
+            Ok((set, budgets::all(unit.connection)?))
+        });
+        let (set, all) = set.await?;
+        self.budgets.store(all, Ordering::Relaxed);
+        self.look_again(tenant, now).await?;
+        Ok(set)
+    }
+
+    async fn delete_budget(&self, command: DeleteBudget) -> Result<(bool, bool), Refusal> {
+        let (tenant, now) = (command.name.tenant.clone(), command.now);
+        let deleted = self
+            .writer
+            .call(Account::of_tenant(&tenant), move |unit| {
+                budgets::delete(unit, &command)
+            })
+            .await?;
+        self.look_again(tenant, now).await?;
+        Ok(deleted)
+    }
+
+    async fn list_budgets(
+        &self,
+        tenant: &str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<BudgetsPage, Refusal> {
+        let tenant = tenant.to_owned();
+        self.read(Account::of_tenant(&tenant), move |connection, _| {
+            budgets::list(connection, &tenant, after, limit)
+        })
+        .await
+    }
+
+    async fn usage(&self, filter: UsageFilter, by: Vec<GroupBy>) -> Result<Groups, Refusal> {
+        let account = Account::of_tenant(&filter.tenant);
+        self.search(account, move |connection, _, until| {
+            sums::grouped(connection, &filter, &by, until)
+        })
+        .await
+    }
+
+    async fn list_questions(
+        &self,
+        filter: QuestionsFilter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<QuestionsPage, Refusal> {
+        let account = Account::of_tenant(&filter.viewer.principal.tenant);
+        self.read(account, move |connection, generation| {
+            lists::list_questions(connection, generation, &filter, after, limit)
+        })
+        .await
+    }
+
     async fn list_turns(
         &self,
         filter: TurnsFilter,
@@ -718,6 +895,17 @@ impl Store for SqliteStore {
     ) -> Result<EventsPage, Refusal> {
         self.read(self.accounts.of(session), move |connection, _| {
             queries::events(connection, session, &range, limit, max_bytes)
+        })
+        .await
+    }
+
+    async fn plan(
+        &self,
+        session: SessionRow,
+        generation: i64,
+    ) -> Result<Option<(i64, Bytes)>, Refusal> {
+        self.read(self.accounts.of(session), move |connection, _| {
+            queries::plan(connection, session, generation)
         })
         .await
     }
@@ -778,6 +966,17 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn told_agents(&self) -> Result<Vec<ToldAgent>, Refusal> {
+        self.read(Account::SERVER, |connection, _| agents::all(connection))
+            .await
+    }
+
+    async fn put_told_agent(&self, told: ToldAgent) -> Result<(), Refusal> {
+        self.writer
+            .call(Account::SERVER, move |unit| agents::put(unit, &told))
+            .await
+    }
+
     fn troubles(&self) -> Vec<Trouble> {
         self.condition.troubles()
     }
@@ -796,6 +995,127 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.searchers.close().await;
         self.writer.close().await;
+    }
+
+    async fn queue_due(&self, wall: Time, now: Time) -> Result<usize, Refusal> {
+        self.writer
+            .call_with_spare(Account::SERVER, move |unit| {
+                schedules::queue_due(unit, wall, now)
+            })
+            .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Time>, Refusal> {
+        self.read(Account::SERVER, |connection, _| {
+            schedules::next_due(connection)
+        })
+        .await
+    }
+
+    async fn create_schedule(&self, new: NewSchedule) -> Result<(Schedule, bool), Refusal> {
+        let account = Account::of_tenant(&new.caller.identity.principal.tenant);
+        self.writer
+            .call(account, move |unit| schedules::create(unit, &new))
+            .await
+    }
+
+    async fn update_schedule(
+        &self,
+        update: ScheduleUpdate,
+    ) -> Result<Option<(Schedule, bool)>, Refusal> {
+        let account = Account::of_tenant(&update.new.caller.identity.principal.tenant);
+        self.writer
+            .call(account, move |unit| schedules::update(unit, &update))
+            .await
+    }
+
+    async fn delete_schedule(&self, caller: ScheduleCaller) -> Result<bool, Refusal> {
+        let account = Account::of_tenant(&caller.identity.principal.tenant);
+        self.writer
+            .call_with_spare(account, move |unit| schedules::delete(unit, &caller))
+            .await
+    }
+
+    async fn schedule(
+        &self,
+        owner: &Principal,
+        name: &str,
+        wall: Time,
+    ) -> Result<Schedule, Refusal> {
+        let (owner, name) = (owner.clone(), name.to_owned());
+        self.read(Account::of_tenant(&owner.tenant), move |connection, _| {
+            schedules::find(connection, &owner, &name, wall)
+        })
+        .await
+    }
+
+    async fn list_schedules(
+        &self,
+        owner: &Principal,
+        after: Option<i64>,
+        limit: usize,
+        wall: Time,
+    ) -> Result<SchedulesPage, Refusal> {
+        let owner = owner.clone();
+        self.read(Account::of_tenant(&owner.tenant), move |connection, _| {
+            schedules::list(connection, &owner, after, (limit, wall))
+        })
+        .await
+    }
+
+    async fn schedule_runs(
+        &self,
+        owner: &Principal,
+        name: &str,
+        before: Option<i64>,
+        limit: usize,
+        wall: Time,
+    ) -> Result<RunsPage, Refusal> {
+        let (owner, name) = (owner.clone(), name.to_owned());
+        self.read(Account::of_tenant(&owner.tenant), move |connection, _| {
+            schedules::runs(connection, &owner, &name, before, (limit, wall))
+        })
+        .await
+    }
+
+    async fn due_schedules(&self, wall: Time, limit: usize) -> Result<Vec<Schedule>, Refusal> {
+        self.read(Account::SERVER, move |connection, _| {
+            schedules::due(connection, wall, limit)
+        })
+        .await
+    }
+
+    async fn step_schedule(&self, step: ScheduleStep) -> Result<bool, Refusal> {
+        let account = Account::of_tenant(&step.schedule.owner.principal.tenant);
+        let done = self
+            .writer
+            .call(account, move |unit| schedules::step(unit, &step))
+            .await?;
+        if let Some(session) = done.as_ref().and_then(|done| done.session.as_ref()) {
+            self.learn(session);
+        }
+        Ok(done.is_some())
+    }
+
+    async fn run_schedule(
+        &self,
+        caller: ScheduleCaller,
+        step: ScheduleStep,
+    ) -> Result<Option<(ScheduleRun, bool)>, Refusal> {
+        let account = Account::of_tenant(&caller.identity.principal.tenant);
+        let done = self
+            .writer
+            .call(account, move |unit| {
+                schedules::run_now(unit, &caller, &step)
+            })
+            .await?;
+        let Some((Stepped { run, session }, replayed)) = done else {
+            return Ok(None);
+        };
+        if let Some(session) = session {
+            self.learn(&session);
+        }
+        Ok(run.map(|run| (run, replayed)))
     }
 
     async fn create_api_key(&self, new: NewApiKey) -> Result<CreatedApiKey, Refusal> {

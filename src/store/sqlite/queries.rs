@@ -11,6 +11,7 @@ use crate::{
         access::Identity,
         ids::SessionRow,
         limits::MESSAGES_PAGE_MAX_BYTES,
+        question::Question,
         session::{Session, SessionState},
         turn::{Attachment, AttachmentRef, Turn},
     },
@@ -111,6 +112,23 @@ fn require_turn(connection: &Connection, session: &Session, turn_id: Uuid) -> An
     })
 }
 
+/// A question.
+pub(super) fn question(
+    connection: &Connection,
+    generation: Uuid,
+    viewer: &Identity,
+    key: &SessionKey,
+    question_id: Uuid,
+) -> Answer<Question> {
+    let session = session(connection, generation, viewer, key)?;
+    load::question(connection, &session, question_id)?.ok_or_else(|| {
+        Refusal::QuestionNotFound {
+            question_id: question_id.to_string(),
+        }
+        .into()
+    })
+}
+
 /// The waiting turns of a session, in order.
 pub(super) fn queue(
     connection: &Connection,
@@ -150,6 +168,21 @@ pub(super) fn turn_first_seq(
         }
         .into()
     })
+}
+
+/// The newest plan of a generation: its `seq` and the body of its event.
+pub(super) fn plan(
+    connection: &Connection,
+    session: SessionRow,
+    generation: i64,
+) -> Answer<Option<(i64, Bytes)>> {
+    let plan = connection
+        .prepare_cached("SELECT seq, body FROM plan WHERE session = ?1 AND generation = ?2")?
+        .query_row((session.0, generation), |row| {
+            Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?.into()))
+        })
+        .optional()?;
+    Ok(plan)
 }
 
 /// A page of a log.

@@ -15,11 +15,17 @@ use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use std::sync::Arc;
 
 /// What a session owns beside its row and its attachments, with the bytes of a row.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 7] = [
     ("open_block", "octet_length(text)"),
     ("steer", "octet_length(text)"),
+    ("offer", "octet_length(body)"),
+    ("question", "octet_length(ask) + octet_length(answer)"),
     ("message", "octet_length(parts)"),
-    ("turn", "octet_length(text) + octet_length(response_text)"),
+    (
+        "turn",
+        "octet_length(text) + octet_length(response_text) + octet_length(output_json) + octet_length(output_schema) \
+         + octet_length(client_tools)",
+    ),
     ("event", "octet_length(body)"),
 ];
 
@@ -78,6 +84,8 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
     if !each(unit, "memory", memories, [row])? {
         return Ok(false);
     }
+    unit.sql("DELETE FROM plan WHERE session = ?1")?
+        .execute([row])?;
     unit.sql("DELETE FROM memory_scope WHERE session = ?1 AND session <> 0")?
         .execute([row])?;
     let Session {
@@ -111,6 +119,8 @@ pub(super) fn purge_step(unit: &mut Unit<'_>, fence: Fence, now: Time) -> Answer
         sessions: -1,
         queue_bytes: 0,
         stored_bytes: -hidden.stored_bytes,
+        // Its last turn has ended.
+        asking_turns: 0,
     };
     unit.count(tenant, owner, one_less);
     unit.sql("DELETE FROM session WHERE row = ?1")?

@@ -243,6 +243,7 @@ fn trim_history(unit: &Unit<'_>, draft: &mut Draft, now: Time) -> Answer<(bool, 
     let turns: Vec<(i64, i64)> = unit
         .sql(
             "SELECT row, bytes FROM (SELECT row, state, end_time, octet_length(text) + octet_length(response_text) \
+             + octet_length(output_json) + octet_length(output_schema) + octet_length(client_tools) \
              AS bytes FROM turn WHERE session = ?1 ORDER BY row LIMIT ?3) WHERE state > 4 AND end_time < ?2",
         )?
         .query_map((session, oldest, HISTORY_MAX_TURNS), |row| {
@@ -251,6 +252,24 @@ fn trim_history(unit: &Unit<'_>, draft: &mut Draft, now: Time) -> Answer<(bool, 
         .collect::<rusqlite::Result<_>>()?;
     for (row, bytes) in turns {
         unit.sql("DELETE FROM turn WHERE row = ?1")?
+            .execute([row])?;
+        removed = true;
+        draft.stored(-bytes);
+        if !unit.spend(bytes) {
+            break;
+        }
+    }
+    let questions: Vec<(i64, i64)> = unit
+        .sql(
+            "SELECT row, octet_length(ask) + octet_length(answer) FROM question WHERE session = ?1 AND open = 0 \
+             AND resolve_time < ?2 LIMIT ?3",
+        )?
+        .query_map((session, oldest, HISTORY_MAX_TURNS), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (row, bytes) in questions {
+        unit.sql("DELETE FROM question WHERE row = ?1")?
             .execute([row])?;
         removed = true;
         draft.stored(-bytes);

@@ -32,6 +32,9 @@ pub(super) struct Room {
     reserve: u64,
     seen: Cell<Option<Seen>>,
     spare_held: Cell<bool>,
+    /// What the smallest work would have cost that was refused since there was room for all; 0 where none was. Until that
+    /// fits, the disk counts as full: a turn that waits for room would stand still beside a server that says all is well.
+    refused: Cell<u64>,
     /// Device and number of the database's file.
     file: (u64, u64),
     condition: Arc<Condition>,
@@ -60,6 +63,7 @@ impl Room {
             directory,
             reserve,
             seen: Cell::new(None),
+            refused: Cell::new(0),
             file,
             condition,
         })
@@ -89,17 +93,28 @@ impl Room {
             at: Instant::now(),
             free: free.map(|free| free.saturating_sub(pending)),
         }));
-        if !self.condition.has(TroubleKind::Full) && !self.has(0) {
-            self.condition.begins(TroubleKind::Full);
-        } else if self.has(0) {
+        if self.has(self.refused.get()) {
+            self.refused.set(0);
             self.condition.ends(TroubleKind::Full);
+        } else {
+            self.condition.begins(TroubleKind::Full);
         }
     }
 
     /// Whether so many bytes of new work may be let in.
     pub(super) fn fits(&self, bytes: u64, pending: u64) -> bool {
         self.look(pending);
-        self.has(cost_of(bytes))
+        let cost = cost_of(bytes);
+        let fits = self.has(cost);
+        if !fits {
+            let least = match self.refused.get() {
+                0 => cost,
+                before => before.min(cost),
+            };
+            self.refused.set(least);
+            self.condition.begins(TroubleKind::Full);
+        }
+        fits
     }
 
     /// Counts so many bytes of new work that were let in.

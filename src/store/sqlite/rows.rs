@@ -7,10 +7,12 @@ use crate::domain::{
     ids::{LogId, SessionKey, SessionRow, Time},
     memory::Reach,
     message::Message,
+    question::{NoApprover, Question, QuestionState, Resolution},
     session::{Session, SessionState},
+    tool_policy::ToolRule,
     turn::{
-        AbortMode, AttachmentRef, Cancel, Cause, OnInterrupt, StopReason, Turn, TurnError,
-        TurnState, Usage,
+        AbortMode, AttachmentRef, Cancel, Cause, ContextUse, OnInterrupt, StopReason, Turn,
+        TurnError, TurnState, Usage,
     },
 };
 use crate::store::StoredEvent;
@@ -27,17 +29,28 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.labels, session.expire_after_idle, session.state, session.active_turn, session.queue_depth, \
     session.queue_bytes, session.message_count, session.user_message_count, session.last_message_preview, \
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
-    session.cost_micros, session.model_calls, session.head, session.first_seq, session.epoch, \
+    session.cost_micros, session.model_calls, session.unpriced_calls, session.reasoning_tokens, \
+    session.context_tokens, session.context_window, session.budget_wait, session.head, session.first_seq, session.epoch, \
     session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
-    session.active_row, session.pending_reset, session.stored_bytes";
+    session.no_approver, session.question_ttl, session.tool_policy, session.pending_questions, \
+    session.options, session.used_model, session.used_thinking_level, session.offers_digest, session.active_row, \
+    session.pending_reset, session.stored_bytes";
 
 /// Columns that [`turn`] reads.
 pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
     turn.error_cause, turn.error_message, turn.attempt, turn.agent, turn.model, turn.input_tokens, \
     turn.output_tokens, turn.cache_read_tokens, turn.cache_write_tokens, turn.cost_micros, turn.model_calls, \
+    turn.unpriced_calls, turn.reasoning_tokens, \
     turn.create_time, turn.start_time, turn.end_time, turn.source, turn.metadata, turn.attachments, \
     turn.on_interrupt, turn.turn_timeout, turn.expire_time, turn.cancel_cause, turn.cancel_mode, \
-    turn.cancel_kill_time, turn.text, turn.response_text, turn.trace_context";
+    turn.cancel_kill_time, turn.text, turn.response_text, turn.trace_context, \
+    (SELECT session.tenant FROM session WHERE session.row = turn.session) || '/' || turn.sender, \
+    turn.agent_revision, turn.command, turn.output_json, turn.not_before";
+
+/// Columns that [`question`] reads.
+pub(super) const QUESTION: &str = "question.row, question.question_id, question.turn_id, question.attempt, \
+    question.digest, question.ask, question.state, question.policy_rule, question.answer, question.answered_by, \
+    question.resolution, question.create_time, question.expire_time, question.resolve_time, question.delivered";
 
 /// Columns that [`event`] reads.
 pub(super) const EVENT: &str = "seq, epoch, kind, turn_id, item_id, body";
@@ -93,6 +106,8 @@ impl<'r> Columns<'r> {
             cache_write_tokens: self.take()?,
             cost_micros: self.take()?,
             model_calls: self.take()?,
+            unpriced_calls: self.take()?,
+            reasoning_tokens: self.take()?,
         })
     }
 }
@@ -135,6 +150,11 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         user_message_count: c.take()?,
         last_message_preview: c.take()?,
         usage: c.usage()?,
+        context: ContextUse {
+            tokens: c.take()?,
+            window: c.take()?,
+        },
+        budget_wait: c.take()?,
         head: c.take()?,
         first_seq: c.take()?,
         epoch: c.take()?,
@@ -142,6 +162,17 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         last_active_time: c.time()?,
         shares: shares_of(&c.take::<String>()?)?,
         memory_namespaces: reach_of(&c.take::<String>()?)?,
+        no_approver: match c.take::<Option<i64>>()? {
+            Some(number) => Some(known(NoApprover::from_number(number), "no_approver")?),
+            None => None,
+        },
+        question_ttl: c.take()?,
+        tool_policy: tool_policy_of(&c.take::<String>()?)?,
+        pending_questions: c.take()?,
+        options: map_of(&c.take::<String>()?)?,
+        used_model: c.take()?,
+        used_thinking_level: c.take()?,
+        offers_digest: c.take()?,
     };
     let hidden = Hidden {
         active_row: c.take()?,
@@ -193,13 +224,29 @@ pub(super) fn shares_of(text: &str) -> Answer<Shares> {
         .collect()
 }
 
+/// A tool policy as JSON; empty text for none, which is the usual one.
+pub(super) fn tool_policy_text(rules: &[ToolRule]) -> String {
+    if rules.is_empty() {
+        String::new()
+    } else {
+        serde_json::to_string(rules).expect("texts are always JSON")
+    }
+}
+
+fn tool_policy_of(text: &str) -> Answer<Vec<ToolRule>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(text).map_err(|error| Fault::Broken(format!("tool policy: {error}")))
+}
+
 /// A turn of the session with that key.
 pub(super) fn turn(row: &Row<'_>, session_key: &SessionKey) -> Answer<Turn> {
     let c = Columns::of(row);
     let row = c.take()?;
     let turn_id = c.take()?;
     let generation = c.take()?;
-    let state = known(TurnState::from_number(c.take()?), "turn state")?;
+    let state = turn_state(c.take()?)?;
     let stop_reason = match c.take::<Option<i64>>()? {
         Some(number) => Some(known(StopReason::from_number(number), "stop reason")?),
         None => None,
@@ -259,7 +306,61 @@ pub(super) fn turn(row: &Row<'_>, session_key: &SessionKey) -> Answer<Turn> {
         text: c.take()?,
         response_text: c.take()?,
         trace_context: c.take()?,
+        principal: c.take::<Option<String>>()?.unwrap_or_default(),
+        agent_revision: c.take()?,
+        command: c.take()?,
+        output_json: c.take()?,
+        not_before: c.maybe_time()?,
     })
+}
+
+/// A turn's state as it is stored: the contract's number, but for SCHEDULED, which is 0, so that up to 4 a turn is not
+/// finished, and beyond it is.
+pub(super) fn turn_state_number(state: TurnState) -> i64 {
+    match state {
+        TurnState::Scheduled => 0,
+        other => other as i64,
+    }
+}
+
+/// The state with that stored number.
+pub(super) fn turn_state(number: i64) -> Answer<TurnState> {
+    let state = match number {
+        0 => Some(TurnState::Scheduled),
+        number => TurnState::from_number(number).filter(|state| *state != TurnState::Scheduled),
+    };
+    known(state, "turn state")
+}
+
+/// A question of the session with that key, after its row.
+pub(super) fn question(row: &Row<'_>, session_key: &SessionKey) -> Answer<(i64, Question)> {
+    let c = Columns::of(row);
+    let row = c.take()?;
+    let broken = |problem: serde_json::Error| Fault::Broken(format!("question: {problem}"));
+    let question = Question {
+        question_id: c.take()?,
+        session_key: session_key.clone(),
+        turn_id: c.take()?,
+        attempt: c.take()?,
+        action_digest: c.take()?,
+        ask: serde_json::from_str(&c.take::<String>()?).map_err(broken)?,
+        state: known(QuestionState::from_number(c.take()?), "question state")?,
+        policy_rule: c.take()?,
+        answer: match c.take::<String>()? {
+            text if text.is_empty() => None,
+            text => Some(serde_json::from_str(&text).map_err(broken)?),
+        },
+        answered_by: c.take()?,
+        resolution: match c.take::<Option<i64>>()? {
+            Some(number) => Some(known(Resolution::from_number(number), "resolution")?),
+            None => None,
+        },
+        create_time: c.time()?,
+        expire_time: c.time()?,
+        resolve_time: c.maybe_time()?,
+        delivered: c.take()?,
+    };
+    Ok((row, question))
 }
 
 /// A stored event.
@@ -363,7 +464,7 @@ pub(super) fn refs_of(text: &str) -> Answer<Vec<AttachmentRef>> {
         .collect())
 }
 
-fn map_of(text: &str) -> Answer<BTreeMap<String, String>> {
+pub(super) fn map_of(text: &str) -> Answer<BTreeMap<String, String>> {
     if text.is_empty() {
         return Ok(BTreeMap::new());
     }

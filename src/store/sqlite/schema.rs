@@ -22,7 +22,7 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
@@ -31,6 +31,14 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_memory_index.sql"),
     include_str!("migrations/0007_content.sql"),
     include_str!("migrations/0008_storage.sql"),
+    include_str!("migrations/0009_questions.sql"),
+    include_str!("migrations/0010_agents.sql"),
+    include_str!("migrations/0011_offers.sql"),
+    include_str!("migrations/0012_commands.sql"),
+    include_str!("migrations/0013_plan.sql"),
+    include_str!("migrations/0014_output.sql"),
+    include_str!("migrations/0015_usage.sql"),
+    include_str!("migrations/0016_schedules.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;
@@ -66,8 +74,11 @@ pub(super) fn open_writer_if(
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_MAX)?;
     plan_once(&connection)?;
+    // A file that is refused stays byte for byte: else closing it would move its log into it.
+    keep_log_at_close(&connection, true)?;
     check_version(&connection)?;
     look(&connection)?;
+    keep_log_at_close(&connection, false)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // `log.rs` moves the log; SQLite would do it inside of a commit.
@@ -134,6 +145,13 @@ pub(super) fn newest_version() -> i64 {
 fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
+/// Whether the log stays where it is when the last connection is closed.
+fn keep_log_at_close(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
         .map(drop)
 }
 

@@ -1,7 +1,7 @@
 //! The one writer: takes what has queued into one transaction, commits it once, publishes, replies.
 //!
 //! No timer: while one batch is synced to the disk the next one gathers, one job of each tenant in turn (see
-//! [`super::fair`]), and none takes in more work than [`BATCH_MAX_TIME`] and [`BATCH_MAX_BYTES`]: so a tenant's job waits
+//! [`super::fair`], and for who goes first [`super::shares`]), and none takes in more work than [`BATCH_MAX_TIME`] and [`BATCH_MAX_BYTES`]: so a tenant's job waits
 //! for about two batches, whatever others have queued. Each job has a savepoint, so a refusal (or a
 //! panic) takes back its own writes alone. A batch whose commit fails never happened: nothing is published and each of
 //! its callers is told why.
@@ -21,6 +21,7 @@ use super::{
     mark,
     room::Room,
     schema::FileIdentity,
+    shares::{Done, Shares},
     storage,
 };
 use crate::{
@@ -167,6 +168,8 @@ struct Sliced<T, W> {
 struct Thread {
     connection: Connection,
     jobs: Arc<FairQueue<Order>>,
+    /// Who did how much of late.
+    shares: RefCell<Shares>,
     /// Unfinished long jobs: each tenant gets a slice in turn, and of its jobs each.
     long: FairQueue<Box<dyn Job>>,
     rules: Arc<StoreRules>,
@@ -197,8 +200,15 @@ struct Failed {
     transaction: Transaction,
 }
 
+/// A job on its way into a batch.
+struct Queued {
+    account: Account,
+    job: Box<dyn Job>,
+}
+
 /// A job that ran, and how.
 struct Ran {
+    account: Account,
     job: Box<dyn Job>,
     refusal: Option<Refusal>,
 }
@@ -243,6 +253,7 @@ impl Writer {
         let thread = Thread {
             connection,
             jobs: Arc::clone(&jobs),
+            shares: RefCell::default(),
             long: FairQueue::new(LONG_MAX_JOBS, LONG_MAX_JOBS_EACH, 1),
             identity,
             life: life.cast_signed(),
@@ -593,6 +604,15 @@ impl Thread {
         let mut held: Option<Instant> = None;
         loop {
             let mut waiting = VecDeque::new();
+            if let Some(first) = self.light() {
+                waiting.extend(self.short(first));
+                self.batch(&mut waiting, self.jobs.len().min(BATCH_MAX_JOBS), true);
+                // What could not be done yet, for the disk was full.
+                while !waiting.is_empty() {
+                    self.batch(&mut waiting, 0, true);
+                }
+                continue;
+            }
             // Waits where nothing is unfinished.
             if self.long.len() == 0 {
                 let Some(first) = self.jobs.take() else {
@@ -605,7 +625,7 @@ impl Thread {
             // Those that come from here on gather for the next batch.
             let mut beside = self.jobs.len().min(BATCH_MAX_JOBS);
             while !waiting.is_empty() || beside > 0 {
-                self.batch(&mut waiting, beside);
+                self.batch(&mut waiting, beside, false);
                 beside = 0;
             }
             if self.long.len() > 0
@@ -618,11 +638,13 @@ impl Thread {
             held = None;
             if let Some(mut taken) = self.long.try_take() {
                 let account = taken.account;
-                let mut slice: VecDeque<_> = taken.job.take().into_iter().collect();
+                let job = taken.job.take();
+                let mut slice: VecDeque<_> =
+                    job.map(|job| Queued { account, job }).into_iter().collect();
                 drop(taken);
-                let unfinished = self.batch(&mut slice, 0);
+                let unfinished = self.batch(&mut slice, 0, false);
                 // What is left in the slice could not be done, for the disk was full.
-                for job in unfinished.into_iter().chain(slice) {
+                for Queued { account, job } in unfinished.into_iter().chain(slice) {
                     self.go_on_later(account, job);
                 }
             }
@@ -644,12 +666,21 @@ impl Thread {
         }
     }
 
+    /// Small work that goes before the large work of others, see `shares.rs`.
+    fn light(&self) -> Option<Taken<'_, Order>> {
+        let shares = self.shares.borrow();
+        let until = shares.light_until(Instant::now())?;
+        self.jobs
+            .take_of(&|account| shares.is_light(account), until)
+    }
+
     /// A job that is done in one commit; one that may be long is put to its like.
-    fn short(&self, mut taken: Taken<'_, Order>) -> Option<Box<dyn Job>> {
+    fn short(&self, mut taken: Taken<'_, Order>) -> Option<Queued> {
+        let account = taken.account;
         match taken.job.take()? {
-            Order::Short(job) => Some(job),
+            Order::Short(job) => Some(Queued { account, job }),
             Order::Long(job) => {
-                self.go_on_later(taken.account, job);
+                self.go_on_later(account, job);
                 None
             }
         }
@@ -661,19 +692,20 @@ impl Thread {
     }
 
     /// Runs the waiting jobs, and so many that have queued, in one transaction. Those behind one that made the engine roll
-    /// back, or for which there was no time, stay where they are. Returns what needs another commit.
-    fn batch(&self, waiting: &mut VecDeque<Box<dyn Job>>, mut beside: usize) -> Vec<Box<dyn Job>> {
+    /// back, or for which there was no time, stay where they are. Returns what needs another commit. `light`: what has
+    /// queued is taken of those alone who do little.
+    fn batch(&self, waiting: &mut VecDeque<Queued>, mut beside: usize, light: bool) -> Vec<Queued> {
         let began = Instant::now();
         self.room.look(self.log.pending_bytes());
         if self.condition.has(TroubleKind::Lost) {
-            for job in waiting.drain(..) {
+            for Queued { job, .. } in waiting.drain(..) {
                 job.reply(Some(Refusal::StoreUnavailable));
             }
             return Vec::new();
         }
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             let refusal = self.condition.refusal(error.into());
-            for job in waiting.drain(..) {
+            for Queued { job, .. } in waiting.drain(..) {
                 job.reply(Some(refusal.clone()));
             }
             return Vec::new();
@@ -684,19 +716,23 @@ impl Thread {
         // A job waits again for the room that is set aside, once what ran before it is committed.
         let mut full_disk = false;
         let mut stored_bytes = 0;
+        let mut done = Done::default();
         while ran.is_empty() || (stored_bytes < BATCH_MAX_BYTES && began.elapsed() < BATCH_MAX_TIME)
         {
             let mut next = waiting.pop_front();
             while next.is_none() && beside > 0 {
                 beside -= 1;
-                let Some(taken) = self.jobs.try_take() else {
+                let shares = self.shares.borrow();
+                let whose = |account| !light || shares.is_light(account);
+                let Some(taken) = self.jobs.try_take_of(&whose) else {
                     break;
                 };
                 next = self.short(taken);
             }
-            let Some(mut job) = next else {
+            let Some(Queued { account, mut job }) = next else {
                 break;
             };
+            let job_began = Instant::now();
             let mark = self.ledger.borrow().mark();
             let refusal = match self.job(job.as_mut()) {
                 Ok(done) => {
@@ -712,20 +748,30 @@ impl Thread {
                     full_disk |= full && matches!(transaction, Transaction::Whole);
                     match transaction {
                         Transaction::Whole if full && job.again() => {
-                            waiting.push_front(job);
+                            waiting.push_front(Queued { account, job });
                             break;
                         }
                         Transaction::Whole => Some(refusal),
                         Transaction::Lost => {
-                            ran.push(Ran { job, refusal: None });
+                            ran.push(Ran {
+                                account,
+                                job,
+                                refusal: None,
+                            });
                             self.abandon(ran, &refusal, full, waiting);
                             return Vec::new();
                         }
                     }
                 }
             };
-            stored_bytes += self.ledger.borrow().stored_since(mark);
-            ran.push(Ran { job, refusal });
+            let bytes = self.ledger.borrow().stored_since(mark);
+            stored_bytes += bytes;
+            done.add(account, job_began.elapsed(), bytes);
+            ran.push(Ran {
+                account,
+                job,
+                refusal,
+            });
         }
         let stored = self.ledger.borrow().changed_storage();
         let kept = storage::keep(&self.connection, &stored);
@@ -749,6 +795,7 @@ impl Thread {
         self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
         self.cache.borrow_mut().settle();
+        self.shares.borrow_mut().committed(done, Instant::now());
         let metrics = metrics::get();
         if !stored.is_empty() {
             let all = self.ledger.borrow().stored_bytes();
@@ -765,9 +812,14 @@ impl Thread {
         }
         metrics.hold_duration.record(began.elapsed());
         let mut unfinished = Vec::new();
-        for Ran { job, refusal } in ran {
+        for Ran {
+            account,
+            job,
+            refusal,
+        } in ran
+        {
             if refusal.is_none() && job.goes_on() {
-                unfinished.push(job);
+                unfinished.push(Queued { account, job });
             } else {
                 job.reply(refusal);
             }
@@ -791,13 +843,7 @@ impl Thread {
     }
 
     /// Takes a transaction back and tells its callers why. Where the disk is full, what can be done anew waits again.
-    fn abandon(
-        &self,
-        ran: Vec<Ran>,
-        why: &Refusal,
-        full: bool,
-        waiting: &mut VecDeque<Box<dyn Job>>,
-    ) {
+    fn abandon(&self, ran: Vec<Ran>, why: &Refusal, full: bool, waiting: &mut VecDeque<Queued>) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
@@ -808,10 +854,15 @@ impl Thread {
         if full {
             self.make_room();
         }
-        for Ran { mut job, refusal } in ran.into_iter().rev() {
+        for Ran {
+            account,
+            mut job,
+            refusal,
+        } in ran.into_iter().rev()
+        {
             match refusal {
                 Some(refusal) => job.reply(Some(refusal)),
-                None if full && job.again() => waiting.push_front(job),
+                None if full && job.again() => waiting.push_front(Queued { account, job }),
                 None => job.reply(Some(why.clone())),
             }
         }
@@ -976,12 +1027,14 @@ mod tests {
                 max_running_turns: 1,
                 reserved_running_turns: 0,
                 max_awake_agents: 1,
+                tenant_max_asking_turns: 64,
                 principal: Quota::NONE,
                 tenant: Quota::NONE,
             }),
             retention_events: 1,
             retention_age: Duration::ZERO,
             history_retention: None,
+            prices: Arc::default(),
             disk_reserve: 0,
         }
     }
@@ -1148,6 +1201,7 @@ mod tests {
             sessions: 1,
             queue_bytes: 5,
             stored_bytes: 0,
+            asking_turns: 0,
         };
         let count = move |unit: &Unit<'_>| unit.count("t", "o", one);
         let kept = writer.call(Account::SERVER, move |unit| {
@@ -1185,6 +1239,7 @@ mod tests {
             sessions: 3,
             queue_bytes: 15,
             stored_bytes: 0,
+            asking_turns: 0,
         };
         assert_eq!(held, (three, three));
     }

@@ -75,9 +75,10 @@ func (driver *driver) connect(request *request) error {
 func (driver *driver) chat(ctx context.Context, client *client, request *request) (fields, error) {
 	var text strings.Builder
 	pieces := 0
-	answer := client.Chat(ctx, request.SessionKey, request.Text, func(enqueue *quarterdeckv1.EnqueueRequest) {
-		enqueue.RequestId = request.RequestID
-	})
+	handler := handler{client: client, answers: request.Answers, questions: []fields{}}
+	answer := client.ChatWith(ctx, &quarterdeckv1.EnqueueRequest{
+		SessionKey: request.SessionKey, Text: request.Text, RequestId: request.RequestID,
+	}, quarterdeck.OnQuestion(handler.answer))
 	for piece, err := range answer {
 		if err != nil {
 			return nil, err
@@ -86,11 +87,15 @@ func (driver *driver) chat(ctx context.Context, client *client, request *request
 		text.WriteString(piece)
 		pieces++
 	}
-	return fields{"text": text.String(), "pieces": pieces}, nil
+	return fields{"text": text.String(), "pieces": pieces, "questions": handler.questions}, nil
 }
 
 // calls are the ops that are one call.
 var calls = map[string]func(context.Context, *client, *request) (fields, error){
+	"ask": func(ctx context.Context, client *client, request *request) (fields, error) {
+		output, err := quarterdeck.Ask[any](ctx, client, request.SessionKey, request.Text, request.OutputSchema)
+		return fields{"output": output}, err
+	},
 	"who_am_i": func(ctx context.Context, client *client, _ *request) (fields, error) {
 		response, err := client.WhoAmI(ctx, &quarterdeckv1.WhoAmIRequest{})
 		return fields{"principal": response.GetPrincipal(), "scopes": list(response.GetScopes())}, err
@@ -108,13 +113,60 @@ var calls = map[string]func(context.Context, *client, *request) (fields, error){
 	},
 	"await_turn": func(ctx context.Context, client *client, request *request) (fields, error) {
 		response, err := client.AwaitTurn(ctx, &quarterdeckv1.AwaitTurnRequest{
-			SessionKey: request.SessionKey, TurnId: request.TurnID,
+			SessionKey: request.SessionKey, TurnId: request.TurnID, OrQuestion: request.OrQuestion,
 		})
 		turn := response.GetTurn()
 		return fields{
 			"state": short(turn.GetState(), "TURN_STATE_"), "response_text": turn.GetResponseText(),
 			"stop_reason":  short(turn.GetStopReason(), "STOP_REASON_"),
 			"error_reason": turn.GetError().GetReason(),
+			"questions":    showAll(response.GetQuestions()),
+		}, err
+	},
+	"list_models": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ListModels(ctx, &quarterdeckv1.ListModelsRequest{SessionKey: request.SessionKey})
+		models := []string{}
+		for _, model := range response.GetModels() {
+			models = append(models, model.GetProvider()+"/"+model.GetModelId())
+		}
+		current := ""
+		if used := response.GetCurrent(); used != nil {
+			current = used.GetProvider() + "/" + used.GetModelId()
+		}
+		return fields{"models": models, "current": current}, err
+	},
+	"set_model": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.SetModel(ctx, &quarterdeckv1.SetModelRequest{
+			SessionKey: request.SessionKey, Provider: request.Provider, ModelId: request.ModelID,
+			RequestId: request.RequestID,
+		})
+		return fields{"model": response.GetSession().GetModel(), "replayed": response.GetReplayed()}, err
+	},
+	"list_questions": func(ctx context.Context, client *client, request *request) (fields, error) {
+		list := &quarterdeckv1.ListQuestionsRequest{SessionKey: request.SessionKey}
+		for _, state := range request.States {
+			value := quarterdeckv1.QuestionState_value["QUESTION_STATE_"+state]
+			list.States = append(list.States, quarterdeckv1.QuestionState(value))
+		}
+		response, err := client.ListQuestions(ctx, list)
+		return fields{"questions": showAll(response.GetQuestions())}, err
+	},
+	"get_question": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.GetQuestion(ctx, &quarterdeckv1.GetQuestionRequest{
+			SessionKey: request.SessionKey, QuestionId: request.QuestionID,
+		})
+		return show(response.GetQuestion()), err
+	},
+	"answer_question": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.AnswerQuestion(ctx, &quarterdeckv1.AnswerQuestionRequest{
+			SessionKey: request.SessionKey, QuestionId: request.QuestionID,
+			Answer: &quarterdeckv1.Answer{
+				OptionId: request.OptionID, ContentJson: request.ContentJSON, Declined: request.Declined,
+			},
+			ActionDigest: request.ActionDigest, RequestId: request.RequestID,
+		})
+		return fields{
+			"state": short(response.GetQuestion().GetState(), "QUESTION_STATE_"), "replayed": response.GetReplayed(),
 		}, err
 	},
 	"steer": func(ctx context.Context, client *client, request *request) (fields, error) {
@@ -155,13 +207,15 @@ var calls = map[string]func(context.Context, *client, *request) (fields, error){
 	"run": func(ctx context.Context, client *client, request *request) (fields, error) {
 		events := []fields{}
 		enqueue := &quarterdeckv1.EnqueueRequest{SessionKey: request.SessionKey, Text: request.Text}
-		for event, err := range client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: enqueue}) {
+		handler := handler{client: client, answers: request.Answers, questions: []fields{}}
+		run := client.Run(ctx, &quarterdeckv1.RunRequest{Enqueue: enqueue}, quarterdeck.OnQuestion(handler.answer))
+		for event, err := range run {
 			if err != nil {
 				return nil, err
 			}
 			events = append(events, render(event))
 		}
-		return fields{"events": events}, nil
+		return fields{"events": events, "questions": handler.questions}, nil
 	},
 	"remember": func(ctx context.Context, client *client, request *request) (fields, error) {
 		response, err := client.Remember(ctx, &quarterdeckv1.RememberRequest{

@@ -51,23 +51,35 @@ type request struct {
 	SessionKey   string      `json:"session_key"`
 	SessionKeys  []string    `json:"session_keys"`
 	Text         string      `json:"text"`
+	OutputSchema any         `json:"output_schema"`
 	RequestID    string      `json:"request_id"`
 	OnBusy       string      `json:"on_busy"`
 	TurnID       string      `json:"turn_id"`
-	ClearQueue   bool        `json:"clear_queue"`
-	Subscription string      `json:"subscription"`
-	AfterSeq     *int64      `json:"after_seq"`
-	LogID        string      `json:"log_id"`
-	FromOldest   bool        `json:"from_oldest"`
-	Until        string      `json:"until"`
-	Times        int         `json:"times"`
-	PauseMS      int64       `json:"pause_ms"`
-	Content      string      `json:"content"`
-	Namespace    string      `json:"namespace"`
-	Query        string      `json:"query"`
-	Limit        int32       `json:"limit"`
-	MemoryID     string      `json:"memory_id"`
-	Hard         bool        `json:"hard"`
+	OrQuestion   bool        `json:"or_question"`
+	QuestionID   string      `json:"question_id"`
+	Provider     string      `json:"provider"`
+	ModelID      string      `json:"model_id"`
+	OptionID     string      `json:"option_id"`
+	ContentJSON  string      `json:"content_json"`
+	Declined     bool        `json:"declined"`
+	ActionDigest string      `json:"action_digest"`
+	States       []string    `json:"states"`
+	// What the handler of `chat` and `run` does, by the kind of question: a word, or an object.
+	Answers      map[string]any `json:"answers"`
+	ClearQueue   bool           `json:"clear_queue"`
+	Subscription string         `json:"subscription"`
+	AfterSeq     *int64         `json:"after_seq"`
+	LogID        string         `json:"log_id"`
+	FromOldest   bool           `json:"from_oldest"`
+	Until        string         `json:"until"`
+	Times        int            `json:"times"`
+	PauseMS      int64          `json:"pause_ms"`
+	Content      string         `json:"content"`
+	Namespace    string         `json:"namespace"`
+	Query        string         `json:"query"`
+	Limit        int32          `json:"limit"`
+	MemoryID     string         `json:"memory_id"`
+	Hard         bool           `json:"hard"`
 }
 
 // key is what `key` says: of a memory, or to call with.

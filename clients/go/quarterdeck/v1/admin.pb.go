@@ -23,6 +23,121 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Whether an agent keeps to rules for tools. May grow.
+type ToolPolicySupport int32
+
+const (
+	// Not set.
+	ToolPolicySupport_TOOL_POLICY_SUPPORT_UNSPECIFIED ToolPolicySupport = 0
+	// Each call of a tool is held back until the rules were asked.
+	ToolPolicySupport_TOOL_POLICY_SUPPORT_ENFORCED ToolPolicySupport = 1
+	// The rules decide what the agent asks for. What it runs without asking is seen afterwards alone: let it ask by its own
+	// settings.
+	ToolPolicySupport_TOOL_POLICY_SUPPORT_ON_REQUEST ToolPolicySupport = 2
+	// It asks about no tool by its name, so no rule is ever looked at.
+	ToolPolicySupport_TOOL_POLICY_SUPPORT_NONE ToolPolicySupport = 3
+)
+
+// Enum value maps for ToolPolicySupport.
+var (
+	ToolPolicySupport_name = map[int32]string{
+		0: "TOOL_POLICY_SUPPORT_UNSPECIFIED",
+		1: "TOOL_POLICY_SUPPORT_ENFORCED",
+		2: "TOOL_POLICY_SUPPORT_ON_REQUEST",
+		3: "TOOL_POLICY_SUPPORT_NONE",
+	}
+	ToolPolicySupport_value = map[string]int32{
+		"TOOL_POLICY_SUPPORT_UNSPECIFIED": 0,
+		"TOOL_POLICY_SUPPORT_ENFORCED":    1,
+		"TOOL_POLICY_SUPPORT_ON_REQUEST":  2,
+		"TOOL_POLICY_SUPPORT_NONE":        3,
+	}
+)
+
+func (x ToolPolicySupport) Enum() *ToolPolicySupport {
+	p := new(ToolPolicySupport)
+	*p = x
+	return p
+}
+
+func (x ToolPolicySupport) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ToolPolicySupport) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (ToolPolicySupport) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_admin_proto_enumTypes[0]
+}
+
+func (x ToolPolicySupport) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ToolPolicySupport.Descriptor instead.
+func (ToolPolicySupport) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+// How often an agent tells what it used. May grow.
+type UsageReports int32
+
+const (
+	// Not set.
+	UsageReports_USAGE_REPORTS_UNSPECIFIED UsageReports = 0
+	// With each model call.
+	UsageReports_USAGE_REPORTS_CALL UsageReports = 1
+	// At most once a turn, at its end.
+	UsageReports_USAGE_REPORTS_TURN UsageReports = 2
+	// Never.
+	UsageReports_USAGE_REPORTS_NONE UsageReports = 3
+)
+
+// Enum value maps for UsageReports.
+var (
+	UsageReports_name = map[int32]string{
+		0: "USAGE_REPORTS_UNSPECIFIED",
+		1: "USAGE_REPORTS_CALL",
+		2: "USAGE_REPORTS_TURN",
+		3: "USAGE_REPORTS_NONE",
+	}
+	UsageReports_value = map[string]int32{
+		"USAGE_REPORTS_UNSPECIFIED": 0,
+		"USAGE_REPORTS_CALL":        1,
+		"USAGE_REPORTS_TURN":        2,
+		"USAGE_REPORTS_NONE":        3,
+	}
+)
+
+func (x UsageReports) Enum() *UsageReports {
+	p := new(UsageReports)
+	*p = x
+	return p
+}
+
+func (x UsageReports) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageReports) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (UsageReports) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_admin_proto_enumTypes[1]
+}
+
+func (x UsageReports) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageReports.Descriptor instead.
+func (UsageReports) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
 // How a caller was recognised. May grow.
 type CredentialKind int32
 
@@ -72,11 +187,11 @@ func (x CredentialKind) String() string {
 }
 
 func (CredentialKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_quarterdeck_v1_admin_proto_enumTypes[2].Descriptor()
 }
 
 func (CredentialKind) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_admin_proto_enumTypes[0]
+	return &file_quarterdeck_v1_admin_proto_enumTypes[2]
 }
 
 func (x CredentialKind) Number() protoreflect.EnumNumber {
@@ -85,7 +200,7 @@ func (x CredentialKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CredentialKind.Descriptor instead.
 func (CredentialKind) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 // How grave a record is.
@@ -137,11 +252,11 @@ func (x LogLevel) String() string {
 }
 
 func (LogLevel) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_quarterdeck_v1_admin_proto_enumTypes[3].Descriptor()
 }
 
 func (LogLevel) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_admin_proto_enumTypes[1]
+	return &file_quarterdeck_v1_admin_proto_enumTypes[3]
 }
 
 func (x LogLevel) Number() protoreflect.EnumNumber {
@@ -150,7 +265,591 @@ func (x LogLevel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogLevel.Descriptor instead.
 func (LogLevel) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+// What is asked for.
+type GetUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which use; unset means all that the caller may see.
+	Filter *UsageFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How it is put together, at most 8; empty gives one row for all.
+	GroupBy []*UsageGrouping `protobuf:"bytes,2,rep,name=group_by,json=groupBy,proto3" json:"group_by,omitempty"`
+	// Rows at most, from 1 to 1000; 0 means 50.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty begins. What is used meanwhile may move rows between pages.
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUsageRequest) Reset() {
+	*x = GetUsageRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUsageRequest) ProtoMessage() {}
+
+func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUsageRequest.ProtoReflect.Descriptor instead.
+func (*GetUsageRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetUsageRequest) GetFilter() *UsageFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *GetUsageRequest) GetGroupBy() []*UsageGrouping {
+	if x != nil {
+		return x.GroupBy
+	}
+	return nil
+}
+
+func (x *GetUsageRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetUsageRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *GetUsageRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// What was used.
+type GetUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A page of the groups.
+	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The sum of all groups, those of other pages included.
+	Total         *Usage `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUsageResponse) Reset() {
+	*x = GetUsageResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUsageResponse) ProtoMessage() {}
+
+func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUsageResponse.ProtoReflect.Descriptor instead.
+func (*GetUsageResponse) Descriptor() ([]byte, []int) {
 	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetUsageResponse) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *GetUsageResponse) GetTotal() *Usage {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+// A budget that is to be.
+type SetBudgetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose use it bounds.
+	Scope BudgetScope `protobuf:"varint,1,opt,name=scope,proto3,enum=quarterdeck.v1.BudgetScope" json:"scope,omitempty"`
+	// A session's key, a principal of the tenant as `tenant/subject` or `subject`, or `label=value`; empty for the tenant.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The time that it is for.
+	Period BudgetPeriod `protobuf:"varint,3,opt,name=period,proto3,enum=quarterdeck.v1.BudgetPeriod" json:"period,omitempty"`
+	// See Budget; from 0 to 2^53.
+	SoftMicros *int64 `protobuf:"varint,4,opt,name=soft_micros,json=softMicros,proto3,oneof" json:"soft_micros,omitempty"`
+	// See Budget; from 0 to 2^53.
+	HardMicros *int64 `protobuf:"varint,5,opt,name=hard_micros,json=hardMicros,proto3,oneof" json:"hard_micros,omitempty"`
+	// See Budget; from 0 to 2^53.
+	SoftTokens *int64 `protobuf:"varint,6,opt,name=soft_tokens,json=softTokens,proto3,oneof" json:"soft_tokens,omitempty"`
+	// See Budget; from 0 to 2^53. One bound at least must be set.
+	HardTokens *int64 `protobuf:"varint,7,opt,name=hard_tokens,json=hardTokens,proto3,oneof" json:"hard_tokens,omitempty"`
+	// What happens where a hard bound is reached.
+	OnExceeded OnExceeded `protobuf:"varint,8,opt,name=on_exceeded,json=onExceeded,proto3,enum=quarterdeck.v1.OnExceeded" json:"on_exceeded,omitempty"`
+	// Makes the call repeatable for 24 hours; see Enqueue.
+	RequestId string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,10,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBudgetRequest) Reset() {
+	*x = SetBudgetRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBudgetRequest) ProtoMessage() {}
+
+func (x *SetBudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBudgetRequest.ProtoReflect.Descriptor instead.
+func (*SetBudgetRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetBudgetRequest) GetScope() BudgetScope {
+	if x != nil {
+		return x.Scope
+	}
+	return BudgetScope_BUDGET_SCOPE_UNSPECIFIED
+}
+
+func (x *SetBudgetRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SetBudgetRequest) GetPeriod() BudgetPeriod {
+	if x != nil {
+		return x.Period
+	}
+	return BudgetPeriod_BUDGET_PERIOD_UNSPECIFIED
+}
+
+func (x *SetBudgetRequest) GetSoftMicros() int64 {
+	if x != nil && x.SoftMicros != nil {
+		return *x.SoftMicros
+	}
+	return 0
+}
+
+func (x *SetBudgetRequest) GetHardMicros() int64 {
+	if x != nil && x.HardMicros != nil {
+		return *x.HardMicros
+	}
+	return 0
+}
+
+func (x *SetBudgetRequest) GetSoftTokens() int64 {
+	if x != nil && x.SoftTokens != nil {
+		return *x.SoftTokens
+	}
+	return 0
+}
+
+func (x *SetBudgetRequest) GetHardTokens() int64 {
+	if x != nil && x.HardTokens != nil {
+		return *x.HardTokens
+	}
+	return 0
+}
+
+func (x *SetBudgetRequest) GetOnExceeded() OnExceeded {
+	if x != nil {
+		return x.OnExceeded
+	}
+	return OnExceeded_ON_EXCEEDED_UNSPECIFIED
+}
+
+func (x *SetBudgetRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetBudgetRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The budget that is.
+type SetBudgetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is set, with what is used of it.
+	Budget *Budget `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
+	// True for a repeat.
+	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBudgetResponse) Reset() {
+	*x = SetBudgetResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBudgetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBudgetResponse) ProtoMessage() {}
+
+func (x *SetBudgetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBudgetResponse.ProtoReflect.Descriptor instead.
+func (*SetBudgetResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetBudgetResponse) GetBudget() *Budget {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *SetBudgetResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+// Which budgets.
+type ListBudgetsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Budgets at most, from 1 to 1000; 0 means 50.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty begins.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBudgetsRequest) Reset() {
+	*x = ListBudgetsRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBudgetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBudgetsRequest) ProtoMessage() {}
+
+func (x *ListBudgetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBudgetsRequest.ProtoReflect.Descriptor instead.
+func (*ListBudgetsRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListBudgetsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBudgetsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListBudgetsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// Some budgets.
+type ListBudgetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A page of them.
+	Budgets []*Budget `protobuf:"bytes,1,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBudgetsResponse) Reset() {
+	*x = ListBudgetsResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBudgetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBudgetsResponse) ProtoMessage() {}
+
+func (x *ListBudgetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBudgetsResponse.ProtoReflect.Descriptor instead.
+func (*ListBudgetsResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListBudgetsResponse) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *ListBudgetsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Which budget goes.
+type DeleteBudgetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was set.
+	Scope BudgetScope `protobuf:"varint,1,opt,name=scope,proto3,enum=quarterdeck.v1.BudgetScope" json:"scope,omitempty"`
+	// As it was set.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// As it was set.
+	Period BudgetPeriod `protobuf:"varint,3,opt,name=period,proto3,enum=quarterdeck.v1.BudgetPeriod" json:"period,omitempty"`
+	// Makes the call repeatable for 24 hours; see Enqueue.
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBudgetRequest) Reset() {
+	*x = DeleteBudgetRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBudgetRequest) ProtoMessage() {}
+
+func (x *DeleteBudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBudgetRequest.ProtoReflect.Descriptor instead.
+func (*DeleteBudgetRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteBudgetRequest) GetScope() BudgetScope {
+	if x != nil {
+		return x.Scope
+	}
+	return BudgetScope_BUDGET_SCOPE_UNSPECIFIED
+}
+
+func (x *DeleteBudgetRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DeleteBudgetRequest) GetPeriod() BudgetPeriod {
+	if x != nil {
+		return x.Period
+	}
+	return BudgetPeriod_BUDGET_PERIOD_UNSPECIFIED
+}
+
+func (x *DeleteBudgetRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DeleteBudgetRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// Whether it went.
+type DeleteBudgetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False where there was none.
+	Deleted bool `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// True for a repeat.
+	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBudgetResponse) Reset() {
+	*x = DeleteBudgetResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBudgetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBudgetResponse) ProtoMessage() {}
+
+func (x *DeleteBudgetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBudgetResponse.ProtoReflect.Descriptor instead.
+func (*DeleteBudgetResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteBudgetResponse) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *DeleteBudgetResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
 }
 
 // Nothing to say.
@@ -162,7 +861,7 @@ type GetServerInfoRequest struct {
 
 func (x *GetServerInfoRequest) Reset() {
 	*x = GetServerInfoRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[0]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +873,7 @@ func (x *GetServerInfoRequest) String() string {
 func (*GetServerInfoRequest) ProtoMessage() {}
 
 func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[0]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +886,7 @@ func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 // What runs here.
@@ -222,7 +921,7 @@ type GetServerInfoResponse struct {
 
 func (x *GetServerInfoResponse) Reset() {
 	*x = GetServerInfoResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +933,7 @@ func (x *GetServerInfoResponse) String() string {
 func (*GetServerInfoResponse) ProtoMessage() {}
 
 func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +946,7 @@ func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetServerInfoResponse) GetVersion() string {
@@ -342,7 +1041,7 @@ type StoreTrouble struct {
 
 func (x *StoreTrouble) Reset() {
 	*x = StoreTrouble{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +1053,7 @@ func (x *StoreTrouble) String() string {
 func (*StoreTrouble) ProtoMessage() {}
 
 func (x *StoreTrouble) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +1066,7 @@ func (x *StoreTrouble) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreTrouble.ProtoReflect.Descriptor instead.
 func (*StoreTrouble) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoreTrouble) GetName() string {
@@ -414,7 +1113,7 @@ type IsolationInfo struct {
 
 func (x *IsolationInfo) Reset() {
 	*x = IsolationInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +1125,7 @@ func (x *IsolationInfo) String() string {
 func (*IsolationInfo) ProtoMessage() {}
 
 func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +1138,7 @@ func (x *IsolationInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IsolationInfo.ProtoReflect.Descriptor instead.
 func (*IsolationInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IsolationInfo) GetRung() string {
@@ -505,9 +1204,9 @@ type AgentInfo struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Driver that runs it, such as `echo` or `pi`.
 	Driver string `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// True where a running turn can be steered.
+	// The same as `capabilities.steer`.
 	CanSteer bool `protobuf:"varint,3,opt,name=can_steer,json=canSteer,proto3" json:"can_steer,omitempty"`
-	// True where a session can be forked.
+	// The same as `capabilities.fork`.
 	CanFork bool `protobuf:"varint,4,opt,name=can_fork,json=canFork,proto3" json:"can_fork,omitempty"`
 	// How its processes are kept apart: `namespace`, `landlock` or `none`; empty where it starts none.
 	Isolation string `protobuf:"bytes,5,opt,name=isolation,proto3" json:"isolation,omitempty"`
@@ -515,14 +1214,25 @@ type AgentInfo struct {
 	User string `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	// What its processes can reach on the network: `open`, everything; or `tcp 443, 8080`, these ports alone by TCP, and
 	// all by other protocols. Empty where it starts none.
-	Network       string `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
+	Network string `protobuf:"bytes,7,opt,name=network,proto3" json:"network,omitempty"`
+	// Version of its program, as that told when it started, at most 128 bytes; empty while it is not known.
+	Version string `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Names its configuration, secrets included, of which it tells nothing: the same one has the same revision, another one
+	// another. Each turn records the one that it started with, `Turn.agent_revision`.
+	Revision string `protobuf:"bytes,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What it can do. What it is known not to be able to is refused with FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`.
+	Capabilities *AgentCapabilities `protobuf:"bytes,10,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// Time at which it told what it can do, to within an hour: when one of the tenant `default` started; kept over restarts
+	// for as long as the revision is the same. Unset before: then these are what its driver can at most, and what turns out
+	// to be missing shows when it is used.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentInfo) Reset() {
 	*x = AgentInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +1244,7 @@ func (x *AgentInfo) String() string {
 func (*AgentInfo) ProtoMessage() {}
 
 func (x *AgentInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +1257,7 @@ func (x *AgentInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentInfo.ProtoReflect.Descriptor instead.
 func (*AgentInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AgentInfo) GetName() string {
@@ -599,6 +1309,307 @@ func (x *AgentInfo) GetNetwork() string {
 	return ""
 }
 
+func (x *AgentInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *AgentInfo) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *AgentInfo) GetCapabilities() *AgentCapabilities {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *AgentInfo) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// What an agent can do. Agents differ behind one driver.
+type AgentCapabilities struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Takes steers while a turn runs.
+	Steer bool `protobuf:"varint,1,opt,name=steer,proto3" json:"steer,omitempty"`
+	// Stops a turn when it is asked to; where false, its process is ended for that.
+	SoftCancel bool `protobuf:"varint,2,opt,name=soft_cancel,json=softCancel,proto3" json:"soft_cancel,omitempty"`
+	// Takes images as attachments of prompts and steers.
+	Images bool `protobuf:"varint,3,opt,name=images,proto3" json:"images,omitempty"`
+	// Takes a `thinking_level`.
+	Thinking bool `protobuf:"varint,4,opt,name=thinking,proto3" json:"thinking,omitempty"`
+	// Takes a `model`.
+	Models bool `protobuf:"varint,5,opt,name=models,proto3" json:"models,omitempty"`
+	// Has options besides, which SetOption chooses.
+	Options bool `protobuf:"varint,6,opt,name=options,proto3" json:"options,omitempty"`
+	// Has commands of its own, which ListCommands names once it started.
+	Commands bool `protobuf:"varint,7,opt,name=commands,proto3" json:"commands,omitempty"`
+	// Its sessions can be forked.
+	Fork bool `protobuf:"varint,8,opt,name=fork,proto3" json:"fork,omitempty"`
+	// Shortens its conversation when it is told to (CompactSession), and says so by events.
+	Compaction bool `protobuf:"varint,9,opt,name=compaction,proto3" json:"compaction,omitempty"`
+	// Asks: for permissions, by forms, by links.
+	Questions bool `protobuf:"varint,10,opt,name=questions,proto3" json:"questions,omitempty"`
+	// Calls tools that its caller runs, `client_tools`.
+	ClientTools bool `protobuf:"varint,11,opt,name=client_tools,json=clientTools,proto3" json:"client_tools,omitempty"`
+	// Whether rules for tools are kept to. Of a NONE agent a DENY rule is refused when it is set.
+	ToolPolicy ToolPolicySupport `protobuf:"varint,12,opt,name=tool_policy,json=toolPolicy,proto3,enum=quarterdeck.v1.ToolPolicySupport" json:"tool_policy,omitempty"`
+	// Goes on with its conversation after its process ended.
+	Resume bool `protobuf:"varint,13,opt,name=resume,proto3" json:"resume,omitempty"`
+	// Answers by a schema, `output_schema`.
+	StructuredOutput bool `protobuf:"varint,14,opt,name=structured_output,json=structuredOutput,proto3" json:"structured_output,omitempty"`
+	// Files of the directory that its sessions work in may be read (ListFiles, ReadFile): its configuration says so.
+	Workspace bool `protobuf:"varint,16,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// How often it tells what it used.
+	Usage UsageReports `protobuf:"varint,17,opt,name=usage,proto3,enum=quarterdeck.v1.UsageReports" json:"usage,omitempty"`
+	// Goes on with its turn after a denial; where false, a denial ends the turn, COMPLETED.
+	DenyContinues bool `protobuf:"varint,18,opt,name=deny_continues,json=denyContinues,proto3" json:"deny_continues,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentCapabilities) Reset() {
+	*x = AgentCapabilities{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentCapabilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentCapabilities) ProtoMessage() {}
+
+func (x *AgentCapabilities) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentCapabilities.ProtoReflect.Descriptor instead.
+func (*AgentCapabilities) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AgentCapabilities) GetSteer() bool {
+	if x != nil {
+		return x.Steer
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetSoftCancel() bool {
+	if x != nil {
+		return x.SoftCancel
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetImages() bool {
+	if x != nil {
+		return x.Images
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetThinking() bool {
+	if x != nil {
+		return x.Thinking
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetModels() bool {
+	if x != nil {
+		return x.Models
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetOptions() bool {
+	if x != nil {
+		return x.Options
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetCommands() bool {
+	if x != nil {
+		return x.Commands
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetFork() bool {
+	if x != nil {
+		return x.Fork
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetCompaction() bool {
+	if x != nil {
+		return x.Compaction
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetQuestions() bool {
+	if x != nil {
+		return x.Questions
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetClientTools() bool {
+	if x != nil {
+		return x.ClientTools
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetToolPolicy() ToolPolicySupport {
+	if x != nil {
+		return x.ToolPolicy
+	}
+	return ToolPolicySupport_TOOL_POLICY_SUPPORT_UNSPECIFIED
+}
+
+func (x *AgentCapabilities) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetStructuredOutput() bool {
+	if x != nil {
+		return x.StructuredOutput
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetWorkspace() bool {
+	if x != nil {
+		return x.Workspace
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetUsage() UsageReports {
+	if x != nil {
+		return x.Usage
+	}
+	return UsageReports_USAGE_REPORTS_UNSPECIFIED
+}
+
+func (x *AgentCapabilities) GetDenyContinues() bool {
+	if x != nil {
+		return x.DenyContinues
+	}
+	return false
+}
+
+// Nothing to say.
+type ListAgentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAgentsRequest) Reset() {
+	*x = ListAgentsRequest{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAgentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAgentsRequest) ProtoMessage() {}
+
+func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
+func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+// The configured agents.
+type ListAgentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All of them, by name.
+	Agents        []*AgentInfo `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAgentsResponse) Reset() {
+	*x = ListAgentsResponse{}
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAgentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAgentsResponse) ProtoMessage() {}
+
+func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
+func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListAgentsResponse) GetAgents() []*AgentInfo {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
 // Bounds that callers meet. 0 means none.
 type ServerLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -637,7 +1648,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +1660,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +1673,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServerLimits) GetQueueTurnsPerSession() int64 {
@@ -783,7 +1794,7 @@ type AccountLimits struct {
 
 func (x *AccountLimits) Reset() {
 	*x = AccountLimits{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1806,7 @@ func (x *AccountLimits) String() string {
 func (*AccountLimits) ProtoMessage() {}
 
 func (x *AccountLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1819,7 @@ func (x *AccountLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountLimits.ProtoReflect.Descriptor instead.
 func (*AccountLimits) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AccountLimits) GetRequestsPerSecond() int64 {
@@ -882,7 +1893,7 @@ type RetentionInfo struct {
 
 func (x *RetentionInfo) Reset() {
 	*x = RetentionInfo{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1905,7 @@ func (x *RetentionInfo) String() string {
 func (*RetentionInfo) ProtoMessage() {}
 
 func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1918,7 @@ func (x *RetentionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionInfo.ProtoReflect.Descriptor instead.
 func (*RetentionInfo) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RetentionInfo) GetEvents() int64 {
@@ -940,7 +1951,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1963,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1976,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 // Who calls.
@@ -992,7 +2003,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +2015,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +2028,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WhoAmIResponse) GetPrincipal() string {
@@ -1080,7 +2091,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +2103,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +2116,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetConfigRequest) GetKeys() []string {
@@ -1126,7 +2137,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +2149,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +2162,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetConfigResponse) GetValues() []*ConfigValue {
@@ -1180,7 +2191,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +2203,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +2216,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -1258,7 +2269,7 @@ type UpdateConfigRequest struct {
 
 func (x *UpdateConfigRequest) Reset() {
 	*x = UpdateConfigRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +2281,7 @@ func (x *UpdateConfigRequest) String() string {
 func (*UpdateConfigRequest) ProtoMessage() {}
 
 func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +2294,7 @@ func (x *UpdateConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigRequest.ProtoReflect.Descriptor instead.
 func (*UpdateConfigRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateConfigRequest) GetValues() map[string]string {
@@ -1318,7 +2329,7 @@ type UpdateConfigResponse struct {
 
 func (x *UpdateConfigResponse) Reset() {
 	*x = UpdateConfigResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +2341,7 @@ func (x *UpdateConfigResponse) String() string {
 func (*UpdateConfigResponse) ProtoMessage() {}
 
 func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +2354,7 @@ func (x *UpdateConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfigResponse.ProtoReflect.Descriptor instead.
 func (*UpdateConfigResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateConfigResponse) GetValues() []*ConfigValue {
@@ -1376,7 +2387,7 @@ type TailLogsRequest struct {
 
 func (x *TailLogsRequest) Reset() {
 	*x = TailLogsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +2399,7 @@ func (x *TailLogsRequest) String() string {
 func (*TailLogsRequest) ProtoMessage() {}
 
 func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +2412,7 @@ func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsRequest.ProtoReflect.Descriptor instead.
 func (*TailLogsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TailLogsRequest) GetCursor() *LogCursor {
@@ -1466,7 +2477,7 @@ type LogCursor struct {
 
 func (x *LogCursor) Reset() {
 	*x = LogCursor{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2489,7 @@ func (x *LogCursor) String() string {
 func (*LogCursor) ProtoMessage() {}
 
 func (x *LogCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2502,7 @@ func (x *LogCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCursor.ProtoReflect.Descriptor instead.
 func (*LogCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogCursor) GetBootId() string {
@@ -1534,7 +2545,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +2557,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +2570,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LogRecord) GetBootId() string {
@@ -1633,7 +2644,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +2656,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +2669,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListChannelsRequest) GetSessionKey() string {
@@ -1695,7 +2706,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +2718,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +2731,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1762,7 +2773,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2785,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2798,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Channel) GetChannelId() string {
@@ -1857,7 +2868,7 @@ type BroadcastReloadRequest struct {
 
 func (x *BroadcastReloadRequest) Reset() {
 	*x = BroadcastReloadRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +2880,7 @@ func (x *BroadcastReloadRequest) String() string {
 func (*BroadcastReloadRequest) ProtoMessage() {}
 
 func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2893,7 @@ func (x *BroadcastReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BroadcastReloadRequest) GetReason() string {
@@ -1905,7 +2916,7 @@ type BroadcastReloadResponse struct {
 
 func (x *BroadcastReloadResponse) Reset() {
 	*x = BroadcastReloadResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2928,7 @@ func (x *BroadcastReloadResponse) String() string {
 func (*BroadcastReloadResponse) ProtoMessage() {}
 
 func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2941,7 @@ func (x *BroadcastReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastReloadResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastReloadResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BroadcastReloadResponse) GetChannels() int32 {
@@ -1972,7 +2983,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2995,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +3008,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateApiKeyRequest) GetSubject() string {
@@ -2057,7 +3068,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +3080,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +3093,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *ApiKey {
@@ -2136,7 +3147,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +3159,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +3172,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ApiKey) GetKeyId() string {
@@ -2251,7 +3262,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +3274,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +3287,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() int32 {
@@ -2320,7 +3331,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +3343,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +3356,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -2377,7 +3388,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +3400,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +3413,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RevokeApiKeyRequest) GetKeyId() string {
@@ -2439,7 +3450,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +3462,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +3475,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
@@ -2492,7 +3503,7 @@ type ExchangeCredentialRequest struct {
 
 func (x *ExchangeCredentialRequest) Reset() {
 	*x = ExchangeCredentialRequest{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +3515,7 @@ func (x *ExchangeCredentialRequest) String() string {
 func (*ExchangeCredentialRequest) ProtoMessage() {}
 
 func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +3528,7 @@ func (x *ExchangeCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExchangeCredentialRequest) GetTtl() *durationpb.Duration {
@@ -2542,7 +3553,7 @@ type ExchangeCredentialResponse struct {
 
 func (x *ExchangeCredentialResponse) Reset() {
 	*x = ExchangeCredentialResponse{}
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +3565,7 @@ func (x *ExchangeCredentialResponse) String() string {
 func (*ExchangeCredentialResponse) ProtoMessage() {}
 
 func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_admin_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +3578,7 @@ func (x *ExchangeCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCredentialResponse.ProtoReflect.Descriptor instead.
 func (*ExchangeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExchangeCredentialResponse) GetSecret() string {
@@ -2595,7 +3606,61 @@ var File_quarterdeck_v1_admin_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/admin.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
+	"\x1aquarterdeck/v1/admin.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xd4\x01\n" +
+	"\x0fGetUsageRequest\x123\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1b.quarterdeck.v1.UsageFilterR\x06filter\x128\n" +
+	"\bgroup_by\x18\x02 \x03(\v2\x1d.quarterdeck.v1.UsageGroupingR\agroupBy\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06tenant\x18\x05 \x01(\tR\x06tenant\"\x95\x01\n" +
+	"\x10GetUsageResponse\x12,\n" +
+	"\x04rows\x18\x01 \x03(\v2\x18.quarterdeck.v1.UsageRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12+\n" +
+	"\x05total\x18\x03 \x01(\v2\x15.quarterdeck.v1.UsageR\x05total\"\xd9\x03\n" +
+	"\x10SetBudgetRequest\x121\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1b.quarterdeck.v1.BudgetScopeR\x05scope\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x124\n" +
+	"\x06period\x18\x03 \x01(\x0e2\x1c.quarterdeck.v1.BudgetPeriodR\x06period\x12$\n" +
+	"\vsoft_micros\x18\x04 \x01(\x03H\x00R\n" +
+	"softMicros\x88\x01\x01\x12$\n" +
+	"\vhard_micros\x18\x05 \x01(\x03H\x01R\n" +
+	"hardMicros\x88\x01\x01\x12$\n" +
+	"\vsoft_tokens\x18\x06 \x01(\x03H\x02R\n" +
+	"softTokens\x88\x01\x01\x12$\n" +
+	"\vhard_tokens\x18\a \x01(\x03H\x03R\n" +
+	"hardTokens\x88\x01\x01\x12;\n" +
+	"\von_exceeded\x18\b \x01(\x0e2\x1a.quarterdeck.v1.OnExceededR\n" +
+	"onExceeded\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\t \x01(\tR\trequestId\x12\x16\n" +
+	"\x06tenant\x18\n" +
+	" \x01(\tR\x06tenantB\x0e\n" +
+	"\f_soft_microsB\x0e\n" +
+	"\f_hard_microsB\x0e\n" +
+	"\f_soft_tokensB\x0e\n" +
+	"\f_hard_tokens\"_\n" +
+	"\x11SetBudgetResponse\x12.\n" +
+	"\x06budget\x18\x01 \x01(\v2\x16.quarterdeck.v1.BudgetR\x06budget\x12\x1a\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"h\n" +
+	"\x12ListBudgetsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\"o\n" +
+	"\x13ListBudgetsResponse\x120\n" +
+	"\abudgets\x18\x01 \x03(\v2\x16.quarterdeck.v1.BudgetR\abudgets\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x01\n" +
+	"\x13DeleteBudgetRequest\x121\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1b.quarterdeck.v1.BudgetScopeR\x05scope\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x124\n" +
+	"\x06period\x18\x03 \x01(\x0e2\x1c.quarterdeck.v1.BudgetPeriodR\x06period\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06tenant\x18\x05 \x01(\tR\x06tenant\"L\n" +
+	"\x14DeleteBudgetResponse\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\bR\adeleted\x12\x1a\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\x16\n" +
 	"\x14GetServerInfoRequest\"\x95\x04\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
@@ -2623,7 +3688,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\flandlock_abi\x18\x06 \x01(\x05R\vlandlockAbi\x12\x1d\n" +
 	"\n" +
 	"kill_proof\x18\a \x01(\tR\tkillProof\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"\xbb\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\xe9\x02\n" +
 	"\tAgentInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x1b\n" +
@@ -2631,7 +3696,38 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\bcan_fork\x18\x04 \x01(\bR\acanFork\x12\x1c\n" +
 	"\tisolation\x18\x05 \x01(\tR\tisolation\x12\x12\n" +
 	"\x04user\x18\x06 \x01(\tR\x04user\x12\x18\n" +
-	"\anetwork\x18\a \x01(\tR\anetwork\"\x94\x05\n" +
+	"\anetwork\x18\a \x01(\tR\anetwork\x12\x18\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12\x1a\n" +
+	"\brevision\x18\t \x01(\tR\brevision\x12E\n" +
+	"\fcapabilities\x18\n" +
+	" \x01(\v2!.quarterdeck.v1.AgentCapabilitiesR\fcapabilities\x12/\n" +
+	"\x05as_of\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xc3\x04\n" +
+	"\x11AgentCapabilities\x12\x14\n" +
+	"\x05steer\x18\x01 \x01(\bR\x05steer\x12\x1f\n" +
+	"\vsoft_cancel\x18\x02 \x01(\bR\n" +
+	"softCancel\x12\x16\n" +
+	"\x06images\x18\x03 \x01(\bR\x06images\x12\x1a\n" +
+	"\bthinking\x18\x04 \x01(\bR\bthinking\x12\x16\n" +
+	"\x06models\x18\x05 \x01(\bR\x06models\x12\x18\n" +
+	"\aoptions\x18\x06 \x01(\bR\aoptions\x12\x1a\n" +
+	"\bcommands\x18\a \x01(\bR\bcommands\x12\x12\n" +
+	"\x04fork\x18\b \x01(\bR\x04fork\x12\x1e\n" +
+	"\n" +
+	"compaction\x18\t \x01(\bR\n" +
+	"compaction\x12\x1c\n" +
+	"\tquestions\x18\n" +
+	" \x01(\bR\tquestions\x12!\n" +
+	"\fclient_tools\x18\v \x01(\bR\vclientTools\x12B\n" +
+	"\vtool_policy\x18\f \x01(\x0e2!.quarterdeck.v1.ToolPolicySupportR\n" +
+	"toolPolicy\x12\x16\n" +
+	"\x06resume\x18\r \x01(\bR\x06resume\x12+\n" +
+	"\x11structured_output\x18\x0e \x01(\bR\x10structuredOutput\x12\x1c\n" +
+	"\tworkspace\x18\x10 \x01(\bR\tworkspace\x122\n" +
+	"\x05usage\x18\x11 \x01(\x0e2\x1c.quarterdeck.v1.UsageReportsR\x05usage\x12%\n" +
+	"\x0edeny_continues\x18\x12 \x01(\bR\rdenyContinues\"\x13\n" +
+	"\x11ListAgentsRequest\"G\n" +
+	"\x12ListAgentsResponse\x121\n" +
+	"\x06agents\x18\x01 \x03(\v2\x19.quarterdeck.v1.AgentInfoR\x06agents\"\x94\x05\n" +
 	"\fServerLimits\x125\n" +
 	"\x17queue_turns_per_session\x18\x01 \x01(\x03R\x14queueTurnsPerSession\x125\n" +
 	"\x17queue_bytes_per_session\x18\x02 \x01(\x03R\x14queueBytesPerSession\x12.\n" +
@@ -2798,7 +3894,17 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
-	"\x06scopes\x18\x03 \x03(\tR\x06scopes*\xc2\x01\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes*\x9c\x01\n" +
+	"\x11ToolPolicySupport\x12#\n" +
+	"\x1fTOOL_POLICY_SUPPORT_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cTOOL_POLICY_SUPPORT_ENFORCED\x10\x01\x12\"\n" +
+	"\x1eTOOL_POLICY_SUPPORT_ON_REQUEST\x10\x02\x12\x1c\n" +
+	"\x18TOOL_POLICY_SUPPORT_NONE\x10\x03*u\n" +
+	"\fUsageReports\x12\x1d\n" +
+	"\x19USAGE_REPORTS_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12USAGE_REPORTS_CALL\x10\x01\x12\x16\n" +
+	"\x12USAGE_REPORTS_TURN\x10\x02\x12\x16\n" +
+	"\x12USAGE_REPORTS_NONE\x10\x03*\xc2\x01\n" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CREDENTIAL_KIND_NONE\x10\x01\x12\x1b\n" +
@@ -2812,9 +3918,11 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x02\x12\x12\n" +
 	"\x0eLOG_LEVEL_INFO\x10\x03\x12\x12\n" +
 	"\x0eLOG_LEVEL_WARN\x10\x04\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x052\xe6\a\n" +
+	"\x0fLOG_LEVEL_ERROR\x10\x052\x8f\v\n" +
 	"\fAdminService\x12\\\n" +
-	"\rGetServerInfo\x12$.quarterdeck.v1.GetServerInfoRequest\x1a%.quarterdeck.v1.GetServerInfoResponse\x12G\n" +
+	"\rGetServerInfo\x12$.quarterdeck.v1.GetServerInfoRequest\x1a%.quarterdeck.v1.GetServerInfoResponse\x12S\n" +
+	"\n" +
+	"ListAgents\x12!.quarterdeck.v1.ListAgentsRequest\x1a\".quarterdeck.v1.ListAgentsResponse\x12G\n" +
 	"\x06WhoAmI\x12\x1d.quarterdeck.v1.WhoAmIRequest\x1a\x1e.quarterdeck.v1.WhoAmIResponse\x12P\n" +
 	"\tGetConfig\x12 .quarterdeck.v1.GetConfigRequest\x1a!.quarterdeck.v1.GetConfigResponse\x12Y\n" +
 	"\fUpdateConfig\x12#.quarterdeck.v1.UpdateConfigRequest\x1a$.quarterdeck.v1.UpdateConfigResponse\x12H\n" +
@@ -2824,7 +3932,11 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\fCreateApiKey\x12#.quarterdeck.v1.CreateApiKeyRequest\x1a$.quarterdeck.v1.CreateApiKeyResponse\x12V\n" +
 	"\vListApiKeys\x12\".quarterdeck.v1.ListApiKeysRequest\x1a#.quarterdeck.v1.ListApiKeysResponse\x12Y\n" +
 	"\fRevokeApiKey\x12#.quarterdeck.v1.RevokeApiKeyRequest\x1a$.quarterdeck.v1.RevokeApiKeyResponse\x12k\n" +
-	"\x12ExchangeCredential\x12).quarterdeck.v1.ExchangeCredentialRequest\x1a*.quarterdeck.v1.ExchangeCredentialResponseBb\n" +
+	"\x12ExchangeCredential\x12).quarterdeck.v1.ExchangeCredentialRequest\x1a*.quarterdeck.v1.ExchangeCredentialResponse\x12M\n" +
+	"\bGetUsage\x12\x1f.quarterdeck.v1.GetUsageRequest\x1a .quarterdeck.v1.GetUsageResponse\x12P\n" +
+	"\tSetBudget\x12 .quarterdeck.v1.SetBudgetRequest\x1a!.quarterdeck.v1.SetBudgetResponse\x12V\n" +
+	"\vListBudgets\x12\".quarterdeck.v1.ListBudgetsRequest\x1a#.quarterdeck.v1.ListBudgetsResponse\x12Y\n" +
+	"\fDeleteBudget\x12#.quarterdeck.v1.DeleteBudgetRequest\x1a$.quarterdeck.v1.DeleteBudgetResponseBb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -2839,110 +3951,157 @@ func file_quarterdeck_v1_admin_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_admin_proto_rawDescData
 }
 
-var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_quarterdeck_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_quarterdeck_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_quarterdeck_v1_admin_proto_goTypes = []any{
-	(CredentialKind)(0),                // 0: quarterdeck.v1.CredentialKind
-	(LogLevel)(0),                      // 1: quarterdeck.v1.LogLevel
-	(*GetServerInfoRequest)(nil),       // 2: quarterdeck.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),      // 3: quarterdeck.v1.GetServerInfoResponse
-	(*StoreTrouble)(nil),               // 4: quarterdeck.v1.StoreTrouble
-	(*IsolationInfo)(nil),              // 5: quarterdeck.v1.IsolationInfo
-	(*AgentInfo)(nil),                  // 6: quarterdeck.v1.AgentInfo
-	(*ServerLimits)(nil),               // 7: quarterdeck.v1.ServerLimits
-	(*AccountLimits)(nil),              // 8: quarterdeck.v1.AccountLimits
-	(*RetentionInfo)(nil),              // 9: quarterdeck.v1.RetentionInfo
-	(*WhoAmIRequest)(nil),              // 10: quarterdeck.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),             // 11: quarterdeck.v1.WhoAmIResponse
-	(*GetConfigRequest)(nil),           // 12: quarterdeck.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),          // 13: quarterdeck.v1.GetConfigResponse
-	(*ConfigValue)(nil),                // 14: quarterdeck.v1.ConfigValue
-	(*UpdateConfigRequest)(nil),        // 15: quarterdeck.v1.UpdateConfigRequest
-	(*UpdateConfigResponse)(nil),       // 16: quarterdeck.v1.UpdateConfigResponse
-	(*TailLogsRequest)(nil),            // 17: quarterdeck.v1.TailLogsRequest
-	(*LogCursor)(nil),                  // 18: quarterdeck.v1.LogCursor
-	(*LogRecord)(nil),                  // 19: quarterdeck.v1.LogRecord
-	(*ListChannelsRequest)(nil),        // 20: quarterdeck.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),       // 21: quarterdeck.v1.ListChannelsResponse
-	(*Channel)(nil),                    // 22: quarterdeck.v1.Channel
-	(*BroadcastReloadRequest)(nil),     // 23: quarterdeck.v1.BroadcastReloadRequest
-	(*BroadcastReloadResponse)(nil),    // 24: quarterdeck.v1.BroadcastReloadResponse
-	(*CreateApiKeyRequest)(nil),        // 25: quarterdeck.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),       // 26: quarterdeck.v1.CreateApiKeyResponse
-	(*ApiKey)(nil),                     // 27: quarterdeck.v1.ApiKey
-	(*ListApiKeysRequest)(nil),         // 28: quarterdeck.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),        // 29: quarterdeck.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),        // 30: quarterdeck.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),       // 31: quarterdeck.v1.RevokeApiKeyResponse
-	(*ExchangeCredentialRequest)(nil),  // 32: quarterdeck.v1.ExchangeCredentialRequest
-	(*ExchangeCredentialResponse)(nil), // 33: quarterdeck.v1.ExchangeCredentialResponse
-	nil,                                // 34: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	nil,                                // 35: quarterdeck.v1.LogRecord.FieldsEntry
-	(*timestamppb.Timestamp)(nil),      // 36: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 37: google.protobuf.Duration
+	(ToolPolicySupport)(0),             // 0: quarterdeck.v1.ToolPolicySupport
+	(UsageReports)(0),                  // 1: quarterdeck.v1.UsageReports
+	(CredentialKind)(0),                // 2: quarterdeck.v1.CredentialKind
+	(LogLevel)(0),                      // 3: quarterdeck.v1.LogLevel
+	(*GetUsageRequest)(nil),            // 4: quarterdeck.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),           // 5: quarterdeck.v1.GetUsageResponse
+	(*SetBudgetRequest)(nil),           // 6: quarterdeck.v1.SetBudgetRequest
+	(*SetBudgetResponse)(nil),          // 7: quarterdeck.v1.SetBudgetResponse
+	(*ListBudgetsRequest)(nil),         // 8: quarterdeck.v1.ListBudgetsRequest
+	(*ListBudgetsResponse)(nil),        // 9: quarterdeck.v1.ListBudgetsResponse
+	(*DeleteBudgetRequest)(nil),        // 10: quarterdeck.v1.DeleteBudgetRequest
+	(*DeleteBudgetResponse)(nil),       // 11: quarterdeck.v1.DeleteBudgetResponse
+	(*GetServerInfoRequest)(nil),       // 12: quarterdeck.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 13: quarterdeck.v1.GetServerInfoResponse
+	(*StoreTrouble)(nil),               // 14: quarterdeck.v1.StoreTrouble
+	(*IsolationInfo)(nil),              // 15: quarterdeck.v1.IsolationInfo
+	(*AgentInfo)(nil),                  // 16: quarterdeck.v1.AgentInfo
+	(*AgentCapabilities)(nil),          // 17: quarterdeck.v1.AgentCapabilities
+	(*ListAgentsRequest)(nil),          // 18: quarterdeck.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 19: quarterdeck.v1.ListAgentsResponse
+	(*ServerLimits)(nil),               // 20: quarterdeck.v1.ServerLimits
+	(*AccountLimits)(nil),              // 21: quarterdeck.v1.AccountLimits
+	(*RetentionInfo)(nil),              // 22: quarterdeck.v1.RetentionInfo
+	(*WhoAmIRequest)(nil),              // 23: quarterdeck.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),             // 24: quarterdeck.v1.WhoAmIResponse
+	(*GetConfigRequest)(nil),           // 25: quarterdeck.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),          // 26: quarterdeck.v1.GetConfigResponse
+	(*ConfigValue)(nil),                // 27: quarterdeck.v1.ConfigValue
+	(*UpdateConfigRequest)(nil),        // 28: quarterdeck.v1.UpdateConfigRequest
+	(*UpdateConfigResponse)(nil),       // 29: quarterdeck.v1.UpdateConfigResponse
+	(*TailLogsRequest)(nil),            // 30: quarterdeck.v1.TailLogsRequest
+	(*LogCursor)(nil),                  // 31: quarterdeck.v1.LogCursor
+	(*LogRecord)(nil),                  // 32: quarterdeck.v1.LogRecord
+	(*ListChannelsRequest)(nil),        // 33: quarterdeck.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),       // 34: quarterdeck.v1.ListChannelsResponse
+	(*Channel)(nil),                    // 35: quarterdeck.v1.Channel
+	(*BroadcastReloadRequest)(nil),     // 36: quarterdeck.v1.BroadcastReloadRequest
+	(*BroadcastReloadResponse)(nil),    // 37: quarterdeck.v1.BroadcastReloadResponse
+	(*CreateApiKeyRequest)(nil),        // 38: quarterdeck.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 39: quarterdeck.v1.CreateApiKeyResponse
+	(*ApiKey)(nil),                     // 40: quarterdeck.v1.ApiKey
+	(*ListApiKeysRequest)(nil),         // 41: quarterdeck.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 42: quarterdeck.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 43: quarterdeck.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 44: quarterdeck.v1.RevokeApiKeyResponse
+	(*ExchangeCredentialRequest)(nil),  // 45: quarterdeck.v1.ExchangeCredentialRequest
+	(*ExchangeCredentialResponse)(nil), // 46: quarterdeck.v1.ExchangeCredentialResponse
+	nil,                                // 47: quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	nil,                                // 48: quarterdeck.v1.LogRecord.FieldsEntry
+	(*UsageFilter)(nil),                // 49: quarterdeck.v1.UsageFilter
+	(*UsageGrouping)(nil),              // 50: quarterdeck.v1.UsageGrouping
+	(*UsageRow)(nil),                   // 51: quarterdeck.v1.UsageRow
+	(*Usage)(nil),                      // 52: quarterdeck.v1.Usage
+	(BudgetScope)(0),                   // 53: quarterdeck.v1.BudgetScope
+	(BudgetPeriod)(0),                  // 54: quarterdeck.v1.BudgetPeriod
+	(OnExceeded)(0),                    // 55: quarterdeck.v1.OnExceeded
+	(*Budget)(nil),                     // 56: quarterdeck.v1.Budget
+	(*timestamppb.Timestamp)(nil),      // 57: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 58: google.protobuf.Duration
 }
 var file_quarterdeck_v1_admin_proto_depIdxs = []int32{
-	36, // 0: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	6,  // 1: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
-	7,  // 2: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
-	9,  // 3: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
-	5,  // 4: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
-	4,  // 5: quarterdeck.v1.GetServerInfoResponse.store_troubles:type_name -> quarterdeck.v1.StoreTrouble
-	37, // 6: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
-	8,  // 7: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
-	8,  // 8: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
-	37, // 9: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
-	37, // 10: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
-	37, // 11: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
-	0,  // 12: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
-	36, // 13: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
-	14, // 14: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	34, // 15: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
-	14, // 16: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
-	18, // 17: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
-	1,  // 18: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
-	36, // 19: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 20: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
-	35, // 21: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
-	22, // 22: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
-	36, // 23: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
-	37, // 24: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	27, // 25: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	36, // 26: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	36, // 27: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	36, // 28: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
-	36, // 29: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	27, // 30: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
-	27, // 31: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
-	37, // 32: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
-	36, // 33: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 34: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
-	10, // 35: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
-	12, // 36: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
-	15, // 37: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
-	17, // 38: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
-	20, // 39: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
-	23, // 40: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
-	25, // 41: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
-	28, // 42: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
-	30, // 43: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
-	32, // 44: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
-	3,  // 45: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
-	11, // 46: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
-	13, // 47: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
-	16, // 48: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
-	19, // 49: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
-	21, // 50: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
-	24, // 51: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
-	26, // 52: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
-	29, // 53: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
-	31, // 54: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
-	33, // 55: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
-	45, // [45:56] is the sub-list for method output_type
-	34, // [34:45] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	49, // 0: quarterdeck.v1.GetUsageRequest.filter:type_name -> quarterdeck.v1.UsageFilter
+	50, // 1: quarterdeck.v1.GetUsageRequest.group_by:type_name -> quarterdeck.v1.UsageGrouping
+	51, // 2: quarterdeck.v1.GetUsageResponse.rows:type_name -> quarterdeck.v1.UsageRow
+	52, // 3: quarterdeck.v1.GetUsageResponse.total:type_name -> quarterdeck.v1.Usage
+	53, // 4: quarterdeck.v1.SetBudgetRequest.scope:type_name -> quarterdeck.v1.BudgetScope
+	54, // 5: quarterdeck.v1.SetBudgetRequest.period:type_name -> quarterdeck.v1.BudgetPeriod
+	55, // 6: quarterdeck.v1.SetBudgetRequest.on_exceeded:type_name -> quarterdeck.v1.OnExceeded
+	56, // 7: quarterdeck.v1.SetBudgetResponse.budget:type_name -> quarterdeck.v1.Budget
+	56, // 8: quarterdeck.v1.ListBudgetsResponse.budgets:type_name -> quarterdeck.v1.Budget
+	53, // 9: quarterdeck.v1.DeleteBudgetRequest.scope:type_name -> quarterdeck.v1.BudgetScope
+	54, // 10: quarterdeck.v1.DeleteBudgetRequest.period:type_name -> quarterdeck.v1.BudgetPeriod
+	57, // 11: quarterdeck.v1.GetServerInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	16, // 12: quarterdeck.v1.GetServerInfoResponse.agents:type_name -> quarterdeck.v1.AgentInfo
+	20, // 13: quarterdeck.v1.GetServerInfoResponse.limits:type_name -> quarterdeck.v1.ServerLimits
+	22, // 14: quarterdeck.v1.GetServerInfoResponse.retention:type_name -> quarterdeck.v1.RetentionInfo
+	15, // 15: quarterdeck.v1.GetServerInfoResponse.isolation:type_name -> quarterdeck.v1.IsolationInfo
+	14, // 16: quarterdeck.v1.GetServerInfoResponse.store_troubles:type_name -> quarterdeck.v1.StoreTrouble
+	17, // 17: quarterdeck.v1.AgentInfo.capabilities:type_name -> quarterdeck.v1.AgentCapabilities
+	57, // 18: quarterdeck.v1.AgentInfo.as_of:type_name -> google.protobuf.Timestamp
+	0,  // 19: quarterdeck.v1.AgentCapabilities.tool_policy:type_name -> quarterdeck.v1.ToolPolicySupport
+	1,  // 20: quarterdeck.v1.AgentCapabilities.usage:type_name -> quarterdeck.v1.UsageReports
+	16, // 21: quarterdeck.v1.ListAgentsResponse.agents:type_name -> quarterdeck.v1.AgentInfo
+	58, // 22: quarterdeck.v1.ServerLimits.turn_timeout:type_name -> google.protobuf.Duration
+	21, // 23: quarterdeck.v1.ServerLimits.principal:type_name -> quarterdeck.v1.AccountLimits
+	21, // 24: quarterdeck.v1.ServerLimits.tenant:type_name -> quarterdeck.v1.AccountLimits
+	58, // 25: quarterdeck.v1.ServerLimits.max_turn_timeout:type_name -> google.protobuf.Duration
+	58, // 26: quarterdeck.v1.RetentionInfo.event_age:type_name -> google.protobuf.Duration
+	58, // 27: quarterdeck.v1.RetentionInfo.history_age:type_name -> google.protobuf.Duration
+	2,  // 28: quarterdeck.v1.WhoAmIResponse.credential:type_name -> quarterdeck.v1.CredentialKind
+	57, // 29: quarterdeck.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 30: quarterdeck.v1.GetConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	47, // 31: quarterdeck.v1.UpdateConfigRequest.values:type_name -> quarterdeck.v1.UpdateConfigRequest.ValuesEntry
+	27, // 32: quarterdeck.v1.UpdateConfigResponse.values:type_name -> quarterdeck.v1.ConfigValue
+	31, // 33: quarterdeck.v1.TailLogsRequest.cursor:type_name -> quarterdeck.v1.LogCursor
+	3,  // 34: quarterdeck.v1.TailLogsRequest.level:type_name -> quarterdeck.v1.LogLevel
+	57, // 35: quarterdeck.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	3,  // 36: quarterdeck.v1.LogRecord.level:type_name -> quarterdeck.v1.LogLevel
+	48, // 37: quarterdeck.v1.LogRecord.fields:type_name -> quarterdeck.v1.LogRecord.FieldsEntry
+	35, // 38: quarterdeck.v1.ListChannelsResponse.channels:type_name -> quarterdeck.v1.Channel
+	57, // 39: quarterdeck.v1.Channel.start_time:type_name -> google.protobuf.Timestamp
+	58, // 40: quarterdeck.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	40, // 41: quarterdeck.v1.CreateApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	57, // 42: quarterdeck.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	57, // 43: quarterdeck.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 44: quarterdeck.v1.ApiKey.last_used_time:type_name -> google.protobuf.Timestamp
+	57, // 45: quarterdeck.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	40, // 46: quarterdeck.v1.ListApiKeysResponse.api_keys:type_name -> quarterdeck.v1.ApiKey
+	40, // 47: quarterdeck.v1.RevokeApiKeyResponse.api_key:type_name -> quarterdeck.v1.ApiKey
+	58, // 48: quarterdeck.v1.ExchangeCredentialRequest.ttl:type_name -> google.protobuf.Duration
+	57, // 49: quarterdeck.v1.ExchangeCredentialResponse.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 50: quarterdeck.v1.AdminService.GetServerInfo:input_type -> quarterdeck.v1.GetServerInfoRequest
+	18, // 51: quarterdeck.v1.AdminService.ListAgents:input_type -> quarterdeck.v1.ListAgentsRequest
+	23, // 52: quarterdeck.v1.AdminService.WhoAmI:input_type -> quarterdeck.v1.WhoAmIRequest
+	25, // 53: quarterdeck.v1.AdminService.GetConfig:input_type -> quarterdeck.v1.GetConfigRequest
+	28, // 54: quarterdeck.v1.AdminService.UpdateConfig:input_type -> quarterdeck.v1.UpdateConfigRequest
+	30, // 55: quarterdeck.v1.AdminService.TailLogs:input_type -> quarterdeck.v1.TailLogsRequest
+	33, // 56: quarterdeck.v1.AdminService.ListChannels:input_type -> quarterdeck.v1.ListChannelsRequest
+	36, // 57: quarterdeck.v1.AdminService.BroadcastReload:input_type -> quarterdeck.v1.BroadcastReloadRequest
+	38, // 58: quarterdeck.v1.AdminService.CreateApiKey:input_type -> quarterdeck.v1.CreateApiKeyRequest
+	41, // 59: quarterdeck.v1.AdminService.ListApiKeys:input_type -> quarterdeck.v1.ListApiKeysRequest
+	43, // 60: quarterdeck.v1.AdminService.RevokeApiKey:input_type -> quarterdeck.v1.RevokeApiKeyRequest
+	45, // 61: quarterdeck.v1.AdminService.ExchangeCredential:input_type -> quarterdeck.v1.ExchangeCredentialRequest
+	4,  // 62: quarterdeck.v1.AdminService.GetUsage:input_type -> quarterdeck.v1.GetUsageRequest
+	6,  // 63: quarterdeck.v1.AdminService.SetBudget:input_type -> quarterdeck.v1.SetBudgetRequest
+	8,  // 64: quarterdeck.v1.AdminService.ListBudgets:input_type -> quarterdeck.v1.ListBudgetsRequest
+	10, // 65: quarterdeck.v1.AdminService.DeleteBudget:input_type -> quarterdeck.v1.DeleteBudgetRequest
+	13, // 66: quarterdeck.v1.AdminService.GetServerInfo:output_type -> quarterdeck.v1.GetServerInfoResponse
+	19, // 67: quarterdeck.v1.AdminService.ListAgents:output_type -> quarterdeck.v1.ListAgentsResponse
+	24, // 68: quarterdeck.v1.AdminService.WhoAmI:output_type -> quarterdeck.v1.WhoAmIResponse
+	26, // 69: quarterdeck.v1.AdminService.GetConfig:output_type -> quarterdeck.v1.GetConfigResponse
+	29, // 70: quarterdeck.v1.AdminService.UpdateConfig:output_type -> quarterdeck.v1.UpdateConfigResponse
+	32, // 71: quarterdeck.v1.AdminService.TailLogs:output_type -> quarterdeck.v1.LogRecord
+	34, // 72: quarterdeck.v1.AdminService.ListChannels:output_type -> quarterdeck.v1.ListChannelsResponse
+	37, // 73: quarterdeck.v1.AdminService.BroadcastReload:output_type -> quarterdeck.v1.BroadcastReloadResponse
+	39, // 74: quarterdeck.v1.AdminService.CreateApiKey:output_type -> quarterdeck.v1.CreateApiKeyResponse
+	42, // 75: quarterdeck.v1.AdminService.ListApiKeys:output_type -> quarterdeck.v1.ListApiKeysResponse
+	44, // 76: quarterdeck.v1.AdminService.RevokeApiKey:output_type -> quarterdeck.v1.RevokeApiKeyResponse
+	46, // 77: quarterdeck.v1.AdminService.ExchangeCredential:output_type -> quarterdeck.v1.ExchangeCredentialResponse
+	5,  // 78: quarterdeck.v1.AdminService.GetUsage:output_type -> quarterdeck.v1.GetUsageResponse
+	7,  // 79: quarterdeck.v1.AdminService.SetBudget:output_type -> quarterdeck.v1.SetBudgetResponse
+	9,  // 80: quarterdeck.v1.AdminService.ListBudgets:output_type -> quarterdeck.v1.ListBudgetsResponse
+	11, // 81: quarterdeck.v1.AdminService.DeleteBudget:output_type -> quarterdeck.v1.DeleteBudgetResponse
+	66, // [66:82] is the sub-list for method output_type
+	50, // [50:66] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_admin_proto_init() }
@@ -2950,14 +4109,17 @@ func file_quarterdeck_v1_admin_proto_init() {
 	if File_quarterdeck_v1_admin_proto != nil {
 		return
 	}
-	file_quarterdeck_v1_admin_proto_msgTypes[15].OneofWrappers = []any{}
+	file_quarterdeck_v1_session_proto_init()
+	file_quarterdeck_v1_usage_proto_init()
+	file_quarterdeck_v1_admin_proto_msgTypes[2].OneofWrappers = []any{}
+	file_quarterdeck_v1_admin_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_admin_proto_rawDesc), len(file_quarterdeck_v1_admin_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   34,
+			NumEnums:      4,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

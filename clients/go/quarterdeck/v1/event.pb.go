@@ -23,6 +23,169 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Whose word a cost is.
+type UsageSource int32
+
+const (
+	// Not set.
+	UsageSource_USAGE_SOURCE_UNSPECIFIED UsageSource = 0
+	// The agent reported it.
+	UsageSource_USAGE_SOURCE_REPORTED UsageSource = 1
+	// The server estimated it by a table of prices.
+	UsageSource_USAGE_SOURCE_ESTIMATED UsageSource = 2
+)
+
+// Enum value maps for UsageSource.
+var (
+	UsageSource_name = map[int32]string{
+		0: "USAGE_SOURCE_UNSPECIFIED",
+		1: "USAGE_SOURCE_REPORTED",
+		2: "USAGE_SOURCE_ESTIMATED",
+	}
+	UsageSource_value = map[string]int32{
+		"USAGE_SOURCE_UNSPECIFIED": 0,
+		"USAGE_SOURCE_REPORTED":    1,
+		"USAGE_SOURCE_ESTIMATED":   2,
+	}
+)
+
+func (x UsageSource) Enum() *UsageSource {
+	p := new(UsageSource)
+	*p = x
+	return p
+}
+
+func (x UsageSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_event_proto_enumTypes[0].Descriptor()
+}
+
+func (UsageSource) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_event_proto_enumTypes[0]
+}
+
+func (x UsageSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageSource.Descriptor instead.
+func (UsageSource) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{0}
+}
+
+// What a report of usage is about.
+type UsageGranularity int32
+
+const (
+	// Not set.
+	UsageGranularity_USAGE_GRANULARITY_UNSPECIFIED UsageGranularity = 0
+	// One model call.
+	UsageGranularity_USAGE_GRANULARITY_CALL UsageGranularity = 1
+	// All calls of a turn: the agent tells no more.
+	UsageGranularity_USAGE_GRANULARITY_TURN UsageGranularity = 2
+)
+
+// Enum value maps for UsageGranularity.
+var (
+	UsageGranularity_name = map[int32]string{
+		0: "USAGE_GRANULARITY_UNSPECIFIED",
+		1: "USAGE_GRANULARITY_CALL",
+		2: "USAGE_GRANULARITY_TURN",
+	}
+	UsageGranularity_value = map[string]int32{
+		"USAGE_GRANULARITY_UNSPECIFIED": 0,
+		"USAGE_GRANULARITY_CALL":        1,
+		"USAGE_GRANULARITY_TURN":        2,
+	}
+)
+
+func (x UsageGranularity) Enum() *UsageGranularity {
+	p := new(UsageGranularity)
+	*p = x
+	return p
+}
+
+func (x UsageGranularity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageGranularity) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_event_proto_enumTypes[1].Descriptor()
+}
+
+func (UsageGranularity) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_event_proto_enumTypes[1]
+}
+
+func (x UsageGranularity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageGranularity.Descriptor instead.
+func (UsageGranularity) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+// How far a step of a plan is.
+type PlanStatus int32
+
+const (
+	// Not set.
+	PlanStatus_PLAN_STATUS_UNSPECIFIED PlanStatus = 0
+	// Not begun.
+	PlanStatus_PLAN_STATUS_PENDING PlanStatus = 1
+	// Under way.
+	PlanStatus_PLAN_STATUS_IN_PROGRESS PlanStatus = 2
+	// Done.
+	PlanStatus_PLAN_STATUS_COMPLETED PlanStatus = 3
+)
+
+// Enum value maps for PlanStatus.
+var (
+	PlanStatus_name = map[int32]string{
+		0: "PLAN_STATUS_UNSPECIFIED",
+		1: "PLAN_STATUS_PENDING",
+		2: "PLAN_STATUS_IN_PROGRESS",
+		3: "PLAN_STATUS_COMPLETED",
+	}
+	PlanStatus_value = map[string]int32{
+		"PLAN_STATUS_UNSPECIFIED": 0,
+		"PLAN_STATUS_PENDING":     1,
+		"PLAN_STATUS_IN_PROGRESS": 2,
+		"PLAN_STATUS_COMPLETED":   3,
+	}
+)
+
+func (x PlanStatus) Enum() *PlanStatus {
+	p := new(PlanStatus)
+	*p = x
+	return p
+}
+
+func (x PlanStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlanStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_event_proto_enumTypes[2].Descriptor()
+}
+
+func (PlanStatus) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_event_proto_enumTypes[2]
+}
+
+func (x PlanStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlanStatus.Descriptor instead.
+func (PlanStatus) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
 // Something that happened in a session.
 //
 // Durable events have `seq > 0`; they are totally ordered, dense (1, 2, 3 …) and never change.
@@ -72,6 +235,14 @@ type GatewayEvent struct {
 	//	*GatewayEvent_CompactionCompleted
 	//	*GatewayEvent_RetryScheduled
 	//	*GatewayEvent_AgentExited
+	//	*GatewayEvent_QuestionAsked
+	//	*GatewayEvent_QuestionResolved
+	//	*GatewayEvent_AnswerDelivered
+	//	*GatewayEvent_PlanUpdated
+	//	*GatewayEvent_ModelChanged
+	//	*GatewayEvent_ContextRebuilt
+	//	*GatewayEvent_TurnScheduled
+	//	*GatewayEvent_BudgetWarning
 	//	*GatewayEvent_Hello
 	//	*GatewayEvent_CaughtUp
 	//	*GatewayEvent_Progress
@@ -84,6 +255,9 @@ type GatewayEvent struct {
 	//	*GatewayEvent_Lagging
 	//	*GatewayEvent_Draining
 	//	*GatewayEvent_Reload
+	//	*GatewayEvent_QuestionPending
+	//	*GatewayEvent_OptionsChanged
+	//	*GatewayEvent_CommandsChanged
 	Kind          isGatewayEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -371,6 +545,78 @@ func (x *GatewayEvent) GetAgentExited() *AgentExited {
 	return nil
 }
 
+func (x *GatewayEvent) GetQuestionAsked() *QuestionAsked {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_QuestionAsked); ok {
+			return x.QuestionAsked
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetQuestionResolved() *QuestionResolved {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_QuestionResolved); ok {
+			return x.QuestionResolved
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetAnswerDelivered() *AnswerDelivered {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_AnswerDelivered); ok {
+			return x.AnswerDelivered
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetPlanUpdated() *PlanUpdated {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_PlanUpdated); ok {
+			return x.PlanUpdated
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetModelChanged() *ModelChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_ModelChanged); ok {
+			return x.ModelChanged
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetContextRebuilt() *ContextRebuilt {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_ContextRebuilt); ok {
+			return x.ContextRebuilt
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetTurnScheduled() *TurnScheduled {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_TurnScheduled); ok {
+			return x.TurnScheduled
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetBudgetWarning() *BudgetWarning {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_BudgetWarning); ok {
+			return x.BudgetWarning
+		}
+	}
+	return nil
+}
+
 func (x *GatewayEvent) GetHello() *Hello {
 	if x != nil {
 		if x, ok := x.Kind.(*GatewayEvent_Hello); ok {
@@ -479,6 +725,33 @@ func (x *GatewayEvent) GetReload() *Reload {
 	return nil
 }
 
+func (x *GatewayEvent) GetQuestionPending() *QuestionPending {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_QuestionPending); ok {
+			return x.QuestionPending
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetOptionsChanged() *OptionsChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_OptionsChanged); ok {
+			return x.OptionsChanged
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetCommandsChanged() *CommandsChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_CommandsChanged); ok {
+			return x.CommandsChanged
+		}
+	}
+	return nil
+}
+
 type isGatewayEvent_Kind interface {
 	isGatewayEvent_Kind()
 }
@@ -564,7 +837,7 @@ type GatewayEvent_SteerRequeued struct {
 }
 
 type GatewayEvent_UsageRecorded struct {
-	// Durable: one model call's tokens and cost.
+	// Durable: a model call's tokens and cost, or a turn's.
 	UsageRecorded *UsageRecorded `protobuf:"bytes,26,opt,name=usage_recorded,json=usageRecorded,proto3,oneof"`
 }
 
@@ -586,6 +859,46 @@ type GatewayEvent_RetryScheduled struct {
 type GatewayEvent_AgentExited struct {
 	// Durable: the agent's process ended while the session was awake.
 	AgentExited *AgentExited `protobuf:"bytes,30,opt,name=agent_exited,json=agentExited,proto3,oneof"`
+}
+
+type GatewayEvent_QuestionAsked struct {
+	// Durable: the agent asks, and waits for an answer.
+	QuestionAsked *QuestionAsked `protobuf:"bytes,31,opt,name=question_asked,json=questionAsked,proto3,oneof"`
+}
+
+type GatewayEvent_QuestionResolved struct {
+	// Durable: a question is closed.
+	QuestionResolved *QuestionResolved `protobuf:"bytes,32,opt,name=question_resolved,json=questionResolved,proto3,oneof"`
+}
+
+type GatewayEvent_AnswerDelivered struct {
+	// Durable: the agent has the answer.
+	AnswerDelivered *AnswerDelivered `protobuf:"bytes,33,opt,name=answer_delivered,json=answerDelivered,proto3,oneof"`
+}
+
+type GatewayEvent_PlanUpdated struct {
+	// Durable: what the agent means to do; replaces the plan before.
+	PlanUpdated *PlanUpdated `protobuf:"bytes,34,opt,name=plan_updated,json=planUpdated,proto3,oneof"`
+}
+
+type GatewayEvent_ModelChanged struct {
+	// Durable: the model or the thinking level that the session's turns use is another one than before.
+	ModelChanged *ModelChanged `protobuf:"bytes,35,opt,name=model_changed,json=modelChanged,proto3,oneof"`
+}
+
+type GatewayEvent_ContextRebuilt struct {
+	// Durable: the agent did not find its conversation again and was told the stored one.
+	ContextRebuilt *ContextRebuilt `protobuf:"bytes,36,opt,name=context_rebuilt,json=contextRebuilt,proto3,oneof"`
+}
+
+type GatewayEvent_TurnScheduled struct {
+	// Durable: a turn was accepted that enters the queue later; then `turn_queued` comes.
+	TurnScheduled *TurnScheduled `protobuf:"bytes,37,opt,name=turn_scheduled,json=turnScheduled,proto3,oneof"`
+}
+
+type GatewayEvent_BudgetWarning struct {
+	// Durable: a budget's soft bound is reached.
+	BudgetWarning *BudgetWarning `protobuf:"bytes,38,opt,name=budget_warning,json=budgetWarning,proto3,oneof"`
 }
 
 type GatewayEvent_Hello struct {
@@ -648,6 +961,21 @@ type GatewayEvent_Reload struct {
 	Reload *Reload `protobuf:"bytes,71,opt,name=reload,proto3,oneof"`
 }
 
+type GatewayEvent_QuestionPending struct {
+	// Ephemeral: a question that is pending, for a reader who joins.
+	QuestionPending *QuestionPending `protobuf:"bytes,72,opt,name=question_pending,json=questionPending,proto3,oneof"`
+}
+
+type GatewayEvent_OptionsChanged struct {
+	// Ephemeral: what can be chosen for the session has changed, or was chosen; ListModels and ListOptions tell what.
+	OptionsChanged *OptionsChanged `protobuf:"bytes,74,opt,name=options_changed,json=optionsChanged,proto3,oneof"`
+}
+
+type GatewayEvent_CommandsChanged struct {
+	// Ephemeral: the session's commands changed; ListCommands has them.
+	CommandsChanged *CommandsChanged `protobuf:"bytes,73,opt,name=commands_changed,json=commandsChanged,proto3,oneof"`
+}
+
 func (*GatewayEvent_SessionCreated) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_SessionUpdated) isGatewayEvent_Kind() {}
@@ -690,6 +1018,22 @@ func (*GatewayEvent_RetryScheduled) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_AgentExited) isGatewayEvent_Kind() {}
 
+func (*GatewayEvent_QuestionAsked) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_QuestionResolved) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_AnswerDelivered) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_PlanUpdated) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_ModelChanged) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_ContextRebuilt) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_TurnScheduled) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_BudgetWarning) isGatewayEvent_Kind() {}
+
 func (*GatewayEvent_Hello) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_CaughtUp) isGatewayEvent_Kind() {}
@@ -713,6 +1057,12 @@ func (*GatewayEvent_Lagging) isGatewayEvent_Kind() {}
 func (*GatewayEvent_Draining) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_Reload) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_QuestionPending) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_OptionsChanged) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_CommandsChanged) isGatewayEvent_Kind() {}
 
 // A session came to be.
 type SessionCreated struct {
@@ -1035,6 +1385,52 @@ func (x *TurnQueued) GetQueuePosition() int32 {
 	return 0
 }
 
+// A turn was accepted that waits for its `not_before`.
+type TurnScheduled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The turn, with its text cut at 64 KiB.
+	Turn          *Turn `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnScheduled) Reset() {
+	*x = TurnScheduled{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnScheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnScheduled) ProtoMessage() {}
+
+func (x *TurnScheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnScheduled.ProtoReflect.Descriptor instead.
+func (*TurnScheduled) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TurnScheduled) GetTurn() *Turn {
+	if x != nil {
+		return x.Turn
+	}
+	return nil
+}
+
 // Text or place of a waiting turn changed.
 type TurnUpdated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1048,7 +1444,7 @@ type TurnUpdated struct {
 
 func (x *TurnUpdated) Reset() {
 	*x = TurnUpdated{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1456,7 @@ func (x *TurnUpdated) String() string {
 func (*TurnUpdated) ProtoMessage() {}
 
 func (x *TurnUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1469,7 @@ func (x *TurnUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnUpdated.ProtoReflect.Descriptor instead.
 func (*TurnUpdated) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TurnUpdated) GetTurn() *Turn {
@@ -1101,7 +1497,7 @@ type TurnStarted struct {
 
 func (x *TurnStarted) Reset() {
 	*x = TurnStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1509,7 @@ func (x *TurnStarted) String() string {
 func (*TurnStarted) ProtoMessage() {}
 
 func (x *TurnStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1522,7 @@ func (x *TurnStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnStarted.ProtoReflect.Descriptor instead.
 func (*TurnStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TurnStarted) GetTurn() *Turn {
@@ -1140,14 +1536,16 @@ func (x *TurnStarted) GetTurn() *Turn {
 type TurnEnded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The turn, with `response_text` cut at 64 KiB.
-	Turn          *Turn `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Turn *Turn `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	// Questions that were answered without that the agent had the answer before the end.
+	UndeliveredQuestionIds []string `protobuf:"bytes,2,rep,name=undelivered_question_ids,json=undeliveredQuestionIds,proto3" json:"undelivered_question_ids,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *TurnEnded) Reset() {
 	*x = TurnEnded{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1557,7 @@ func (x *TurnEnded) String() string {
 func (*TurnEnded) ProtoMessage() {}
 
 func (x *TurnEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,12 +1570,19 @@ func (x *TurnEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnEnded.ProtoReflect.Descriptor instead.
 func (*TurnEnded) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TurnEnded) GetTurn() *Turn {
 	if x != nil {
 		return x.Turn
+	}
+	return nil
+}
+
+func (x *TurnEnded) GetUndeliveredQuestionIds() []string {
+	if x != nil {
+		return x.UndeliveredQuestionIds
 	}
 	return nil
 }
@@ -1197,7 +1602,7 @@ type MessageStarted struct {
 
 func (x *MessageStarted) Reset() {
 	*x = MessageStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1614,7 @@ func (x *MessageStarted) String() string {
 func (*MessageStarted) ProtoMessage() {}
 
 func (x *MessageStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1627,7 @@ func (x *MessageStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageStarted.ProtoReflect.Descriptor instead.
 func (*MessageStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MessageStarted) GetRole() Role {
@@ -1265,7 +1670,7 @@ type MessageCompleted struct {
 
 func (x *MessageCompleted) Reset() {
 	*x = MessageCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1682,7 @@ func (x *MessageCompleted) String() string {
 func (*MessageCompleted) ProtoMessage() {}
 
 func (x *MessageCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1695,7 @@ func (x *MessageCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageCompleted.ProtoReflect.Descriptor instead.
 func (*MessageCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MessageCompleted) GetRole() Role {
@@ -1341,7 +1746,7 @@ type MessageBlock struct {
 
 func (x *MessageBlock) Reset() {
 	*x = MessageBlock{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1758,7 @@ func (x *MessageBlock) String() string {
 func (*MessageBlock) ProtoMessage() {}
 
 func (x *MessageBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1771,7 @@ func (x *MessageBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageBlock.ProtoReflect.Descriptor instead.
 func (*MessageBlock) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MessageBlock) GetContentIndex() int32 {
@@ -1398,7 +1803,7 @@ type ThinkingCompleted struct {
 
 func (x *ThinkingCompleted) Reset() {
 	*x = ThinkingCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1815,7 @@ func (x *ThinkingCompleted) String() string {
 func (*ThinkingCompleted) ProtoMessage() {}
 
 func (x *ThinkingCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1828,7 @@ func (x *ThinkingCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThinkingCompleted.ProtoReflect.Descriptor instead.
 func (*ThinkingCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ThinkingCompleted) GetContentIndex() int32 {
@@ -1466,7 +1871,7 @@ type ToolStarted struct {
 
 func (x *ToolStarted) Reset() {
 	*x = ToolStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1883,7 @@ func (x *ToolStarted) String() string {
 func (*ToolStarted) ProtoMessage() {}
 
 func (x *ToolStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1896,7 @@ func (x *ToolStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolStarted.ProtoReflect.Descriptor instead.
 func (*ToolStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ToolStarted) GetToolCallId() string {
@@ -1555,7 +1960,7 @@ type ToolCompleted struct {
 
 func (x *ToolCompleted) Reset() {
 	*x = ToolCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1972,7 @@ func (x *ToolCompleted) String() string {
 func (*ToolCompleted) ProtoMessage() {}
 
 func (x *ToolCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1985,7 @@ func (x *ToolCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCompleted.ProtoReflect.Descriptor instead.
 func (*ToolCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ToolCompleted) GetToolCallId() string {
@@ -1654,7 +2059,7 @@ type SteerAccepted struct {
 
 func (x *SteerAccepted) Reset() {
 	*x = SteerAccepted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +2071,7 @@ func (x *SteerAccepted) String() string {
 func (*SteerAccepted) ProtoMessage() {}
 
 func (x *SteerAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +2084,7 @@ func (x *SteerAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerAccepted.ProtoReflect.Descriptor instead.
 func (*SteerAccepted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SteerAccepted) GetSteerId() string {
@@ -1714,7 +2119,7 @@ type SteerApplied struct {
 
 func (x *SteerApplied) Reset() {
 	*x = SteerApplied{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +2131,7 @@ func (x *SteerApplied) String() string {
 func (*SteerApplied) ProtoMessage() {}
 
 func (x *SteerApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +2144,7 @@ func (x *SteerApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerApplied.ProtoReflect.Descriptor instead.
 func (*SteerApplied) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SteerApplied) GetSteerId() string {
@@ -1764,7 +2169,7 @@ type SteerRequeued struct {
 
 func (x *SteerRequeued) Reset() {
 	*x = SteerRequeued{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +2181,7 @@ func (x *SteerRequeued) String() string {
 func (*SteerRequeued) ProtoMessage() {}
 
 func (x *SteerRequeued) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +2194,7 @@ func (x *SteerRequeued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerRequeued.ProtoReflect.Descriptor instead.
 func (*SteerRequeued) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SteerRequeued) GetSteerId() string {
@@ -1813,20 +2218,29 @@ func (x *SteerRequeued) GetPossiblyApplied() bool {
 	return false
 }
 
-// One model call's tokens and cost.
+// A model call's tokens and cost, or a turn's. Each counts once, in turn, session, sums and budgets.
 type UsageRecorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the call used.
+	// What it used.
 	Usage *Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
 	// Model that was called, as the agent names it.
-	Model         string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// Provider of the model: what stands in front of the first `/` of `model`; empty where the agent names none.
+	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Whose word the cost is; unset where nobody knows it, which `usage.unpriced_calls` counts. In events of earlier
+	// versions it is not set.
+	Source UsageSource `protobuf:"varint,4,opt,name=source,proto3,enum=quarterdeck.v1.UsageSource" json:"source,omitempty"`
+	// What it is about. In events of earlier versions it is not set.
+	Granularity UsageGranularity `protobuf:"varint,5,opt,name=granularity,proto3,enum=quarterdeck.v1.UsageGranularity" json:"granularity,omitempty"`
+	// Which table of prices the cost was estimated by: `shipped-` and its date, or `configured`; empty where it was not.
+	PriceVersion  string `protobuf:"bytes,6,opt,name=price_version,json=priceVersion,proto3" json:"price_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UsageRecorded) Reset() {
 	*x = UsageRecorded{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2252,7 @@ func (x *UsageRecorded) String() string {
 func (*UsageRecorded) ProtoMessage() {}
 
 func (x *UsageRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2265,7 @@ func (x *UsageRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageRecorded.ProtoReflect.Descriptor instead.
 func (*UsageRecorded) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UsageRecorded) GetUsage() *Usage {
@@ -1868,6 +2282,80 @@ func (x *UsageRecorded) GetModel() string {
 	return ""
 }
 
+func (x *UsageRecorded) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *UsageRecorded) GetSource() UsageSource {
+	if x != nil {
+		return x.Source
+	}
+	return UsageSource_USAGE_SOURCE_UNSPECIFIED
+}
+
+func (x *UsageRecorded) GetGranularity() UsageGranularity {
+	if x != nil {
+		return x.Granularity
+	}
+	return UsageGranularity_USAGE_GRANULARITY_UNSPECIFIED
+}
+
+func (x *UsageRecorded) GetPriceVersion() string {
+	if x != nil {
+		return x.PriceVersion
+	}
+	return ""
+}
+
+// A budget's soft bound is reached. Told once a period, in the session whose call reached it.
+type BudgetWarning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The budget, as that call left it.
+	Budget        *Budget `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetWarning) Reset() {
+	*x = BudgetWarning{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetWarning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetWarning) ProtoMessage() {}
+
+func (x *BudgetWarning) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetWarning.ProtoReflect.Descriptor instead.
+func (*BudgetWarning) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BudgetWarning) GetBudget() *Budget {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
 // The agent began to shorten its context.
 type CompactionStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1879,7 +2367,7 @@ type CompactionStarted struct {
 
 func (x *CompactionStarted) Reset() {
 	*x = CompactionStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2379,7 @@ func (x *CompactionStarted) String() string {
 func (*CompactionStarted) ProtoMessage() {}
 
 func (x *CompactionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2392,7 @@ func (x *CompactionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionStarted.ProtoReflect.Descriptor instead.
 func (*CompactionStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CompactionStarted) GetReason() string {
@@ -1933,7 +2421,7 @@ type CompactionCompleted struct {
 
 func (x *CompactionCompleted) Reset() {
 	*x = CompactionCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2433,7 @@ func (x *CompactionCompleted) String() string {
 func (*CompactionCompleted) ProtoMessage() {}
 
 func (x *CompactionCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2446,7 @@ func (x *CompactionCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionCompleted.ProtoReflect.Descriptor instead.
 func (*CompactionCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompactionCompleted) GetReason() string {
@@ -2013,7 +2501,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2513,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2526,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RetryScheduled) GetAttempt() int32 {
@@ -2080,7 +2568,7 @@ type AgentExited struct {
 
 func (x *AgentExited) Reset() {
 	*x = AgentExited{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2580,7 @@ func (x *AgentExited) String() string {
 func (*AgentExited) ProtoMessage() {}
 
 func (x *AgentExited) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2593,7 @@ func (x *AgentExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentExited.ProtoReflect.Descriptor instead.
 func (*AgentExited) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AgentExited) GetMessage() string {
@@ -2130,7 +2618,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2630,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2643,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Hello) GetSession() *SessionSnapshot {
@@ -2190,7 +2678,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2690,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2703,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CaughtUp) GetSeq() int64 {
@@ -2236,7 +2724,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2736,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2749,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Progress) GetSeq() int64 {
@@ -2282,7 +2770,7 @@ type SessionStateChanged struct {
 
 func (x *SessionStateChanged) Reset() {
 	*x = SessionStateChanged{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2782,7 @@ func (x *SessionStateChanged) String() string {
 func (*SessionStateChanged) ProtoMessage() {}
 
 func (x *SessionStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2795,7 @@ func (x *SessionStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStateChanged.ProtoReflect.Descriptor instead.
 func (*SessionStateChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionStateChanged) GetSession() *SessionSnapshot {
@@ -2332,7 +2820,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2832,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2845,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Token) GetDelta() string {
@@ -2396,7 +2884,7 @@ type Thinking struct {
 
 func (x *Thinking) Reset() {
 	*x = Thinking{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2896,7 @@ func (x *Thinking) String() string {
 func (*Thinking) ProtoMessage() {}
 
 func (x *Thinking) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2909,7 @@ func (x *Thinking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thinking.ProtoReflect.Descriptor instead.
 func (*Thinking) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Thinking) GetDelta() string {
@@ -2464,7 +2952,7 @@ type ToolInput struct {
 
 func (x *ToolInput) Reset() {
 	*x = ToolInput{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +2964,7 @@ func (x *ToolInput) String() string {
 func (*ToolInput) ProtoMessage() {}
 
 func (x *ToolInput) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +2977,7 @@ func (x *ToolInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolInput.ProtoReflect.Descriptor instead.
 func (*ToolInput) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ToolInput) GetDelta() string {
@@ -2544,7 +3032,7 @@ type ToolUpdate struct {
 
 func (x *ToolUpdate) Reset() {
 	*x = ToolUpdate{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +3044,7 @@ func (x *ToolUpdate) String() string {
 func (*ToolUpdate) ProtoMessage() {}
 
 func (x *ToolUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +3057,7 @@ func (x *ToolUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolUpdate.ProtoReflect.Descriptor instead.
 func (*ToolUpdate) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ToolUpdate) GetToolCallId() string {
@@ -2623,7 +3111,7 @@ type ItemSnapshot struct {
 
 func (x *ItemSnapshot) Reset() {
 	*x = ItemSnapshot{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +3123,7 @@ func (x *ItemSnapshot) String() string {
 func (*ItemSnapshot) ProtoMessage() {}
 
 func (x *ItemSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +3136,7 @@ func (x *ItemSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemSnapshot.ProtoReflect.Descriptor instead.
 func (*ItemSnapshot) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{32}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ItemSnapshot) GetBlock() BlockKind {
@@ -2713,7 +3201,7 @@ type Lagging struct {
 
 func (x *Lagging) Reset() {
 	*x = Lagging{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +3213,7 @@ func (x *Lagging) String() string {
 func (*Lagging) ProtoMessage() {}
 
 func (x *Lagging) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3226,7 @@ func (x *Lagging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagging.ProtoReflect.Descriptor instead.
 func (*Lagging) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{33}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Lagging) GetFromSeq() int64 {
@@ -2766,7 +3254,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3266,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3279,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{34}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Draining) GetDeadline() *timestamppb.Timestamp {
@@ -2812,7 +3300,7 @@ type Reload struct {
 
 func (x *Reload) Reset() {
 	*x = Reload{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2824,7 +3312,7 @@ func (x *Reload) String() string {
 func (*Reload) ProtoMessage() {}
 
 func (x *Reload) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2837,7 +3325,7 @@ func (x *Reload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reload.ProtoReflect.Descriptor instead.
 func (*Reload) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{35}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Reload) GetReason() string {
@@ -2847,11 +3335,536 @@ func (x *Reload) GetReason() string {
 	return ""
 }
 
+// The agent asks, and waits for an answer.
+type QuestionAsked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question as it is stored, PENDING also where the same commit closes it.
+	Question      *Question `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuestionAsked) Reset() {
+	*x = QuestionAsked{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuestionAsked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuestionAsked) ProtoMessage() {}
+
+func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuestionAsked.ProtoReflect.Descriptor instead.
+func (*QuestionAsked) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *QuestionAsked) GetQuestion() *Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+// A question is closed.
+type QuestionResolved struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question.
+	QuestionId string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// How it ended.
+	State QuestionState `protobuf:"varint,2,opt,name=state,proto3,enum=quarterdeck.v1.QuestionState" json:"state,omitempty"`
+	// What closed it.
+	Resolution QuestionResolution `protobuf:"varint,3,opt,name=resolution,proto3,enum=quarterdeck.v1.QuestionResolution" json:"resolution,omitempty"`
+	// Who answered, `tenant/subject`; empty where nobody did.
+	AnsweredBy string `protobuf:"bytes,4,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	// The answer without what its schema keeps secret; unset where there is none.
+	Answer        *Answer `protobuf:"bytes,5,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuestionResolved) Reset() {
+	*x = QuestionResolved{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuestionResolved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuestionResolved) ProtoMessage() {}
+
+func (x *QuestionResolved) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuestionResolved.ProtoReflect.Descriptor instead.
+func (*QuestionResolved) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *QuestionResolved) GetQuestionId() string {
+	if x != nil {
+		return x.QuestionId
+	}
+	return ""
+}
+
+func (x *QuestionResolved) GetState() QuestionState {
+	if x != nil {
+		return x.State
+	}
+	return QuestionState_QUESTION_STATE_UNSPECIFIED
+}
+
+func (x *QuestionResolved) GetResolution() QuestionResolution {
+	if x != nil {
+		return x.Resolution
+	}
+	return QuestionResolution_QUESTION_RESOLUTION_UNSPECIFIED
+}
+
+func (x *QuestionResolved) GetAnsweredBy() string {
+	if x != nil {
+		return x.AnsweredBy
+	}
+	return ""
+}
+
+func (x *QuestionResolved) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// The agent has the answer to a question.
+type AnswerDelivered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question.
+	QuestionId    string `protobuf:"bytes,1,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerDelivered) Reset() {
+	*x = AnswerDelivered{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerDelivered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerDelivered) ProtoMessage() {}
+
+func (x *AnswerDelivered) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerDelivered.ProtoReflect.Descriptor instead.
+func (*AnswerDelivered) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *AnswerDelivered) GetQuestionId() string {
+	if x != nil {
+		return x.QuestionId
+	}
+	return ""
+}
+
+// A question that is pending.
+type QuestionPending struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question; `args_json` is cut at 16 KiB.
+	Question      *Question `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuestionPending) Reset() {
+	*x = QuestionPending{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuestionPending) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuestionPending) ProtoMessage() {}
+
+func (x *QuestionPending) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuestionPending.ProtoReflect.Descriptor instead.
+func (*QuestionPending) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *QuestionPending) GetQuestion() *Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+// The model or the thinking level in use is another one than in the session's turns before. Where a session never used one
+// before, there is no change.
+type ModelChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Provider of the model; empty where the agent names none.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The model, as the agent names it.
+	ModelId string `protobuf:"bytes,2,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
+	// The thinking level; empty where the agent does not tell.
+	ThinkingLevel string `protobuf:"bytes,3,opt,name=thinking_level,json=thinkingLevel,proto3" json:"thinking_level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelChanged) Reset() {
+	*x = ModelChanged{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelChanged) ProtoMessage() {}
+
+func (x *ModelChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelChanged.ProtoReflect.Descriptor instead.
+func (*ModelChanged) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ModelChanged) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ModelChanged) GetModelId() string {
+	if x != nil {
+		return x.ModelId
+	}
+	return ""
+}
+
+func (x *ModelChanged) GetThinkingLevel() string {
+	if x != nil {
+		return x.ThinkingLevel
+	}
+	return ""
+}
+
+// What can be chosen for the session has changed, or was chosen.
+type OptionsChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptionsChanged) Reset() {
+	*x = OptionsChanged{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptionsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptionsChanged) ProtoMessage() {}
+
+func (x *OptionsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptionsChanged.ProtoReflect.Descriptor instead.
+func (*OptionsChanged) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{43}
+}
+
+// The agent did not find its conversation again: what is stored of it was put in front of this turn's prompt, the newest
+// messages, at most 64 KiB.
+type ContextRebuilt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages that it was told.
+	MessageCount int32 `protobuf:"varint,1,opt,name=message_count,json=messageCount,proto3" json:"message_count,omitempty"`
+	// True where older ones were left out, or one was cut.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContextRebuilt) Reset() {
+	*x = ContextRebuilt{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContextRebuilt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContextRebuilt) ProtoMessage() {}
+
+func (x *ContextRebuilt) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContextRebuilt.ProtoReflect.Descriptor instead.
+func (*ContextRebuilt) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ContextRebuilt) GetMessageCount() int32 {
+	if x != nil {
+		return x.MessageCount
+	}
+	return 0
+}
+
+func (x *ContextRebuilt) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// The session's commands changed.
+type CommandsChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandsChanged) Reset() {
+	*x = CommandsChanged{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandsChanged) ProtoMessage() {}
+
+func (x *CommandsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandsChanged.ProtoReflect.Descriptor instead.
+func (*CommandsChanged) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{45}
+}
+
+// What the agent means to do.
+type PlanUpdated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its steps in order, at most 256; replaces the plan before.
+	Entries       []*PlanEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanUpdated) Reset() {
+	*x = PlanUpdated{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanUpdated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanUpdated) ProtoMessage() {}
+
+func (x *PlanUpdated) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanUpdated.ProtoReflect.Descriptor instead.
+func (*PlanUpdated) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PlanUpdated) GetEntries() []*PlanEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// A step of an agent's plan.
+type PlanEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is to be done, at most 4 KiB.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// How far it is.
+	Status PlanStatus `protobuf:"varint,2,opt,name=status,proto3,enum=quarterdeck.v1.PlanStatus" json:"status,omitempty"`
+	// The agent's own word: `high`, `medium`, `low`; empty where it gave none.
+	Priority      string `protobuf:"bytes,3,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanEntry) Reset() {
+	*x = PlanEntry{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanEntry) ProtoMessage() {}
+
+func (x *PlanEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanEntry.ProtoReflect.Descriptor instead.
+func (*PlanEntry) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PlanEntry) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *PlanEntry) GetStatus() PlanStatus {
+	if x != nil {
+		return x.Status
+	}
+	return PlanStatus_PLAN_STATUS_UNSPECIFIED
+}
+
+func (x *PlanEntry) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
+}
+
 var File_quarterdeck_v1_event_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\"\xb3\x13\n" +
+	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xe3\x19\n" +
 	"\fGatewayEvent\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x15\n" +
@@ -2888,7 +3901,15 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\x12compaction_started\x18\x1b \x01(\v2!.quarterdeck.v1.CompactionStartedH\x00R\x11compactionStarted\x12X\n" +
 	"\x14compaction_completed\x18\x1c \x01(\v2#.quarterdeck.v1.CompactionCompletedH\x00R\x13compactionCompleted\x12I\n" +
 	"\x0fretry_scheduled\x18\x1d \x01(\v2\x1e.quarterdeck.v1.RetryScheduledH\x00R\x0eretryScheduled\x12@\n" +
-	"\fagent_exited\x18\x1e \x01(\v2\x1b.quarterdeck.v1.AgentExitedH\x00R\vagentExited\x12-\n" +
+	"\fagent_exited\x18\x1e \x01(\v2\x1b.quarterdeck.v1.AgentExitedH\x00R\vagentExited\x12F\n" +
+	"\x0equestion_asked\x18\x1f \x01(\v2\x1d.quarterdeck.v1.QuestionAskedH\x00R\rquestionAsked\x12O\n" +
+	"\x11question_resolved\x18  \x01(\v2 .quarterdeck.v1.QuestionResolvedH\x00R\x10questionResolved\x12L\n" +
+	"\x10answer_delivered\x18! \x01(\v2\x1f.quarterdeck.v1.AnswerDeliveredH\x00R\x0fanswerDelivered\x12@\n" +
+	"\fplan_updated\x18\" \x01(\v2\x1b.quarterdeck.v1.PlanUpdatedH\x00R\vplanUpdated\x12C\n" +
+	"\rmodel_changed\x18# \x01(\v2\x1c.quarterdeck.v1.ModelChangedH\x00R\fmodelChanged\x12I\n" +
+	"\x0fcontext_rebuilt\x18$ \x01(\v2\x1e.quarterdeck.v1.ContextRebuiltH\x00R\x0econtextRebuilt\x12F\n" +
+	"\x0eturn_scheduled\x18% \x01(\v2\x1d.quarterdeck.v1.TurnScheduledH\x00R\rturnScheduled\x12F\n" +
+	"\x0ebudget_warning\x18& \x01(\v2\x1d.quarterdeck.v1.BudgetWarningH\x00R\rbudgetWarning\x12-\n" +
 	"\x05hello\x18< \x01(\v2\x15.quarterdeck.v1.HelloH\x00R\x05hello\x127\n" +
 	"\tcaught_up\x18= \x01(\v2\x18.quarterdeck.v1.CaughtUpH\x00R\bcaughtUp\x126\n" +
 	"\bprogress\x18> \x01(\v2\x18.quarterdeck.v1.ProgressH\x00R\bprogress\x12J\n" +
@@ -2902,7 +3923,10 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\ritem_snapshot\x18D \x01(\v2\x1c.quarterdeck.v1.ItemSnapshotH\x00R\fitemSnapshot\x123\n" +
 	"\alagging\x18E \x01(\v2\x17.quarterdeck.v1.LaggingH\x00R\alagging\x126\n" +
 	"\bdraining\x18F \x01(\v2\x18.quarterdeck.v1.DrainingH\x00R\bdraining\x120\n" +
-	"\x06reload\x18G \x01(\v2\x16.quarterdeck.v1.ReloadH\x00R\x06reloadB\x06\n" +
+	"\x06reload\x18G \x01(\v2\x16.quarterdeck.v1.ReloadH\x00R\x06reload\x12L\n" +
+	"\x10question_pending\x18H \x01(\v2\x1f.quarterdeck.v1.QuestionPendingH\x00R\x0fquestionPending\x12I\n" +
+	"\x0foptions_changed\x18J \x01(\v2\x1e.quarterdeck.v1.OptionsChangedH\x00R\x0eoptionsChanged\x12L\n" +
+	"\x10commands_changed\x18I \x01(\v2\x1f.quarterdeck.v1.CommandsChangedH\x00R\x0fcommandsChangedB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x0eSessionCreated\x129\n" +
 	"\asession\x18\x01 \x01(\v2\x1f.quarterdeck.v1.SessionSnapshotR\asession\x12;\n" +
@@ -2927,14 +3951,17 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"TurnQueued\x12(\n" +
 	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x12%\n" +
-	"\x0equeue_position\x18\x02 \x01(\x05R\rqueuePosition\"^\n" +
+	"\x0equeue_position\x18\x02 \x01(\x05R\rqueuePosition\"9\n" +
+	"\rTurnScheduled\x12(\n" +
+	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\"^\n" +
 	"\vTurnUpdated\x12(\n" +
 	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x12%\n" +
 	"\x0equeue_position\x18\x02 \x01(\x05R\rqueuePosition\"7\n" +
 	"\vTurnStarted\x12(\n" +
-	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\"5\n" +
+	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\"o\n" +
 	"\tTurnEnded\x12(\n" +
-	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\"\x8f\x01\n" +
+	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x128\n" +
+	"\x18undelivered_question_ids\x18\x02 \x03(\tR\x16undeliveredQuestionIds\"\x8f\x01\n" +
 	"\x0eMessageStarted\x12(\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x14.quarterdeck.v1.RoleR\x04role\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12?\n" +
@@ -2979,10 +4006,16 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\rSteerRequeued\x12\x19\n" +
 	"\bsteer_id\x18\x01 \x01(\tR\asteerId\x12(\n" +
 	"\x04turn\x18\x02 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x12)\n" +
-	"\x10possibly_applied\x18\x03 \x01(\bR\x0fpossiblyApplied\"R\n" +
+	"\x10possibly_applied\x18\x03 \x01(\bR\x0fpossiblyApplied\"\x8c\x02\n" +
 	"\rUsageRecorded\x12+\n" +
 	"\x05usage\x18\x01 \x01(\v2\x15.quarterdeck.v1.UsageR\x05usage\x12\x14\n" +
-	"\x05model\x18\x02 \x01(\tR\x05model\"+\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x123\n" +
+	"\x06source\x18\x04 \x01(\x0e2\x1b.quarterdeck.v1.UsageSourceR\x06source\x12B\n" +
+	"\vgranularity\x18\x05 \x01(\x0e2 .quarterdeck.v1.UsageGranularityR\vgranularity\x12#\n" +
+	"\rprice_version\x18\x06 \x01(\tR\fpriceVersion\"?\n" +
+	"\rBudgetWarning\x12.\n" +
+	"\x06budget\x18\x01 \x01(\v2\x16.quarterdeck.v1.BudgetR\x06budget\"+\n" +
 	"\x11CompactionStarted\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xab\x01\n" +
 	"\x13CompactionCompleted\x12\x16\n" +
@@ -3045,7 +4078,53 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\bDraining\x126\n" +
 	"\bdeadline\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\" \n" +
 	"\x06Reload\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reasonBb\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"E\n" +
+	"\rQuestionAsked\x124\n" +
+	"\bquestion\x18\x01 \x01(\v2\x18.quarterdeck.v1.QuestionR\bquestion\"\xfd\x01\n" +
+	"\x10QuestionResolved\x12\x1f\n" +
+	"\vquestion_id\x18\x01 \x01(\tR\n" +
+	"questionId\x123\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1d.quarterdeck.v1.QuestionStateR\x05state\x12B\n" +
+	"\n" +
+	"resolution\x18\x03 \x01(\x0e2\".quarterdeck.v1.QuestionResolutionR\n" +
+	"resolution\x12\x1f\n" +
+	"\vanswered_by\x18\x04 \x01(\tR\n" +
+	"answeredBy\x12.\n" +
+	"\x06answer\x18\x05 \x01(\v2\x16.quarterdeck.v1.AnswerR\x06answer\"2\n" +
+	"\x0fAnswerDelivered\x12\x1f\n" +
+	"\vquestion_id\x18\x01 \x01(\tR\n" +
+	"questionId\"G\n" +
+	"\x0fQuestionPending\x124\n" +
+	"\bquestion\x18\x01 \x01(\v2\x18.quarterdeck.v1.QuestionR\bquestion\"l\n" +
+	"\fModelChanged\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x19\n" +
+	"\bmodel_id\x18\x02 \x01(\tR\amodelId\x12%\n" +
+	"\x0ethinking_level\x18\x03 \x01(\tR\rthinkingLevel\"\x10\n" +
+	"\x0eOptionsChanged\"S\n" +
+	"\x0eContextRebuilt\x12#\n" +
+	"\rmessage_count\x18\x01 \x01(\x05R\fmessageCount\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x11\n" +
+	"\x0fCommandsChanged\"B\n" +
+	"\vPlanUpdated\x123\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"o\n" +
+	"\tPlanEntry\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x122\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x1a.quarterdeck.v1.PlanStatusR\x06status\x12\x1a\n" +
+	"\bpriority\x18\x03 \x01(\tR\bpriority*b\n" +
+	"\vUsageSource\x12\x1c\n" +
+	"\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15USAGE_SOURCE_REPORTED\x10\x01\x12\x1a\n" +
+	"\x16USAGE_SOURCE_ESTIMATED\x10\x02*m\n" +
+	"\x10UsageGranularity\x12!\n" +
+	"\x1dUSAGE_GRANULARITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16USAGE_GRANULARITY_CALL\x10\x01\x12\x1a\n" +
+	"\x16USAGE_GRANULARITY_TURN\x10\x02*z\n" +
+	"\n" +
+	"PlanStatus\x12\x1b\n" +
+	"\x17PLAN_STATUS_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PLAN_STATUS_PENDING\x10\x01\x12\x1b\n" +
+	"\x17PLAN_STATUS_IN_PROGRESS\x10\x02\x12\x19\n" +
+	"\x15PLAN_STATUS_COMPLETED\x10\x03Bb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -3060,113 +4139,156 @@ func file_quarterdeck_v1_event_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_event_proto_rawDescData
 }
 
-var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_quarterdeck_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_quarterdeck_v1_event_proto_goTypes = []any{
-	(*GatewayEvent)(nil),          // 0: quarterdeck.v1.GatewayEvent
-	(*SessionCreated)(nil),        // 1: quarterdeck.v1.SessionCreated
-	(*ForkOrigin)(nil),            // 2: quarterdeck.v1.ForkOrigin
-	(*SessionUpdated)(nil),        // 3: quarterdeck.v1.SessionUpdated
-	(*SessionReset)(nil),          // 4: quarterdeck.v1.SessionReset
-	(*SessionDeleted)(nil),        // 5: quarterdeck.v1.SessionDeleted
-	(*TurnQueued)(nil),            // 6: quarterdeck.v1.TurnQueued
-	(*TurnUpdated)(nil),           // 7: quarterdeck.v1.TurnUpdated
-	(*TurnStarted)(nil),           // 8: quarterdeck.v1.TurnStarted
-	(*TurnEnded)(nil),             // 9: quarterdeck.v1.TurnEnded
-	(*MessageStarted)(nil),        // 10: quarterdeck.v1.MessageStarted
-	(*MessageCompleted)(nil),      // 11: quarterdeck.v1.MessageCompleted
-	(*MessageBlock)(nil),          // 12: quarterdeck.v1.MessageBlock
-	(*ThinkingCompleted)(nil),     // 13: quarterdeck.v1.ThinkingCompleted
-	(*ToolStarted)(nil),           // 14: quarterdeck.v1.ToolStarted
-	(*ToolCompleted)(nil),         // 15: quarterdeck.v1.ToolCompleted
-	(*SteerAccepted)(nil),         // 16: quarterdeck.v1.SteerAccepted
-	(*SteerApplied)(nil),          // 17: quarterdeck.v1.SteerApplied
-	(*SteerRequeued)(nil),         // 18: quarterdeck.v1.SteerRequeued
-	(*UsageRecorded)(nil),         // 19: quarterdeck.v1.UsageRecorded
-	(*CompactionStarted)(nil),     // 20: quarterdeck.v1.CompactionStarted
-	(*CompactionCompleted)(nil),   // 21: quarterdeck.v1.CompactionCompleted
-	(*RetryScheduled)(nil),        // 22: quarterdeck.v1.RetryScheduled
-	(*AgentExited)(nil),           // 23: quarterdeck.v1.AgentExited
-	(*Hello)(nil),                 // 24: quarterdeck.v1.Hello
-	(*CaughtUp)(nil),              // 25: quarterdeck.v1.CaughtUp
-	(*Progress)(nil),              // 26: quarterdeck.v1.Progress
-	(*SessionStateChanged)(nil),   // 27: quarterdeck.v1.SessionStateChanged
-	(*Token)(nil),                 // 28: quarterdeck.v1.Token
-	(*Thinking)(nil),              // 29: quarterdeck.v1.Thinking
-	(*ToolInput)(nil),             // 30: quarterdeck.v1.ToolInput
-	(*ToolUpdate)(nil),            // 31: quarterdeck.v1.ToolUpdate
-	(*ItemSnapshot)(nil),          // 32: quarterdeck.v1.ItemSnapshot
-	(*Lagging)(nil),               // 33: quarterdeck.v1.Lagging
-	(*Draining)(nil),              // 34: quarterdeck.v1.Draining
-	(*Reload)(nil),                // 35: quarterdeck.v1.Reload
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),       // 37: quarterdeck.v1.SessionSnapshot
-	(*Turn)(nil),                  // 38: quarterdeck.v1.Turn
-	(Role)(0),                     // 39: quarterdeck.v1.Role
-	(*AttachmentRef)(nil),         // 40: quarterdeck.v1.AttachmentRef
-	(*Usage)(nil),                 // 41: quarterdeck.v1.Usage
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(BlockKind)(0),                // 43: quarterdeck.v1.BlockKind
+	(UsageSource)(0),              // 0: quarterdeck.v1.UsageSource
+	(UsageGranularity)(0),         // 1: quarterdeck.v1.UsageGranularity
+	(PlanStatus)(0),               // 2: quarterdeck.v1.PlanStatus
+	(*GatewayEvent)(nil),          // 3: quarterdeck.v1.GatewayEvent
+	(*SessionCreated)(nil),        // 4: quarterdeck.v1.SessionCreated
+	(*ForkOrigin)(nil),            // 5: quarterdeck.v1.ForkOrigin
+	(*SessionUpdated)(nil),        // 6: quarterdeck.v1.SessionUpdated
+	(*SessionReset)(nil),          // 7: quarterdeck.v1.SessionReset
+	(*SessionDeleted)(nil),        // 8: quarterdeck.v1.SessionDeleted
+	(*TurnQueued)(nil),            // 9: quarterdeck.v1.TurnQueued
+	(*TurnScheduled)(nil),         // 10: quarterdeck.v1.TurnScheduled
+	(*TurnUpdated)(nil),           // 11: quarterdeck.v1.TurnUpdated
+	(*TurnStarted)(nil),           // 12: quarterdeck.v1.TurnStarted
+	(*TurnEnded)(nil),             // 13: quarterdeck.v1.TurnEnded
+	(*MessageStarted)(nil),        // 14: quarterdeck.v1.MessageStarted
+	(*MessageCompleted)(nil),      // 15: quarterdeck.v1.MessageCompleted
+	(*MessageBlock)(nil),          // 16: quarterdeck.v1.MessageBlock
+	(*ThinkingCompleted)(nil),     // 17: quarterdeck.v1.ThinkingCompleted
+	(*ToolStarted)(nil),           // 18: quarterdeck.v1.ToolStarted
+	(*ToolCompleted)(nil),         // 19: quarterdeck.v1.ToolCompleted
+	(*SteerAccepted)(nil),         // 20: quarterdeck.v1.SteerAccepted
+	(*SteerApplied)(nil),          // 21: quarterdeck.v1.SteerApplied
+	(*SteerRequeued)(nil),         // 22: quarterdeck.v1.SteerRequeued
+	(*UsageRecorded)(nil),         // 23: quarterdeck.v1.UsageRecorded
+	(*BudgetWarning)(nil),         // 24: quarterdeck.v1.BudgetWarning
+	(*CompactionStarted)(nil),     // 25: quarterdeck.v1.CompactionStarted
+	(*CompactionCompleted)(nil),   // 26: quarterdeck.v1.CompactionCompleted
+	(*RetryScheduled)(nil),        // 27: quarterdeck.v1.RetryScheduled
+	(*AgentExited)(nil),           // 28: quarterdeck.v1.AgentExited
+	(*Hello)(nil),                 // 29: quarterdeck.v1.Hello
+	(*CaughtUp)(nil),              // 30: quarterdeck.v1.CaughtUp
+	(*Progress)(nil),              // 31: quarterdeck.v1.Progress
+	(*SessionStateChanged)(nil),   // 32: quarterdeck.v1.SessionStateChanged
+	(*Token)(nil),                 // 33: quarterdeck.v1.Token
+	(*Thinking)(nil),              // 34: quarterdeck.v1.Thinking
+	(*ToolInput)(nil),             // 35: quarterdeck.v1.ToolInput
+	(*ToolUpdate)(nil),            // 36: quarterdeck.v1.ToolUpdate
+	(*ItemSnapshot)(nil),          // 37: quarterdeck.v1.ItemSnapshot
+	(*Lagging)(nil),               // 38: quarterdeck.v1.Lagging
+	(*Draining)(nil),              // 39: quarterdeck.v1.Draining
+	(*Reload)(nil),                // 40: quarterdeck.v1.Reload
+	(*QuestionAsked)(nil),         // 41: quarterdeck.v1.QuestionAsked
+	(*QuestionResolved)(nil),      // 42: quarterdeck.v1.QuestionResolved
+	(*AnswerDelivered)(nil),       // 43: quarterdeck.v1.AnswerDelivered
+	(*QuestionPending)(nil),       // 44: quarterdeck.v1.QuestionPending
+	(*ModelChanged)(nil),          // 45: quarterdeck.v1.ModelChanged
+	(*OptionsChanged)(nil),        // 46: quarterdeck.v1.OptionsChanged
+	(*ContextRebuilt)(nil),        // 47: quarterdeck.v1.ContextRebuilt
+	(*CommandsChanged)(nil),       // 48: quarterdeck.v1.CommandsChanged
+	(*PlanUpdated)(nil),           // 49: quarterdeck.v1.PlanUpdated
+	(*PlanEntry)(nil),             // 50: quarterdeck.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),       // 52: quarterdeck.v1.SessionSnapshot
+	(*Turn)(nil),                  // 53: quarterdeck.v1.Turn
+	(Role)(0),                     // 54: quarterdeck.v1.Role
+	(*AttachmentRef)(nil),         // 55: quarterdeck.v1.AttachmentRef
+	(*Usage)(nil),                 // 56: quarterdeck.v1.Usage
+	(*Budget)(nil),                // 57: quarterdeck.v1.Budget
+	(*durationpb.Duration)(nil),   // 58: google.protobuf.Duration
+	(BlockKind)(0),                // 59: quarterdeck.v1.BlockKind
+	(*Question)(nil),              // 60: quarterdeck.v1.Question
+	(QuestionState)(0),            // 61: quarterdeck.v1.QuestionState
+	(QuestionResolution)(0),       // 62: quarterdeck.v1.QuestionResolution
+	(*Answer)(nil),                // 63: quarterdeck.v1.Answer
 }
 var file_quarterdeck_v1_event_proto_depIdxs = []int32{
-	36, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
-	1,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
-	3,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
-	4,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
-	5,  // 4: quarterdeck.v1.GatewayEvent.session_deleted:type_name -> quarterdeck.v1.SessionDeleted
-	6,  // 5: quarterdeck.v1.GatewayEvent.turn_queued:type_name -> quarterdeck.v1.TurnQueued
-	7,  // 6: quarterdeck.v1.GatewayEvent.turn_updated:type_name -> quarterdeck.v1.TurnUpdated
-	8,  // 7: quarterdeck.v1.GatewayEvent.turn_started:type_name -> quarterdeck.v1.TurnStarted
-	9,  // 8: quarterdeck.v1.GatewayEvent.turn_ended:type_name -> quarterdeck.v1.TurnEnded
-	10, // 9: quarterdeck.v1.GatewayEvent.message_started:type_name -> quarterdeck.v1.MessageStarted
-	11, // 10: quarterdeck.v1.GatewayEvent.message_completed:type_name -> quarterdeck.v1.MessageCompleted
-	13, // 11: quarterdeck.v1.GatewayEvent.thinking_completed:type_name -> quarterdeck.v1.ThinkingCompleted
-	14, // 12: quarterdeck.v1.GatewayEvent.tool_started:type_name -> quarterdeck.v1.ToolStarted
-	15, // 13: quarterdeck.v1.GatewayEvent.tool_completed:type_name -> quarterdeck.v1.ToolCompleted
-	16, // 14: quarterdeck.v1.GatewayEvent.steer_accepted:type_name -> quarterdeck.v1.SteerAccepted
-	17, // 15: quarterdeck.v1.GatewayEvent.steer_applied:type_name -> quarterdeck.v1.SteerApplied
-	18, // 16: quarterdeck.v1.GatewayEvent.steer_requeued:type_name -> quarterdeck.v1.SteerRequeued
-	19, // 17: quarterdeck.v1.GatewayEvent.usage_recorded:type_name -> quarterdeck.v1.UsageRecorded
-	20, // 18: quarterdeck.v1.GatewayEvent.compaction_started:type_name -> quarterdeck.v1.CompactionStarted
-	21, // 19: quarterdeck.v1.GatewayEvent.compaction_completed:type_name -> quarterdeck.v1.CompactionCompleted
-	22, // 20: quarterdeck.v1.GatewayEvent.retry_scheduled:type_name -> quarterdeck.v1.RetryScheduled
-	23, // 21: quarterdeck.v1.GatewayEvent.agent_exited:type_name -> quarterdeck.v1.AgentExited
-	24, // 22: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
-	25, // 23: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
-	26, // 24: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
-	27, // 25: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
-	28, // 26: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
-	29, // 27: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
-	30, // 28: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
-	31, // 29: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
-	32, // 30: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
-	33, // 31: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
-	34, // 32: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
-	35, // 33: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
-	37, // 34: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	2,  // 35: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
-	37, // 36: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	38, // 37: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
-	38, // 38: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
-	38, // 39: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
-	38, // 40: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
-	39, // 41: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
-	40, // 42: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	39, // 43: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
-	12, // 44: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	40, // 45: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	38, // 46: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	41, // 47: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
-	42, // 48: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	37, // 49: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	37, // 50: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	43, // 51: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	39, // 52: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	36, // 53: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	51, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
+	4,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
+	6,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
+	7,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
+	8,  // 4: quarterdeck.v1.GatewayEvent.session_deleted:type_name -> quarterdeck.v1.SessionDeleted
+	9,  // 5: quarterdeck.v1.GatewayEvent.turn_queued:type_name -> quarterdeck.v1.TurnQueued
+	11, // 6: quarterdeck.v1.GatewayEvent.turn_updated:type_name -> quarterdeck.v1.TurnUpdated
+	12, // 7: quarterdeck.v1.GatewayEvent.turn_started:type_name -> quarterdeck.v1.TurnStarted
+	13, // 8: quarterdeck.v1.GatewayEvent.turn_ended:type_name -> quarterdeck.v1.TurnEnded
+	14, // 9: quarterdeck.v1.GatewayEvent.message_started:type_name -> quarterdeck.v1.MessageStarted
+	15, // 10: quarterdeck.v1.GatewayEvent.message_completed:type_name -> quarterdeck.v1.MessageCompleted
+	17, // 11: quarterdeck.v1.GatewayEvent.thinking_completed:type_name -> quarterdeck.v1.ThinkingCompleted
+	18, // 12: quarterdeck.v1.GatewayEvent.tool_started:type_name -> quarterdeck.v1.ToolStarted
+	19, // 13: quarterdeck.v1.GatewayEvent.tool_completed:type_name -> quarterdeck.v1.ToolCompleted
+	20, // 14: quarterdeck.v1.GatewayEvent.steer_accepted:type_name -> quarterdeck.v1.SteerAccepted
+	21, // 15: quarterdeck.v1.GatewayEvent.steer_applied:type_name -> quarterdeck.v1.SteerApplied
+	22, // 16: quarterdeck.v1.GatewayEvent.steer_requeued:type_name -> quarterdeck.v1.SteerRequeued
+	23, // 17: quarterdeck.v1.GatewayEvent.usage_recorded:type_name -> quarterdeck.v1.UsageRecorded
+	25, // 18: quarterdeck.v1.GatewayEvent.compaction_started:type_name -> quarterdeck.v1.CompactionStarted
+	26, // 19: quarterdeck.v1.GatewayEvent.compaction_completed:type_name -> quarterdeck.v1.CompactionCompleted
+	27, // 20: quarterdeck.v1.GatewayEvent.retry_scheduled:type_name -> quarterdeck.v1.RetryScheduled
+	28, // 21: quarterdeck.v1.GatewayEvent.agent_exited:type_name -> quarterdeck.v1.AgentExited
+	41, // 22: quarterdeck.v1.GatewayEvent.question_asked:type_name -> quarterdeck.v1.QuestionAsked
+	42, // 23: quarterdeck.v1.GatewayEvent.question_resolved:type_name -> quarterdeck.v1.QuestionResolved
+	43, // 24: quarterdeck.v1.GatewayEvent.answer_delivered:type_name -> quarterdeck.v1.AnswerDelivered
+	49, // 25: quarterdeck.v1.GatewayEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
+	45, // 26: quarterdeck.v1.GatewayEvent.model_changed:type_name -> quarterdeck.v1.ModelChanged
+	47, // 27: quarterdeck.v1.GatewayEvent.context_rebuilt:type_name -> quarterdeck.v1.ContextRebuilt
+	10, // 28: quarterdeck.v1.GatewayEvent.turn_scheduled:type_name -> quarterdeck.v1.TurnScheduled
+	24, // 29: quarterdeck.v1.GatewayEvent.budget_warning:type_name -> quarterdeck.v1.BudgetWarning
+	29, // 30: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
+	30, // 31: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
+	31, // 32: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
+	32, // 33: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
+	33, // 34: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
+	34, // 35: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
+	35, // 36: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
+	36, // 37: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
+	37, // 38: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
+	38, // 39: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
+	39, // 40: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
+	40, // 41: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
+	44, // 42: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
+	46, // 43: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
+	48, // 44: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
+	52, // 45: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,  // 46: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
+	52, // 47: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	53, // 48: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
+	53, // 49: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
+	53, // 50: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
+	53, // 51: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
+	53, // 52: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
+	54, // 53: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
+	55, // 54: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	54, // 55: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
+	16, // 56: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
+	55, // 57: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	53, // 58: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	56, // 59: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	0,  // 60: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
+	1,  // 61: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
+	57, // 62: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
+	58, // 63: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	52, // 64: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	52, // 65: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	59, // 66: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	54, // 67: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	51, // 68: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	60, // 69: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
+	61, // 70: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
+	62, // 71: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
+	63, // 72: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
+	60, // 73: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
+	50, // 74: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
+	2,  // 75: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }
@@ -3175,8 +4297,10 @@ func file_quarterdeck_v1_event_proto_init() {
 		return
 	}
 	file_quarterdeck_v1_message_proto_init()
+	file_quarterdeck_v1_question_proto_init()
 	file_quarterdeck_v1_session_proto_init()
 	file_quarterdeck_v1_turn_proto_init()
+	file_quarterdeck_v1_usage_proto_init()
 	file_quarterdeck_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*GatewayEvent_SessionCreated)(nil),
 		(*GatewayEvent_SessionUpdated)(nil),
@@ -3199,6 +4323,14 @@ func file_quarterdeck_v1_event_proto_init() {
 		(*GatewayEvent_CompactionCompleted)(nil),
 		(*GatewayEvent_RetryScheduled)(nil),
 		(*GatewayEvent_AgentExited)(nil),
+		(*GatewayEvent_QuestionAsked)(nil),
+		(*GatewayEvent_QuestionResolved)(nil),
+		(*GatewayEvent_AnswerDelivered)(nil),
+		(*GatewayEvent_PlanUpdated)(nil),
+		(*GatewayEvent_ModelChanged)(nil),
+		(*GatewayEvent_ContextRebuilt)(nil),
+		(*GatewayEvent_TurnScheduled)(nil),
+		(*GatewayEvent_BudgetWarning)(nil),
 		(*GatewayEvent_Hello)(nil),
 		(*GatewayEvent_CaughtUp)(nil),
 		(*GatewayEvent_Progress)(nil),
@@ -3211,19 +4343,23 @@ func file_quarterdeck_v1_event_proto_init() {
 		(*GatewayEvent_Lagging)(nil),
 		(*GatewayEvent_Draining)(nil),
 		(*GatewayEvent_Reload)(nil),
+		(*GatewayEvent_QuestionPending)(nil),
+		(*GatewayEvent_OptionsChanged)(nil),
+		(*GatewayEvent_CommandsChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_event_proto_rawDesc), len(file_quarterdeck_v1_event_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   36,
+			NumEnums:      3,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_quarterdeck_v1_event_proto_goTypes,
 		DependencyIndexes: file_quarterdeck_v1_event_proto_depIdxs,
+		EnumInfos:         file_quarterdeck_v1_event_proto_enumTypes,
 		MessageInfos:      file_quarterdeck_v1_event_proto_msgTypes,
 	}.Build()
 	File_quarterdeck_v1_event_proto = out.File

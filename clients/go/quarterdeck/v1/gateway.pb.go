@@ -11,6 +11,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -22,6 +23,63 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// What something in a directory is. May grow; treat an unknown value as OTHER.
+type FileKind int32
+
+const (
+	// Not set.
+	FileKind_FILE_KIND_UNSPECIFIED FileKind = 0
+	// A regular file that has no other name: it can be read.
+	FileKind_FILE_KIND_FILE FileKind = 1
+	// A directory.
+	FileKind_FILE_KIND_DIRECTORY FileKind = 2
+	// Something else, which is not read: a symbolic link, a file with several names, a device, a socket.
+	FileKind_FILE_KIND_OTHER FileKind = 3
+)
+
+// Enum value maps for FileKind.
+var (
+	FileKind_name = map[int32]string{
+		0: "FILE_KIND_UNSPECIFIED",
+		1: "FILE_KIND_FILE",
+		2: "FILE_KIND_DIRECTORY",
+		3: "FILE_KIND_OTHER",
+	}
+	FileKind_value = map[string]int32{
+		"FILE_KIND_UNSPECIFIED": 0,
+		"FILE_KIND_FILE":        1,
+		"FILE_KIND_DIRECTORY":   2,
+		"FILE_KIND_OTHER":       3,
+	}
+)
+
+func (x FileKind) Enum() *FileKind {
+	p := new(FileKind)
+	*p = x
+	return p
+}
+
+func (x FileKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_gateway_proto_enumTypes[0].Descriptor()
+}
+
+func (FileKind) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[0]
+}
+
+func (x FileKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileKind.Descriptor instead.
+func (FileKind) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{0}
+}
 
 // What to do while a turn is active or waiting. Decided once, at admission.
 type OnBusy int32
@@ -68,11 +126,11 @@ func (x OnBusy) String() string {
 }
 
 func (OnBusy) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[0].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[1].Descriptor()
 }
 
 func (OnBusy) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[0]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[1]
 }
 
 func (x OnBusy) Number() protoreflect.EnumNumber {
@@ -81,7 +139,7 @@ func (x OnBusy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OnBusy.Descriptor instead.
 func (OnBusy) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{0}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
 }
 
 // What became of an input at admission.
@@ -121,11 +179,11 @@ func (x AdmissionMode) String() string {
 }
 
 func (AdmissionMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[1].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[2].Descriptor()
 }
 
 func (AdmissionMode) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[1]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[2]
 }
 
 func (x AdmissionMode) Number() protoreflect.EnumNumber {
@@ -134,7 +192,7 @@ func (x AdmissionMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdmissionMode.Descriptor instead.
 func (AdmissionMode) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
 }
 
 // How to stop a turn.
@@ -174,11 +232,11 @@ func (x AbortMode) String() string {
 }
 
 func (AbortMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[2].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[3].Descriptor()
 }
 
 func (AbortMode) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[2]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[3]
 }
 
 func (x AbortMode) Number() protoreflect.EnumNumber {
@@ -187,7 +245,7 @@ func (x AbortMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AbortMode.Descriptor instead.
 func (AbortMode) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{3}
 }
 
 // What to run, where, and how. The fields from `agent` on create the session and are ignored on an existing one,
@@ -230,8 +288,20 @@ type EnqueueRequest struct {
 	DisplayName string `protobuf:"bytes,17,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Memory of a new session, see SessionSnapshot; setting it needs `memory.read` and `memory.write`.
 	MemoryNamespaces []string `protobuf:"bytes,18,rep,name=memory_namespaces,json=memoryNamespaces,proto3" json:"memory_namespaces,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// JSON Schema (2020-12) of what the turn is to answer with: `Turn.output_json` then meets it, or the turn is FAILED with
+	// `OUTPUT_INVALID` after 3 tries of its agent. At most 64 KiB; only places within it can be referred to. Empty: the turn
+	// answers in words alone. Not with STEER_OR_ENQUEUE. An agent that is known not to do so refuses it with
+	// FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT` (`AgentCapabilities.structured_output`).
+	OutputSchema string `protobuf:"bytes,19,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	// Tools that the caller runs, in place of the session's for this turn; as in CreateSession. Not with STEER_OR_ENQUEUE.
+	ClientTools []*ClientTool `protobuf:"bytes,20,rep,name=client_tools,json=clientTools,proto3" json:"client_tools,omitempty"`
+	// Enters the queue at this time of the server's clock, at most 90 days away; until then the turn is SCHEDULED, of which a
+	// session has at most 64, with as many bytes as may wait in its queue. A time that has passed means now. Only with
+	// `on_busy` ENQUEUE; `queue_ttl` counts from then on. RemoveQueued and Abort take it, UpdateQueued changes its text, Reset
+	// and DeleteSession reject it, ClearQueue leaves it; ListTurns with the state SCHEDULED lists it.
+	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EnqueueRequest) Reset() {
@@ -390,6 +460,96 @@ func (x *EnqueueRequest) GetMemoryNamespaces() []string {
 	return nil
 }
 
+func (x *EnqueueRequest) GetOutputSchema() string {
+	if x != nil {
+		return x.OutputSchema
+	}
+	return ""
+}
+
+func (x *EnqueueRequest) GetClientTools() []*ClientTool {
+	if x != nil {
+		return x.ClientTools
+	}
+	return nil
+}
+
+func (x *EnqueueRequest) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+// A tool that the caller runs. When the model calls it the turn waits with a question of the kind TOOL_CALL, whose
+// `args_json` are the arguments; the answer's `content_json` and `is_error` are its result. A rule of a `tool_policy` can
+// deny it; else it is asked for without any permission. An answer that is declined, or that nobody gives within
+// `question_ttl`, is an error for the model, and the turn goes on.
+type ClientTool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name: 1 to 64 of `A-Z a-z 0-9 _ -`, not beginning with `mcp__`, and none of `memory_search`, `memory_remember`,
+	// `memory_forget`, `submit_result`; unique in its list.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it does, for the model; at most 4 KiB.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// JSON Schema (2020-12) of its arguments, an object; at most 64 KiB. Only places within it can be referred to. What the
+	// model writes is not checked by it.
+	SchemaJson    string `protobuf:"bytes,3,opt,name=schema_json,json=schemaJson,proto3" json:"schema_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientTool) Reset() {
+	*x = ClientTool{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientTool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientTool) ProtoMessage() {}
+
+func (x *ClientTool) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientTool.ProtoReflect.Descriptor instead.
+func (*ClientTool) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ClientTool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClientTool) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ClientTool) GetSchemaJson() string {
+	if x != nil {
+		return x.SchemaJson
+	}
+	return ""
+}
+
 // The accepted turn.
 type EnqueueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -413,7 +573,7 @@ type EnqueueResponse struct {
 
 func (x *EnqueueResponse) Reset() {
 	*x = EnqueueResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +585,7 @@ func (x *EnqueueResponse) String() string {
 func (*EnqueueResponse) ProtoMessage() {}
 
 func (x *EnqueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +598,7 @@ func (x *EnqueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueResponse.ProtoReflect.Descriptor instead.
 func (*EnqueueResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *EnqueueResponse) GetTurn() *Turn {
@@ -505,7 +665,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +677,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +690,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RunRequest) GetEnqueue() *EnqueueRequest {
@@ -562,14 +722,16 @@ type AwaitTurnRequest struct {
 	// The turn.
 	TurnId string `protobuf:"bytes,2,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	// How long to wait; unset means until the call's deadline.
-	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Also returns as soon as a question of the turn is pending.
+	OrQuestion    bool `protobuf:"varint,4,opt,name=or_question,json=orQuestion,proto3" json:"or_question,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AwaitTurnRequest) Reset() {
 	*x = AwaitTurnRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +743,7 @@ func (x *AwaitTurnRequest) String() string {
 func (*AwaitTurnRequest) ProtoMessage() {}
 
 func (x *AwaitTurnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +756,7 @@ func (x *AwaitTurnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitTurnRequest.ProtoReflect.Descriptor instead.
 func (*AwaitTurnRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AwaitTurnRequest) GetSessionKey() string {
@@ -618,18 +780,27 @@ func (x *AwaitTurnRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *AwaitTurnRequest) GetOrQuestion() bool {
+	if x != nil {
+		return x.OrQuestion
+	}
+	return false
+}
+
 // The turn when the wait ended.
 type AwaitTurnResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The turn as it is now, terminal unless `wait` passed.
-	Turn          *Turn `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	// The turn as it is now, terminal unless `wait` passed or `or_question` was asked for.
+	Turn *Turn `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	// What the turn waits for, the oldest first, where `or_question` was asked for; `args_json` is cut at 16 KiB.
+	Questions     []*Question `protobuf:"bytes,2,rep,name=questions,proto3" json:"questions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AwaitTurnResponse) Reset() {
 	*x = AwaitTurnResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +812,7 @@ func (x *AwaitTurnResponse) String() string {
 func (*AwaitTurnResponse) ProtoMessage() {}
 
 func (x *AwaitTurnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,12 +825,19 @@ func (x *AwaitTurnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitTurnResponse.ProtoReflect.Descriptor instead.
 func (*AwaitTurnResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AwaitTurnResponse) GetTurn() *Turn {
 	if x != nil {
 		return x.Turn
+	}
+	return nil
+}
+
+func (x *AwaitTurnResponse) GetQuestions() []*Question {
+	if x != nil {
+		return x.Questions
 	}
 	return nil
 }
@@ -677,7 +855,7 @@ type GetTurnRequest struct {
 
 func (x *GetTurnRequest) Reset() {
 	*x = GetTurnRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +867,7 @@ func (x *GetTurnRequest) String() string {
 func (*GetTurnRequest) ProtoMessage() {}
 
 func (x *GetTurnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +880,7 @@ func (x *GetTurnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTurnRequest.ProtoReflect.Descriptor instead.
 func (*GetTurnRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTurnRequest) GetSessionKey() string {
@@ -730,7 +908,7 @@ type GetTurnResponse struct {
 
 func (x *GetTurnResponse) Reset() {
 	*x = GetTurnResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +920,7 @@ func (x *GetTurnResponse) String() string {
 func (*GetTurnResponse) ProtoMessage() {}
 
 func (x *GetTurnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +933,7 @@ func (x *GetTurnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTurnResponse.ProtoReflect.Descriptor instead.
 func (*GetTurnResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTurnResponse) GetTurn() *Turn {
@@ -782,7 +960,7 @@ type ListTurnsRequest struct {
 
 func (x *ListTurnsRequest) Reset() {
 	*x = ListTurnsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +972,7 @@ func (x *ListTurnsRequest) String() string {
 func (*ListTurnsRequest) ProtoMessage() {}
 
 func (x *ListTurnsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +985,7 @@ func (x *ListTurnsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTurnsRequest.ProtoReflect.Descriptor instead.
 func (*ListTurnsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListTurnsRequest) GetSessionKey() string {
@@ -851,7 +1029,7 @@ type ListTurnsResponse struct {
 
 func (x *ListTurnsResponse) Reset() {
 	*x = ListTurnsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +1041,7 @@ func (x *ListTurnsResponse) String() string {
 func (*ListTurnsResponse) ProtoMessage() {}
 
 func (x *ListTurnsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +1054,7 @@ func (x *ListTurnsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTurnsResponse.ProtoReflect.Descriptor instead.
 func (*ListTurnsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTurnsResponse) GetTurns() []*Turn {
@@ -891,6 +1069,345 @@ func (x *ListTurnsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+// Which directory to list.
+type ListFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// Directory beneath the one that the session works in, names with `/` between them, at most 4096 bytes; empty is that one
+	// itself. What is no directory there is INVALID_ARGUMENT.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Entries a page; 0 means 50, more than 1000 means 1000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFilesRequest) Reset() {
+	*x = ListFilesRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFilesRequest) ProtoMessage() {}
+
+func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
+func (*ListFilesRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListFilesRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *ListFilesRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ListFilesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFilesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of a directory, by name. Names that come or go meanwhile may be missing or stand twice over several pages.
+type ListFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries.
+	Entries []*FileEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty where this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// True where the directory has more than 10000 entries: those beyond are not listed.
+	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFilesResponse) Reset() {
+	*x = ListFilesResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFilesResponse) ProtoMessage() {}
+
+func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
+func (*ListFilesResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListFilesResponse) GetEntries() []*FileEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListFilesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListFilesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// What stands in a directory.
+type FileEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name; bytes that are not UTF-8 are U+FFFD, and such a name can't be read.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is.
+	Kind FileKind `protobuf:"varint,2,opt,name=kind,proto3,enum=quarterdeck.v1.FileKind" json:"kind,omitempty"`
+	// Size of a file, in bytes; 0 of all else.
+	Size int64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Time of its last change.
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileEntry) Reset() {
+	*x = FileEntry{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileEntry) ProtoMessage() {}
+
+func (x *FileEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileEntry.ProtoReflect.Descriptor instead.
+func (*FileEntry) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FileEntry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FileEntry) GetKind() FileKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FileKind_FILE_KIND_UNSPECIFIED
+}
+
+func (x *FileEntry) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileEntry) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+// Which part of which file to read.
+type ReadFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// File beneath the directory that the session works in, as in ListFiles. What can't be read there is INVALID_ARGUMENT.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// First byte to read; beyond the end nothing is read. Default 0.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Bytes at most; 0 means 64 KiB, more than 512 KiB means 512 KiB.
+	Limit         int64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileRequest) Reset() {
+	*x = ReadFileRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileRequest) ProtoMessage() {}
+
+func (x *ReadFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileRequest.ProtoReflect.Descriptor instead.
+func (*ReadFileRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReadFileRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *ReadFileRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ReadFileRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadFileRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// A part of a file.
+type ReadFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes, as an agent left them: never to be shown as a page or run.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// Size of the whole file when it was opened, in bytes.
+	Size          int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFileResponse) Reset() {
+	*x = ReadFileResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFileResponse) ProtoMessage() {}
+
+func (x *ReadFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFileResponse.ProtoReflect.Descriptor instead.
+func (*ReadFileResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReadFileResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReadFileResponse) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
 }
 
 // What to tell the active turn.
@@ -914,7 +1431,7 @@ type SteerRequest struct {
 
 func (x *SteerRequest) Reset() {
 	*x = SteerRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1443,7 @@ func (x *SteerRequest) String() string {
 func (*SteerRequest) ProtoMessage() {}
 
 func (x *SteerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[9]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1456,7 @@ func (x *SteerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerRequest.ProtoReflect.Descriptor instead.
 func (*SteerRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{9}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SteerRequest) GetSessionKey() string {
@@ -1005,7 +1522,7 @@ type SteerResponse struct {
 
 func (x *SteerResponse) Reset() {
 	*x = SteerResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1534,7 @@ func (x *SteerResponse) String() string {
 func (*SteerResponse) ProtoMessage() {}
 
 func (x *SteerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[10]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1547,7 @@ func (x *SteerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerResponse.ProtoReflect.Descriptor instead.
 func (*SteerResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{10}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SteerResponse) GetMode() AdmissionMode {
@@ -1098,7 +1615,7 @@ type AbortRequest struct {
 
 func (x *AbortRequest) Reset() {
 	*x = AbortRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1627,7 @@ func (x *AbortRequest) String() string {
 func (*AbortRequest) ProtoMessage() {}
 
 func (x *AbortRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[11]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1640,7 @@ func (x *AbortRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRequest.ProtoReflect.Descriptor instead.
 func (*AbortRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{11}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AbortRequest) GetSessionKey() string {
@@ -1196,7 +1713,7 @@ type AbortResponse struct {
 
 func (x *AbortResponse) Reset() {
 	*x = AbortResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1725,7 @@ func (x *AbortResponse) String() string {
 func (*AbortResponse) ProtoMessage() {}
 
 func (x *AbortResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1738,7 @@ func (x *AbortResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortResponse.ProtoReflect.Descriptor instead.
 func (*AbortResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AbortResponse) GetAborted() bool {
@@ -1281,7 +1798,7 @@ type ResetRequest struct {
 
 func (x *ResetRequest) Reset() {
 	*x = ResetRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1810,7 @@ func (x *ResetRequest) String() string {
 func (*ResetRequest) ProtoMessage() {}
 
 func (x *ResetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1823,7 @@ func (x *ResetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetRequest.ProtoReflect.Descriptor instead.
 func (*ResetRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResetRequest) GetSessionKey() string {
@@ -1349,7 +1866,7 @@ type ResetResponse struct {
 
 func (x *ResetResponse) Reset() {
 	*x = ResetResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1878,7 @@ func (x *ResetResponse) String() string {
 func (*ResetResponse) ProtoMessage() {}
 
 func (x *ResetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1891,7 @@ func (x *ResetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetResponse.ProtoReflect.Descriptor instead.
 func (*ResetResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResetResponse) GetSession() *SessionSnapshot {
@@ -1423,7 +1940,7 @@ type ListQueueRequest struct {
 
 func (x *ListQueueRequest) Reset() {
 	*x = ListQueueRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1952,7 @@ func (x *ListQueueRequest) String() string {
 func (*ListQueueRequest) ProtoMessage() {}
 
 func (x *ListQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1965,7 @@ func (x *ListQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueueRequest.ProtoReflect.Descriptor instead.
 func (*ListQueueRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListQueueRequest) GetSessionKey() string {
@@ -1469,7 +1986,7 @@ type ListQueueResponse struct {
 
 func (x *ListQueueResponse) Reset() {
 	*x = ListQueueResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1998,7 @@ func (x *ListQueueResponse) String() string {
 func (*ListQueueResponse) ProtoMessage() {}
 
 func (x *ListQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +2011,7 @@ func (x *ListQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueueResponse.ProtoReflect.Descriptor instead.
 func (*ListQueueResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListQueueResponse) GetTurns() []*Turn {
@@ -1525,7 +2042,7 @@ type UpdateQueuedRequest struct {
 
 func (x *UpdateQueuedRequest) Reset() {
 	*x = UpdateQueuedRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +2054,7 @@ func (x *UpdateQueuedRequest) String() string {
 func (*UpdateQueuedRequest) ProtoMessage() {}
 
 func (x *UpdateQueuedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +2067,7 @@ func (x *UpdateQueuedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateQueuedRequest.ProtoReflect.Descriptor instead.
 func (*UpdateQueuedRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateQueuedRequest) GetSessionKey() string {
@@ -1614,7 +2131,7 @@ type UpdateQueuedResponse struct {
 
 func (x *UpdateQueuedResponse) Reset() {
 	*x = UpdateQueuedResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +2143,7 @@ func (x *UpdateQueuedResponse) String() string {
 func (*UpdateQueuedResponse) ProtoMessage() {}
 
 func (x *UpdateQueuedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +2156,7 @@ func (x *UpdateQueuedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateQueuedResponse.ProtoReflect.Descriptor instead.
 func (*UpdateQueuedResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateQueuedResponse) GetTurn() *Turn {
@@ -1694,7 +2211,7 @@ type RemoveQueuedRequest struct {
 
 func (x *RemoveQueuedRequest) Reset() {
 	*x = RemoveQueuedRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +2223,7 @@ func (x *RemoveQueuedRequest) String() string {
 func (*RemoveQueuedRequest) ProtoMessage() {}
 
 func (x *RemoveQueuedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +2236,7 @@ func (x *RemoveQueuedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveQueuedRequest.ProtoReflect.Descriptor instead.
 func (*RemoveQueuedRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveQueuedRequest) GetSessionKey() string {
@@ -1767,7 +2284,7 @@ type RemoveQueuedResponse struct {
 
 func (x *RemoveQueuedResponse) Reset() {
 	*x = RemoveQueuedResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2296,7 @@ func (x *RemoveQueuedResponse) String() string {
 func (*RemoveQueuedResponse) ProtoMessage() {}
 
 func (x *RemoveQueuedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2309,7 @@ func (x *RemoveQueuedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveQueuedResponse.ProtoReflect.Descriptor instead.
 func (*RemoveQueuedResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveQueuedResponse) GetTurn() *Turn {
@@ -1838,7 +2355,7 @@ type ClearQueueRequest struct {
 
 func (x *ClearQueueRequest) Reset() {
 	*x = ClearQueueRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +2367,7 @@ func (x *ClearQueueRequest) String() string {
 func (*ClearQueueRequest) ProtoMessage() {}
 
 func (x *ClearQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +2380,7 @@ func (x *ClearQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQueueRequest.ProtoReflect.Descriptor instead.
 func (*ClearQueueRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClearQueueRequest) GetSessionKey() string {
@@ -1904,7 +2421,7 @@ type ClearQueueResponse struct {
 
 func (x *ClearQueueResponse) Reset() {
 	*x = ClearQueueResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2433,7 @@ func (x *ClearQueueResponse) String() string {
 func (*ClearQueueResponse) ProtoMessage() {}
 
 func (x *ClearQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2446,7 @@ func (x *ClearQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQueueResponse.ProtoReflect.Descriptor instead.
 func (*ClearQueueResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClearQueueResponse) GetTurns() []*Turn {
@@ -1973,7 +2490,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2502,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2515,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Cursor) GetLogId() string {
@@ -2040,7 +2557,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2569,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2582,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SubscribeRequest) GetSessionKey() string {
@@ -2151,7 +2668,7 @@ type SubscribeManyRequest struct {
 
 func (x *SubscribeManyRequest) Reset() {
 	*x = SubscribeManyRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2680,7 @@ func (x *SubscribeManyRequest) String() string {
 func (*SubscribeManyRequest) ProtoMessage() {}
 
 func (x *SubscribeManyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2693,7 @@ func (x *SubscribeManyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeManyRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeManyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SubscribeManyRequest) GetFilter() *SessionFilter {
@@ -2249,7 +2766,7 @@ type SessionCursor struct {
 
 func (x *SessionCursor) Reset() {
 	*x = SessionCursor{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2778,7 @@ func (x *SessionCursor) String() string {
 func (*SessionCursor) ProtoMessage() {}
 
 func (x *SessionCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2791,7 @@ func (x *SessionCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCursor.ProtoReflect.Descriptor instead.
 func (*SessionCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionCursor) GetSessionKey() string {
@@ -2332,7 +2849,7 @@ type EventSelection struct {
 
 func (x *EventSelection) Reset() {
 	*x = EventSelection{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2861,7 @@ func (x *EventSelection) String() string {
 func (*EventSelection) ProtoMessage() {}
 
 func (x *EventSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2874,7 @@ func (x *EventSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSelection.ProtoReflect.Descriptor instead.
 func (*EventSelection) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EventSelection) GetKinds() []string {
@@ -2397,7 +2914,7 @@ type ReadEventsRequest struct {
 
 func (x *ReadEventsRequest) Reset() {
 	*x = ReadEventsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2926,7 @@ func (x *ReadEventsRequest) String() string {
 func (*ReadEventsRequest) ProtoMessage() {}
 
 func (x *ReadEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2939,7 @@ func (x *ReadEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventsRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadEventsRequest) GetSessionKey() string {
@@ -2493,7 +3010,7 @@ type ReadEventsResponse struct {
 
 func (x *ReadEventsResponse) Reset() {
 	*x = ReadEventsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +3022,7 @@ func (x *ReadEventsResponse) String() string {
 func (*ReadEventsResponse) ProtoMessage() {}
 
 func (x *ReadEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +3035,7 @@ func (x *ReadEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventsResponse.ProtoReflect.Descriptor instead.
 func (*ReadEventsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReadEventsResponse) GetEvents() []*GatewayEvent {
@@ -2569,7 +3086,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +3098,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +3111,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *SessionFilter {
@@ -2628,7 +3145,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +3157,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +3170,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SessionFilter) GetLabels() map[string]string {
@@ -2707,13 +3224,23 @@ type CreateSessionRequest struct {
 	RequestId string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Its memory, see SessionSnapshot; setting it needs `memory.read` and `memory.write`.
 	MemoryNamespaces []string `protobuf:"bytes,10,rep,name=memory_namespaces,json=memoryNamespaces,proto3" json:"memory_namespaces,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What to do where its agent asks and nobody is there, see SessionSnapshot; WAIT needs `session.approve`.
+	NoApprover NoApprover `protobuf:"varint,11,opt,name=no_approver,json=noApprover,proto3,enum=quarterdeck.v1.NoApprover" json:"no_approver,omitempty"`
+	// How long its questions wait, see SessionSnapshot.
+	QuestionTtl *durationpb.Duration `protobuf:"bytes,12,opt,name=question_ttl,json=questionTtl,proto3" json:"question_ttl,omitempty"`
+	// What its agent may run without asking, see SessionSnapshot.
+	ToolPolicy []*ToolRule `protobuf:"bytes,13,rep,name=tool_policy,json=toolPolicy,proto3" json:"tool_policy,omitempty"`
+	// Tools that the caller runs, in every turn that names none of its own: at most 64 and 256 KiB together. Forks have them
+	// too. An agent that is known not to call such tools refuses them with FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`
+	// (`AgentCapabilities.client_tools`).
+	ClientTools   []*ClientTool `protobuf:"bytes,14,rep,name=client_tools,json=clientTools,proto3" json:"client_tools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +3252,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3265,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{32}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CreateSessionRequest) GetSessionKey() string {
@@ -2811,6 +3338,34 @@ func (x *CreateSessionRequest) GetMemoryNamespaces() []string {
 	return nil
 }
 
+func (x *CreateSessionRequest) GetNoApprover() NoApprover {
+	if x != nil {
+		return x.NoApprover
+	}
+	return NoApprover_NO_APPROVER_UNSPECIFIED
+}
+
+func (x *CreateSessionRequest) GetQuestionTtl() *durationpb.Duration {
+	if x != nil {
+		return x.QuestionTtl
+	}
+	return nil
+}
+
+func (x *CreateSessionRequest) GetToolPolicy() []*ToolRule {
+	if x != nil {
+		return x.ToolPolicy
+	}
+	return nil
+}
+
+func (x *CreateSessionRequest) GetClientTools() []*ClientTool {
+	if x != nil {
+		return x.ClientTools
+	}
+	return nil
+}
+
 // The created session.
 type CreateSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2828,7 +3383,7 @@ type CreateSessionResponse struct {
 
 func (x *CreateSessionResponse) Reset() {
 	*x = CreateSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +3395,7 @@ func (x *CreateSessionResponse) String() string {
 func (*CreateSessionResponse) ProtoMessage() {}
 
 func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3408,7 @@ func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{33}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateSessionResponse) GetSession() *SessionSnapshot {
@@ -2897,7 +3452,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3464,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3477,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{34}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetSessionRequest) GetSessionKey() string {
@@ -2950,7 +3505,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3517,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3530,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{35}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetSessionResponse) GetSession() *SessionSnapshot {
@@ -3000,7 +3555,7 @@ type GetSessionStateRequest struct {
 
 func (x *GetSessionStateRequest) Reset() {
 	*x = GetSessionStateRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3567,7 @@ func (x *GetSessionStateRequest) String() string {
 func (*GetSessionStateRequest) ProtoMessage() {}
 
 func (x *GetSessionStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3580,7 @@ func (x *GetSessionStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionStateRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionStateRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{36}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetSessionStateRequest) GetSessionKey() string {
@@ -3066,13 +3621,17 @@ type GetSessionStateResponse struct {
 	LogId string `protobuf:"bytes,6,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
 	// Reads the page of older messages with ListMessages; empty where there is none.
 	NextPageToken string `protobuf:"bytes,7,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// What the active turn waits for, the oldest first; `args_json` is cut at 16 KiB.
+	Questions []*Question `protobuf:"bytes,8,rep,name=questions,proto3" json:"questions,omitempty"`
+	// The newest plan of the current generation; a fork begins without one.
+	Plan          []*PlanEntry `protobuf:"bytes,9,rep,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSessionStateResponse) Reset() {
 	*x = GetSessionStateResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3643,7 @@ func (x *GetSessionStateResponse) String() string {
 func (*GetSessionStateResponse) ProtoMessage() {}
 
 func (x *GetSessionStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3656,7 @@ func (x *GetSessionStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionStateResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionStateResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{37}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetSessionStateResponse) GetSession() *SessionSnapshot {
@@ -3149,6 +3708,20 @@ func (x *GetSessionStateResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *GetSessionStateResponse) GetQuestions() []*Question {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *GetSessionStateResponse) GetPlan() []*PlanEntry {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
 // Which sessions to list.
 type ListSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3164,7 +3737,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3749,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3762,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{38}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListSessionsRequest) GetFilter() *SessionFilter {
@@ -3226,7 +3799,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3811,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3824,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{39}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionSnapshot {
@@ -3275,8 +3848,8 @@ type UpdateSessionRequest struct {
 	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
 	// Holds the new values of the fields that `update_mask` names.
 	Session *SessionSnapshot `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	// Any of `display_name`, `labels`, `agent`, `cwd`, `expire_after_idle`, `shares`, `memory_namespaces`; others are
-	// INVALID_ARGUMENT. `cwd` counts from the next turn on; it must be a directory below one of the agent's `cwd_roots`, or
+	// Any of `display_name`, `labels`, `agent`, `cwd`, `expire_after_idle`, `shares`, `memory_namespaces`,
+	// `no_approver`, `question_ttl`, `tool_policy`; others are INVALID_ARGUMENT. `cwd` counts from the next turn on; it must be a directory below one of the agent's `cwd_roots`, or
 	// empty for the session's own directory. Only the owner, or a caller with `tenant.sessions`, may change `shares`: others
 	// get PERMISSION_DENIED, `SESSION_NOT_YOURS`.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -3290,7 +3863,7 @@ type UpdateSessionRequest struct {
 
 func (x *UpdateSessionRequest) Reset() {
 	*x = UpdateSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3875,7 @@ func (x *UpdateSessionRequest) String() string {
 func (*UpdateSessionRequest) ProtoMessage() {}
 
 func (x *UpdateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3888,7 @@ func (x *UpdateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{40}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UpdateSessionRequest) GetSessionKey() string {
@@ -3370,7 +3943,7 @@ type UpdateSessionResponse struct {
 
 func (x *UpdateSessionResponse) Reset() {
 	*x = UpdateSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3955,7 @@ func (x *UpdateSessionResponse) String() string {
 func (*UpdateSessionResponse) ProtoMessage() {}
 
 func (x *UpdateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3968,7 @@ func (x *UpdateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{41}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UpdateSessionResponse) GetSession() *SessionSnapshot {
@@ -3441,7 +4014,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +4026,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +4039,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{42}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeleteSessionRequest) GetSessionKey() string {
@@ -3505,7 +4078,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +4090,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +4103,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{43}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DeleteSessionResponse) GetSeq() int64 {
@@ -3573,7 +4146,7 @@ type ForkSessionRequest struct {
 
 func (x *ForkSessionRequest) Reset() {
 	*x = ForkSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +4158,7 @@ func (x *ForkSessionRequest) String() string {
 func (*ForkSessionRequest) ProtoMessage() {}
 
 func (x *ForkSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +4171,7 @@ func (x *ForkSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSessionRequest.ProtoReflect.Descriptor instead.
 func (*ForkSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{44}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ForkSessionRequest) GetSessionKey() string {
@@ -3653,7 +4226,7 @@ type ForkSessionResponse struct {
 
 func (x *ForkSessionResponse) Reset() {
 	*x = ForkSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +4238,7 @@ func (x *ForkSessionResponse) String() string {
 func (*ForkSessionResponse) ProtoMessage() {}
 
 func (x *ForkSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +4251,7 @@ func (x *ForkSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSessionResponse.ProtoReflect.Descriptor instead.
 func (*ForkSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{45}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ForkSessionResponse) GetSession() *SessionSnapshot {
@@ -3728,7 +4301,7 @@ type ListMessagesRequest struct {
 
 func (x *ListMessagesRequest) Reset() {
 	*x = ListMessagesRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +4313,7 @@ func (x *ListMessagesRequest) String() string {
 func (*ListMessagesRequest) ProtoMessage() {}
 
 func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +4326,7 @@ func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
 func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{46}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListMessagesRequest) GetSessionKey() string {
@@ -3804,7 +4377,7 @@ type ListMessagesResponse struct {
 
 func (x *ListMessagesResponse) Reset() {
 	*x = ListMessagesResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +4389,7 @@ func (x *ListMessagesResponse) String() string {
 func (*ListMessagesResponse) ProtoMessage() {}
 
 func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +4402,7 @@ func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
 func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{47}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListMessagesResponse) GetMessages() []*Message {
@@ -3859,7 +4432,7 @@ type GetAttachmentRequest struct {
 
 func (x *GetAttachmentRequest) Reset() {
 	*x = GetAttachmentRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3871,7 +4444,7 @@ func (x *GetAttachmentRequest) String() string {
 func (*GetAttachmentRequest) ProtoMessage() {}
 
 func (x *GetAttachmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3884,7 +4457,7 @@ func (x *GetAttachmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttachmentRequest.ProtoReflect.Descriptor instead.
 func (*GetAttachmentRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{48}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetAttachmentRequest) GetSessionKey() string {
@@ -3912,7 +4485,7 @@ type GetAttachmentResponse struct {
 
 func (x *GetAttachmentResponse) Reset() {
 	*x = GetAttachmentResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3924,7 +4497,7 @@ func (x *GetAttachmentResponse) String() string {
 func (*GetAttachmentResponse) ProtoMessage() {}
 
 func (x *GetAttachmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +4510,7 @@ func (x *GetAttachmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttachmentResponse.ProtoReflect.Descriptor instead.
 func (*GetAttachmentResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{49}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetAttachmentResponse) GetAttachment() *Attachment {
@@ -3947,11 +4520,835 @@ func (x *GetAttachmentResponse) GetAttachment() *Attachment {
 	return nil
 }
 
+// Which questions to list.
+type ListQuestionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Session to list; empty means all sessions one may see.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// Which sessions, as ListSessions takes it. Not together with `session_key`.
+	Filter *SessionFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// States to list; empty means PENDING.
+	States []QuestionState `protobuf:"varint,3,rep,packed,name=states,proto3,enum=quarterdeck.v1.QuestionState" json:"states,omitempty"`
+	// Questions a page; 0 means 50, more than 1000 means 1000. A page holds at most 1 MiB beyond its first question.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuestionsRequest) Reset() {
+	*x = ListQuestionsRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuestionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuestionsRequest) ProtoMessage() {}
+
+func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuestionsRequest.ProtoReflect.Descriptor instead.
+func (*ListQuestionsRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListQuestionsRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *ListQuestionsRequest) GetFilter() *SessionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListQuestionsRequest) GetStates() []QuestionState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListQuestionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListQuestionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of questions, the oldest first.
+type ListQuestionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The questions; `args_json` is cut at 16 KiB.
+	Questions []*Question `protobuf:"bytes,1,rep,name=questions,proto3" json:"questions,omitempty"`
+	// Empty where this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuestionsResponse) Reset() {
+	*x = ListQuestionsResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuestionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuestionsResponse) ProtoMessage() {}
+
+func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuestionsResponse.ProtoReflect.Descriptor instead.
+func (*ListQuestionsResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ListQuestionsResponse) GetQuestions() []*Question {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *ListQuestionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Which question to read.
+type GetQuestionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Session of the question.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// The question; `QUESTION_NOT_FOUND` where the session has none of that id.
+	QuestionId    string `protobuf:"bytes,2,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuestionRequest) Reset() {
+	*x = GetQuestionRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuestionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuestionRequest) ProtoMessage() {}
+
+func (x *GetQuestionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuestionRequest.ProtoReflect.Descriptor instead.
+func (*GetQuestionRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetQuestionRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *GetQuestionRequest) GetQuestionId() string {
+	if x != nil {
+		return x.QuestionId
+	}
+	return ""
+}
+
+// One question.
+type GetQuestionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question as it is stored.
+	Question      *Question `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuestionResponse) Reset() {
+	*x = GetQuestionResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuestionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuestionResponse) ProtoMessage() {}
+
+func (x *GetQuestionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuestionResponse.ProtoReflect.Descriptor instead.
+func (*GetQuestionResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *GetQuestionResponse) GetQuestion() *Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+// What to answer.
+type AnswerQuestionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Session of the question.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// The question. The first answer counts: a closed one is FAILED_PRECONDITION, `ALREADY_ANSWERED`, with its state, who
+	// closed it and how.
+	QuestionId string `protobuf:"bytes,2,opt,name=question_id,json=questionId,proto3" json:"question_id,omitempty"`
+	// The answer. An option that is not offered, content that does not meet the schema: INVALID_ARGUMENT, nothing changes.
+	Answer *Answer `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	// The question's `action_digest` as the caller saw it; another one is INVALID_ARGUMENT. Empty means unchecked.
+	ActionDigest string `protobuf:"bytes,4,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
+	// Makes retries safe; 1 to 128 visible ASCII characters.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerQuestionRequest) Reset() {
+	*x = AnswerQuestionRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerQuestionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerQuestionRequest) ProtoMessage() {}
+
+func (x *AnswerQuestionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerQuestionRequest.ProtoReflect.Descriptor instead.
+func (*AnswerQuestionRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *AnswerQuestionRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *AnswerQuestionRequest) GetQuestionId() string {
+	if x != nil {
+		return x.QuestionId
+	}
+	return ""
+}
+
+func (x *AnswerQuestionRequest) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *AnswerQuestionRequest) GetActionDigest() string {
+	if x != nil {
+		return x.ActionDigest
+	}
+	return ""
+}
+
+func (x *AnswerQuestionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The answered question.
+type AnswerQuestionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question as it is now.
+	Question *Question `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// Position of `question_resolved`.
+	Seq int64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// True where an earlier call with the same `request_id` did the work.
+	Replayed bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Log that `seq` counts in.
+	LogId         string `protobuf:"bytes,4,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerQuestionResponse) Reset() {
+	*x = AnswerQuestionResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerQuestionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerQuestionResponse) ProtoMessage() {}
+
+func (x *AnswerQuestionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerQuestionResponse.ProtoReflect.Descriptor instead.
+func (*AnswerQuestionResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *AnswerQuestionResponse) GetQuestion() *Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *AnswerQuestionResponse) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *AnswerQuestionResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *AnswerQuestionResponse) GetLogId() string {
+	if x != nil {
+		return x.LogId
+	}
+	return ""
+}
+
+// Asks for a session's options.
+type ListOptionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey    string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOptionsRequest) Reset() {
+	*x = ListOptionsRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOptionsRequest) ProtoMessage() {}
+
+func (x *ListOptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOptionsRequest.ProtoReflect.Descriptor instead.
+func (*ListOptionsRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListOptionsRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+// A session's options.
+type ListOptionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the session's agent offered when it last said so, at most 64. Before the session's first turn what the agent offered
+	// in others, with its defaults.
+	Options []*AgentOption `protobuf:"bytes,1,rep,name=options,proto3" json:"options,omitempty"`
+	// When the agent told it; unset where it never did.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOptionsResponse) Reset() {
+	*x = ListOptionsResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOptionsResponse) ProtoMessage() {}
+
+func (x *ListOptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOptionsResponse.ProtoReflect.Descriptor instead.
+func (*ListOptionsResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListOptionsResponse) GetOptions() []*AgentOption {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ListOptionsResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// Something about an agent's session that can be chosen.
+type AgentOption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's id of it.
+	OptionId string `protobuf:"bytes,1,opt,name=option_id,json=optionId,proto3" json:"option_id,omitempty"`
+	// For people.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it does, for people, at most 1 KiB; may be empty.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// The agent's word for what kind of option it is, such as `mode`; may be empty.
+	Category string `protobuf:"bytes,4,opt,name=category,proto3" json:"category,omitempty"`
+	// Values that it takes, at most 256; empty where the agent takes any.
+	Values []*AgentOptionValue `protobuf:"bytes,5,rep,name=values,proto3" json:"values,omitempty"`
+	// The value that was in use when the agent last said so.
+	Current string `protobuf:"bytes,6,opt,name=current,proto3" json:"current,omitempty"`
+	// The value that the session asks for; empty where nobody chose one.
+	Chosen string `protobuf:"bytes,7,opt,name=chosen,proto3" json:"chosen,omitempty"`
+	// True where SetOption needs `session.approve`.
+	NeedsApproval bool `protobuf:"varint,8,opt,name=needs_approval,json=needsApproval,proto3" json:"needs_approval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentOption) Reset() {
+	*x = AgentOption{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentOption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentOption) ProtoMessage() {}
+
+func (x *AgentOption) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentOption.ProtoReflect.Descriptor instead.
+func (*AgentOption) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *AgentOption) GetOptionId() string {
+	if x != nil {
+		return x.OptionId
+	}
+	return ""
+}
+
+func (x *AgentOption) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AgentOption) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *AgentOption) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *AgentOption) GetValues() []*AgentOptionValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *AgentOption) GetCurrent() string {
+	if x != nil {
+		return x.Current
+	}
+	return ""
+}
+
+func (x *AgentOption) GetChosen() string {
+	if x != nil {
+		return x.Chosen
+	}
+	return ""
+}
+
+func (x *AgentOption) GetNeedsApproval() bool {
+	if x != nil {
+		return x.NeedsApproval
+	}
+	return false
+}
+
+// A value of an option.
+type AgentOptionValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What SetOption takes.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// For people.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it means, for people, at most 1 KiB; may be empty.
+	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentOptionValue) Reset() {
+	*x = AgentOptionValue{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentOptionValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentOptionValue) ProtoMessage() {}
+
+func (x *AgentOptionValue) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentOptionValue.ProtoReflect.Descriptor instead.
+func (*AgentOptionValue) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *AgentOptionValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *AgentOptionValue) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AgentOptionValue) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// Chooses an option.
+type SetOptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// The option, as ListOptions has it.
+	OptionId string `protobuf:"bytes,2,opt,name=option_id,json=optionId,proto3" json:"option_id,omitempty"`
+	// The value, at most 1 KiB. Empty gives the choice back: what the agent began with counts.
+	Value string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// Makes repeats safe: 1 to 128 visible ASCII characters, made by the client.
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Refused with `GENERATION_MISMATCH` in any other generation.
+	ExpectedGeneration *int64 `protobuf:"varint,5,opt,name=expected_generation,json=expectedGeneration,proto3,oneof" json:"expected_generation,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *SetOptionRequest) Reset() {
+	*x = SetOptionRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOptionRequest) ProtoMessage() {}
+
+func (x *SetOptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOptionRequest.ProtoReflect.Descriptor instead.
+func (*SetOptionRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SetOptionRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *SetOptionRequest) GetOptionId() string {
+	if x != nil {
+		return x.OptionId
+	}
+	return ""
+}
+
+func (x *SetOptionRequest) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *SetOptionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetOptionRequest) GetExpectedGeneration() int64 {
+	if x != nil && x.ExpectedGeneration != nil {
+		return *x.ExpectedGeneration
+	}
+	return 0
+}
+
+// An option is chosen.
+type SetOptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	Session *SessionSnapshot `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// Position that the call reached.
+	Seq int64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// True for a repeat.
+	Replayed bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// The log that `seq` is of.
+	LogId         string `protobuf:"bytes,4,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOptionResponse) Reset() {
+	*x = SetOptionResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOptionResponse) ProtoMessage() {}
+
+func (x *SetOptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOptionResponse.ProtoReflect.Descriptor instead.
+func (*SetOptionResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *SetOptionResponse) GetSession() *SessionSnapshot {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *SetOptionResponse) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *SetOptionResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *SetOptionResponse) GetLogId() string {
+	if x != nil {
+		return x.LogId
+	}
+	return ""
+}
+
 var File_quarterdeck_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/gateway.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1aquarterdeck/v1/event.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\"\xaa\a\n" +
+	"\x1cquarterdeck/v1/gateway.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/command.proto\x1a\x1aquarterdeck/v1/event.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\"\xc9\b\n" +
 	"\x0eEnqueueRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x12\n" +
@@ -3973,14 +5370,24 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x06labels\x18\x0f \x03(\v2*.quarterdeck.v1.EnqueueRequest.LabelsEntryR\x06labels\x12\x10\n" +
 	"\x03cwd\x18\x10 \x01(\tR\x03cwd\x12!\n" +
 	"\fdisplay_name\x18\x11 \x01(\tR\vdisplayName\x12+\n" +
-	"\x11memory_namespaces\x18\x12 \x03(\tR\x10memoryNamespaces\x1a;\n" +
+	"\x11memory_namespaces\x18\x12 \x03(\tR\x10memoryNamespaces\x12#\n" +
+	"\routput_schema\x18\x13 \x01(\tR\foutputSchema\x12=\n" +
+	"\fclient_tools\x18\x14 \x03(\v2\x1a.quarterdeck.v1.ClientToolR\vclientTools\x129\n" +
+	"\n" +
+	"not_before\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x16\n" +
-	"\x14_expected_generation\"\xf5\x01\n" +
+	"\x14_expected_generation\"c\n" +
+	"\n" +
+	"ClientTool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1f\n" +
+	"\vschema_json\x18\x03 \x01(\tR\n" +
+	"schemaJson\"\xf5\x01\n" +
 	"\x0fEnqueueResponse\x12(\n" +
 	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x121\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1d.quarterdeck.v1.AdmissionModeR\x04mode\x12\x19\n" +
@@ -3993,14 +5400,17 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"RunRequest\x128\n" +
 	"\aenqueue\x18\x01 \x01(\v2\x1e.quarterdeck.v1.EnqueueRequestR\aenqueue\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\x120\n" +
-	"\x14cancel_on_disconnect\x18\x03 \x01(\bR\x12cancelOnDisconnect\"{\n" +
+	"\x14cancel_on_disconnect\x18\x03 \x01(\bR\x12cancelOnDisconnect\"\x9c\x01\n" +
 	"\x10AwaitTurnRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x17\n" +
 	"\aturn_id\x18\x02 \x01(\tR\x06turnId\x12-\n" +
-	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"=\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x1f\n" +
+	"\vor_question\x18\x04 \x01(\bR\n" +
+	"orQuestion\"u\n" +
 	"\x11AwaitTurnResponse\x12(\n" +
-	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\"J\n" +
+	"\x04turn\x18\x01 \x01(\v2\x14.quarterdeck.v1.TurnR\x04turn\x126\n" +
+	"\tquestions\x18\x02 \x03(\v2\x18.quarterdeck.v1.QuestionR\tquestions\"J\n" +
 	"\x0eGetTurnRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x17\n" +
@@ -4016,7 +5426,33 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"g\n" +
 	"\x11ListTurnsResponse\x12*\n" +
 	"\x05turns\x18\x01 \x03(\v2\x14.quarterdeck.v1.TurnR\x05turns\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x98\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x83\x01\n" +
+	"\x10ListFilesRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x8e\x01\n" +
+	"\x11ListFilesResponse\x123\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.FileEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\x9e\x01\n" +
+	"\tFileEntry\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x18.quarterdeck.v1.FileKindR\x04kind\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12;\n" +
+	"\vupdate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\"t\n" +
+	"\x0fReadFileRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\":\n" +
+	"\x10ReadFileResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\"\x98\x02\n" +
 	"\fSteerRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x12\n" +
@@ -4180,7 +5616,7 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"key_prefix\x18\x04 \x01(\tR\tkeyPrefix\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd7\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x05\n" +
 	"\x14CreateSessionRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x14\n" +
@@ -4194,7 +5630,13 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\t \x01(\tR\trequestId\x12+\n" +
 	"\x11memory_namespaces\x18\n" +
-	" \x03(\tR\x10memoryNamespaces\x1a9\n" +
+	" \x03(\tR\x10memoryNamespaces\x12;\n" +
+	"\vno_approver\x18\v \x01(\x0e2\x1a.quarterdeck.v1.NoApproverR\n" +
+	"noApprover\x12<\n" +
+	"\fquestion_ttl\x18\f \x01(\v2\x19.google.protobuf.DurationR\vquestionTtl\x129\n" +
+	"\vtool_policy\x18\r \x03(\v2\x18.quarterdeck.v1.ToolRuleR\n" +
+	"toolPolicy\x12=\n" +
+	"\fclient_tools\x18\x0e \x03(\v2\x1a.quarterdeck.v1.ClientToolR\vclientTools\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
@@ -4213,7 +5655,7 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x17\n" +
 	"\amin_seq\x18\x02 \x01(\x03R\x06minSeq\x12\x1b\n" +
-	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"\xd9\x02\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"\xc0\x03\n" +
 	"\x17GetSessionStateResponse\x129\n" +
 	"\asession\x18\x01 \x01(\v2\x1f.quarterdeck.v1.SessionSnapshotR\asession\x123\n" +
 	"\bmessages\x18\x02 \x03(\v2\x17.quarterdeck.v1.MessageR\bmessages\x12:\n" +
@@ -4221,7 +5663,9 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\rrunning_tools\x18\x04 \x03(\v2\x1c.quarterdeck.v1.ToolCallPartR\frunningTools\x12\x10\n" +
 	"\x03seq\x18\x05 \x01(\x03R\x03seq\x12\x15\n" +
 	"\x06log_id\x18\x06 \x01(\tR\x05logId\x12&\n" +
-	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\"\x88\x01\n" +
+	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\x126\n" +
+	"\tquestions\x18\b \x03(\v2\x18.quarterdeck.v1.QuestionR\tquestions\x12-\n" +
+	"\x04plan\x18\t \x03(\v2\x19.quarterdeck.v1.PlanEntryR\x04plan\"\x88\x01\n" +
 	"\x13ListSessionsRequest\x125\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1d.quarterdeck.v1.SessionFilterR\x06filter\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -4291,7 +5735,77 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x15GetAttachmentResponse\x12:\n" +
 	"\n" +
 	"attachment\x18\x01 \x01(\v2\x1a.quarterdeck.v1.AttachmentR\n" +
-	"attachment*\x7f\n" +
+	"attachment\"\xe1\x01\n" +
+	"\x14ListQuestionsRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x125\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1d.quarterdeck.v1.SessionFilterR\x06filter\x125\n" +
+	"\x06states\x18\x03 \x03(\x0e2\x1d.quarterdeck.v1.QuestionStateR\x06states\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"w\n" +
+	"\x15ListQuestionsResponse\x126\n" +
+	"\tquestions\x18\x01 \x03(\v2\x18.quarterdeck.v1.QuestionR\tquestions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"V\n" +
+	"\x12GetQuestionRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x1f\n" +
+	"\vquestion_id\x18\x02 \x01(\tR\n" +
+	"questionId\"K\n" +
+	"\x13GetQuestionResponse\x124\n" +
+	"\bquestion\x18\x01 \x01(\v2\x18.quarterdeck.v1.QuestionR\bquestion\"\xcd\x01\n" +
+	"\x15AnswerQuestionRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x1f\n" +
+	"\vquestion_id\x18\x02 \x01(\tR\n" +
+	"questionId\x12.\n" +
+	"\x06answer\x18\x03 \x01(\v2\x16.quarterdeck.v1.AnswerR\x06answer\x12#\n" +
+	"\raction_digest\x18\x04 \x01(\tR\factionDigest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\x93\x01\n" +
+	"\x16AnswerQuestionResponse\x124\n" +
+	"\bquestion\x18\x01 \x01(\v2\x18.quarterdeck.v1.QuestionR\bquestion\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\x12\x15\n" +
+	"\x06log_id\x18\x04 \x01(\tR\x05logId\"5\n" +
+	"\x12ListOptionsRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\"}\n" +
+	"\x13ListOptionsResponse\x125\n" +
+	"\aoptions\x18\x01 \x03(\v2\x1b.quarterdeck.v1.AgentOptionR\aoptions\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x8f\x02\n" +
+	"\vAgentOption\x12\x1b\n" +
+	"\toption_id\x18\x01 \x01(\tR\boptionId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1a\n" +
+	"\bcategory\x18\x04 \x01(\tR\bcategory\x128\n" +
+	"\x06values\x18\x05 \x03(\v2 .quarterdeck.v1.AgentOptionValueR\x06values\x12\x18\n" +
+	"\acurrent\x18\x06 \x01(\tR\acurrent\x12\x16\n" +
+	"\x06chosen\x18\a \x01(\tR\x06chosen\x12%\n" +
+	"\x0eneeds_approval\x18\b \x01(\bR\rneedsApproval\"^\n" +
+	"\x10AgentOptionValue\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"\xd3\x01\n" +
+	"\x10SetOptionRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x1b\n" +
+	"\toption_id\x18\x02 \x01(\tR\boptionId\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x124\n" +
+	"\x13expected_generation\x18\x05 \x01(\x03H\x00R\x12expectedGeneration\x88\x01\x01B\x16\n" +
+	"\x14_expected_generation\"\x93\x01\n" +
+	"\x11SetOptionResponse\x129\n" +
+	"\asession\x18\x01 \x01(\v2\x1f.quarterdeck.v1.SessionSnapshotR\asession\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\x12\x15\n" +
+	"\x06log_id\x18\x04 \x01(\tR\x05logId*g\n" +
+	"\bFileKind\x12\x19\n" +
+	"\x15FILE_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eFILE_KIND_FILE\x10\x01\x12\x17\n" +
+	"\x13FILE_KIND_DIRECTORY\x10\x02\x12\x13\n" +
+	"\x0fFILE_KIND_OTHER\x10\x03*\x7f\n" +
 	"\x06OnBusy\x12\x17\n" +
 	"\x13ON_BUSY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fON_BUSY_ENQUEUE\x10\x01\x12\x12\n" +
@@ -4305,7 +5819,7 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\tAbortMode\x12\x1a\n" +
 	"\x16ABORT_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ABORT_MODE_CANCEL\x10\x01\x12\x13\n" +
-	"\x0fABORT_MODE_KILL\x10\x022\xd2\x10\n" +
+	"\x0fABORT_MODE_KILL\x10\x022\xaf\x18\n" +
 	"\x0eGatewayService\x12J\n" +
 	"\aEnqueue\x12\x1e.quarterdeck.v1.EnqueueRequest\x1a\x1f.quarterdeck.v1.EnqueueResponse\x12A\n" +
 	"\x03Run\x12\x1a.quarterdeck.v1.RunRequest\x1a\x1c.quarterdeck.v1.GatewayEvent0\x01\x12P\n" +
@@ -4334,7 +5848,18 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\rDeleteSession\x12$.quarterdeck.v1.DeleteSessionRequest\x1a%.quarterdeck.v1.DeleteSessionResponse\x12V\n" +
 	"\vForkSession\x12\".quarterdeck.v1.ForkSessionRequest\x1a#.quarterdeck.v1.ForkSessionResponse\x12Y\n" +
 	"\fListMessages\x12#.quarterdeck.v1.ListMessagesRequest\x1a$.quarterdeck.v1.ListMessagesResponse\x12\\\n" +
-	"\rGetAttachment\x12$.quarterdeck.v1.GetAttachmentRequest\x1a%.quarterdeck.v1.GetAttachmentResponseBb\n" +
+	"\rGetAttachment\x12$.quarterdeck.v1.GetAttachmentRequest\x1a%.quarterdeck.v1.GetAttachmentResponse\x12P\n" +
+	"\tListFiles\x12 .quarterdeck.v1.ListFilesRequest\x1a!.quarterdeck.v1.ListFilesResponse\x12M\n" +
+	"\bReadFile\x12\x1f.quarterdeck.v1.ReadFileRequest\x1a .quarterdeck.v1.ReadFileResponse\x12\\\n" +
+	"\rListQuestions\x12$.quarterdeck.v1.ListQuestionsRequest\x1a%.quarterdeck.v1.ListQuestionsResponse\x12V\n" +
+	"\vGetQuestion\x12\".quarterdeck.v1.GetQuestionRequest\x1a#.quarterdeck.v1.GetQuestionResponse\x12_\n" +
+	"\x0eAnswerQuestion\x12%.quarterdeck.v1.AnswerQuestionRequest\x1a&.quarterdeck.v1.AnswerQuestionResponse\x12V\n" +
+	"\vListOptions\x12\".quarterdeck.v1.ListOptionsRequest\x1a#.quarterdeck.v1.ListOptionsResponse\x12P\n" +
+	"\tSetOption\x12 .quarterdeck.v1.SetOptionRequest\x1a!.quarterdeck.v1.SetOptionResponse\x12Y\n" +
+	"\fListCommands\x12#.quarterdeck.v1.ListCommandsRequest\x1a$.quarterdeck.v1.ListCommandsResponse\x12_\n" +
+	"\x0eExecuteCommand\x12%.quarterdeck.v1.ExecuteCommandRequest\x1a&.quarterdeck.v1.ExecuteCommandResponse\x12_\n" +
+	"\x0eCompactSession\x12%.quarterdeck.v1.CompactSessionRequest\x1a&.quarterdeck.v1.CompactSessionResponse\x12\\\n" +
+	"\rReloadSession\x12$.quarterdeck.v1.ReloadSessionRequest\x1a%.quarterdeck.v1.ReloadSessionResponseBb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -4349,191 +5874,269 @@ func file_quarterdeck_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_gateway_proto_rawDescData
 }
 
-var file_quarterdeck_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quarterdeck_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_quarterdeck_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_quarterdeck_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_quarterdeck_v1_gateway_proto_goTypes = []any{
-	(OnBusy)(0),                     // 0: quarterdeck.v1.OnBusy
-	(AdmissionMode)(0),              // 1: quarterdeck.v1.AdmissionMode
-	(AbortMode)(0),                  // 2: quarterdeck.v1.AbortMode
-	(*EnqueueRequest)(nil),          // 3: quarterdeck.v1.EnqueueRequest
-	(*EnqueueResponse)(nil),         // 4: quarterdeck.v1.EnqueueResponse
-	(*RunRequest)(nil),              // 5: quarterdeck.v1.RunRequest
-	(*AwaitTurnRequest)(nil),        // 6: quarterdeck.v1.AwaitTurnRequest
-	(*AwaitTurnResponse)(nil),       // 7: quarterdeck.v1.AwaitTurnResponse
-	(*GetTurnRequest)(nil),          // 8: quarterdeck.v1.GetTurnRequest
-	(*GetTurnResponse)(nil),         // 9: quarterdeck.v1.GetTurnResponse
-	(*ListTurnsRequest)(nil),        // 10: quarterdeck.v1.ListTurnsRequest
-	(*ListTurnsResponse)(nil),       // 11: quarterdeck.v1.ListTurnsResponse
-	(*SteerRequest)(nil),            // 12: quarterdeck.v1.SteerRequest
-	(*SteerResponse)(nil),           // 13: quarterdeck.v1.SteerResponse
-	(*AbortRequest)(nil),            // 14: quarterdeck.v1.AbortRequest
-	(*AbortResponse)(nil),           // 15: quarterdeck.v1.AbortResponse
-	(*ResetRequest)(nil),            // 16: quarterdeck.v1.ResetRequest
-	(*ResetResponse)(nil),           // 17: quarterdeck.v1.ResetResponse
-	(*ListQueueRequest)(nil),        // 18: quarterdeck.v1.ListQueueRequest
-	(*ListQueueResponse)(nil),       // 19: quarterdeck.v1.ListQueueResponse
-	(*UpdateQueuedRequest)(nil),     // 20: quarterdeck.v1.UpdateQueuedRequest
-	(*UpdateQueuedResponse)(nil),    // 21: quarterdeck.v1.UpdateQueuedResponse
-	(*RemoveQueuedRequest)(nil),     // 22: quarterdeck.v1.RemoveQueuedRequest
-	(*RemoveQueuedResponse)(nil),    // 23: quarterdeck.v1.RemoveQueuedResponse
-	(*ClearQueueRequest)(nil),       // 24: quarterdeck.v1.ClearQueueRequest
-	(*ClearQueueResponse)(nil),      // 25: quarterdeck.v1.ClearQueueResponse
-	(*Cursor)(nil),                  // 26: quarterdeck.v1.Cursor
-	(*SubscribeRequest)(nil),        // 27: quarterdeck.v1.SubscribeRequest
-	(*SubscribeManyRequest)(nil),    // 28: quarterdeck.v1.SubscribeManyRequest
-	(*SessionCursor)(nil),           // 29: quarterdeck.v1.SessionCursor
-	(*EventSelection)(nil),          // 30: quarterdeck.v1.EventSelection
-	(*ReadEventsRequest)(nil),       // 31: quarterdeck.v1.ReadEventsRequest
-	(*ReadEventsResponse)(nil),      // 32: quarterdeck.v1.ReadEventsResponse
-	(*WatchSessionsRequest)(nil),    // 33: quarterdeck.v1.WatchSessionsRequest
-	(*SessionFilter)(nil),           // 34: quarterdeck.v1.SessionFilter
-	(*CreateSessionRequest)(nil),    // 35: quarterdeck.v1.CreateSessionRequest
-	(*CreateSessionResponse)(nil),   // 36: quarterdeck.v1.CreateSessionResponse
-	(*GetSessionRequest)(nil),       // 37: quarterdeck.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),      // 38: quarterdeck.v1.GetSessionResponse
-	(*GetSessionStateRequest)(nil),  // 39: quarterdeck.v1.GetSessionStateRequest
-	(*GetSessionStateResponse)(nil), // 40: quarterdeck.v1.GetSessionStateResponse
-	(*ListSessionsRequest)(nil),     // 41: quarterdeck.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 42: quarterdeck.v1.ListSessionsResponse
-	(*UpdateSessionRequest)(nil),    // 43: quarterdeck.v1.UpdateSessionRequest
-	(*UpdateSessionResponse)(nil),   // 44: quarterdeck.v1.UpdateSessionResponse
-	(*DeleteSessionRequest)(nil),    // 45: quarterdeck.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),   // 46: quarterdeck.v1.DeleteSessionResponse
-	(*ForkSessionRequest)(nil),      // 47: quarterdeck.v1.ForkSessionRequest
-	(*ForkSessionResponse)(nil),     // 48: quarterdeck.v1.ForkSessionResponse
-	(*ListMessagesRequest)(nil),     // 49: quarterdeck.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),    // 50: quarterdeck.v1.ListMessagesResponse
-	(*GetAttachmentRequest)(nil),    // 51: quarterdeck.v1.GetAttachmentRequest
-	(*GetAttachmentResponse)(nil),   // 52: quarterdeck.v1.GetAttachmentResponse
-	nil,                             // 53: quarterdeck.v1.EnqueueRequest.MetadataEntry
-	nil,                             // 54: quarterdeck.v1.EnqueueRequest.LabelsEntry
-	nil,                             // 55: quarterdeck.v1.SessionFilter.LabelsEntry
-	nil,                             // 56: quarterdeck.v1.CreateSessionRequest.LabelsEntry
-	(*Attachment)(nil),              // 57: quarterdeck.v1.Attachment
-	(OnInterrupt)(0),                // 58: quarterdeck.v1.OnInterrupt
-	(*durationpb.Duration)(nil),     // 59: google.protobuf.Duration
-	(*Turn)(nil),                    // 60: quarterdeck.v1.Turn
-	(TurnState)(0),                  // 61: quarterdeck.v1.TurnState
-	(*SessionSnapshot)(nil),         // 62: quarterdeck.v1.SessionSnapshot
-	(*GatewayEvent)(nil),            // 63: quarterdeck.v1.GatewayEvent
-	(SessionState)(0),               // 64: quarterdeck.v1.SessionState
-	(*Message)(nil),                 // 65: quarterdeck.v1.Message
-	(*ToolCallPart)(nil),            // 66: quarterdeck.v1.ToolCallPart
-	(*fieldmaskpb.FieldMask)(nil),   // 67: google.protobuf.FieldMask
+	(FileKind)(0),                   // 0: quarterdeck.v1.FileKind
+	(OnBusy)(0),                     // 1: quarterdeck.v1.OnBusy
+	(AdmissionMode)(0),              // 2: quarterdeck.v1.AdmissionMode
+	(AbortMode)(0),                  // 3: quarterdeck.v1.AbortMode
+	(*EnqueueRequest)(nil),          // 4: quarterdeck.v1.EnqueueRequest
+	(*ClientTool)(nil),              // 5: quarterdeck.v1.ClientTool
+	(*EnqueueResponse)(nil),         // 6: quarterdeck.v1.EnqueueResponse
+	(*RunRequest)(nil),              // 7: quarterdeck.v1.RunRequest
+	(*AwaitTurnRequest)(nil),        // 8: quarterdeck.v1.AwaitTurnRequest
+	(*AwaitTurnResponse)(nil),       // 9: quarterdeck.v1.AwaitTurnResponse
+	(*GetTurnRequest)(nil),          // 10: quarterdeck.v1.GetTurnRequest
+	(*GetTurnResponse)(nil),         // 11: quarterdeck.v1.GetTurnResponse
+	(*ListTurnsRequest)(nil),        // 12: quarterdeck.v1.ListTurnsRequest
+	(*ListTurnsResponse)(nil),       // 13: quarterdeck.v1.ListTurnsResponse
+	(*ListFilesRequest)(nil),        // 14: quarterdeck.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),       // 15: quarterdeck.v1.ListFilesResponse
+	(*FileEntry)(nil),               // 16: quarterdeck.v1.FileEntry
+	(*ReadFileRequest)(nil),         // 17: quarterdeck.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),        // 18: quarterdeck.v1.ReadFileResponse
+	(*SteerRequest)(nil),            // 19: quarterdeck.v1.SteerRequest
+	(*SteerResponse)(nil),           // 20: quarterdeck.v1.SteerResponse
+	(*AbortRequest)(nil),            // 21: quarterdeck.v1.AbortRequest
+	(*AbortResponse)(nil),           // 22: quarterdeck.v1.AbortResponse
+	(*ResetRequest)(nil),            // 23: quarterdeck.v1.ResetRequest
+	(*ResetResponse)(nil),           // 24: quarterdeck.v1.ResetResponse
+	(*ListQueueRequest)(nil),        // 25: quarterdeck.v1.ListQueueRequest
+	(*ListQueueResponse)(nil),       // 26: quarterdeck.v1.ListQueueResponse
+	(*UpdateQueuedRequest)(nil),     // 27: quarterdeck.v1.UpdateQueuedRequest
+	(*UpdateQueuedResponse)(nil),    // 28: quarterdeck.v1.UpdateQueuedResponse
+	(*RemoveQueuedRequest)(nil),     // 29: quarterdeck.v1.RemoveQueuedRequest
+	(*RemoveQueuedResponse)(nil),    // 30: quarterdeck.v1.RemoveQueuedResponse
+	(*ClearQueueRequest)(nil),       // 31: quarterdeck.v1.ClearQueueRequest
+	(*ClearQueueResponse)(nil),      // 32: quarterdeck.v1.ClearQueueResponse
+	(*Cursor)(nil),                  // 33: quarterdeck.v1.Cursor
+	(*SubscribeRequest)(nil),        // 34: quarterdeck.v1.SubscribeRequest
+	(*SubscribeManyRequest)(nil),    // 35: quarterdeck.v1.SubscribeManyRequest
+	(*SessionCursor)(nil),           // 36: quarterdeck.v1.SessionCursor
+	(*EventSelection)(nil),          // 37: quarterdeck.v1.EventSelection
+	(*ReadEventsRequest)(nil),       // 38: quarterdeck.v1.ReadEventsRequest
+	(*ReadEventsResponse)(nil),      // 39: quarterdeck.v1.ReadEventsResponse
+	(*WatchSessionsRequest)(nil),    // 40: quarterdeck.v1.WatchSessionsRequest
+	(*SessionFilter)(nil),           // 41: quarterdeck.v1.SessionFilter
+	(*CreateSessionRequest)(nil),    // 42: quarterdeck.v1.CreateSessionRequest
+	(*CreateSessionResponse)(nil),   // 43: quarterdeck.v1.CreateSessionResponse
+	(*GetSessionRequest)(nil),       // 44: quarterdeck.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),      // 45: quarterdeck.v1.GetSessionResponse
+	(*GetSessionStateRequest)(nil),  // 46: quarterdeck.v1.GetSessionStateRequest
+	(*GetSessionStateResponse)(nil), // 47: quarterdeck.v1.GetSessionStateResponse
+	(*ListSessionsRequest)(nil),     // 48: quarterdeck.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 49: quarterdeck.v1.ListSessionsResponse
+	(*UpdateSessionRequest)(nil),    // 50: quarterdeck.v1.UpdateSessionRequest
+	(*UpdateSessionResponse)(nil),   // 51: quarterdeck.v1.UpdateSessionResponse
+	(*DeleteSessionRequest)(nil),    // 52: quarterdeck.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),   // 53: quarterdeck.v1.DeleteSessionResponse
+	(*ForkSessionRequest)(nil),      // 54: quarterdeck.v1.ForkSessionRequest
+	(*ForkSessionResponse)(nil),     // 55: quarterdeck.v1.ForkSessionResponse
+	(*ListMessagesRequest)(nil),     // 56: quarterdeck.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),    // 57: quarterdeck.v1.ListMessagesResponse
+	(*GetAttachmentRequest)(nil),    // 58: quarterdeck.v1.GetAttachmentRequest
+	(*GetAttachmentResponse)(nil),   // 59: quarterdeck.v1.GetAttachmentResponse
+	(*ListQuestionsRequest)(nil),    // 60: quarterdeck.v1.ListQuestionsRequest
+	(*ListQuestionsResponse)(nil),   // 61: quarterdeck.v1.ListQuestionsResponse
+	(*GetQuestionRequest)(nil),      // 62: quarterdeck.v1.GetQuestionRequest
+	(*GetQuestionResponse)(nil),     // 63: quarterdeck.v1.GetQuestionResponse
+	(*AnswerQuestionRequest)(nil),   // 64: quarterdeck.v1.AnswerQuestionRequest
+	(*AnswerQuestionResponse)(nil),  // 65: quarterdeck.v1.AnswerQuestionResponse
+	(*ListOptionsRequest)(nil),      // 66: quarterdeck.v1.ListOptionsRequest
+	(*ListOptionsResponse)(nil),     // 67: quarterdeck.v1.ListOptionsResponse
+	(*AgentOption)(nil),             // 68: quarterdeck.v1.AgentOption
+	(*AgentOptionValue)(nil),        // 69: quarterdeck.v1.AgentOptionValue
+	(*SetOptionRequest)(nil),        // 70: quarterdeck.v1.SetOptionRequest
+	(*SetOptionResponse)(nil),       // 71: quarterdeck.v1.SetOptionResponse
+	nil,                             // 72: quarterdeck.v1.EnqueueRequest.MetadataEntry
+	nil,                             // 73: quarterdeck.v1.EnqueueRequest.LabelsEntry
+	nil,                             // 74: quarterdeck.v1.SessionFilter.LabelsEntry
+	nil,                             // 75: quarterdeck.v1.CreateSessionRequest.LabelsEntry
+	(*Attachment)(nil),              // 76: quarterdeck.v1.Attachment
+	(OnInterrupt)(0),                // 77: quarterdeck.v1.OnInterrupt
+	(*durationpb.Duration)(nil),     // 78: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 79: google.protobuf.Timestamp
+	(*Turn)(nil),                    // 80: quarterdeck.v1.Turn
+	(*Question)(nil),                // 81: quarterdeck.v1.Question
+	(TurnState)(0),                  // 82: quarterdeck.v1.TurnState
+	(*SessionSnapshot)(nil),         // 83: quarterdeck.v1.SessionSnapshot
+	(*GatewayEvent)(nil),            // 84: quarterdeck.v1.GatewayEvent
+	(SessionState)(0),               // 85: quarterdeck.v1.SessionState
+	(NoApprover)(0),                 // 86: quarterdeck.v1.NoApprover
+	(*ToolRule)(nil),                // 87: quarterdeck.v1.ToolRule
+	(*Message)(nil),                 // 88: quarterdeck.v1.Message
+	(*ToolCallPart)(nil),            // 89: quarterdeck.v1.ToolCallPart
+	(*PlanEntry)(nil),               // 90: quarterdeck.v1.PlanEntry
+	(*fieldmaskpb.FieldMask)(nil),   // 91: google.protobuf.FieldMask
+	(QuestionState)(0),              // 92: quarterdeck.v1.QuestionState
+	(*Answer)(nil),                  // 93: quarterdeck.v1.Answer
+	(*ListCommandsRequest)(nil),     // 94: quarterdeck.v1.ListCommandsRequest
+	(*ExecuteCommandRequest)(nil),   // 95: quarterdeck.v1.ExecuteCommandRequest
+	(*CompactSessionRequest)(nil),   // 96: quarterdeck.v1.CompactSessionRequest
+	(*ReloadSessionRequest)(nil),    // 97: quarterdeck.v1.ReloadSessionRequest
+	(*ListCommandsResponse)(nil),    // 98: quarterdeck.v1.ListCommandsResponse
+	(*ExecuteCommandResponse)(nil),  // 99: quarterdeck.v1.ExecuteCommandResponse
+	(*CompactSessionResponse)(nil),  // 100: quarterdeck.v1.CompactSessionResponse
+	(*ReloadSessionResponse)(nil),   // 101: quarterdeck.v1.ReloadSessionResponse
 }
 var file_quarterdeck_v1_gateway_proto_depIdxs = []int32{
-	57, // 0: quarterdeck.v1.EnqueueRequest.attachments:type_name -> quarterdeck.v1.Attachment
-	53, // 1: quarterdeck.v1.EnqueueRequest.metadata:type_name -> quarterdeck.v1.EnqueueRequest.MetadataEntry
-	0,  // 2: quarterdeck.v1.EnqueueRequest.on_busy:type_name -> quarterdeck.v1.OnBusy
-	58, // 3: quarterdeck.v1.EnqueueRequest.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
-	59, // 4: quarterdeck.v1.EnqueueRequest.turn_timeout:type_name -> google.protobuf.Duration
-	59, // 5: quarterdeck.v1.EnqueueRequest.queue_ttl:type_name -> google.protobuf.Duration
-	54, // 6: quarterdeck.v1.EnqueueRequest.labels:type_name -> quarterdeck.v1.EnqueueRequest.LabelsEntry
-	60, // 7: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
-	1,  // 8: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	3,  // 9: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
-	59, // 10: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
-	60, // 11: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	60, // 12: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	61, // 13: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
-	60, // 14: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
-	57, // 15: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
-	1,  // 16: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	60, // 17: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
-	2,  // 18: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
-	59, // 19: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
-	60, // 20: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
-	62, // 21: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	60, // 22: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	60, // 23: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	60, // 24: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	60, // 25: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	26, // 26: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	59, // 27: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
-	59, // 28: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
-	34, // 29: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	29, // 30: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
-	34, // 31: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
-	59, // 32: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
-	59, // 33: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
-	30, // 34: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
-	26, // 35: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	59, // 36: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
-	63, // 37: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
-	34, // 38: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	55, // 39: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
-	64, // 40: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
-	56, // 41: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
-	59, // 42: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
-	62, // 43: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	62, // 44: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	62, // 45: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	65, // 46: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
-	65, // 47: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
-	66, // 48: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
-	34, // 49: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	62, // 50: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
-	62, // 51: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
-	67, // 52: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	62, // 53: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	62, // 54: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	65, // 55: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
-	57, // 56: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
-	3,  // 57: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
-	5,  // 58: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
-	6,  // 59: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
-	8,  // 60: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
-	10, // 61: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
-	12, // 62: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
-	14, // 63: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
-	16, // 64: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
-	18, // 65: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
-	20, // 66: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
-	22, // 67: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
-	24, // 68: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
-	27, // 69: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
-	28, // 70: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
-	31, // 71: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
-	33, // 72: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
-	35, // 73: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
-	37, // 74: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
-	39, // 75: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
-	41, // 76: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
-	43, // 77: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
-	45, // 78: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
-	47, // 79: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
-	49, // 80: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
-	51, // 81: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
-	4,  // 82: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
-	63, // 83: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
-	7,  // 84: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
-	9,  // 85: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
-	11, // 86: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
-	13, // 87: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
-	15, // 88: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
-	17, // 89: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
-	19, // 90: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
-	21, // 91: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
-	23, // 92: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
-	25, // 93: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
-	63, // 94: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
-	63, // 95: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
-	32, // 96: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
-	62, // 97: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
-	36, // 98: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
-	38, // 99: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
-	40, // 100: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
-	42, // 101: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
-	44, // 102: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
-	46, // 103: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
-	48, // 104: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
-	50, // 105: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
-	52, // 106: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
-	82, // [82:107] is the sub-list for method output_type
-	57, // [57:82] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	76,  // 0: quarterdeck.v1.EnqueueRequest.attachments:type_name -> quarterdeck.v1.Attachment
+	72,  // 1: quarterdeck.v1.EnqueueRequest.metadata:type_name -> quarterdeck.v1.EnqueueRequest.MetadataEntry
+	1,   // 2: quarterdeck.v1.EnqueueRequest.on_busy:type_name -> quarterdeck.v1.OnBusy
+	77,  // 3: quarterdeck.v1.EnqueueRequest.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
+	78,  // 4: quarterdeck.v1.EnqueueRequest.turn_timeout:type_name -> google.protobuf.Duration
+	78,  // 5: quarterdeck.v1.EnqueueRequest.queue_ttl:type_name -> google.protobuf.Duration
+	73,  // 6: quarterdeck.v1.EnqueueRequest.labels:type_name -> quarterdeck.v1.EnqueueRequest.LabelsEntry
+	5,   // 7: quarterdeck.v1.EnqueueRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
+	79,  // 8: quarterdeck.v1.EnqueueRequest.not_before:type_name -> google.protobuf.Timestamp
+	80,  // 9: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
+	2,   // 10: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	4,   // 11: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
+	78,  // 12: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
+	80,  // 13: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	81,  // 14: quarterdeck.v1.AwaitTurnResponse.questions:type_name -> quarterdeck.v1.Question
+	80,  // 15: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	82,  // 16: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
+	80,  // 17: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
+	16,  // 18: quarterdeck.v1.ListFilesResponse.entries:type_name -> quarterdeck.v1.FileEntry
+	0,   // 19: quarterdeck.v1.FileEntry.kind:type_name -> quarterdeck.v1.FileKind
+	79,  // 20: quarterdeck.v1.FileEntry.update_time:type_name -> google.protobuf.Timestamp
+	76,  // 21: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
+	2,   // 22: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	80,  // 23: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
+	3,   // 24: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
+	78,  // 25: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
+	80,  // 26: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
+	83,  // 27: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	80,  // 28: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	80,  // 29: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	80,  // 30: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	80,  // 31: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	33,  // 32: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	78,  // 33: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
+	78,  // 34: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
+	41,  // 35: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	36,  // 36: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
+	41,  // 37: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
+	78,  // 38: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
+	78,  // 39: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
+	37,  // 40: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
+	33,  // 41: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	78,  // 42: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
+	84,  // 43: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
+	41,  // 44: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	74,  // 45: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
+	85,  // 46: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
+	75,  // 47: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
+	78,  // 48: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
+	86,  // 49: quarterdeck.v1.CreateSessionRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
+	78,  // 50: quarterdeck.v1.CreateSessionRequest.question_ttl:type_name -> google.protobuf.Duration
+	87,  // 51: quarterdeck.v1.CreateSessionRequest.tool_policy:type_name -> quarterdeck.v1.ToolRule
+	5,   // 52: quarterdeck.v1.CreateSessionRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
+	83,  // 53: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	83,  // 54: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	83,  // 55: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	88,  // 56: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
+	88,  // 57: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
+	89,  // 58: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
+	81,  // 59: quarterdeck.v1.GetSessionStateResponse.questions:type_name -> quarterdeck.v1.Question
+	90,  // 60: quarterdeck.v1.GetSessionStateResponse.plan:type_name -> quarterdeck.v1.PlanEntry
+	41,  // 61: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	83,  // 62: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
+	83,  // 63: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
+	91,  // 64: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	83,  // 65: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	83,  // 66: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	88,  // 67: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
+	76,  // 68: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
+	41,  // 69: quarterdeck.v1.ListQuestionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	92,  // 70: quarterdeck.v1.ListQuestionsRequest.states:type_name -> quarterdeck.v1.QuestionState
+	81,  // 71: quarterdeck.v1.ListQuestionsResponse.questions:type_name -> quarterdeck.v1.Question
+	81,  // 72: quarterdeck.v1.GetQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	93,  // 73: quarterdeck.v1.AnswerQuestionRequest.answer:type_name -> quarterdeck.v1.Answer
+	81,  // 74: quarterdeck.v1.AnswerQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	68,  // 75: quarterdeck.v1.ListOptionsResponse.options:type_name -> quarterdeck.v1.AgentOption
+	79,  // 76: quarterdeck.v1.ListOptionsResponse.as_of:type_name -> google.protobuf.Timestamp
+	69,  // 77: quarterdeck.v1.AgentOption.values:type_name -> quarterdeck.v1.AgentOptionValue
+	83,  // 78: quarterdeck.v1.SetOptionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	4,   // 79: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
+	7,   // 80: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
+	8,   // 81: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
+	10,  // 82: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
+	12,  // 83: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
+	19,  // 84: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
+	21,  // 85: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
+	23,  // 86: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
+	25,  // 87: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
+	27,  // 88: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
+	29,  // 89: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
+	31,  // 90: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
+	34,  // 91: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
+	35,  // 92: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
+	38,  // 93: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
+	40,  // 94: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
+	42,  // 95: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
+	44,  // 96: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
+	46,  // 97: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
+	48,  // 98: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
+	50,  // 99: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
+	52,  // 100: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
+	54,  // 101: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
+	56,  // 102: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
+	58,  // 103: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
+	14,  // 104: quarterdeck.v1.GatewayService.ListFiles:input_type -> quarterdeck.v1.ListFilesRequest
+	17,  // 105: quarterdeck.v1.GatewayService.ReadFile:input_type -> quarterdeck.v1.ReadFileRequest
+	60,  // 106: quarterdeck.v1.GatewayService.ListQuestions:input_type -> quarterdeck.v1.ListQuestionsRequest
+	62,  // 107: quarterdeck.v1.GatewayService.GetQuestion:input_type -> quarterdeck.v1.GetQuestionRequest
+	64,  // 108: quarterdeck.v1.GatewayService.AnswerQuestion:input_type -> quarterdeck.v1.AnswerQuestionRequest
+	66,  // 109: quarterdeck.v1.GatewayService.ListOptions:input_type -> quarterdeck.v1.ListOptionsRequest
+	70,  // 110: quarterdeck.v1.GatewayService.SetOption:input_type -> quarterdeck.v1.SetOptionRequest
+	94,  // 111: quarterdeck.v1.GatewayService.ListCommands:input_type -> quarterdeck.v1.ListCommandsRequest
+	95,  // 112: quarterdeck.v1.GatewayService.ExecuteCommand:input_type -> quarterdeck.v1.ExecuteCommandRequest
+	96,  // 113: quarterdeck.v1.GatewayService.CompactSession:input_type -> quarterdeck.v1.CompactSessionRequest
+	97,  // 114: quarterdeck.v1.GatewayService.ReloadSession:input_type -> quarterdeck.v1.ReloadSessionRequest
+	6,   // 115: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
+	84,  // 116: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
+	9,   // 117: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
+	11,  // 118: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
+	13,  // 119: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
+	20,  // 120: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
+	22,  // 121: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
+	24,  // 122: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
+	26,  // 123: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
+	28,  // 124: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
+	30,  // 125: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
+	32,  // 126: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
+	84,  // 127: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
+	84,  // 128: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
+	39,  // 129: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
+	83,  // 130: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
+	43,  // 131: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
+	45,  // 132: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
+	47,  // 133: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
+	49,  // 134: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
+	51,  // 135: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
+	53,  // 136: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
+	55,  // 137: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
+	57,  // 138: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
+	59,  // 139: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
+	15,  // 140: quarterdeck.v1.GatewayService.ListFiles:output_type -> quarterdeck.v1.ListFilesResponse
+	18,  // 141: quarterdeck.v1.GatewayService.ReadFile:output_type -> quarterdeck.v1.ReadFileResponse
+	61,  // 142: quarterdeck.v1.GatewayService.ListQuestions:output_type -> quarterdeck.v1.ListQuestionsResponse
+	63,  // 143: quarterdeck.v1.GatewayService.GetQuestion:output_type -> quarterdeck.v1.GetQuestionResponse
+	65,  // 144: quarterdeck.v1.GatewayService.AnswerQuestion:output_type -> quarterdeck.v1.AnswerQuestionResponse
+	67,  // 145: quarterdeck.v1.GatewayService.ListOptions:output_type -> quarterdeck.v1.ListOptionsResponse
+	71,  // 146: quarterdeck.v1.GatewayService.SetOption:output_type -> quarterdeck.v1.SetOptionResponse
+	98,  // 147: quarterdeck.v1.GatewayService.ListCommands:output_type -> quarterdeck.v1.ListCommandsResponse
+	99,  // 148: quarterdeck.v1.GatewayService.ExecuteCommand:output_type -> quarterdeck.v1.ExecuteCommandResponse
+	100, // 149: quarterdeck.v1.GatewayService.CompactSession:output_type -> quarterdeck.v1.CompactSessionResponse
+	101, // 150: quarterdeck.v1.GatewayService.ReloadSession:output_type -> quarterdeck.v1.ReloadSessionResponse
+	115, // [115:151] is the sub-list for method output_type
+	79,  // [79:115] is the sub-list for method input_type
+	79,  // [79:79] is the sub-list for extension type_name
+	79,  // [79:79] is the sub-list for extension extendee
+	0,   // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_gateway_proto_init() }
@@ -4541,32 +6144,35 @@ func file_quarterdeck_v1_gateway_proto_init() {
 	if File_quarterdeck_v1_gateway_proto != nil {
 		return
 	}
+	file_quarterdeck_v1_command_proto_init()
 	file_quarterdeck_v1_event_proto_init()
 	file_quarterdeck_v1_message_proto_init()
+	file_quarterdeck_v1_question_proto_init()
 	file_quarterdeck_v1_session_proto_init()
 	file_quarterdeck_v1_turn_proto_init()
 	file_quarterdeck_v1_gateway_proto_msgTypes[0].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[9].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[11].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[13].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[15].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[17].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[19].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[21].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[24].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[23].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[25].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[27].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[30].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[40].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[42].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[44].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[31].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[33].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[36].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[46].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[48].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[50].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[52].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[66].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_gateway_proto_rawDesc), len(file_quarterdeck_v1_gateway_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   54,
+			NumEnums:      4,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,17 @@ const (
 	GatewayService_ForkSession_FullMethodName     = "/quarterdeck.v1.GatewayService/ForkSession"
 	GatewayService_ListMessages_FullMethodName    = "/quarterdeck.v1.GatewayService/ListMessages"
 	GatewayService_GetAttachment_FullMethodName   = "/quarterdeck.v1.GatewayService/GetAttachment"
+	GatewayService_ListFiles_FullMethodName       = "/quarterdeck.v1.GatewayService/ListFiles"
+	GatewayService_ReadFile_FullMethodName        = "/quarterdeck.v1.GatewayService/ReadFile"
+	GatewayService_ListQuestions_FullMethodName   = "/quarterdeck.v1.GatewayService/ListQuestions"
+	GatewayService_GetQuestion_FullMethodName     = "/quarterdeck.v1.GatewayService/GetQuestion"
+	GatewayService_AnswerQuestion_FullMethodName  = "/quarterdeck.v1.GatewayService/AnswerQuestion"
+	GatewayService_ListOptions_FullMethodName     = "/quarterdeck.v1.GatewayService/ListOptions"
+	GatewayService_SetOption_FullMethodName       = "/quarterdeck.v1.GatewayService/SetOption"
+	GatewayService_ListCommands_FullMethodName    = "/quarterdeck.v1.GatewayService/ListCommands"
+	GatewayService_ExecuteCommand_FullMethodName  = "/quarterdeck.v1.GatewayService/ExecuteCommand"
+	GatewayService_CompactSession_FullMethodName  = "/quarterdeck.v1.GatewayService/CompactSession"
+	GatewayService_ReloadSession_FullMethodName   = "/quarterdeck.v1.GatewayService/ReloadSession"
 )
 
 // GatewayServiceClient is the client API for GatewayService service.
@@ -87,12 +98,12 @@ type GatewayServiceClient interface {
 	Reset(ctx context.Context, in *ResetRequest, opts ...grpc.CallOption) (*ResetResponse, error)
 	// Lists the waiting turns in the order in which they will start.
 	ListQueue(ctx context.Context, in *ListQueueRequest, opts ...grpc.CallOption) (*ListQueueResponse, error)
-	// Changes text or place of a waiting turn; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other. Who changes the text
-	// is the turn's sender from then on.
+	// Changes text or place of a waiting turn, or the text of one that waits for its `not_before`; FAILED_PRECONDITION,
+	// `TURN_NOT_QUEUED` for any other. Who changes the text is the turn's sender from then on.
 	UpdateQueued(ctx context.Context, in *UpdateQueuedRequest, opts ...grpc.CallOption) (*UpdateQueuedResponse, error)
-	// Takes one waiting turn from the queue; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
+	// Takes one waiting turn from the queue, or a SCHEDULED one; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
 	RemoveQueued(ctx context.Context, in *RemoveQueuedRequest, opts ...grpc.CallOption) (*RemoveQueuedResponse, error)
-	// Takes all waiting turns from the queue and returns them.
+	// Takes all waiting turns from the queue and returns them. Those that wait for their `not_before` stay.
 	ClearQueue(ctx context.Context, in *ClearQueueRequest, opts ...grpc.CallOption) (*ClearQueueResponse, error)
 	// Follows a session: `hello`, the durable events after the cursor, open blocks, `caught_up`, then everything live.
 	// No gap, no repeat, no reorder. An expired cursor is OUT_OF_RANGE, `CURSOR_EXPIRED`; another log's is
@@ -126,6 +137,41 @@ type GatewayServiceClient interface {
 	ListMessages(ctx context.Context, in *ListMessagesRequest, opts ...grpc.CallOption) (*ListMessagesResponse, error)
 	// Reads the bytes of an attachment.
 	GetAttachment(ctx context.Context, in *GetAttachmentRequest, opts ...grpc.CallOption) (*GetAttachmentResponse, error)
+	// Lists a directory of those that a session works in: its `cwd`, or its own. Only of agents whose configuration says so,
+	// `AgentCapabilities.workspace`; of others FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Nothing is run for it, and no
+	// symbolic link is followed. Before its first turn a session's own directory is empty. Scope: `workspace.read`, and the
+	// right to read the session.
+	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error)
+	// Reads a part of a file there: a regular one that has no other name. Scope: as ListFiles.
+	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (*ReadFileResponse, error)
+	// Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
+	ListQuestions(ctx context.Context, in *ListQuestionsRequest, opts ...grpc.CallOption) (*ListQuestionsResponse, error)
+	// One question. Scope: `session.read`.
+	GetQuestion(ctx context.Context, in *GetQuestionRequest, opts ...grpc.CallOption) (*GetQuestionResponse, error)
+	// Answers a question. Needs the right to use the session, and `session.approve` (PERMISSION, FORM, LINK) or
+	// `session.write` (TOOL_CALL). Served while draining and on a full disk.
+	AnswerQuestion(ctx context.Context, in *AnswerQuestionRequest, opts ...grpc.CallOption) (*AnswerQuestionResponse, error)
+	// What a session's agent lets be chosen besides model and thinking level (which ModelService has), and what is chosen.
+	ListOptions(ctx context.Context, in *ListOptionsRequest, opts ...grpc.CallOption) (*ListOptionsResponse, error)
+	// Chooses one of them; counts from the next start of a turn, for this session alone. Needs `session.approve` as well, unless
+	// the agent's configuration allows the option (`options_allowed`): some say what an agent may do without asking.
+	// Known not to be offered: `NOT_FOUND`, `OPTION_NOT_FOUND`; a value that is not: `INVALID_ARGUMENT`, which lists those that
+	// are. What is not known is accepted; what the agent then does not take ends the next turn FAILED with its reason.
+	SetOption(ctx context.Context, in *SetOptionRequest, opts ...grpc.CallOption) (*SetOptionResponse, error)
+	// The commands of a session: the gateway's own, and those that its agent told when it started. Wakes nothing.
+	// Scope: `session.read`.
+	ListCommands(ctx context.Context, in *ListCommandsRequest, opts ...grpc.CallOption) (*ListCommandsResponse, error)
+	// Runs a command. The gateway's own need the scopes of what they do: `compact` and `reload` `session.write`, `reset`
+	// `session.reset`, `stop` `session.abort`, `fork` `session.write` and `session.read`. An agent's needs
+	// `session.write`, and `session.approve` besides where its configuration does not name it in `commands_allowed`. One
+	// that is known not to exist is NOT_FOUND, `COMMAND_NOT_FOUND`. Refused while draining.
+	ExecuteCommand(ctx context.Context, in *ExecuteCommandRequest, opts ...grpc.CallOption) (*ExecuteCommandResponse, error)
+	// Lets the agent shorten what it keeps of the conversation, as a turn that waits for those before it. An agent that
+	// can't is FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Scope: `session.write`.
+	CompactSession(ctx context.Context, in *CompactSessionRequest, opts ...grpc.CallOption) (*CompactSessionResponse, error)
+	// Lets this session's agent begin afresh: its process ends after the running turn, or at once where none runs; the next
+	// turn reads its settings again and goes on with the conversation. Scope: `session.write`.
+	ReloadSession(ctx context.Context, in *ReloadSessionRequest, opts ...grpc.CallOption) (*ReloadSessionResponse, error)
 }
 
 type gatewayServiceClient struct {
@@ -422,6 +468,116 @@ func (c *gatewayServiceClient) GetAttachment(ctx context.Context, in *GetAttachm
 	return out, nil
 }
 
+func (c *gatewayServiceClient) ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFilesResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListFiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (*ReadFileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadFileResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ReadFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListQuestions(ctx context.Context, in *ListQuestionsRequest, opts ...grpc.CallOption) (*ListQuestionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListQuestionsResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListQuestions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetQuestion(ctx context.Context, in *GetQuestionRequest, opts ...grpc.CallOption) (*GetQuestionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetQuestionResponse)
+	err := c.cc.Invoke(ctx, GatewayService_GetQuestion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) AnswerQuestion(ctx context.Context, in *AnswerQuestionRequest, opts ...grpc.CallOption) (*AnswerQuestionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerQuestionResponse)
+	err := c.cc.Invoke(ctx, GatewayService_AnswerQuestion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListOptions(ctx context.Context, in *ListOptionsRequest, opts ...grpc.CallOption) (*ListOptionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOptionsResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListOptions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) SetOption(ctx context.Context, in *SetOptionRequest, opts ...grpc.CallOption) (*SetOptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetOptionResponse)
+	err := c.cc.Invoke(ctx, GatewayService_SetOption_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListCommands(ctx context.Context, in *ListCommandsRequest, opts ...grpc.CallOption) (*ListCommandsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCommandsResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListCommands_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ExecuteCommand(ctx context.Context, in *ExecuteCommandRequest, opts ...grpc.CallOption) (*ExecuteCommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecuteCommandResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ExecuteCommand_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) CompactSession(ctx context.Context, in *CompactSessionRequest, opts ...grpc.CallOption) (*CompactSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompactSessionResponse)
+	err := c.cc.Invoke(ctx, GatewayService_CompactSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ReloadSession(ctx context.Context, in *ReloadSessionRequest, opts ...grpc.CallOption) (*ReloadSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadSessionResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ReloadSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GatewayServiceServer is the server API for GatewayService service.
 // All implementations must embed UnimplementedGatewayServiceServer
 // for forward compatibility.
@@ -463,12 +619,12 @@ type GatewayServiceServer interface {
 	Reset(context.Context, *ResetRequest) (*ResetResponse, error)
 	// Lists the waiting turns in the order in which they will start.
 	ListQueue(context.Context, *ListQueueRequest) (*ListQueueResponse, error)
-	// Changes text or place of a waiting turn; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other. Who changes the text
-	// is the turn's sender from then on.
+	// Changes text or place of a waiting turn, or the text of one that waits for its `not_before`; FAILED_PRECONDITION,
+	// `TURN_NOT_QUEUED` for any other. Who changes the text is the turn's sender from then on.
 	UpdateQueued(context.Context, *UpdateQueuedRequest) (*UpdateQueuedResponse, error)
-	// Takes one waiting turn from the queue; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
+	// Takes one waiting turn from the queue, or a SCHEDULED one; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
 	RemoveQueued(context.Context, *RemoveQueuedRequest) (*RemoveQueuedResponse, error)
-	// Takes all waiting turns from the queue and returns them.
+	// Takes all waiting turns from the queue and returns them. Those that wait for their `not_before` stay.
 	ClearQueue(context.Context, *ClearQueueRequest) (*ClearQueueResponse, error)
 	// Follows a session: `hello`, the durable events after the cursor, open blocks, `caught_up`, then everything live.
 	// No gap, no repeat, no reorder. An expired cursor is OUT_OF_RANGE, `CURSOR_EXPIRED`; another log's is
@@ -502,6 +658,41 @@ type GatewayServiceServer interface {
 	ListMessages(context.Context, *ListMessagesRequest) (*ListMessagesResponse, error)
 	// Reads the bytes of an attachment.
 	GetAttachment(context.Context, *GetAttachmentRequest) (*GetAttachmentResponse, error)
+	// Lists a directory of those that a session works in: its `cwd`, or its own. Only of agents whose configuration says so,
+	// `AgentCapabilities.workspace`; of others FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Nothing is run for it, and no
+	// symbolic link is followed. Before its first turn a session's own directory is empty. Scope: `workspace.read`, and the
+	// right to read the session.
+	ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error)
+	// Reads a part of a file there: a regular one that has no other name. Scope: as ListFiles.
+	ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error)
+	// Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
+	ListQuestions(context.Context, *ListQuestionsRequest) (*ListQuestionsResponse, error)
+	// One question. Scope: `session.read`.
+	GetQuestion(context.Context, *GetQuestionRequest) (*GetQuestionResponse, error)
+	// Answers a question. Needs the right to use the session, and `session.approve` (PERMISSION, FORM, LINK) or
+	// `session.write` (TOOL_CALL). Served while draining and on a full disk.
+	AnswerQuestion(context.Context, *AnswerQuestionRequest) (*AnswerQuestionResponse, error)
+	// What a session's agent lets be chosen besides model and thinking level (which ModelService has), and what is chosen.
+	ListOptions(context.Context, *ListOptionsRequest) (*ListOptionsResponse, error)
+	// Chooses one of them; counts from the next start of a turn, for this session alone. Needs `session.approve` as well, unless
+	// the agent's configuration allows the option (`options_allowed`): some say what an agent may do without asking.
+	// Known not to be offered: `NOT_FOUND`, `OPTION_NOT_FOUND`; a value that is not: `INVALID_ARGUMENT`, which lists those that
+	// are. What is not known is accepted; what the agent then does not take ends the next turn FAILED with its reason.
+	SetOption(context.Context, *SetOptionRequest) (*SetOptionResponse, error)
+	// The commands of a session: the gateway's own, and those that its agent told when it started. Wakes nothing.
+	// Scope: `session.read`.
+	ListCommands(context.Context, *ListCommandsRequest) (*ListCommandsResponse, error)
+	// Runs a command. The gateway's own need the scopes of what they do: `compact` and `reload` `session.write`, `reset`
+	// `session.reset`, `stop` `session.abort`, `fork` `session.write` and `session.read`. An agent's needs
+	// `session.write`, and `session.approve` besides where its configuration does not name it in `commands_allowed`. One
+	// that is known not to exist is NOT_FOUND, `COMMAND_NOT_FOUND`. Refused while draining.
+	ExecuteCommand(context.Context, *ExecuteCommandRequest) (*ExecuteCommandResponse, error)
+	// Lets the agent shorten what it keeps of the conversation, as a turn that waits for those before it. An agent that
+	// can't is FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Scope: `session.write`.
+	CompactSession(context.Context, *CompactSessionRequest) (*CompactSessionResponse, error)
+	// Lets this session's agent begin afresh: its process ends after the running turn, or at once where none runs; the next
+	// turn reads its settings again and goes on with the conversation. Scope: `session.write`.
+	ReloadSession(context.Context, *ReloadSessionRequest) (*ReloadSessionResponse, error)
 	mustEmbedUnimplementedGatewayServiceServer()
 }
 
@@ -586,6 +777,39 @@ func (UnimplementedGatewayServiceServer) ListMessages(context.Context, *ListMess
 }
 func (UnimplementedGatewayServiceServer) GetAttachment(context.Context, *GetAttachmentRequest) (*GetAttachmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAttachment not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFiles not implemented")
+}
+func (UnimplementedGatewayServiceServer) ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadFile not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListQuestions(context.Context, *ListQuestionsRequest) (*ListQuestionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQuestions not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetQuestion(context.Context, *GetQuestionRequest) (*GetQuestionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetQuestion not implemented")
+}
+func (UnimplementedGatewayServiceServer) AnswerQuestion(context.Context, *AnswerQuestionRequest) (*AnswerQuestionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerQuestion not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListOptions(context.Context, *ListOptionsRequest) (*ListOptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOptions not implemented")
+}
+func (UnimplementedGatewayServiceServer) SetOption(context.Context, *SetOptionRequest) (*SetOptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetOption not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListCommands(context.Context, *ListCommandsRequest) (*ListCommandsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCommands not implemented")
+}
+func (UnimplementedGatewayServiceServer) ExecuteCommand(context.Context, *ExecuteCommandRequest) (*ExecuteCommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExecuteCommand not implemented")
+}
+func (UnimplementedGatewayServiceServer) CompactSession(context.Context, *CompactSessionRequest) (*CompactSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompactSession not implemented")
+}
+func (UnimplementedGatewayServiceServer) ReloadSession(context.Context, *ReloadSessionRequest) (*ReloadSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReloadSession not implemented")
 }
 func (UnimplementedGatewayServiceServer) mustEmbedUnimplementedGatewayServiceServer() {}
 func (UnimplementedGatewayServiceServer) testEmbeddedByValue()                        {}
@@ -1030,6 +1254,204 @@ func _GatewayService_GetAttachment_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_ListFiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListFiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListFiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListFiles(ctx, req.(*ListFilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ReadFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ReadFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ReadFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ReadFile(ctx, req.(*ReadFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListQuestions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQuestionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListQuestions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListQuestions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListQuestions(ctx, req.(*ListQuestionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetQuestion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetQuestionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetQuestion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetQuestion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetQuestion(ctx, req.(*GetQuestionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_AnswerQuestion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerQuestionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).AnswerQuestion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_AnswerQuestion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).AnswerQuestion(ctx, req.(*AnswerQuestionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListOptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOptionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListOptions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListOptions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListOptions(ctx, req.(*ListOptionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_SetOption_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetOptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).SetOption(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_SetOption_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).SetOption(ctx, req.(*SetOptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListCommands_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCommandsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListCommands(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListCommands_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListCommands(ctx, req.(*ListCommandsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ExecuteCommand_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecuteCommandRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ExecuteCommand(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ExecuteCommand_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ExecuteCommand(ctx, req.(*ExecuteCommandRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_CompactSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompactSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).CompactSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_CompactSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).CompactSession(ctx, req.(*CompactSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ReloadSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ReloadSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ReloadSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ReloadSession(ctx, req.(*ReloadSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // GatewayService_ServiceDesc is the grpc.ServiceDesc for GatewayService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1120,6 +1542,50 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAttachment",
 			Handler:    _GatewayService_GetAttachment_Handler,
+		},
+		{
+			MethodName: "ListFiles",
+			Handler:    _GatewayService_ListFiles_Handler,
+		},
+		{
+			MethodName: "ReadFile",
+			Handler:    _GatewayService_ReadFile_Handler,
+		},
+		{
+			MethodName: "ListQuestions",
+			Handler:    _GatewayService_ListQuestions_Handler,
+		},
+		{
+			MethodName: "GetQuestion",
+			Handler:    _GatewayService_GetQuestion_Handler,
+		},
+		{
+			MethodName: "AnswerQuestion",
+			Handler:    _GatewayService_AnswerQuestion_Handler,
+		},
+		{
+			MethodName: "ListOptions",
+			Handler:    _GatewayService_ListOptions_Handler,
+		},
+		{
+			MethodName: "SetOption",
+			Handler:    _GatewayService_SetOption_Handler,
+		},
+		{
+			MethodName: "ListCommands",
+			Handler:    _GatewayService_ListCommands_Handler,
+		},
+		{
+			MethodName: "ExecuteCommand",
+			Handler:    _GatewayService_ExecuteCommand_Handler,
+		},
+		{
+			MethodName: "CompactSession",
+			Handler:    _GatewayService_CompactSession_Handler,
+		},
+		{
+			MethodName: "ReloadSession",
+			Handler:    _GatewayService_ReloadSession_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

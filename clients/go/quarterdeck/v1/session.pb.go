@@ -209,8 +209,23 @@ type SessionSnapshot struct {
 	// and names of namespaces. Its agent writes to the first. Empty means the default: its own, or for the primary session
 	// the tenant's. Setting anything needs `memory.read` and `memory.write`. A fork takes it over where its maker has these.
 	MemoryNamespaces []string `protobuf:"bytes,27,rep,name=memory_namespaces,json=memoryNamespaces,proto3" json:"memory_namespaces,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Questions that the active turn waits for.
+	PendingQuestions int32 `protobuf:"varint,28,opt,name=pending_questions,json=pendingQuestions,proto3" json:"pending_questions,omitempty"`
+	// What to do where the session's agent asks and nobody is there. Setting WAIT needs `session.approve`.
+	NoApprover NoApprover `protobuf:"varint,29,opt,name=no_approver,json=noApprover,proto3,enum=quarterdeck.v1.NoApprover" json:"no_approver,omitempty"`
+	// How long a question of this session waits for an answer, from 1 second to 7 days; unset means the agent's own, which
+	// is 1 hour unless configured.
+	QuestionTtl *durationpb.Duration `protobuf:"bytes,30,opt,name=question_ttl,json=questionTtl,proto3" json:"question_ttl,omitempty"`
+	// What the agent may run without asking, or not at all; at most 64 rules. The agent's own DENY rules bind, then these
+	// count, then the agent's others; the first that matches. Without one somebody is asked. Setting it needs
+	// `session.approve`; without that scope only DENY and ASK rules may be put in front. It counts where the agent asks.
+	ToolPolicy []*ToolRule `protobuf:"bytes,31,rep,name=tool_policy,json=toolPolicy,proto3" json:"tool_policy,omitempty"`
+	// Tokens in the model's context after its newest call of this generation; 0 where the agent does not tell.
+	ContextTokens int64 `protobuf:"varint,32,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
+	// Tokens that this context holds; 0 where nobody knows.
+	ContextWindow int64 `protobuf:"varint,33,opt,name=context_window,json=contextWindow,proto3" json:"context_window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionSnapshot) Reset() {
@@ -432,6 +447,48 @@ func (x *SessionSnapshot) GetMemoryNamespaces() []string {
 	return nil
 }
 
+func (x *SessionSnapshot) GetPendingQuestions() int32 {
+	if x != nil {
+		return x.PendingQuestions
+	}
+	return 0
+}
+
+func (x *SessionSnapshot) GetNoApprover() NoApprover {
+	if x != nil {
+		return x.NoApprover
+	}
+	return NoApprover_NO_APPROVER_UNSPECIFIED
+}
+
+func (x *SessionSnapshot) GetQuestionTtl() *durationpb.Duration {
+	if x != nil {
+		return x.QuestionTtl
+	}
+	return nil
+}
+
+func (x *SessionSnapshot) GetToolPolicy() []*ToolRule {
+	if x != nil {
+		return x.ToolPolicy
+	}
+	return nil
+}
+
+func (x *SessionSnapshot) GetContextTokens() int64 {
+	if x != nil {
+		return x.ContextTokens
+	}
+	return 0
+}
+
+func (x *SessionSnapshot) GetContextWindow() int64 {
+	if x != nil {
+		return x.ContextWindow
+	}
+	return 0
+}
+
 // Lets another principal of the same tenant use a session.
 type SessionShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -487,23 +544,28 @@ func (x *SessionShare) GetAccess() ShareAccess {
 	return ShareAccess_SHARE_ACCESS_UNSPECIFIED
 }
 
-// Tokens and cost. All numbers are counts that the agent reported; 0 when it reported none.
+// Tokens and cost, in one form whatever the agent counts. Tokens are as the agent reported them, 0 where it reported none.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Tokens read by the model, cached ones not included.
 	InputTokens int64 `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
-	// Tokens written by the model.
+	// Tokens written by the model, reasoning included.
 	OutputTokens int64 `protobuf:"varint,2,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
 	// Tokens served from the provider's cache.
 	CacheReadTokens int64 `protobuf:"varint,3,opt,name=cache_read_tokens,json=cacheReadTokens,proto3" json:"cache_read_tokens,omitempty"`
 	// Tokens written to the provider's cache.
 	CacheWriteTokens int64 `protobuf:"varint,4,opt,name=cache_write_tokens,json=cacheWriteTokens,proto3" json:"cache_write_tokens,omitempty"`
-	// Cost in millionths of a US dollar.
+	// Cost in millionths of a US dollar: as the agent reported it, else estimated by a table of prices. Where
+	// `unpriced_calls` is above 0 it is a lower bound.
 	CostMicros int64 `protobuf:"varint,5,opt,name=cost_micros,json=costMicros,proto3" json:"cost_micros,omitempty"`
-	// Model calls that reported usage.
-	ModelCalls    int64 `protobuf:"varint,6,opt,name=model_calls,json=modelCalls,proto3" json:"model_calls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Model calls; all calls of a turn count as one where the agent tells no more.
+	ModelCalls int64 `protobuf:"varint,6,opt,name=model_calls,json=modelCalls,proto3" json:"model_calls,omitempty"`
+	// Of these, calls whose cost nobody knows.
+	UnpricedCalls int64 `protobuf:"varint,7,opt,name=unpriced_calls,json=unpricedCalls,proto3" json:"unpriced_calls,omitempty"`
+	// Tokens of reasoning, a part of `output_tokens`; 0 where the agent does not tell.
+	ReasoningTokens int64 `protobuf:"varint,8,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
@@ -578,11 +640,25 @@ func (x *Usage) GetModelCalls() int64 {
 	return 0
 }
 
+func (x *Usage) GetUnpricedCalls() int64 {
+	if x != nil {
+		return x.UnpricedCalls
+	}
+	return 0
+}
+
+func (x *Usage) GetReasoningTokens() int64 {
+	if x != nil {
+		return x.ReasoningTokens
+	}
+	return 0
+}
+
 var File_quarterdeck_v1_session_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\t\n" +
+	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\"\xb1\v\n" +
 	"\x0fSessionSnapshot\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x1d\n" +
@@ -619,13 +695,21 @@ const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\x11expire_after_idle\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\x0fexpireAfterIdle\x12\x14\n" +
 	"\x05owner\x18\x19 \x01(\tR\x05owner\x124\n" +
 	"\x06shares\x18\x1a \x03(\v2\x1c.quarterdeck.v1.SessionShareR\x06shares\x12+\n" +
-	"\x11memory_namespaces\x18\x1b \x03(\tR\x10memoryNamespaces\x1a9\n" +
+	"\x11memory_namespaces\x18\x1b \x03(\tR\x10memoryNamespaces\x12+\n" +
+	"\x11pending_questions\x18\x1c \x01(\x05R\x10pendingQuestions\x12;\n" +
+	"\vno_approver\x18\x1d \x01(\x0e2\x1a.quarterdeck.v1.NoApproverR\n" +
+	"noApprover\x12<\n" +
+	"\fquestion_ttl\x18\x1e \x01(\v2\x19.google.protobuf.DurationR\vquestionTtl\x129\n" +
+	"\vtool_policy\x18\x1f \x03(\v2\x18.quarterdeck.v1.ToolRuleR\n" +
+	"toolPolicy\x12%\n" +
+	"\x0econtext_tokens\x18  \x01(\x03R\rcontextTokens\x12%\n" +
+	"\x0econtext_window\x18! \x01(\x03R\rcontextWindow\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
 	"\fSessionShare\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x123\n" +
-	"\x06access\x18\x02 \x01(\x0e2\x1b.quarterdeck.v1.ShareAccessR\x06access\"\xeb\x01\n" +
+	"\x06access\x18\x02 \x01(\x0e2\x1b.quarterdeck.v1.ShareAccessR\x06access\"\xbd\x02\n" +
 	"\x05Usage\x12!\n" +
 	"\finput_tokens\x18\x01 \x01(\x03R\vinputTokens\x12#\n" +
 	"\routput_tokens\x18\x02 \x01(\x03R\foutputTokens\x12*\n" +
@@ -634,7 +718,9 @@ const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\vcost_micros\x18\x05 \x01(\x03R\n" +
 	"costMicros\x12\x1f\n" +
 	"\vmodel_calls\x18\x06 \x01(\x03R\n" +
-	"modelCalls*Z\n" +
+	"modelCalls\x12%\n" +
+	"\x0eunpriced_calls\x18\a \x01(\x03R\runpricedCalls\x12)\n" +
+	"\x10reasoning_tokens\x18\b \x01(\x03R\x0freasoningTokens*Z\n" +
 	"\vShareAccess\x12\x1c\n" +
 	"\x18SHARE_ACCESS_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SHARE_ACCESS_READ\x10\x01\x12\x16\n" +
@@ -673,22 +759,27 @@ var file_quarterdeck_v1_session_proto_goTypes = []any{
 	nil,                           // 5: quarterdeck.v1.SessionSnapshot.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(NoApprover)(0),               // 8: quarterdeck.v1.NoApprover
+	(*ToolRule)(nil),              // 9: quarterdeck.v1.ToolRule
 }
 var file_quarterdeck_v1_session_proto_depIdxs = []int32{
-	1, // 0: quarterdeck.v1.SessionSnapshot.state:type_name -> quarterdeck.v1.SessionState
-	5, // 1: quarterdeck.v1.SessionSnapshot.labels:type_name -> quarterdeck.v1.SessionSnapshot.LabelsEntry
-	6, // 2: quarterdeck.v1.SessionSnapshot.create_time:type_name -> google.protobuf.Timestamp
-	6, // 3: quarterdeck.v1.SessionSnapshot.update_time:type_name -> google.protobuf.Timestamp
-	6, // 4: quarterdeck.v1.SessionSnapshot.last_active_time:type_name -> google.protobuf.Timestamp
-	4, // 5: quarterdeck.v1.SessionSnapshot.usage:type_name -> quarterdeck.v1.Usage
-	7, // 6: quarterdeck.v1.SessionSnapshot.expire_after_idle:type_name -> google.protobuf.Duration
-	3, // 7: quarterdeck.v1.SessionSnapshot.shares:type_name -> quarterdeck.v1.SessionShare
-	0, // 8: quarterdeck.v1.SessionShare.access:type_name -> quarterdeck.v1.ShareAccess
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: quarterdeck.v1.SessionSnapshot.state:type_name -> quarterdeck.v1.SessionState
+	5,  // 1: quarterdeck.v1.SessionSnapshot.labels:type_name -> quarterdeck.v1.SessionSnapshot.LabelsEntry
+	6,  // 2: quarterdeck.v1.SessionSnapshot.create_time:type_name -> google.protobuf.Timestamp
+	6,  // 3: quarterdeck.v1.SessionSnapshot.update_time:type_name -> google.protobuf.Timestamp
+	6,  // 4: quarterdeck.v1.SessionSnapshot.last_active_time:type_name -> google.protobuf.Timestamp
+	4,  // 5: quarterdeck.v1.SessionSnapshot.usage:type_name -> quarterdeck.v1.Usage
+	7,  // 6: quarterdeck.v1.SessionSnapshot.expire_after_idle:type_name -> google.protobuf.Duration
+	3,  // 7: quarterdeck.v1.SessionSnapshot.shares:type_name -> quarterdeck.v1.SessionShare
+	8,  // 8: quarterdeck.v1.SessionSnapshot.no_approver:type_name -> quarterdeck.v1.NoApprover
+	7,  // 9: quarterdeck.v1.SessionSnapshot.question_ttl:type_name -> google.protobuf.Duration
+	9,  // 10: quarterdeck.v1.SessionSnapshot.tool_policy:type_name -> quarterdeck.v1.ToolRule
+	0,  // 11: quarterdeck.v1.SessionShare.access:type_name -> quarterdeck.v1.ShareAccess
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_session_proto_init() }
@@ -696,6 +787,7 @@ func file_quarterdeck_v1_session_proto_init() {
 	if File_quarterdeck_v1_session_proto != nil {
 		return
 	}
+	file_quarterdeck_v1_question_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -48,6 +48,9 @@ const (
 	TurnState_TURN_STATE_REJECTED TurnState = 9
 	// Terminal: `queue_ttl` passed before it started.
 	TurnState_TURN_STATE_EXPIRED TurnState = 10
+	// Not terminal: waits for its `not_before`, outside of the queue: it makes the session not busy, does not expire, and
+	// counts in no bound of the queue. Then it is QUEUED, behind what waits.
+	TurnState_TURN_STATE_SCHEDULED TurnState = 11
 )
 
 // Enum value maps for TurnState.
@@ -64,6 +67,7 @@ var (
 		8:  "TURN_STATE_INTERRUPTED",
 		9:  "TURN_STATE_REJECTED",
 		10: "TURN_STATE_EXPIRED",
+		11: "TURN_STATE_SCHEDULED",
 	}
 	TurnState_value = map[string]int32{
 		"TURN_STATE_UNSPECIFIED":   0,
@@ -77,6 +81,7 @@ var (
 		"TURN_STATE_INTERRUPTED":   8,
 		"TURN_STATE_REJECTED":      9,
 		"TURN_STATE_EXPIRED":       10,
+		"TURN_STATE_SCHEDULED":     11,
 	}
 )
 
@@ -234,7 +239,7 @@ type Turn struct {
 	SessionKey string `protobuf:"bytes,2,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
 	// Where the turn stands. Terminal states are written once and never change.
 	State TurnState `protobuf:"varint,3,opt,name=state,proto3,enum=quarterdeck.v1.TurnState" json:"state,omitempty"`
-	// Prompt of the turn. In events set in `turn_queued` only and cut at 64 KiB; GetTurn has it whole.
+	// Prompt of the turn. In events set in `turn_queued` and `turn_scheduled` only and cut at 64 KiB; GetTurn has it whole.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	// Final assistant text of this turn, never of an older one. In events set in `turn_ended` only and cut at 64 KiB; GetTurn has it whole.
 	ResponseText string `protobuf:"bytes,5,opt,name=response_text,json=responseText,proto3" json:"response_text,omitempty"`
@@ -270,8 +275,22 @@ type Turn struct {
 	ResponseTextTruncated bool `protobuf:"varint,20,opt,name=response_text_truncated,json=responseTextTruncated,proto3" json:"response_text_truncated,omitempty"`
 	// What a crash of the gateway does to the turn.
 	OnInterrupt OnInterrupt `protobuf:"varint,21,opt,name=on_interrupt,json=onInterrupt,proto3,enum=quarterdeck.v1.OnInterrupt" json:"on_interrupt,omitempty"`
-	// Time at which a waiting turn expires; unset means never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Time at which a waiting turn expires; unset means never. Of a SCHEDULED turn as if it entered the queue at `not_before`;
+	// where it enters later, as after a time without the server, it moves by as much.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Who sent it, `tenant/subject`; of a waiting turn whose text was changed, who changed it. Empty in events of earlier
+	// versions.
+	Principal string `protobuf:"bytes,23,opt,name=principal,proto3" json:"principal,omitempty"`
+	// `AgentInfo.revision` of its agent at the newest start; empty while it never started, and of turns of earlier versions.
+	AgentRevision string `protobuf:"bytes,24,opt,name=agent_revision,json=agentRevision,proto3" json:"agent_revision,omitempty"`
+	// Name of the command that it runs, whose `text` is `/name arguments`; empty for a prompt.
+	Command string `protobuf:"bytes,25,opt,name=command,proto3" json:"command,omitempty"`
+	// What a COMPLETED turn answers its `output_schema` with: JSON text that meets it, whole, at most 256 KiB. Empty where it
+	// had no schema, until it is COMPLETED, and in lists and answers that do not wait for its end: GetTurn, AwaitTurn and
+	// `turn_ended` have it.
+	OutputJson string `protobuf:"bytes,26,opt,name=output_json,json=outputJson,proto3" json:"output_json,omitempty"`
+	// It does not enter the queue before this time; unset where none was asked for, or it had passed at admission.
+	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,11 +479,48 @@ func (x *Turn) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Turn) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Turn) GetAgentRevision() string {
+	if x != nil {
+		return x.AgentRevision
+	}
+	return ""
+}
+
+func (x *Turn) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *Turn) GetOutputJson() string {
+	if x != nil {
+		return x.OutputJson
+	}
+	return ""
+}
+
+func (x *Turn) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
 // Why a turn did not complete.
 type TurnError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stable reason in UPPER_SNAKE_CASE, such as `AGENT_ERROR`, `ABORTED` or `QUEUE_TTL`. `PERMISSION_REVOKED`: when it was
 	// to start, its sender might not use the session any more, or the API key that it was sent with was revoked.
+	// `BUDGET_EXCEEDED`: a budget that it counts against is used up.
+	// `OUTPUT_INVALID`: its agent gave no output that meets the `output_schema`; `message` says what is wrong with the last.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// One sentence for people; at most 4 KiB.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
@@ -520,7 +576,7 @@ var File_quarterdeck_v1_turn_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_turn_proto_rawDesc = "" +
 	"\n" +
-	"\x19quarterdeck/v1/turn.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/session.proto\"\x8c\b\n" +
+	"\x19quarterdeck/v1/turn.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/session.proto\"\xc7\t\n" +
 	"\x04Turn\x12\x17\n" +
 	"\aturn_id\x18\x01 \x01(\tR\x06turnId\x12\x1f\n" +
 	"\vsession_key\x18\x02 \x01(\tR\n" +
@@ -551,13 +607,20 @@ const file_quarterdeck_v1_turn_proto_rawDesc = "" +
 	"\x17response_text_truncated\x18\x14 \x01(\bR\x15responseTextTruncated\x12>\n" +
 	"\fon_interrupt\x18\x15 \x01(\x0e2\x1b.quarterdeck.v1.OnInterruptR\vonInterrupt\x12;\n" +
 	"\vexpire_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\x1a;\n" +
+	"expireTime\x12\x1c\n" +
+	"\tprincipal\x18\x17 \x01(\tR\tprincipal\x12%\n" +
+	"\x0eagent_revision\x18\x18 \x01(\tR\ragentRevision\x12\x18\n" +
+	"\acommand\x18\x19 \x01(\tR\acommand\x12\x1f\n" +
+	"\voutput_json\x18\x1a \x01(\tR\n" +
+	"outputJson\x129\n" +
+	"\n" +
+	"not_before\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
 	"\tTurnError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xa5\x02\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xbf\x02\n" +
 	"\tTurnState\x12\x1a\n" +
 	"\x16TURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11TURN_STATE_QUEUED\x10\x01\x12\x16\n" +
@@ -570,7 +633,8 @@ const file_quarterdeck_v1_turn_proto_rawDesc = "" +
 	"\x16TURN_STATE_INTERRUPTED\x10\b\x12\x17\n" +
 	"\x13TURN_STATE_REJECTED\x10\t\x12\x16\n" +
 	"\x12TURN_STATE_EXPIRED\x10\n" +
-	"*\xa1\x01\n" +
+	"\x12\x18\n" +
+	"\x14TURN_STATE_SCHEDULED\x10\v*\xa1\x01\n" +
 	"\n" +
 	"StopReason\x12\x1b\n" +
 	"\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -622,11 +686,12 @@ var file_quarterdeck_v1_turn_proto_depIdxs = []int32{
 	8,  // 8: quarterdeck.v1.Turn.attachments:type_name -> quarterdeck.v1.AttachmentRef
 	2,  // 9: quarterdeck.v1.Turn.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
 	7,  // 10: quarterdeck.v1.Turn.expire_time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 11: quarterdeck.v1.Turn.not_before:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_turn_proto_init() }

@@ -9,11 +9,13 @@
             print(piece, end="", flush=True)
 
 :class:`Client` is for ordinary code, :class:`AsyncClient` for asyncio; both do the same. What can go wrong is in
-:mod:`quarterdeck.errors`, what calls take and give in :mod:`quarterdeck.types`.
+:mod:`quarterdeck.errors`, what calls take and give in :mod:`quarterdeck.types`, answers to what agents ask in
+:mod:`quarterdeck.answers`.
 """
 
-from quarterdeck import errors, types
+from quarterdeck import answers, errors, types
 from quarterdeck._async.client import AsyncClient
+from quarterdeck._async.io import AsyncQuestionHandler
 from quarterdeck._async.streams import (
     AsyncChat,
     AsyncLogTail,
@@ -25,6 +27,7 @@ from quarterdeck._async.streams import (
 from quarterdeck._core.position import ListCompleted, ListStarted, LogGap, LogUpdate, SessionUpdate, Start
 from quarterdeck._core.prompt import PromptOptions
 from quarterdeck._sync.client import Client
+from quarterdeck._sync.io import QuestionHandler
 from quarterdeck._sync.streams import Chat, LogTail, ManySubscription, Run, SessionWatch, Subscription
 from quarterdeck._version import __version__
 from quarterdeck.errors import Cursor, QuarterdeckError, TurnFailed
@@ -34,6 +37,7 @@ __all__ = [
     "AsyncClient",
     "AsyncLogTail",
     "AsyncManySubscription",
+    "AsyncQuestionHandler",
     "AsyncRun",
     "AsyncSessionWatch",
     "AsyncSubscription",
@@ -48,6 +52,7 @@ __all__ = [
     "ManySubscription",
     "PromptOptions",
     "QuarterdeckError",
+    "QuestionHandler",
     "Run",
     "SessionUpdate",
     "SessionWatch",
@@ -55,6 +60,7 @@ __all__ = [
     "Subscription",
     "TurnFailed",
     "__version__",
+    "answers",
     "errors",
     "types",
 ]

@@ -197,6 +197,10 @@ class AgentMismatch(FailedPrecondition):
     """The session has another agent."""
 
 
+class AlreadyAnswered(FailedPrecondition):
+    """The question is closed; the first answer counts."""
+
+
 class AnswersWaiting(ResourceExhausted):
     """Too many answers of this connection wait to be read."""
 
@@ -207,6 +211,14 @@ class ApiKeyNotFound(NotFound):
 
 class AttachmentNotFound(NotFound):
     """The session has no such attachment."""
+
+
+class BudgetExceeded(ResourceExhausted):
+    """A budget is used up: a retry helps in its next period, or once it is raised."""
+
+
+class CommandNotFound(NotFound):
+    """Neither the gateway nor the session's agent has such a command."""
 
 
 class CompressionUnknown(Unimplemented):
@@ -297,12 +309,24 @@ class MethodUnknown(Unimplemented):
     """The server does not have this call; it may be older than the client."""
 
 
+class ModelNotFound(NotFound):
+    """The agent is known not to have that model."""
+
+
 class NotCaughtUp(Unavailable):
     """The server does not have ``min_seq`` yet."""
 
 
+class OptionNotFound(NotFound):
+    """The agent is known not to have that option."""
+
+
 class PrimarySession(FailedPrecondition):
     """The tenant's primary session can't be deleted."""
+
+
+class QuestionNotFound(NotFound):
+    """The session has no such question."""
 
 
 class QueueFull(ResourceExhausted):
@@ -315,6 +339,10 @@ class RateLimited(ResourceExhausted):
 
 class Resync(Unavailable):
     """A watch fell too far behind."""
+
+
+class ScheduleNotFound(NotFound):
+    """The caller has no such schedule."""
 
 
 class ScopeRequired(PermissionDenied):

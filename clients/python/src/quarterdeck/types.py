@@ -2,22 +2,49 @@
 
 from quarterdeck.v1.admin_pb2 import AccountLimits, AgentInfo, ApiKey, Channel, ConfigValue, LogLevel, LogRecord
 from quarterdeck.v1.event_pb2 import GatewayEvent
-from quarterdeck.v1.gateway_pb2 import AbortMode, AdmissionMode, OnBusy, SessionFilter
+from quarterdeck.v1.gateway_pb2 import AbortMode, AdmissionMode, ClientTool, OnBusy, SessionFilter
 from quarterdeck.v1.memory_pb2 import MemoryBucket, MemoryHit, MemoryItem, MemoryKind, MemorySource, SearchMode
 from quarterdeck.v1.message_pb2 import Attachment, AttachmentRef, BlockKind, Message, Role, ToolCallState
+from quarterdeck.v1.question_pb2 import (
+    Answer,
+    NoApprover,
+    OptionEffect,
+    Question,
+    QuestionKind,
+    QuestionOption,
+    QuestionResolution,
+    QuestionState,
+    ToolAction,
+    ToolRule,
+)
 from quarterdeck.v1.session_pb2 import SessionShare, SessionSnapshot, SessionState, ShareAccess, Usage
 from quarterdeck.v1.turn_pb2 import OnInterrupt, StopReason, Turn, TurnState
+from quarterdeck.v1.usage_pb2 import (
+    Budget,
+    BudgetPeriod,
+    BudgetScope,
+    OnExceeded,
+    UsageBy,
+    UsageFilter,
+    UsageGrouping,
+    UsageRow,
+)
 
 __all__ = [
     "AbortMode",
     "AccountLimits",
     "AdmissionMode",
     "AgentInfo",
+    "Answer",
     "ApiKey",
     "Attachment",
     "AttachmentRef",
     "BlockKind",
+    "Budget",
+    "BudgetPeriod",
+    "BudgetScope",
     "Channel",
+    "ClientTool",
     "ConfigValue",
     "GatewayEvent",
     "LogLevel",
@@ -28,8 +55,16 @@ __all__ = [
     "MemoryKind",
     "MemorySource",
     "Message",
+    "NoApprover",
     "OnBusy",
+    "OnExceeded",
     "OnInterrupt",
+    "OptionEffect",
+    "Question",
+    "QuestionKind",
+    "QuestionOption",
+    "QuestionResolution",
+    "QuestionState",
     "Role",
     "SearchMode",
     "SessionFilter",
@@ -38,8 +73,14 @@ __all__ = [
     "SessionState",
     "ShareAccess",
     "StopReason",
+    "ToolAction",
     "ToolCallState",
+    "ToolRule",
     "Turn",
     "TurnState",
     "Usage",
+    "UsageBy",
+    "UsageFilter",
+    "UsageGrouping",
+    "UsageRow",
 ]

@@ -20,7 +20,7 @@ from quarterdeck import (
     TurnFailed,
     errors,
 )
-from quarterdeck.types import GatewayEvent, MemoryKind, SessionFilter, TurnState
+from quarterdeck.types import GatewayEvent, MemoryKind, Question, SessionFilter, ToolAction, ToolRule, TurnState
 
 from ..server import Proxy, Server
 from .elsewhere import elsewhere
@@ -48,6 +48,17 @@ async def read_until(subscription: AsyncSubscription | AsyncManySubscription, ki
 
 def durable(events: list[GatewayEvent]) -> list[int]:
     return [event.seq for event in events if event.seq]
+
+
+async def test_a_tool_that_policy_allows_is_asked_of_nobody(shared_server: Server) -> None:
+    async with client_for(shared_server) as client:
+        key = new_key()
+        rule = ToolRule(tool="ba*", action=ToolAction.TOOL_ACTION_ALLOW)
+        await client.create_session(key, tool_policy=[rule], no_approver="NO_APPROVER_DENY", question_ttl=60)
+        asked: list[Question] = []
+        chat = client.chat(key, "!ask=bash !ask=rm hello", on_question=asked.append)
+        assert "".join([piece async for piece in chat]) == "[bash: allowed] [rm: denied] hello"
+        assert asked == []
 
 
 async def test_chat_gives_the_text_and_nothing_else(shared_server: Server) -> None:

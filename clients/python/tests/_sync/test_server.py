@@ -21,7 +21,7 @@ from quarterdeck import (
     TurnFailed,
     errors,
 )
-from quarterdeck.types import GatewayEvent, MemoryKind, SessionFilter, TurnState
+from quarterdeck.types import GatewayEvent, MemoryKind, Question, SessionFilter, ToolAction, ToolRule, TurnState
 
 from ..server import Proxy, Server
 from .elsewhere import elsewhere
@@ -49,6 +49,17 @@ def read_until(subscription: Subscription | ManySubscription, kind: str) -> list
 
 def durable(events: list[GatewayEvent]) -> list[int]:
     return [event.seq for event in events if event.seq]
+
+
+def test_a_tool_that_policy_allows_is_asked_of_nobody(shared_server: Server) -> None:
+    with client_for(shared_server) as client:
+        key = new_key()
+        rule = ToolRule(tool="ba*", action=ToolAction.TOOL_ACTION_ALLOW)
+        client.create_session(key, tool_policy=[rule], no_approver="NO_APPROVER_DENY", question_ttl=60)
+        asked: list[Question] = []
+        chat = client.chat(key, "!ask=bash !ask=rm hello", on_question=asked.append)
+        assert "".join([piece for piece in chat]) == "[bash: allowed] [rm: denied] hello"
+        assert asked == []
 
 
 def test_chat_gives_the_text_and_nothing_else(shared_server: Server) -> None:

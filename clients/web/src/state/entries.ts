@@ -1,9 +1,18 @@
 // What a transcript consists of, and how the contract's messages become it.
-import { type AttachmentRef, type Message, Role, type ToolCallPart, ToolCallState } from "@quarterdeck/client";
+import {
+  type AttachmentRef,
+  type Message,
+  type PlanEntry as PlanStepMessage,
+  PlanStatus,
+  Role,
+  type ToolCallPart,
+  ToolCallState,
+} from "@quarterdeck/client";
 import { type Block, wholeBlock } from "./blocks";
+import type { QuestionEntry } from "./questions";
 
 /** One line of the transcript. */
-export type Entry = MessageEntry | ToolEntry | NoticeEntry | GenerationEntry;
+export type Entry = MessageEntry | ToolEntry | NoticeEntry | GenerationEntry | QuestionEntry | PlanEntry;
 
 /** A message of the user or of the agent. */
 export interface MessageEntry {
@@ -48,12 +57,37 @@ export interface NoticeEntry {
   readonly detail: string;
 }
 
+/** What the agent means to do in a turn. */
+export interface PlanEntry {
+  readonly kind: "plan";
+  readonly id: string;
+  readonly turnId: string;
+  readonly steps: readonly PlanStep[];
+}
+
+/** A step of a plan. */
+export interface PlanStep {
+  readonly text: string;
+  readonly status: "pending" | "running" | "done";
+}
+
 /** Begin of a conversation. */
 export interface GenerationEntry {
   readonly kind: "generation";
   readonly id: string;
   readonly turnId: "";
   readonly generation: bigint;
+}
+
+/** A plan as an agent told it. */
+export function planEntry(steps: readonly PlanStepMessage[], turnId: string): PlanEntry {
+  const shown = steps.map(({ text, status }) => ({ text, status: planStatus(status) }));
+  return { kind: "plan", id: `plan:${turnId}`, turnId, steps: shown };
+}
+
+function planStatus(status: PlanStatus): PlanStep["status"] {
+  if (status === PlanStatus.COMPLETED) return "done";
+  return status === PlanStatus.IN_PROGRESS ? "running" : "pending";
 }
 
 /** The entries of a stored message: itself, or the tool call that it is. */

@@ -5,10 +5,14 @@ import {
   BlockKind as WireBlock,
   type GatewayEvent,
   type ItemSnapshot,
+  type Question,
+  QuestionResolution,
+  QuestionState,
   TurnState,
 } from "@quarterdeck/client";
 import { type Block, type BlockKind, emptyBlock, wholeBlock } from "./blocks";
-import { type Entry, type MessageEntry, type NoticeEntry, roleOf, type ToolEntry } from "./entries";
+import { type Entry, type MessageEntry, type NoticeEntry, planEntry, roleOf, type ToolEntry } from "./entries";
+import { isPending, type QuestionEntry, questionEntry, questionEntryId } from "./questions";
 import type { Transcript } from "./transcript";
 
 /** Reasons of turns that a person took from the queue: that needs no notice. */
@@ -132,6 +136,29 @@ export function applyKind(transcript: Transcript, event: GatewayEvent): Transcri
       if (aborted) return notice(transcript, event, "warning", "The agent gave up shortening its context.");
       return notice(transcript, event, "quiet", "The agent shortened its context.", summary);
     }
+    case "questionAsked":
+    case "questionPending": {
+      const { question } = kind.value;
+      const known = question && transcript.entries.some(({ id }) => id === questionEntryId(question.questionId));
+      return !question || known ? transcript : put(transcript, questionEntry(question));
+    }
+    case "questionResolved": {
+      const { state, resolution, answeredBy, answer } = kind.value;
+      return changeQuestion(transcript, kind.value.questionId, (entry) => ({
+        ...entry,
+        question: closed(entry.question, { state, resolution, answeredBy, answer }),
+      }));
+    }
+    case "answerDelivered":
+      return changeQuestion(transcript, kind.value.questionId, (entry) => ({ ...entry, delivered: true }));
+    case "planUpdated": {
+      return put(transcript, planEntry(kind.value.entries, event.turnId));
+    }
+    case "contextRebuilt": {
+      const { messageCount, truncated } = kind.value;
+      const which = truncated ? `the newest ${messageCount} messages` : `${messageCount} messages`;
+      return notice(transcript, event, "warning", `The agent had lost its conversation and was told ${which} of it.`);
+    }
     case "retryScheduled": {
       const { attempt, maxAttempts, errorMessage } = kind.value;
       return notice(transcript, event, "warning", `Attempt ${attempt} of ${maxAttempts} follows: ${errorMessage}`);
@@ -141,6 +168,20 @@ export function applyKind(transcript: Transcript, event: GatewayEvent): Transcri
     default:
       return transcript;
   }
+}
+
+function changeQuestion(
+  transcript: Transcript,
+  questionId: string,
+  change: (entry: QuestionEntry) => QuestionEntry,
+): Transcript {
+  const found = transcript.entries.find(({ id }) => id === questionEntryId(questionId));
+  return found?.kind === "question" ? put(transcript, change(found)) : transcript;
+}
+
+/** A question after it was closed. */
+function closed(question: Question, end: Pick<Question, "state" | "resolution" | "answeredBy" | "answer">): Question {
+  return { ...question, ...end };
 }
 
 function beginAgain(transcript: Transcript, generation: bigint): Transcript {
@@ -282,6 +323,11 @@ function settleTurn(entries: readonly Entry[], turnId: string): readonly Entry[]
       if (entry.turnId !== turnId) return entry;
       if (entry.kind === "message" && entry.open) {
         return { ...entry, open: false, blocks: entry.blocks.filter((block) => block.kind !== "tool_input") };
+      }
+      if (entry.kind === "question" && isPending(entry)) {
+        const resolution = QuestionResolution.TURN_ENDED;
+        const end = { state: QuestionState.CANCELED, resolution, answeredBy: "", answer: undefined };
+        return { ...entry, question: closed(entry.question, end) };
       }
       return entry.kind === "tool" && entry.state === "running" ? { ...entry, state: "error" as const } : entry;
     });

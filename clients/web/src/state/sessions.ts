@@ -84,6 +84,11 @@ export function isBusy(session: SessionSnapshot): boolean {
   return session.state !== SessionState.IDLE || session.queueDepth > 0;
 }
 
+/** Questions that wait for an answer, of all sessions. */
+export function pendingQuestions(list: SessionList): number {
+  return [...list.sessions.values()].reduce((sum, session) => sum + session.pendingQuestions, 0);
+}
+
 /** State of a session in a word. */
 export function stateName(state: SessionState): string {
   switch (state) {

@@ -9,7 +9,8 @@ import type {
   Turn,
 } from "@quarterdeck/client";
 import { applyKind } from "./events";
-import { type Entry, entriesOf, toolEntry } from "./entries";
+import { type Entry, entriesOf, planEntry, toolEntry } from "./entries";
+import { questionEntry } from "./questions";
 
 /** Where older messages are read. */
 export interface Older {
@@ -43,7 +44,14 @@ export function fromState(state: GetSessionStateResponse, session: SessionSnapsh
     logId: state.logId,
     seq: state.seq,
     session,
-    entries: [...state.messages.flatMap((message) => entriesOf(message, false)), ...open, ...running],
+    entries: [
+      ...state.messages.flatMap((message) => entriesOf(message, false)),
+      // Of the newest turn that had one, which may be over.
+      ...(state.plan.length > 0 ? [planEntry(state.plan, session.activeTurnId)] : []),
+      ...open,
+      ...running,
+      ...state.questions.map(questionEntry),
+    ],
     turns: new Map(),
     older: olderThan(session.generation, state.nextPageToken),
     deleted: false,

@@ -1,10 +1,22 @@
 // What a person does to sessions.
 import { signal } from "@preact/signals";
-import { AbortMode, AdmissionMode, OnBusy, type Turn } from "@quarterdeck/client";
+import {
+  AbortMode,
+  AdmissionMode,
+  type AgentOption,
+  type AnswerInput,
+  type ListModelsResponse,
+  OnBusy,
+  type Question,
+  type SessionSnapshot,
+  type Turn,
+} from "@quarterdeck/client";
+import { splitModel } from "../state/choices";
 import { client } from "./account";
 import { announce, complain, tell } from "./notices";
 import { goSession } from "./place";
 import { type Draft, willWrite } from "./drafts";
+import { commandIn } from "../state/commands";
 
 /** How long Abort may take: its grace and the proof, in milliseconds. */
 const ABORT_TIMEOUT_MS = 60_000;
@@ -21,7 +33,19 @@ export async function send(sessionKey: string, draft: Draft, how: "steer" | "que
     if (mode === AdmissionMode.QUEUED) tell("No turn was running any more: the message waits as a turn of its own.");
     return;
   }
+  if (await runsAsCommand(sessionKey, draft)) return;
   await client().enqueue({ ...request, onBusy: OnBusy.ENQUEUE, source: "console" });
+}
+
+/** Runs a text that begins with a slash and a command of the session; false where it is none. */
+async function runsAsCommand(sessionKey: string, { text, files }: Draft): Promise<boolean> {
+  if (!text.startsWith("/") || files.length > 0) return false;
+  const { commands } = await client().listCommands({ sessionKey });
+  const command = commandIn(text, commands);
+  if (!command) return false;
+  const done = await client().executeCommand({ sessionKey, ...command }, { deadlineMs: ABORT_TIMEOUT_MS });
+  if (done.result.case === "resultJson") tell(`/${command.name} is done.`);
+  return true;
 }
 
 /** Stops the active turn, and tells what became of it. */
@@ -77,6 +101,23 @@ export async function rename(sessionKey: string, displayName: string): Promise<v
   await client().updateSession(request);
 }
 
+/** What can be chosen for a session. Throws where that can't be read. */
+export async function findChoices(sessionKey: string): Promise<{ models: ListModelsResponse; options: AgentOption[] }> {
+  const [models, { options }] = await Promise.all([client().listModels({ sessionKey }), client().listOptions({ sessionKey })]);
+  return { models, options };
+}
+
+/** Chooses what is another choice than before. Throws where it was refused. */
+export async function choose(
+  session: SessionSnapshot,
+  chosen: { readonly model: string; readonly level: string; readonly values: Readonly<Record<string, string>> },
+): Promise<void> {
+  const { sessionKey } = session;
+  if (chosen.model !== session.model) await client().setModel({ sessionKey, ...splitModel(chosen.model) });
+  if (chosen.level !== session.thinkingLevel) await client().setThinkingLevel({ sessionKey, level: chosen.level });
+  for (const [optionId, value] of Object.entries(chosen.values)) await client().setOption({ sessionKey, optionId, value });
+}
+
 /** Changes the text of a waiting turn. */
 export async function editQueued(turn: Turn, text: string): Promise<void> {
   const { sessionKey, turnId } = turn;
@@ -107,6 +148,19 @@ export async function clearQueue(sessionKey: string): Promise<void> {
     await client().clearQueue({ sessionKey });
     announce("The queue is empty.");
   });
+}
+
+/** An answer to a question, by a person. */
+export type GivenAnswer = AnswerInput;
+
+/** Answers a question as it was shown. Throws where it was refused. */
+export async function answerQuestion({ sessionKey, questionId, actionDigest }: Question, answer: GivenAnswer): Promise<void> {
+  await client().answerQuestion({ sessionKey, questionId, actionDigest, answer });
+}
+
+/** A question with its arguments as they are stored. */
+export async function wholeQuestion({ sessionKey, questionId }: Question): Promise<Question | undefined> {
+  return (await client().getQuestion({ sessionKey, questionId })).question;
 }
 
 /** A turn's text, whole where the queue shows a part. */

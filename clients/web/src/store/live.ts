@@ -272,6 +272,8 @@ function changesQueue({ kind }: GatewayEvent): boolean {
 }
 
 function announceEvent({ kind }: GatewayEvent): void {
+  if (kind.case === "questionAsked") announce(`The agent asks: ${kind.value.question?.title ?? ""}`);
+  if (kind.case === "questionResolved") announce("The question is closed.");
   if (kind.case === "turnStarted") announce("The agent works.");
   if (kind.case === "turnEnded") announce(kind.value.turn?.error ? kind.value.turn.error.message : "The agent has finished.");
 }

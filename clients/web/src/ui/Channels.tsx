@@ -27,8 +27,9 @@ export function Channels() {
     return () => clearInterval(timer);
   }, []);
   const people = new Set(channels.value.map((channel) => channel.principal)).size;
+  // It scrolls, also by keys, and holds nothing else to focus.
   return (
-    <main class="page" aria-label="Connected">
+    <main class="page" aria-label="Connected" tabindex={0}>
       <header class="page-head">
         <h1>Connected</h1>
         <span class="hint">

@@ -6,6 +6,8 @@ import { clockTime, count, oneLine } from "../state/format";
 import { Attachments } from "./Attachments";
 import { Icon } from "./Icons";
 import { Markdown } from "./Markdown";
+import { PlanView } from "./Plan";
+import { QuestionView } from "./Question";
 import { ToolCall } from "./ToolCall";
 
 interface EntryProps {
@@ -28,6 +30,10 @@ export class EntryView extends Component<EntryProps> {
         return <ToolCall entry={entry} sessionKey={sessionKey} />;
       case "notice":
         return <NoticeLine entry={entry} />;
+      case "question":
+        return <QuestionView entry={entry} />;
+      case "plan":
+        return <PlanView entry={entry} />;
       case "generation":
         return (
           <div class="generation" role="separator">

@@ -16,6 +16,7 @@ const PATHS = {
   down: "M6 10l6 6 6-6",
   back: "M14 6l-6 6 6 6",
   pencil: "M5 19l1-4L16 5l3 3L9 18z",
+  sliders: "M5 7h8M17 7h2M15 5v4M5 12h2M11 12h8M9 10v4M5 17h10M19 17h0M17 15v4",
   trash: "M5 7h14M10 7V5h4v2M7 7l1 12h8l1-12",
   fork: "M7 7.5v9M7 3.5a2 2 0 1 0 .01 0M7 16.5a2 2 0 1 0 .01 0M17 3.5a2 2 0 1 0 .01 0M17 7.5c0 4.5-8 3-10 6.5",
   reset: "M5 12a7 7 0 1 0 2.3-5.2M5 4v4h4",

@@ -1,6 +1,14 @@
 // What runs here, its bounds, and what the caller may do.
 import { useEffect } from "preact/hooks";
-import { type AccountLimits, CredentialKind, type GetServerInfoResponse, type WhoAmIResponse } from "@quarterdeck/client";
+import {
+  type AccountLimits,
+  type AgentCapabilities,
+  CredentialKind,
+  type GetServerInfoResponse,
+  ToolPolicySupport,
+  UsageReports,
+  type WhoAmIResponse,
+} from "@quarterdeck/client";
 import { clockTime, dateOf, duration, enumName, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";
@@ -15,6 +23,8 @@ const SCOPES: readonly (readonly [string, string])[] = [
   ["tenant.sessions", "every session of the tenant"],
   ["memory.read", "reading memory"],
   ["memory.write", "changing memory"],
+  ["workspace.read", "files that agents work with"],
+  ["budget.write", "budgets of the tenant"],
   ["admin.keys", "API keys"],
   ["admin.config", "configuration"],
   ["admin.logs", "logs, and who is connected"],
@@ -24,8 +34,9 @@ const SCOPES: readonly (readonly [string, string])[] = [
 export function ServerFacts() {
   useEffect(() => void readServerInfo(), []);
   const info = serverInfo.value;
+  // It scrolls, also by keys, and holds nothing else to focus.
   return (
-    <main class="page" aria-label="Server">
+    <main class="page" aria-label="Server" tabindex={0}>
       <header class="page-head">
         <h1>Server</h1>
         {info ? (
@@ -78,10 +89,19 @@ function InfoCards({ info }: { readonly info: GetServerInfoResponse }) {
           {info.agents.map((agent) => (
             <li key={agent.name}>
               <strong>{agent.name}</strong>
-              <span class="hint">{agent.driver}</span>
+              <span class="hint">
+                {agent.driver} {agent.version}
+              </span>
               {agent.name === info.defaultAgent ? <span class="tag strong">default</span> : null}
-              {agent.canSteer ? <span class="tag">steer</span> : null}
-              {agent.canFork ? <span class="tag">fork</span> : null}
+              {abilities(agent.capabilities).map((word) => (
+                <span key={word} class="tag">
+                  {word}
+                </span>
+              ))}
+              <span class="hint">
+                {agent.asOf ? `as of ${clockTime(dateOf(agent.asOf), new Date())}` : "not started yet: at most these"}
+                {agent.revision === "" ? "" : `, revision ${agent.revision}`}
+              </span>
             </li>
           ))}
         </ul>
@@ -108,6 +128,29 @@ function InfoCards({ info }: { readonly info: GetServerInfoResponse }) {
       </section>
     </>
   );
+}
+
+/** What an agent can do, in words. */
+function abilities(can: AgentCapabilities | undefined): string[] {
+  if (!can) return [];
+  const words: (readonly [boolean, string])[] = [
+    [can.steer, "steer"],
+    [can.images, "images"],
+    [can.thinking, "thinking"],
+    [can.models, "models"],
+    [can.fork, "fork"],
+    [can.compaction, "compaction"],
+    [can.commands, "commands"],
+    [can.questions, "questions"],
+    [can.denyContinues, "goes on after a denial"],
+    [can.resume, "resume"],
+    [can.workspace, "files"],
+    [can.toolPolicy === ToolPolicySupport.ENFORCED, "tool policy"],
+    [can.toolPolicy === ToolPolicySupport.ON_REQUEST, "tool policy for what it asks"],
+    [can.usage === UsageReports.CALL, "usage by call"],
+    [can.usage === UsageReports.TURN, "usage by turn"],
+  ];
+  return words.filter(([has]) => has).map(([, word]) => word);
 }
 
 function BoundsOf({ name, limits }: { readonly name: string; readonly limits: AccountLimits | undefined }) {

@@ -114,8 +114,18 @@ function Row({ session }: { readonly session: SessionSnapshot }) {
           {session.primary ? <span class="tag">primary</span> : null}
         </span>
         <span class="row-age">{ago(lastActive(session), now.value)}</span>
-        <span class="row-preview">{oneLine(session.lastMessagePreview, 90) || `${session.agent}, empty`}</span>
+        {session.pendingQuestions > 0 ? (
+          <span class="row-preview asks">Waiting for input</span>
+        ) : (
+          <span class="row-preview">{oneLine(session.lastMessagePreview, 90) || `${session.agent}, empty`}</span>
+        )}
         <span class="row-marks">
+          {session.pendingQuestions > 0 ? (
+            <span class="badge" title={`${count(session.pendingQuestions, "question")} to answer`}>
+              {session.pendingQuestions}
+              <span class="unseen"> to answer</span>
+            </span>
+          ) : null}
           {session.queueDepth > 0 ? (
             <span class="badge" title={`${count(session.queueDepth, "turn")} waiting`}>
               {session.queueDepth}

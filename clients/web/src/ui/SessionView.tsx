@@ -10,6 +10,7 @@ import { complain } from "../store/notices";
 import { goSession } from "../store/place";
 import { canFork } from "../store/server";
 import { Button, IconButton } from "./Button";
+import { openChoices } from "./Choices";
 import { Composer } from "./Composer";
 import { ask, Dialog, openDialog } from "./Dialog";
 import { Field, Form } from "./Form";
@@ -118,6 +119,7 @@ function Head({ session }: { readonly session: SessionSnapshot }) {
       </div>
       <div class="head-actions">
         <StopButton session={session} />
+        {write ? <IconButton icon="sliders" label="Model and options" onClick={() => openChoices(session)} /> : null}
         {write ? <IconButton icon="pencil" label="Rename" onClick={() => openDialog(() => <Rename session={session} />)} /> : null}
         {write && canFork(session.agent) ? (
           <IconButton icon="fork" label="Fork" onClick={() => openFork(key, "")} disabled={session.messageCount === 0n} />
@@ -147,10 +149,14 @@ function Usage({ session }: { readonly session: SessionSnapshot }) {
   const tokens = usage ? usage.inputTokens + usage.outputTokens + usage.cacheReadTokens + usage.cacheWriteTokens : 0n;
   if (!usage || tokens === 0n) return null;
   const cost = Number(usage.costMicros) / 1e6;
+  // Calls without a known price make it a lower bound.
+  const least = usage.unpricedCalls > 0n ? "≥ " : "";
+  const full = session.contextWindow > 0n ? Number((session.contextTokens * 100n) / session.contextWindow) : undefined;
   return (
     <span class="wide-only">
       {count(tokens, "token")}
-      {cost > 0 ? ` · $${cost.toFixed(cost < 1 ? 4 : 2)}` : ""}
+      {cost > 0 ? ` · ${least}$${cost.toFixed(cost < 1 ? 4 : 2)}` : ""}
+      {full === undefined ? "" : ` · context ${full} %`}
     </span>
   );
 }

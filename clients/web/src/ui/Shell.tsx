@@ -2,7 +2,7 @@
 import { useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import type { Route } from "../state/route";
-import { isUnread } from "../state/sessions";
+import { isUnread, pendingQuestions } from "../state/sessions";
 import { account, open, scopes, signOut } from "../store/account";
 import { connection, current, sessions } from "../store/live";
 import { announcement, dismiss, notices } from "../store/notices";
@@ -34,12 +34,14 @@ const PLACES: readonly Place[] = [
   { to: { place: "server" }, name: "Server", icon: "server", scope: "" },
 ];
 
-/** The page's title: where the person is, and how many sessions have news. */
+/** The page's title: where the person is, how many questions wait for an answer, else a dot where sessions have news. */
 function title(place: string): string {
   const list = sessions.value;
-  const unread = [...list.sessions.values()].filter((session) => isUnread(list, session)).length;
+  const waiting = pendingQuestions(list);
+  const unread = [...list.sessions.values()].some((session) => isUnread(list, session));
+  const mark = waiting > 0 ? `(${waiting}) ` : unread ? "• " : "";
   const name = current.value ? current.value.displayName || current.value.sessionKey : place;
-  return `${unread > 0 ? `(${unread}) ` : ""}${name} · Quarterdeck`;
+  return `${mark}${name} · Quarterdeck`;
 }
 
 /** The console of somebody who is signed in. */

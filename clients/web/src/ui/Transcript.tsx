@@ -1,6 +1,7 @@
 // What was said: scrolls with the newest text while the reader is at the end, and reads older pages at the top.
 import { signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { isPending } from "../state/questions";
 import { endedTurn, type Transcript } from "../state/transcript";
 import { readingOlder, readOlder } from "../store/live";
 import { complain } from "../store/notices";
@@ -129,6 +130,8 @@ export function TranscriptView({ transcript }: { readonly transcript: Transcript
 /** Shows that the agent works while it says nothing. */
 function Working({ transcript }: { readonly transcript: Transcript }) {
   if (transcript.session.activeTurnId === "") return null;
+  // It does nothing while it waits for a person.
+  if (transcript.entries.some((entry) => entry.kind === "question" && isPending(entry))) return null;
   const last = transcript.entries.at(-1);
   const talks = (last?.kind === "message" && last.open && last.blocks.length > 0) || (last?.kind === "tool" && last.state === "running");
   return talks ? null : (

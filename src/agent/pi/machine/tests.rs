@@ -1,6 +1,7 @@
 //! Recorded conversations with real pi, replayed, and scripted ones for what can't be recorded at will.
 
 use super::*;
+use crate::agent::pi::dialogs::DIALOGS_MAX;
 use serde_json::{Value, json};
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -32,7 +33,7 @@ struct Replay {
 impl Replay {
     fn new(clears: bool) -> Self {
         Self {
-            machine: Machine::new(Duration::from_secs(7)),
+            machine: Machine::new(),
             now: Instant::now(),
             clears,
             streaming: false,
@@ -55,10 +56,16 @@ impl Replay {
             attempt: 1,
             epoch: 1,
             text: text.into(),
+            command: String::new(),
+            transcript: String::new(),
             attachments: vec![],
             memory_context: String::new(),
+            choices: Default::default(),
             user_messages_before: 0,
+            output_schema: String::new(),
+            client_tools: vec![],
             trace_context: String::new(),
+            calls_are_granted: false,
         });
         self.pump();
     }
@@ -238,14 +245,16 @@ impl Replay {
             } => format!("tool {tool_call_id} done, error {is_error}"),
             AgentEvent::SteerApplied { steer_id } => format!("applied {}", steer_id.as_u128()),
             AgentEvent::SteerReturned { steer_id } => format!("returned {}", steer_id.as_u128()),
-            AgentEvent::UsageRecorded { usage, model } => {
-                format!("used {} {model}", usage.output_tokens)
+            AgentEvent::UsageRecorded(report) => {
+                format!("used {} {}", report.usage.output_tokens, report.model)
             }
             AgentEvent::RetryScheduled { attempt, delay, .. } => {
                 format!("retry {attempt} in {delay:?}")
             }
             AgentEvent::CompactionStarted { reason } => format!("compacts: {reason}"),
             AgentEvent::CompactionCompleted { summary, .. } => format!("compacted: {summary}"),
+            AgentEvent::Asked { ask_id, ask } => format!("asked {ask_id}: {}", ask.title),
+            AgentEvent::AskWithdrawn { ask_id } => format!("withdrawn {ask_id}"),
             other => format!("{other:?}"),
         };
         self.told.push_str(&line);
@@ -987,9 +996,15 @@ fn blocks_may_be_open_at_once_and_calls_may_share_an_id() {
     ]);
 }
 
+fn dialog(id: &str, method: &str) -> Value {
+    json!({"type":"extension_ui_request","id":id,"method":method,"title":"t","options":["a","b"]})
+}
+
 #[test]
-fn dialogs_are_cancelled_after_their_deadline() {
+fn dialogs_are_questions_of_their_turn() {
     let mut pi = Replay::new(true);
+    pi.pi(dialog("before", "confirm"));
+    pi.wrote(&["extension_ui_response"]);
     pi.run("x");
     pi.written.clear();
     pi.silent = true;
@@ -1001,16 +1016,76 @@ fn dialogs_are_cancelled_after_their_deadline() {
         "notify",
         "setStatus",
     ] {
-        pi.pi(json!({"type":"extension_ui_request","id":method,"method":method,"title":"t"}));
+        pi.pi(dialog(method, method));
     }
-    pi.pass(Duration::from_millis(6999));
     pi.wrote(&[]);
+    let asked = pi
+        .told
+        .lines()
+        .filter(|line| line.starts_with("asked"))
+        .count();
+    assert_eq!(asked, 4, "{}", pi.told);
+    let answers = [
+        ("select", r#"{"value":"b"}"#, ""),
+        ("confirm", "", "yes"),
+        ("input", r#"{"value":"text"}"#, ""),
+    ];
+    for (id, content_json, option_id) in answers {
+        let answer = Answer {
+            option_id: option_id.into(),
+            content_json: content_json.into(),
+            ..Answer::default()
+        };
+        pi.machine.answer(id.into(), &answer);
+        // A second one finds nobody who waits.
+        pi.machine.answer(id.into(), &answer);
+    }
+    let lines: Vec<Value> = std::iter::from_fn(|| pi.machine.next_effect())
+        .filter_map(|effect| match effect {
+            Effect::Write(line) => serde_json::from_slice(&line).ok(),
+            _ => None,
+        })
+        .collect();
+    let response = |id: &str, name: &str, value: Value| {
+        let mut line = json!({"type":"extension_ui_response","id":id});
+        line[name] = value;
+        line
+    };
+    assert_eq!(
+        lines,
+        [
+            response("select", "value", "b".into()),
+            response("confirm", "confirmed", true.into()),
+            response("input", "value", "text".into()),
+        ]
+    );
+    // What is open is cancelled with the turn.
+    pi.machine.cancel();
+    pi.pump();
+    pi.wrote(&["abort", "extension_ui_response"]);
+    pi.pi(dialog("late", "confirm"));
+    assert_eq!(pi.machine.dialogs.len(), 0);
+}
+
+#[test]
+fn a_dialog_that_pi_gives_up_is_withdrawn_and_a_flood_is_bounded() {
+    let mut pi = Replay::new(true);
+    pi.run("x");
+    pi.written.clear();
+    pi.silent = true;
+    let mut short = dialog("short", "confirm");
+    short["timeout"] = 7000.into();
+    pi.pi(short);
+    pi.pass(Duration::from_millis(6999));
+    assert!(!pi.told.contains("withdrawn"), "{}", pi.told);
     pi.pass(Duration::from_millis(1));
-    pi.wrote(&["extension_ui_response"; 4]);
-    for _ in 0..=DIALOGS_MAX {
-        pi.pi(json!({"type":"extension_ui_request","id":"d","method":"confirm","title":"t"}));
+    assert!(pi.told.contains("withdrawn short"), "{}", pi.told);
+    pi.wrote(&[]);
+    for number in 0..=DIALOGS_MAX {
+        pi.pi(dialog(&number.to_string(), "confirm"));
     }
     pi.wrote(&["extension_ui_response"]);
+    assert_eq!(pi.machine.dialogs.len(), DIALOGS_MAX);
 }
 
 /// R16: whatever pi's lines say, before, in and after a turn.
@@ -1038,7 +1113,7 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
         inputs += 1;
         let machine = &mut replay.machine;
         if inputs.is_multiple_of(64) {
-            *machine = Machine::new(Duration::from_secs(7));
+            *machine = Machine::new();
         }
         if inputs.is_multiple_of(8) && !machine.is_busy() {
             machine.start(&TurnInput {
@@ -1046,10 +1121,16 @@ fn no_line_makes_the_machine_panic_or_keep_more_and_more() {
                 attempt: 1,
                 epoch: 1,
                 text: "x".into(),
+                command: String::new(),
+                transcript: String::new(),
                 attachments: vec![],
                 memory_context: String::new(),
+                choices: Default::default(),
                 user_messages_before: 0,
+                output_schema: String::new(),
+                client_tools: vec![],
                 trace_context: String::new(),
+                calls_are_granted: false,
             });
         }
         machine.line(line, inputs % 3, replay.now);

@@ -1,6 +1,6 @@
 //! Assistant messages: how they grow, and what they are once they are whole.
 
-use super::json::{Object, Piece, list, piece, sentence, text};
+use crate::agent::json::{Object, Piece, list, piece, sentence, text};
 use crate::domain::turn::Usage;
 use serde_json::value::RawValue;
 
@@ -167,6 +167,8 @@ fn usage(record: &Object<'_>) -> Option<Usage> {
         cache_write_tokens: record.whole("cacheWrite"),
         cost_micros: (Object::of(record.get("cost")).number("total") * 1e6).round() as i64,
         model_calls: 1,
+        unpriced_calls: 0,
+        reasoning_tokens: record.whole("reasoning"),
     };
     let used = usage.input_tokens != 0 || usage.output_tokens != 0 || usage.cache_read_tokens != 0;
     used.then_some(usage)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::agent::input::text_with_files;
 use crate::domain::turn::{Attachment, AttachmentRef};
 
 fn parse(line: &str) -> Incoming {

@@ -2,22 +2,25 @@
 
 use super::{
     super::{
-        commands::{Admission, Enqueue, OnBusy, Steer},
+        commands::{Admission, Caller, Enqueue, OnBusy, Steer},
         draft::{Draft, Entering, Place, length, micros},
         facts::{Context, Decision, Facts},
         snapshot::{Origin, Sender, Snapshot, WaitingSteer},
+        write_set::TurnExtras,
     },
     Decided, Done,
     access::{self, Need},
-    control, queue, quotas,
+    agents, budgets, control, queue, quotas,
     requests::{WhenGone, once, require_generation},
     sessions,
 };
 use crate::domain::{
     Event,
-    access::agent_serves,
+    access::{Scope, agent_serves},
+    agent::Capability,
+    client_tool, command,
     ids::Time,
-    limits::{GRACE_DEFAULT, PENDING_STEERS_MAX},
+    limits::{GRACE_DEFAULT, PENDING_STEERS_MAX, SCHEDULED_TURNS_MAX},
     refusal::{LimitOf, Refusal},
     session::SessionState,
     turn::{AbortMode, Attachment, AttachmentRef, Cause, OnInterrupt, Turn, TurnState, Usage},
@@ -45,6 +48,12 @@ pub(super) struct NewTurn {
     pub(super) expire_time: Option<Time>,
     /// Where it stands in its caller's trace.
     pub(super) trace_context: String,
+    /// The command that it runs; empty for a prompt.
+    pub(super) command: String,
+    /// It enters the queue then, not now.
+    pub(super) not_before: Option<Time>,
+    /// What its start reads.
+    pub(super) extras: TurnExtras,
 }
 
 /// Input that becomes a steer or a turn.
@@ -66,6 +75,7 @@ pub(crate) fn enqueue(
         caller,
         new_session,
         text,
+        command,
         attachments,
         source,
         metadata,
@@ -74,13 +84,28 @@ pub(crate) fn enqueue(
         turn_timeout,
         queue_ttl,
         trace_context,
+        not_before,
+        output_schema,
+        client_tools,
     } = command;
-    let rights = (Need::Make, WhenGone::Refuse);
+    let is_command = !command.is_empty();
+    let need = if is_command { Need::Write } else { Need::Make };
+    let rights = (need, WhenGone::Refuse);
     once(ctx, facts, caller, rights, found, |request, found| {
-        let bytes = bytes_of(text, attachments);
+        let extras = TurnExtras {
+            output_schema: output_schema.clone(),
+            client_tools: client_tool::to_text(client_tools),
+        };
+        let bytes = bytes_of(text, attachments) + extras.bytes();
         ctx.require_room(bytes)?;
         let now = caller.now;
         let mut draft = match found {
+            found if is_command => {
+                let draft = access::usable(facts, caller, found)?;
+                require_generation(caller, draft.admission_generation())?;
+                require_command(ctx, caller, &draft, command)?;
+                draft
+            }
             None => sessions::make(ctx, caller, new_session, None)?,
             Some(draft) => {
                 require_admitting(ctx, &draft, &new_session.agent)?;
@@ -89,6 +114,13 @@ pub(crate) fn enqueue(
             }
         };
         quotas::require_stored(ctx, &draft.session, length(bytes))?;
+        agents::require_input(ctx, draft.admission_agent(), attachments)?;
+        if !output_schema.is_empty() {
+            agents::require(ctx, draft.admission_agent(), Capability::StructuredOutput)?;
+        }
+        if !client_tools.is_empty() {
+            agents::require(ctx, draft.admission_agent(), Capability::ClientTools)?;
+        }
         let input = Input {
             text,
             attachments,
@@ -97,9 +129,11 @@ pub(crate) fn enqueue(
                 sender: Sender::of(&caller.identity, &draft.session),
                 request,
                 trace_context: trace_context.clone(),
+                labels: draft.session.labels.clone(),
             },
         };
-        if draft.session.active_turn.is_some() || draft.session.queue_depth > 0 {
+        let is_busy = draft.session.active_turn.is_some() || draft.session.queue_depth > 0;
+        if is_busy && not_before.is_none() {
             match on_busy {
                 OnBusy::Enqueue | OnBusy::Interrupt => {}
                 OnBusy::Reject => {
@@ -115,7 +149,11 @@ pub(crate) fn enqueue(
                 }
             }
         }
-        require_queue_room(ctx, &draft, &input)?;
+        budgets::require(facts, &draft, &input.origin, now)?;
+        match not_before {
+            None => require_queue_room(ctx, &draft, &input)?,
+            Some(_) => require_scheduled_room(ctx, &draft, &input)?,
+        }
         let references = keep(facts, &mut draft, attachments)?;
         let interrupts = *on_busy == OnBusy::Interrupt;
         let turn = NewTurn {
@@ -126,8 +164,15 @@ pub(crate) fn enqueue(
             metadata: metadata.clone(),
             on_interrupt: *on_interrupt,
             turn_timeout: *turn_timeout,
-            expire_time: queue_ttl.map(|ttl| now.plus_micros(micros(ttl))),
+            expire_time: queue_ttl.map(|ttl| not_before.unwrap_or(now).plus_micros(micros(ttl))),
+            not_before: *not_before,
             trace_context: trace_context.clone(),
+            command: if is_command {
+                command.clone()
+            } else {
+                command_of_prompt(ctx, &draft, text)
+            },
+            extras,
         };
         let place = if interrupts {
             Place::First
@@ -142,7 +187,7 @@ pub(crate) fn enqueue(
                 grace: GRACE_DEFAULT,
                 clears: false,
             };
-            control::stop_active(&mut draft, stop, now);
+            control::stop_active(&mut draft, stop, now)?;
         }
         Ok(queued(draft, turn, ahead, bytes, now))
     })
@@ -168,14 +213,8 @@ pub(crate) fn steer(
         let now = caller.now;
         let mut draft = access::usable(facts, caller, found)?;
         require_generation(caller, draft.admission_generation())?;
-        let agent = draft.session.agent.as_str();
-        if !ctx.rules.agents.get(agent).is_some_and(|rule| rule.steer) {
-            return Err(Refusal::UnsupportedByAgent {
-                agent: agent.to_owned(),
-                what: "be steered",
-            }
-            .into());
-        }
+        agents::require(ctx, &draft.session.agent, Capability::Steer)?;
+        agents::require_input(ctx, &draft.session.agent, attachments)?;
         if expected_turn.is_some_and(|expected| draft.session.active_turn != Some(expected)) {
             return Err(Refusal::TurnMismatch {
                 active_turn_id: active_id(&draft),
@@ -193,11 +232,13 @@ pub(crate) fn steer(
                 sender: Sender::of(&caller.identity, &draft.session),
                 request,
                 trace_context: trace_context.clone(),
+                labels: draft.session.labels.clone(),
             },
         };
         if let Some(active) = steerable(ctx, &draft) {
             return steer_active(ctx, facts, draft, active, input, now);
         }
+        budgets::require(facts, &draft, &input.origin, now)?;
         require_queue_room(ctx, &draft, &input)?;
         let turn = NewTurn {
             turn_id: ctx.ids.ordered(),
@@ -209,6 +250,9 @@ pub(crate) fn steer(
             turn_timeout: *turn_timeout,
             expire_time: None,
             trace_context: trace_context.clone(),
+            command: String::new(),
+            not_before: None,
+            extras: TurnExtras::default(),
         };
         let (turn, ahead) = admit(ctx, &mut draft, turn, input.origin, Place::Last, now)?;
         Ok(queued(draft, turn, ahead, bytes, now))
@@ -246,7 +290,7 @@ fn require_admitting(ctx: &Context<'_>, draft: &Draft, agent: &str) -> Decision<
         .into());
     }
     if !agent.is_empty() {
-        sessions::require_agent(ctx, agent)?;
+        agents::require_agent(ctx, agent)?;
         let present = draft.admission_agent();
         if agent != present {
             return Err(Refusal::AgentMismatch {
@@ -256,6 +300,26 @@ fn require_admitting(ctx: &Context<'_>, draft: &Draft, agent: &str) -> Decision<
         }
     }
     Ok(())
+}
+
+/// Refuses a command that the session's agent can't do, or that its caller may not run.
+fn require_command(ctx: &Context<'_>, caller: &Caller, draft: &Draft, name: &str) -> Decision<()> {
+    let agent = draft.admission_agent();
+    if name == command::COMPACT {
+        return agents::require(ctx, agent, Capability::Compaction);
+    }
+    let rule = ctx.rules.agents.get(agent);
+    if !rule.is_some_and(|rule| command::allows(&rule.commands_allowed, name)) {
+        caller.identity.require(Scope::SessionApprove)?;
+    }
+    Ok(())
+}
+
+/// The command that a prompt is, where the session's agent allows that; empty for a text.
+pub(super) fn command_of_prompt(ctx: &Context<'_>, draft: &Draft, prompt: &str) -> String {
+    let rule = ctx.rules.agents.get(draft.admission_agent());
+    let command = rule.and_then(|rule| command::of_prompt(&rule.commands_allowed, prompt));
+    command.unwrap_or_default().to_owned()
 }
 
 fn require_queue_room(ctx: &Context<'_>, draft: &Draft, input: &Input<'_>) -> Decision<()> {
@@ -275,12 +339,44 @@ fn require_queue_room(ctx: &Context<'_>, draft: &Draft, input: &Input<'_>) -> De
     quotas::require_queued(ctx, &draft.session, more)
 }
 
+/// Refuses one more turn that waits for its `not_before`.
+fn require_scheduled_room(ctx: &Context<'_>, draft: &Draft, input: &Input<'_>) -> Decision<()> {
+    let turns = length(draft.scheduled().len());
+    if turns >= SCHEDULED_TURNS_MAX {
+        return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
+            unit: "scheduled turns",
+            limit: SCHEDULED_TURNS_MAX,
+            current: turns,
+        }
+        .into());
+    }
+    let sizes = input.attachments.iter().map(|one| one.reference.size);
+    let more = length(input.text.len()) + sizes.sum::<i64>();
+    require_scheduled_bytes(ctx, draft, more)
+}
+
+/// Refuses where so many more bytes may not wait for their time: as many may as in the session's queue.
+pub(super) fn require_scheduled_bytes(ctx: &Context<'_>, draft: &Draft, more: i64) -> Decision<()> {
+    let limit = ctx.rules.quotas.get().queue_limit_bytes;
+    let current: i64 = draft.scheduled().iter().map(|waiting| waiting.bytes).sum();
+    if current.saturating_add(more) > limit {
+        return Err(Refusal::QueueFull {
+            of: LimitOf::Session,
+            unit: "bytes of scheduled turns",
+            limit,
+            current,
+        }
+        .into());
+    }
+    Ok(())
+}
+
 /// The active turn, if it takes steers.
 fn steerable(ctx: &Context<'_>, draft: &Draft) -> Option<Turn> {
     let turn = &draft.active()?.turn;
     let runs = matches!(turn.state, TurnState::Running | TurnState::WaitingInput);
-    let rule = ctx.rules.agents.get(&turn.agent);
-    let takes = rule.is_some_and(|rule| rule.steer);
+    let takes = agents::require(ctx, &turn.agent, Capability::Steer).is_ok();
     (runs && takes).then(|| turn.clone())
 }
 
@@ -352,19 +448,55 @@ fn admit(
         }
         .into());
     }
-    let turn = new.turn(ctx, draft, draft.admission_generation(), now);
-    let ahead = enter(draft, turn.clone(), origin, place);
+    let about = (&origin.sender, draft.admission_generation());
+    let (turn, extras) = new.turn(ctx, draft, about, now);
+    if turn.state == TurnState::Scheduled {
+        return Ok((schedule(draft, (turn, extras), origin, now), 0));
+    }
+    let ahead = enter(draft, (turn.clone(), extras), origin, place);
     let turn = announce(draft, turn, ahead, now);
     Ok((turn, ahead))
 }
 
+/// Adds a turn that waits for its `not_before`, and writes its `turn_scheduled`.
+fn schedule(
+    draft: &mut Draft,
+    (turn, extras): (Turn, TurnExtras),
+    origin: Origin,
+    now: Time,
+) -> Turn {
+    draft.enter_later(Entering {
+        bytes: queue::bytes_of(&turn.text, &turn.attachments),
+        turn: turn.clone(),
+        origin,
+        queued_seq: draft.session.head + 1,
+        extras,
+    });
+    let about = Some((turn.turn_id, turn.generation));
+    let event = Event::TurnScheduled {
+        turn: Box::new(turn),
+    };
+    draft.event(now, about, None, &event);
+    draft.session.last_active_time = now;
+    match event {
+        Event::TurnScheduled { turn } => *turn,
+        _ => unreachable!("the event was made above"),
+    }
+}
+
 /// Adds a turn to the queue; its first event is the next one. Returns how many wait ahead of it.
-pub(super) fn enter(draft: &mut Draft, turn: Turn, origin: Origin, place: Place) -> i32 {
+pub(super) fn enter(
+    draft: &mut Draft,
+    (turn, extras): (Turn, TurnExtras),
+    origin: Origin,
+    place: Place,
+) -> i32 {
     let entering = Entering {
         bytes: queue::bytes_of(&turn.text, &turn.attachments),
         turn,
         origin,
         queued_seq: draft.session.head + 1,
+        extras,
     };
     draft.enter(entering, place)
 }
@@ -409,8 +541,14 @@ fn active_id(draft: &Draft) -> String {
 // === impl NewTurn ===
 
 impl NewTurn {
-    /// The turn, waiting.
-    pub(super) fn turn(self, ctx: &Context<'_>, draft: &Draft, generation: i64, now: Time) -> Turn {
+    /// The turn, waiting: of a sender and a generation; and what its start reads.
+    pub(super) fn turn(
+        self,
+        ctx: &Context<'_>,
+        draft: &Draft,
+        (sender, generation): (&Sender, i64),
+        now: Time,
+    ) -> (Turn, TurnExtras) {
         let Self {
             turn_id,
             text,
@@ -421,19 +559,28 @@ impl NewTurn {
             turn_timeout,
             expire_time,
             trace_context,
+            command,
+            not_before,
+            extras,
         } = self;
-        Turn {
+        let turn = Turn {
             row: ctx.ids.turn_row(),
             turn_id,
             session_key: draft.session.key.clone(),
             generation,
-            state: TurnState::Queued,
+            state: match not_before {
+                None => TurnState::Queued,
+                Some(_) => TurnState::Scheduled,
+            },
             text,
             response_text: String::new(),
+            output_json: String::new(),
             stop_reason: None,
             error: None,
             attempt: 0,
+            principal: sender.principal(&draft.session.tenant),
             agent: draft.admission_agent().to_owned(),
+            agent_revision: String::new(),
             model: draft.session.model.clone(),
             usage: Usage::default(),
             create_time: now,
@@ -447,6 +594,9 @@ impl NewTurn {
             expire_time,
             cancel: None,
             trace_context,
-        }
+            command,
+            not_before,
+        };
+        (turn, extras)
     }
 }

@@ -11,7 +11,7 @@ use super::{
     },
     Decided, Done,
     access::{self, Need},
-    queue,
+    questions, queue,
     requests::{self, WhenGone, once, require_generation},
 };
 use crate::domain::{
@@ -19,9 +19,10 @@ use crate::domain::{
     access::SessionAccess,
     ids::Time,
     limits::GRACE_DEFAULT,
+    question::Resolution,
     refusal::Refusal,
     session::SessionState,
-    turn::{AbortMode, Cancel, Cause, Turn, TurnState},
+    turn::{AbortMode, Cancel, Cause, ContextUse, Turn, TurnState},
 };
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -40,8 +41,12 @@ pub(super) struct Accept {
 
 /// Accepts a stop of the active turn, or raises the accepted one: its first cause stays, its mode only rises, its
 /// grace only shrinks. Returns the turn, CANCELING; `None` where none is active.
-pub(super) fn stop_active(draft: &mut Draft, stop: Accept, now: Time) -> Option<Turn> {
-    let turn = &draft.active()?.turn;
+pub(super) fn stop_active(draft: &mut Draft, stop: Accept, now: Time) -> Decision<Option<Turn>> {
+    let Some(active) = draft.active() else {
+        return Ok(None);
+    };
+    let turn = &active.turn;
+    let about = (turn.turn_id, turn.generation);
     let Accept {
         cause,
         mode,
@@ -76,7 +81,9 @@ pub(super) fn stop_active(draft: &mut Draft, stop: Accept, now: Time) -> Option<
         clears,
     });
     draft.settle_state();
-    draft.active().map(|active| active.turn.clone())
+    // Nobody's answer counts any more, in the same commit.
+    questions::cancel_all(draft, about, Resolution::TurnCanceled, now)?;
+    Ok(draft.active().map(|active| active.turn.clone()))
 }
 
 // === abort ===
@@ -117,7 +124,7 @@ pub(crate) fn abort(
                     grace: *grace,
                     clears: *clear_queue,
                 };
-                let turn = stop_active(&mut draft, stop, now);
+                let turn = stop_active(&mut draft, stop, now)?;
                 let stopping = turn.is_some();
                 (turn, stopping)
             }
@@ -146,7 +153,7 @@ fn abort_other(
     turn_id: Uuid,
     now: Time,
 ) -> Decision<(Turn, bool)> {
-    let mut waiting = draft.waiting().iter();
+    let mut waiting = draft.waiting().iter().chain(draft.scheduled());
     if waiting.any(|waiting| waiting.turn.turn_id == turn_id) {
         return Ok((queue::take(draft, turn_id, Cause::Removed, now)?, true));
     }
@@ -170,12 +177,12 @@ pub(crate) fn reset(
         let now = caller.now;
         let mut draft = access::usable(facts, caller, found)?;
         require_generation(caller, draft.admission_generation())?;
-        let cleared = queue::take_all(&mut draft, Cause::SessionReset, now)?;
+        let cleared = queue::take_all_and_scheduled(&mut draft, Cause::SessionReset, now)?;
         // A second one joins the one that is pending: the same generation comes of both. What was accepted between the
         // two is from before this one all the same, and must not run after it.
         if !draft.hidden.pending_reset {
             draft.hidden.pending_reset = true;
-            if stop_active(&mut draft, stop_for(Cause::SessionReset), now).is_none() {
+            if stop_active(&mut draft, stop_for(Cause::SessionReset), now)?.is_none() {
                 complete_reset(ctx, &mut draft, now);
                 draft.settle_state();
             }
@@ -196,10 +203,13 @@ pub(super) fn complete_reset(ctx: &Context<'_>, draft: &mut Draft, now: Time) {
     session.session_id = ctx.ids.ordered();
     if !session.next_agent.is_empty() {
         session.agent = std::mem::take(&mut session.next_agent);
+        // They are the other agent's own.
+        session.options.clear();
     }
     session.message_count = 0;
     session.user_message_count = 0;
     session.last_message_preview.clear();
+    session.context = ContextUse::default();
     let event = Event::SessionReset {
         generation: session.generation,
         session_id: session.session_id,
@@ -216,6 +226,23 @@ fn stop_for(cause: Cause) -> Accept {
         grace: GRACE_DEFAULT,
         clears: true,
     }
+}
+
+// === reload ===
+
+/// ReloadSession: nothing of the session changes, so only a repeat is told from a new one.
+pub(crate) fn reload(
+    ctx: &Context<'_>,
+    facts: &Facts,
+    found: Option<&Snapshot>,
+    caller: &Caller,
+) -> Decision<Decided> {
+    let rights = (Need::Write, WhenGone::Refuse);
+    once(ctx, facts, caller, rights, found, |_, found| {
+        let draft = access::usable(facts, caller, found)?;
+        require_generation(caller, draft.session.generation)?;
+        Ok(Done::nothing(Arc::new(draft.session)))
+    })
 }
 
 // === delete ===
@@ -261,6 +288,7 @@ pub(crate) fn delete_idle(found: &Snapshot, now: Time) -> Decision<Option<Sessio
         .is_some_and(|after| session.last_active_time.plus_micros(after) <= now)
         && session.active_turn.is_none()
         && session.queue_depth == 0
+        && found.scheduled.is_empty()
         && !session.primary
         && session.state != SessionState::Deleting;
     if !idle {
@@ -273,11 +301,11 @@ pub(crate) fn delete_idle(found: &Snapshot, now: Time) -> Decision<Option<Sessio
 
 /// The first commit of a Delete.
 fn begin_delete(draft: &mut Draft, now: Time) -> Decision<Vec<Turn>> {
-    let cleared = queue::take_all(draft, Cause::SessionDeleted, now)?;
+    let cleared = queue::take_all_and_scheduled(draft, Cause::SessionDeleted, now)?;
     draft.session.state = SessionState::Deleting;
     // A Reset that was pending has no generation left to begin.
     draft.hidden.pending_reset = false;
-    stop_active(draft, stop_for(Cause::SessionDeleted), now);
+    stop_active(draft, stop_for(Cause::SessionDeleted), now)?;
     Ok(cleared)
 }
 

@@ -9,12 +9,13 @@ use super::{
     },
     Decided, Done,
     access::{self, Need},
+    agents,
     requests::{WhenGone, once, require_generation},
     sessions,
 };
 use crate::domain::{
-    access::Scopes, event::ForkOrigin, ids::SessionRow, memory::Reach, refusal::Refusal,
-    session::Session,
+    access::Scopes, agent::Capability, event::ForkOrigin, ids::SessionRow, memory::Reach,
+    refusal::Refusal, session::Session,
 };
 
 /// The two sessions of a fork, as far as they are.
@@ -51,14 +52,7 @@ pub(crate) fn begin(
     let source = access::authorize(facts, caller, Need::Write, found.source)?;
     let source = access::usable(facts, caller, source)?.session;
     require_generation(caller, source.generation)?;
-    let can_fork = ctx.rules.agents.get(&source.agent).is_some_and(|a| a.fork);
-    if !can_fork {
-        return Err(Refusal::UnsupportedByAgent {
-            agent: source.agent,
-            what: "be forked",
-        }
-        .into());
-    }
+    agents::require(ctx, &source.agent, Capability::Fork)?;
     require_free(facts, found, command)?;
     Ok(source)
 }
@@ -95,12 +89,18 @@ pub(crate) fn finish(
             agent: source.agent.clone(),
             model: source.model.clone(),
             thinking_level: source.thinking_level.clone(),
+            options: source.options.clone(),
             labels: source.labels.clone(),
             cwd: source.cwd.clone(),
             cwd_refused: None,
             display_name: source.display_name.clone(),
             expire_after_idle: source.expire_after_idle,
             memory_namespaces: inherited_memory(&maker, source),
+            no_approver: source.no_approver,
+            question_ttl: source.question_ttl,
+            tool_policy: source.tool_policy.clone(),
+            // Copied with the messages.
+            client_tools: Vec::new(),
         };
         let origin = Some(((*origin).clone(), *row));
         let mut draft: Draft = sessions::make(ctx, &maker, &settings, origin)?;

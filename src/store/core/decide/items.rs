@@ -46,6 +46,7 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::SessionReset { .. }
         | Event::SessionDeleted
         | Event::TurnQueued { .. }
+        | Event::TurnScheduled { .. }
         | Event::TurnUpdated { .. }
         | Event::TurnStarted { .. }
         | Event::TurnEnded { .. }
@@ -53,10 +54,17 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::SteerApplied { .. }
         | Event::SteerRequeued { .. }
         | Event::UsageRecorded { .. }
+        | Event::BudgetWarning { .. }
         | Event::CompactionStarted { .. }
         | Event::CompactionCompleted { .. }
         | Event::RetryScheduled { .. }
-        | Event::AgentExited { .. } => {}
+        | Event::AgentExited { .. }
+        | Event::QuestionAsked { .. }
+        | Event::QuestionResolved { .. }
+        | Event::AnswerDelivered { .. }
+        | Event::PlanUpdated { .. }
+        | Event::ContextRebuilt { .. }
+        | Event::ModelChanged { .. } => {}
     }
     Ok(())
 }

@@ -4,9 +4,13 @@
 
 pub(crate) mod access;
 pub(crate) mod admission;
+mod agents;
+pub(crate) mod budgets;
+pub(crate) mod choices;
 pub(crate) mod control;
 pub(crate) mod fork;
 mod items;
+pub(crate) mod questions;
 pub(crate) mod queue;
 mod quotas;
 pub(crate) mod recovery;

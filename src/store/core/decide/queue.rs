@@ -5,21 +5,22 @@ use super::{
         commands::{Caller, UpdateQueued},
         draft::{Draft, length},
         facts::{Context, Decision, Facts, Stop, Want},
-        snapshot::{Sender, Snapshot},
+        snapshot::{Sender, Snapshot, WaitingTurn},
         write_set::SessionWrite,
     },
     Decided, Done,
     access::{self, Need},
-    quotas,
+    admission, quotas,
     requests::{WhenGone, once, require_generation},
-    turns::{self, Ending},
+    turns::{self, Ending, Left},
 };
 use crate::domain::{
     Event,
     ids::Time,
     refusal::Refusal,
-    turn::{AttachmentRef, Cause, Turn},
+    turn::{AttachmentRef, Cause, Turn, TurnState},
 };
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// UpdateQueued.
@@ -45,13 +46,26 @@ pub(crate) fn update(
         quotas::require_stored(ctx, &draft.session, more)?;
         if let Some(text) = text {
             let sender = Sender::of(&caller.identity, &draft.session);
-            change_text(ctx, &mut draft, &turn, text, sender)?;
+            // What a command was is one no more unless its new text is.
+            turn.command = admission::command_of_prompt(ctx, &draft, text);
+            let command = turn.command.clone();
+            change_text(ctx, &mut draft, &turn, (text, command), sender)?;
             turn.text.clone_from(text);
+            turn.principal = caller.identity.principal.to_string();
         }
+        let is_scheduled = turn.state == TurnState::Scheduled;
         if let Some(position) = position {
+            if is_scheduled {
+                let problem = "the turn waits for its not_before; it has no place in the queue yet";
+                return Err(Refusal::field("position", problem).into());
+            }
             draft.move_to(turn_id, usize::try_from(*position).unwrap_or(0))?;
         }
-        let ahead = draft.place_of(turn_id)?;
+        let ahead = if is_scheduled {
+            0
+        } else {
+            draft.place_of(turn_id)?
+        };
         let updated = Event::TurnUpdated {
             turn: Box::new(turn.clone()),
             queue_position: ahead,
@@ -115,23 +129,86 @@ pub(crate) fn expire(
     Ok((count, draft.finish(now)))
 }
 
+/// Puts the turns of a session whose `not_before` has come into its queue, in the order of their times. Bounds of the
+/// queue do not hold them up: they were let in under their own.
+pub(crate) fn due(found: &Snapshot, wall: Time, now: Time) -> Decision<Option<SessionWrite>> {
+    let mut draft = Draft::of(found);
+    let is_due =
+        |waiting: &&Arc<WaitingTurn>| waiting.turn.not_before.is_none_or(|time| time <= wall);
+    let due: Vec<Uuid> = (draft.scheduled().iter().filter(is_due))
+        .map(|waiting| waiting.turn.turn_id)
+        .collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    for turn_id in due {
+        let Some(mut waiting) = draft.leave_scheduled(turn_id) else {
+            continue;
+        };
+        if waiting.text_left {
+            return Err(Stop::Wants(Want::Texts(Some(turn_id))));
+        }
+        let turn = &mut waiting.turn;
+        turn.state = TurnState::Queued;
+        if let (Some(expire), Some(planned)) = (turn.expire_time, turn.not_before) {
+            turn.expire_time = Some(now.plus_micros(expire.0 - planned.0));
+        }
+        let shown = turn.clone();
+        let ahead = draft.enter_due(waiting);
+        admission::announce(&mut draft, shown, ahead, now);
+    }
+    Ok(Some(draft.finish(now)))
+}
+
 /// Takes one waiting turn.
 pub(super) fn take(draft: &mut Draft, turn_id: Uuid, cause: Cause, now: Time) -> Decision<Turn> {
-    let waiting = draft.leave(turn_id)?;
+    take_for(draft, turn_id, cause, cause.sentence(), now)
+}
+
+/// As [`take`], with a sentence of what is behind the cause.
+pub(super) fn take_for(
+    draft: &mut Draft,
+    turn_id: Uuid,
+    cause: Cause,
+    message: &str,
+    now: Time,
+) -> Decision<Turn> {
+    let waiting = match draft.leave_scheduled(turn_id) {
+        Some(scheduled) => scheduled,
+        None => draft.leave(turn_id)?,
+    };
     if waiting.text_left {
         return Err(Stop::Wants(Want::Texts(Some(turn_id))));
     }
     let started = waiting.turn.attempt > 0;
-    let ending = Ending::of_cause(cause, started, cause.sentence());
+    let ending = Ending::of_cause(cause, started, message);
     let request = waiting.origin.request;
     Ok(turns::end(
         draft,
         waiting.turn,
         request,
         ending,
-        String::new(),
+        Left::default(),
         now,
     ))
+}
+
+/// Takes all waiting turns, and those that wait for their `not_before`.
+pub(super) fn take_all_and_scheduled(
+    draft: &mut Draft,
+    cause: Cause,
+    now: Time,
+) -> Decision<Vec<Turn>> {
+    if draft.scheduled().iter().any(|waiting| waiting.text_left) {
+        return Err(Stop::Wants(Want::Texts(None)));
+    }
+    let mut taken = take_all(draft, cause, now)?;
+    let scheduled = draft.scheduled().iter();
+    let ids: Vec<Uuid> = scheduled.map(|waiting| waiting.turn.turn_id).collect();
+    for turn_id in ids {
+        taken.push(take(draft, turn_id, cause, now)?);
+    }
+    Ok(taken)
 }
 
 /// Takes all waiting turns.
@@ -154,7 +231,7 @@ pub(super) fn bytes_of(text: &str, attachments: &[AttachmentRef]) -> i64 {
 
 /// A turn that must wait, whole.
 fn require_waiting(facts: &Facts, draft: &Draft, turn_id: Uuid) -> Decision<Turn> {
-    let mut waiting = draft.waiting().iter();
+    let mut waiting = draft.waiting().iter().chain(draft.scheduled());
     if let Some(found) = waiting.find(|waiting| waiting.turn.turn_id == turn_id) {
         return if found.text_left {
             Err(Stop::Wants(Want::Texts(Some(turn_id))))
@@ -174,7 +251,7 @@ fn change_text(
     ctx: &Context<'_>,
     draft: &mut Draft,
     turn: &Turn,
-    text: &str,
+    (text, command): (&str, String),
     sender: Sender,
 ) -> Decision<()> {
     if turn.attempt > 0 {
@@ -184,8 +261,10 @@ fn change_text(
     }
     let before = bytes_of(&turn.text, &turn.attachments);
     let after = bytes_of(text, &turn.attachments);
-    if after > before {
+    if after > before && turn.state == TurnState::Scheduled {
+        admission::require_scheduled_bytes(ctx, draft, after - before)?;
+    } else if after > before {
         quotas::require_queued(ctx, &draft.session, after - before)?;
     }
-    draft.change_text(turn.turn_id, text.to_owned(), after, sender)
+    draft.change_text(turn.turn_id, (text.to_owned(), command), after, sender)
 }

@@ -11,16 +11,20 @@ use super::{
     },
     Decided, Done,
     access::{self, Need},
-    quotas,
+    agents, quotas,
     requests::{WhenGone, once, require_generation},
 };
 use crate::domain::{
     Event,
     access::{Scope, Shares},
+    agent::Capability,
+    client_tool,
     event::ForkOrigin,
-    ids::SessionRow,
+    ids::{SessionRow, Time},
+    question::NoApprover,
     refusal::Refusal,
     session::{Session, SessionState},
+    tool_policy,
 };
 
 /// CreateSession.
@@ -34,6 +38,11 @@ pub(crate) fn create(
     let rights = (Need::Make, WhenGone::Refuse);
     once(ctx, facts, caller, rights, found, |_, found| {
         require_free(found.as_ref())?;
+        let loosens = new.no_approver == Some(NoApprover::Wait)
+            || !tool_policy::is_stricter(&[], &new.tool_policy);
+        if loosens {
+            caller.identity.require(Scope::SessionApprove)?;
+        }
         ctx.require_room(0)?;
         let draft = make(ctx, caller, new, None)?;
         let mut done = Done::of(draft.finish(caller.now));
@@ -53,18 +62,39 @@ pub(super) fn make(
         agent,
         model,
         thinking_level,
+        options,
         labels,
         cwd,
         cwd_refused,
         display_name,
         expire_after_idle,
         memory_namespaces,
+        no_approver,
+        question_ttl,
+        tool_policy,
+        client_tools,
     } = new;
     if let Some(refusal) = cwd_refused {
         return Err(refusal.clone().into());
     }
-    if !agent.is_empty() {
-        require_agent(ctx, agent)?;
+    let agent = match agent.as_str() {
+        "" => &ctx.rules.default_agent,
+        named => {
+            agents::require_agent(ctx, named)?;
+            agent
+        }
+    };
+    if fork.is_none() {
+        if !model.is_empty() {
+            agents::require(ctx, agent, Capability::Models)?;
+        }
+        if !thinking_level.is_empty() {
+            agents::require(ctx, agent, Capability::Thinking)?;
+        }
+        agents::require_policy(ctx, agent, tool_policy)?;
+        if !client_tools.is_empty() {
+            agents::require(ctx, agent, Capability::ClientTools)?;
+        }
     }
     if caller.expected_generation.is_some_and(|g| g != 1) {
         // Nothing is there; a new session would be in generation 1.
@@ -81,17 +111,17 @@ pub(super) fn make(
     let mut session = Session {
         session_id: ctx.ids.ordered(),
         display_name: display_name.clone(),
-        agent: if agent.is_empty() {
-            ctx.rules.default_agent.clone()
-        } else {
-            agent.clone()
-        },
+        agent: agent.clone(),
         model: model.clone(),
         thinking_level: thinking_level.clone(),
+        options: options.clone(),
         labels: labels.clone(),
         cwd: cwd.clone(),
         expire_after_idle: *expire_after_idle,
         memory_namespaces: memory_namespaces.clone(),
+        no_approver: *no_approver,
+        question_ttl: *question_ttl,
+        tool_policy: tool_policy.clone(),
         primary,
         ..Session::new(names, owner, caller.key.clone(), caller.now)
     };
@@ -103,22 +133,15 @@ pub(super) fn make(
     };
     session.row = row;
     let mut draft = Draft::new(session);
+    if !client_tools.is_empty() {
+        draft.set_client_tools(client_tool::to_text(client_tools));
+    }
     let created = Event::SessionCreated {
         session: Box::new(draft.session.clone()),
         forked_from,
     };
     draft.event(caller.now, None, None, &created);
     Ok(draft)
-}
-
-/// Refuses an agent that is not configured.
-pub(super) fn require_agent(ctx: &Context<'_>, agent: &str) -> Decision<()> {
-    if ctx.rules.agents.contains_key(agent) {
-        return Ok(());
-    }
-    let known: Vec<&str> = ctx.rules.agents.keys().map(String::as_str).collect();
-    let problem = format!("no such agent; configured are: {}", known.join(", "));
-    Err(Refusal::field("agent", problem).into())
 }
 
 /// Refuses a key that a caller may use already.
@@ -150,6 +173,9 @@ pub(crate) fn update(
         cwd_refused,
         expire_after_idle,
         memory_namespaces,
+        no_approver,
+        question_ttl,
+        tool_policy,
         shares,
     } = command.clone();
     let need = if shares.is_some() {
@@ -168,7 +194,7 @@ pub(crate) fn update(
         let session = &mut draft.session;
         session.cwd = cwd.unwrap_or_else(|| before.cwd.clone());
         if let Some(agent) = agent {
-            require_agent(ctx, &agent)?;
+            agents::require_agent(ctx, &agent)?;
             session.next_agent = if agent == session.agent {
                 String::new()
             } else {
@@ -180,22 +206,56 @@ pub(crate) fn update(
         session.expire_after_idle = expire_after_idle.unwrap_or(before.expire_after_idle);
         session.memory_namespaces =
             memory_namespaces.unwrap_or_else(|| before.memory_namespaces.clone());
+        if let Some(no_approver) = no_approver {
+            if no_approver != Some(NoApprover::Deny) && no_approver != before.no_approver {
+                // Who may only use the session can make it stricter, not let its agent wait for others.
+                caller.identity.require(Scope::SessionApprove)?;
+            }
+            session.no_approver = no_approver;
+        }
+        session.question_ttl = question_ttl.unwrap_or(before.question_ttl);
+        if let Some(rules) = tool_policy {
+            if !tool_policy::is_stricter(&before.tool_policy, &rules) {
+                caller.identity.require(Scope::SessionApprove)?;
+            }
+            session.tool_policy = rules;
+        }
+        let policed =
+            session.tool_policy != before.tool_policy || session.next_agent != before.next_agent;
+        if policed {
+            let runs = [&session.agent, &session.next_agent];
+            for agent in runs.into_iter().filter(|agent| !agent.is_empty()) {
+                agents::require_policy(ctx, agent, &session.tool_policy)?;
+            }
+        }
         if let Some(shares) = shares {
             require_sharable(session, &shares)?;
             draft.share(shares);
         }
-        if draft.session != before {
-            quotas::require_stored(ctx, &draft.session, 0)?;
-            draft.settings_changed = true;
-            let mut seen = draft.session.clone();
-            seen.update_time = caller.now;
-            let updated = Event::SessionUpdated {
-                session: Box::new(seen),
-            };
-            draft.event(caller.now, None, None, &updated);
-        }
+        tell_settings(ctx, &mut draft, &before, caller.now)?;
         Ok(Done::of(draft.finish(caller.now)))
     })
+}
+
+/// Tells of settings that are other ones than before, as far as the quotas let them be stored.
+pub(super) fn tell_settings(
+    ctx: &Context<'_>,
+    draft: &mut Draft,
+    before: &Session,
+    now: Time,
+) -> Decision<()> {
+    if draft.session == *before {
+        return Ok(());
+    }
+    quotas::require_stored(ctx, &draft.session, 0)?;
+    draft.settings_changed = true;
+    let mut seen = draft.session.clone();
+    seen.update_time = now;
+    let updated = Event::SessionUpdated {
+        session: Box::new(seen),
+    };
+    draft.event(now, None, None, &updated);
+    Ok(())
 }
 
 /// Refuses shares that say nothing.

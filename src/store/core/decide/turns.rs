@@ -6,20 +6,22 @@ use super::{
         facts::{Context, Decision, Facts, Stop, Want},
         ownership::{Fence, TurnEnd, Write},
         snapshot::{ActiveTurn, Origin, Snapshot, WaitingSteer, WaitingTurn},
-        write_set::{SessionWrite, TurnEndRow, TurnWrite},
+        write_set::{SessionWrite, TurnEndRow, TurnExtras, TurnWrite},
     },
     admission::{self, NewTurn},
-    control, items, queue,
+    budgets, choices, control, items, questions, queue,
 };
 use crate::domain::{
     Event,
+    budget::{Exceeded, Grant, OnExceeded, day_of},
     event::Role,
     ids::Time,
     limits::{ERROR_MESSAGE_MAX_BYTES, TURN_TIMEOUT_MAX, cut},
     message::Part,
+    question::Resolution,
     refusal::Refusal,
     session::SessionState,
-    turn::{AttachmentRef, Cause, StopReason, Turn, TurnError, TurnState, Usage},
+    turn::{AttachmentRef, Cause, StopReason, Turn, TurnError, TurnState},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -33,6 +35,15 @@ pub(super) struct Ending {
     state: TurnState,
     stop_reason: Option<StopReason>,
     error: Option<TurnError>,
+}
+
+/// What a turn leaves.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Its final text.
+    pub(super) response_text: String,
+    /// Questions whose answers its agent did not get.
+    pub(super) undelivered: Vec<Uuid>,
 }
 
 /// Who saw a turn end.
@@ -92,7 +103,24 @@ pub(crate) fn start_next(
         } else if !origin.sender.may_start(facts, &draft.session)? {
             queue::take(&mut draft, turn.turn_id, Cause::PermissionRevoked, now)?;
         } else {
-            return start(ctx, facts, draft, turn.turn_id, now).map(Some);
+            match budgets::exceeded(facts, &draft, origin, now)? {
+                None => return start(ctx, facts, draft, turn.turn_id, now).map(Some),
+                Some(Exceeded {
+                    action: OnExceeded::Pause,
+                    ..
+                }) => {
+                    draft.session.budget_wait = Some(day_of(now));
+                    break;
+                }
+                Some(Exceeded {
+                    message,
+                    action: OnExceeded::Reject,
+                    ..
+                }) => {
+                    let cause = Cause::BudgetExceeded;
+                    queue::take_for(&mut draft, turn.turn_id, cause, &message, now)?;
+                }
+            }
         }
     }
     Ok(Some(Next {
@@ -127,11 +155,14 @@ fn start(
     turn.start_time = Some(now);
     turn.agent.clone_from(&draft.session.agent);
     turn.model.clone_from(&draft.session.model);
+    let rule = ctx.rules.agents.get(&turn.agent);
+    turn.agent_revision = rule.map_or_else(String::new, |rule| rule.known.get().revision.clone());
     draft.write_turn(TurnWrite::Start {
         row: turn.row,
         attempt: turn.attempt,
         time: now,
         agent: turn.agent.clone(),
+        agent_revision: turn.agent_revision.clone(),
         model: turn.model.clone(),
     });
     draft.session.last_active_time = now;
@@ -140,6 +171,7 @@ fn start(
         clears: false,
         bytes,
         origin,
+        grant: Grant::default(),
     });
     let about = (turn.turn_id, turn.generation);
     let started = Event::TurnStarted {
@@ -212,6 +244,7 @@ pub(crate) fn append(
     now: Time,
 ) -> Decision<SessionWrite> {
     let mut draft = fenced(found, fence)?;
+    budgets::look_up(facts, &draft, writes)?;
     apply(ctx, facts, &mut draft, writes, now)?;
     Ok(draft.finish(now))
 }
@@ -268,33 +301,26 @@ fn apply(
             Write::SteerGiven { steer_id } => draft.mark_steer(*steer_id, true)?,
             Write::SteerReturned { steer_id } => draft.mark_steer(*steer_id, false)?,
             Write::SteerApplied { steer_id } => apply_steer(ctx, draft, turn, *steer_id, now)?,
-            Write::Usage { usage, model } => record_usage(draft, turn, *usage, model, now),
+            Write::Asked { question_id, ask } => {
+                questions::ask(ctx, draft, turn, (*question_id, ask), now)?;
+            }
+            Write::AskWithdrawn { question_id } => {
+                questions::withdraw(draft, turn, *question_id, now)?;
+            }
+            Write::AskExpired { question_id } => {
+                questions::expire(draft, turn, *question_id, now)?;
+            }
+            Write::AnswerDelivered { question_id } => {
+                questions::delivered(draft, turn, *question_id, now);
+            }
+            Write::Output { output_json } => draft.change_active(|active| {
+                active.turn.output_json.clone_from(output_json);
+            }),
+            Write::Offered { offers } => choices::offered(ctx, draft, turn, offers, now),
+            Write::Usage(report) => budgets::record(ctx, facts, draft, turn, report, now)?,
         }
     }
     Ok(())
-}
-
-fn record_usage(draft: &mut Draft, turn: (Uuid, i64), usage: Usage, model: &str, now: Time) {
-    draft.session.usage += usage;
-    draft.change_active(|active| {
-        active.turn.usage += usage;
-        if !model.is_empty() {
-            model.clone_into(&mut active.turn.model);
-        }
-    });
-    if let Some(active) = draft.active() {
-        let row = active.turn.row;
-        draft.write_turn(TurnWrite::Usage {
-            row,
-            usage,
-            model: model.to_owned(),
-        });
-    }
-    let event = Event::UsageRecorded {
-        usage,
-        model: model.to_owned(),
-    };
-    draft.event(now, Some(turn), None, &event);
 }
 
 // === steers ===
@@ -403,8 +429,12 @@ fn requeue_steers(
             turn_timeout,
             expire_time: None,
             trace_context: origin.trace_context.clone(),
+            command: String::new(),
+            not_before: None,
+            extras: TurnExtras::default(),
         };
-        let made = new.turn(ctx, draft, active.turn.generation, now);
+        let about = (&origin.sender, active.turn.generation);
+        let (made, _) = new.turn(ctx, draft, about, now);
         let mut shown = made.clone();
         if rejected.is_some() {
             shown.state = TurnState::Rejected;
@@ -427,7 +457,8 @@ fn store_requeued(draft: &mut Draft, requeued: Requeued, now: Time) -> Decision<
     for (nth, (turn, origin)) in turns.into_iter().enumerate() {
         let place = Place::BehindFirst(nth);
         let turn_id = turn.turn_id;
-        let ahead = admission::enter(draft, turn.clone(), origin, place);
+        let new = (turn.clone(), TurnExtras::default());
+        let ahead = admission::enter(draft, new, origin, place);
         match rejected {
             Some(cause) => {
                 queue::take(draft, turn_id, cause, now)?;
@@ -452,6 +483,7 @@ pub(crate) fn end_turn(
     now: Time,
 ) -> Decision<(Turn, SessionWrite)> {
     let mut draft = fenced(found, fence)?;
+    budgets::look_up(facts, &draft, writes)?;
     apply(ctx, facts, &mut draft, writes, now)?;
     let witness = Witness::Owner { response_text };
     let turn = finish(ctx, facts, &mut draft, end, witness, now)?;
@@ -469,7 +501,13 @@ pub(super) fn finish(
 ) -> Decision<Turn> {
     let active = draft.deactivate()?;
     let about = (active.turn.turn_id, active.turn.generation);
+    let ending = Ending::of_active(&active.turn, end);
     let closed = items::close_all(draft, about, now)?;
+    let cause = match &witness {
+        Witness::Owner { .. } => ending.error.as_ref().map(|error| error.cause),
+        Witness::Crash => Some(Cause::GatewayCrashed),
+    };
+    let undelivered = questions::end_all(draft, about, questions::resolution_of(cause), now)?;
     let (response_text, crashed) = match witness {
         Witness::Owner { response_text } => (response_text.to_owned(), died(end)),
         Witness::Crash => {
@@ -479,9 +517,12 @@ pub(super) fn finish(
         }
     };
     let requeued = requeue_steers(ctx, draft, &active, crashed, now)?;
-    let ending = Ending::of_active(&active.turn, end);
     let ActiveTurn { turn, origin, .. } = active;
-    let turn = self::end(draft, turn, origin.request, ending, response_text, now);
+    let left = Left {
+        response_text,
+        undelivered,
+    };
+    let turn = self::end(draft, turn, origin.request, ending, left, now);
     store_requeued(draft, requeued, now)?;
     if draft.hidden.pending_reset {
         control::complete_reset(ctx, draft, now);
@@ -500,6 +541,7 @@ pub(super) fn retry(
     let mut active = draft.deactivate()?;
     let about = (active.turn.turn_id, active.turn.generation);
     items::close_all(draft, about, now)?;
+    questions::end_all(draft, about, Resolution::GatewayCrashed, now)?;
     let requeued = requeue_steers(ctx, draft, &active, true, now)?;
     active.turn.state = TurnState::Queued;
     active.turn.expire_time = None;
@@ -523,7 +565,7 @@ pub(super) fn end(
     mut turn: Turn,
     request: Option<i64>,
     ending: Ending,
-    response_text: String,
+    left: Left,
     now: Time,
 ) -> Turn {
     let Ending {
@@ -535,14 +577,18 @@ pub(super) fn end(
     turn.stop_reason = stop_reason;
     turn.error = error;
     turn.end_time = Some(now);
-    turn.response_text = response_text;
+    turn.response_text = left.response_text;
+    if state != TurnState::Completed {
+        turn.output_json.clear();
+    }
     turn.cancel = None;
     let about = (turn.turn_id, turn.generation);
     let event = Event::TurnEnded {
         turn: Box::new(turn),
+        undelivered: left.undelivered,
     };
     let end_seq = draft.event(now, Some(about), None, &event);
-    let Event::TurnEnded { turn } = event else {
+    let Event::TurnEnded { turn, .. } = event else {
         unreachable!("the event was made above")
     };
     draft.write_turn(TurnWrite::End(Box::new(TurnEndRow {
@@ -553,8 +599,9 @@ pub(super) fn end(
         time: now,
         end_seq,
         response_text: turn.response_text.clone(),
+        output_json: turn.output_json.clone(),
     })));
-    draft.stored(length(turn.response_text.len()));
+    draft.stored(length(turn.response_text.len() + turn.output_json.len()));
     draft.ended(&turn, request, now);
     draft.session.last_active_time = now;
     *turn

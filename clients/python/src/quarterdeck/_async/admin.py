@@ -12,22 +12,39 @@ from quarterdeck.v1.admin_pb2 import (
     BroadcastReloadResponse,
     CreateApiKeyRequest,
     CreateApiKeyResponse,
+    DeleteBudgetRequest,
+    DeleteBudgetResponse,
     GetConfigRequest,
     GetConfigResponse,
     GetServerInfoRequest,
     GetServerInfoResponse,
+    GetUsageRequest,
+    GetUsageResponse,
+    ListAgentsRequest,
+    ListAgentsResponse,
     ListApiKeysRequest,
     ListApiKeysResponse,
+    ListBudgetsRequest,
+    ListBudgetsResponse,
     ListChannelsRequest,
     ListChannelsResponse,
     LogLevel,
     RevokeApiKeyRequest,
     RevokeApiKeyResponse,
+    SetBudgetRequest,
+    SetBudgetResponse,
     TailLogsRequest,
     UpdateConfigRequest,
     UpdateConfigResponse,
     WhoAmIRequest,
     WhoAmIResponse,
+)
+from quarterdeck.v1.usage_pb2 import (
+    BudgetPeriod,
+    BudgetScope,
+    OnExceeded,
+    UsageFilter,
+    UsageGrouping,
 )
 
 from .calls import AsyncCalls
@@ -45,6 +62,15 @@ class AsyncAdmin(AsyncCalls):
         """Tells what runs here: version, limits, agents, retention."""
         request = GetServerInfoRequest()
         return await self._connection.call("admin", "GetServerInfo", request, GetServerInfoResponse, timeout)
+
+    async def list_agents(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ListAgentsResponse:
+        """Lists the configured agents, and what each can do."""
+        request = ListAgentsRequest()
+        return await self._connection.call("admin", "ListAgents", request, ListAgentsResponse, timeout)
 
     async def who_am_i(
         self,
@@ -146,6 +172,78 @@ class AsyncAdmin(AsyncCalls):
         """Revokes an API key."""
         request = RevokeApiKeyRequest(key_id=key_id, tenant=tenant)
         return await self._connection.call("admin", "RevokeApiKey", request, RevokeApiKeyResponse, timeout)
+
+    async def get_usage(
+        self,
+        *,
+        filter: UsageFilter | None = None,
+        group_by: Iterable[UsageGrouping] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> GetUsageResponse:
+        """What was used, summed up by group. Sums outlive their sessions."""
+        request = GetUsageRequest(
+            filter=filter, group_by=group_by, page_size=page_size, page_token=page_token, tenant=tenant
+        )
+        return await self._connection.call("admin", "GetUsage", request, GetUsageResponse, timeout)
+
+    async def set_budget(
+        self,
+        scope: BudgetScope | str,
+        key: str = "",
+        *,
+        period: BudgetPeriod | str,
+        soft_micros: int | None = None,
+        hard_micros: int | None = None,
+        soft_tokens: int | None = None,
+        hard_tokens: int | None = None,
+        on_exceeded: OnExceeded | str | None = None,
+        request_id: str | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> SetBudgetResponse:
+        """Sets a budget, all of it. What was used in its present period before counts."""
+        request = SetBudgetRequest(
+            scope=scope,
+            key=key,
+            period=period,
+            soft_micros=soft_micros,
+            hard_micros=hard_micros,
+            soft_tokens=soft_tokens,
+            hard_tokens=hard_tokens,
+            on_exceeded=on_exceeded,
+            request_id=request_id,
+            tenant=tenant,
+        )
+        return await self._connection.call("admin", "SetBudget", request, SetBudgetResponse, timeout)
+
+    async def list_budgets(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> ListBudgetsResponse:
+        """Lists the budgets of a tenant, and what of them is used."""
+        request = ListBudgetsRequest(page_size=page_size, page_token=page_token, tenant=tenant)
+        return await self._connection.call("admin", "ListBudgets", request, ListBudgetsResponse, timeout)
+
+    async def delete_budget(
+        self,
+        scope: BudgetScope | str,
+        key: str = "",
+        *,
+        period: BudgetPeriod | str,
+        request_id: str | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> DeleteBudgetResponse:
+        """Takes a budget away; where there is none, that is fine."""
+        request = DeleteBudgetRequest(scope=scope, key=key, period=period, request_id=request_id, tenant=tenant)
+        return await self._connection.call("admin", "DeleteBudget", request, DeleteBudgetResponse, timeout)
 
     def tail_logs(
         self,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self, Unpack
 
@@ -27,15 +29,18 @@ from quarterdeck.v1.gateway_pb2 import (
     WatchSessionsRequest,
 )
 
+from . import io
 from .admin import AsyncAdmin
 from .calls import AsyncConnection, AsyncStub
+from .choices import AsyncChoiceCalls
 from .memory import AsyncMemory
+from .questions import AsyncQuestionCalls
 from .sessions import AsyncSessionCalls
 from .streams import AsyncChat, AsyncManySubscription, AsyncRun, AsyncSessionWatch, AsyncSubscription
 from .turns import AsyncTurnCalls
 
 
-class AsyncClient(AsyncTurnCalls, AsyncSessionCalls):
+class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQuestionCalls):
     """A client of one server. Connects at its first call. Close it, or use it in a ``with`` block.
 
     ``address`` is ``http://HOST:PORT``, ``https://HOST:PORT`` or ``unix:PATH``; by default that of
@@ -93,7 +98,8 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls):
         await self._connection.close()
 
     def stub(self, service: str) -> AsyncStub:
-        """The generated stub of ``gateway``, ``memory`` or ``admin``: calls carry the key, nothing is tried again."""
+        """The generated stub of ``gateway``, ``memory``, ``models`` or ``admin``: calls carry the key, nothing is tried
+        again."""
         return self._connection.stub(service)
 
     def subscribe(
@@ -169,17 +175,22 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls):
         text: str,
         *,
         cancel_on_disconnect: bool = False,
+        on_question: io.AsyncQuestionHandler | None = None,
         timeout: float | None = None,
         **options: Unpack[PromptOptions],
     ) -> AsyncRun:
         """Runs a prompt and gives the events of its turn, up to ``turn_ended``. The first iteration sends it.
+
+        ``on_question`` is called once with each question that waits for somebody, such as whether a tool may run, and
+        gives an answer (:mod:`quarterdeck.answers`), or None to leave it to somebody else. A question of kind TOOL_CALL
+        asks the caller to run a tool. The events that follow wait for it.
 
         ``timeout`` bounds the reading, not the turn, which has ``turn_timeout``.
         """
         request = RunRequest(
             enqueue=enqueue_request(session_key, text, **options), cancel_on_disconnect=cancel_on_disconnect
         )
-        return AsyncRun(self._connection, "gateway", TurnPosition(request), timeout=timeout)
+        return AsyncRun(self._connection, TurnPosition(request), on_question=on_question, timeout=timeout)
 
     def chat(
         self,
@@ -187,13 +198,51 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls):
         text: str,
         *,
         cancel_on_disconnect: bool = False,
+        on_question: io.AsyncQuestionHandler | None = None,
         timeout: float | None = None,
         **options: Unpack[PromptOptions],
     ) -> AsyncChat:
         """Runs a prompt and gives the assistant's text piece by piece: nothing twice, nothing lost, over cuts too.
 
         Raises ``TurnFailed`` where the turn does not complete. A turn that a crash makes run again (``on_interrupt``)
-        begins its text anew, after the pieces of its first attempt.
+        begins its text anew, after the pieces of its first attempt. ``on_question`` is that of :meth:`run`.
         """
-        run = self.run(session_key, text, cancel_on_disconnect=cancel_on_disconnect, timeout=timeout, **options)
+        run = self.run(
+            session_key,
+            text,
+            cancel_on_disconnect=cancel_on_disconnect,
+            on_question=on_question,
+            timeout=timeout,
+            **options,
+        )
         return AsyncChat(run)
+
+    async def ask(
+        self,
+        session_key: str,
+        text: str,
+        schema: Mapping[str, Any],
+        *,
+        cancel_on_disconnect: bool = False,
+        on_question: io.AsyncQuestionHandler | None = None,
+        timeout: float | None = None,
+        **options: Unpack[PromptOptions],
+    ) -> Any:
+        """Runs a prompt and gives what its turn answers by a JSON Schema, parsed: a value that meets it.
+
+        Raises ``TurnFailed`` where the turn does not complete; its ``reason`` is ``OUTPUT_INVALID`` where nothing that
+        the agent gave meets the schema. ``on_question`` is that of :meth:`run`.
+        """
+        options["output_schema"] = json.dumps(schema)
+        chat = self.chat(
+            session_key,
+            text,
+            cancel_on_disconnect=cancel_on_disconnect,
+            on_question=on_question,
+            timeout=timeout,
+            **options,
+        )
+        async with chat:
+            async for _ in chat:
+                pass
+        return json.loads(chat.turn.output_json) if chat.turn else None

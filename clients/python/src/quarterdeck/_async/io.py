@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 
 from quarterdeck._core.endpoint import Endpoint
+from quarterdeck.v1.question_pb2 import Answer, Question
 
 Message = TypeVar("Message")
+
+AsyncQuestionHandler: TypeAlias = Callable[[Question], Answer | Awaitable[Answer | None] | None]
+"""Gives the answer to a question, or None to leave it to somebody else. May be a coroutine function."""
+
+
+async def given(answer: Answer | Awaitable[Answer | None] | None) -> Answer | None:
+    """What a handler gave."""
+    return await answer if isinstance(answer, Awaitable) else answer
 
 
 class Silent(Exception):

@@ -9,7 +9,18 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from quarterdeck._core.position import wire_cursor
 from quarterdeck._core.values import Seconds, duration
 from quarterdeck.errors import Cursor
+from quarterdeck.v1.command_pb2 import (
+    CompactSessionRequest,
+    CompactSessionResponse,
+    ExecuteCommandRequest,
+    ExecuteCommandResponse,
+    ListCommandsRequest,
+    ListCommandsResponse,
+    ReloadSessionRequest,
+    ReloadSessionResponse,
+)
 from quarterdeck.v1.gateway_pb2 import (
+    ClientTool,
     CreateSessionRequest,
     CreateSessionResponse,
     DeleteSessionRequest,
@@ -22,18 +33,23 @@ from quarterdeck.v1.gateway_pb2 import (
     GetSessionResponse,
     GetSessionStateRequest,
     GetSessionStateResponse,
+    ListFilesRequest,
+    ListFilesResponse,
     ListMessagesRequest,
     ListMessagesResponse,
     ListSessionsRequest,
     ListSessionsResponse,
     ReadEventsRequest,
     ReadEventsResponse,
+    ReadFileRequest,
+    ReadFileResponse,
     ResetRequest,
     ResetResponse,
     SessionFilter,
     UpdateSessionRequest,
     UpdateSessionResponse,
 )
+from quarterdeck.v1.question_pb2 import NoApprover, ToolRule
 from quarterdeck.v1.session_pb2 import SessionSnapshot
 
 from .calls import AsyncCalls
@@ -55,9 +71,18 @@ class AsyncSessionCalls(AsyncCalls):
         expire_after_idle: Seconds | None = None,
         request_id: str | None = None,
         memory_namespaces: Iterable[str] = (),
+        no_approver: NoApprover | str | None = None,
+        question_ttl: Seconds | None = None,
+        tool_policy: Iterable[ToolRule] = (),
+        client_tools: Iterable[ClientTool] = (),
         timeout: float | None = None,
     ) -> CreateSessionResponse:
-        """Creates a session."""
+        """Creates a session.
+
+        ``tool_policy`` says what its agent may run without asking, such as ``[ToolRule(tool="bash",
+        action="TOOL_ACTION_ALLOW")]``; ``no_approver`` what becomes of a question where nobody is there, and
+        ``question_ttl`` how long one waits. ``client_tools`` are tools that you run.
+        """
         request = CreateSessionRequest(
             session_key=session_key,
             agent=agent,
@@ -69,6 +94,10 @@ class AsyncSessionCalls(AsyncCalls):
             expire_after_idle=duration(expire_after_idle),
             request_id=request_id,
             memory_namespaces=memory_namespaces,
+            no_approver=no_approver,
+            question_ttl=duration(question_ttl),
+            tool_policy=tool_policy,
+            client_tools=client_tools,
         )
         return await self._connection.call("gateway", "CreateSession", request, CreateSessionResponse, timeout)
 
@@ -173,6 +202,63 @@ class AsyncSessionCalls(AsyncCalls):
         )
         return await self._connection.call("gateway", "ForkSession", request, ForkSessionResponse, timeout)
 
+    async def list_commands(self, session_key: str, *, timeout: float | None = None) -> ListCommandsResponse:
+        """Lists what a session can be told by a name: commands of the gateway, and those that its agent told."""
+        request = ListCommandsRequest(session_key=session_key)
+        return await self._connection.call("gateway", "ListCommands", request, ListCommandsResponse, timeout)
+
+    async def execute_command(
+        self,
+        session_key: str,
+        name: str,
+        arguments: str = "",
+        *,
+        expected_generation: int | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ExecuteCommandResponse:
+        """Runs a command: an agent's becomes a turn, what the gateway's gave stands in ``result_json``."""
+        request = ExecuteCommandRequest(
+            session_key=session_key,
+            name=name,
+            arguments=arguments,
+            expected_generation=expected_generation,
+            request_id=request_id,
+        )
+        return await self._connection.call("gateway", "ExecuteCommand", request, ExecuteCommandResponse, timeout)
+
+    async def compact_session(
+        self,
+        session_key: str,
+        instructions: str = "",
+        *,
+        expected_generation: int | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CompactSessionResponse:
+        """Lets the agent shorten what it keeps of the conversation, as a turn."""
+        request = CompactSessionRequest(
+            session_key=session_key,
+            instructions=instructions,
+            expected_generation=expected_generation,
+            request_id=request_id,
+        )
+        return await self._connection.call("gateway", "CompactSession", request, CompactSessionResponse, timeout)
+
+    async def reload_session(
+        self,
+        session_key: str,
+        *,
+        expected_generation: int | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ReloadSessionResponse:
+        """Lets this session's agent begin afresh, after its running turn or at once."""
+        request = ReloadSessionRequest(
+            session_key=session_key, expected_generation=expected_generation, request_id=request_id
+        )
+        return await self._connection.call("gateway", "ReloadSession", request, ReloadSessionResponse, timeout)
+
     async def list_messages(
         self,
         session_key: str,
@@ -199,6 +285,32 @@ class AsyncSessionCalls(AsyncCalls):
         """Reads the bytes of an attachment."""
         request = GetAttachmentRequest(session_key=session_key, attachment_id=attachment_id)
         return await self._connection.call("gateway", "GetAttachment", request, GetAttachmentResponse, timeout)
+
+    async def list_files(
+        self,
+        session_key: str,
+        path: str = "",
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ListFilesResponse:
+        """Lists a directory of those that the session works in."""
+        request = ListFilesRequest(session_key=session_key, path=path, page_size=page_size, page_token=page_token)
+        return await self._connection.call("gateway", "ListFiles", request, ListFilesResponse, timeout)
+
+    async def read_file(
+        self,
+        session_key: str,
+        path: str,
+        *,
+        offset: int = 0,
+        limit: int = 0,
+        timeout: float | None = None,
+    ) -> ReadFileResponse:
+        """Reads a part of a file of the directory that the session works in."""
+        request = ReadFileRequest(session_key=session_key, path=path, offset=offset, limit=limit)
+        return await self._connection.call("gateway", "ReadFile", request, ReadFileResponse, timeout)
 
     async def read_events(
         self,

@@ -32,6 +32,7 @@ from quarterdeck.v1.turn_pb2 import TURN_STATE_COMPLETED, Turn
 
 from . import io
 from .calls import AsyncConnection
+from .questions import AsyncAnswering, AsyncQuestionCalls
 
 logger = logging.getLogger("quarterdeck")
 
@@ -174,9 +175,26 @@ class AsyncManySubscription(AsyncResuming[GatewayEvent]):
 
 
 class AsyncRun(AsyncResuming[GatewayEvent]):
-    """The events of one turn, up to its ``turn_ended``."""
+    """The events of one turn, up to its ``turn_ended``. What its agent asks is answered before the event is given."""
 
     _position: TurnPosition
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        position: TurnPosition,
+        *,
+        on_question: io.AsyncQuestionHandler | None,
+        timeout: float | None,
+    ) -> None:
+        super().__init__(connection, "gateway", position, timeout=timeout)
+        self._answering = on_question and AsyncAnswering(AsyncQuestionCalls(connection), on_question)
+
+    async def __anext__(self) -> GatewayEvent:
+        event = await super().__anext__()
+        if self._answering is not None:
+            await self._answering.take(event)
+        return event
 
 
 class AsyncSessionWatch(AsyncResuming[SessionUpdate]):

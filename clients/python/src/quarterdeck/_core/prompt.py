@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import TypedDict, Unpack
 
-from quarterdeck.v1.gateway_pb2 import EnqueueRequest, OnBusy
+from quarterdeck.v1.gateway_pb2 import ClientTool, EnqueueRequest, OnBusy
 from quarterdeck.v1.message_pb2 import Attachment
 from quarterdeck.v1.turn_pb2 import OnInterrupt
 
@@ -34,6 +34,10 @@ class PromptOptions(TypedDict, total=False):
     """How long the turn may run. Default: an hour."""
     queue_ttl: Seconds
     """How long the turn may wait in the queue. Default: for ever."""
+    output_schema: str
+    """JSON Schema, as JSON text, that the turn is to answer by; ``ask`` sets it."""
+    client_tools: Iterable[ClientTool]
+    """Tools that you run, in place of the session's: what the model calls comes as questions of kind TOOL_CALL."""
     expected_generation: int
     """Refuses with ``GenerationMismatch`` where the session is in another generation."""
     agent: str

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self, Unpack
 
@@ -28,15 +30,18 @@ from quarterdeck.v1.gateway_pb2 import (
     WatchSessionsRequest,
 )
 
+from . import io
 from .admin import Admin
 from .calls import Connection, Stub
+from .choices import ChoiceCalls
 from .memory import Memory
+from .questions import QuestionCalls
 from .sessions import SessionCalls
 from .streams import Chat, ManySubscription, Run, SessionWatch, Subscription
 from .turns import TurnCalls
 
 
-class Client(TurnCalls, SessionCalls):
+class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
     """A client of one server. Connects at its first call. Close it, or use it in a ``with`` block.
 
     ``address`` is ``http://HOST:PORT``, ``https://HOST:PORT`` or ``unix:PATH``; by default that of
@@ -94,7 +99,8 @@ class Client(TurnCalls, SessionCalls):
         self._connection.close()
 
     def stub(self, service: str) -> Stub:
-        """The generated stub of ``gateway``, ``memory`` or ``admin``: calls carry the key, nothing is tried again."""
+        """The generated stub of ``gateway``, ``memory``, ``models`` or ``admin``: calls carry the key, nothing is tried
+        again."""
         return self._connection.stub(service)
 
     def subscribe(
@@ -170,17 +176,22 @@ class Client(TurnCalls, SessionCalls):
         text: str,
         *,
         cancel_on_disconnect: bool = False,
+        on_question: io.QuestionHandler | None = None,
         timeout: float | None = None,
         **options: Unpack[PromptOptions],
     ) -> Run:
         """Runs a prompt and gives the events of its turn, up to ``turn_ended``. The first iteration sends it.
+
+        ``on_question`` is called once with each question that waits for somebody, such as whether a tool may run, and
+        gives an answer (:mod:`quarterdeck.answers`), or None to leave it to somebody else. A question of kind TOOL_CALL
+        asks the caller to run a tool. The events that follow wait for it.
 
         ``timeout`` bounds the reading, not the turn, which has ``turn_timeout``.
         """
         request = RunRequest(
             enqueue=enqueue_request(session_key, text, **options), cancel_on_disconnect=cancel_on_disconnect
         )
-        return Run(self._connection, "gateway", TurnPosition(request), timeout=timeout)
+        return Run(self._connection, TurnPosition(request), on_question=on_question, timeout=timeout)
 
     def chat(
         self,
@@ -188,13 +199,51 @@ class Client(TurnCalls, SessionCalls):
         text: str,
         *,
         cancel_on_disconnect: bool = False,
+        on_question: io.QuestionHandler | None = None,
         timeout: float | None = None,
         **options: Unpack[PromptOptions],
     ) -> Chat:
         """Runs a prompt and gives the assistant's text piece by piece: nothing twice, nothing lost, over cuts too.
 
         Raises ``TurnFailed`` where the turn does not complete. A turn that a crash makes run again (``on_interrupt``)
-        begins its text anew, after the pieces of its first attempt.
+        begins its text anew, after the pieces of its first attempt. ``on_question`` is that of :meth:`run`.
         """
-        run = self.run(session_key, text, cancel_on_disconnect=cancel_on_disconnect, timeout=timeout, **options)
+        run = self.run(
+            session_key,
+            text,
+            cancel_on_disconnect=cancel_on_disconnect,
+            on_question=on_question,
+            timeout=timeout,
+            **options,
+        )
         return Chat(run)
+
+    def ask(
+        self,
+        session_key: str,
+        text: str,
+        schema: Mapping[str, Any],
+        *,
+        cancel_on_disconnect: bool = False,
+        on_question: io.QuestionHandler | None = None,
+        timeout: float | None = None,
+        **options: Unpack[PromptOptions],
+    ) -> Any:
+        """Runs a prompt and gives what its turn answers by a JSON Schema, parsed: a value that meets it.
+
+        Raises ``TurnFailed`` where the turn does not complete; its ``reason`` is ``OUTPUT_INVALID`` where nothing that
+        the agent gave meets the schema. ``on_question`` is that of :meth:`run`.
+        """
+        options["output_schema"] = json.dumps(schema)
+        chat = self.chat(
+            session_key,
+            text,
+            cancel_on_disconnect=cancel_on_disconnect,
+            on_question=on_question,
+            timeout=timeout,
+            **options,
+        )
+        with chat:
+            for _ in chat:
+                pass
+        return json.loads(chat.turn.output_json) if chat.turn else None

@@ -5,14 +5,23 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 
 from quarterdeck._core.endpoint import Endpoint
+from quarterdeck.v1.question_pb2 import Answer, Question
 
 Message = TypeVar("Message")
+
+QuestionHandler: TypeAlias = Callable[[Question], Answer | None]
+"""Gives the answer to a question, or None to leave it to somebody else."""
+
+
+def given(answer: Answer | None) -> Answer | None:
+    """What a handler gave."""
+    return answer
 
 
 class Silent(Exception):

@@ -33,6 +33,7 @@ from quarterdeck.v1.turn_pb2 import TURN_STATE_COMPLETED, Turn
 
 from . import io
 from .calls import Connection
+from .questions import Answering, QuestionCalls
 
 logger = logging.getLogger("quarterdeck")
 
@@ -175,9 +176,26 @@ class ManySubscription(Resuming[GatewayEvent]):
 
 
 class Run(Resuming[GatewayEvent]):
-    """The events of one turn, up to its ``turn_ended``."""
+    """The events of one turn, up to its ``turn_ended``. What its agent asks is answered before the event is given."""
 
     _position: TurnPosition
+
+    def __init__(
+        self,
+        connection: Connection,
+        position: TurnPosition,
+        *,
+        on_question: io.QuestionHandler | None,
+        timeout: float | None,
+    ) -> None:
+        super().__init__(connection, "gateway", position, timeout=timeout)
+        self._answering = on_question and Answering(QuestionCalls(connection), on_question)
+
+    def __next__(self) -> GatewayEvent:
+        event = super().__next__()
+        if self._answering is not None:
+            self._answering.take(event)
+        return event
 
 
 class SessionWatch(Resuming[SessionUpdate]):

@@ -54,13 +54,17 @@ class TurnCalls(Calls):
         turn_id: str,
         *,
         wait: Seconds | None = None,
+        or_question: bool = False,
         timeout: float | None = None,
     ) -> AwaitTurnResponse:
         """Waits until a turn has ended, or ``wait`` passed; then the turn is given as it is.
 
+        With ``or_question`` also until its agent asks something: ``questions`` then holds what waits for an answer.
         Has no deadline unless ``timeout`` gives one.
         """
-        request = AwaitTurnRequest(session_key=session_key, turn_id=turn_id, wait=duration(wait))
+        request = AwaitTurnRequest(
+            session_key=session_key, turn_id=turn_id, wait=duration(wait), or_question=or_question
+        )
         return self._connection.call(
             "gateway", "AwaitTurn", request, AwaitTurnResponse, FOREVER if timeout is None else timeout
         )

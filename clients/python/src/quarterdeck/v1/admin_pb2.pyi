@@ -2,6 +2,8 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import session_pb2 as _session_pb2
+from quarterdeck.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -10,6 +12,20 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ToolPolicySupport(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TOOL_POLICY_SUPPORT_UNSPECIFIED: _ClassVar[ToolPolicySupport]
+    TOOL_POLICY_SUPPORT_ENFORCED: _ClassVar[ToolPolicySupport]
+    TOOL_POLICY_SUPPORT_ON_REQUEST: _ClassVar[ToolPolicySupport]
+    TOOL_POLICY_SUPPORT_NONE: _ClassVar[ToolPolicySupport]
+
+class UsageReports(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_REPORTS_UNSPECIFIED: _ClassVar[UsageReports]
+    USAGE_REPORTS_CALL: _ClassVar[UsageReports]
+    USAGE_REPORTS_TURN: _ClassVar[UsageReports]
+    USAGE_REPORTS_NONE: _ClassVar[UsageReports]
 
 class CredentialKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -28,6 +44,14 @@ class LogLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LOG_LEVEL_INFO: _ClassVar[LogLevel]
     LOG_LEVEL_WARN: _ClassVar[LogLevel]
     LOG_LEVEL_ERROR: _ClassVar[LogLevel]
+TOOL_POLICY_SUPPORT_UNSPECIFIED: ToolPolicySupport
+TOOL_POLICY_SUPPORT_ENFORCED: ToolPolicySupport
+TOOL_POLICY_SUPPORT_ON_REQUEST: ToolPolicySupport
+TOOL_POLICY_SUPPORT_NONE: ToolPolicySupport
+USAGE_REPORTS_UNSPECIFIED: UsageReports
+USAGE_REPORTS_CALL: UsageReports
+USAGE_REPORTS_TURN: UsageReports
+USAGE_REPORTS_NONE: UsageReports
 CREDENTIAL_KIND_UNSPECIFIED: CredentialKind
 CREDENTIAL_KIND_NONE: CredentialKind
 CREDENTIAL_KIND_API_KEY: CredentialKind
@@ -40,6 +64,102 @@ LOG_LEVEL_DEBUG: LogLevel
 LOG_LEVEL_INFO: LogLevel
 LOG_LEVEL_WARN: LogLevel
 LOG_LEVEL_ERROR: LogLevel
+
+class GetUsageRequest(_message.Message):
+    __slots__ = ("filter", "group_by", "page_size", "page_token", "tenant")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    filter: _usage_pb2.UsageFilter
+    group_by: _containers.RepeatedCompositeFieldContainer[_usage_pb2.UsageGrouping]
+    page_size: int
+    page_token: str
+    tenant: str
+    def __init__(self, filter: _Optional[_Union[_usage_pb2.UsageFilter, _Mapping]] = ..., group_by: _Optional[_Iterable[_Union[_usage_pb2.UsageGrouping, _Mapping]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class GetUsageResponse(_message.Message):
+    __slots__ = ("rows", "next_page_token", "total")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[_usage_pb2.UsageRow]
+    next_page_token: str
+    total: _session_pb2.Usage
+    def __init__(self, rows: _Optional[_Iterable[_Union[_usage_pb2.UsageRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ...) -> None: ...
+
+class SetBudgetRequest(_message.Message):
+    __slots__ = ("scope", "key", "period", "soft_micros", "hard_micros", "soft_tokens", "hard_tokens", "on_exceeded", "request_id", "tenant")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    SOFT_MICROS_FIELD_NUMBER: _ClassVar[int]
+    HARD_MICROS_FIELD_NUMBER: _ClassVar[int]
+    SOFT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    HARD_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ON_EXCEEDED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    scope: _usage_pb2.BudgetScope
+    key: str
+    period: _usage_pb2.BudgetPeriod
+    soft_micros: int
+    hard_micros: int
+    soft_tokens: int
+    hard_tokens: int
+    on_exceeded: _usage_pb2.OnExceeded
+    request_id: str
+    tenant: str
+    def __init__(self, scope: _Optional[_Union[_usage_pb2.BudgetScope, str]] = ..., key: _Optional[str] = ..., period: _Optional[_Union[_usage_pb2.BudgetPeriod, str]] = ..., soft_micros: _Optional[int] = ..., hard_micros: _Optional[int] = ..., soft_tokens: _Optional[int] = ..., hard_tokens: _Optional[int] = ..., on_exceeded: _Optional[_Union[_usage_pb2.OnExceeded, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class SetBudgetResponse(_message.Message):
+    __slots__ = ("budget", "replayed")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    budget: _usage_pb2.Budget
+    replayed: bool
+    def __init__(self, budget: _Optional[_Union[_usage_pb2.Budget, _Mapping]] = ..., replayed: bool = ...) -> None: ...
+
+class ListBudgetsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "tenant")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    tenant: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class ListBudgetsResponse(_message.Message):
+    __slots__ = ("budgets", "next_page_token")
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    budgets: _containers.RepeatedCompositeFieldContainer[_usage_pb2.Budget]
+    next_page_token: str
+    def __init__(self, budgets: _Optional[_Iterable[_Union[_usage_pb2.Budget, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteBudgetRequest(_message.Message):
+    __slots__ = ("scope", "key", "period", "request_id", "tenant")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    scope: _usage_pb2.BudgetScope
+    key: str
+    period: _usage_pb2.BudgetPeriod
+    request_id: str
+    tenant: str
+    def __init__(self, scope: _Optional[_Union[_usage_pb2.BudgetScope, str]] = ..., key: _Optional[str] = ..., period: _Optional[_Union[_usage_pb2.BudgetPeriod, str]] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class DeleteBudgetResponse(_message.Message):
+    __slots__ = ("deleted", "replayed")
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    deleted: bool
+    replayed: bool
+    def __init__(self, deleted: bool = ..., replayed: bool = ...) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
@@ -100,7 +220,7 @@ class IsolationInfo(_message.Message):
     def __init__(self, rung: _Optional[str] = ..., user: _Optional[str] = ..., proc: _Optional[str] = ..., abstract_sockets: bool = ..., network: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., kill_proof: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation", "user", "network")
+    __slots__ = ("name", "driver", "can_steer", "can_fork", "isolation", "user", "network", "version", "revision", "capabilities", "as_of")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     CAN_STEER_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +228,10 @@ class AgentInfo(_message.Message):
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     name: str
     driver: str
     can_steer: bool
@@ -115,7 +239,59 @@ class AgentInfo(_message.Message):
     isolation: str
     user: str
     network: str
-    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ..., user: _Optional[str] = ..., network: _Optional[str] = ...) -> None: ...
+    version: str
+    revision: str
+    capabilities: AgentCapabilities
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ..., user: _Optional[str] = ..., network: _Optional[str] = ..., version: _Optional[str] = ..., revision: _Optional[str] = ..., capabilities: _Optional[_Union[AgentCapabilities, _Mapping]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AgentCapabilities(_message.Message):
+    __slots__ = ("steer", "soft_cancel", "images", "thinking", "models", "options", "commands", "fork", "compaction", "questions", "client_tools", "tool_policy", "resume", "structured_output", "workspace", "usage", "deny_continues")
+    STEER_FIELD_NUMBER: _ClassVar[int]
+    SOFT_CANCEL_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    THINKING_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    FORK_FIELD_NUMBER: _ClassVar[int]
+    COMPACTION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_POLICY_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
+    STRUCTURED_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    DENY_CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    steer: bool
+    soft_cancel: bool
+    images: bool
+    thinking: bool
+    models: bool
+    options: bool
+    commands: bool
+    fork: bool
+    compaction: bool
+    questions: bool
+    client_tools: bool
+    tool_policy: ToolPolicySupport
+    resume: bool
+    structured_output: bool
+    workspace: bool
+    usage: UsageReports
+    deny_continues: bool
+    def __init__(self, steer: bool = ..., soft_cancel: bool = ..., images: bool = ..., thinking: bool = ..., models: bool = ..., options: bool = ..., commands: bool = ..., fork: bool = ..., compaction: bool = ..., questions: bool = ..., client_tools: bool = ..., tool_policy: _Optional[_Union[ToolPolicySupport, str]] = ..., resume: bool = ..., structured_output: bool = ..., workspace: bool = ..., usage: _Optional[_Union[UsageReports, str]] = ..., deny_continues: bool = ...) -> None: ...
+
+class ListAgentsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAgentsResponse(_message.Message):
+    __slots__ = ("agents",)
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentInfo]
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentInfo, _Mapping]]] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
     __slots__ = ("queue_turns_per_session", "queue_bytes_per_session", "input_message_bytes", "message_bytes", "text_bytes", "attachment_bytes", "running_turns", "turn_timeout", "principal", "tenant", "max_turn_timeout", "reserved_running_turns", "metadata_bytes")

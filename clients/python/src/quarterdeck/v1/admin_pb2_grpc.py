@@ -43,6 +43,11 @@ class AdminServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/ListAgents',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/quarterdeck.v1.AdminService/WhoAmI',
                 request_serializer=quarterdeck_dot_v1_dot_admin__pb2.WhoAmIRequest.SerializeToString,
@@ -93,6 +98,26 @@ class AdminServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/GetUsage',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+        self.SetBudget = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/SetBudget',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.SetBudgetRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.SetBudgetResponse.FromString,
+                _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/ListBudgets',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
+                _registered_method=True)
+        self.DeleteBudget = channel.unary_unary(
+                '/quarterdeck.v1.AdminService/DeleteBudget',
+                request_serializer=quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -104,6 +129,13 @@ class AdminServiceServicer(object):
 
     def GetServerInfo(self, request, context):
         """What runs here: version, limits, agents, retention. Needs any valid credential.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """Every configured agent and what it can do, by name. Needs any valid credential.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +228,37 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """What was used, summed up: one row for each group, in the order of their keys. Sums are written with the events that
+        they are of, and outlive their sessions. Shows sessions of the caller's own, and with `tenant.sessions` all of its
+        tenant. More than 100 000 groups are INVALID_ARGUMENT. Needs `session.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetBudget(self, request, context):
+        """Sets a budget, all of it: what was used in its present period before counts. At most 10 000 a tenant. Needs
+        `budget.write`; one of the scope TENANT can be set by the operator alone: PERMISSION_DENIED, `SCOPE_REQUIRED`, for others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBudgets(self, request, context):
+        """Lists the budgets of a tenant, those that were made first first. Needs `budget.write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBudget(self, request, context):
+        """Takes a budget away; where there is none, that is OK. Needs what SetBudget does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -203,6 +266,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ListAgentsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.ListAgentsResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -254,6 +322,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.SerializeToString,
             ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.GetUsageRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'SetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBudget,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.SetBudgetRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.SetBudgetResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'DeleteBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBudget,
+                    request_deserializer=quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'quarterdeck.v1.AdminService', rpc_method_handlers)
@@ -286,6 +374,33 @@ class AdminService(object):
             '/quarterdeck.v1.AdminService/GetServerInfo',
             quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoRequest.SerializeToString,
             quarterdeck_dot_v1_dot_admin__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/ListAgents',
+            quarterdeck_dot_v1_dot_admin__pb2.ListAgentsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.ListAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -556,6 +671,114 @@ class AdminService(object):
             '/quarterdeck.v1.AdminService/ExchangeCredential',
             quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialRequest.SerializeToString,
             quarterdeck_dot_v1_dot_admin__pb2.ExchangeCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/GetUsage',
+            quarterdeck_dot_v1_dot_admin__pb2.GetUsageRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/SetBudget',
+            quarterdeck_dot_v1_dot_admin__pb2.SetBudgetRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.SetBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/ListBudgets',
+            quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AdminService/DeleteBudget',
+            quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_admin__pb2.DeleteBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,9 +3,12 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from quarterdeck.v1 import message_pb2 as _message_pb2
+from quarterdeck.v1 import question_pb2 as _question_pb2
 from quarterdeck.v1 import session_pb2 as _session_pb2
 from quarterdeck.v1 import turn_pb2 as _turn_pb2
+from quarterdeck.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -13,8 +16,37 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class UsageSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_SOURCE_UNSPECIFIED: _ClassVar[UsageSource]
+    USAGE_SOURCE_REPORTED: _ClassVar[UsageSource]
+    USAGE_SOURCE_ESTIMATED: _ClassVar[UsageSource]
+
+class UsageGranularity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_GRANULARITY_UNSPECIFIED: _ClassVar[UsageGranularity]
+    USAGE_GRANULARITY_CALL: _ClassVar[UsageGranularity]
+    USAGE_GRANULARITY_TURN: _ClassVar[UsageGranularity]
+
+class PlanStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PLAN_STATUS_UNSPECIFIED: _ClassVar[PlanStatus]
+    PLAN_STATUS_PENDING: _ClassVar[PlanStatus]
+    PLAN_STATUS_IN_PROGRESS: _ClassVar[PlanStatus]
+    PLAN_STATUS_COMPLETED: _ClassVar[PlanStatus]
+USAGE_SOURCE_UNSPECIFIED: UsageSource
+USAGE_SOURCE_REPORTED: UsageSource
+USAGE_SOURCE_ESTIMATED: UsageSource
+USAGE_GRANULARITY_UNSPECIFIED: UsageGranularity
+USAGE_GRANULARITY_CALL: UsageGranularity
+USAGE_GRANULARITY_TURN: UsageGranularity
+PLAN_STATUS_UNSPECIFIED: PlanStatus
+PLAN_STATUS_PENDING: PlanStatus
+PLAN_STATUS_IN_PROGRESS: PlanStatus
+PLAN_STATUS_COMPLETED: PlanStatus
+
 class GatewayEvent(_message.Message):
-    __slots__ = ("session_key", "log_id", "seq", "after_seq", "event_time", "turn_id", "item_id", "generation", "session_created", "session_updated", "session_reset", "session_deleted", "turn_queued", "turn_updated", "turn_started", "turn_ended", "message_started", "message_completed", "thinking_completed", "tool_started", "tool_completed", "steer_accepted", "steer_applied", "steer_requeued", "usage_recorded", "compaction_started", "compaction_completed", "retry_scheduled", "agent_exited", "hello", "caught_up", "progress", "session_state", "token", "thinking", "tool_input", "tool_update", "item_snapshot", "lagging", "draining", "reload")
+    __slots__ = ("session_key", "log_id", "seq", "after_seq", "event_time", "turn_id", "item_id", "generation", "session_created", "session_updated", "session_reset", "session_deleted", "turn_queued", "turn_updated", "turn_started", "turn_ended", "message_started", "message_completed", "thinking_completed", "tool_started", "tool_completed", "steer_accepted", "steer_applied", "steer_requeued", "usage_recorded", "compaction_started", "compaction_completed", "retry_scheduled", "agent_exited", "question_asked", "question_resolved", "answer_delivered", "plan_updated", "model_changed", "context_rebuilt", "turn_scheduled", "budget_warning", "hello", "caught_up", "progress", "session_state", "token", "thinking", "tool_input", "tool_update", "item_snapshot", "lagging", "draining", "reload", "question_pending", "options_changed", "commands_changed")
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +76,14 @@ class GatewayEvent(_message.Message):
     COMPACTION_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     RETRY_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     AGENT_EXITED_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_ASKED_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    PLAN_UPDATED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_REBUILT_FIELD_NUMBER: _ClassVar[int]
+    TURN_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_WARNING_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +96,9 @@ class GatewayEvent(_message.Message):
     LAGGING_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     RELOAD_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_PENDING_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_CHANGED_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     log_id: str
     seq: int
@@ -85,6 +128,14 @@ class GatewayEvent(_message.Message):
     compaction_completed: CompactionCompleted
     retry_scheduled: RetryScheduled
     agent_exited: AgentExited
+    question_asked: QuestionAsked
+    question_resolved: QuestionResolved
+    answer_delivered: AnswerDelivered
+    plan_updated: PlanUpdated
+    model_changed: ModelChanged
+    context_rebuilt: ContextRebuilt
+    turn_scheduled: TurnScheduled
+    budget_warning: BudgetWarning
     hello: Hello
     caught_up: CaughtUp
     progress: Progress
@@ -97,7 +148,10 @@ class GatewayEvent(_message.Message):
     lagging: Lagging
     draining: Draining
     reload: Reload
-    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., seq: _Optional[int] = ..., after_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turn_id: _Optional[str] = ..., item_id: _Optional[str] = ..., generation: _Optional[int] = ..., session_created: _Optional[_Union[SessionCreated, _Mapping]] = ..., session_updated: _Optional[_Union[SessionUpdated, _Mapping]] = ..., session_reset: _Optional[_Union[SessionReset, _Mapping]] = ..., session_deleted: _Optional[_Union[SessionDeleted, _Mapping]] = ..., turn_queued: _Optional[_Union[TurnQueued, _Mapping]] = ..., turn_updated: _Optional[_Union[TurnUpdated, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., turn_ended: _Optional[_Union[TurnEnded, _Mapping]] = ..., message_started: _Optional[_Union[MessageStarted, _Mapping]] = ..., message_completed: _Optional[_Union[MessageCompleted, _Mapping]] = ..., thinking_completed: _Optional[_Union[ThinkingCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[ToolStarted, _Mapping]] = ..., tool_completed: _Optional[_Union[ToolCompleted, _Mapping]] = ..., steer_accepted: _Optional[_Union[SteerAccepted, _Mapping]] = ..., steer_applied: _Optional[_Union[SteerApplied, _Mapping]] = ..., steer_requeued: _Optional[_Union[SteerRequeued, _Mapping]] = ..., usage_recorded: _Optional[_Union[UsageRecorded, _Mapping]] = ..., compaction_started: _Optional[_Union[CompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[CompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[RetryScheduled, _Mapping]] = ..., agent_exited: _Optional[_Union[AgentExited, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., session_state: _Optional[_Union[SessionStateChanged, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., thinking: _Optional[_Union[Thinking, _Mapping]] = ..., tool_input: _Optional[_Union[ToolInput, _Mapping]] = ..., tool_update: _Optional[_Union[ToolUpdate, _Mapping]] = ..., item_snapshot: _Optional[_Union[ItemSnapshot, _Mapping]] = ..., lagging: _Optional[_Union[Lagging, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ...) -> None: ...
+    question_pending: QuestionPending
+    options_changed: OptionsChanged
+    commands_changed: CommandsChanged
+    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., seq: _Optional[int] = ..., after_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turn_id: _Optional[str] = ..., item_id: _Optional[str] = ..., generation: _Optional[int] = ..., session_created: _Optional[_Union[SessionCreated, _Mapping]] = ..., session_updated: _Optional[_Union[SessionUpdated, _Mapping]] = ..., session_reset: _Optional[_Union[SessionReset, _Mapping]] = ..., session_deleted: _Optional[_Union[SessionDeleted, _Mapping]] = ..., turn_queued: _Optional[_Union[TurnQueued, _Mapping]] = ..., turn_updated: _Optional[_Union[TurnUpdated, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., turn_ended: _Optional[_Union[TurnEnded, _Mapping]] = ..., message_started: _Optional[_Union[MessageStarted, _Mapping]] = ..., message_completed: _Optional[_Union[MessageCompleted, _Mapping]] = ..., thinking_completed: _Optional[_Union[ThinkingCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[ToolStarted, _Mapping]] = ..., tool_completed: _Optional[_Union[ToolCompleted, _Mapping]] = ..., steer_accepted: _Optional[_Union[SteerAccepted, _Mapping]] = ..., steer_applied: _Optional[_Union[SteerApplied, _Mapping]] = ..., steer_requeued: _Optional[_Union[SteerRequeued, _Mapping]] = ..., usage_recorded: _Optional[_Union[UsageRecorded, _Mapping]] = ..., compaction_started: _Optional[_Union[CompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[CompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[RetryScheduled, _Mapping]] = ..., agent_exited: _Optional[_Union[AgentExited, _Mapping]] = ..., question_asked: _Optional[_Union[QuestionAsked, _Mapping]] = ..., question_resolved: _Optional[_Union[QuestionResolved, _Mapping]] = ..., answer_delivered: _Optional[_Union[AnswerDelivered, _Mapping]] = ..., plan_updated: _Optional[_Union[PlanUpdated, _Mapping]] = ..., model_changed: _Optional[_Union[ModelChanged, _Mapping]] = ..., context_rebuilt: _Optional[_Union[ContextRebuilt, _Mapping]] = ..., turn_scheduled: _Optional[_Union[TurnScheduled, _Mapping]] = ..., budget_warning: _Optional[_Union[BudgetWarning, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., session_state: _Optional[_Union[SessionStateChanged, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., thinking: _Optional[_Union[Thinking, _Mapping]] = ..., tool_input: _Optional[_Union[ToolInput, _Mapping]] = ..., tool_update: _Optional[_Union[ToolUpdate, _Mapping]] = ..., item_snapshot: _Optional[_Union[ItemSnapshot, _Mapping]] = ..., lagging: _Optional[_Union[Lagging, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., question_pending: _Optional[_Union[QuestionPending, _Mapping]] = ..., options_changed: _Optional[_Union[OptionsChanged, _Mapping]] = ..., commands_changed: _Optional[_Union[CommandsChanged, _Mapping]] = ...) -> None: ...
 
 class SessionCreated(_message.Message):
     __slots__ = ("session", "forked_from")
@@ -145,6 +199,12 @@ class TurnQueued(_message.Message):
     queue_position: int
     def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., queue_position: _Optional[int] = ...) -> None: ...
 
+class TurnScheduled(_message.Message):
+    __slots__ = ("turn",)
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    turn: _turn_pb2.Turn
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
+
 class TurnUpdated(_message.Message):
     __slots__ = ("turn", "queue_position")
     TURN_FIELD_NUMBER: _ClassVar[int]
@@ -160,10 +220,12 @@ class TurnStarted(_message.Message):
     def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
 
 class TurnEnded(_message.Message):
-    __slots__ = ("turn",)
+    __slots__ = ("turn", "undelivered_question_ids")
     TURN_FIELD_NUMBER: _ClassVar[int]
+    UNDELIVERED_QUESTION_IDS_FIELD_NUMBER: _ClassVar[int]
     turn: _turn_pb2.Turn
-    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
+    undelivered_question_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., undelivered_question_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MessageStarted(_message.Message):
     __slots__ = ("role", "text", "attachments")
@@ -268,12 +330,26 @@ class SteerRequeued(_message.Message):
     def __init__(self, steer_id: _Optional[str] = ..., turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., possibly_applied: bool = ...) -> None: ...
 
 class UsageRecorded(_message.Message):
-    __slots__ = ("usage", "model")
+    __slots__ = ("usage", "model", "provider", "source", "granularity", "price_version")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    GRANULARITY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     usage: _session_pb2.Usage
     model: str
-    def __init__(self, usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
+    provider: str
+    source: UsageSource
+    granularity: UsageGranularity
+    price_version: str
+    def __init__(self, usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., source: _Optional[_Union[UsageSource, str]] = ..., granularity: _Optional[_Union[UsageGranularity, str]] = ..., price_version: _Optional[str] = ...) -> None: ...
+
+class BudgetWarning(_message.Message):
+    __slots__ = ("budget",)
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    budget: _usage_pb2.Budget
+    def __init__(self, budget: _Optional[_Union[_usage_pb2.Budget, _Mapping]] = ...) -> None: ...
 
 class CompactionStarted(_message.Message):
     __slots__ = ("reason",)
@@ -424,3 +500,77 @@ class Reload(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class QuestionAsked(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: _question_pb2.Question
+    def __init__(self, question: _Optional[_Union[_question_pb2.Question, _Mapping]] = ...) -> None: ...
+
+class QuestionResolved(_message.Message):
+    __slots__ = ("question_id", "state", "resolution", "answered_by", "answer")
+    QUESTION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    question_id: str
+    state: _question_pb2.QuestionState
+    resolution: _question_pb2.QuestionResolution
+    answered_by: str
+    answer: _question_pb2.Answer
+    def __init__(self, question_id: _Optional[str] = ..., state: _Optional[_Union[_question_pb2.QuestionState, str]] = ..., resolution: _Optional[_Union[_question_pb2.QuestionResolution, str]] = ..., answered_by: _Optional[str] = ..., answer: _Optional[_Union[_question_pb2.Answer, _Mapping]] = ...) -> None: ...
+
+class AnswerDelivered(_message.Message):
+    __slots__ = ("question_id",)
+    QUESTION_ID_FIELD_NUMBER: _ClassVar[int]
+    question_id: str
+    def __init__(self, question_id: _Optional[str] = ...) -> None: ...
+
+class QuestionPending(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: _question_pb2.Question
+    def __init__(self, question: _Optional[_Union[_question_pb2.Question, _Mapping]] = ...) -> None: ...
+
+class ModelChanged(_message.Message):
+    __slots__ = ("provider", "model_id", "thinking_level")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    THINKING_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    model_id: str
+    thinking_level: str
+    def __init__(self, provider: _Optional[str] = ..., model_id: _Optional[str] = ..., thinking_level: _Optional[str] = ...) -> None: ...
+
+class OptionsChanged(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ContextRebuilt(_message.Message):
+    __slots__ = ("message_count", "truncated")
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    message_count: int
+    truncated: bool
+    def __init__(self, message_count: _Optional[int] = ..., truncated: bool = ...) -> None: ...
+
+class CommandsChanged(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PlanUpdated(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[PlanEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[PlanEntry, _Mapping]]] = ...) -> None: ...
+
+class PlanEntry(_message.Message):
+    __slots__ = ("text", "status", "priority")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    status: PlanStatus
+    priority: str
+    def __init__(self, text: _Optional[str] = ..., status: _Optional[_Union[PlanStatus, str]] = ..., priority: _Optional[str] = ...) -> None: ...

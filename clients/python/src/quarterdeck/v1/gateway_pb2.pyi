@@ -2,8 +2,11 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import command_pb2 as _command_pb2
 from quarterdeck.v1 import event_pb2 as _event_pb2
 from quarterdeck.v1 import message_pb2 as _message_pb2
+from quarterdeck.v1 import question_pb2 as _question_pb2
 from quarterdeck.v1 import session_pb2 as _session_pb2
 from quarterdeck.v1 import turn_pb2 as _turn_pb2
 from google.protobuf.internal import containers as _containers
@@ -14,6 +17,13 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class FileKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_KIND_UNSPECIFIED: _ClassVar[FileKind]
+    FILE_KIND_FILE: _ClassVar[FileKind]
+    FILE_KIND_DIRECTORY: _ClassVar[FileKind]
+    FILE_KIND_OTHER: _ClassVar[FileKind]
 
 class OnBusy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -34,6 +44,10 @@ class AbortMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ABORT_MODE_UNSPECIFIED: _ClassVar[AbortMode]
     ABORT_MODE_CANCEL: _ClassVar[AbortMode]
     ABORT_MODE_KILL: _ClassVar[AbortMode]
+FILE_KIND_UNSPECIFIED: FileKind
+FILE_KIND_FILE: FileKind
+FILE_KIND_DIRECTORY: FileKind
+FILE_KIND_OTHER: FileKind
 ON_BUSY_UNSPECIFIED: OnBusy
 ON_BUSY_ENQUEUE: OnBusy
 ON_BUSY_REJECT: OnBusy
@@ -47,7 +61,7 @@ ABORT_MODE_CANCEL: AbortMode
 ABORT_MODE_KILL: AbortMode
 
 class EnqueueRequest(_message.Message):
-    __slots__ = ("session_key", "text", "attachments", "source", "metadata", "request_id", "on_busy", "on_interrupt", "turn_timeout", "queue_ttl", "expected_generation", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "memory_namespaces")
+    __slots__ = ("session_key", "text", "attachments", "source", "metadata", "request_id", "on_busy", "on_interrupt", "turn_timeout", "queue_ttl", "expected_generation", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "memory_namespaces", "output_schema", "client_tools", "not_before")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +94,9 @@ class EnqueueRequest(_message.Message):
     CWD_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     MEMORY_NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOOLS_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     text: str
     attachments: _containers.RepeatedCompositeFieldContainer[_message_pb2.Attachment]
@@ -98,7 +115,20 @@ class EnqueueRequest(_message.Message):
     cwd: str
     display_name: str
     memory_namespaces: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, session_key: _Optional[str] = ..., text: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.Attachment, _Mapping]]] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., on_busy: _Optional[_Union[OnBusy, str]] = ..., on_interrupt: _Optional[_Union[_turn_pb2.OnInterrupt, str]] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected_generation: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ...) -> None: ...
+    output_schema: str
+    client_tools: _containers.RepeatedCompositeFieldContainer[ClientTool]
+    not_before: _timestamp_pb2.Timestamp
+    def __init__(self, session_key: _Optional[str] = ..., text: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.Attachment, _Mapping]]] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., on_busy: _Optional[_Union[OnBusy, str]] = ..., on_interrupt: _Optional[_Union[_turn_pb2.OnInterrupt, str]] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected_generation: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., output_schema: _Optional[str] = ..., client_tools: _Optional[_Iterable[_Union[ClientTool, _Mapping]]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ClientTool(_message.Message):
+    __slots__ = ("name", "description", "schema_json")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_JSON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    schema_json: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., schema_json: _Optional[str] = ...) -> None: ...
 
 class EnqueueResponse(_message.Message):
     __slots__ = ("turn", "mode", "steer_id", "queue_position", "seq", "log_id", "replayed")
@@ -129,20 +159,24 @@ class RunRequest(_message.Message):
     def __init__(self, enqueue: _Optional[_Union[EnqueueRequest, _Mapping]] = ..., after_seq: _Optional[int] = ..., cancel_on_disconnect: bool = ...) -> None: ...
 
 class AwaitTurnRequest(_message.Message):
-    __slots__ = ("session_key", "turn_id", "wait")
+    __slots__ = ("session_key", "turn_id", "wait", "or_question")
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    OR_QUESTION_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     turn_id: str
     wait: _duration_pb2.Duration
-    def __init__(self, session_key: _Optional[str] = ..., turn_id: _Optional[str] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    or_question: bool
+    def __init__(self, session_key: _Optional[str] = ..., turn_id: _Optional[str] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., or_question: bool = ...) -> None: ...
 
 class AwaitTurnResponse(_message.Message):
-    __slots__ = ("turn",)
+    __slots__ = ("turn", "questions")
     TURN_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     turn: _turn_pb2.Turn
-    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ...) -> None: ...
+    questions: _containers.RepeatedCompositeFieldContainer[_question_pb2.Question]
+    def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[_question_pb2.Question, _Mapping]]] = ...) -> None: ...
 
 class GetTurnRequest(_message.Message):
     __slots__ = ("session_key", "turn_id")
@@ -177,6 +211,60 @@ class ListTurnsResponse(_message.Message):
     turns: _containers.RepeatedCompositeFieldContainer[_turn_pb2.Turn]
     next_page_token: str
     def __init__(self, turns: _Optional[_Iterable[_Union[_turn_pb2.Turn, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListFilesRequest(_message.Message):
+    __slots__ = ("session_key", "path", "page_size", "page_token")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    path: str
+    page_size: int
+    page_token: str
+    def __init__(self, session_key: _Optional[str] = ..., path: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListFilesResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token", "truncated")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[FileEntry]
+    next_page_token: str
+    truncated: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[FileEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., truncated: bool = ...) -> None: ...
+
+class FileEntry(_message.Message):
+    __slots__ = ("name", "kind", "size", "update_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: FileKind
+    size: int
+    update_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FileKind, str]] = ..., size: _Optional[int] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReadFileRequest(_message.Message):
+    __slots__ = ("session_key", "path", "offset", "limit")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    path: str
+    offset: int
+    limit: int
+    def __init__(self, session_key: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ReadFileResponse(_message.Message):
+    __slots__ = ("data", "size")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    size: int
+    def __init__(self, data: _Optional[bytes] = ..., size: _Optional[int] = ...) -> None: ...
 
 class SteerRequest(_message.Message):
     __slots__ = ("session_key", "text", "attachments", "expected_turn_id", "expected_generation", "request_id")
@@ -486,7 +574,7 @@ class SessionFilter(_message.Message):
     def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., agent: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_session_pb2.SessionState, str]]] = ..., key_prefix: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("session_key", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "expire_after_idle", "request_id", "memory_namespaces")
+    __slots__ = ("session_key", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "expire_after_idle", "request_id", "memory_namespaces", "no_approver", "question_ttl", "tool_policy", "client_tools")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -504,6 +592,10 @@ class CreateSessionRequest(_message.Message):
     EXPIRE_AFTER_IDLE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MEMORY_NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    NO_APPROVER_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_TTL_FIELD_NUMBER: _ClassVar[int]
+    TOOL_POLICY_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOOLS_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     agent: str
     model: str
@@ -514,7 +606,11 @@ class CreateSessionRequest(_message.Message):
     expire_after_idle: _duration_pb2.Duration
     request_id: str
     memory_namespaces: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, session_key: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ...) -> None: ...
+    no_approver: _question_pb2.NoApprover
+    question_ttl: _duration_pb2.Duration
+    tool_policy: _containers.RepeatedCompositeFieldContainer[_question_pb2.ToolRule]
+    client_tools: _containers.RepeatedCompositeFieldContainer[ClientTool]
+    def __init__(self, session_key: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., no_approver: _Optional[_Union[_question_pb2.NoApprover, str]] = ..., question_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tool_policy: _Optional[_Iterable[_Union[_question_pb2.ToolRule, _Mapping]]] = ..., client_tools: _Optional[_Iterable[_Union[ClientTool, _Mapping]]] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session", "seq", "replayed", "log_id")
@@ -553,7 +649,7 @@ class GetSessionStateRequest(_message.Message):
     def __init__(self, session_key: _Optional[str] = ..., min_seq: _Optional[int] = ..., page_size: _Optional[int] = ...) -> None: ...
 
 class GetSessionStateResponse(_message.Message):
-    __slots__ = ("session", "messages", "open_message", "running_tools", "seq", "log_id", "next_page_token")
+    __slots__ = ("session", "messages", "open_message", "running_tools", "seq", "log_id", "next_page_token", "questions", "plan")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     OPEN_MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -561,6 +657,8 @@ class GetSessionStateResponse(_message.Message):
     SEQ_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     session: _session_pb2.SessionSnapshot
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     open_message: _message_pb2.Message
@@ -568,7 +666,9 @@ class GetSessionStateResponse(_message.Message):
     seq: int
     log_id: str
     next_page_token: str
-    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., open_message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., running_tools: _Optional[_Iterable[_Union[_message_pb2.ToolCallPart, _Mapping]]] = ..., seq: _Optional[int] = ..., log_id: _Optional[str] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    questions: _containers.RepeatedCompositeFieldContainer[_question_pb2.Question]
+    plan: _containers.RepeatedCompositeFieldContainer[_event_pb2.PlanEntry]
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., open_message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., running_tools: _Optional[_Iterable[_Union[_message_pb2.ToolCallPart, _Mapping]]] = ..., seq: _Optional[int] = ..., log_id: _Optional[str] = ..., next_page_token: _Optional[str] = ..., questions: _Optional[_Iterable[_Union[_question_pb2.Question, _Mapping]]] = ..., plan: _Optional[_Iterable[_Union[_event_pb2.PlanEntry, _Mapping]]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")
@@ -695,3 +795,135 @@ class GetAttachmentResponse(_message.Message):
     ATTACHMENT_FIELD_NUMBER: _ClassVar[int]
     attachment: _message_pb2.Attachment
     def __init__(self, attachment: _Optional[_Union[_message_pb2.Attachment, _Mapping]] = ...) -> None: ...
+
+class ListQuestionsRequest(_message.Message):
+    __slots__ = ("session_key", "filter", "states", "page_size", "page_token")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    filter: SessionFilter
+    states: _containers.RepeatedScalarFieldContainer[_question_pb2.QuestionState]
+    page_size: int
+    page_token: str
+    def __init__(self, session_key: _Optional[str] = ..., filter: _Optional[_Union[SessionFilter, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_question_pb2.QuestionState, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListQuestionsResponse(_message.Message):
+    __slots__ = ("questions", "next_page_token")
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[_question_pb2.Question]
+    next_page_token: str
+    def __init__(self, questions: _Optional[_Iterable[_Union[_question_pb2.Question, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetQuestionRequest(_message.Message):
+    __slots__ = ("session_key", "question_id")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    question_id: str
+    def __init__(self, session_key: _Optional[str] = ..., question_id: _Optional[str] = ...) -> None: ...
+
+class GetQuestionResponse(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: _question_pb2.Question
+    def __init__(self, question: _Optional[_Union[_question_pb2.Question, _Mapping]] = ...) -> None: ...
+
+class AnswerQuestionRequest(_message.Message):
+    __slots__ = ("session_key", "question_id", "answer", "action_digest", "request_id")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ACTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    question_id: str
+    answer: _question_pb2.Answer
+    action_digest: str
+    request_id: str
+    def __init__(self, session_key: _Optional[str] = ..., question_id: _Optional[str] = ..., answer: _Optional[_Union[_question_pb2.Answer, _Mapping]] = ..., action_digest: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AnswerQuestionResponse(_message.Message):
+    __slots__ = ("question", "seq", "replayed", "log_id")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    question: _question_pb2.Question
+    seq: int
+    replayed: bool
+    log_id: str
+    def __init__(self, question: _Optional[_Union[_question_pb2.Question, _Mapping]] = ..., seq: _Optional[int] = ..., replayed: bool = ..., log_id: _Optional[str] = ...) -> None: ...
+
+class ListOptionsRequest(_message.Message):
+    __slots__ = ("session_key",)
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    def __init__(self, session_key: _Optional[str] = ...) -> None: ...
+
+class ListOptionsResponse(_message.Message):
+    __slots__ = ("options", "as_of")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    options: _containers.RepeatedCompositeFieldContainer[AgentOption]
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, options: _Optional[_Iterable[_Union[AgentOption, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AgentOption(_message.Message):
+    __slots__ = ("option_id", "name", "description", "category", "values", "current", "chosen", "needs_approval")
+    OPTION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    option_id: str
+    name: str
+    description: str
+    category: str
+    values: _containers.RepeatedCompositeFieldContainer[AgentOptionValue]
+    current: str
+    chosen: str
+    needs_approval: bool
+    def __init__(self, option_id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., category: _Optional[str] = ..., values: _Optional[_Iterable[_Union[AgentOptionValue, _Mapping]]] = ..., current: _Optional[str] = ..., chosen: _Optional[str] = ..., needs_approval: bool = ...) -> None: ...
+
+class AgentOptionValue(_message.Message):
+    __slots__ = ("value", "name", "description")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    name: str
+    description: str
+    def __init__(self, value: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class SetOptionRequest(_message.Message):
+    __slots__ = ("session_key", "option_id", "value", "request_id", "expected_generation")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    OPTION_ID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    option_id: str
+    value: str
+    request_id: str
+    expected_generation: int
+    def __init__(self, session_key: _Optional[str] = ..., option_id: _Optional[str] = ..., value: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_generation: _Optional[int] = ...) -> None: ...
+
+class SetOptionResponse(_message.Message):
+    __slots__ = ("session", "seq", "replayed", "log_id")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.SessionSnapshot
+    seq: int
+    replayed: bool
+    log_id: str
+    def __init__(self, session: _Optional[_Union[_session_pb2.SessionSnapshot, _Mapping]] = ..., seq: _Optional[int] = ..., replayed: bool = ..., log_id: _Optional[str] = ...) -> None: ...

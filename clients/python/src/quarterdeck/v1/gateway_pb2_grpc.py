@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from quarterdeck.v1 import command_pb2 as quarterdeck_dot_v1_dot_command__pb2
 from quarterdeck.v1 import event_pb2 as quarterdeck_dot_v1_dot_event__pb2
 from quarterdeck.v1 import gateway_pb2 as quarterdeck_dot_v1_dot_gateway__pb2
 from quarterdeck.v1 import session_pb2 as quarterdeck_dot_v1_dot_session__pb2
@@ -174,6 +175,61 @@ class GatewayServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentResponse.FromString,
                 _registered_method=True)
+        self.ListFiles = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ListFiles',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.ReadFile = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ReadFile',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.FromString,
+                _registered_method=True)
+        self.ListQuestions = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ListQuestions',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsResponse.FromString,
+                _registered_method=True)
+        self.GetQuestion = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/GetQuestion',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionResponse.FromString,
+                _registered_method=True)
+        self.AnswerQuestion = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/AnswerQuestion',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionResponse.FromString,
+                _registered_method=True)
+        self.ListOptions = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ListOptions',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsResponse.FromString,
+                _registered_method=True)
+        self.SetOption = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/SetOption',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.SetOptionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.SetOptionResponse.FromString,
+                _registered_method=True)
+        self.ListCommands = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ListCommands',
+                request_serializer=quarterdeck_dot_v1_dot_command__pb2.ListCommandsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_command__pb2.ListCommandsResponse.FromString,
+                _registered_method=True)
+        self.ExecuteCommand = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ExecuteCommand',
+                request_serializer=quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+                _registered_method=True)
+        self.CompactSession = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/CompactSession',
+                request_serializer=quarterdeck_dot_v1_dot_command__pb2.CompactSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_command__pb2.CompactSessionResponse.FromString,
+                _registered_method=True)
+        self.ReloadSession = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ReloadSession',
+                request_serializer=quarterdeck_dot_v1_dot_command__pb2.ReloadSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_command__pb2.ReloadSessionResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -261,22 +317,22 @@ class GatewayServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateQueued(self, request, context):
-        """Changes text or place of a waiting turn; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other. Who changes the text
-        is the turn's sender from then on.
+        """Changes text or place of a waiting turn, or the text of one that waits for its `not_before`; FAILED_PRECONDITION,
+        `TURN_NOT_QUEUED` for any other. Who changes the text is the turn's sender from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveQueued(self, request, context):
-        """Takes one waiting turn from the queue; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
+        """Takes one waiting turn from the queue, or a SCHEDULED one; FAILED_PRECONDITION, `TURN_NOT_QUEUED` for any other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearQueue(self, request, context):
-        """Takes all waiting turns from the queue and returns them.
+        """Takes all waiting turns from the queue and returns them. Those that wait for their `not_before` stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -374,6 +430,96 @@ class GatewayServiceServicer(object):
 
     def GetAttachment(self, request, context):
         """Reads the bytes of an attachment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFiles(self, request, context):
+        """Lists a directory of those that a session works in: its `cwd`, or its own. Only of agents whose configuration says so,
+        `AgentCapabilities.workspace`; of others FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Nothing is run for it, and no
+        symbolic link is followed. Before its first turn a session's own directory is empty. Scope: `workspace.read`, and the
+        right to read the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadFile(self, request, context):
+        """Reads a part of a file there: a regular one that has no other name. Scope: as ListFiles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuestions(self, request, context):
+        """Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuestion(self, request, context):
+        """One question. Scope: `session.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerQuestion(self, request, context):
+        """Answers a question. Needs the right to use the session, and `session.approve` (PERMISSION, FORM, LINK) or
+        `session.write` (TOOL_CALL). Served while draining and on a full disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOptions(self, request, context):
+        """What a session's agent lets be chosen besides model and thinking level (which ModelService has), and what is chosen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetOption(self, request, context):
+        """Chooses one of them; counts from the next start of a turn, for this session alone. Needs `session.approve` as well, unless
+        the agent's configuration allows the option (`options_allowed`): some say what an agent may do without asking.
+        Known not to be offered: `NOT_FOUND`, `OPTION_NOT_FOUND`; a value that is not: `INVALID_ARGUMENT`, which lists those that
+        are. What is not known is accepted; what the agent then does not take ends the next turn FAILED with its reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCommands(self, request, context):
+        """The commands of a session: the gateway's own, and those that its agent told when it started. Wakes nothing.
+        Scope: `session.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteCommand(self, request, context):
+        """Runs a command. The gateway's own need the scopes of what they do: `compact` and `reload` `session.write`, `reset`
+        `session.reset`, `stop` `session.abort`, `fork` `session.write` and `session.read`. An agent's needs
+        `session.write`, and `session.approve` besides where its configuration does not name it in `commands_allowed`. One
+        that is known not to exist is NOT_FOUND, `COMMAND_NOT_FOUND`. Refused while draining.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompactSession(self, request, context):
+        """Lets the agent shorten what it keeps of the conversation, as a turn that waits for those before it. An agent that
+        can't is FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Scope: `session.write`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadSession(self, request, context):
+        """Lets this session's agent begin afresh: its process ends after the running turn, or at once where none runs; the next
+        turn reads its settings again and goes on with the conversation. Scope: `session.write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -506,6 +652,61 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetAttachment,
                     request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentResponse.SerializeToString,
+            ),
+            'ListFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFiles,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListFilesRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'ReadFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadFile,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.SerializeToString,
+            ),
+            'ListQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuestions,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsResponse.SerializeToString,
+            ),
+            'GetQuestion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuestion,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionResponse.SerializeToString,
+            ),
+            'AnswerQuestion': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerQuestion,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionResponse.SerializeToString,
+            ),
+            'ListOptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOptions,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsResponse.SerializeToString,
+            ),
+            'SetOption': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOption,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.SetOptionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.SetOptionResponse.SerializeToString,
+            ),
+            'ListCommands': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCommands,
+                    request_deserializer=quarterdeck_dot_v1_dot_command__pb2.ListCommandsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_command__pb2.ListCommandsResponse.SerializeToString,
+            ),
+            'ExecuteCommand': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteCommand,
+                    request_deserializer=quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandResponse.SerializeToString,
+            ),
+            'CompactSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactSession,
+                    request_deserializer=quarterdeck_dot_v1_dot_command__pb2.CompactSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_command__pb2.CompactSessionResponse.SerializeToString,
+            ),
+            'ReloadSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadSession,
+                    request_deserializer=quarterdeck_dot_v1_dot_command__pb2.ReloadSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_command__pb2.ReloadSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1196,6 +1397,303 @@ class GatewayService(object):
             '/quarterdeck.v1.GatewayService/GetAttachment',
             quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentRequest.SerializeToString,
             quarterdeck_dot_v1_dot_gateway__pb2.GetAttachmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ListFiles',
+            quarterdeck_dot_v1_dot_gateway__pb2.ListFilesRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ReadFile',
+            quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ListQuestions',
+            quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuestion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/GetQuestion',
+            quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.GetQuestionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerQuestion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/AnswerQuestion',
+            quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.AnswerQuestionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ListOptions',
+            quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.ListOptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetOption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/SetOption',
+            quarterdeck_dot_v1_dot_gateway__pb2.SetOptionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.SetOptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCommands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ListCommands',
+            quarterdeck_dot_v1_dot_command__pb2.ListCommandsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_command__pb2.ListCommandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteCommand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ExecuteCommand',
+            quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/CompactSession',
+            quarterdeck_dot_v1_dot_command__pb2.CompactSessionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_command__pb2.CompactSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ReloadSession',
+            quarterdeck_dot_v1_dot_command__pb2.ReloadSessionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_command__pb2.ReloadSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

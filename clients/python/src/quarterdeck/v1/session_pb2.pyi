@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import question_pb2 as _question_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -40,7 +41,7 @@ SESSION_STATE_DELETING: SessionState
 SESSION_STATE_DELETED: SessionState
 
 class SessionSnapshot(_message.Message):
-    __slots__ = ("session_key", "session_id", "generation", "display_name", "agent", "model", "thinking_level", "state", "active_turn_id", "queue_depth", "message_count", "last_message_preview", "labels", "primary", "head_seq", "first_seq", "log_id", "create_time", "update_time", "last_active_time", "usage", "cwd", "next_agent", "expire_after_idle", "owner", "shares", "memory_namespaces")
+    __slots__ = ("session_key", "session_id", "generation", "display_name", "agent", "model", "thinking_level", "state", "active_turn_id", "queue_depth", "message_count", "last_message_preview", "labels", "primary", "head_seq", "first_seq", "log_id", "create_time", "update_time", "last_active_time", "usage", "cwd", "next_agent", "expire_after_idle", "owner", "shares", "memory_namespaces", "pending_questions", "no_approver", "question_ttl", "tool_policy", "context_tokens", "context_window")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +76,12 @@ class SessionSnapshot(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    NO_APPROVER_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_TTL_FIELD_NUMBER: _ClassVar[int]
+    TOOL_POLICY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     session_id: str
     generation: int
@@ -102,7 +109,13 @@ class SessionSnapshot(_message.Message):
     owner: str
     shares: _containers.RepeatedCompositeFieldContainer[SessionShare]
     memory_namespaces: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, session_key: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., display_name: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., active_turn_id: _Optional[str] = ..., queue_depth: _Optional[int] = ..., message_count: _Optional[int] = ..., last_message_preview: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., primary: bool = ..., head_seq: _Optional[int] = ..., first_seq: _Optional[int] = ..., log_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_active_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cwd: _Optional[str] = ..., next_agent: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., owner: _Optional[str] = ..., shares: _Optional[_Iterable[_Union[SessionShare, _Mapping]]] = ..., memory_namespaces: _Optional[_Iterable[str]] = ...) -> None: ...
+    pending_questions: int
+    no_approver: _question_pb2.NoApprover
+    question_ttl: _duration_pb2.Duration
+    tool_policy: _containers.RepeatedCompositeFieldContainer[_question_pb2.ToolRule]
+    context_tokens: int
+    context_window: int
+    def __init__(self, session_key: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., display_name: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., active_turn_id: _Optional[str] = ..., queue_depth: _Optional[int] = ..., message_count: _Optional[int] = ..., last_message_preview: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., primary: bool = ..., head_seq: _Optional[int] = ..., first_seq: _Optional[int] = ..., log_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_active_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cwd: _Optional[str] = ..., next_agent: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., owner: _Optional[str] = ..., shares: _Optional[_Iterable[_Union[SessionShare, _Mapping]]] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., pending_questions: _Optional[int] = ..., no_approver: _Optional[_Union[_question_pb2.NoApprover, str]] = ..., question_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tool_policy: _Optional[_Iterable[_Union[_question_pb2.ToolRule, _Mapping]]] = ..., context_tokens: _Optional[int] = ..., context_window: _Optional[int] = ...) -> None: ...
 
 class SessionShare(_message.Message):
     __slots__ = ("principal", "access")
@@ -113,17 +126,21 @@ class SessionShare(_message.Message):
     def __init__(self, principal: _Optional[str] = ..., access: _Optional[_Union[ShareAccess, str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_micros", "model_calls")
+    __slots__ = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_micros", "model_calls", "unpriced_calls", "reasoning_tokens")
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHE_READ_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_MICROS_FIELD_NUMBER: _ClassVar[int]
     MODEL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
     cost_micros: int
     model_calls: int
-    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., cost_micros: _Optional[int] = ..., model_calls: _Optional[int] = ...) -> None: ...
+    unpriced_calls: int
+    reasoning_tokens: int
+    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cache_read_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., cost_micros: _Optional[int] = ..., model_calls: _Optional[int] = ..., unpriced_calls: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...

@@ -25,6 +25,7 @@ class TurnState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TURN_STATE_INTERRUPTED: _ClassVar[TurnState]
     TURN_STATE_REJECTED: _ClassVar[TurnState]
     TURN_STATE_EXPIRED: _ClassVar[TurnState]
+    TURN_STATE_SCHEDULED: _ClassVar[TurnState]
 
 class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +52,7 @@ TURN_STATE_CANCELED: TurnState
 TURN_STATE_INTERRUPTED: TurnState
 TURN_STATE_REJECTED: TurnState
 TURN_STATE_EXPIRED: TurnState
+TURN_STATE_SCHEDULED: TurnState
 STOP_REASON_UNSPECIFIED: StopReason
 STOP_REASON_STOP: StopReason
 STOP_REASON_LENGTH: StopReason
@@ -62,7 +64,7 @@ ON_INTERRUPT_MARK: OnInterrupt
 ON_INTERRUPT_RETRY: OnInterrupt
 
 class Turn(_message.Message):
-    __slots__ = ("turn_id", "session_key", "state", "text", "response_text", "stop_reason", "error", "attempt", "agent", "model", "usage", "create_time", "start_time", "end_time", "generation", "source", "metadata", "attachments", "text_truncated", "response_text_truncated", "on_interrupt", "expire_time")
+    __slots__ = ("turn_id", "session_key", "state", "text", "response_text", "stop_reason", "error", "attempt", "agent", "model", "usage", "create_time", "start_time", "end_time", "generation", "source", "metadata", "attachments", "text_truncated", "response_text_truncated", "on_interrupt", "expire_time", "principal", "agent_revision", "command", "output_json", "not_before")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +94,11 @@ class Turn(_message.Message):
     RESPONSE_TEXT_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     ON_INTERRUPT_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    AGENT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_JSON_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     session_key: str
     state: TurnState
@@ -114,7 +121,12 @@ class Turn(_message.Message):
     response_text_truncated: bool
     on_interrupt: OnInterrupt
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, turn_id: _Optional[str] = ..., session_key: _Optional[str] = ..., state: _Optional[_Union[TurnState, str]] = ..., text: _Optional[str] = ..., response_text: _Optional[str] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., error: _Optional[_Union[TurnError, _Mapping]] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ..., text_truncated: bool = ..., response_text_truncated: bool = ..., on_interrupt: _Optional[_Union[OnInterrupt, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    principal: str
+    agent_revision: str
+    command: str
+    output_json: str
+    not_before: _timestamp_pb2.Timestamp
+    def __init__(self, turn_id: _Optional[str] = ..., session_key: _Optional[str] = ..., state: _Optional[_Union[TurnState, str]] = ..., text: _Optional[str] = ..., response_text: _Optional[str] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., error: _Optional[_Union[TurnError, _Mapping]] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ..., text_truncated: bool = ..., response_text_truncated: bool = ..., on_interrupt: _Optional[_Union[OnInterrupt, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., agent_revision: _Optional[str] = ..., command: _Optional[str] = ..., output_json: _Optional[str] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TurnError(_message.Message):
     __slots__ = ("reason", "message")

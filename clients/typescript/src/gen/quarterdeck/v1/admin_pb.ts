@@ -6,13 +6,353 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Usage } from "./session_pb.js";
+import { file_quarterdeck_v1_session } from "./session_pb.js";
+import type { Budget, BudgetPeriod, BudgetScope, OnExceeded, UsageFilter, UsageGrouping, UsageRow } from "./usage_pb.js";
+import { file_quarterdeck_v1_usage } from "./usage_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file quarterdeck/v1/admin.proto.
  */
 export const file_quarterdeck_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QinQMKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHN0b3JlX2lkGAMgASgJEhUKDWRlZmF1bHRfYWdlbnQYBCABKAkSKQoGYWdlbnRzGAUgAygLMhkucXVhcnRlcmRlY2sudjEuQWdlbnRJbmZvEiwKBmxpbWl0cxgGIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlcnZlckxpbWl0cxIwCglyZXRlbnRpb24YByABKAsyHS5xdWFydGVyZGVjay52MS5SZXRlbnRpb25JbmZvEhAKCGRyYWluaW5nGAggASgIEhUKDWF1dGhfcmVxdWlyZWQYCSABKAgSMAoJaXNvbGF0aW9uGAogASgLMh0ucXVhcnRlcmRlY2sudjEuSXNvbGF0aW9uSW5mbxI0Cg5zdG9yZV90cm91YmxlcxgLIAMoCzIcLnF1YXJ0ZXJkZWNrLnYxLlN0b3JlVHJvdWJsZSIqCgxTdG9yZVRyb3VibGUSDAoEbmFtZRgBIAEoCRIMCgR0ZXh0GAIgASgJIp4BCg1Jc29sYXRpb25JbmZvEgwKBHJ1bmcYASABKAkSDAoEdXNlchgCIAEoCRIMCgRwcm9jGAMgASgJEhgKEGFic3RyYWN0X3NvY2tldHMYBCABKAgSDwoHbmV0d29yaxgFIAEoCRIUCgxsYW5kbG9ja19hYmkYBiABKAUSEgoKa2lsbF9wcm9vZhgHIAEoCRIOCgZyZWFzb24YCCABKAkigAEKCUFnZW50SW5mbxIMCgRuYW1lGAEgASgJEg4KBmRyaXZlchgCIAEoCRIRCgljYW5fc3RlZXIYAyABKAgSEAoIY2FuX2ZvcmsYBCABKAgSEQoJaXNvbGF0aW9uGAUgASgJEgwKBHVzZXIYBiABKAkSDwoHbmV0d29yaxgHIAEoCSLIAwoMU2VydmVyTGltaXRzEh8KF3F1ZXVlX3R1cm5zX3Blcl9zZXNzaW9uGAEgASgDEh8KF3F1ZXVlX2J5dGVzX3Blcl9zZXNzaW9uGAIgASgDEhsKE2lucHV0X21lc3NhZ2VfYnl0ZXMYAyABKAMSFQoNbWVzc2FnZV9ieXRlcxgEIAEoAxISCgp0ZXh0X2J5dGVzGAUgASgDEhgKEGF0dGFjaG1lbnRfYnl0ZXMYBiABKAMSFQoNcnVubmluZ190dXJucxgHIAEoAxIvCgx0dXJuX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoJcHJpbmNpcGFsGAkgASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxItCgZ0ZW5hbnQYCiABKAsyHS5xdWFydGVyZGVjay52MS5BY2NvdW50TGltaXRzEjMKEG1heF90dXJuX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoWcmVzZXJ2ZWRfcnVubmluZ190dXJucxgMIAEoAxIWCg5tZXRhZGF0YV9ieXRlcxgNIAEoAyK2AQoNQWNjb3VudExpbWl0cxIbChNyZXF1ZXN0c19wZXJfc2Vjb25kGAEgASgDEg8KB3N0cmVhbXMYAiABKAMSFQoNcnVubmluZ190dXJucxgDIAEoAxIUCgxhd2FrZV9hZ2VudHMYBCABKAMSEAoIc2Vzc2lvbnMYBSABKAMSEwoLcXVldWVfYnl0ZXMYBiABKAMSDQoFd2FpdHMYByABKAMSFAoMc3RvcmVkX2J5dGVzGAggASgDIn0KDVJldGVudGlvbkluZm8SDgoGZXZlbnRzGAEgASgDEiwKCWV2ZW50X2FnZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgtoaXN0b3J5X2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIPCg1XaG9BbUlSZXF1ZXN0ItsBCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSDgoGc2NvcGVzGAIgAygJEjIKCmNyZWRlbnRpYWwYAyABKA4yHi5xdWFydGVyZGVjay52MS5DcmVkZW50aWFsS2luZBIOCgZrZXlfaWQYBCABKAkSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHN0b3JlZF9ieXRlcxgGIAEoAxIbChN0ZW5hbnRfc3RvcmVkX2J5dGVzGAcgASgDIiAKEEdldENvbmZpZ1JlcXVlc3QSDAoEa2V5cxgBIAMoCSJAChFHZXRDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSJnCgtDb25maWdWYWx1ZRILCgNrZXkYASABKAkSEgoKdmFsdWVfdG9tbBgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIRCgl1cGRhdGFibGUYBCABKAgSDwoHdXBkYXRlZBgFIAEoCCKrAQoTVXBkYXRlQ29uZmlnUmVxdWVzdBI/CgZ2YWx1ZXMYASADKAsyLy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0LlZhbHVlc0VudHJ5Eg0KBWNsZWFyGAIgAygJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJDChRVcGRhdGVDb25maWdSZXNwb25zZRIrCgZ2YWx1ZXMYASADKAsyGy5xdWFydGVyZGVjay52MS5Db25maWdWYWx1ZSLMAQoPVGFpbExvZ3NSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLnF1YXJ0ZXJkZWNrLnYxLkxvZ0N1cnNvchIRCgRsYXN0GAIgASgFSACIAQESJwoFbGV2ZWwYAyABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSEQoJcHJpbmNpcGFsGAYgASgJEhEKCW5vX2ZvbGxvdxgHIAEoCEIHCgVfbGFzdCIyCglMb2dDdXJzb3ISDwoHYm9vdF9pZBgBIAEoCRIUCgxhZnRlcl9udW1iZXIYAiABKAMilwIKCUxvZ1JlY29yZBIPCgdib290X2lkGAEgASgJEg4KBm51bWJlchgCIAEoAxIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVsZXZlbBgEIAEoDjIYLnF1YXJ0ZXJkZWNrLnYxLkxvZ0xldmVsEg4KBnRhcmdldBgFIAEoCRIPCgdtZXNzYWdlGAYgASgJEjUKBmZpZWxkcxgHIAMoCzIlLnF1YXJ0ZXJkZWNrLnYxLkxvZ1JlY29yZC5GaWVsZHNFbnRyeRIPCgdkcm9wcGVkGAggASgDGi0KC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUQoTTGlzdENoYW5uZWxzUmVxdWVzdBITCgtzZXNzaW9uX2tleRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJaChRMaXN0Q2hhbm5lbHNSZXNwb25zZRIpCghjaGFubmVscxgBIAMoCzIXLnF1YXJ0ZXJkZWNrLnYxLkNoYW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr8BCgdDaGFubmVsEhIKCmNoYW5uZWxfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBmtleV9pZBgDIAEoCRIOCgZtZXRob2QYBCABKAkSEwoLc2Vzc2lvbl9rZXkYBSABKAkSFAoMcGVlcl9hZGRyZXNzGAYgASgJEhIKCnVzZXJfYWdlbnQYByABKAkSLgoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiKAoWQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBIOCgZyZWFzb24YASABKAkiOwoXQnJvYWRjYXN0UmVsb2FkUmVzcG9uc2USEAoIY2hhbm5lbHMYASABKAUSDgoGYWdlbnRzGAIgASgFIpgBChNDcmVhdGVBcGlLZXlSZXF1ZXN0Eg8KB3N1YmplY3QYASABKAkSDgoGc2NvcGVzGAIgAygJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRImCgN0dGwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgFIAEoCRIOCgZ0ZW5hbnQYBiABKAkiYQoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgixwIKBkFwaUtleRIOCgZrZXlfaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIUCgxkaXNwbGF5X25hbWUYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5sYXN0X3VzZWRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYCSABKAkSGQoRY3JlYXRlZF9ieV9rZXlfaWQYCiABKAkiYgoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhUKDWluY2x1ZGVfZW5kZWQYAyABKAgSDgoGdGVuYW50GAQgASgJIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk0KE1Jldm9rZUFwaUtleVJlcXVlc3QSDgoGa2V5X2lkGAEgASgJEg4KBnRlbmFudBgCIAEoCRIWCg5rZWVwX21hZGVfa2V5cxgDIAEoCCJVChRSZXZva2VBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhQKDG1hZGVfa2V5X2lkcxgCIAMoCSJDChlFeGNoYW5nZUNyZWRlbnRpYWxSZXF1ZXN0EiYKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJtChpFeGNoYW5nZUNyZWRlbnRpYWxSZXNwb25zZRIOCgZzZWNyZXQYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnNjb3BlcxgDIAMoCSrCAQoOQ3JlZGVudGlhbEtpbmQSHwobQ1JFREVOVElBTF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUQ1JFREVOVElBTF9LSU5EX05PTkUQARIbChdDUkVERU5USUFMX0tJTkRfQVBJX0tFWRACEhcKE0NSRURFTlRJQUxfS0lORF9KV1QQAxIfChtDUkVERU5USUFMX0tJTkRfQ0VSVElGSUNBVEUQBBIeChpDUkVERU5USUFMX0tJTkRfTE9DQUxfVVNFUhAFKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUy5gcKDEFkbWluU2VydmljZRJcCg1HZXRTZXJ2ZXJJbmZvEiQucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USRwoGV2hvQW1JEh0ucXVhcnRlcmRlY2sudjEuV2hvQW1JUmVxdWVzdBoeLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlc3BvbnNlElAKCUdldENvbmZpZxIgLnF1YXJ0ZXJkZWNrLnYxLkdldENvbmZpZ1JlcXVlc3QaIS5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXNwb25zZRJZCgxVcGRhdGVDb25maWcSIy5xdWFydGVyZGVjay52MS5VcGRhdGVDb25maWdSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVzcG9uc2USSAoIVGFpbExvZ3MSHy5xdWFydGVyZGVjay52MS5UYWlsTG9nc1JlcXVlc3QaGS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQwARJZCgxMaXN0Q2hhbm5lbHMSIy5xdWFydGVyZGVjay52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVzcG9uc2USYgoPQnJvYWRjYXN0UmVsb2FkEiYucXVhcnRlcmRlY2sudjEuQnJvYWRjYXN0UmVsb2FkUmVxdWVzdBonLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlc3BvbnNlElkKDENyZWF0ZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJWCgtMaXN0QXBpS2V5cxIiLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USWQoMUmV2b2tlQXBpS2V5EiMucXVhcnRlcmRlY2sudjEuUmV2b2tlQXBpS2V5UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlEmsKEkV4Y2hhbmdlQ3JlZGVudGlhbBIpLnF1YXJ0ZXJkZWNrLnYxLkV4Y2hhbmdlQ3JlZGVudGlhbFJlcXVlc3QaKi5xdWFydGVyZGVjay52MS5FeGNoYW5nZUNyZWRlbnRpYWxSZXNwb25zZUJiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9hZG1pbi5wcm90bxIOcXVhcnRlcmRlY2sudjEipgEKD0dldFVzYWdlUmVxdWVzdBIrCgZmaWx0ZXIYASABKAsyGy5xdWFydGVyZGVjay52MS5Vc2FnZUZpbHRlchIvCghncm91cF9ieRgCIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlR3JvdXBpbmcSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkSDgoGdGVuYW50GAUgASgJInkKEEdldFVzYWdlUmVzcG9uc2USJgoEcm93cxgBIAMoCzIYLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlUm93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIkCgV0b3RhbBgDIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlIvYCChBTZXRCdWRnZXRSZXF1ZXN0EioKBXNjb3BlGAEgASgOMhsucXVhcnRlcmRlY2sudjEuQnVkZ2V0U2NvcGUSCwoDa2V5GAIgASgJEiwKBnBlcmlvZBgDIAEoDjIcLnF1YXJ0ZXJkZWNrLnYxLkJ1ZGdldFBlcmlvZBIYCgtzb2Z0X21pY3JvcxgEIAEoA0gAiAEBEhgKC2hhcmRfbWljcm9zGAUgASgDSAGIAQESGAoLc29mdF90b2tlbnMYBiABKANIAogBARIYCgtoYXJkX3Rva2VucxgHIAEoA0gDiAEBEi8KC29uX2V4Y2VlZGVkGAggASgOMhoucXVhcnRlcmRlY2sudjEuT25FeGNlZWRlZBISCgpyZXF1ZXN0X2lkGAkgASgJEg4KBnRlbmFudBgKIAEoCUIOCgxfc29mdF9taWNyb3NCDgoMX2hhcmRfbWljcm9zQg4KDF9zb2Z0X3Rva2Vuc0IOCgxfaGFyZF90b2tlbnMiTQoRU2V0QnVkZ2V0UmVzcG9uc2USJgoGYnVkZ2V0GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQnVkZ2V0EhAKCHJlcGxheWVkGAIgASgIIksKEkxpc3RCdWRnZXRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZ0ZW5hbnQYAyABKAkiVwoTTGlzdEJ1ZGdldHNSZXNwb25zZRInCgdidWRnZXRzGAEgAygLMhYucXVhcnRlcmRlY2sudjEuQnVkZ2V0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKgAQoTRGVsZXRlQnVkZ2V0UmVxdWVzdBIqCgVzY29wZRgBIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLkJ1ZGdldFNjb3BlEgsKA2tleRgCIAEoCRIsCgZwZXJpb2QYAyABKA4yHC5xdWFydGVyZGVjay52MS5CdWRnZXRQZXJpb2QSEgoKcmVxdWVzdF9pZBgEIAEoCRIOCgZ0ZW5hbnQYBSABKAkiOQoURGVsZXRlQnVkZ2V0UmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoCBIQCghyZXBsYXllZBgCIAEoCCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKdAwoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIc3RvcmVfaWQYAyABKAkSFQoNZGVmYXVsdF9hZ2VudBgEIAEoCRIpCgZhZ2VudHMYBSADKAsyGS5xdWFydGVyZGVjay52MS5BZ2VudEluZm8SLAoGbGltaXRzGAYgASgLMhwucXVhcnRlcmRlY2sudjEuU2VydmVyTGltaXRzEjAKCXJldGVudGlvbhgHIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlJldGVudGlvbkluZm8SEAoIZHJhaW5pbmcYCCABKAgSFQoNYXV0aF9yZXF1aXJlZBgJIAEoCBIwCglpc29sYXRpb24YCiABKAsyHS5xdWFydGVyZGVjay52MS5Jc29sYXRpb25JbmZvEjQKDnN0b3JlX3Ryb3VibGVzGAsgAygLMhwucXVhcnRlcmRlY2sudjEuU3RvcmVUcm91YmxlIioKDFN0b3JlVHJvdWJsZRIMCgRuYW1lGAEgASgJEgwKBHRleHQYAiABKAkingEKDUlzb2xhdGlvbkluZm8SDAoEcnVuZxgBIAEoCRIMCgR1c2VyGAIgASgJEgwKBHByb2MYAyABKAkSGAoQYWJzdHJhY3Rfc29ja2V0cxgEIAEoCBIPCgduZXR3b3JrGAUgASgJEhQKDGxhbmRsb2NrX2FiaRgGIAEoBRISCgpraWxsX3Byb29mGAcgASgJEg4KBnJlYXNvbhgIIAEoCSKHAgoJQWdlbnRJbmZvEgwKBG5hbWUYASABKAkSDgoGZHJpdmVyGAIgASgJEhEKCWNhbl9zdGVlchgDIAEoCBIQCghjYW5fZm9yaxgEIAEoCBIRCglpc29sYXRpb24YBSABKAkSDAoEdXNlchgGIAEoCRIPCgduZXR3b3JrGAcgASgJEg8KB3ZlcnNpb24YCCABKAkSEAoIcmV2aXNpb24YCSABKAkSNwoMY2FwYWJpbGl0aWVzGAogASgLMiEucXVhcnRlcmRlY2sudjEuQWdlbnRDYXBhYmlsaXRpZXMSKQoFYXNfb2YYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpIDChFBZ2VudENhcGFiaWxpdGllcxINCgVzdGVlchgBIAEoCBITCgtzb2Z0X2NhbmNlbBgCIAEoCBIOCgZpbWFnZXMYAyABKAgSEAoIdGhpbmtpbmcYBCABKAgSDgoGbW9kZWxzGAUgASgIEg8KB29wdGlvbnMYBiABKAgSEAoIY29tbWFuZHMYByABKAgSDAoEZm9yaxgIIAEoCBISCgpjb21wYWN0aW9uGAkgASgIEhEKCXF1ZXN0aW9ucxgKIAEoCBIUCgxjbGllbnRfdG9vbHMYCyABKAgSNgoLdG9vbF9wb2xpY3kYDCABKA4yIS5xdWFydGVyZGVjay52MS5Ub29sUG9saWN5U3VwcG9ydBIOCgZyZXN1bWUYDSABKAgSGQoRc3RydWN0dXJlZF9vdXRwdXQYDiABKAgSEQoJd29ya3NwYWNlGBAgASgIEisKBXVzYWdlGBEgASgOMhwucXVhcnRlcmRlY2sudjEuVXNhZ2VSZXBvcnRzEhYKDmRlbnlfY29udGludWVzGBIgASgIIhMKEUxpc3RBZ2VudHNSZXF1ZXN0Ij8KEkxpc3RBZ2VudHNSZXNwb25zZRIpCgZhZ2VudHMYASADKAsyGS5xdWFydGVyZGVjay52MS5BZ2VudEluZm8iyAMKDFNlcnZlckxpbWl0cxIfChdxdWV1ZV90dXJuc19wZXJfc2Vzc2lvbhgBIAEoAxIfChdxdWV1ZV9ieXRlc19wZXJfc2Vzc2lvbhgCIAEoAxIbChNpbnB1dF9tZXNzYWdlX2J5dGVzGAMgASgDEhUKDW1lc3NhZ2VfYnl0ZXMYBCABKAMSEgoKdGV4dF9ieXRlcxgFIAEoAxIYChBhdHRhY2htZW50X2J5dGVzGAYgASgDEhUKDXJ1bm5pbmdfdHVybnMYByABKAMSLwoMdHVybl90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKCXByaW5jaXBhbBgJIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLkFjY291bnRMaW1pdHMSLQoGdGVuYW50GAogASgLMh0ucXVhcnRlcmRlY2sudjEuQWNjb3VudExpbWl0cxIzChBtYXhfdHVybl90aW1lb3V0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh4KFnJlc2VydmVkX3J1bm5pbmdfdHVybnMYDCABKAMSFgoObWV0YWRhdGFfYnl0ZXMYDSABKAMitgEKDUFjY291bnRMaW1pdHMSGwoTcmVxdWVzdHNfcGVyX3NlY29uZBgBIAEoAxIPCgdzdHJlYW1zGAIgASgDEhUKDXJ1bm5pbmdfdHVybnMYAyABKAMSFAoMYXdha2VfYWdlbnRzGAQgASgDEhAKCHNlc3Npb25zGAUgASgDEhMKC3F1ZXVlX2J5dGVzGAYgASgDEg0KBXdhaXRzGAcgASgDEhQKDHN0b3JlZF9ieXRlcxgIIAEoAyJ9Cg1SZXRlbnRpb25JbmZvEg4KBmV2ZW50cxgBIAEoAxIsCglldmVudF9hZ2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLaGlzdG9yeV9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iDwoNV2hvQW1JUmVxdWVzdCLbAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEg4KBnNjb3BlcxgCIAMoCRIyCgpjcmVkZW50aWFsGAMgASgOMh4ucXVhcnRlcmRlY2sudjEuQ3JlZGVudGlhbEtpbmQSDgoGa2V5X2lkGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxzdG9yZWRfYnl0ZXMYBiABKAMSGwoTdGVuYW50X3N0b3JlZF9ieXRlcxgHIAEoAyIgChBHZXRDb25maWdSZXF1ZXN0EgwKBGtleXMYASADKAkiQAoRR2V0Q29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUiZwoLQ29uZmlnVmFsdWUSCwoDa2V5GAEgASgJEhIKCnZhbHVlX3RvbWwYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSEQoJdXBkYXRhYmxlGAQgASgIEg8KB3VwZGF0ZWQYBSABKAgiqwEKE1VwZGF0ZUNvbmZpZ1JlcXVlc3QSPwoGdmFsdWVzGAEgAygLMi8ucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdC5WYWx1ZXNFbnRyeRINCgVjbGVhchgCIAMoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQwoUVXBkYXRlQ29uZmlnUmVzcG9uc2USKwoGdmFsdWVzGAEgAygLMhsucXVhcnRlcmRlY2sudjEuQ29uZmlnVmFsdWUizAEKD1RhaWxMb2dzUmVxdWVzdBIpCgZjdXJzb3IYASABKAsyGS5xdWFydGVyZGVjay52MS5Mb2dDdXJzb3ISEQoEbGFzdBgCIAEoBUgAiAEBEicKBWxldmVsGAMgASgOMhgucXVhcnRlcmRlY2sudjEuTG9nTGV2ZWwSDgoGdGFyZ2V0GAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhEKCXByaW5jaXBhbBgGIAEoCRIRCglub19mb2xsb3cYByABKAhCBwoFX2xhc3QiMgoJTG9nQ3Vyc29yEg8KB2Jvb3RfaWQYASABKAkSFAoMYWZ0ZXJfbnVtYmVyGAIgASgDIpcCCglMb2dSZWNvcmQSDwoHYm9vdF9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoFbGV2ZWwYBCABKA4yGC5xdWFydGVyZGVjay52MS5Mb2dMZXZlbBIOCgZ0YXJnZXQYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRI1CgZmaWVsZHMYByADKAsyJS5xdWFydGVyZGVjay52MS5Mb2dSZWNvcmQuRmllbGRzRW50cnkSDwoHZHJvcHBlZBgIIAEoAxotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlEKE0xpc3RDaGFubmVsc1JlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWgoUTGlzdENoYW5uZWxzUmVzcG9uc2USKQoIY2hhbm5lbHMYASADKAsyFy5xdWFydGVyZGVjay52MS5DaGFubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK/AQoHQ2hhbm5lbBISCgpjaGFubmVsX2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZrZXlfaWQYAyABKAkSDgoGbWV0aG9kGAQgASgJEhMKC3Nlc3Npb25fa2V5GAUgASgJEhQKDHBlZXJfYWRkcmVzcxgGIAEoCRISCgp1c2VyX2FnZW50GAcgASgJEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIigKFkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QSDgoGcmVhc29uGAEgASgJIjsKF0Jyb2FkY2FzdFJlbG9hZFJlc3BvbnNlEhAKCGNoYW5uZWxzGAEgASgFEg4KBmFnZW50cxgCIAEoBSKYAQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIPCgdzdWJqZWN0GAEgASgJEg4KBnNjb3BlcxgCIAMoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSJgoDdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkSDgoGdGVuYW50GAYgASgJImEKFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5xdWFydGVyZGVjay52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJEhAKCHJlcGxheWVkGAMgASgIIscCCgZBcGlLZXkSDgoGa2V5X2lkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIOCgZzY29wZXMYAyADKAkSFAoMZGlzcGxheV9uYW1lGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoObGFzdF91c2VkX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GAkgASgJEhkKEWNyZWF0ZWRfYnlfa2V5X2lkGAogASgJImIKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIVCg1pbmNsdWRlX2VuZGVkGAMgASgIEg4KBnRlbmFudBgEIAEoCSJYChNMaXN0QXBpS2V5c1Jlc3BvbnNlEigKCGFwaV9rZXlzGAEgAygLMhYucXVhcnRlcmRlY2sudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJNChNSZXZva2VBcGlLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIOCgZ0ZW5hbnQYAiABKAkSFgoOa2VlcF9tYWRlX2tleXMYAyABKAgiVQoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFwaUtleRIUCgxtYWRlX2tleV9pZHMYAiADKAkiQwoZRXhjaGFuZ2VDcmVkZW50aWFsUmVxdWVzdBImCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ibQoaRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzY29wZXMYAyADKAkqnAEKEVRvb2xQb2xpY3lTdXBwb3J0EiMKH1RPT0xfUE9MSUNZX1NVUFBPUlRfVU5TUEVDSUZJRUQQABIgChxUT09MX1BPTElDWV9TVVBQT1JUX0VORk9SQ0VEEAESIgoeVE9PTF9QT0xJQ1lfU1VQUE9SVF9PTl9SRVFVRVNUEAISHAoYVE9PTF9QT0xJQ1lfU1VQUE9SVF9OT05FEAMqdQoMVXNhZ2VSZXBvcnRzEh0KGVVTQUdFX1JFUE9SVFNfVU5TUEVDSUZJRUQQABIWChJVU0FHRV9SRVBPUlRTX0NBTEwQARIWChJVU0FHRV9SRVBPUlRTX1RVUk4QAhIWChJVU0FHRV9SRVBPUlRTX05PTkUQAyrCAQoOQ3JlZGVudGlhbEtpbmQSHwobQ1JFREVOVElBTF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUQ1JFREVOVElBTF9LSU5EX05PTkUQARIbChdDUkVERU5USUFMX0tJTkRfQVBJX0tFWRACEhcKE0NSRURFTlRJQUxfS0lORF9KV1QQAxIfChtDUkVERU5USUFMX0tJTkRfQ0VSVElGSUNBVEUQBBIeChpDUkVERU5USUFMX0tJTkRfTE9DQUxfVVNFUhAFKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUyjwsKDEFkbWluU2VydmljZRJcCg1HZXRTZXJ2ZXJJbmZvEiQucXVhcnRlcmRlY2sudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USUwoKTGlzdEFnZW50cxIhLnF1YXJ0ZXJkZWNrLnYxLkxpc3RBZ2VudHNSZXF1ZXN0GiIucXVhcnRlcmRlY2sudjEuTGlzdEFnZW50c1Jlc3BvbnNlEkcKBldob0FtSRIdLnF1YXJ0ZXJkZWNrLnYxLldob0FtSVJlcXVlc3QaHi5xdWFydGVyZGVjay52MS5XaG9BbUlSZXNwb25zZRJQCglHZXRDb25maWcSIC5xdWFydGVyZGVjay52MS5HZXRDb25maWdSZXF1ZXN0GiEucXVhcnRlcmRlY2sudjEuR2V0Q29uZmlnUmVzcG9uc2USWQoMVXBkYXRlQ29uZmlnEiMucXVhcnRlcmRlY2sudjEuVXBkYXRlQ29uZmlnUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZUNvbmZpZ1Jlc3BvbnNlEkgKCFRhaWxMb2dzEh8ucXVhcnRlcmRlY2sudjEuVGFpbExvZ3NSZXF1ZXN0GhkucXVhcnRlcmRlY2sudjEuTG9nUmVjb3JkMAESWQoMTGlzdENoYW5uZWxzEiMucXVhcnRlcmRlY2sudjEuTGlzdENoYW5uZWxzUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlEmIKD0Jyb2FkY2FzdFJlbG9hZBImLnF1YXJ0ZXJkZWNrLnYxLkJyb2FkY2FzdFJlbG9hZFJlcXVlc3QaJy5xdWFydGVyZGVjay52MS5Ccm9hZGNhc3RSZWxvYWRSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5xdWFydGVyZGVjay52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5xdWFydGVyZGVjay52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLnF1YXJ0ZXJkZWNrLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5SZXZva2VBcGlLZXlSZXNwb25zZRJrChJFeGNoYW5nZUNyZWRlbnRpYWwSKS5xdWFydGVyZGVjay52MS5FeGNoYW5nZUNyZWRlbnRpYWxSZXF1ZXN0GioucXVhcnRlcmRlY2sudjEuRXhjaGFuZ2VDcmVkZW50aWFsUmVzcG9uc2USTQoIR2V0VXNhZ2USHy5xdWFydGVyZGVjay52MS5HZXRVc2FnZVJlcXVlc3QaIC5xdWFydGVyZGVjay52MS5HZXRVc2FnZVJlc3BvbnNlElAKCVNldEJ1ZGdldBIgLnF1YXJ0ZXJkZWNrLnYxLlNldEJ1ZGdldFJlcXVlc3QaIS5xdWFydGVyZGVjay52MS5TZXRCdWRnZXRSZXNwb25zZRJWCgtMaXN0QnVkZ2V0cxIiLnF1YXJ0ZXJkZWNrLnYxLkxpc3RCdWRnZXRzUmVxdWVzdBojLnF1YXJ0ZXJkZWNrLnYxLkxpc3RCdWRnZXRzUmVzcG9uc2USWQoMRGVsZXRlQnVkZ2V0EiMucXVhcnRlcmRlY2sudjEuRGVsZXRlQnVkZ2V0UmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkRlbGV0ZUJ1ZGdldFJlc3BvbnNlQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_session, file_quarterdeck_v1_usage]);
+
+/**
+ * What is asked for.
+ *
+ * @generated from message quarterdeck.v1.GetUsageRequest
+ */
+export type GetUsageRequest = Message<"quarterdeck.v1.GetUsageRequest"> & {
+  /**
+   * Which use; unset means all that the caller may see.
+   *
+   * @generated from field: quarterdeck.v1.UsageFilter filter = 1;
+   */
+  filter?: UsageFilter | undefined;
+
+  /**
+   * How it is put together, at most 8; empty gives one row for all.
+   *
+   * @generated from field: repeated quarterdeck.v1.UsageGrouping group_by = 2;
+   */
+  groupBy: UsageGrouping[];
+
+  /**
+   * Rows at most, from 1 to 1000; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty begins. What is used meanwhile may move rows between pages.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 5;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.GetUsageRequest.
+ * Use `create(GetUsageRequestSchema)` to create a new message.
+ */
+export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 0);
+
+/**
+ * What was used.
+ *
+ * @generated from message quarterdeck.v1.GetUsageResponse
+ */
+export type GetUsageResponse = Message<"quarterdeck.v1.GetUsageResponse"> & {
+  /**
+   * A page of the groups.
+   *
+   * @generated from field: repeated quarterdeck.v1.UsageRow rows = 1;
+   */
+  rows: UsageRow[];
+
+  /**
+   * Token of the next page; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * The sum of all groups, those of other pages included.
+   *
+   * @generated from field: quarterdeck.v1.Usage total = 3;
+   */
+  total?: Usage | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.GetUsageResponse.
+ * Use `create(GetUsageResponseSchema)` to create a new message.
+ */
+export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 1);
+
+/**
+ * A budget that is to be.
+ *
+ * @generated from message quarterdeck.v1.SetBudgetRequest
+ */
+export type SetBudgetRequest = Message<"quarterdeck.v1.SetBudgetRequest"> & {
+  /**
+   * Whose use it bounds.
+   *
+   * @generated from field: quarterdeck.v1.BudgetScope scope = 1;
+   */
+  scope: BudgetScope;
+
+  /**
+   * A session's key, a principal of the tenant as `tenant/subject` or `subject`, or `label=value`; empty for the tenant.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * The time that it is for.
+   *
+   * @generated from field: quarterdeck.v1.BudgetPeriod period = 3;
+   */
+  period: BudgetPeriod;
+
+  /**
+   * See Budget; from 0 to 2^53.
+   *
+   * @generated from field: optional int64 soft_micros = 4;
+   */
+  softMicros?: bigint | undefined;
+
+  /**
+   * See Budget; from 0 to 2^53.
+   *
+   * @generated from field: optional int64 hard_micros = 5;
+   */
+  hardMicros?: bigint | undefined;
+
+  /**
+   * See Budget; from 0 to 2^53.
+   *
+   * @generated from field: optional int64 soft_tokens = 6;
+   */
+  softTokens?: bigint | undefined;
+
+  /**
+   * See Budget; from 0 to 2^53. One bound at least must be set.
+   *
+   * @generated from field: optional int64 hard_tokens = 7;
+   */
+  hardTokens?: bigint | undefined;
+
+  /**
+   * What happens where a hard bound is reached.
+   *
+   * @generated from field: quarterdeck.v1.OnExceeded on_exceeded = 8;
+   */
+  onExceeded: OnExceeded;
+
+  /**
+   * Makes the call repeatable for 24 hours; see Enqueue.
+   *
+   * @generated from field: string request_id = 9;
+   */
+  requestId: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 10;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SetBudgetRequest.
+ * Use `create(SetBudgetRequestSchema)` to create a new message.
+ */
+export const SetBudgetRequestSchema: GenMessage<SetBudgetRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 2);
+
+/**
+ * The budget that is.
+ *
+ * @generated from message quarterdeck.v1.SetBudgetResponse
+ */
+export type SetBudgetResponse = Message<"quarterdeck.v1.SetBudgetResponse"> & {
+  /**
+   * As it is set, with what is used of it.
+   *
+   * @generated from field: quarterdeck.v1.Budget budget = 1;
+   */
+  budget?: Budget | undefined;
+
+  /**
+   * True for a repeat.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SetBudgetResponse.
+ * Use `create(SetBudgetResponseSchema)` to create a new message.
+ */
+export const SetBudgetResponseSchema: GenMessage<SetBudgetResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 3);
+
+/**
+ * Which budgets.
+ *
+ * @generated from message quarterdeck.v1.ListBudgetsRequest
+ */
+export type ListBudgetsRequest = Message<"quarterdeck.v1.ListBudgetsRequest"> & {
+  /**
+   * Budgets at most, from 1 to 1000; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before; empty begins.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 3;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListBudgetsRequest.
+ * Use `create(ListBudgetsRequestSchema)` to create a new message.
+ */
+export const ListBudgetsRequestSchema: GenMessage<ListBudgetsRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 4);
+
+/**
+ * Some budgets.
+ *
+ * @generated from message quarterdeck.v1.ListBudgetsResponse
+ */
+export type ListBudgetsResponse = Message<"quarterdeck.v1.ListBudgetsResponse"> & {
+  /**
+   * A page of them.
+   *
+   * @generated from field: repeated quarterdeck.v1.Budget budgets = 1;
+   */
+  budgets: Budget[];
+
+  /**
+   * Token of the next page; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListBudgetsResponse.
+ * Use `create(ListBudgetsResponseSchema)` to create a new message.
+ */
+export const ListBudgetsResponseSchema: GenMessage<ListBudgetsResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 5);
+
+/**
+ * Which budget goes.
+ *
+ * @generated from message quarterdeck.v1.DeleteBudgetRequest
+ */
+export type DeleteBudgetRequest = Message<"quarterdeck.v1.DeleteBudgetRequest"> & {
+  /**
+   * As it was set.
+   *
+   * @generated from field: quarterdeck.v1.BudgetScope scope = 1;
+   */
+  scope: BudgetScope;
+
+  /**
+   * As it was set.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * As it was set.
+   *
+   * @generated from field: quarterdeck.v1.BudgetPeriod period = 3;
+   */
+  period: BudgetPeriod;
+
+  /**
+   * Makes the call repeatable for 24 hours; see Enqueue.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 5;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.DeleteBudgetRequest.
+ * Use `create(DeleteBudgetRequestSchema)` to create a new message.
+ */
+export const DeleteBudgetRequestSchema: GenMessage<DeleteBudgetRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 6);
+
+/**
+ * Whether it went.
+ *
+ * @generated from message quarterdeck.v1.DeleteBudgetResponse
+ */
+export type DeleteBudgetResponse = Message<"quarterdeck.v1.DeleteBudgetResponse"> & {
+  /**
+   * False where there was none.
+   *
+   * @generated from field: bool deleted = 1;
+   */
+  deleted: boolean;
+
+  /**
+   * True for a repeat.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message quarterdeck.v1.DeleteBudgetResponse.
+ * Use `create(DeleteBudgetResponseSchema)` to create a new message.
+ */
+export const DeleteBudgetResponseSchema: GenMessage<DeleteBudgetResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 7);
 
 /**
  * Nothing to say.
@@ -27,7 +367,7 @@ export type GetServerInfoRequest = Message<"quarterdeck.v1.GetServerInfoRequest"
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 0);
+  messageDesc(file_quarterdeck_v1_admin, 8);
 
 /**
  * What runs here.
@@ -119,7 +459,7 @@ export type GetServerInfoResponse = Message<"quarterdeck.v1.GetServerInfoRespons
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 1);
+  messageDesc(file_quarterdeck_v1_admin, 9);
 
 /**
  * Something that is wrong with the store.
@@ -149,7 +489,7 @@ export type StoreTrouble = Message<"quarterdeck.v1.StoreTrouble"> & {
  * Use `create(StoreTroubleSchema)` to create a new message.
  */
 export const StoreTroubleSchema: GenMessage<StoreTrouble> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 2);
+  messageDesc(file_quarterdeck_v1_admin, 10);
 
 /**
  * What keeps agents' processes from the server, from other sessions and from each other.
@@ -224,7 +564,7 @@ export type IsolationInfo = Message<"quarterdeck.v1.IsolationInfo"> & {
  * Use `create(IsolationInfoSchema)` to create a new message.
  */
 export const IsolationInfoSchema: GenMessage<IsolationInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 3);
+  messageDesc(file_quarterdeck_v1_admin, 11);
 
 /**
  * An agent and what it can do.
@@ -247,14 +587,14 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
   driver: string;
 
   /**
-   * True where a running turn can be steered.
+   * The same as `capabilities.steer`.
    *
    * @generated from field: bool can_steer = 3;
    */
   canSteer: boolean;
 
   /**
-   * True where a session can be forked.
+   * The same as `capabilities.fork`.
    *
    * @generated from field: bool can_fork = 4;
    */
@@ -281,6 +621,37 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
    * @generated from field: string network = 7;
    */
   network: string;
+
+  /**
+   * Version of its program, as that told when it started, at most 128 bytes; empty while it is not known.
+   *
+   * @generated from field: string version = 8;
+   */
+  version: string;
+
+  /**
+   * Names its configuration, secrets included, of which it tells nothing: the same one has the same revision, another one
+   * another. Each turn records the one that it started with, `Turn.agent_revision`.
+   *
+   * @generated from field: string revision = 9;
+   */
+  revision: string;
+
+  /**
+   * What it can do. What it is known not to be able to is refused with FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`.
+   *
+   * @generated from field: quarterdeck.v1.AgentCapabilities capabilities = 10;
+   */
+  capabilities?: AgentCapabilities | undefined;
+
+  /**
+   * Time at which it told what it can do, to within an hour: when one of the tenant `default` started; kept over restarts
+   * for as long as the revision is the same. Unset before: then these are what its driver can at most, and what turns out
+   * to be missing shows when it is used.
+   *
+   * @generated from field: google.protobuf.Timestamp as_of = 11;
+   */
+  asOf?: Timestamp | undefined;
 };
 
 /**
@@ -288,7 +659,176 @@ export type AgentInfo = Message<"quarterdeck.v1.AgentInfo"> & {
  * Use `create(AgentInfoSchema)` to create a new message.
  */
 export const AgentInfoSchema: GenMessage<AgentInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 4);
+  messageDesc(file_quarterdeck_v1_admin, 12);
+
+/**
+ * What an agent can do. Agents differ behind one driver.
+ *
+ * @generated from message quarterdeck.v1.AgentCapabilities
+ */
+export type AgentCapabilities = Message<"quarterdeck.v1.AgentCapabilities"> & {
+  /**
+   * Takes steers while a turn runs.
+   *
+   * @generated from field: bool steer = 1;
+   */
+  steer: boolean;
+
+  /**
+   * Stops a turn when it is asked to; where false, its process is ended for that.
+   *
+   * @generated from field: bool soft_cancel = 2;
+   */
+  softCancel: boolean;
+
+  /**
+   * Takes images as attachments of prompts and steers.
+   *
+   * @generated from field: bool images = 3;
+   */
+  images: boolean;
+
+  /**
+   * Takes a `thinking_level`.
+   *
+   * @generated from field: bool thinking = 4;
+   */
+  thinking: boolean;
+
+  /**
+   * Takes a `model`.
+   *
+   * @generated from field: bool models = 5;
+   */
+  models: boolean;
+
+  /**
+   * Has options besides, which SetOption chooses.
+   *
+   * @generated from field: bool options = 6;
+   */
+  options: boolean;
+
+  /**
+   * Has commands of its own, which ListCommands names once it started.
+   *
+   * @generated from field: bool commands = 7;
+   */
+  commands: boolean;
+
+  /**
+   * Its sessions can be forked.
+   *
+   * @generated from field: bool fork = 8;
+   */
+  fork: boolean;
+
+  /**
+   * Shortens its conversation when it is told to (CompactSession), and says so by events.
+   *
+   * @generated from field: bool compaction = 9;
+   */
+  compaction: boolean;
+
+  /**
+   * Asks: for permissions, by forms, by links.
+   *
+   * @generated from field: bool questions = 10;
+   */
+  questions: boolean;
+
+  /**
+   * Calls tools that its caller runs, `client_tools`.
+   *
+   * @generated from field: bool client_tools = 11;
+   */
+  clientTools: boolean;
+
+  /**
+   * Whether rules for tools are kept to. Of a NONE agent a DENY rule is refused when it is set.
+   *
+   * @generated from field: quarterdeck.v1.ToolPolicySupport tool_policy = 12;
+   */
+  toolPolicy: ToolPolicySupport;
+
+  /**
+   * Goes on with its conversation after its process ended.
+   *
+   * @generated from field: bool resume = 13;
+   */
+  resume: boolean;
+
+  /**
+   * Answers by a schema, `output_schema`.
+   *
+   * @generated from field: bool structured_output = 14;
+   */
+  structuredOutput: boolean;
+
+  /**
+   * Files of the directory that its sessions work in may be read (ListFiles, ReadFile): its configuration says so.
+   *
+   * @generated from field: bool workspace = 16;
+   */
+  workspace: boolean;
+
+  /**
+   * How often it tells what it used.
+   *
+   * @generated from field: quarterdeck.v1.UsageReports usage = 17;
+   */
+  usage: UsageReports;
+
+  /**
+   * Goes on with its turn after a denial; where false, a denial ends the turn, COMPLETED.
+   *
+   * @generated from field: bool deny_continues = 18;
+   */
+  denyContinues: boolean;
+};
+
+/**
+ * Describes the message quarterdeck.v1.AgentCapabilities.
+ * Use `create(AgentCapabilitiesSchema)` to create a new message.
+ */
+export const AgentCapabilitiesSchema: GenMessage<AgentCapabilities> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 13);
+
+/**
+ * Nothing to say.
+ *
+ * @generated from message quarterdeck.v1.ListAgentsRequest
+ */
+export type ListAgentsRequest = Message<"quarterdeck.v1.ListAgentsRequest"> & {
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListAgentsRequest.
+ * Use `create(ListAgentsRequestSchema)` to create a new message.
+ */
+export const ListAgentsRequestSchema: GenMessage<ListAgentsRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 14);
+
+/**
+ * The configured agents.
+ *
+ * @generated from message quarterdeck.v1.ListAgentsResponse
+ */
+export type ListAgentsResponse = Message<"quarterdeck.v1.ListAgentsResponse"> & {
+  /**
+   * All of them, by name.
+   *
+   * @generated from field: repeated quarterdeck.v1.AgentInfo agents = 1;
+   */
+  agents: AgentInfo[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListAgentsResponse.
+ * Use `create(ListAgentsResponseSchema)` to create a new message.
+ */
+export const ListAgentsResponseSchema: GenMessage<ListAgentsResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_admin, 15);
 
 /**
  * Bounds that callers meet. 0 means none.
@@ -396,7 +936,7 @@ export type ServerLimits = Message<"quarterdeck.v1.ServerLimits"> & {
  * Use `create(ServerLimitsSchema)` to create a new message.
  */
 export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 5);
+  messageDesc(file_quarterdeck_v1_admin, 16);
 
 /**
  * Bounds of one principal or one tenant. 0 means none.
@@ -468,7 +1008,7 @@ export type AccountLimits = Message<"quarterdeck.v1.AccountLimits"> & {
  * Use `create(AccountLimitsSchema)` to create a new message.
  */
 export const AccountLimitsSchema: GenMessage<AccountLimits> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 6);
+  messageDesc(file_quarterdeck_v1_admin, 17);
 
 /**
  * How long things are kept.
@@ -503,7 +1043,7 @@ export type RetentionInfo = Message<"quarterdeck.v1.RetentionInfo"> & {
  * Use `create(RetentionInfoSchema)` to create a new message.
  */
 export const RetentionInfoSchema: GenMessage<RetentionInfo> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 7);
+  messageDesc(file_quarterdeck_v1_admin, 18);
 
 /**
  * Nothing to say.
@@ -518,7 +1058,7 @@ export type WhoAmIRequest = Message<"quarterdeck.v1.WhoAmIRequest"> & {
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema: GenMessage<WhoAmIRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 8);
+  messageDesc(file_quarterdeck_v1_admin, 19);
 
 /**
  * Who calls.
@@ -582,7 +1122,7 @@ export type WhoAmIResponse = Message<"quarterdeck.v1.WhoAmIResponse"> & {
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 9);
+  messageDesc(file_quarterdeck_v1_admin, 20);
 
 /**
  * Which keys to read.
@@ -603,7 +1143,7 @@ export type GetConfigRequest = Message<"quarterdeck.v1.GetConfigRequest"> & {
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 10);
+  messageDesc(file_quarterdeck_v1_admin, 21);
 
 /**
  * The configuration.
@@ -624,7 +1164,7 @@ export type GetConfigResponse = Message<"quarterdeck.v1.GetConfigResponse"> & {
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 11);
+  messageDesc(file_quarterdeck_v1_admin, 22);
 
 /**
  * One key of the configuration.
@@ -673,7 +1213,7 @@ export type ConfigValue = Message<"quarterdeck.v1.ConfigValue"> & {
  * Use `create(ConfigValueSchema)` to create a new message.
  */
 export const ConfigValueSchema: GenMessage<ConfigValue> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 12);
+  messageDesc(file_quarterdeck_v1_admin, 23);
 
 /**
  * What to change.
@@ -708,7 +1248,7 @@ export type UpdateConfigRequest = Message<"quarterdeck.v1.UpdateConfigRequest"> 
  * Use `create(UpdateConfigRequestSchema)` to create a new message.
  */
 export const UpdateConfigRequestSchema: GenMessage<UpdateConfigRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 13);
+  messageDesc(file_quarterdeck_v1_admin, 24);
 
 /**
  * What was changed.
@@ -729,7 +1269,7 @@ export type UpdateConfigResponse = Message<"quarterdeck.v1.UpdateConfigResponse"
  * Use `create(UpdateConfigResponseSchema)` to create a new message.
  */
 export const UpdateConfigResponseSchema: GenMessage<UpdateConfigResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 14);
+  messageDesc(file_quarterdeck_v1_admin, 25);
 
 /**
  * Where to begin, and what to show.
@@ -792,7 +1332,7 @@ export type TailLogsRequest = Message<"quarterdeck.v1.TailLogsRequest"> & {
  * Use `create(TailLogsRequestSchema)` to create a new message.
  */
 export const TailLogsRequestSchema: GenMessage<TailLogsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 15);
+  messageDesc(file_quarterdeck_v1_admin, 26);
 
 /**
  * A position in the log records.
@@ -820,7 +1360,7 @@ export type LogCursor = Message<"quarterdeck.v1.LogCursor"> & {
  * Use `create(LogCursorSchema)` to create a new message.
  */
 export const LogCursorSchema: GenMessage<LogCursor> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 16);
+  messageDesc(file_quarterdeck_v1_admin, 27);
 
 /**
  * One structured log record.
@@ -891,7 +1431,7 @@ export type LogRecord = Message<"quarterdeck.v1.LogRecord"> & {
  * Use `create(LogRecordSchema)` to create a new message.
  */
 export const LogRecordSchema: GenMessage<LogRecord> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 17);
+  messageDesc(file_quarterdeck_v1_admin, 28);
 
 /**
  * Which streams to list.
@@ -926,7 +1466,7 @@ export type ListChannelsRequest = Message<"quarterdeck.v1.ListChannelsRequest"> 
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 18);
+  messageDesc(file_quarterdeck_v1_admin, 29);
 
 /**
  * Open streams.
@@ -954,7 +1494,7 @@ export type ListChannelsResponse = Message<"quarterdeck.v1.ListChannelsResponse"
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 19);
+  messageDesc(file_quarterdeck_v1_admin, 30);
 
 /**
  * One open stream.
@@ -1024,7 +1564,7 @@ export type Channel = Message<"quarterdeck.v1.Channel"> & {
  * Use `create(ChannelSchema)` to create a new message.
  */
 export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 20);
+  messageDesc(file_quarterdeck_v1_admin, 31);
 
 /**
  * Why clients should read again.
@@ -1045,7 +1585,7 @@ export type BroadcastReloadRequest = Message<"quarterdeck.v1.BroadcastReloadRequ
  * Use `create(BroadcastReloadRequestSchema)` to create a new message.
  */
 export const BroadcastReloadRequestSchema: GenMessage<BroadcastReloadRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 21);
+  messageDesc(file_quarterdeck_v1_admin, 32);
 
 /**
  * How many were told.
@@ -1073,7 +1613,7 @@ export type BroadcastReloadResponse = Message<"quarterdeck.v1.BroadcastReloadRes
  * Use `create(BroadcastReloadResponseSchema)` to create a new message.
  */
 export const BroadcastReloadResponseSchema: GenMessage<BroadcastReloadResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 22);
+  messageDesc(file_quarterdeck_v1_admin, 33);
 
 /**
  * What the key is for.
@@ -1133,7 +1673,7 @@ export type CreateApiKeyRequest = Message<"quarterdeck.v1.CreateApiKeyRequest"> 
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 23);
+  messageDesc(file_quarterdeck_v1_admin, 34);
 
 /**
  * The new key.
@@ -1168,7 +1708,7 @@ export type CreateApiKeyResponse = Message<"quarterdeck.v1.CreateApiKeyResponse"
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 24);
+  messageDesc(file_quarterdeck_v1_admin, 35);
 
 /**
  * An API key without its secret.
@@ -1253,7 +1793,7 @@ export type ApiKey = Message<"quarterdeck.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 25);
+  messageDesc(file_quarterdeck_v1_admin, 36);
 
 /**
  * Which keys to list.
@@ -1295,7 +1835,7 @@ export type ListApiKeysRequest = Message<"quarterdeck.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 26);
+  messageDesc(file_quarterdeck_v1_admin, 37);
 
 /**
  * A page of keys.
@@ -1323,7 +1863,7 @@ export type ListApiKeysResponse = Message<"quarterdeck.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 27);
+  messageDesc(file_quarterdeck_v1_admin, 38);
 
 /**
  * Which key to revoke.
@@ -1358,7 +1898,7 @@ export type RevokeApiKeyRequest = Message<"quarterdeck.v1.RevokeApiKeyRequest"> 
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 28);
+  messageDesc(file_quarterdeck_v1_admin, 39);
 
 /**
  * The key is revoked.
@@ -1386,7 +1926,7 @@ export type RevokeApiKeyResponse = Message<"quarterdeck.v1.RevokeApiKeyResponse"
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 29);
+  messageDesc(file_quarterdeck_v1_admin, 40);
 
 /**
  * How long the new credential is to live.
@@ -1407,7 +1947,7 @@ export type ExchangeCredentialRequest = Message<"quarterdeck.v1.ExchangeCredenti
  * Use `create(ExchangeCredentialRequestSchema)` to create a new message.
  */
 export const ExchangeCredentialRequestSchema: GenMessage<ExchangeCredentialRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 30);
+  messageDesc(file_quarterdeck_v1_admin, 41);
 
 /**
  * The new credential.
@@ -1442,7 +1982,90 @@ export type ExchangeCredentialResponse = Message<"quarterdeck.v1.ExchangeCredent
  * Use `create(ExchangeCredentialResponseSchema)` to create a new message.
  */
 export const ExchangeCredentialResponseSchema: GenMessage<ExchangeCredentialResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_admin, 31);
+  messageDesc(file_quarterdeck_v1_admin, 42);
+
+/**
+ * Whether an agent keeps to rules for tools. May grow.
+ *
+ * @generated from enum quarterdeck.v1.ToolPolicySupport
+ */
+export enum ToolPolicySupport {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: TOOL_POLICY_SUPPORT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Each call of a tool is held back until the rules were asked.
+   *
+   * @generated from enum value: TOOL_POLICY_SUPPORT_ENFORCED = 1;
+   */
+  ENFORCED = 1,
+
+  /**
+   * The rules decide what the agent asks for. What it runs without asking is seen afterwards alone: let it ask by its own
+   * settings.
+   *
+   * @generated from enum value: TOOL_POLICY_SUPPORT_ON_REQUEST = 2;
+   */
+  ON_REQUEST = 2,
+
+  /**
+   * It asks about no tool by its name, so no rule is ever looked at.
+   *
+   * @generated from enum value: TOOL_POLICY_SUPPORT_NONE = 3;
+   */
+  NONE = 3,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.ToolPolicySupport.
+ */
+export const ToolPolicySupportSchema: GenEnum<ToolPolicySupport> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_admin, 0);
+
+/**
+ * How often an agent tells what it used. May grow.
+ *
+ * @generated from enum quarterdeck.v1.UsageReports
+ */
+export enum UsageReports {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: USAGE_REPORTS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * With each model call.
+   *
+   * @generated from enum value: USAGE_REPORTS_CALL = 1;
+   */
+  CALL = 1,
+
+  /**
+   * At most once a turn, at its end.
+   *
+   * @generated from enum value: USAGE_REPORTS_TURN = 2;
+   */
+  TURN = 2,
+
+  /**
+   * Never.
+   *
+   * @generated from enum value: USAGE_REPORTS_NONE = 3;
+   */
+  NONE = 3,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.UsageReports.
+ */
+export const UsageReportsSchema: GenEnum<UsageReports> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_admin, 1);
 
 /**
  * How a caller was recognised. May grow.
@@ -1497,7 +2120,7 @@ export enum CredentialKind {
  * Describes the enum quarterdeck.v1.CredentialKind.
  */
 export const CredentialKindSchema: GenEnum<CredentialKind> = /*@__PURE__*/
-  enumDesc(file_quarterdeck_v1_admin, 0);
+  enumDesc(file_quarterdeck_v1_admin, 2);
 
 /**
  * How grave a record is.
@@ -1552,7 +2175,7 @@ export enum LogLevel {
  * Describes the enum quarterdeck.v1.LogLevel.
  */
 export const LogLevelSchema: GenEnum<LogLevel> = /*@__PURE__*/
-  enumDesc(file_quarterdeck_v1_admin, 1);
+  enumDesc(file_quarterdeck_v1_admin, 3);
 
 /**
  * The server itself: who may call, how it is set, what it says, who is connected.
@@ -1572,6 +2195,16 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetServerInfoRequestSchema;
     output: typeof GetServerInfoResponseSchema;
+  },
+  /**
+   * Every configured agent and what it can do, by name. Needs any valid credential.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.ListAgents
+   */
+  listAgents: {
+    methodKind: "unary";
+    input: typeof ListAgentsRequestSchema;
+    output: typeof ListAgentsResponseSchema;
   },
   /**
    * Who the caller is, and what it may do. Needs any valid credential.
@@ -1689,6 +2322,49 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ExchangeCredentialRequestSchema;
     output: typeof ExchangeCredentialResponseSchema;
+  },
+  /**
+   * What was used, summed up: one row for each group, in the order of their keys. Sums are written with the events that
+   * they are of, and outlive their sessions. Shows sessions of the caller's own, and with `tenant.sessions` all of its
+   * tenant. More than 100 000 groups are INVALID_ARGUMENT. Needs `session.read`.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof GetUsageResponseSchema;
+  },
+  /**
+   * Sets a budget, all of it: what was used in its present period before counts. At most 10 000 a tenant. Needs
+   * `budget.write`; one of the scope TENANT can be set by the operator alone: PERMISSION_DENIED, `SCOPE_REQUIRED`, for others.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.SetBudget
+   */
+  setBudget: {
+    methodKind: "unary";
+    input: typeof SetBudgetRequestSchema;
+    output: typeof SetBudgetResponseSchema;
+  },
+  /**
+   * Lists the budgets of a tenant, those that were made first first. Needs `budget.write`.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.ListBudgets
+   */
+  listBudgets: {
+    methodKind: "unary";
+    input: typeof ListBudgetsRequestSchema;
+    output: typeof ListBudgetsResponseSchema;
+  },
+  /**
+   * Takes a budget away; where there is none, that is OK. Needs what SetBudget does.
+   *
+   * @generated from rpc quarterdeck.v1.AdminService.DeleteBudget
+   */
+  deleteBudget: {
+    methodKind: "unary";
+    input: typeof DeleteBudgetRequestSchema;
+    output: typeof DeleteBudgetResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quarterdeck_v1_admin, 0);

@@ -2,23 +2,27 @@
 // @generated from file quarterdeck/v1/event.proto (package quarterdeck.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { AttachmentRef, BlockKind, Role } from "./message_pb.js";
 import { file_quarterdeck_v1_message } from "./message_pb.js";
+import type { Answer, Question, QuestionResolution, QuestionState } from "./question_pb.js";
+import { file_quarterdeck_v1_question } from "./question_pb.js";
 import type { SessionSnapshot, Usage } from "./session_pb.js";
 import { file_quarterdeck_v1_session } from "./session_pb.js";
 import type { Turn } from "./turn_pb.js";
 import { file_quarterdeck_v1_turn } from "./turn_pb.js";
+import type { Budget } from "./usage_pb.js";
+import { file_quarterdeck_v1_usage } from "./usage_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file quarterdeck/v1/event.proto.
  */
 export const file_quarterdeck_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEisA8KDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASJgoFaGVsbG8YPCABKAsyFS5xdWFydGVyZGVjay52MS5IZWxsb0gAEi0KCWNhdWdodF91cBg9IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkNhdWdodFVwSAASLAoIcHJvZ3Jlc3MYPiABKAsyGC5xdWFydGVyZGVjay52MS5Qcm9ncmVzc0gAEjwKDXNlc3Npb25fc3RhdGUYPyABKAsyIy5xdWFydGVyZGVjay52MS5TZXNzaW9uU3RhdGVDaGFuZ2VkSAASJgoFdG9rZW4YQCABKAsyFS5xdWFydGVyZGVjay52MS5Ub2tlbkgAEiwKCHRoaW5raW5nGEEgASgLMhgucXVhcnRlcmRlY2sudjEuVGhpbmtpbmdIABIvCgp0b29sX2lucHV0GEIgASgLMhkucXVhcnRlcmRlY2sudjEuVG9vbElucHV0SAASMQoLdG9vbF91cGRhdGUYQyABKAsyGi5xdWFydGVyZGVjay52MS5Ub29sVXBkYXRlSAASNQoNaXRlbV9zbmFwc2hvdBhEIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLkl0ZW1TbmFwc2hvdEgAEioKB2xhZ2dpbmcYRSABKAsyFy5xdWFydGVyZGVjay52MS5MYWdnaW5nSAASLAoIZHJhaW5pbmcYRiABKAsyGC5xdWFydGVyZGVjay52MS5EcmFpbmluZ0gAEigKBnJlbG9hZBhHIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLlJlbG9hZEgAQgYKBGtpbmQicwoOU2Vzc2lvbkNyZWF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdBIvCgtmb3JrZWRfZnJvbRgCIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLkZvcmtPcmlnaW4iQgoKRm9ya09yaWdpbhITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSDwoHdHVybl9pZBgDIAEoCSJCCg5TZXNzaW9uVXBkYXRlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90IkUKDFNlc3Npb25SZXNldBISCgpnZW5lcmF0aW9uGAEgASgDEhIKCnNlc3Npb25faWQYAiABKAkSDQoFYWdlbnQYAyABKAkiEAoOU2Vzc2lvbkRlbGV0ZWQiSAoKVHVyblF1ZXVlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSJJCgtUdXJuVXBkYXRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIxCgtUdXJuU3RhcnRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybiIvCglUdXJuRW5kZWQSIgoEdHVybhgBIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4idgoOTWVzc2FnZVN0YXJ0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIyCgthdHRhY2htZW50cxgDIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYilgEKEE1lc3NhZ2VDb21wbGV0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIsCgZibG9ja3MYAyADKAsyHC5xdWFydGVyZGVjay52MS5NZXNzYWdlQmxvY2sSDwoHcGFydGlhbBgEIAEoCBIRCgljb250aW51ZWQYBSABKAgiMwoMTWVzc2FnZUJsb2NrEhUKDWNvbnRlbnRfaW5kZXgYASABKAUSDAoEdGV4dBgCIAEoCSJJChFUaGlua2luZ0NvbXBsZXRlZBIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkSDwoHcGFydGlhbBgDIAEoCCJvCgtUb29sU3RhcnRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhEKCWFyZ3NfanNvbhgDIAEoCRIRCgl0cnVuY2F0ZWQYBCABKAgSEQoJZnVsbF9zaXplGAUgASgDIsoBCg1Ub29sQ29tcGxldGVkEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIRCgl0b29sX25hbWUYAiABKAkSEwoLcmVzdWx0X2pzb24YAyABKAkSEAoIaXNfZXJyb3IYBCABKAgSDwoHcGFydGlhbBgFIAEoCBIRCgl0cnVuY2F0ZWQYBiABKAgSEQoJZnVsbF9zaXplGAcgASgDEjIKC2F0dGFjaG1lbnRzGAggAygLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZiJACg1TdGVlckFjY2VwdGVkEhAKCHN0ZWVyX2lkGAEgASgJEg8KB3R1cm5faWQYAiABKAkSDAoEdGV4dBgDIAEoCSIgCgxTdGVlckFwcGxpZWQSEAoIc3RlZXJfaWQYASABKAkiXwoNU3RlZXJSZXF1ZXVlZBIQCghzdGVlcl9pZBgBIAEoCRIiCgR0dXJuGAIgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIYChBwb3NzaWJseV9hcHBsaWVkGAMgASgIIkQKDVVzYWdlUmVjb3JkZWQSJAoFdXNhZ2UYASABKAsyFS5xdWFydGVyZGVjay52MS5Vc2FnZRINCgVtb2RlbBgCIAEoCSIjChFDb21wYWN0aW9uU3RhcnRlZBIOCgZyZWFzb24YASABKAkidQoTQ29tcGFjdGlvbkNvbXBsZXRlZBIOCgZyZWFzb24YASABKAkSDwoHc3VtbWFyeRgCIAEoCRIPCgdhYm9ydGVkGAMgASgIEhUKDWVycm9yX21lc3NhZ2UYBCABKAkSFQoNdG9rZW5zX2JlZm9yZRgFIAEoAyJ4Cg5SZXRyeVNjaGVkdWxlZBIPCgdhdHRlbXB0GAEgASgFEhQKDG1heF9hdHRlbXB0cxgCIAEoBRIoCgVkZWxheRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1lcnJvcl9tZXNzYWdlGAQgASgJIh4KC0FnZW50RXhpdGVkEg8KB21lc3NhZ2UYASABKAkiXgoFSGVsbG8SMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdBIQCghoZWFkX3NlcRgCIAEoAxIRCglmaXJzdF9zZXEYAyABKAMiFwoIQ2F1Z2h0VXASCwoDc2VxGAEgASgDIhcKCFByb2dyZXNzEgsKA3NlcRgBIAEoAyJHChNTZXNzaW9uU3RhdGVDaGFuZ2VkEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QiPQoFVG9rZW4SDQoFZGVsdGEYASABKAkSFQoNY29udGVudF9pbmRleBgCIAEoBRIOCgZvZmZzZXQYAyABKAMiQAoIVGhpbmtpbmcSDQoFZGVsdGEYASABKAkSFQoNY29udGVudF9pbmRleBgCIAEoBRIOCgZvZmZzZXQYAyABKAMiagoJVG9vbElucHV0Eg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDEhQKDHRvb2xfY2FsbF9pZBgEIAEoCRIRCgl0b29sX25hbWUYBSABKAkiZQoKVG9vbFVwZGF0ZRIUCgx0b29sX2NhbGxfaWQYASABKAkSGwoTcGFydGlhbF9yZXN1bHRfanNvbhgCIAEoCRIRCgl0cnVuY2F0ZWQYAyABKAgSEQoJZnVsbF9zaXplGAQgASgDIroBCgxJdGVtU25hcHNob3QSKAoFYmxvY2sYASABKA4yGS5xdWFydGVyZGVjay52MS5CbG9ja0tpbmQSIgoEcm9sZRgCIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSFQoNY29udGVudF9pbmRleBgDIAEoBRIOCgZvZmZzZXQYBCABKAMSDAoEdGV4dBgFIAEoCRIUCgx0b29sX2NhbGxfaWQYBiABKAkSEQoJdG9vbF9uYW1lGAcgASgJIisKB0xhZ2dpbmcSEAoIZnJvbV9zZXEYASABKAMSDgoGdG9fc2VxGAIgASgDIjgKCERyYWluaW5nEiwKCGRlYWRsaW5lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIYCgZSZWxvYWQSDgoGcmVhc29uGAEgASgJQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_session, file_quarterdeck_v1_turn]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEisxQKDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASNwoOcXVlc3Rpb25fYXNrZWQYHyABKAsyHS5xdWFydGVyZGVjay52MS5RdWVzdGlvbkFza2VkSAASPQoRcXVlc3Rpb25fcmVzb2x2ZWQYICABKAsyIC5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdmVkSAASOwoQYW5zd2VyX2RlbGl2ZXJlZBghIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlckRlbGl2ZXJlZEgAEjMKDHBsYW5fdXBkYXRlZBgiIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLlBsYW5VcGRhdGVkSAASNQoNbW9kZWxfY2hhbmdlZBgjIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsQ2hhbmdlZEgAEjkKD2NvbnRleHRfcmVidWlsdBgkIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLkNvbnRleHRSZWJ1aWx0SAASNwoOdHVybl9zY2hlZHVsZWQYJSABKAsyHS5xdWFydGVyZGVjay52MS5UdXJuU2NoZWR1bGVkSAASNwoOYnVkZ2V0X3dhcm5pbmcYJiABKAsyHS5xdWFydGVyZGVjay52MS5CdWRnZXRXYXJuaW5nSAASJgoFaGVsbG8YPCABKAsyFS5xdWFydGVyZGVjay52MS5IZWxsb0gAEi0KCWNhdWdodF91cBg9IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkNhdWdodFVwSAASLAoIcHJvZ3Jlc3MYPiABKAsyGC5xdWFydGVyZGVjay52MS5Qcm9ncmVzc0gAEjwKDXNlc3Npb25fc3RhdGUYPyABKAsyIy5xdWFydGVyZGVjay52MS5TZXNzaW9uU3RhdGVDaGFuZ2VkSAASJgoFdG9rZW4YQCABKAsyFS5xdWFydGVyZGVjay52MS5Ub2tlbkgAEiwKCHRoaW5raW5nGEEgASgLMhgucXVhcnRlcmRlY2sudjEuVGhpbmtpbmdIABIvCgp0b29sX2lucHV0GEIgASgLMhkucXVhcnRlcmRlY2sudjEuVG9vbElucHV0SAASMQoLdG9vbF91cGRhdGUYQyABKAsyGi5xdWFydGVyZGVjay52MS5Ub29sVXBkYXRlSAASNQoNaXRlbV9zbmFwc2hvdBhEIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLkl0ZW1TbmFwc2hvdEgAEioKB2xhZ2dpbmcYRSABKAsyFy5xdWFydGVyZGVjay52MS5MYWdnaW5nSAASLAoIZHJhaW5pbmcYRiABKAsyGC5xdWFydGVyZGVjay52MS5EcmFpbmluZ0gAEigKBnJlbG9hZBhHIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLlJlbG9hZEgAEjsKEHF1ZXN0aW9uX3BlbmRpbmcYSCABKAsyHy5xdWFydGVyZGVjay52MS5RdWVzdGlvblBlbmRpbmdIABI5Cg9vcHRpb25zX2NoYW5nZWQYSiABKAsyHi5xdWFydGVyZGVjay52MS5PcHRpb25zQ2hhbmdlZEgAEjsKEGNvbW1hbmRzX2NoYW5nZWQYSSABKAsyHy5xdWFydGVyZGVjay52MS5Db21tYW5kc0NoYW5nZWRIAEIGCgRraW5kInMKDlNlc3Npb25DcmVhdGVkEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSLwoLZm9ya2VkX2Zyb20YAiABKAsyGi5xdWFydGVyZGVjay52MS5Gb3JrT3JpZ2luIkIKCkZvcmtPcmlnaW4SEwoLc2Vzc2lvbl9rZXkYASABKAkSDgoGbG9nX2lkGAIgASgJEg8KB3R1cm5faWQYAyABKAkiQgoOU2Vzc2lvblVwZGF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdCJFCgxTZXNzaW9uUmVzZXQSEgoKZ2VuZXJhdGlvbhgBIAEoAxISCgpzZXNzaW9uX2lkGAIgASgJEg0KBWFnZW50GAMgASgJIhAKDlNlc3Npb25EZWxldGVkIkgKClR1cm5RdWV1ZWQSIgoEdHVybhgBIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SFgoOcXVldWVfcG9zaXRpb24YAiABKAUiMwoNVHVyblNjaGVkdWxlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybiJJCgtUdXJuVXBkYXRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIxCgtUdXJuU3RhcnRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybiJRCglUdXJuRW5kZWQSIgoEdHVybhgBIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SIAoYdW5kZWxpdmVyZWRfcXVlc3Rpb25faWRzGAIgAygJInYKDk1lc3NhZ2VTdGFydGVkEiIKBHJvbGUYASABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEgwKBHRleHQYAiABKAkSMgoLYXR0YWNobWVudHMYAyADKAsyHS5xdWFydGVyZGVjay52MS5BdHRhY2htZW50UmVmIpYBChBNZXNzYWdlQ29tcGxldGVkEiIKBHJvbGUYASABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEgwKBHRleHQYAiABKAkSLAoGYmxvY2tzGAMgAygLMhwucXVhcnRlcmRlY2sudjEuTWVzc2FnZUJsb2NrEg8KB3BhcnRpYWwYBCABKAgSEQoJY29udGludWVkGAUgASgIIjMKDE1lc3NhZ2VCbG9jaxIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkiSQoRVGhpbmtpbmdDb21wbGV0ZWQSFQoNY29udGVudF9pbmRleBgBIAEoBRIMCgR0ZXh0GAIgASgJEg8KB3BhcnRpYWwYAyABKAgibwoLVG9vbFN0YXJ0ZWQSFAoMdG9vbF9jYWxsX2lkGAEgASgJEhEKCXRvb2xfbmFtZRgCIAEoCRIRCglhcmdzX2pzb24YAyABKAkSEQoJdHJ1bmNhdGVkGAQgASgIEhEKCWZ1bGxfc2l6ZRgFIAEoAyLKAQoNVG9vbENvbXBsZXRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhMKC3Jlc3VsdF9qc29uGAMgASgJEhAKCGlzX2Vycm9yGAQgASgIEg8KB3BhcnRpYWwYBSABKAgSEQoJdHJ1bmNhdGVkGAYgASgIEhEKCWZ1bGxfc2l6ZRgHIAEoAxIyCgthdHRhY2htZW50cxgIIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYiQAoNU3RlZXJBY2NlcHRlZBIQCghzdGVlcl9pZBgBIAEoCRIPCgd0dXJuX2lkGAIgASgJEgwKBHRleHQYAyABKAkiIAoMU3RlZXJBcHBsaWVkEhAKCHN0ZWVyX2lkGAEgASgJIl8KDVN0ZWVyUmVxdWV1ZWQSEAoIc3RlZXJfaWQYASABKAkSIgoEdHVybhgCIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SGAoQcG9zc2libHlfYXBwbGllZBgDIAEoCCLRAQoNVXNhZ2VSZWNvcmRlZBIkCgV1c2FnZRgBIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlEg0KBW1vZGVsGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEisKBnNvdXJjZRgEIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlU291cmNlEjUKC2dyYW51bGFyaXR5GAUgASgOMiAucXVhcnRlcmRlY2sudjEuVXNhZ2VHcmFudWxhcml0eRIVCg1wcmljZV92ZXJzaW9uGAYgASgJIjcKDUJ1ZGdldFdhcm5pbmcSJgoGYnVkZ2V0GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQnVkZ2V0IiMKEUNvbXBhY3Rpb25TdGFydGVkEg4KBnJlYXNvbhgBIAEoCSJ1ChNDb21wYWN0aW9uQ29tcGxldGVkEg4KBnJlYXNvbhgBIAEoCRIPCgdzdW1tYXJ5GAIgASgJEg8KB2Fib3J0ZWQYAyABKAgSFQoNZXJyb3JfbWVzc2FnZRgEIAEoCRIVCg10b2tlbnNfYmVmb3JlGAUgASgDIngKDlJldHJ5U2NoZWR1bGVkEg8KB2F0dGVtcHQYASABKAUSFAoMbWF4X2F0dGVtcHRzGAIgASgFEigKBWRlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWVycm9yX21lc3NhZ2UYBCABKAkiHgoLQWdlbnRFeGl0ZWQSDwoHbWVzc2FnZRgBIAEoCSJeCgVIZWxsbxIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90EhAKCGhlYWRfc2VxGAIgASgDEhEKCWZpcnN0X3NlcRgDIAEoAyIXCghDYXVnaHRVcBILCgNzZXEYASABKAMiFwoIUHJvZ3Jlc3MSCwoDc2VxGAEgASgDIkcKE1Nlc3Npb25TdGF0ZUNoYW5nZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdCI9CgVUb2tlbhINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAyJACghUaGlua2luZxINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAyJqCglUb29sSW5wdXQSDQoFZGVsdGEYASABKAkSFQoNY29udGVudF9pbmRleBgCIAEoBRIOCgZvZmZzZXQYAyABKAMSFAoMdG9vbF9jYWxsX2lkGAQgASgJEhEKCXRvb2xfbmFtZRgFIAEoCSJlCgpUb29sVXBkYXRlEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIbChNwYXJ0aWFsX3Jlc3VsdF9qc29uGAIgASgJEhEKCXRydW5jYXRlZBgDIAEoCBIRCglmdWxsX3NpemUYBCABKAMiugEKDEl0ZW1TbmFwc2hvdBIoCgVibG9jaxgBIAEoDjIZLnF1YXJ0ZXJkZWNrLnYxLkJsb2NrS2luZBIiCgRyb2xlGAIgASgOMhQucXVhcnRlcmRlY2sudjEuUm9sZRIVCg1jb250ZW50X2luZGV4GAMgASgFEg4KBm9mZnNldBgEIAEoAxIMCgR0ZXh0GAUgASgJEhQKDHRvb2xfY2FsbF9pZBgGIAEoCRIRCgl0b29sX25hbWUYByABKAkiKwoHTGFnZ2luZxIQCghmcm9tX3NlcRgBIAEoAxIOCgZ0b19zZXEYAiABKAMiOAoIRHJhaW5pbmcSLAoIZGVhZGxpbmUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhgKBlJlbG9hZBIOCgZyZWFzb24YASABKAkiOwoNUXVlc3Rpb25Bc2tlZBIqCghxdWVzdGlvbhgBIAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLlF1ZXN0aW9uIsoBChBRdWVzdGlvblJlc29sdmVkEhMKC3F1ZXN0aW9uX2lkGAEgASgJEiwKBXN0YXRlGAIgASgOMh0ucXVhcnRlcmRlY2sudjEuUXVlc3Rpb25TdGF0ZRI2CgpyZXNvbHV0aW9uGAMgASgOMiIucXVhcnRlcmRlY2sudjEuUXVlc3Rpb25SZXNvbHV0aW9uEhMKC2Fuc3dlcmVkX2J5GAQgASgJEiYKBmFuc3dlchgFIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlciImCg9BbnN3ZXJEZWxpdmVyZWQSEwoLcXVlc3Rpb25faWQYASABKAkiPQoPUXVlc3Rpb25QZW5kaW5nEioKCHF1ZXN0aW9uGAEgASgLMhgucXVhcnRlcmRlY2sudjEuUXVlc3Rpb24iSgoMTW9kZWxDaGFuZ2VkEhAKCHByb3ZpZGVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhYKDnRoaW5raW5nX2xldmVsGAMgASgJIhAKDk9wdGlvbnNDaGFuZ2VkIjoKDkNvbnRleHRSZWJ1aWx0EhUKDW1lc3NhZ2VfY291bnQYASABKAUSEQoJdHJ1bmNhdGVkGAIgASgIIhEKD0NvbW1hbmRzQ2hhbmdlZCI5CgtQbGFuVXBkYXRlZBIqCgdlbnRyaWVzGAEgAygLMhkucXVhcnRlcmRlY2sudjEuUGxhbkVudHJ5IlcKCVBsYW5FbnRyeRIMCgR0ZXh0GAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlBsYW5TdGF0dXMSEAoIcHJpb3JpdHkYAyABKAkqYgoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1JFUE9SVEVEEAESGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBACKm0KEFVzYWdlR3JhbnVsYXJpdHkSIQodVVNBR0VfR1JBTlVMQVJJVFlfVU5TUEVDSUZJRUQQABIaChZVU0FHRV9HUkFOVUxBUklUWV9DQUxMEAESGgoWVVNBR0VfR1JBTlVMQVJJVFlfVFVSThACKnoKClBsYW5TdGF0dXMSGwoXUExBTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNQTEFOX1NUQVRVU19QRU5ESU5HEAESGwoXUExBTl9TVEFUVVNfSU5fUFJPR1JFU1MQAhIZChVQTEFOX1NUQVRVU19DT01QTEVURUQQA0JiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_question, file_quarterdeck_v1_session, file_quarterdeck_v1_turn, file_quarterdeck_v1_usage]);
 
 /**
  * Something that happened in a session.
@@ -222,7 +226,7 @@ export type GatewayEvent = Message<"quarterdeck.v1.GatewayEvent"> & {
     case: "steerRequeued";
   } | {
     /**
-     * Durable: one model call's tokens and cost.
+     * Durable: a model call's tokens and cost, or a turn's.
      *
      * @generated from field: quarterdeck.v1.UsageRecorded usage_recorded = 26;
      */
@@ -260,6 +264,70 @@ export type GatewayEvent = Message<"quarterdeck.v1.GatewayEvent"> & {
      */
     value: AgentExited;
     case: "agentExited";
+  } | {
+    /**
+     * Durable: the agent asks, and waits for an answer.
+     *
+     * @generated from field: quarterdeck.v1.QuestionAsked question_asked = 31;
+     */
+    value: QuestionAsked;
+    case: "questionAsked";
+  } | {
+    /**
+     * Durable: a question is closed.
+     *
+     * @generated from field: quarterdeck.v1.QuestionResolved question_resolved = 32;
+     */
+    value: QuestionResolved;
+    case: "questionResolved";
+  } | {
+    /**
+     * Durable: the agent has the answer.
+     *
+     * @generated from field: quarterdeck.v1.AnswerDelivered answer_delivered = 33;
+     */
+    value: AnswerDelivered;
+    case: "answerDelivered";
+  } | {
+    /**
+     * Durable: what the agent means to do; replaces the plan before.
+     *
+     * @generated from field: quarterdeck.v1.PlanUpdated plan_updated = 34;
+     */
+    value: PlanUpdated;
+    case: "planUpdated";
+  } | {
+    /**
+     * Durable: the model or the thinking level that the session's turns use is another one than before.
+     *
+     * @generated from field: quarterdeck.v1.ModelChanged model_changed = 35;
+     */
+    value: ModelChanged;
+    case: "modelChanged";
+  } | {
+    /**
+     * Durable: the agent did not find its conversation again and was told the stored one.
+     *
+     * @generated from field: quarterdeck.v1.ContextRebuilt context_rebuilt = 36;
+     */
+    value: ContextRebuilt;
+    case: "contextRebuilt";
+  } | {
+    /**
+     * Durable: a turn was accepted that enters the queue later; then `turn_queued` comes.
+     *
+     * @generated from field: quarterdeck.v1.TurnScheduled turn_scheduled = 37;
+     */
+    value: TurnScheduled;
+    case: "turnScheduled";
+  } | {
+    /**
+     * Durable: a budget's soft bound is reached.
+     *
+     * @generated from field: quarterdeck.v1.BudgetWarning budget_warning = 38;
+     */
+    value: BudgetWarning;
+    case: "budgetWarning";
   } | {
     /**
      * Ephemeral: first event of Subscribe.
@@ -356,6 +424,30 @@ export type GatewayEvent = Message<"quarterdeck.v1.GatewayEvent"> & {
      */
     value: Reload;
     case: "reload";
+  } | {
+    /**
+     * Ephemeral: a question that is pending, for a reader who joins.
+     *
+     * @generated from field: quarterdeck.v1.QuestionPending question_pending = 72;
+     */
+    value: QuestionPending;
+    case: "questionPending";
+  } | {
+    /**
+     * Ephemeral: what can be chosen for the session has changed, or was chosen; ListModels and ListOptions tell what.
+     *
+     * @generated from field: quarterdeck.v1.OptionsChanged options_changed = 74;
+     */
+    value: OptionsChanged;
+    case: "optionsChanged";
+  } | {
+    /**
+     * Ephemeral: the session's commands changed; ListCommands has them.
+     *
+     * @generated from field: quarterdeck.v1.CommandsChanged commands_changed = 73;
+     */
+    value: CommandsChanged;
+    case: "commandsChanged";
   } | { case: undefined; value?: undefined };
 };
 
@@ -529,6 +621,27 @@ export const TurnQueuedSchema: GenMessage<TurnQueued> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_event, 6);
 
 /**
+ * A turn was accepted that waits for its `not_before`.
+ *
+ * @generated from message quarterdeck.v1.TurnScheduled
+ */
+export type TurnScheduled = Message<"quarterdeck.v1.TurnScheduled"> & {
+  /**
+   * The turn, with its text cut at 64 KiB.
+   *
+   * @generated from field: quarterdeck.v1.Turn turn = 1;
+   */
+  turn?: Turn | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.TurnScheduled.
+ * Use `create(TurnScheduledSchema)` to create a new message.
+ */
+export const TurnScheduledSchema: GenMessage<TurnScheduled> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 7);
+
+/**
  * Text or place of a waiting turn changed.
  *
  * @generated from message quarterdeck.v1.TurnUpdated
@@ -554,7 +667,7 @@ export type TurnUpdated = Message<"quarterdeck.v1.TurnUpdated"> & {
  * Use `create(TurnUpdatedSchema)` to create a new message.
  */
 export const TurnUpdatedSchema: GenMessage<TurnUpdated> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 7);
+  messageDesc(file_quarterdeck_v1_event, 8);
 
 /**
  * A turn was started. Committed before the agent gets a byte.
@@ -575,7 +688,7 @@ export type TurnStarted = Message<"quarterdeck.v1.TurnStarted"> & {
  * Use `create(TurnStartedSchema)` to create a new message.
  */
 export const TurnStartedSchema: GenMessage<TurnStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 8);
+  messageDesc(file_quarterdeck_v1_event, 9);
 
 /**
  * A turn reached its terminal state.
@@ -589,6 +702,13 @@ export type TurnEnded = Message<"quarterdeck.v1.TurnEnded"> & {
    * @generated from field: quarterdeck.v1.Turn turn = 1;
    */
   turn?: Turn | undefined;
+
+  /**
+   * Questions that were answered without that the agent had the answer before the end.
+   *
+   * @generated from field: repeated string undelivered_question_ids = 2;
+   */
+  undeliveredQuestionIds: string[];
 };
 
 /**
@@ -596,7 +716,7 @@ export type TurnEnded = Message<"quarterdeck.v1.TurnEnded"> & {
  * Use `create(TurnEndedSchema)` to create a new message.
  */
 export const TurnEndedSchema: GenMessage<TurnEnded> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 9);
+  messageDesc(file_quarterdeck_v1_event, 10);
 
 /**
  * A message began.
@@ -631,7 +751,7 @@ export type MessageStarted = Message<"quarterdeck.v1.MessageStarted"> & {
  * Use `create(MessageStartedSchema)` to create a new message.
  */
 export const MessageStartedSchema: GenMessage<MessageStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 10);
+  messageDesc(file_quarterdeck_v1_event, 11);
 
 /**
  * A message is whole.
@@ -680,7 +800,7 @@ export type MessageCompleted = Message<"quarterdeck.v1.MessageCompleted"> & {
  * Use `create(MessageCompletedSchema)` to create a new message.
  */
 export const MessageCompletedSchema: GenMessage<MessageCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 11);
+  messageDesc(file_quarterdeck_v1_event, 12);
 
 /**
  * One text block of a message.
@@ -708,7 +828,7 @@ export type MessageBlock = Message<"quarterdeck.v1.MessageBlock"> & {
  * Use `create(MessageBlockSchema)` to create a new message.
  */
 export const MessageBlockSchema: GenMessage<MessageBlock> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 12);
+  messageDesc(file_quarterdeck_v1_event, 13);
 
 /**
  * A thinking block is whole.
@@ -743,7 +863,7 @@ export type ThinkingCompleted = Message<"quarterdeck.v1.ThinkingCompleted"> & {
  * Use `create(ThinkingCompletedSchema)` to create a new message.
  */
 export const ThinkingCompletedSchema: GenMessage<ThinkingCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 13);
+  messageDesc(file_quarterdeck_v1_event, 14);
 
 /**
  * A tool runs.
@@ -792,7 +912,7 @@ export type ToolStarted = Message<"quarterdeck.v1.ToolStarted"> & {
  * Use `create(ToolStartedSchema)` to create a new message.
  */
 export const ToolStartedSchema: GenMessage<ToolStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 14);
+  messageDesc(file_quarterdeck_v1_event, 15);
 
 /**
  * A tool ended.
@@ -863,7 +983,7 @@ export type ToolCompleted = Message<"quarterdeck.v1.ToolCompleted"> & {
  * Use `create(ToolCompletedSchema)` to create a new message.
  */
 export const ToolCompletedSchema: GenMessage<ToolCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 15);
+  messageDesc(file_quarterdeck_v1_event, 16);
 
 /**
  * A steer was accepted; exactly one of `steer_applied`, `steer_requeued` or the session's end follows.
@@ -898,7 +1018,7 @@ export type SteerAccepted = Message<"quarterdeck.v1.SteerAccepted"> & {
  * Use `create(SteerAcceptedSchema)` to create a new message.
  */
 export const SteerAcceptedSchema: GenMessage<SteerAccepted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 16);
+  messageDesc(file_quarterdeck_v1_event, 17);
 
 /**
  * The agent took the steer; its user message follows.
@@ -919,7 +1039,7 @@ export type SteerApplied = Message<"quarterdeck.v1.SteerApplied"> & {
  * Use `create(SteerAppliedSchema)` to create a new message.
  */
 export const SteerAppliedSchema: GenMessage<SteerApplied> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 17);
+  messageDesc(file_quarterdeck_v1_event, 18);
 
 /**
  * The steer became a waiting turn.
@@ -954,16 +1074,16 @@ export type SteerRequeued = Message<"quarterdeck.v1.SteerRequeued"> & {
  * Use `create(SteerRequeuedSchema)` to create a new message.
  */
 export const SteerRequeuedSchema: GenMessage<SteerRequeued> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 18);
+  messageDesc(file_quarterdeck_v1_event, 19);
 
 /**
- * One model call's tokens and cost.
+ * A model call's tokens and cost, or a turn's. Each counts once, in turn, session, sums and budgets.
  *
  * @generated from message quarterdeck.v1.UsageRecorded
  */
 export type UsageRecorded = Message<"quarterdeck.v1.UsageRecorded"> & {
   /**
-   * What the call used.
+   * What it used.
    *
    * @generated from field: quarterdeck.v1.Usage usage = 1;
    */
@@ -975,6 +1095,35 @@ export type UsageRecorded = Message<"quarterdeck.v1.UsageRecorded"> & {
    * @generated from field: string model = 2;
    */
   model: string;
+
+  /**
+   * Provider of the model: what stands in front of the first `/` of `model`; empty where the agent names none.
+   *
+   * @generated from field: string provider = 3;
+   */
+  provider: string;
+
+  /**
+   * Whose word the cost is; unset where nobody knows it, which `usage.unpriced_calls` counts. In events of earlier
+   * versions it is not set.
+   *
+   * @generated from field: quarterdeck.v1.UsageSource source = 4;
+   */
+  source: UsageSource;
+
+  /**
+   * What it is about. In events of earlier versions it is not set.
+   *
+   * @generated from field: quarterdeck.v1.UsageGranularity granularity = 5;
+   */
+  granularity: UsageGranularity;
+
+  /**
+   * Which table of prices the cost was estimated by: `shipped-` and its date, or `configured`; empty where it was not.
+   *
+   * @generated from field: string price_version = 6;
+   */
+  priceVersion: string;
 };
 
 /**
@@ -982,7 +1131,28 @@ export type UsageRecorded = Message<"quarterdeck.v1.UsageRecorded"> & {
  * Use `create(UsageRecordedSchema)` to create a new message.
  */
 export const UsageRecordedSchema: GenMessage<UsageRecorded> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 19);
+  messageDesc(file_quarterdeck_v1_event, 20);
+
+/**
+ * A budget's soft bound is reached. Told once a period, in the session whose call reached it.
+ *
+ * @generated from message quarterdeck.v1.BudgetWarning
+ */
+export type BudgetWarning = Message<"quarterdeck.v1.BudgetWarning"> & {
+  /**
+   * The budget, as that call left it.
+   *
+   * @generated from field: quarterdeck.v1.Budget budget = 1;
+   */
+  budget?: Budget | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.BudgetWarning.
+ * Use `create(BudgetWarningSchema)` to create a new message.
+ */
+export const BudgetWarningSchema: GenMessage<BudgetWarning> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 21);
 
 /**
  * The agent began to shorten its context.
@@ -1003,7 +1173,7 @@ export type CompactionStarted = Message<"quarterdeck.v1.CompactionStarted"> & {
  * Use `create(CompactionStartedSchema)` to create a new message.
  */
 export const CompactionStartedSchema: GenMessage<CompactionStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 20);
+  messageDesc(file_quarterdeck_v1_event, 22);
 
 /**
  * The agent shortened its context, or failed to.
@@ -1052,7 +1222,7 @@ export type CompactionCompleted = Message<"quarterdeck.v1.CompactionCompleted"> 
  * Use `create(CompactionCompletedSchema)` to create a new message.
  */
 export const CompactionCompletedSchema: GenMessage<CompactionCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 21);
+  messageDesc(file_quarterdeck_v1_event, 23);
 
 /**
  * Something will be tried again.
@@ -1094,7 +1264,7 @@ export type RetryScheduled = Message<"quarterdeck.v1.RetryScheduled"> & {
  * Use `create(RetryScheduledSchema)` to create a new message.
  */
 export const RetryScheduledSchema: GenMessage<RetryScheduled> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 22);
+  messageDesc(file_quarterdeck_v1_event, 24);
 
 /**
  * The agent's process ended.
@@ -1115,7 +1285,7 @@ export type AgentExited = Message<"quarterdeck.v1.AgentExited"> & {
  * Use `create(AgentExitedSchema)` to create a new message.
  */
 export const AgentExitedSchema: GenMessage<AgentExited> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 23);
+  messageDesc(file_quarterdeck_v1_event, 25);
 
 /**
  * First event of Subscribe.
@@ -1150,7 +1320,7 @@ export type Hello = Message<"quarterdeck.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 24);
+  messageDesc(file_quarterdeck_v1_event, 26);
 
 /**
  * Everything up to here was delivered.
@@ -1171,7 +1341,7 @@ export type CaughtUp = Message<"quarterdeck.v1.CaughtUp"> & {
  * Use `create(CaughtUpSchema)` to create a new message.
  */
 export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 25);
+  messageDesc(file_quarterdeck_v1_event, 27);
 
 /**
  * Nothing was sent for a while; the stream is alive.
@@ -1192,7 +1362,7 @@ export type Progress = Message<"quarterdeck.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 26);
+  messageDesc(file_quarterdeck_v1_event, 28);
 
 /**
  * State of the session as of `after_seq`.
@@ -1213,7 +1383,7 @@ export type SessionStateChanged = Message<"quarterdeck.v1.SessionStateChanged"> 
  * Use `create(SessionStateChangedSchema)` to create a new message.
  */
 export const SessionStateChangedSchema: GenMessage<SessionStateChanged> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 27);
+  messageDesc(file_quarterdeck_v1_event, 29);
 
 /**
  * Text delta.
@@ -1248,7 +1418,7 @@ export type Token = Message<"quarterdeck.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 28);
+  messageDesc(file_quarterdeck_v1_event, 30);
 
 /**
  * Thinking delta.
@@ -1283,7 +1453,7 @@ export type Thinking = Message<"quarterdeck.v1.Thinking"> & {
  * Use `create(ThinkingSchema)` to create a new message.
  */
 export const ThinkingSchema: GenMessage<Thinking> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 29);
+  messageDesc(file_quarterdeck_v1_event, 31);
 
 /**
  * Delta of a tool call's arguments while the model writes them.
@@ -1332,7 +1502,7 @@ export type ToolInput = Message<"quarterdeck.v1.ToolInput"> & {
  * Use `create(ToolInputSchema)` to create a new message.
  */
 export const ToolInputSchema: GenMessage<ToolInput> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 30);
+  messageDesc(file_quarterdeck_v1_event, 32);
 
 /**
  * Partial result of a running tool; replaces the one before.
@@ -1374,7 +1544,7 @@ export type ToolUpdate = Message<"quarterdeck.v1.ToolUpdate"> & {
  * Use `create(ToolUpdateSchema)` to create a new message.
  */
 export const ToolUpdateSchema: GenMessage<ToolUpdate> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 31);
+  messageDesc(file_quarterdeck_v1_event, 33);
 
 /**
  * An open block as it stands: keep the first `offset` bytes, then append `text`. A TOOL_RESULT replaces.
@@ -1437,7 +1607,7 @@ export type ItemSnapshot = Message<"quarterdeck.v1.ItemSnapshot"> & {
  * Use `create(ItemSnapshotSchema)` to create a new message.
  */
 export const ItemSnapshotSchema: GenMessage<ItemSnapshot> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 32);
+  messageDesc(file_quarterdeck_v1_event, 34);
 
 /**
  * This reader was too slow for deltas: it is served durable events, then snapshots of what it missed.
@@ -1465,7 +1635,7 @@ export type Lagging = Message<"quarterdeck.v1.Lagging"> & {
  * Use `create(LaggingSchema)` to create a new message.
  */
 export const LaggingSchema: GenMessage<Lagging> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 33);
+  messageDesc(file_quarterdeck_v1_event, 35);
 
 /**
  * The server is going to stop.
@@ -1486,7 +1656,7 @@ export type Draining = Message<"quarterdeck.v1.Draining"> & {
  * Use `create(DrainingSchema)` to create a new message.
  */
 export const DrainingSchema: GenMessage<Draining> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 34);
+  messageDesc(file_quarterdeck_v1_event, 36);
 
 /**
  * What a client keeps may be out of date. Comes always, whatever `kinds` says.
@@ -1507,5 +1677,377 @@ export type Reload = Message<"quarterdeck.v1.Reload"> & {
  * Use `create(ReloadSchema)` to create a new message.
  */
 export const ReloadSchema: GenMessage<Reload> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 35);
+  messageDesc(file_quarterdeck_v1_event, 37);
+
+/**
+ * The agent asks, and waits for an answer.
+ *
+ * @generated from message quarterdeck.v1.QuestionAsked
+ */
+export type QuestionAsked = Message<"quarterdeck.v1.QuestionAsked"> & {
+  /**
+   * The question as it is stored, PENDING also where the same commit closes it.
+   *
+   * @generated from field: quarterdeck.v1.Question question = 1;
+   */
+  question?: Question | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.QuestionAsked.
+ * Use `create(QuestionAskedSchema)` to create a new message.
+ */
+export const QuestionAskedSchema: GenMessage<QuestionAsked> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 38);
+
+/**
+ * A question is closed.
+ *
+ * @generated from message quarterdeck.v1.QuestionResolved
+ */
+export type QuestionResolved = Message<"quarterdeck.v1.QuestionResolved"> & {
+  /**
+   * The question.
+   *
+   * @generated from field: string question_id = 1;
+   */
+  questionId: string;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: quarterdeck.v1.QuestionState state = 2;
+   */
+  state: QuestionState;
+
+  /**
+   * What closed it.
+   *
+   * @generated from field: quarterdeck.v1.QuestionResolution resolution = 3;
+   */
+  resolution: QuestionResolution;
+
+  /**
+   * Who answered, `tenant/subject`; empty where nobody did.
+   *
+   * @generated from field: string answered_by = 4;
+   */
+  answeredBy: string;
+
+  /**
+   * The answer without what its schema keeps secret; unset where there is none.
+   *
+   * @generated from field: quarterdeck.v1.Answer answer = 5;
+   */
+  answer?: Answer | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.QuestionResolved.
+ * Use `create(QuestionResolvedSchema)` to create a new message.
+ */
+export const QuestionResolvedSchema: GenMessage<QuestionResolved> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 39);
+
+/**
+ * The agent has the answer to a question.
+ *
+ * @generated from message quarterdeck.v1.AnswerDelivered
+ */
+export type AnswerDelivered = Message<"quarterdeck.v1.AnswerDelivered"> & {
+  /**
+   * The question.
+   *
+   * @generated from field: string question_id = 1;
+   */
+  questionId: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.AnswerDelivered.
+ * Use `create(AnswerDeliveredSchema)` to create a new message.
+ */
+export const AnswerDeliveredSchema: GenMessage<AnswerDelivered> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 40);
+
+/**
+ * A question that is pending.
+ *
+ * @generated from message quarterdeck.v1.QuestionPending
+ */
+export type QuestionPending = Message<"quarterdeck.v1.QuestionPending"> & {
+  /**
+   * The question; `args_json` is cut at 16 KiB.
+   *
+   * @generated from field: quarterdeck.v1.Question question = 1;
+   */
+  question?: Question | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.QuestionPending.
+ * Use `create(QuestionPendingSchema)` to create a new message.
+ */
+export const QuestionPendingSchema: GenMessage<QuestionPending> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 41);
+
+/**
+ * The model or the thinking level in use is another one than in the session's turns before. Where a session never used one
+ * before, there is no change.
+ *
+ * @generated from message quarterdeck.v1.ModelChanged
+ */
+export type ModelChanged = Message<"quarterdeck.v1.ModelChanged"> & {
+  /**
+   * Provider of the model; empty where the agent names none.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * The model, as the agent names it.
+   *
+   * @generated from field: string model_id = 2;
+   */
+  modelId: string;
+
+  /**
+   * The thinking level; empty where the agent does not tell.
+   *
+   * @generated from field: string thinking_level = 3;
+   */
+  thinkingLevel: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ModelChanged.
+ * Use `create(ModelChangedSchema)` to create a new message.
+ */
+export const ModelChangedSchema: GenMessage<ModelChanged> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 42);
+
+/**
+ * What can be chosen for the session has changed, or was chosen.
+ *
+ * @generated from message quarterdeck.v1.OptionsChanged
+ */
+export type OptionsChanged = Message<"quarterdeck.v1.OptionsChanged"> & {
+};
+
+/**
+ * Describes the message quarterdeck.v1.OptionsChanged.
+ * Use `create(OptionsChangedSchema)` to create a new message.
+ */
+export const OptionsChangedSchema: GenMessage<OptionsChanged> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 43);
+
+/**
+ * The agent did not find its conversation again: what is stored of it was put in front of this turn's prompt, the newest
+ * messages, at most 64 KiB.
+ *
+ * @generated from message quarterdeck.v1.ContextRebuilt
+ */
+export type ContextRebuilt = Message<"quarterdeck.v1.ContextRebuilt"> & {
+  /**
+   * Messages that it was told.
+   *
+   * @generated from field: int32 message_count = 1;
+   */
+  messageCount: number;
+
+  /**
+   * True where older ones were left out, or one was cut.
+   *
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ContextRebuilt.
+ * Use `create(ContextRebuiltSchema)` to create a new message.
+ */
+export const ContextRebuiltSchema: GenMessage<ContextRebuilt> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 44);
+
+/**
+ * The session's commands changed.
+ *
+ * @generated from message quarterdeck.v1.CommandsChanged
+ */
+export type CommandsChanged = Message<"quarterdeck.v1.CommandsChanged"> & {
+};
+
+/**
+ * Describes the message quarterdeck.v1.CommandsChanged.
+ * Use `create(CommandsChangedSchema)` to create a new message.
+ */
+export const CommandsChangedSchema: GenMessage<CommandsChanged> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 45);
+
+/**
+ * What the agent means to do.
+ *
+ * @generated from message quarterdeck.v1.PlanUpdated
+ */
+export type PlanUpdated = Message<"quarterdeck.v1.PlanUpdated"> & {
+  /**
+   * Its steps in order, at most 256; replaces the plan before.
+   *
+   * @generated from field: repeated quarterdeck.v1.PlanEntry entries = 1;
+   */
+  entries: PlanEntry[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.PlanUpdated.
+ * Use `create(PlanUpdatedSchema)` to create a new message.
+ */
+export const PlanUpdatedSchema: GenMessage<PlanUpdated> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 46);
+
+/**
+ * A step of an agent's plan.
+ *
+ * @generated from message quarterdeck.v1.PlanEntry
+ */
+export type PlanEntry = Message<"quarterdeck.v1.PlanEntry"> & {
+  /**
+   * What is to be done, at most 4 KiB.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: quarterdeck.v1.PlanStatus status = 2;
+   */
+  status: PlanStatus;
+
+  /**
+   * The agent's own word: `high`, `medium`, `low`; empty where it gave none.
+   *
+   * @generated from field: string priority = 3;
+   */
+  priority: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.PlanEntry.
+ * Use `create(PlanEntrySchema)` to create a new message.
+ */
+export const PlanEntrySchema: GenMessage<PlanEntry> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 47);
+
+/**
+ * Whose word a cost is.
+ *
+ * @generated from enum quarterdeck.v1.UsageSource
+ */
+export enum UsageSource {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: USAGE_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The agent reported it.
+   *
+   * @generated from enum value: USAGE_SOURCE_REPORTED = 1;
+   */
+  REPORTED = 1,
+
+  /**
+   * The server estimated it by a table of prices.
+   *
+   * @generated from enum value: USAGE_SOURCE_ESTIMATED = 2;
+   */
+  ESTIMATED = 2,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.UsageSource.
+ */
+export const UsageSourceSchema: GenEnum<UsageSource> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_event, 0);
+
+/**
+ * What a report of usage is about.
+ *
+ * @generated from enum quarterdeck.v1.UsageGranularity
+ */
+export enum UsageGranularity {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: USAGE_GRANULARITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * One model call.
+   *
+   * @generated from enum value: USAGE_GRANULARITY_CALL = 1;
+   */
+  CALL = 1,
+
+  /**
+   * All calls of a turn: the agent tells no more.
+   *
+   * @generated from enum value: USAGE_GRANULARITY_TURN = 2;
+   */
+  TURN = 2,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.UsageGranularity.
+ */
+export const UsageGranularitySchema: GenEnum<UsageGranularity> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_event, 1);
+
+/**
+ * How far a step of a plan is.
+ *
+ * @generated from enum quarterdeck.v1.PlanStatus
+ */
+export enum PlanStatus {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: PLAN_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Not begun.
+   *
+   * @generated from enum value: PLAN_STATUS_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * Under way.
+   *
+   * @generated from enum value: PLAN_STATUS_IN_PROGRESS = 2;
+   */
+  IN_PROGRESS = 2,
+
+  /**
+   * Done.
+   *
+   * @generated from enum value: PLAN_STATUS_COMPLETED = 3;
+   */
+  COMPLETED = 3,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.PlanStatus.
+ */
+export const PlanStatusSchema: GenEnum<PlanStatus> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_event, 2);
 

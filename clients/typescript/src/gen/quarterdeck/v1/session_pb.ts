@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { NoApprover, ToolRule } from "./question_pb.js";
+import { file_quarterdeck_v1_question } from "./question_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file quarterdeck/v1/session.proto.
  */
 export const file_quarterdeck_v1_session: GenFile = /*@__PURE__*/
-  fileDesc("ChxxdWFydGVyZGVjay92MS9zZXNzaW9uLnByb3RvEg5xdWFydGVyZGVjay52MSLIBgoPU2Vzc2lvblNuYXBzaG90EhMKC3Nlc3Npb25fa2V5GAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoAxIUCgxkaXNwbGF5X25hbWUYBCABKAkSDQoFYWdlbnQYBSABKAkSDQoFbW9kZWwYBiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYByABKAkSKwoFc3RhdGUYCCABKA4yHC5xdWFydGVyZGVjay52MS5TZXNzaW9uU3RhdGUSFgoOYWN0aXZlX3R1cm5faWQYCSABKAkSEwoLcXVldWVfZGVwdGgYCiABKAUSFQoNbWVzc2FnZV9jb3VudBgLIAEoAxIcChRsYXN0X21lc3NhZ2VfcHJldmlldxgMIAEoCRI7CgZsYWJlbHMYDSADKAsyKy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QuTGFiZWxzRW50cnkSDwoHcHJpbWFyeRgOIAEoCBIQCghoZWFkX3NlcRgPIAEoAxIRCglmaXJzdF9zZXEYECABKAMSDgoGbG9nX2lkGBEgASgJEi8KC2NyZWF0ZV90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGFzdF9hY3RpdmVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJAoFdXNhZ2UYFSABKAsyFS5xdWFydGVyZGVjay52MS5Vc2FnZRILCgNjd2QYFiABKAkSEgoKbmV4dF9hZ2VudBgXIAEoCRI0ChFleHBpcmVfYWZ0ZXJfaWRsZRgYIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVvd25lchgZIAEoCRIsCgZzaGFyZXMYGiADKAsyHC5xdWFydGVyZGVjay52MS5TZXNzaW9uU2hhcmUSGQoRbWVtb3J5X25hbWVzcGFjZXMYGyADKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOCgxTZXNzaW9uU2hhcmUSEQoJcHJpbmNpcGFsGAEgASgJEisKBmFjY2VzcxgCIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLlNoYXJlQWNjZXNzIpUBCgVVc2FnZRIUCgxpbnB1dF90b2tlbnMYASABKAMSFQoNb3V0cHV0X3Rva2VucxgCIAEoAxIZChFjYWNoZV9yZWFkX3Rva2VucxgDIAEoAxIaChJjYWNoZV93cml0ZV90b2tlbnMYBCABKAMSEwoLY29zdF9taWNyb3MYBSABKAMSEwoLbW9kZWxfY2FsbHMYBiABKAMqWgoLU2hhcmVBY2Nlc3MSHAoYU0hBUkVfQUNDRVNTX1VOU1BFQ0lGSUVEEAASFQoRU0hBUkVfQUNDRVNTX1JFQUQQARIWChJTSEFSRV9BQ0NFU1NfV1JJVEUQAiryAQoMU2Vzc2lvblN0YXRlEh0KGVNFU1NJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIWChJTRVNTSU9OX1NUQVRFX0lETEUQARIZChVTRVNTSU9OX1NUQVRFX1JVTk5JTkcQAhIfChtTRVNTSU9OX1NUQVRFX1dBSVRJTkdfSU5QVVQQAxIbChdTRVNTSU9OX1NUQVRFX0NBTkNFTElORxAEEhsKF1NFU1NJT05fU1RBVEVfUkVTRVRUSU5HEAUSGgoWU0VTU0lPTl9TVEFURV9ERUxFVElORxAGEhkKFVNFU1NJT05fU1RBVEVfREVMRVRFRBAHQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChxxdWFydGVyZGVjay92MS9zZXNzaW9uLnByb3RvEg5xdWFydGVyZGVjay52MSKkCAoPU2Vzc2lvblNuYXBzaG90EhMKC3Nlc3Npb25fa2V5GAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoAxIUCgxkaXNwbGF5X25hbWUYBCABKAkSDQoFYWdlbnQYBSABKAkSDQoFbW9kZWwYBiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYByABKAkSKwoFc3RhdGUYCCABKA4yHC5xdWFydGVyZGVjay52MS5TZXNzaW9uU3RhdGUSFgoOYWN0aXZlX3R1cm5faWQYCSABKAkSEwoLcXVldWVfZGVwdGgYCiABKAUSFQoNbWVzc2FnZV9jb3VudBgLIAEoAxIcChRsYXN0X21lc3NhZ2VfcHJldmlldxgMIAEoCRI7CgZsYWJlbHMYDSADKAsyKy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QuTGFiZWxzRW50cnkSDwoHcHJpbWFyeRgOIAEoCBIQCghoZWFkX3NlcRgPIAEoAxIRCglmaXJzdF9zZXEYECABKAMSDgoGbG9nX2lkGBEgASgJEi8KC2NyZWF0ZV90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGFzdF9hY3RpdmVfdGltZRgUIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJAoFdXNhZ2UYFSABKAsyFS5xdWFydGVyZGVjay52MS5Vc2FnZRILCgNjd2QYFiABKAkSEgoKbmV4dF9hZ2VudBgXIAEoCRI0ChFleHBpcmVfYWZ0ZXJfaWRsZRgYIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVvd25lchgZIAEoCRIsCgZzaGFyZXMYGiADKAsyHC5xdWFydGVyZGVjay52MS5TZXNzaW9uU2hhcmUSGQoRbWVtb3J5X25hbWVzcGFjZXMYGyADKAkSGQoRcGVuZGluZ19xdWVzdGlvbnMYHCABKAUSLwoLbm9fYXBwcm92ZXIYHSABKA4yGi5xdWFydGVyZGVjay52MS5Ob0FwcHJvdmVyEi8KDHF1ZXN0aW9uX3R0bBgeIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCgt0b29sX3BvbGljeRgfIAMoCzIYLnF1YXJ0ZXJkZWNrLnYxLlRvb2xSdWxlEhYKDmNvbnRleHRfdG9rZW5zGCAgASgDEhYKDmNvbnRleHRfd2luZG93GCEgASgDGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTgoMU2Vzc2lvblNoYXJlEhEKCXByaW5jaXBhbBgBIAEoCRIrCgZhY2Nlc3MYAiABKA4yGy5xdWFydGVyZGVjay52MS5TaGFyZUFjY2VzcyLHAQoFVXNhZ2USFAoMaW5wdXRfdG9rZW5zGAEgASgDEhUKDW91dHB1dF90b2tlbnMYAiABKAMSGQoRY2FjaGVfcmVhZF90b2tlbnMYAyABKAMSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAQgASgDEhMKC2Nvc3RfbWljcm9zGAUgASgDEhMKC21vZGVsX2NhbGxzGAYgASgDEhYKDnVucHJpY2VkX2NhbGxzGAcgASgDEhgKEHJlYXNvbmluZ190b2tlbnMYCCABKAMqWgoLU2hhcmVBY2Nlc3MSHAoYU0hBUkVfQUNDRVNTX1VOU1BFQ0lGSUVEEAASFQoRU0hBUkVfQUNDRVNTX1JFQUQQARIWChJTSEFSRV9BQ0NFU1NfV1JJVEUQAiryAQoMU2Vzc2lvblN0YXRlEh0KGVNFU1NJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIWChJTRVNTSU9OX1NUQVRFX0lETEUQARIZChVTRVNTSU9OX1NUQVRFX1JVTk5JTkcQAhIfChtTRVNTSU9OX1NUQVRFX1dBSVRJTkdfSU5QVVQQAxIbChdTRVNTSU9OX1NUQVRFX0NBTkNFTElORxAEEhsKF1NFU1NJT05fU1RBVEVfUkVTRVRUSU5HEAUSGgoWU0VTU0lPTl9TVEFURV9ERUxFVElORxAGEhkKFVNFU1NJT05fU1RBVEVfREVMRVRFRBAHQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_question]);
 
 /**
  * A session as of one position of its log: settings, state and counters.
@@ -211,6 +213,51 @@ export type SessionSnapshot = Message<"quarterdeck.v1.SessionSnapshot"> & {
    * @generated from field: repeated string memory_namespaces = 27;
    */
   memoryNamespaces: string[];
+
+  /**
+   * Questions that the active turn waits for.
+   *
+   * @generated from field: int32 pending_questions = 28;
+   */
+  pendingQuestions: number;
+
+  /**
+   * What to do where the session's agent asks and nobody is there. Setting WAIT needs `session.approve`.
+   *
+   * @generated from field: quarterdeck.v1.NoApprover no_approver = 29;
+   */
+  noApprover: NoApprover;
+
+  /**
+   * How long a question of this session waits for an answer, from 1 second to 7 days; unset means the agent's own, which
+   * is 1 hour unless configured.
+   *
+   * @generated from field: google.protobuf.Duration question_ttl = 30;
+   */
+  questionTtl?: Duration | undefined;
+
+  /**
+   * What the agent may run without asking, or not at all; at most 64 rules. The agent's own DENY rules bind, then these
+   * count, then the agent's others; the first that matches. Without one somebody is asked. Setting it needs
+   * `session.approve`; without that scope only DENY and ASK rules may be put in front. It counts where the agent asks.
+   *
+   * @generated from field: repeated quarterdeck.v1.ToolRule tool_policy = 31;
+   */
+  toolPolicy: ToolRule[];
+
+  /**
+   * Tokens in the model's context after its newest call of this generation; 0 where the agent does not tell.
+   *
+   * @generated from field: int64 context_tokens = 32;
+   */
+  contextTokens: bigint;
+
+  /**
+   * Tokens that this context holds; 0 where nobody knows.
+   *
+   * @generated from field: int64 context_window = 33;
+   */
+  contextWindow: bigint;
 };
 
 /**
@@ -249,7 +296,7 @@ export const SessionShareSchema: GenMessage<SessionShare> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_session, 1);
 
 /**
- * Tokens and cost. All numbers are counts that the agent reported; 0 when it reported none.
+ * Tokens and cost, in one form whatever the agent counts. Tokens are as the agent reported them, 0 where it reported none.
  *
  * @generated from message quarterdeck.v1.Usage
  */
@@ -262,7 +309,7 @@ export type Usage = Message<"quarterdeck.v1.Usage"> & {
   inputTokens: bigint;
 
   /**
-   * Tokens written by the model.
+   * Tokens written by the model, reasoning included.
    *
    * @generated from field: int64 output_tokens = 2;
    */
@@ -283,18 +330,33 @@ export type Usage = Message<"quarterdeck.v1.Usage"> & {
   cacheWriteTokens: bigint;
 
   /**
-   * Cost in millionths of a US dollar.
+   * Cost in millionths of a US dollar: as the agent reported it, else estimated by a table of prices. Where
+   * `unpriced_calls` is above 0 it is a lower bound.
    *
    * @generated from field: int64 cost_micros = 5;
    */
   costMicros: bigint;
 
   /**
-   * Model calls that reported usage.
+   * Model calls; all calls of a turn count as one where the agent tells no more.
    *
    * @generated from field: int64 model_calls = 6;
    */
   modelCalls: bigint;
+
+  /**
+   * Of these, calls whose cost nobody knows.
+   *
+   * @generated from field: int64 unpriced_calls = 7;
+   */
+  unpricedCalls: bigint;
+
+  /**
+   * Tokens of reasoning, a part of `output_tokens`; 0 where the agent does not tell.
+   *
+   * @generated from field: int64 reasoning_tokens = 8;
+   */
+  reasoningTokens: bigint;
 };
 
 /**

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/turn.proto.
  */
 export const file_quarterdeck_v1_turn: GenFile = /*@__PURE__*/
-  fileDesc("ChlxdWFydGVyZGVjay92MS90dXJuLnByb3RvEg5xdWFydGVyZGVjay52MSKWBgoEVHVybhIPCgd0dXJuX2lkGAEgASgJEhMKC3Nlc3Npb25fa2V5GAIgASgJEigKBXN0YXRlGAMgASgOMhkucXVhcnRlcmRlY2sudjEuVHVyblN0YXRlEgwKBHRleHQYBCABKAkSFQoNcmVzcG9uc2VfdGV4dBgFIAEoCRIvCgtzdG9wX3JlYXNvbhgGIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlN0b3BSZWFzb24SKAoFZXJyb3IYByABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRXJyb3ISDwoHYXR0ZW1wdBgIIAEoBRINCgVhZ2VudBgJIAEoCRINCgVtb2RlbBgKIAEoCRIkCgV1c2FnZRgLIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlEi8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZ2VuZXJhdGlvbhgPIAEoAxIOCgZzb3VyY2UYECABKAkSNAoIbWV0YWRhdGEYESADKAsyIi5xdWFydGVyZGVjay52MS5UdXJuLk1ldGFkYXRhRW50cnkSMgoLYXR0YWNobWVudHMYEiADKAsyHS5xdWFydGVyZGVjay52MS5BdHRhY2htZW50UmVmEhYKDnRleHRfdHJ1bmNhdGVkGBMgASgIEh8KF3Jlc3BvbnNlX3RleHRfdHJ1bmNhdGVkGBQgASgIEjEKDG9uX2ludGVycnVwdBgVIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLk9uSW50ZXJydXB0Ei8KC2V4cGlyZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLAoJVHVybkVycm9yEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJKqUCCglUdXJuU3RhdGUSGgoWVFVSTl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEVRVUk5fU1RBVEVfUVVFVUVEEAESFgoSVFVSTl9TVEFURV9SVU5OSU5HEAISHAoYVFVSTl9TVEFURV9XQUlUSU5HX0lOUFVUEAMSGAoUVFVSTl9TVEFURV9DQU5DRUxJTkcQBBIYChRUVVJOX1NUQVRFX0NPTVBMRVRFRBAFEhUKEVRVUk5fU1RBVEVfRkFJTEVEEAYSFwoTVFVSTl9TVEFURV9DQU5DRUxFRBAHEhoKFlRVUk5fU1RBVEVfSU5URVJSVVBURUQQCBIXChNUVVJOX1NUQVRFX1JFSkVDVEVEEAkSFgoSVFVSTl9TVEFURV9FWFBJUkVEEAoqoQEKClN0b3BSZWFzb24SGwoXU1RPUF9SRUFTT05fVU5TUEVDSUZJRUQQABIUChBTVE9QX1JFQVNPTl9TVE9QEAESFgoSU1RPUF9SRUFTT05fTEVOR1RIEAISGAoUU1RPUF9SRUFTT05fVE9PTF9VU0UQAxIVChFTVE9QX1JFQVNPTl9FUlJPUhAEEhcKE1NUT1BfUkVBU09OX0FCT1JURUQQBSpaCgtPbkludGVycnVwdBIcChhPTl9JTlRFUlJVUFRfVU5TUEVDSUZJRUQQABIVChFPTl9JTlRFUlJVUFRfTUFSSxABEhYKEk9OX0lOVEVSUlVQVF9SRVRSWRACQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_session]);
+  fileDesc("ChlxdWFydGVyZGVjay92MS90dXJuLnByb3RvEg5xdWFydGVyZGVjay52MSKXBwoEVHVybhIPCgd0dXJuX2lkGAEgASgJEhMKC3Nlc3Npb25fa2V5GAIgASgJEigKBXN0YXRlGAMgASgOMhkucXVhcnRlcmRlY2sudjEuVHVyblN0YXRlEgwKBHRleHQYBCABKAkSFQoNcmVzcG9uc2VfdGV4dBgFIAEoCRIvCgtzdG9wX3JlYXNvbhgGIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlN0b3BSZWFzb24SKAoFZXJyb3IYByABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRXJyb3ISDwoHYXR0ZW1wdBgIIAEoBRINCgVhZ2VudBgJIAEoCRINCgVtb2RlbBgKIAEoCRIkCgV1c2FnZRgLIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlEi8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZ2VuZXJhdGlvbhgPIAEoAxIOCgZzb3VyY2UYECABKAkSNAoIbWV0YWRhdGEYESADKAsyIi5xdWFydGVyZGVjay52MS5UdXJuLk1ldGFkYXRhRW50cnkSMgoLYXR0YWNobWVudHMYEiADKAsyHS5xdWFydGVyZGVjay52MS5BdHRhY2htZW50UmVmEhYKDnRleHRfdHJ1bmNhdGVkGBMgASgIEh8KF3Jlc3BvbnNlX3RleHRfdHJ1bmNhdGVkGBQgASgIEjEKDG9uX2ludGVycnVwdBgVIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLk9uSW50ZXJydXB0Ei8KC2V4cGlyZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYFyABKAkSFgoOYWdlbnRfcmV2aXNpb24YGCABKAkSDwoHY29tbWFuZBgZIAEoCRITCgtvdXRwdXRfanNvbhgaIAEoCRIuCgpub3RfYmVmb3JlGBsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLAoJVHVybkVycm9yEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJKr8CCglUdXJuU3RhdGUSGgoWVFVSTl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEVRVUk5fU1RBVEVfUVVFVUVEEAESFgoSVFVSTl9TVEFURV9SVU5OSU5HEAISHAoYVFVSTl9TVEFURV9XQUlUSU5HX0lOUFVUEAMSGAoUVFVSTl9TVEFURV9DQU5DRUxJTkcQBBIYChRUVVJOX1NUQVRFX0NPTVBMRVRFRBAFEhUKEVRVUk5fU1RBVEVfRkFJTEVEEAYSFwoTVFVSTl9TVEFURV9DQU5DRUxFRBAHEhoKFlRVUk5fU1RBVEVfSU5URVJSVVBURUQQCBIXChNUVVJOX1NUQVRFX1JFSkVDVEVEEAkSFgoSVFVSTl9TVEFURV9FWFBJUkVEEAoSGAoUVFVSTl9TVEFURV9TQ0hFRFVMRUQQCyqhAQoKU3RvcFJlYXNvbhIbChdTVE9QX1JFQVNPTl9VTlNQRUNJRklFRBAAEhQKEFNUT1BfUkVBU09OX1NUT1AQARIWChJTVE9QX1JFQVNPTl9MRU5HVEgQAhIYChRTVE9QX1JFQVNPTl9UT09MX1VTRRADEhUKEVNUT1BfUkVBU09OX0VSUk9SEAQSFwoTU1RPUF9SRUFTT05fQUJPUlRFRBAFKloKC09uSW50ZXJydXB0EhwKGE9OX0lOVEVSUlVQVF9VTlNQRUNJRklFRBAAEhUKEU9OX0lOVEVSUlVQVF9NQVJLEAESFgoST05fSU5URVJSVVBUX1JFVFJZEAJCYgoSZGV2LnF1YXJ0ZXJkZWNrLnYxUAFaSmdpdGh1Yi5jb20vcXVhcnRlcmRlY2svcXVhcnRlcmRlY2svY2xpZW50cy9nby9xdWFydGVyZGVjay92MTtxdWFydGVyZGVja3YxYgZwcm90bzM", [file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_session]);
 
 /**
  * One accepted input and all work that it causes, until exactly one terminal state.
@@ -46,7 +46,7 @@ export type Turn = Message<"quarterdeck.v1.Turn"> & {
   state: TurnState;
 
   /**
-   * Prompt of the turn. In events set in `turn_queued` only and cut at 64 KiB; GetTurn has it whole.
+   * Prompt of the turn. In events set in `turn_queued` and `turn_scheduled` only and cut at 64 KiB; GetTurn has it whole.
    *
    * @generated from field: string text = 4;
    */
@@ -172,11 +172,50 @@ export type Turn = Message<"quarterdeck.v1.Turn"> & {
   onInterrupt: OnInterrupt;
 
   /**
-   * Time at which a waiting turn expires; unset means never.
+   * Time at which a waiting turn expires; unset means never. Of a SCHEDULED turn as if it entered the queue at `not_before`;
+   * where it enters later, as after a time without the server, it moves by as much.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 22;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * Who sent it, `tenant/subject`; of a waiting turn whose text was changed, who changed it. Empty in events of earlier
+   * versions.
+   *
+   * @generated from field: string principal = 23;
+   */
+  principal: string;
+
+  /**
+   * `AgentInfo.revision` of its agent at the newest start; empty while it never started, and of turns of earlier versions.
+   *
+   * @generated from field: string agent_revision = 24;
+   */
+  agentRevision: string;
+
+  /**
+   * Name of the command that it runs, whose `text` is `/name arguments`; empty for a prompt.
+   *
+   * @generated from field: string command = 25;
+   */
+  command: string;
+
+  /**
+   * What a COMPLETED turn answers its `output_schema` with: JSON text that meets it, whole, at most 256 KiB. Empty where it
+   * had no schema, until it is COMPLETED, and in lists and answers that do not wait for its end: GetTurn, AwaitTurn and
+   * `turn_ended` have it.
+   *
+   * @generated from field: string output_json = 26;
+   */
+  outputJson: string;
+
+  /**
+   * It does not enter the queue before this time; unset where none was asked for, or it had passed at admission.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 27;
+   */
+  notBefore?: Timestamp | undefined;
 };
 
 /**
@@ -195,6 +234,8 @@ export type TurnError = Message<"quarterdeck.v1.TurnError"> & {
   /**
    * Stable reason in UPPER_SNAKE_CASE, such as `AGENT_ERROR`, `ABORTED` or `QUEUE_TTL`. `PERMISSION_REVOKED`: when it was
    * to start, its sender might not use the session any more, or the API key that it was sent with was revoked.
+   * `BUDGET_EXCEEDED`: a budget that it counts against is used up.
+   * `OUTPUT_INVALID`: its agent gave no output that meets the `output_schema`; `message` says what is wrong with the last.
    *
    * @generated from field: string reason = 1;
    */
@@ -297,6 +338,14 @@ export enum TurnState {
    * @generated from enum value: TURN_STATE_EXPIRED = 10;
    */
   EXPIRED = 10,
+
+  /**
+   * Not terminal: waits for its `not_before`, outside of the queue: it makes the session not busy, does not expire, and
+   * counts in no bound of the queue. Then it is QUEUED, behind what waits.
+   *
+   * @generated from enum value: TURN_STATE_SCHEDULED = 11;
+   */
+  SCHEDULED = 11,
 }
 
 /**

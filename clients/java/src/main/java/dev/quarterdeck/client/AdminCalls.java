@@ -5,19 +5,29 @@ import dev.quarterdeck.v1.BroadcastReloadRequest;
 import dev.quarterdeck.v1.BroadcastReloadResponse;
 import dev.quarterdeck.v1.CreateApiKeyRequest;
 import dev.quarterdeck.v1.CreateApiKeyResponse;
+import dev.quarterdeck.v1.DeleteBudgetRequest;
+import dev.quarterdeck.v1.DeleteBudgetResponse;
 import dev.quarterdeck.v1.ExchangeCredentialRequest;
 import dev.quarterdeck.v1.ExchangeCredentialResponse;
 import dev.quarterdeck.v1.GetConfigRequest;
 import dev.quarterdeck.v1.GetConfigResponse;
 import dev.quarterdeck.v1.GetServerInfoRequest;
 import dev.quarterdeck.v1.GetServerInfoResponse;
+import dev.quarterdeck.v1.GetUsageRequest;
+import dev.quarterdeck.v1.GetUsageResponse;
+import dev.quarterdeck.v1.ListAgentsRequest;
+import dev.quarterdeck.v1.ListAgentsResponse;
 import dev.quarterdeck.v1.ListApiKeysRequest;
 import dev.quarterdeck.v1.ListApiKeysResponse;
+import dev.quarterdeck.v1.ListBudgetsRequest;
+import dev.quarterdeck.v1.ListBudgetsResponse;
 import dev.quarterdeck.v1.ListChannelsRequest;
 import dev.quarterdeck.v1.ListChannelsResponse;
 import dev.quarterdeck.v1.LogRecord;
 import dev.quarterdeck.v1.RevokeApiKeyRequest;
 import dev.quarterdeck.v1.RevokeApiKeyResponse;
+import dev.quarterdeck.v1.SetBudgetRequest;
+import dev.quarterdeck.v1.SetBudgetResponse;
 import dev.quarterdeck.v1.TailLogsRequest;
 import dev.quarterdeck.v1.UpdateConfigRequest;
 import dev.quarterdeck.v1.UpdateConfigResponse;
@@ -44,6 +54,11 @@ public final class AdminCalls {
     /** What runs here: version, limits, agents, retention. Needs any valid credential. */
     public GetServerInfoResponse getServerInfo(GetServerInfoRequest request) {
         return calls.unary(AdminServiceGrpc.getGetServerInfoMethod(), request);
+    }
+
+    /** Every configured agent and what it can do. Needs any valid credential. */
+    public ListAgentsResponse listAgents(ListAgentsRequest request) {
+        return calls.unary(AdminServiceGrpc.getListAgentsMethod(), request);
     }
 
     /** Who the caller is, and what it may do. Needs any valid credential. */
@@ -109,5 +124,28 @@ public final class AdminCalls {
      */
     public ExchangeCredentialResponse exchangeCredential(ExchangeCredentialRequest request) {
         return calls.unary(AdminServiceGrpc.getExchangeCredentialMethod(), request);
+    }
+
+    /**
+     * What was used, summed up by group. Shows sessions of the caller's own, and with {@code tenant.sessions} all of its
+     * tenant; sums outlive their sessions. Needs {@code session.read}.
+     */
+    public GetUsageResponse getUsage(GetUsageRequest request) {
+        return calls.unary(AdminServiceGrpc.getGetUsageMethod(), request);
+    }
+
+    /** Sets a budget, all of it: what was used in its present period before counts. Needs {@code budget.write}. */
+    public SetBudgetResponse setBudget(SetBudgetRequest request) {
+        return calls.unary(AdminServiceGrpc.getSetBudgetMethod(), request);
+    }
+
+    /** Lists the budgets of a tenant, and what of them is used. Needs {@code budget.write}. */
+    public ListBudgetsResponse listBudgets(ListBudgetsRequest request) {
+        return calls.unary(AdminServiceGrpc.getListBudgetsMethod(), request);
+    }
+
+    /** Takes a budget away; where there is none, that is fine. Needs {@code budget.write}. */
+    public DeleteBudgetResponse deleteBudget(DeleteBudgetRequest request) {
+        return calls.unary(AdminServiceGrpc.getDeleteBudgetMethod(), request);
     }
 }

@@ -2,29 +2,45 @@ package dev.quarterdeck.client;
 
 import dev.quarterdeck.v1.AbortRequest;
 import dev.quarterdeck.v1.AbortResponse;
+import dev.quarterdeck.v1.AnswerQuestionRequest;
+import dev.quarterdeck.v1.AnswerQuestionResponse;
 import dev.quarterdeck.v1.AwaitTurnRequest;
 import dev.quarterdeck.v1.AwaitTurnResponse;
 import dev.quarterdeck.v1.ClearQueueRequest;
 import dev.quarterdeck.v1.ClearQueueResponse;
+import dev.quarterdeck.v1.CompactSessionRequest;
+import dev.quarterdeck.v1.CompactSessionResponse;
 import dev.quarterdeck.v1.CreateSessionRequest;
 import dev.quarterdeck.v1.CreateSessionResponse;
 import dev.quarterdeck.v1.DeleteSessionRequest;
 import dev.quarterdeck.v1.DeleteSessionResponse;
 import dev.quarterdeck.v1.EnqueueRequest;
 import dev.quarterdeck.v1.EnqueueResponse;
+import dev.quarterdeck.v1.ExecuteCommandRequest;
+import dev.quarterdeck.v1.ExecuteCommandResponse;
 import dev.quarterdeck.v1.ForkSessionRequest;
 import dev.quarterdeck.v1.ForkSessionResponse;
 import dev.quarterdeck.v1.GatewayServiceGrpc;
 import dev.quarterdeck.v1.GetAttachmentRequest;
 import dev.quarterdeck.v1.GetAttachmentResponse;
+import dev.quarterdeck.v1.GetQuestionRequest;
+import dev.quarterdeck.v1.GetQuestionResponse;
 import dev.quarterdeck.v1.GetSessionRequest;
 import dev.quarterdeck.v1.GetSessionResponse;
 import dev.quarterdeck.v1.GetSessionStateRequest;
 import dev.quarterdeck.v1.GetSessionStateResponse;
 import dev.quarterdeck.v1.GetTurnRequest;
 import dev.quarterdeck.v1.GetTurnResponse;
+import dev.quarterdeck.v1.ListCommandsRequest;
+import dev.quarterdeck.v1.ListCommandsResponse;
+import dev.quarterdeck.v1.ListFilesRequest;
+import dev.quarterdeck.v1.ListFilesResponse;
 import dev.quarterdeck.v1.ListMessagesRequest;
 import dev.quarterdeck.v1.ListMessagesResponse;
+import dev.quarterdeck.v1.ListOptionsRequest;
+import dev.quarterdeck.v1.ListOptionsResponse;
+import dev.quarterdeck.v1.ListQuestionsRequest;
+import dev.quarterdeck.v1.ListQuestionsResponse;
 import dev.quarterdeck.v1.ListQueueRequest;
 import dev.quarterdeck.v1.ListQueueResponse;
 import dev.quarterdeck.v1.ListSessionsRequest;
@@ -33,10 +49,16 @@ import dev.quarterdeck.v1.ListTurnsRequest;
 import dev.quarterdeck.v1.ListTurnsResponse;
 import dev.quarterdeck.v1.ReadEventsRequest;
 import dev.quarterdeck.v1.ReadEventsResponse;
+import dev.quarterdeck.v1.ReadFileRequest;
+import dev.quarterdeck.v1.ReadFileResponse;
+import dev.quarterdeck.v1.ReloadSessionRequest;
+import dev.quarterdeck.v1.ReloadSessionResponse;
 import dev.quarterdeck.v1.RemoveQueuedRequest;
 import dev.quarterdeck.v1.RemoveQueuedResponse;
 import dev.quarterdeck.v1.ResetRequest;
 import dev.quarterdeck.v1.ResetResponse;
+import dev.quarterdeck.v1.SetOptionRequest;
+import dev.quarterdeck.v1.SetOptionResponse;
 import dev.quarterdeck.v1.SteerRequest;
 import dev.quarterdeck.v1.SteerResponse;
 import dev.quarterdeck.v1.UpdateQueuedRequest;
@@ -67,7 +89,8 @@ public final class GatewayCalls {
 
     /**
      * Waits until a turn is terminal, {@code wait} passes, or the deadline that was given to {@code withDeadline}. The
-     * turn goes on in any case.
+     * turn goes on in any case. With {@code or_question} also until its agent asks something: {@code questions} then
+     * holds what waits for an answer.
      */
     public AwaitTurnResponse awaitTurn(AwaitTurnRequest request) {
         if (request.hasWait()) {
@@ -79,7 +102,7 @@ public final class GatewayCalls {
         while (true) {
             AwaitTurnResponse response =
                     calls.unary(GatewayServiceGrpc.getAwaitTurnMethod(), slice, AWAIT_SLICE, whole);
-            if (Turns.isTerminal(response.getTurn())) {
+            if (Turns.isTerminal(response.getTurn()) || response.getQuestionsCount() > 0) {
                 return response;
             }
         }
@@ -160,6 +183,61 @@ public final class GatewayCalls {
         return calls.unary(GatewayServiceGrpc.getReadEventsMethod(), request, Durations.of(request.getWait()));
     }
 
+    /** What a session's agent lets be chosen besides model and thinking level, and what is chosen. */
+    public ListOptionsResponse listOptions(ListOptionsRequest request) {
+        return calls.unary(GatewayServiceGrpc.getListOptionsMethod(), request);
+    }
+
+    /**
+     * Chooses one of them, from the next start of a turn on; an empty value gives the choice back. Known not to be offered:
+     * NOT_FOUND, {@code OPTION_NOT_FOUND}.
+     */
+    public SetOptionResponse setOption(SetOptionRequest request) {
+        return calls.unary(GatewayServiceGrpc.getSetOptionMethod(), request);
+    }
+
+    /** Lists questions, the oldest first: of one session, or of all. Without states those that are pending. */
+    public ListQuestionsResponse listQuestions(ListQuestionsRequest request) {
+        return calls.unary(GatewayServiceGrpc.getListQuestionsMethod(), request);
+    }
+
+    /** Reads one question, its arguments as they are stored. */
+    public GetQuestionResponse getQuestion(GetQuestionRequest request) {
+        return calls.unary(GatewayServiceGrpc.getGetQuestionMethod(), request);
+    }
+
+    /**
+     * Answers a question; {@link Answers} makes answers. The first answer counts: a closed question is
+     * FAILED_PRECONDITION, {@code ALREADY_ANSWERED}. With the question's {@code action_digest} nothing else than what was
+     * seen is answered.
+     */
+    public AnswerQuestionResponse answerQuestion(AnswerQuestionRequest request) {
+        return calls.unary(GatewayServiceGrpc.getAnswerQuestionMethod(), request);
+    }
+
+    /** Lists what a session can be told by a name: commands of the gateway, and those that its agent told. */
+    public ListCommandsResponse listCommands(ListCommandsRequest request) {
+        return calls.unary(GatewayServiceGrpc.getListCommandsMethod(), request);
+    }
+
+    /**
+     * Runs a command: an agent's becomes a turn, what the gateway's gave stands in {@code result_json}. One that is known
+     * not to exist is NOT_FOUND, {@code COMMAND_NOT_FOUND}.
+     */
+    public ExecuteCommandResponse executeCommand(ExecuteCommandRequest request) {
+        return calls.unary(GatewayServiceGrpc.getExecuteCommandMethod(), request);
+    }
+
+    /** Lets the agent shorten what it keeps of the conversation, as a turn. */
+    public CompactSessionResponse compactSession(CompactSessionRequest request) {
+        return calls.unary(GatewayServiceGrpc.getCompactSessionMethod(), request);
+    }
+
+    /** Lets this session's agent begin afresh, after its running turn or at once. */
+    public ReloadSessionResponse reloadSession(ReloadSessionRequest request) {
+        return calls.unary(GatewayServiceGrpc.getReloadSessionMethod(), request);
+    }
+
     /** Creates a session; ALREADY_EXISTS, {@code SESSION_EXISTS} where the key is taken. */
     public CreateSessionResponse createSession(CreateSessionRequest request) {
         return calls.unary(GatewayServiceGrpc.getCreateSessionMethod(), request);
@@ -198,6 +276,16 @@ public final class GatewayCalls {
     /** Reads messages of one generation: the newest page first, oldest first inside a page. */
     public ListMessagesResponse listMessages(ListMessagesRequest request) {
         return calls.unary(GatewayServiceGrpc.getListMessagesMethod(), request);
+    }
+
+    /** Lists a directory of those that the session works in. Needs `workspace.read`. */
+    public ListFilesResponse listFiles(ListFilesRequest request) {
+        return calls.unary(GatewayServiceGrpc.getListFilesMethod(), request);
+    }
+
+    /** Reads a part of a file of the directory that the session works in. Needs `workspace.read`. */
+    public ReadFileResponse readFile(ReadFileRequest request) {
+        return calls.unary(GatewayServiceGrpc.getReadFileMethod(), request);
     }
 
     /** Reads the bytes of an attachment. */

@@ -21,6 +21,7 @@ import dev.quarterdeck.v1.Turn;
 import dev.quarterdeck.v1.WatchSessionsRequest;
 import io.grpc.Channel;
 import java.time.Duration;
+import java.util.function.Function;
 
 /**
  * A Quarterdeck server. Connects at the first call; may be used by any number of threads, virtual ones included.
@@ -32,8 +33,8 @@ import java.time.Duration;
  * }
  * }</pre>
  *
- * <p>The everyday calls are here; all calls, with all their fields, are in {@link #gateway()}, {@link #memory()} and
- * {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
+ * <p>The everyday calls are here; all calls, with all their fields, are in {@link #gateway()}, {@link #memory()},
+ * {@link #models()} and {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
  */
 public final class QuarterdeckClient implements AutoCloseable {
     private final Calls calls;
@@ -78,6 +79,11 @@ public final class QuarterdeckClient implements AutoCloseable {
         return new MemoryCalls(calls);
     }
 
+    /** All calls about models and thinking levels. */
+    public ModelCalls models() {
+        return new ModelCalls(calls);
+    }
+
     /** All calls about the server and its keys. */
     public AdminCalls admin() {
         return new AdminCalls(calls);
@@ -101,6 +107,39 @@ public final class QuarterdeckClient implements AutoCloseable {
         return new ChatReply(run(RunRequest.newBuilder().setEnqueue(request).build()), this::whole);
     }
 
+    /** Sends a prompt and gives the agent's answer as it is written; what the agent asks is answered by the handler. */
+    public ChatReply chat(String sessionKey, String text, QuestionHandler onQuestion) {
+        return chat(prompt(sessionKey, text), onQuestion);
+    }
+
+    /** Sends a prompt with all that may be said about it; what the agent asks is answered by the handler. */
+    public ChatReply chat(EnqueueRequest request, QuestionHandler onQuestion) {
+        return new ChatReply(run(RunRequest.newBuilder().setEnqueue(request).build(), onQuestion), this::whole);
+    }
+
+    /**
+     * Sends a prompt and gives what its turn answers by a JSON Schema, read by {@code read}: a method of the JSON library
+     * that you use, such as {@code json -> gson.fromJson(json, Weather.class)}. Throws {@link TurnFailed} where the turn
+     * does not complete, with the reason {@code OUTPUT_INVALID} where the agent gave nothing that meets the schema.
+     *
+     * @param outputSchema JSON text
+     */
+    public <T> T ask(String sessionKey, String text, String outputSchema, Function<String, T> read) {
+        return ask(
+                prompt(sessionKey, text).toBuilder()
+                        .setOutputSchema(outputSchema)
+                        .build(),
+                read);
+    }
+
+    /** Sends a prompt that has an {@code output_schema} and gives what its turn answers by that, read by {@code read}. */
+    public <T> T ask(EnqueueRequest request, Function<String, T> read) {
+        try (ChatReply reply = chat(request)) {
+            reply.text();
+            return read.apply(reply.turn().map(Turn::getOutputJson).orElse(""));
+        }
+    }
+
     /** Sends a prompt and gives the events of its turn, to {@code turn_ended}. */
     public Subscription<GatewayEvent> run(String sessionKey, String text) {
         return run(RunRequest.newBuilder().setEnqueue(prompt(sessionKey, text)).build());
@@ -109,6 +148,11 @@ public final class QuarterdeckClient implements AutoCloseable {
     /** Sends a prompt with all that may be said about it and gives the events of its turn, to {@code turn_ended}. */
     public Subscription<GatewayEvent> run(RunRequest request) {
         return new Subscription<>(calls, new TurnEvents(calls, request));
+    }
+
+    /** Sends a prompt and gives the events of its turn; what the agent asks is answered by the handler. */
+    public Subscription<GatewayEvent> run(RunRequest request, QuestionHandler onQuestion) {
+        return new Subscription<>(calls, new TurnEvents(calls, request), new Answering(gateway(), onQuestion));
     }
 
     /** Sends a prompt, without waiting for what becomes of it. */

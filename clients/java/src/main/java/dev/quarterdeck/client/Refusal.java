@@ -15,6 +15,13 @@ public final class Refusal {
         }
     }
 
+    /** The question is closed; the first answer counts. */
+    public static final class AlreadyAnswered extends CallException.FailedPrecondition {
+        AlreadyAnswered(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** Too many answers wait for this caller to read them. */
     public static final class AnswersWaiting extends CallException.ResourceExhausted {
         AnswersWaiting(CallDetails details) {
@@ -32,6 +39,20 @@ public final class Refusal {
     /** The session has no such attachment. */
     public static final class AttachmentNotFound extends CallException.NotFound {
         AttachmentNotFound(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** A budget is used up: nobody's retry helps before its next period, or before it is raised. */
+    public static final class BudgetExceeded extends CallException.ResourceExhausted {
+        BudgetExceeded(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** Neither the gateway nor the session's agent has such a command. */
+    public static final class CommandNotFound extends CallException.NotFound {
+        CommandNotFound(CallDetails details) {
             super(details);
         }
     }
@@ -190,6 +211,13 @@ public final class Refusal {
         }
     }
 
+    /** The agent is known not to have that model. */
+    public static final class ModelNotFound extends CallException.NotFound {
+        ModelNotFound(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The server has not reached the position that was asked for. */
     public static final class NotCaughtUp extends CallException.Unavailable {
         NotCaughtUp(CallDetails details) {
@@ -197,9 +225,23 @@ public final class Refusal {
         }
     }
 
+    /** The agent is known not to have that option. */
+    public static final class OptionNotFound extends CallException.NotFound {
+        OptionNotFound(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The primary session can't be deleted. */
     public static final class PrimarySession extends CallException.FailedPrecondition {
         PrimarySession(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** The session has no such question. */
+    public static final class QuestionNotFound extends CallException.NotFound {
+        QuestionNotFound(CallDetails details) {
             super(details);
         }
     }
@@ -221,6 +263,13 @@ public final class Refusal {
     /** The reader fell too far behind and must begin anew. */
     public static final class Resync extends CallException.Unavailable {
         Resync(CallDetails details) {
+            super(details);
+        }
+    }
+
+    /** The caller has no such schedule. */
+    public static final class ScheduleNotFound extends CallException.NotFound {
+        ScheduleNotFound(CallDetails details) {
             super(details);
         }
     }

@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * What happens, as an iterator that waits for the next event and comes back by itself after any cut: each durable event
@@ -41,6 +42,8 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
     private final Resumable<T> source;
     private final Optional<Calls.Deadline> deadline;
     private final Outage outage;
+    /** Sees each event before the reader does. */
+    private final Consumer<T> observer;
 
     private volatile boolean closed;
     /** Null between a cut and the next try. Set by the reader, closed by anyone. */
@@ -52,6 +55,11 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
     private T next;
 
     Subscription(Calls calls, Resumable<T> source) {
+        this(calls, source, event -> {});
+    }
+
+    Subscription(Calls calls, Resumable<T> source, Consumer<T> observer) {
+        this.observer = observer;
         this.calls = calls;
         this.source = source;
         this.deadline = calls.wholeDeadline();
@@ -136,11 +144,13 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
         attached = true;
         outage.over();
         calls.connection().answered();
-        if (source.accept(message)) {
-            next = message;
-        }
+        boolean fresh = source.accept(message);
         if (source.isLast(message)) {
             end();
+        }
+        if (fresh) {
+            observer.accept(message);
+            next = message;
         }
     }
 

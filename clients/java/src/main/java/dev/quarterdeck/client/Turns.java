@@ -17,6 +17,7 @@ final class Turns {
                     TURN_STATE_EXPIRED -> true;
             case TURN_STATE_UNSPECIFIED,
                     TURN_STATE_QUEUED,
+                    TURN_STATE_SCHEDULED,
                     TURN_STATE_RUNNING,
                     TURN_STATE_WAITING_INPUT,
                     TURN_STATE_CANCELING,

@@ -2,12 +2,15 @@ package dev.quarterdeck.behaviour;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import dev.quarterdeck.client.ChatReply;
 import dev.quarterdeck.client.ClientBuilder;
 import dev.quarterdeck.client.QuarterdeckClient;
 import dev.quarterdeck.client.Subscription;
 import dev.quarterdeck.v1.AbortRequest;
 import dev.quarterdeck.v1.AbortResponse;
+import dev.quarterdeck.v1.AwaitTurnRequest;
+import dev.quarterdeck.v1.AwaitTurnResponse;
 import dev.quarterdeck.v1.Cursor;
 import dev.quarterdeck.v1.EnqueueRequest;
 import dev.quarterdeck.v1.EnqueueResponse;
@@ -19,6 +22,7 @@ import dev.quarterdeck.v1.OnBusy;
 import dev.quarterdeck.v1.RememberRequest;
 import dev.quarterdeck.v1.RememberResponse;
 import dev.quarterdeck.v1.ResetResponse;
+import dev.quarterdeck.v1.RunRequest;
 import dev.quarterdeck.v1.SearchMemoryRequest;
 import dev.quarterdeck.v1.SessionCursor;
 import dev.quarterdeck.v1.SteerResponse;
@@ -51,7 +55,13 @@ final class Operations {
             case "reset" -> reset(request);
             case "list_queue" -> listQueue(request);
             case "chat" -> chat(request, pieces);
+            case "ask" -> ask(request);
             case "run" -> run(request);
+            case "list_models" -> Models.list(client(request), request);
+            case "set_model" -> Models.set(client(request), request);
+            case "list_questions" -> Questions.list(client(request), request);
+            case "get_question" -> Questions.get(client(request), request);
+            case "answer_question" -> Questions.answer(client(request), request);
             case "subscribe" -> subscribe(request);
             case "subscribe_many" -> subscribeMany(request);
             case "next" -> next(request);
@@ -94,12 +104,20 @@ final class Operations {
     }
 
     private JsonObject awaitTurn(Request request) {
-        Turn turn = client(request).awaitTurn(request.text("session_key"), request.text("turn_id"));
+        AwaitTurnResponse response = client(request)
+                .gateway()
+                .awaitTurn(AwaitTurnRequest.newBuilder()
+                        .setSessionKey(request.text("session_key"))
+                        .setTurnId(request.text("turn_id"))
+                        .setOrQuestion(request.flag("or_question"))
+                        .build());
+        Turn turn = response.getTurn();
         JsonObject json = new JsonObject();
         json.addProperty("state", Rendering.name(turn.getState(), "TURN_STATE"));
         json.addProperty("response_text", turn.getResponseText());
         json.addProperty("stop_reason", Rendering.name(turn.getStopReason(), "STOP_REASON"));
         json.addProperty("error_reason", turn.getError().getReason());
+        json.add("questions", Questions.shown(response.getQuestionsList()));
         return json;
     }
 
@@ -149,7 +167,8 @@ final class Operations {
     private JsonObject chat(Request request, Consumer<String> pieces) {
         StringBuilder text = new StringBuilder();
         int count = 0;
-        try (ChatReply answer = client(request).chat(prompt(request))) {
+        Questions.Handler handler = new Questions.Handler(client(request), request);
+        try (ChatReply answer = client(request).chat(prompt(request), handler)) {
             while (answer.hasNext()) {
                 String piece = answer.next();
                 pieces.accept(piece);
@@ -160,15 +179,30 @@ final class Operations {
         JsonObject json = new JsonObject();
         json.addProperty("text", text.toString());
         json.addProperty("pieces", count);
+        json.add("questions", handler.seen());
+        return json;
+    }
+
+    private JsonObject ask(Request request) {
+        String schema = request.maybe("output_schema").orElseThrow().toString();
+        JsonObject json = new JsonObject();
+        json.add(
+                "output",
+                client(request)
+                        .ask(request.text("session_key"), request.text("text"), schema, JsonParser::parseString));
         return json;
     }
 
     private JsonObject run(Request request) {
         List<GatewayEvent> events = new ArrayList<>();
-        try (Subscription<GatewayEvent> turn = client(request).run(request.text("session_key"), request.text("text"))) {
+        Questions.Handler handler = new Questions.Handler(client(request), request);
+        RunRequest run = RunRequest.newBuilder().setEnqueue(prompt(request)).build();
+        try (Subscription<GatewayEvent> turn = client(request).run(run, handler)) {
             turn.forEachRemaining(events::add);
         }
-        return Rendering.events(events);
+        JsonObject json = Rendering.events(events);
+        json.add("questions", handler.seen());
+        return json;
     }
 
     private JsonObject subscribe(Request request) {

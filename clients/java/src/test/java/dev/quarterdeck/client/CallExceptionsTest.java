@@ -55,10 +55,9 @@ class CallExceptionsTest {
 
     @Test
     void anUnknownReasonComesAsItsCode() {
-        CallException error =
-                CallExceptions.of(CallDetails.of(failure(Status.Code.NOT_FOUND, info("MODEL_NOT_FOUND"))));
+        CallException error = CallExceptions.of(CallDetails.of(failure(Status.Code.NOT_FOUND, info("NEVER_HEARD_OF"))));
         assertEquals(CallException.NotFound.class, error.getClass());
-        assertEquals("MODEL_NOT_FOUND", error.reason());
+        assertEquals("NEVER_HEARD_OF", error.reason());
     }
 
     @Test

@@ -1,7 +1,7 @@
-//! Keeps secrets out of what people read: pi's standard error and its error messages.
+//! Keeps secrets out of what people read: agents' standard error and their error messages.
 //!
 //! Two nets: the values of environment variables whose names say that they are secret, and words that look like keys.
-//! A secret of another shape that pi reads from its own files and prints can slip through both.
+//! A secret of another shape that an agent reads from its own files and prints can slip through both.
 
 /// Longest text handed on, in bytes.
 pub(super) const TEXT_MAX_BYTES: usize = 4096;

@@ -20,7 +20,7 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A piece of text out of a stream of them, which may begin and end with half a character.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::agent::pi) struct Piece {
+pub(super) struct Piece {
     /// The second half of a character whose first one came before.
     low: Option<u16>,
     /// What is between.
@@ -31,7 +31,7 @@ pub(in crate::agent::pi) struct Piece {
 
 /// Half a character at the end of what came so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::agent::pi) struct Half(Option<u16>);
+pub(super) struct Half(Option<u16>);
 
 /// A string's bytes, where half characters are three bytes each, as UTF-8 would write them if it could (WTF-8).
 struct Bytes<'a>(Cow<'a, [u8]>);
@@ -313,7 +313,7 @@ fn half_of(bytes: &[u8]) -> Option<(u16, &[u8])> {
 
 impl Half {
     /// What can be shown once this piece came as well.
-    pub(in crate::agent::pi) fn join(&mut self, piece: Piece) -> String {
+    pub(super) fn join(&mut self, piece: Piece) -> String {
         let Piece {
             low,
             text: between,
@@ -336,7 +336,7 @@ impl Half {
     }
 
     /// What stands for a half whose other one never came.
-    pub(in crate::agent::pi) fn end(&mut self) -> Option<char> {
+    pub(super) fn end(&mut self) -> Option<char> {
         self.0.take().map(|_| UNREADABLE)
     }
 }

@@ -28,13 +28,13 @@ const UNKNOWN_FORM: &str = "image/png";
 
 /// What a tool gave back, or gave so far.
 #[derive(Debug, Default, PartialEq)]
-pub(in crate::agent::pi) struct ToolOutput {
+pub(super) struct ToolOutput {
     /// JSON text. In place of the `data` of each picture that was taken out stand its `attachmentId` and `size`.
-    pub(in crate::agent::pi) json: String,
+    pub(super) json: String,
     /// The pictures that were taken out.
-    pub(in crate::agent::pi) pictures: Vec<Attachment>,
+    pub(super) pictures: Vec<Attachment>,
     /// How large it was, in bytes, where strings in it were cut: the line was too long.
-    pub(in crate::agent::pi) full_size: Option<usize>,
+    pub(super) full_size: Option<usize>,
 }
 
 /// What becomes of pictures.

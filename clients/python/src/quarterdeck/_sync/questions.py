@@ -1,0 +1,116 @@
+# Made of its counterpart in _async by `generate-sync`: change that.
+"""What agents ask, and the answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quarterdeck import errors
+from quarterdeck.v1.event_pb2 import GatewayEvent
+from quarterdeck.v1.gateway_pb2 import (
+    AnswerQuestionRequest,
+    AnswerQuestionResponse,
+    GetQuestionRequest,
+    GetQuestionResponse,
+    ListQuestionsRequest,
+    ListQuestionsResponse,
+    SessionFilter,
+)
+from quarterdeck.v1.question_pb2 import Answer, Question, QuestionState
+
+from . import io
+from .calls import Calls
+
+
+class QuestionCalls(Calls):
+    """What agents ask, and the answers to it."""
+
+    def list_questions(
+        self,
+        *,
+        session_key: str = "",
+        filter: SessionFilter | None = None,
+        states: Iterable[QuestionState | str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ListQuestionsResponse:
+        """Lists questions, the oldest first: of one session, or of all. Without ``states`` those that are pending."""
+        request = ListQuestionsRequest(
+            session_key=session_key, filter=filter, states=states, page_size=page_size, page_token=page_token
+        )
+        return self._connection.call("gateway", "ListQuestions", request, ListQuestionsResponse, timeout)
+
+    def get_question(
+        self,
+        session_key: str,
+        question_id: str,
+        *,
+        timeout: float | None = None,
+    ) -> GetQuestionResponse:
+        """Reads one question, its arguments as they are stored."""
+        request = GetQuestionRequest(session_key=session_key, question_id=question_id)
+        return self._connection.call("gateway", "GetQuestion", request, GetQuestionResponse, timeout)
+
+    def answer_question(
+        self,
+        session_key: str,
+        question_id: str,
+        answer: Answer,
+        *,
+        action_digest: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> AnswerQuestionResponse:
+        """Answers a question; :mod:`quarterdeck.answers` makes answers.
+
+        The first answer counts: ``AlreadyAnswered`` says that the question is closed. With the question's
+        ``action_digest`` nothing else than what was seen is answered.
+        """
+        request = AnswerQuestionRequest(
+            session_key=session_key,
+            question_id=question_id,
+            answer=answer,
+            action_digest=action_digest,
+            request_id=request_id,
+        )
+        return self._connection.call("gateway", "AnswerQuestion", request, AnswerQuestionResponse, timeout)
+
+
+class Answering:
+    """Calls a handler once with each question of a turn that waits for somebody, and sends what it gives."""
+
+    def __init__(self, calls: QuestionCalls, handler: io.QuestionHandler) -> None:
+        self._calls = calls
+        self._handler = handler
+        self._asked: set[str] = set()
+        """Those that are pending; the server bounds how many a turn has."""
+
+    def take(self, event: GatewayEvent) -> None:
+        """Looks at an event, and answers where it asks."""
+        if event.HasField("question_asked"):
+            question = event.question_asked.question
+        elif event.HasField("question_pending"):
+            question = event.question_pending.question
+        else:
+            if event.HasField("question_resolved"):
+                self._asked.discard(event.question_resolved.question_id)
+            return
+        # With a rule it is decided in the same moment.
+        if question.policy_rule or question.question_id in self._asked:
+            return
+        self._asked.add(question.question_id)
+        self._answer(question)
+
+    def _answer(self, question: Question) -> None:
+        session_key, question_id, digest = question.session_key, question.question_id, question.action_digest
+        if question.args_full_size:
+            question = (self._calls.get_question(session_key, question_id)).question
+        answer = io.given(self._handler(question))
+        if answer is None:
+            return
+        try:
+            self._calls.answer_question(session_key, question_id, answer, action_digest=digest)
+        except errors.AlreadyAnswered:
+            # Somebody else was faster.
+            pass
