@@ -4,7 +4,7 @@ import { chooseSessions } from "../state/sessions";
 import { account } from "../store/account";
 import { stop } from "../store/actions";
 import { current, sessions } from "../store/live";
-import { go, goSession, route } from "../store/place";
+import { arrive, go, goSession, route } from "../store/place";
 import { nextTheme } from "../store/theme";
 import { dialogIsOpen } from "./Dialog";
 import { openHelp } from "./Help";
@@ -32,6 +32,7 @@ export function startKeyboard(): void {
     timer = window.setTimeout(() => (pending = ""), PENDING_MS);
     if (!command) return;
     event.preventDefault();
+    arrive();
     carryOut(command);
   });
 }
