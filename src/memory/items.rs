@@ -1,4 +1,4 @@
-//! Remember, Forget, import: everything that changes items. Each is one transaction with its index.
+//! Remember, Forget, import: everything that changes items, each item in one transaction with its index.
 
 use super::{
     Forget, Forgotten, Import, Imported, MemoryRules, Outcome, Remember, Remembered, Target, erase,
@@ -11,18 +11,21 @@ use crate::{
     domain::{
         access::Identity,
         ids::Time,
-        memory::{Bucket, Kind, Source, VERSIONS_MAX},
+        memory::{Bucket, Kind, Place, Source, VERSIONS_MAX},
         refusal::{LimitOf, Refusal},
     },
     store::{
         RequestKey,
-        sqlite::{Answer, Fault, Unit, once_for},
+        sqlite::{Answer, Fault, Unit, kept_for, once_for},
     },
 };
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
@@ -30,6 +33,9 @@ use super::Actor;
 
 /// Numbers of items inside a scope are below this; the scope's row stands above.
 const NUMBERS: i64 = 1 << 32;
+
+/// What imports' request ids are kept under.
+const REQUESTS: &str = "import";
 
 /// What every repeat of a Remember is told.
 #[derive(Serialize, Deserialize)]
@@ -120,76 +126,136 @@ pub(super) fn remember(
     })
 }
 
-/// Writes many items, or none.
-pub(super) fn import(
-    unit: &mut Unit<'_>,
-    vault: &Vault,
-    rules: MemoryRules,
-    identity: &Arc<Identity>,
-    items: Vec<Import>,
+/// An import under way: many items, as many in one commit as its slice allows.
+pub(super) struct Importing {
+    actor: Actor,
+    identity: Arc<Identity>,
     request: Option<RequestKey>,
+    /// What is still to be written, in its order.
+    items: VecDeque<Import>,
+    /// How many were created, touched, superseded.
+    counts: [i64; 3],
+    begun: bool,
     now: Time,
-) -> Answer<Imported> {
-    let actor = Actor::Caller(Arc::clone(identity));
-    let request = guarded(vault, request);
-    let work = |unit: &mut Unit<'_>| {
-        let mut scopes = BTreeMap::new();
-        let mut counts = [0i64; 3];
-        for item in items {
-            let Import {
-                place,
-                bucket,
-                kind,
-                key,
-                content,
-                tags,
-                source,
-                expire_time,
-                create_time,
-                update_time,
-            } = item;
-            let scope = match scopes.remove(&place) {
-                Some(scope) => scope,
-                None => scope::resolve_one(unit, &actor, Some(&place), Need::Write)?,
-            };
-            let row = scope::make(unit, &scope)?;
-            let scope = Scope {
-                row: Some(row),
-                ..scope
-            };
-            let create_time = create_time.unwrap_or(now).min(now);
-            let new = New {
-                bucket,
-                kind,
-                key,
-                content,
-                tags: Some(tags),
-                expire_time: Some(expire_time),
-                source,
-                turn_id: None,
-                create_time,
-                update_time: update_time.unwrap_or(create_time).clamp(create_time, now),
-            };
-            let (_, outcome) = write(unit, vault, rules, &scope, new, now)?;
-            counts[outcome as usize - 1] += 1;
-            scopes.insert(place, scope);
+}
+
+// === impl Importing ===
+
+impl Importing {
+    pub(super) fn new(
+        vault: &Vault,
+        identity: Arc<Identity>,
+        items: Vec<Import>,
+        request: Option<RequestKey>,
+        now: Time,
+    ) -> Self {
+        Self {
+            actor: Actor::Caller(Arc::clone(&identity)),
+            identity,
+            request: guarded(vault, request),
+            items: items.into(),
+            counts: [0; 3],
+            begun: false,
+            now,
         }
-        Ok(counts)
-    };
-    let ([created, touched, superseded], replayed) = once_for(
-        unit,
-        &identity.principal,
-        "import",
-        request.as_ref(),
-        now,
-        work,
-    )?;
-    Ok(Imported {
+    }
+
+    /// Writes what fits into one commit; the sums once all is written. The commit that writes the last one keeps them for
+    /// repeats of the request.
+    pub(super) fn slice(
+        &mut self,
+        unit: &mut Unit<'_>,
+        vault: &Vault,
+        rules: MemoryRules,
+    ) -> Answer<Option<Imported>> {
+        let identity = Arc::clone(&self.identity);
+        let principal = &identity.principal;
+        let request = self.request.clone();
+        if !self.begun {
+            self.begun = true;
+            if let Some(counts) = kept_for(unit, principal, REQUESTS, request.as_ref())? {
+                return Ok(Some(imported(counts, true)));
+            }
+        }
+        let mut scopes = BTreeMap::new();
+        while let Some(item) = self.items.pop_front() {
+            let bytes = item.content.len();
+            let outcome = self.write(unit, vault, rules, &mut scopes, item)?;
+            self.counts[outcome as usize - 1] += 1;
+            if !unit.spend(i64::try_from(bytes).unwrap_or(i64::MAX)) {
+                break;
+            }
+        }
+        if !self.items.is_empty() {
+            return Ok(None);
+        }
+        let counts = self.counts;
+        let (counts, replayed) = once_for(
+            unit,
+            principal,
+            REQUESTS,
+            request.as_ref(),
+            self.now,
+            |_| Ok(counts),
+        )?;
+        Ok(Some(imported(counts, replayed)))
+    }
+
+    fn write(
+        &self,
+        unit: &mut Unit<'_>,
+        vault: &Vault,
+        rules: MemoryRules,
+        scopes: &mut BTreeMap<Place, Scope>,
+        item: Import,
+    ) -> Answer<Outcome> {
+        let Import {
+            place,
+            bucket,
+            kind,
+            key,
+            content,
+            tags,
+            source,
+            expire_time,
+            create_time,
+            update_time,
+        } = item;
+        let scope = match scopes.remove(&place) {
+            Some(scope) => scope,
+            None => scope::resolve_one(unit, &self.actor, Some(&place), Need::Write)?,
+        };
+        let row = scope::make(unit, &scope)?;
+        let scope = Scope {
+            row: Some(row),
+            ..scope
+        };
+        let create_time = create_time.unwrap_or(self.now).min(self.now);
+        let new = New {
+            bucket,
+            kind,
+            key,
+            content,
+            tags: Some(tags),
+            expire_time: Some(expire_time),
+            source,
+            turn_id: None,
+            create_time,
+            update_time: (update_time.unwrap_or(create_time)).clamp(create_time, self.now),
+        };
+        let (_, outcome) = write(unit, vault, rules, &scope, new, self.now)?;
+        scopes.insert(place, scope);
+        Ok(outcome)
+    }
+}
+
+fn imported([created, touched, superseded]: [i64; 3], replayed: bool) -> Imported {
+    Imported {
         created,
         touched,
         superseded,
         replayed,
-    })
+    }
 }
 
 /// Hides or erases.

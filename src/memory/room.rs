@@ -287,10 +287,10 @@ impl Memory {
             .await
     }
 
-    /// Writes many items in one transaction.
+    /// Writes many items, in commits between which others' work is done.
     ///
     /// # Errors
-    /// A bound was met; then none was written.
+    /// A bound was met; then those before are written, and a repeat of the call only touches them.
     pub async fn import(
         &self,
         identity: &Arc<Identity>,
@@ -299,13 +299,12 @@ impl Memory {
         now: Time,
     ) -> Result<Imported, Refusal> {
         let (vault, rules) = (Arc::clone(&self.vault), self.rules);
-        let identity = Arc::clone(identity);
         let account = Account::of_tenant(&identity.principal.tenant);
+        let identity = Arc::clone(identity);
+        let mut importing = items::Importing::new(&vault, identity, items, request, now);
         let imported = self
             .store
-            .change_for(account, move |unit| {
-                items::import(unit, &vault, rules, &identity, items, request, now)
-            })
+            .change_in_slices_for(account, move |unit| importing.slice(unit, &vault, rules))
             .await?;
         self.unembedded.notify_one();
         Ok(imported)

@@ -296,6 +296,90 @@ async fn a_fork_is_found_by_its_words_whatever_was_said_meanwhile() {
     gateway.check_store();
 }
 
+/// Bytes that a process has written, to files and sockets.
+fn written(pid: u32) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("a process");
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.expect("a count").parse().expect("a number")
+}
+
+/// What ends a turn writes its row, and not its prompt once more: a full queue of long ones is cleared in one commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_cleared_without_writing_its_prompts_again() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    let text = "x".repeat(500_000);
+    let enqueue = |text: &str| proto::EnqueueRequest {
+        session_key: "full".into(),
+        text: text.into(),
+        ..Default::default()
+    };
+    client.enqueue(enqueue("!hang")).await.expect("accepted");
+    for _ in 0..30 {
+        client.enqueue(enqueue(&text)).await.expect("accepted");
+    }
+    let before = written(gateway.pid());
+    let began = Instant::now();
+    let cleared = client.clear_queue(proto::ClearQueueRequest {
+        session_key: "full".into(),
+        ..Default::default()
+    });
+    let cleared = cleared.await.expect("cleared").into_inner();
+    let took = began.elapsed();
+    let bytes = written(gateway.pid()) - before;
+    println!("30 turns of 500 kB took {took:?} and {bytes} bytes");
+    assert_eq!(cleared.turns.len(), 30);
+    assert!(bytes < 4 << 20, "{bytes} bytes were written");
+    // A prompt is still there to be read.
+    let turn = client.get_turn(proto::GetTurnRequest {
+        session_key: "full".into(),
+        turn_id: cleared.turns[7].turn_id.clone(),
+    });
+    let turn = turn.await.expect("there").into_inner();
+    let turn = turn.turn.expect("a turn");
+    assert_eq!(turn.state(), proto::TurnState::Rejected);
+    assert_eq!(turn.text, text);
+    gateway.check_store();
+}
+
+/// Others' commits come between the memories of an import.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_anothers_import() {
+    let mut gateway = Gateway::start();
+    let mut memory = MemoryServiceClient::connect(gateway.address.clone())
+        .await
+        .expect("it accepts");
+    let memories: Vec<_> = (0..1000)
+        .map(|number| proto::MemoryItem {
+            key: format!("key-{number}"),
+            content: format!("{number} words that stand in the index ").repeat(20),
+            ..Default::default()
+        })
+        .collect();
+    let request = proto::ImportMemoriesRequest {
+        memories,
+        request_id: "once".into(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let beside = others(gateway.client().await, stop.clone());
+    let began = Instant::now();
+    let done = memory.import_memories(request.clone()).await.expect("done");
+    let all = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(done.into_inner().created, 1000);
+    let waits = beside.await.expect("no panic");
+    let longest = waits.iter().max().expect("some");
+    println!(
+        "it took {all:?}; {} commits of others meanwhile, the longest took {longest:?}",
+        waits.len()
+    );
+    assert!(*longest * 3 < all, "one waited {longest:?} of {all:?}");
+    let again = memory.import_memories(request).await.expect("answered");
+    let again = again.into_inner();
+    assert!(again.replayed && again.created == 1000, "{again:?}");
+    gateway.check_store();
+}
+
 /// R12: a Fork or a Delete that is killed at any moment is whole or not there, and nothing is left of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r12_a_fork_or_delete_that_is_killed_is_finished_or_undone() {

@@ -9,7 +9,7 @@ use crate::{
     domain::{EventKind, budget::Grant, ids::Time, session::Session, turn::Turn},
     store::core::{
         draft::micros,
-        snapshot::{Snapshot, WaitingSteer, WaitingTurn},
+        snapshot::{KEPT_TEXT_MAX_BYTES, Snapshot, WaitingSteer, WaitingTurn},
         usage::Held,
         write_set::{
             BlockWrite, MessageRow, QuestionWrite, RequestRow, SessionWrite, SteerWrite,
@@ -420,7 +420,7 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
             )?
             .execute(params![
                 row,
-                text,
+                inline(text),
                 bytes,
                 sender.subject,
                 sender.key_id,
@@ -428,6 +428,8 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
                 sender.memory,
                 command,
             ])?;
+            sql("DELETE FROM turn_text WHERE turn = ?1")?.execute([row])?;
+            keep_apart(connection, *row, text)?;
         }
         TurnWrite::Start {
             row,
@@ -577,7 +579,7 @@ fn new_turn(
             on_interrupt.map(|o| o as i64),
             micros(*turn_timeout),
             expire_time.map(|t| t.0),
-            text,
+            inline(text),
             origin.sender.subject,
             origin.sender.key_id,
             origin.sender.operator,
@@ -590,6 +592,25 @@ fn new_turn(
             not_before.map(|time| time.0),
             rows::map_text(&origin.labels),
         ])?;
+    keep_apart(connection, *row, text)
+}
+
+/// What of a prompt stands in its turn's row: all of it, or nothing.
+fn inline(text: &str) -> &str {
+    if text.len() > KEPT_TEXT_MAX_BYTES {
+        ""
+    } else {
+        text
+    }
+}
+
+/// Stores a prompt that does not stand in its turn's row.
+fn keep_apart(connection: &Connection, row: i64, text: &str) -> Answer<()> {
+    if text.len() > KEPT_TEXT_MAX_BYTES {
+        connection
+            .prepare_cached("INSERT INTO turn_text (turn, text) VALUES (?1, ?2)")?
+            .execute((row, text))?;
+    }
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 /// A rule, and the query for the sessions that break it.
-const RULES: [(&str, &str); 26] = [
+const RULES: [(&str, &str); 27] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -68,6 +68,11 @@ const RULES: [(&str, &str); 26] = [
         "no event is of a later epoch than its session",
         "SELECT DISTINCT session.row FROM session JOIN event ON event.session = session.row \
          WHERE event.epoch > session.epoch",
+    ),
+    (
+        "a prompt that stands apart has a turn, whose own is empty",
+        "SELECT coalesce(turn.session, 0) FROM turn_text LEFT JOIN turn ON turn.row = turn_text.turn \
+         WHERE turn.text IS NOT ''",
     ),
     (
         "a terminal turn has exactly one turn_ended, at its end_seq",
@@ -175,6 +180,8 @@ const RULES: [(&str, &str); 26] = [
          (SELECT coalesce(sum(octet_length(parts)), 0) FROM message WHERE message.session = session.row) + \
          (SELECT coalesce(sum(octet_length(text) + octet_length(response_text) + octet_length(output_json) + \
          octet_length(output_schema) + octet_length(client_tools)), 0) FROM turn \
+          WHERE turn.session = session.row) + \
+         (SELECT coalesce(sum(octet_length(turn_text.text)), 0) FROM turn_text JOIN turn ON turn.row = turn_text.turn \
           WHERE turn.session = session.row) + \
          (SELECT coalesce(sum(octet_length(ask) + octet_length(answer)), 0) FROM question \
           WHERE question.session = session.row) + \

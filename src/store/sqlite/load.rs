@@ -251,9 +251,10 @@ fn waiting(
 ) -> Answer<Vec<Arc<WaitingTurn>>> {
     // What is long stays where it is.
     let short = "CASE WHEN octet_length(turn.text) > ?2 THEN '' ELSE turn.text END";
-    let columns = rows::TURN.replace("turn.text", short);
+    let columns = rows::TURN.replace(rows::TURN_TEXT, short);
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {columns}, octet_length(turn.text) > ?2, turn.position, turn.goes_first, turn.bytes, turn.request, \
+        "SELECT {columns}, octet_length(turn.text) > ?2 OR \
+         EXISTS (SELECT 1 FROM turn_text WHERE turn_text.turn = turn.row), turn.position, turn.goes_first, turn.bytes, turn.request, \
          turn.sender, turn.sender_key, turn.sender_operator, turn.sender_memory, turn.labels FROM turn \
          WHERE turn.session = ?1 AND {which}"
     ))?;
@@ -486,7 +487,10 @@ pub(super) fn look_up(
             for waiting in left {
                 let waiting = Arc::make_mut(waiting);
                 waiting.turn.text = connection
-                    .prepare_cached("SELECT text FROM turn WHERE row = ?1")?
+                    .prepare_cached(&format!(
+                        "SELECT {} FROM turn WHERE turn.row = ?1",
+                        rows::TURN_TEXT
+                    ))?
                     .query_row([waiting.turn.row], |row| row.get(0))?;
                 waiting.text_left = false;
             }

@@ -47,7 +47,7 @@ pub(crate) use fair::Account;
 pub use fault::OpenError;
 pub(crate) use fault::{Answer, Fault, internal};
 pub(crate) use queries::{session as session_of, session_by_row};
-pub(crate) use requests::once_for;
+pub(crate) use requests::{kept_for, once_for};
 pub(crate) use schema::open_reader_of;
 pub(crate) use writer::Unit;
 
@@ -270,15 +270,28 @@ impl SqliteStore {
         self.writer.call(Account::SERVER, write).await
     }
 
-    /// As [`Self::change`], for the server's own work that may be long: see [`Writer::call_in_slices`].
-    pub(crate) async fn change_in_slices<T, W>(&self, write: W) -> Result<T, Refusal>
+    /// As [`Self::change_for`], for work that may be long: see [`Writer::call_in_slices`].
+    pub(crate) async fn change_in_slices_for<T, W>(
+        &self,
+        account: Account,
+        write: W,
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Option<T>> + Send + 'static,
     {
         self.writer
-            .call_in_slices(Account::SERVER, OnFull::Refuse, write)
+            .call_in_slices(account, OnFull::Refuse, write)
             .await
+    }
+
+    /// The same, the server's own.
+    pub(crate) async fn change_in_slices<T, W>(&self, write: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut writer::Unit<'_>) -> fault::Answer<Option<T>> + Send + 'static,
+    {
+        self.change_in_slices_for(Account::SERVER, write).await
     }
 
     /// Whether what is counted of every owner is what the rows say. For tests.

@@ -21,11 +21,7 @@ const TABLES: [(&str, &str); 7] = [
     ("offer", "octet_length(body)"),
     ("question", "octet_length(ask) + octet_length(answer)"),
     ("message", "octet_length(parts)"),
-    (
-        "turn",
-        "octet_length(text) + octet_length(response_text) + octet_length(output_json) + octet_length(output_schema) \
-         + octet_length(client_tools)",
-    ),
+    ("turn", rows::TURN_BYTES),
     ("event", "octet_length(body)"),
 ];
 

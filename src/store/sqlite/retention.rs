@@ -6,7 +6,7 @@
 use super::{
     commands::{self, Tell},
     fault::Answer,
-    removal,
+    removal, rows,
     writer::Unit,
 };
 use crate::{
@@ -242,10 +242,11 @@ fn trim_history(unit: &Unit<'_>, draft: &mut Draft, now: Time) -> Answer<(bool, 
     }
     let turns: Vec<(i64, i64)> = unit
         .sql(
-            "SELECT row, bytes FROM (SELECT row, state, end_time, octet_length(text) + octet_length(response_text) \
-             + octet_length(output_json) + octet_length(output_schema) + octet_length(client_tools) \
-             AS bytes FROM turn WHERE session = ?1 ORDER BY row LIMIT ?3) WHERE state > 4 AND end_time < ?2",
-        )?
+            &format!(
+            "SELECT row, bytes FROM (SELECT row, state, end_time, {} AS bytes FROM turn WHERE session = ?1 \
+             ORDER BY row LIMIT ?3) WHERE state > 4 AND end_time < ?2",
+            rows::TURN_BYTES
+        ))?
         .query_map((session, oldest, HISTORY_MAX_TURNS), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?

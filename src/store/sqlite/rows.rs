@@ -36,16 +36,35 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.options, session.used_model, session.used_thinking_level, session.offers_digest, session.active_row, \
     session.pending_reset, session.stored_bytes";
 
+/// A turn's prompt.
+macro_rules! turn_text {
+    () => {
+        "coalesce((SELECT turn_text.text FROM turn_text WHERE turn_text.turn = turn.row), turn.text)"
+    };
+}
+
+/// A turn's prompt, wherever it stands.
+pub(super) const TURN_TEXT: &str = turn_text!();
+
+/// Bytes that a turn's row counts for, and its prompt.
+pub(super) const TURN_BYTES: &str = "octet_length(turn.text) + octet_length(turn.response_text) \
+    + octet_length(turn.output_json) + octet_length(turn.output_schema) + octet_length(turn.client_tools) \
+    + coalesce((SELECT octet_length(turn_text.text) FROM turn_text WHERE turn_text.turn = turn.row), 0)";
+
 /// Columns that [`turn`] reads.
-pub(super) const TURN: &str = "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
+pub(super) const TURN: &str = concat!(
+    "turn.row, turn.turn_id, turn.generation, turn.state, turn.stop_reason, \
     turn.error_cause, turn.error_message, turn.attempt, turn.agent, turn.model, turn.input_tokens, \
     turn.output_tokens, turn.cache_read_tokens, turn.cache_write_tokens, turn.cost_micros, turn.model_calls, \
     turn.unpriced_calls, turn.reasoning_tokens, \
     turn.create_time, turn.start_time, turn.end_time, turn.source, turn.metadata, turn.attachments, \
     turn.on_interrupt, turn.turn_timeout, turn.expire_time, turn.cancel_cause, turn.cancel_mode, \
-    turn.cancel_kill_time, turn.text, turn.response_text, turn.trace_context, \
+    turn.cancel_kill_time, ",
+    turn_text!(),
+    ", turn.response_text, turn.trace_context, \
     (SELECT session.tenant FROM session WHERE session.row = turn.session) || '/' || turn.sender, \
-    turn.agent_revision, turn.command, turn.output_json, turn.not_before";
+    turn.agent_revision, turn.command, turn.output_json, turn.not_before"
+);
 
 /// Columns that [`question`] reads.
 pub(super) const QUESTION: &str = "question.row, question.question_id, question.turn_id, question.attempt, \
