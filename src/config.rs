@@ -19,8 +19,8 @@ pub use origin::Origin;
 pub use prices::PriceList;
 pub use principals::Principals;
 pub use setting::{
-    AgentUids, ApiWanted, DriverKind, IsolationWanted, LogFormat, NetworkWanted, Raw, Secret,
-    Secrets, Setting, Size, SocketPath, TenantPlaces, Threads,
+    AgentUids, ApiWanted, DriverKind, IsolationWanted, NetworkWanted, Raw, Secret, Secrets,
+    Setting, Size, SocketPath, TenantPlaces, Threads,
 };
 
 use crate::domain::{
@@ -31,6 +31,7 @@ use crate::domain::{
     turn::OnInterrupt,
     webhook::{WebhookBusy, WebhookKind},
 };
+use crate::telemetry::LogFormat;
 use checks::{
     absolute, at_least_a_second, command, command_names, few_rules, few_secrets, few_servers,
     few_words, headers, host_names, http_url, instructions, known_scopes, log_level, memory_key,

@@ -4,26 +4,30 @@
 //!
 //! | room | holds | may know |
 //! |---|---|---|
-//! | `main.rs`, `cli/` | the command line: parse → config → telemetry → [`app`], and the client commands | [`app`], [`config`], [`telemetry`], [`client`] |
+//! | `main.rs`, `cli/` | the command line: parse → config → telemetry → [`app`], and the client commands | all |
 //! | [`app`] | the composition root: builds the rooms in order, recovers, serves, drains | all |
-//! | [`config`], [`clock`] | plain data and its sources; the time | [`domain`] |
-//! | [`telemetry`] | logs and those who follow them, audit records, metrics, trace context; every room may count and log | [`domain`] |
+//! | [`clock`] | the time | [`domain`] |
+//! | [`config`] | plain data and its sources | [`agent`] (user ids), [`memory`] (the form of its key), [`domain`] |
+//! | [`telemetry`] | logs and those who follow them, audit records, metrics, trace context | [`domain`] |
 //! | [`domain`] | ids, turns, events, messages, sessions, questions, limits, and every "no" the product can say. Pure | nothing |
 //! | [`wire`] | contract ↔ domain, total functions; `frames`: events as shared bytes | [`domain`], [`proto`] |
-//! | [`store`] | the `Store` trait; `core`: every rule of sessions as pure decisions over snapshots; SQLite: rows, a writer thread with group commit, readers, migrations | [`domain`], `wire::frames` |
-//! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], `wire::frames` |
-//! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`] |
+//! | [`store`] | the `Store` trait; `core`: every rule of sessions as pure decisions over snapshots; SQLite: rows, a writer thread with group commit, readers, migrations | [`domain`], [`wire`], [`proto`] |
+//! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], [`wire`] |
+//! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`], [`proto`] |
 //! | [`beneath`] | files in directories that agents can write | nothing |
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
-//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
+//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`auth`] (agents' credentials), [`beneath`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
-//! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |
+//! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
-//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`feed`], [`store`], [`domain`] |
+//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
 //! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |
 //! | [`mod@http`] | the console's files, for browsers | nothing |
-//! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`proto`] |
+//! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`domain`], [`proto`] |
+//!
+//! Every room may count, log and tell the time: [`telemetry`] and [`clock`]. There are no circles; a test compares this
+//! table with what the rooms name.
 //!
 //! tonic and prost types stop at [`wire`], [`grpc`] and [`client`] ([`feed`] decodes its own events); SQL stops at
 //! [`store`] and [`memory`]; clap at `cli`. One current-thread runtime on the main thread runs actors, registry and drivers; calls are

@@ -1,8 +1,9 @@
 //! What a caller gives with a prompt or a steer, as text: files that are no images stand in it, marked.
 
-use super::{MEMORY_CONTEXT_MAX_BYTES, TRANSCRIPT_MAX_BYTES, process::WRITES_MAX_BYTES};
+use super::{TRANSCRIPT_MAX_BYTES, process::WRITES_MAX_BYTES};
 use crate::domain::{
     limits::{ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, DISPLAY_NAME_MAX_BYTES, TEXT_MAX_BYTES},
+    memory::MEMORY_CONTEXT_MAX_BYTES,
     turn::Attachment,
 };
 use serde_json::json;

@@ -62,9 +62,6 @@ use uuid::Uuid;
 /// Commands that may wait for an agent.
 pub const COMMANDS_MAX: usize = 16;
 
-/// Longest memory context of a turn, in bytes.
-pub const MEMORY_CONTEXT_MAX_BYTES: usize = 64 * 1024;
-
 /// Longest transcript of a conversation that an agent lost, in bytes.
 pub const TRANSCRIPT_MAX_BYTES: usize = 64 * 1024;
 
@@ -123,7 +120,7 @@ pub struct TurnInput {
     pub command: String,
     /// What goes with the prompt.
     pub attachments: Vec<Attachment>,
-    /// What memory holds for this prompt, marked as memory, at most [`MEMORY_CONTEXT_MAX_BYTES`]; empty where there is
+    /// What memory holds for this prompt, marked as memory, at most [`crate::domain::memory::MEMORY_CONTEXT_MAX_BYTES`]; empty where there is
     /// nothing. It stands beside the prompt, never in it: what the agent keeps as the user's message is `text`.
     pub memory_context: String,
     /// What is chosen for the session as of this start. An agent that [takes choices](Agent::takes_choices) goes by it: what

@@ -8,9 +8,9 @@ use super::{
 use quarterdeck::{
     app::{self, App, Consent, DataDirectoryLocked, NotApart},
     auth::secret_files::ADMIN_KEY,
-    config::{Config, Exposed, LogFormat},
+    config::{Config, Exposed},
     listener::{ListenError, UnixError},
-    telemetry::{self, Telemetry, TelemetryError, TelemetryOptions},
+    telemetry::{self, LogFormat, Telemetry, TelemetryError, TelemetryOptions},
 };
 use std::{io, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -10,6 +10,7 @@ use crate::{
         turn::OnInterrupt,
         webhook::{WebhookBusy, WebhookKind},
     },
+    telemetry::LogFormat,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -136,15 +137,6 @@ pub enum NetworkWanted {
     Open,
     /// By TCP these ports alone, of whatever address; never empty, none of them 0.
     Ports(Vec<u16>),
-}
-
-/// Form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 // === impl DriverKind ===

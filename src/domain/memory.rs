@@ -27,6 +27,8 @@ pub const VERSIONS_MAX: usize = 20;
 pub const CORE_MAX: usize = 200;
 /// Items of one import.
 pub const IMPORT_MAX_ITEMS: usize = 1000;
+/// Longest memory context of a turn, in bytes.
+pub const MEMORY_CONTEXT_MAX_BYTES: usize = 64 * 1024;
 /// Names in a session's `memory_namespaces`.
 pub const NAMESPACES_MAX: usize = 16;
 
@@ -200,6 +202,90 @@ pub struct Snippet {
     pub text: String,
     /// What matched, in bytes of `text`.
     pub matches: Vec<Range<usize>>,
+}
+
+/// An item of an import; keeps source and times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    /// The scope.
+    pub place: Place,
+    /// Bucket.
+    pub bucket: Option<Bucket>,
+    /// Kind.
+    pub kind: Option<Kind>,
+    /// Key, or empty.
+    pub key: String,
+    /// The memory itself.
+    pub content: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Who wrote it.
+    pub source: Source,
+    /// When it ends by itself.
+    pub expire_time: Option<Time>,
+    /// When it was first written.
+    pub create_time: Option<Time>,
+    /// When it was last written.
+    pub update_time: Option<Time>,
+}
+
+/// State of memory, and of one scope in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryStatus {
+    /// Core items of the scope.
+    pub core_count: i64,
+    /// Archival items of the scope.
+    pub archival_count: i64,
+    /// Hidden items of the scope.
+    pub forgotten_count: i64,
+    /// Bytes of the scope's contents.
+    pub content_bytes: i64,
+    /// Newest write in the scope.
+    pub last_write_time: Option<Time>,
+    /// Messages that a search may find in the scope.
+    pub episode_count: i64,
+    /// Messages that the caller may see and that are not in the index yet.
+    pub episodes_pending: i64,
+    /// Items of the scope that are in the index; for the operator, of the whole store.
+    pub indexed_count: i64,
+    /// The configured embedding model; empty where there is none.
+    pub embedding_model: String,
+    /// Items of the scope whose vector is not made yet; for the operator, of the whole store.
+    pub embeddings_pending: i64,
+    /// Items of the scope whose vector is of another model; for the operator, of the whole store.
+    pub embeddings_of_other_models: i64,
+    /// The rebuild that runs, or the last one; the operator alone is told.
+    pub rebuild: Option<RebuildStatus>,
+}
+
+/// A rebuild.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebuildStatus {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was started.
+    pub start_time: Time,
+    /// When it ended.
+    pub end_time: Option<Time>,
+    /// Items that are in the new index.
+    pub items_done: i64,
+    /// Items that there are.
+    pub items_total: i64,
+    /// Messages that are in the new index.
+    pub episodes_done: i64,
+    /// Messages that there are.
+    pub episodes_total: i64,
+}
+
+/// What a Remember did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A new item.
+    Created = 1,
+    /// An item was there with just that; its `update_time` moved.
+    Touched = 2,
+    /// An item was there; its version before is kept as history.
+    Superseded = 3,
 }
 
 // === impl Kind ===

@@ -31,6 +31,19 @@ pub enum TurnState {
     Scheduled = 11,
 }
 
+/// What to do when a turn is active or waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBusy {
+    /// Wait in the queue.
+    Enqueue,
+    /// Refuse.
+    Reject,
+    /// Go first, and cancel the active turn.
+    Interrupt,
+    /// Steer the active turn where that is possible.
+    SteerOrEnqueue,
+}
+
 /// Why the agent stopped, by its own word. The numbers are the contract's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {

@@ -4,13 +4,13 @@
 //! neither part. The text says what it is, since an agent may see it as a message of its own.
 
 use super::{Actor, Memory, Search};
-use crate::{
-    agent::MEMORY_CONTEXT_MAX_BYTES,
-    domain::{
-        ids::Time,
-        memory::{Found, Hit, Kind, MemoryItem, QUERY_MAX_BYTES, SEARCH_LIMIT_MAX, SearchMode},
-        refusal::Refusal,
+use crate::domain::{
+    ids::Time,
+    memory::{
+        Found, Hit, Kind, MEMORY_CONTEXT_MAX_BYTES, MemoryItem, QUERY_MAX_BYTES, SEARCH_LIMIT_MAX,
+        SearchMode,
     },
+    refusal::Refusal,
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};

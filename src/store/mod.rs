@@ -25,12 +25,13 @@ pub use schedules::{
 pub use self::core::{
     commands::{
         Abort, Admission, AnswerQuestion, Caller, Choose, Committed, Enqueue, Fork, NewSession,
-        OnBusy, Receipt, RequestKey, Steer, UpdateQueued, UpdateSession,
+        Receipt, RequestKey, Steer, UpdateQueued, UpdateSession,
     },
     ownership::{Ended, Fence, OpenQuestion, PendingSteer, Recovered, Started, TurnEnd, Write},
     published::{Published, Publisher, StoredEvent},
     rules::{AgentRule, StoreRules},
 };
+pub use crate::domain::turn::OnBusy;
 
 use crate::domain::{
     access::Identity,

@@ -27,7 +27,6 @@ pub mod scrape;
 mod stderr;
 pub mod trace;
 
-use crate::config::LogFormat;
 use audit_file::{AuditFile, AuditFileError};
 use logs::Logs;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
@@ -46,6 +45,15 @@ use tracing_subscriber::{
 /// Targets that say something for each frame that is sent. Below INFO they stay out of memory: a reader of the logs would
 /// make records by reading.
 const TRANSPORT: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Levels of logs, the least talkative first.
 pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];

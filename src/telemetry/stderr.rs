@@ -1,7 +1,8 @@
 //! Records on standard error: a line of text for people, or one JSON object a line.
 
+use super::LogFormat;
 use super::record::{Record, Sink};
-use crate::{config::LogFormat, domain::ids::Time};
+use crate::domain::ids::Time;
 use serde::ser::{SerializeMap, Serializer};
 use std::{
     fmt::Write as _,

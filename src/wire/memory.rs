@@ -5,12 +5,12 @@ use crate::{
     domain::{
         ids::Time,
         memory::{
-            Bucket, CONTENT_MAX_BYTES, Episode, Found, Hit, IMPORT_MAX_ITEMS, KEY_MAX_BYTES, Kind,
-            MemoryItem, MemoryVersion, NAMESPACES_MAX, Namespace, Place, Reach,
-            SEARCH_LIMIT_DEFAULT, SEARCH_LIMIT_MAX, SearchMode, Source, TAG_MAX_BYTES, TAGS_MAX,
+            Bucket, CONTENT_MAX_BYTES, Episode, Found, Hit, IMPORT_MAX_ITEMS, Import,
+            KEY_MAX_BYTES, Kind, MemoryItem, MemoryStatus, MemoryVersion, NAMESPACES_MAX,
+            Namespace, Outcome, Place, Reach, RebuildStatus, SEARCH_LIMIT_DEFAULT,
+            SEARCH_LIMIT_MAX, SearchMode, Source, TAG_MAX_BYTES, TAGS_MAX,
         },
     },
-    memory::{Import, MemoryStatus, Outcome, RebuildStatus},
     proto,
 };
 use uuid::Uuid;

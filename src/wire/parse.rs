@@ -18,10 +18,9 @@ use crate::{
         schema,
         session::{SessionFilter, SessionState},
         tool_policy::{self, ToolAction, ToolRule},
-        turn::{AbortMode, Attachment, OnInterrupt, TurnState},
+        turn::{AbortMode, Attachment, OnBusy, OnInterrupt, TurnState},
     },
     proto,
-    store::OnBusy,
 };
 use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;

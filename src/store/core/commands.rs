@@ -10,7 +10,7 @@ use crate::domain::{
     refusal::Refusal,
     session::Session,
     tool_policy::ToolRule,
-    turn::{AbortMode, Attachment, Cause, OnInterrupt, Turn},
+    turn::{AbortMode, Attachment, Cause, OnBusy, OnInterrupt, Turn},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -74,19 +74,6 @@ pub struct NewSession {
     pub tool_policy: Vec<ToolRule>,
     /// The tools that the caller runs.
     pub client_tools: Vec<ClientTool>,
-}
-
-/// What to do when a turn is active or waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBusy {
-    /// Wait in the queue.
-    Enqueue,
-    /// Refuse.
-    Reject,
-    /// Go first, and cancel the active turn.
-    Interrupt,
-    /// Steer the active turn where that is possible.
-    SteerOrEnqueue,
 }
 
 /// Enqueue and Run.

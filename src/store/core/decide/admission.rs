@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        commands::{Admission, Caller, Enqueue, OnBusy, Steer},
+        commands::{Admission, Caller, Enqueue, Steer},
         draft::{Draft, Entering, Place, length, micros},
         facts::{Context, Decision, Facts},
         snapshot::{Origin, Sender, Snapshot, WaitingSteer},
@@ -23,7 +23,9 @@ use crate::domain::{
     limits::{GRACE_DEFAULT, PENDING_STEERS_MAX, SCHEDULED_TURNS_MAX},
     refusal::{LimitOf, Refusal},
     session::SessionState,
-    turn::{AbortMode, Attachment, AttachmentRef, Cause, OnInterrupt, Turn, TurnState, Usage},
+    turn::{
+        AbortMode, Attachment, AttachmentRef, Cause, OnBusy, OnInterrupt, Turn, TurnState, Usage,
+    },
 };
 use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
