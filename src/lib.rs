@@ -16,6 +16,7 @@
 //! | [`beneath`] | files in directories that agents can write | nothing |
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
+//! | [`webhooks_out`] | what happens in sessions, posted to addresses: who is told what, tries, signatures, links that answer | [`store`], [`feed`] (hears of commits), [`memory`] (seals secrets), [`auth`] (private addresses), [`wire`], [`domain`], [`proto`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |
@@ -74,6 +75,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod edge;
+mod failpoint;
 pub mod feed;
 #[cfg(test)]
 mod fuzz;
@@ -86,6 +88,7 @@ pub mod schedules;
 pub mod session;
 pub mod store;
 pub mod telemetry;
+pub mod webhooks_out;
 pub mod wire;
 
 /// The generated contract of `proto/quarterdeck/v1`.

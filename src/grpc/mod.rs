@@ -16,6 +16,7 @@ pub mod methods;
 pub mod observe;
 mod request_body;
 pub mod schedules;
+pub mod webhooks;
 pub mod status;
 pub mod web;
 

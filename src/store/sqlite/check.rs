@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 /// A rule, and the query for the sessions that break it.
-const RULES: [(&str, &str); 26] = [
+const RULES: [(&str, &str); 27] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
@@ -190,6 +190,11 @@ const RULES: [(&str, &str); 26] = [
     (
         "runs are of schedules that there are",
         "SELECT DISTINCT schedule FROM schedule_run WHERE schedule NOT IN (SELECT row FROM schedule)",
+    ),
+    (
+        "a webhook has told no more than there is",
+        "SELECT webhook_cursor.session FROM webhook_cursor JOIN session ON session.row = webhook_cursor.session \
+         WHERE webhook_cursor.seq > session.head",
     ),
     (
         "what a session used is summed up",
