@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Map, Value, json};
 use std::{
     io::{BufRead, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::SystemTime,
 };
@@ -25,6 +25,7 @@ struct Libraries {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    script: Option<PathBuf>,
 }
 
 impl Libraries {
@@ -38,13 +39,19 @@ impl Libraries {
             input: child.stdin.take().expect("piped"),
             output: BufReader::new(child.stdout.take().expect("piped")),
             child,
+            script: None,
         }
     }
 
     fn node(directory: &Path) -> Self {
+        // Packages are looked for from where a script stands. Each test has a copy of its own.
+        let there = directory.join(format!("libraries-{}.mjs", uuid::Uuid::now_v7()));
+        std::fs::copy("tests/webhook_libraries/libraries.mjs", &there).expect("a file");
         let mut command = Command::new(directory.join("node"));
-        command.arg("tests/webhook_libraries/libraries.mjs").arg(directory);
-        Self::start(command)
+        command.arg(&there);
+        let mut started = Self::start(command);
+        started.script = Some(there);
+        started
     }
 
     fn python(directory: &Path) -> Self {
@@ -72,6 +79,9 @@ impl Drop for Libraries {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(script) = &self.script {
+            let _ = std::fs::remove_file(script);
+        }
     }
 }
 
@@ -81,9 +91,8 @@ fn now() -> i64 {
 }
 
 /// Kind of route, library, program: 0 Node, 1 Python.
-const SCHEMES: [(&str, &str, usize); 8] = [
+const SCHEMES: [(&str, &str, usize); 7] = [
     ("standard", "standardwebhooks", 0),
-    ("standard", "svix", 0),
     ("standard", "standardwebhooks", 1),
     ("github", "octokit", 0),
     ("stripe", "stripe", 0),
@@ -244,7 +253,7 @@ async fn official_libraries_take_what_is_sent() {
     let mut client = gateway.client().await;
     run(&mut client, "s", "ünïcode ✓").await;
     let (headers, body) = take(&listener).await;
-    for (library, program) in [("standardwebhooks", 0), ("svix", 0), ("standardwebhooks", 1)] {
+    for (library, program) in [("standardwebhooks", 0), ("standardwebhooks", 1)] {
         let program = &mut programs[program];
         for secret in &secrets {
             assert!(program.is_valid(library, secret, &headers, &body), "{library}: {headers}");
