@@ -157,12 +157,27 @@ async fn what_official_libraries_sign_is_taken_and_what_they_refuse_is_refused()
         let (old, coming) = (time - 400, time + 400);
         let mut cases = vec![
             ("right", right.clone(), body.clone(), true),
-            ("another body", right.clone(), body.replace("\"x\"", "\"y\""), false),
-            ("another secret", sign(&other(&secret), time, &body), body.clone(), false),
+            (
+                "another body",
+                right.clone(),
+                body.replace("\"x\"", "\"y\""),
+                false,
+            ),
+            (
+                "another secret",
+                sign(&other(&secret), time, &body),
+                body.clone(),
+                false,
+            ),
             ("no signature", json!(emptied(&right)), body.clone(), false),
         ];
         if kind != "github" {
-            cases.push(("old", sign(&secret, old, &body_at(old)), body_at(old), false));
+            cases.push((
+                "old",
+                sign(&secret, old, &body_at(old)),
+                body_at(old),
+                false,
+            ));
         }
         if kind == "standard" {
             cases.push(("to come", sign(&secret, coming, &body), body.clone(), false));
@@ -191,10 +206,12 @@ fn other(secret: &str) -> String {
 /// The same headers, their values without what they say.
 fn emptied(headers: &Value) -> Map<String, Value> {
     let all = headers.as_object().expect("headers").clone();
-    let pairs = all.into_iter().map(|(name, value)| match name.contains("signature") {
-        true => (name, json!("none")),
-        false => (name, value),
-    });
+    let pairs = all
+        .into_iter()
+        .map(|(name, value)| match name.contains("signature") {
+            true => (name, json!("none")),
+            false => (name, value),
+        });
     pairs.collect()
 }
 
@@ -256,7 +273,10 @@ async fn official_libraries_take_what_is_sent() {
     for (library, program) in [("standardwebhooks", 0), ("standardwebhooks", 1)] {
         let program = &mut programs[program];
         for secret in &secrets {
-            assert!(program.is_valid(library, secret, &headers, &body), "{library}: {headers}");
+            assert!(
+                program.is_valid(library, secret, &headers, &body),
+                "{library}: {headers}"
+            );
         }
         assert!(!program.is_valid(library, &other(&secrets[0]), &headers, &body));
         assert!(!program.is_valid(library, &secrets[0], &headers, &format!("{body} ")));

@@ -308,7 +308,10 @@ async fn a_delivery_may_wait_for_the_end_of_its_turn() {
         RequestBuilder::from_parts(site.client.clone(), request)
     };
     let (status, ended) = answer(waiting("1", "hello", "20s")).await;
-    assert_eq!((status, &ended["state"]), (StatusCode::OK, &json!("COMPLETED")));
+    assert_eq!(
+        (status, &ended["state"]),
+        (StatusCode::OK, &json!("COMPLETED"))
+    );
     assert_eq!(ended["responseText"], "hello");
     // The same once more, at another time: Linear's retry. And what somebody has caught, under another id.
     for (id, off) in [("1", 1000), ("2", 1001)] {
@@ -319,10 +322,16 @@ async fn a_delivery_may_wait_for_the_end_of_its_turn() {
         );
     }
     let (status, failed) = answer(waiting("3", "!fail=no", "20")).await;
-    assert_eq!((status, &failed["state"]), (StatusCode::OK, &json!("FAILED")));
+    assert_eq!(
+        (status, &failed["state"]),
+        (StatusCode::OK, &json!("FAILED"))
+    );
     // It takes longer than the sender waits.
     let (status, slow) = answer(waiting("4", "!hang", "1s")).await;
-    assert_eq!((status, &slow["state"]), (StatusCode::ACCEPTED, &json!("RUNNING")));
+    assert_eq!(
+        (status, &slow["state"]),
+        (StatusCode::ACCEPTED, &json!("RUNNING"))
+    );
     for wrong in ["0", "61s", "soon", ""] {
         let (status, _) = answer(waiting("5", "x", wrong)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");

@@ -274,7 +274,10 @@ async fn what_happens_is_told_once_in_order_and_signed_with_both_secrets() {
     let made = create(&mut service, webhook, &secrets).await;
     assert_eq!(made.secret, "", "it is the caller's");
     let webhook = made.webhook.expect("it");
-    assert_eq!((webhook.secret_count, webhook.owner.as_str()), (2, "default/local"));
+    assert_eq!(
+        (webhook.secret_count, webhook.owner.as_str()),
+        (2, "default/local")
+    );
     run(&mut client, "s", "hello").await;
     run(&mut client, "t", "new").await;
     let mut all = receiver.until("turn.ended").await;
@@ -288,15 +291,24 @@ async fn what_happens_is_told_once_in_order_and_signed_with_both_secrets() {
         assert_eq!(one.header("ce-specversion"), "1.0");
         assert_eq!(one.header("ce-type"), one.of());
         assert_eq!(one.header("ce-id"), one.id());
-        assert_eq!(one.id(), format!("{}:{}", data["logId"].as_str().unwrap(), one.seq()));
+        assert_eq!(
+            one.id(),
+            format!("{}:{}", data["logId"].as_str().unwrap(), one.seq())
+        );
         let key = data["sessionKey"].as_str().unwrap().to_owned();
         told.entry(key).or_default().push((one.seq(), one.of()));
     }
     for (key, after) in [("s", "before"), ("t", "")] {
         let events = log(&mut client, key).await;
-        let mut events: Vec<_> = events.iter().map(|it| (it.seq, kind(it).replace('_', "."))).collect();
+        let mut events: Vec<_> = events
+            .iter()
+            .map(|it| (it.seq, kind(it).replace('_', ".")))
+            .collect();
         if !after.is_empty() {
-            let first = events.iter().position(|(_, of)| of == "turn.ended").unwrap();
+            let first = events
+                .iter()
+                .position(|(_, of)| of == "turn.ended")
+                .unwrap();
             events.drain(..=first);
         }
         assert_eq!(told[key], events, "{key}");
@@ -357,15 +369,16 @@ async fn a_thin_one_says_where_and_a_filter_which() {
     // Another secret, and other kinds; a paused one tells nothing, and all of it later.
     let id = made.webhook.unwrap().webhook_id;
     let next = format!("whsec_{}", STANDARD.encode([7; 24]));
-    let update = |webhook: Webhook, paths: &[&str], secrets: &[String]| proto::UpdateWebhookRequest {
-        webhook_id: id.clone(),
-        webhook: Some(webhook),
-        update_mask: Some(prost_types::FieldMask {
-            paths: paths.iter().map(|it| (*it).to_owned()).collect(),
-        }),
-        secrets: secrets.to_vec(),
-        request_id: String::new(),
-    };
+    let update =
+        |webhook: Webhook, paths: &[&str], secrets: &[String]| proto::UpdateWebhookRequest {
+            webhook_id: id.clone(),
+            webhook: Some(webhook),
+            update_mask: Some(prost_types::FieldMask {
+                paths: paths.iter().map(|it| (*it).to_owned()).collect(),
+            }),
+            secrets: secrets.to_vec(),
+            request_id: String::new(),
+        };
     let paused = Webhook {
         paused: true,
         pause_reason: "holidays".into(),
@@ -384,13 +397,26 @@ async fn a_thin_one_says_where_and_a_filter_which() {
     let resumed = service
         .update_webhook(update(Webhook::default(), &["paused"], &[]))
         .await;
-    assert_eq!(resumed.expect("resumed").into_inner().webhook.unwrap().pause_reason, "");
+    assert_eq!(
+        resumed
+            .expect("resumed")
+            .into_inner()
+            .webhook
+            .unwrap()
+            .pause_reason,
+        ""
+    );
     // What the filter had kept back is told too, for it has not been told yet.
     let mut keys = Vec::new();
     for _ in 0..3 {
         let arrived = receiver.next().await;
         assert!(both.iter().all(|it| arrived.is_signed_by(it)));
-        keys.push(arrived.json()["data"]["sessionKey"].as_str().unwrap().to_owned());
+        keys.push(
+            arrived.json()["data"]["sessionKey"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
     }
     keys.sort();
     assert_eq!(keys, ["in-1", "in-2", "out-1"]);
@@ -399,8 +425,22 @@ async fn a_thin_one_says_where_and_a_filter_which() {
         webhook_id: id.clone(),
         request_id: "d".into(),
     };
-    assert!(!service.delete_webhook(delete.clone()).await.unwrap().into_inner().replayed);
-    assert!(service.delete_webhook(delete).await.unwrap().into_inner().replayed);
+    assert!(
+        !service
+            .delete_webhook(delete.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .replayed
+    );
+    assert!(
+        service
+            .delete_webhook(delete)
+            .await
+            .unwrap()
+            .into_inner()
+            .replayed
+    );
     run(&mut client, "in-2", "gone").await;
     let unknown = service
         .list_deliveries(proto::ListDeliveriesRequest {
@@ -435,7 +475,12 @@ async fn a_failing_address_is_tried_again_in_order_and_holds_up_no_other() {
         let mut service = service.clone();
         async move {
             let request = proto::ListWebhooksRequest::default();
-            service.list_webhooks(request).await.unwrap().into_inner().webhooks
+            service
+                .list_webhooks(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .webhooks
         }
     };
     let give_up = tokio::time::Instant::now() + SOON;
@@ -478,8 +523,14 @@ async fn a_failing_address_is_tried_again_in_order_and_holds_up_no_other() {
     );
     assert!(of_s[1].seq() > first.seq());
     let states = listed_all(&mut service, &id, 3).await;
-    let retried = states.iter().find(|it| it.delivery_id == first.id()).unwrap();
-    assert_eq!((retried.tries, retried.state()), (2, DeliveryState::Delivered));
+    let retried = states
+        .iter()
+        .find(|it| it.delivery_id == first.id())
+        .unwrap();
+    assert_eq!(
+        (retried.tries, retried.state()),
+        (2, DeliveryState::Delivered)
+    );
     // From a place on, under the same ids.
     let again = service
         .redeliver_webhook(proto::RedeliverWebhookRequest {
@@ -513,7 +564,10 @@ async fn an_address_that_is_gone_is_told_no_more_and_the_session_says_so() {
     });
     let told = told.expect("an event");
     assert_eq!(told.webhook_id, paused.webhook_id);
-    assert_eq!((told.reason.as_str(), told.undelivered_seq), ("GONE", gone.seq()));
+    assert_eq!(
+        (told.reason.as_str(), told.undelivered_seq),
+        ("GONE", gone.seq())
+    );
     assert_eq!(told.owner, "default/local");
     run(&mut client, "s", "two").await;
     assert!(receiver.is_quiet());
@@ -554,13 +608,32 @@ async fn a_redirect_is_not_followed_and_what_is_not_allowed_is_not_called() {
             ..Default::default()
         };
         let refused = service.create_webhook(request).await.expect_err(&url);
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{url}");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::InvalidArgument, "INVALID_FIELD"),
+            "{url}"
+        );
     }
     for (webhook, secrets) in [
-        (Webhook { kinds: vec!["token".into()], ..ended("https://example.org/") }, vec![]),
-        (Webhook { kinds: vec!["nothing".into()], ..ended("https://example.org/") }, vec![]),
+        (
+            Webhook {
+                kinds: vec!["token".into()],
+                ..ended("https://example.org/")
+            },
+            vec![],
+        ),
+        (
+            Webhook {
+                kinds: vec!["nothing".into()],
+                ..ended("https://example.org/")
+            },
+            vec![],
+        ),
         (ended("https://example.org/"), vec!["short".to_owned()]),
-        (ended("https://example.org/"), vec![format!("whsec_{}", STANDARD.encode([1; 24])); 3]),
+        (
+            ended("https://example.org/"),
+            vec![format!("whsec_{}", STANDARD.encode([1; 24])); 3],
+        ),
     ] {
         let request = proto::CreateWebhookRequest {
             webhook: Some(webhook),
@@ -588,7 +661,10 @@ async fn an_address_that_was_allowed_is_looked_at_again() {
     let mut service = webhooks(&gateway).await;
     let failing = until(&mut service, |it| it.failing_since.is_some()).await;
     let listed = deliveries(&mut service, &failing.webhook_id).await;
-    assert!(listed[0].problem.contains("webhook_private_addresses"), "{listed:?}");
+    assert!(
+        listed[0].problem.contains("webhook_private_addresses"),
+        "{listed:?}"
+    );
     assert!(receiver.is_quiet());
 }
 
@@ -609,7 +685,10 @@ async fn a_webhook_that_points_to_its_own_server_makes_no_loop() {
     // Its first delivery makes a turn, whose end is not told.
     let listed = listed_all(&mut service, &id, 2).await;
     assert_eq!(listed[0].state(), DeliveryState::Skipped);
-    assert_eq!((listed[0].session_key.as_str(), listed[0].status_code), ("looped", 508));
+    assert_eq!(
+        (listed[0].session_key.as_str(), listed[0].status_code),
+        ("looped", 508)
+    );
     assert_eq!(listed[1].state(), DeliveryState::Delivered);
     let turns = client.list_turns(proto::ListTurnsRequest {
         session_key: "looped".into(),
@@ -630,7 +709,11 @@ async fn the_end_of_a_session_is_told() {
         kinds: vec!["turn_ended".into(), "session_deleted".into()],
         ..ended(&receiver.url)
     };
-    let id = create(&mut service, webhook, &[]).await.webhook.unwrap().webhook_id;
+    let id = create(&mut service, webhook, &[])
+        .await
+        .webhook
+        .unwrap()
+        .webhook_id;
     run(&mut client, "s", "one").await;
     let failed = receiver.next().await;
     until(&mut service, |it| it.failing_since.is_some()).await;
@@ -714,14 +797,22 @@ async fn a_question_is_answered_by_its_link_once() {
     create(&mut service, webhook, &[]).await;
     let turn = queue(&mut client, "s", "!ask=bash run <b>it</b>", "a").await;
     let asked = receiver.next().await.json();
-    let link = asked["data"]["answerUrl"].as_str().expect("a link").to_owned();
-    let path = link.strip_prefix("https://deck.example").expect("as it is configured");
+    let link = asked["data"]["answerUrl"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
+    let path = link
+        .strip_prefix("https://deck.example")
+        .expect("as it is configured");
     let url = format!("{}{path}", gateway.address);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
     let page = http.get(&url).send().await.unwrap();
     assert_eq!(page.status(), 200);
-    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let policy = page.headers()["content-security-policy"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     assert!(policy.contains("default-src 'none'"));
     assert_eq!(page.headers()["referrer-policy"], "same-origin");
     let html = page.text().await.unwrap();
@@ -733,7 +824,10 @@ async fn a_question_is_answered_by_its_link_once() {
     let post = |url: &str, form: &str| {
         let request = http.post(url).body(form.to_owned());
         // As a browser says of our own page.
-        request.header("origin", &gateway.address).header("content-type", "application/x-www-form-urlencoded").send()
+        request
+            .header("origin", &gateway.address)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .send()
     };
     // Another link is none.
     let (first, last) = url.split_at(url.len() - 4);
@@ -784,15 +878,26 @@ async fn a_secret_is_sealed_and_shown_once() {
         secrets: vec![],
         request_id: "r".into(),
     };
-    let made = service.create_webhook(request.clone()).await.unwrap().into_inner();
+    let made = service
+        .create_webhook(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
     let again = service.create_webhook(request).await.unwrap().into_inner();
     assert_eq!((again.replayed, again.secret.as_str()), (true, ""));
     assert_eq!(again.webhook, made.webhook);
     let own = format!("whsec_{}", STANDARD.encode([9; 32]));
-    create(&mut service, ended(&receiver.url), std::slice::from_ref(&own)).await;
+    create(
+        &mut service,
+        ended(&receiver.url),
+        std::slice::from_ref(&own),
+    )
+    .await;
     gateway.kill();
     for entry in std::fs::read_dir(gateway.data()).unwrap().flatten() {
-        let Ok(bytes) = std::fs::read(entry.path()) else { continue };
+        let Ok(bytes) = std::fs::read(entry.path()) else {
+            continue;
+        };
         for secret in [&made.secret, &own] {
             let bare = secret.trim_start_matches("whsec_").as_bytes();
             let found = bytes.windows(bare.len()).any(|window| window == bare);
@@ -860,9 +965,8 @@ async fn a_schedule_that_is_killed_at_any_step_runs_once() {
         gateway.restart();
         let channel = Channel::from_shared(gateway.address.clone()).unwrap();
         let channel = channel.connect().await.expect("it serves");
-        let mut schedules =
-            proto::schedule_service_client::ScheduleServiceClient::new(channel);
-        let now = std::time::SystemTime::now() + Duration::from_secs(1);
+        let mut schedules = proto::schedule_service_client::ScheduleServiceClient::new(channel);
+        let now = std::time::SystemTime::now() + Duration::from_secs(3);
         let request = proto::CreateScheduleRequest {
             schedule: Some(proto::Schedule {
                 schedule_name: "once".into(),
@@ -885,15 +989,19 @@ async fn a_schedule_that_is_killed_at_any_step_runs_once() {
         gateway.restart();
         let channel = Channel::from_shared(gateway.address.clone()).unwrap();
         let channel = channel.connect().await.expect("it serves");
-        let mut schedules =
-            proto::schedule_service_client::ScheduleServiceClient::new(channel);
+        let mut schedules = proto::schedule_service_client::ScheduleServiceClient::new(channel);
         let give_up = tokio::time::Instant::now() + SOON;
         let runs = loop {
             let request = proto::ListScheduleRunsRequest {
                 schedule_name: "once".into(),
                 ..Default::default()
             };
-            let runs = schedules.list_schedule_runs(request).await.unwrap().into_inner().runs;
+            let runs = schedules
+                .list_schedule_runs(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .runs;
             if !runs.is_empty() {
                 break runs;
             }

@@ -2,16 +2,16 @@
 
 mod operate;
 mod schedules;
-mod webhooks;
 mod sessions;
 mod usage;
+mod webhooks;
 mod work;
 
 pub(crate) use operate::*;
 pub(crate) use schedules::*;
-pub(crate) use webhooks::*;
 pub(crate) use sessions::*;
 pub(crate) use usage::*;
+pub(crate) use webhooks::*;
 pub(crate) use work::*;
 
 use super::{

@@ -214,7 +214,9 @@ fn form(question: &Question) -> String {
         );
     }
     if question.kind() == QuestionKind::Form {
-        html.push_str("<p>It asks for values: give them in the console or by the command line.</p>");
+        html.push_str(
+            "<p>It asks for values: give them in the console or by the command line.</p>",
+        );
     }
     let _ = write!(
         html,

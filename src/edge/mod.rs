@@ -47,12 +47,7 @@ use call::Door;
 use std::sync::Arc;
 
 /// Puts the door in front of the services of `grpc`, which has its layers around it already.
-pub fn layered(
-    grpc: Router,
-    auth: Arc<Auth>,
-    webhooks: Webhooks,
-    answers: AnswerPages,
-) -> Router {
+pub fn layered(grpc: Router, auth: Arc<Auth>, webhooks: Webhooks, answers: AnswerPages) -> Router {
     let door = Arc::new(Door::new(grpc.clone()));
     let connect = door.clone();
     grpc.layer(from_fn(move |request, next| {

@@ -16,9 +16,9 @@ pub mod methods;
 pub mod observe;
 mod request_body;
 pub mod schedules;
-pub mod webhooks;
 pub mod status;
 pub mod web;
+pub mod webhooks;
 
 use crate::domain::access::Identity;
 use observe::CallFacts;

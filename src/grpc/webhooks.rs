@@ -378,16 +378,8 @@ impl WebhookCalls {
         );
         fields.text("webhook.filter.agent", &agent, NAME_MAX_BYTES);
         fields.labels("webhook.filter.labels", &labels);
-        fields.text(
-            "webhook.pause_reason",
-            pause_reason,
-            PAUSE_REASON_MAX_BYTES,
-        );
-        fields.text(
-            "webhook.display_name",
-            display_name,
-            DISPLAY_NAME_MAX_BYTES,
-        );
+        fields.text("webhook.pause_reason", pause_reason, PAUSE_REASON_MAX_BYTES);
+        fields.text("webhook.display_name", display_name, DISPLAY_NAME_MAX_BYTES);
         let full = match proto::WebhookPayload::try_from(*payload) {
             Ok(proto::WebhookPayload::Unspecified | proto::WebhookPayload::Thin) => false,
             Ok(proto::WebhookPayload::Full) => true,

@@ -63,9 +63,13 @@ impl AnswerLinks {
             return None;
         };
         let question = asked.question.as_ref()?;
-        let answerable = [QuestionKind::Permission, QuestionKind::Form, QuestionKind::Link]
-            .into_iter()
-            .any(|kind| kind as i32 == question.kind);
+        let answerable = [
+            QuestionKind::Permission,
+            QuestionKind::Form,
+            QuestionKind::Link,
+        ]
+        .into_iter()
+        .any(|kind| kind as i32 == question.kind);
         let identity = due.webhook.owner.identity();
         if !answerable || identity.require(Scope::SessionApprove).is_err() {
             return None;

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// Deliveries of one webhook that are under way at once, each of another session.
 pub(super) const EACH_MAX: usize = 8;
+/// Deliveries of the webhooks of one tenant that are under way at once: its dead addresses take no other tenant's places.
+pub(super) const TENANT_MAX: usize = 64;
 /// Sessions of one webhook that are known to wait.
 pub(super) const WAITING_MAX: usize = 1024;
 
@@ -24,6 +26,8 @@ pub(super) struct Book {
     entries: BTreeMap<i64, Entry>,
     /// Rows by their owner's tenant.
     tenants: BTreeMap<String, BTreeSet<i64>>,
+    /// Deliveries that are under way, by tenant.
+    under_way: BTreeMap<String, usize>,
     /// Webhooks that may have something to tell now, each once.
     ready: VecDeque<i64>,
     /// Those that wait for their next try.
@@ -91,7 +95,10 @@ impl Book {
             waiting: VecDeque::new(),
             is_waiting: HashSet::new(),
             // What is under way ends by itself, and is looked at again then.
-            under_way: under_way.into_keys().map(|session| (session, true)).collect(),
+            under_way: under_way
+                .into_keys()
+                .map(|session| (session, true))
+                .collect(),
             search: Some(SessionRow(0)),
             searching: None,
             is_ready: false,
@@ -109,6 +116,7 @@ impl Book {
         self.later.retain(|(_, of)| *of != row);
         self.ready.retain(|of| *of != row);
         let tenant = entry.webhook.owner.principal.tenant;
+        self.end_of(&tenant, entry.under_way.len());
         if let Some(rows) = self.tenants.get_mut(&tenant) {
             rows.remove(&row);
             if rows.is_empty() {
@@ -162,10 +170,21 @@ impl Book {
             self.later.pop_first();
             self.wake(row);
         }
+        let mut held = Vec::new();
+        let mut found = None;
         while let Some(row) = self.ready.pop_front() {
             let Some(entry) = self.entries.get_mut(&row) else {
                 continue;
             };
+            let tenant = &entry.webhook.owner.principal.tenant;
+            if self
+                .under_way
+                .get(tenant)
+                .is_some_and(|all| *all >= TENANT_MAX)
+            {
+                held.push(row);
+                continue;
+            }
             entry.is_ready = false;
             if let Some(at) = entry.webhook.next_try
                 && at > now
@@ -174,12 +193,18 @@ impl Book {
                 continue;
             }
             if let Some(task) = entry.task(&mut self.searches) {
+                if let Task::Tell(_) = task {
+                    let tenant = entry.webhook.owner.principal.tenant.clone();
+                    *self.under_way.entry(tenant).or_default() += 1;
+                }
                 // The others come before its next one.
                 self.wake(row);
-                return Some(task);
+                found = Some(task);
+                break;
             }
         }
-        None
+        self.ready.extend(held);
+        found
     }
 
     /// When something is to be done that must wait until then.
@@ -209,7 +234,9 @@ impl Book {
         let Some(entry) = self.entries.get_mut(&row) else {
             return;
         };
-        let news = entry.under_way.remove(&session).unwrap_or(false);
+        let known = entry.under_way.remove(&session);
+        let news = known.unwrap_or(false);
+        let tenant = entry.webhook.owner.principal.tenant.clone();
         if let Some(webhook) = webhook
             && webhook.version == entry.webhook.version
         {
@@ -220,7 +247,18 @@ impl Book {
             Told::All | Told::More => entry.wait(session),
             Told::Not => entry.wait_first(session),
         }
+        self.end_of(&tenant, usize::from(known.is_some()));
         self.wake(row);
+    }
+
+    /// So many deliveries of a tenant are not under way any more.
+    fn end_of(&mut self, tenant: &str, count: usize) {
+        if let Some(all) = self.under_way.get_mut(tenant) {
+            *all = all.saturating_sub(count);
+            if *all == 0 {
+                self.under_way.remove(tenant);
+            }
+        }
     }
 
     fn wake(&mut self, row: i64) {
@@ -389,6 +427,39 @@ mod tests {
         book.told((1, SessionRow(0)), Told::All, Some(webhook(1)));
         assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(1)))));
         assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(2)))));
+    }
+
+    /// However many of its addresses are dead, a tenant leaves places to the others.
+    #[test]
+    fn a_tenant_takes_its_places_and_no_more() {
+        let mut book = Book::default();
+        for row in 0..100 {
+            book.put(webhook(row));
+        }
+        let mut other = webhook(100);
+        other.owner.principal.tenant = "acme".into();
+        book.put(other);
+        while let Some(task) = book.next(Time(0)) {
+            let Task::Search((row, _), search) = task else {
+                panic!("nothing happened yet")
+            };
+            book.found((row, search), &[], None);
+        }
+        book.happened(&session(1), ended());
+        let mut of_acme = (*session(2)).clone();
+        of_acme.tenant = "acme".into();
+        book.happened(&of_acme, ended());
+        let mut tasks = Vec::new();
+        while let Some(task) = book.next(Time(0)) {
+            tasks.push(task);
+        }
+        assert_eq!(tasks.len(), TENANT_MAX + 1);
+        assert_eq!(tasks.last(), Some(&Task::Tell((100, SessionRow(2)))));
+        // One that ends makes place for the next; one that is deleted too.
+        book.told((0, SessionRow(1)), Told::All, None);
+        assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
+        book.remove(1);
+        assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
     }
 
     #[test]

@@ -23,7 +23,9 @@ use crate::{
         ids::{SessionRow, Time},
         refusal::Refusal,
         session::Session,
-        webhooks_out::{DeliveryState, FAILING_MAX, Kinds, Next, Pair, PauseReason, Tried, Webhook},
+        webhooks_out::{
+            DeliveryState, FAILING_MAX, Kinds, Next, Pair, PauseReason, Tried, Webhook,
+        },
     },
     failpoint,
     feed::Watcher,
@@ -50,7 +52,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 /// Deliveries and searches that are under way at once, over all webhooks.
-const UNDER_WAY_MAX: usize = 64;
+const UNDER_WAY_MAX: usize = 256;
 /// Events of one session that are read at a time.
 const PAGE_EVENTS: usize = 16;
 /// Webhooks, and sessions of a search, that are read at a time.
@@ -295,7 +297,10 @@ impl WebhooksOut {
             Due::Revoked => return self.pause(row, PauseReason::PermissionRevoked).await,
             Due::Deliveries(due) => due,
         };
-        let opened = due.secrets.iter().map(|sealed| self.open(&due.webhook, sealed));
+        let opened = due
+            .secrets
+            .iter()
+            .map(|sealed| self.open(&due.webhook, sealed));
         let Some(secrets) = opened.collect::<Option<Vec<SecretString>>>() else {
             return self.pause(row, PauseReason::SecretUnreadable).await;
         };

@@ -130,7 +130,10 @@ pub(super) fn payload(
         ("ce-id", id.clone()),
         ("ce-type", of),
         // Whose log it is; a session's key needs no escaping in a path.
-        ("ce-source", format!("/stores/{store_id}/sessions/{}", due.session_key)),
+        (
+            "ce-source",
+            format!("/stores/{store_id}/sessions/{}", due.session_key),
+        ),
         ("ce-subject", message.turn_id),
         ("ce-time", told_at.to_string()),
     ] {
@@ -178,10 +181,7 @@ mod tests {
             secret_bytes(make_secret().expose_secret()).map(|it| it.len()),
             Ok(32)
         );
-        assert_ne!(
-            make_secret().expose_secret(),
-            make_secret().expose_secret()
-        );
+        assert_ne!(make_secret().expose_secret(), make_secret().expose_secret());
         let short = format!("whsec_{}", STANDARD.encode([1; 23]));
         let long = format!("whsec_{}", STANDARD.encode([1; 65]));
         let bare = STANDARD.encode([1; 32]);

@@ -3,18 +3,16 @@
 //! A name is looked up here, and the connection goes to an address that was looked at: there is no second look-up that could
 //! say something else. Literal addresses are looked at as they are written; redirects are not followed.
 
-use crate::{auth::reach::{is_private, literal}, domain::webhooks_out::URL_MAX_BYTES};
+use crate::{
+    auth::reach::{is_private, literal},
+    domain::webhooks_out::URL_MAX_BYTES,
+};
 use futures_util::future::BoxFuture;
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Time for looking a name up before a webhook is made.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,7 +56,8 @@ impl Reach {
         if let Ok(Ok(found)) = tokio::time::timeout(LOOK_UP_TIMEOUT, found).await
             && !found.is_empty()
         {
-            self.choose(name, found).map_err(|error| error.to_string())?;
+            self.choose(name, found)
+                .map_err(|error| error.to_string())?;
         }
         Ok(url)
     }
@@ -77,7 +76,9 @@ impl Reach {
             "https" => {}
             "http" if self.private_addresses => {}
             "http" => {
-                return Err("must be https; http is taken only with webhook_private_addresses".into());
+                return Err(
+                    "must be https; http is taken only with webhook_private_addresses".into(),
+                );
             }
             _ => return Err("must begin with https://".into()),
         }

@@ -61,7 +61,12 @@ pub(crate) struct CreateWebhookArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// Name for people
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TEXT"
+    )]
     pub(crate) display_name: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,

@@ -40,7 +40,8 @@ use uuid::Uuid;
 const COLUMNS: &str = "row, webhook_id, tenant, owner, key_id, scopes, owner_until, rules, second_secret IS NOT NULL, \
                        paused, pause_reason, failures, failing_since, next_try, create_time, version";
 /// Columns that [`delivery_of`] reads.
-const DELIVERY_COLUMNS: &str = "row, log_id, session_key, seq, kind, state, tries, status, problem, first_try, last_try";
+const DELIVERY_COLUMNS: &str =
+    "row, log_id, session_key, seq, kind, state, tries, status, problem, first_try, last_try";
 /// Sessions that one search looks at.
 const SEARCH_MAX_SESSIONS: usize = 4096;
 /// Bytes of events of one page.
@@ -59,7 +60,11 @@ fn webhook_of(connection: &Connection, row: &Row<'_>, wall: Time) -> Answer<Webh
     let owner = owners::look_up(
         connection,
         principal,
-        (row.get(4)?, &row.get::<_, String>(5)?, row.get::<_, Option<i64>>(6)?.map(Time)),
+        (
+            row.get(4)?,
+            &row.get::<_, String>(5)?,
+            row.get::<_, Option<i64>>(6)?.map(Time),
+        ),
         wall,
     )?;
     Ok(Webhook {
@@ -139,7 +144,8 @@ fn list(
         "SELECT {COLUMNS} FROM webhook WHERE tenant = ?1 AND owner = ?2 AND row > ?3 ORDER BY row LIMIT ?4"
     ))?;
     let one_more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut rows = statement.query((&owner.tenant, &owner.subject, after.unwrap_or(0), one_more))?;
+    let mut rows =
+        statement.query((&owner.tenant, &owner.subject, after.unwrap_or(0), one_more))?;
     let mut found: Vec<Webhook> = Vec::new();
     while let Some(row) = rows.next()? {
         if found.len() == limit {
@@ -272,7 +278,13 @@ fn due(
     let position = position(connection, row, session)?;
     let found = match queries::session_by_row(connection, generation, session)? {
         Some(found) => of_session(connection, &webhook, &identity, &found, position, limit)?,
-        None => of_tombstone(connection, &webhook, &identity, (generation, session), position)?,
+        None => of_tombstone(
+            connection,
+            &webhook,
+            &identity,
+            (generation, session),
+            position,
+        )?,
     };
     let Some((session_key, log_id, events, more)) = found else {
         return Ok(Due::Nothing);
@@ -319,7 +331,8 @@ fn of_session(
         page = queries::events(connection, session.row, &range, limit, PAGE_MAX_BYTES)?;
     }
     let mut source = connection.prepare_cached("SELECT source FROM turn WHERE turn_id = ?1")?;
-    let mut time = connection.prepare_cached("SELECT time FROM event WHERE session = ?1 AND seq = ?2")?;
+    let mut time =
+        connection.prepare_cached("SELECT time FROM event WHERE session = ?1 AND seq = ?2")?;
     let mut events = Vec::with_capacity(page.events.len());
     for event in page.events {
         let of: Option<String> = match event.turn_id {
@@ -841,8 +854,10 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn live_webhook(&self, webhook: i64) -> Result<Option<Webhook>, Refusal> {
-        self.read(Account::SERVER, move |connection, _| live(connection, webhook))
-            .await
+        self.read(Account::SERVER, move |connection, _| {
+            live(connection, webhook)
+        })
+        .await
     }
 
     async fn sessions_behind(
