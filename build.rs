@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "quarterdeck/v1/memory.proto",
             "quarterdeck/v1/model.proto",
             "quarterdeck/v1/schedule.proto",
+            "quarterdeck/v1/webhook.proto",
         ],
         ["proto"],
     )?;

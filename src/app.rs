@@ -39,7 +39,7 @@ use crate::{
         refusal::Refusal,
     },
     edge::{self, WebhookRoute},
-    feed::{Feed, FeedOptions},
+    feed::{Feed, FeedOptions, Watcher},
     grpc::{
         admin::{Admin, ServerFacts},
         channels::Channels,
@@ -49,6 +49,7 @@ use crate::{
         methods,
         schedules::ScheduleCalls,
         web,
+        webhooks::WebhookCalls,
     },
     http::console,
     listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},
@@ -71,13 +72,14 @@ use crate::{
         workspace::Workspaces,
     },
     store::{
-        AgentRule, Caller, NewSession, Store, StoreRules, Trouble,
+        AgentRule, Caller, NewSession, Store, StoreRules, Trouble, WebhookStore,
         sqlite::{
             self, IfLost, SqliteStore,
             check::{Problem, Report},
         },
     },
     telemetry::{Telemetry, audit, metrics, scrape},
+    webhooks_out::{self, AnswerLinks, Inbox, Reach, WebhooksOut},
     wire::page::PageTokens,
 };
 use access::Access;
@@ -92,6 +94,7 @@ use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
 use proto::model_service_server::ModelServiceServer;
 use proto::schedule_service_server::ScheduleServiceServer;
+use proto::webhook_service_server::WebhookServiceServer;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
@@ -175,9 +178,19 @@ pub struct App {
     conversations: Conversations,
     facts: ServerFacts,
     memory: Arc<Memory>,
+    webhooks: WebhookParts,
     pages: Arc<PageTokens>,
     /// Held until the process ends.
     _lock: File,
+}
+
+/// What webhooks out need.
+struct WebhookParts {
+    store: Arc<dyn WebhookStore>,
+    vault: Arc<Vault>,
+    reach: Reach,
+    links: Option<AnswerLinks>,
+    inbox: Arc<Inbox>,
 }
 
 // === impl App ===
@@ -258,6 +271,8 @@ impl App {
             vault(&config)?,
             embedder(&config)?,
         );
+        let webhook_store: Arc<dyn WebhookStore> = store.clone();
+        let webhook_vault = Arc::new(vault(&config)?);
         let store: Arc<dyn Store> = store;
         let kept = store.settings().await.context("can't read the settings")?;
         let live = Arc::new(LiveConfig::new(config.clone(), kept));
@@ -285,6 +300,17 @@ impl App {
         }
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
+        let webhooks = WebhookParts {
+            store: webhook_store,
+            vault: webhook_vault,
+            reach: Reach::new(config.webhook_private_addresses),
+            links: (!config.answer_link_url.is_empty()).then(|| {
+                AnswerLinks::new(&config.answer_link_url, config.answer_link_ttl, &pepper)
+            }),
+            inbox: Arc::default(),
+        };
+        let inbox: Arc<dyn Watcher> = webhooks.inbox.clone();
+        feed.add_watcher(Arc::downgrade(&inbox));
         recover(&store).await?;
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
@@ -342,6 +368,7 @@ impl App {
             quotas,
             facts,
             memory,
+            webhooks,
             pages: Arc::new(PageTokens::new(&pepper)),
             _lock: lock,
         })
@@ -383,6 +410,7 @@ impl App {
             quotas,
             facts,
             memory,
+            webhooks: webhook_parts,
             pages: page_tokens,
             _lock,
         } = self;
@@ -392,6 +420,7 @@ impl App {
             &live.current().config,
         )));
         let sooner = Arc::new(Notify::new());
+        let store_id = facts.store_id;
         let gateway = Arc::new(Gateway {
             store: store.clone(),
             feed: feed.clone(),
@@ -457,7 +486,16 @@ impl App {
             ScheduleCalls {
                 store: store.clone(),
                 schedules: schedules.clone(),
+                pages: page_tokens.clone(),
+                live: live.clone(),
+            },
+            WebhookCalls {
+                store: webhook_parts.store.clone(),
+                vault: webhook_parts.vault.clone(),
+                reach: webhook_parts.reach.clone(),
+                inbox: webhook_parts.inbox.clone(),
                 pages: page_tokens,
+                live: live.clone(),
             },
             health_service,
             config.reflection,
@@ -474,8 +512,13 @@ impl App {
             let webhooks = edge::Webhooks {
                 routes: webhooks(&config),
                 primary_session: config.primary_session.clone(),
+                store_id: store_id.to_string(),
             };
-            router = edge::layered(router, auth.clone(), webhooks);
+            let answers = edge::AnswerPages {
+                links: webhook_parts.links.clone(),
+                store: webhook_parts.store.clone(),
+            };
+            router = edge::layered(router, auth.clone(), webhooks, answers);
         }
         if config.mcp {
             router = router.merge(mcp::http::routes(HttpOptions {
@@ -514,6 +557,14 @@ impl App {
                 let router = web::layered(door, web::Pages::None);
                 listener.serve(move |_| router.clone())
             });
+        let delivering = WebhooksOut::new(
+            webhook_parts.store,
+            webhook_parts.vault,
+            (webhook_parts.reach, webhook_parts.links),
+            store_id,
+            webhook_parts.inbox,
+        )?;
+        webhooks_out::serve(delivering.run(ending.clone())).context("webhooks")?;
         let mut registry_task = tokio::spawn(registry_task.run());
         let timer = tokio::spawn(async move { schedules.run().await });
         let house = keys.clone();
@@ -634,6 +685,7 @@ fn routes(
     admin: Admin,
     memory: MemoryCalls,
     schedules: ScheduleCalls,
+    webhooks: WebhookCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -680,12 +732,18 @@ fn routes(
         .send_compressed(Gzip)
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(usize::MAX);
+    let webhooks = WebhookServiceServer::new(webhooks)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(usize::MAX);
     let mut routes = tonic::service::Routes::from(axum::Router::new())
         .add_service(service(MESSAGE_MAX_BYTES))
         .add_service(admin)
         .add_service(memory)
         .add_service(models)
         .add_service(schedules)
+        .add_service(webhooks)
         .add_service(health);
     if reflection {
         let v1 = descriptors()
@@ -717,7 +775,13 @@ fn pages(config: &Config) -> anyhow::Result<web::Pages> {
         .grpc_web_origins
         .iter()
         .map(|origin| http::HeaderValue::from_str(origin.as_str()));
-    Ok(web::Pages::Of(listed.collect::<Result<_, _>>()?))
+    let mut listed = listed.collect::<Result<Vec<_>, _>>()?;
+    // The page behind an answer link is one of ours, also where a proxy has another scheme than we see.
+    if let Ok(url) = reqwest::Url::parse(&config.answer_link_url) {
+        let origin = url.origin().ascii_serialization();
+        listed.push(http::HeaderValue::from_str(&origin)?);
+    }
+    Ok(web::Pages::Of(listed))
 }
 
 /// Makes another key for the local user of a data directory that no server has; returns the file that holds it.
@@ -955,8 +1019,9 @@ async fn require_memory_key(
         return Ok(());
     }
     let sealed = Memory::has_secrets(store).await;
+    let signing = store.has_webhook_secrets().await;
     anyhow::ensure!(
-        !sealed.context("can't look for secrets")?,
+        !sealed.context("can't look for secrets")? && !signing.context("can't look for secrets")?,
         "the memory key {} is gone, and secrets are sealed with it. Put it back (it is not part of a backup of the \
          store), or make a new one and never read them again (quarterdeck serve --lose-secrets)",
         file.display()

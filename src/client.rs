@@ -52,6 +52,7 @@ use crate::{
         self, admin_service_client::AdminServiceClient,
         gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
         model_service_client::ModelServiceClient, schedule_service_client::ScheduleServiceClient,
+        webhook_service_client::WebhookServiceClient,
     },
 };
 use bytes::Bytes;
@@ -97,6 +98,7 @@ pub struct Client {
     memory: Memory,
     models: Models,
     schedules: Schedules,
+    webhooks: Webhooks,
     /// For what is no RPC.
     service: Service,
     patience: Duration,
@@ -111,6 +113,7 @@ type Admin = AdminServiceClient<Service>;
 type Memory = MemoryServiceClient<Service>;
 type Models = ModelServiceClient<Service>;
 type Schedules = ScheduleServiceClient<Service>;
+type Webhooks = WebhookServiceClient<Service>;
 
 #[derive(Clone)]
 struct Bearer(Option<MetadataValue<Ascii>>);
@@ -270,6 +273,21 @@ calls! { schedules:
     reads list_schedule_runs(ListScheduleRunsRequest) -> ListScheduleRunsResponse;
 }
 
+calls! { webhooks:
+    /// Makes a webhook. The secret that the server makes is shown here alone.
+    writes create_webhook(CreateWebhookRequest) -> CreateWebhookResponse;
+    /// Lists one's own webhooks.
+    reads list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
+    /// Changes a webhook.
+    writes update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
+    /// Deletes a webhook.
+    writes delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
+    /// Delivers again, or tries at once.
+    writes redeliver_webhook(RedeliverWebhookRequest) -> RedeliverWebhookResponse;
+    /// Lists the deliveries of a webhook.
+    reads list_deliveries(ListDeliveriesRequest) -> ListDeliveriesResponse;
+}
+
 calls! { memory:
     /// Counts memories, and tells the health of index and embeddings.
     reads get_memory_status(GetMemoryStatusRequest) -> GetMemoryStatusResponse;
@@ -321,6 +339,8 @@ impl Client {
             models: ModelServiceClient::new(service.clone())
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             schedules: ScheduleServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES),
+            webhooks: WebhookServiceClient::new(service.clone())
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             service,
             patience,

@@ -318,6 +318,13 @@ settings! {
         /// Streams that all principals of one tenant may have open at once; 0 bounds none. Nothing is counted with
         /// `no_auth`.
         tenant_max_streams: usize = "4000", within(0, 1_000_000);
+        /// Whether webhooks may call this machine and private networks, and by plain `http`.
+        webhook_private_addresses: bool = "false";
+        /// Where people reach this server, such as `https://deck.example.org`: then what webhooks tell of a question carries a
+        /// link at which whoever has it answers that question, once, without an account. Empty gives none.
+        answer_link_url: String = "", web_address;
+        /// How long such a link can be used; never longer than its question waits.
+        answer_link_ttl: Duration = "1day", within(SECOND, 7 * DAY);
         /// Longest life of an API key that is made with a token or a certificate; such a key must have a `ttl`.
         max_key_ttl: Duration = "30days", within(SECOND, 3650 * DAY);
         /// API keys of one tenant that may be valid at a time; 0 sets no bound.

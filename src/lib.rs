@@ -18,10 +18,11 @@
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`auth`] (agents' credentials), [`beneath`], [`domain`], [`proto`] |
+//! | [`webhooks_out`] | what happens in sessions, posted to addresses: who is told what, tries, signatures, links that answer | [`store`], [`feed`] (hears of commits), [`memory`] (seals secrets), [`auth`] (private addresses), [`wire`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
-//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
+//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`webhooks_out`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
 //! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |
 //! | [`mod@http`] | the console's files, for browsers | nothing |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`domain`], [`proto`] |
@@ -78,6 +79,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod edge;
+mod failpoint;
 pub mod feed;
 #[cfg(test)]
 mod fuzz;
@@ -90,6 +92,7 @@ pub mod schedules;
 pub mod session;
 pub mod store;
 pub mod telemetry;
+pub mod webhooks_out;
 pub mod wire;
 
 /// The generated contract of `proto/quarterdeck/v1`.

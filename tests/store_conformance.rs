@@ -49,6 +49,8 @@ stories! {
         turns_that_wait_for_their_time_are_bounded,
         a_schedule_runs_at_its_times_and_in_one_commit_with_its_row,
         what_was_missed_is_caught_up_once_over_a_crash,
+        a_right_that_is_not_looked_up_ends,
+        ten_thousand_schedules_cost_one_timer,
         a_clock_that_is_set_neither_repeats_nor_loses_a_run,
         an_earlier_run_is_treated_as_the_schedule_says,
         runs_that_fail_pause_it_and_a_full_queue_is_a_row,

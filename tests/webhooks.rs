@@ -26,6 +26,13 @@ principal = "default/chat"
 session_key = "m{/rest}"
 on_busy = "reject"
 
+[webhooks.line]
+kind = "linear"
+secrets = { now = "a secret of this test" }
+principal = "default/line"
+scopes = ["session.read", "session.write"]
+text = "{/say}"
+
 [webhooks.reader]
 kind = "pi"
 secrets = { now = "a secret of this test" }
@@ -62,6 +69,15 @@ impl Site {
         request
             .header("x-github-event", "issues")
             .header("x-hub-signature-256", signature)
+    }
+
+    /// As Linear does, which signs the time of each try and no id.
+    fn line(&self, id: &str, say: &str, off: i64) -> RequestBuilder {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let millis = now.unwrap().as_millis() as i64 + off;
+        let body = json!({ "say": say, "webhookTimestamp": millis }).to_string();
+        let request = self.post("line", &body).header("linear-delivery", id);
+        request.header("linear-signature", signed(&[&body]))
     }
 
     fn chat(&self, body: &str, off: i64) -> RequestBuilder {
@@ -143,14 +159,14 @@ async fn a_signed_delivery_becomes_a_turn_once() {
         (&again["turnId"], &again["replayed"]),
         (&first["turnId"], &json!(true))
     );
+    // And under another id, which the hub does not sign: whoever has caught it makes no second turn of it.
+    let (_, caught) = answer(site.hub("d2", &body)).await;
+    assert_eq!(
+        (&caught["turnId"], &caught["replayed"]),
+        (&first["turnId"], &json!(true))
+    );
     let other = issue("something else");
-    refused(
-        site.hub("d1", &other),
-        StatusCode::CONFLICT,
-        "IDEMPOTENCY_CONFLICT",
-    )
-    .await;
-    let (_, second) = answer(site.hub("d2", &body)).await;
+    let (_, second) = answer(site.hub("d1", &other)).await;
     assert_ne!(second["turnId"], first["turnId"]);
     let turn_id = second["turnId"].as_str().expect("a turn");
     await_turn(&mut client, key, turn_id).await;
@@ -277,4 +293,55 @@ fn a_webhook_that_would_be_open_to_the_world_is_refused_at_the_start() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(printed.contains("[webhooks.w]") && !printed.contains("hush"));
+}
+
+/// A sender that wants the answer waits for it, a little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_may_wait_for_the_end_of_its_turn() {
+    let site = Site::start();
+    let waiting = |id: &str, say: &str, wait: &str| {
+        let request = site.line(id, say, 0).build().unwrap();
+        let mut url = request.url().clone();
+        url.set_query(Some(&format!("wait={wait}")));
+        let mut request = request;
+        *request.url_mut() = url;
+        RequestBuilder::from_parts(site.client.clone(), request)
+    };
+    let (status, ended) = answer(waiting("1", "hello", "20s")).await;
+    assert_eq!(
+        (status, &ended["state"]),
+        (StatusCode::OK, &json!("COMPLETED"))
+    );
+    assert_eq!(ended["responseText"], "hello");
+    // The same once more, at another time: Linear's retry. And what somebody has caught, under another id.
+    for (id, off) in [("1", 1000), ("2", 1001)] {
+        let (status, again) = answer(site.line(id, "hello", off)).await;
+        assert_eq!(
+            (status, &again["turnId"], &again["replayed"]),
+            (StatusCode::ACCEPTED, &ended["turnId"], &json!(true))
+        );
+    }
+    let (status, failed) = answer(waiting("3", "!fail=no", "20")).await;
+    assert_eq!(
+        (status, &failed["state"]),
+        (StatusCode::OK, &json!("FAILED"))
+    );
+    // It takes longer than the sender waits.
+    let (status, slow) = answer(waiting("4", "!hang", "1s")).await;
+    assert_eq!(
+        (status, &slow["state"]),
+        (StatusCode::ACCEPTED, &json!("RUNNING"))
+    );
+    for wrong in ["0", "61s", "soon", ""] {
+        let (status, _) = answer(waiting("5", "x", wrong)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    // A route that may not read can't tell; no turn is made of it.
+    let request = site.hub("w", &issue("x")).build().unwrap();
+    let mut url = request.url().clone();
+    url.set_query(Some("wait=1s"));
+    let mut request = request;
+    *request.url_mut() = url;
+    let request = RequestBuilder::from_parts(site.client.clone(), request);
+    refused(request, StatusCode::FORBIDDEN, "SCOPE_REQUIRED").await;
 }

@@ -89,7 +89,8 @@ impl Resolve for Reach {
     }
 }
 
-fn literal(host: &str) -> Option<IpAddr> {
+/// An address that is written as one, as URLs write it.
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok()
 }

@@ -4,12 +4,14 @@ mod operate;
 mod schedules;
 mod sessions;
 mod usage;
+mod webhooks;
 mod work;
 
 pub(crate) use operate::*;
 pub(crate) use schedules::*;
 pub(crate) use sessions::*;
 pub(crate) use usage::*;
+pub(crate) use webhooks::*;
 pub(crate) use work::*;
 
 use super::{
@@ -89,6 +91,8 @@ pub(crate) enum Verb {
     Queue(QueueArgs),
     /// Prompts that are sent again at their times: make, list, change, run.
     Schedules(SchedulesArgs),
+    /// What happens in sessions, posted to addresses: make, list, change, deliver again. Needs the scope `webhook.write`.
+    Webhooks(WebhooksArgs),
     /// List what agents wait for, and answer it.
     ///
     /// An agent that asks waits until somebody answers, or until its `question_ttl` is over. Answering a permission, a

@@ -27,6 +27,7 @@ mod sessions;
 mod supervisor;
 mod turns;
 mod usage;
+mod webhooks;
 
 use arguments::{AuditVerb, CommandLine, KeysVerb, TurnsVerb, Verb};
 use clap::{
@@ -136,6 +137,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::History(arguments) => wait(sessions::history(arguments)),
         Verb::Queue(arguments) => wait(sessions::queue(arguments)),
         Verb::Schedules(arguments) => wait(schedules::schedules(arguments)),
+        Verb::Webhooks(arguments) => wait(webhooks::webhooks(arguments)),
         Verb::Commands(arguments) => wait(commands::commands(arguments)),
         Verb::Command(arguments) => wait(commands::command(arguments)),
         Verb::Compact(arguments) => wait(commands::compact(arguments)),

@@ -229,6 +229,10 @@ impl Renderer {
                     "the agent had lost its conversation and was told {count} messages of it{cut}"
                 ))
             }
+            Kind::WebhookPaused(paused) => self.note_if_whole(&format!(
+                "webhook {} is paused: {}",
+                paused.webhook_id, paused.reason
+            )),
             Kind::BudgetWarning(warning) => {
                 let budget = warning.budget.clone().unwrap_or_default();
                 let spent = format!(

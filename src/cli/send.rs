@@ -99,6 +99,8 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
             .transpose()?
             .unwrap_or_default(),
         client_tools: Vec::new(),
+        // `sessions create --no-approver` says it.
+        no_approver: 0,
     };
     let is_later = enqueue.not_before.is_some();
     let client = client_arguments.client()?;

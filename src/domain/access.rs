@@ -42,6 +42,8 @@ pub enum Scope {
     ScheduleWrite,
     /// Setting, reading and taking away budgets.
     BudgetWrite,
+    /// Making and changing webhooks out.
+    WebhookWrite,
 }
 
 /// What stands for all scopes, those of later versions included.
@@ -111,7 +113,7 @@ pub type Shares = BTreeMap<String, SessionAccess>;
 
 impl Scope {
     /// Every scope, in the contract's order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SessionRead,
         Self::SessionWrite,
         Self::SessionSteer,
@@ -128,6 +130,7 @@ impl Scope {
         Self::WorkspaceRead,
         Self::ScheduleWrite,
         Self::BudgetWrite,
+        Self::WebhookWrite,
     ];
 
     /// True where a call of this version asks for it. The others can be given to a key that outlives this version, and are
@@ -148,7 +151,8 @@ impl Scope {
             | Self::AdminLogs
             | Self::WorkspaceRead
             | Self::ScheduleWrite
-            | Self::BudgetWrite => true,
+            | Self::BudgetWrite
+            | Self::WebhookWrite => true,
         }
     }
 
@@ -177,6 +181,7 @@ impl Scope {
             Self::WorkspaceRead => "workspace.read",
             Self::ScheduleWrite => "schedule.write",
             Self::BudgetWrite => "budget.write",
+            Self::WebhookWrite => "webhook.write",
         }
     }
 

@@ -210,6 +210,12 @@ pub enum Event {
         model: String,
         thinking_level: String,
     },
+    WebhookPaused {
+        webhook_id: Uuid,
+        owner: String,
+        reason: String,
+        undelivered_seq: i64,
+    },
 }
 
 /// An ephemeral event about an open block or a running tool.
@@ -247,7 +253,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 44] = [
+pub const KINDS: [(EventKind, &str); 45] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -277,6 +283,7 @@ pub const KINDS: [(EventKind, &str); 44] = [
     (EventKind::CONTEXT_REBUILT, "context_rebuilt"),
     (EventKind::TURN_SCHEDULED, "turn_scheduled"),
     (EventKind::BUDGET_WARNING, "budget_warning"),
+    (EventKind::WEBHOOK_PAUSED, "webhook_paused"),
     (EventKind::HELLO, "hello"),
     (EventKind::CAUGHT_UP, "caught_up"),
     (EventKind::PROGRESS, "progress"),
@@ -325,6 +332,7 @@ impl EventKind {
     pub const CONTEXT_REBUILT: Self = Self(36);
     pub const TURN_SCHEDULED: Self = Self(37);
     pub const BUDGET_WARNING: Self = Self(38);
+    pub const WEBHOOK_PAUSED: Self = Self(43);
     pub const HELLO: Self = Self(60);
     pub const CAUGHT_UP: Self = Self(61);
     pub const PROGRESS: Self = Self(62);
@@ -341,6 +349,17 @@ impl EventKind {
     pub const QUESTION_PENDING: Self = Self(72);
     pub const OPTIONS_CHANGED: Self = Self(74);
     pub const COMMANDS_CHANGED: Self = Self(73);
+
+    /// Whether events of that kind stand in the log.
+    pub fn is_durable(self) -> bool {
+        self.0 < Self::HELLO.0
+    }
+
+    /// The name that filters take.
+    pub fn name(self) -> &'static str {
+        let found = KINDS.iter().find(|(kind, _)| *kind == self);
+        found.map_or("", |(_, name)| name)
+    }
 
     /// The kind that filters call by that name.
     pub fn parse(name: &str) -> Option<Self> {
@@ -380,6 +399,7 @@ impl Event {
             Self::AnswerDelivered { .. } => EventKind::ANSWER_DELIVERED,
             Self::PlanUpdated { .. } => EventKind::PLAN_UPDATED,
             Self::ModelChanged { .. } => EventKind::MODEL_CHANGED,
+            Self::WebhookPaused { .. } => EventKind::WEBHOOK_PAUSED,
             Self::ContextRebuilt { .. } => EventKind::CONTEXT_REBUILT,
         }
     }

@@ -28,6 +28,7 @@ pub mod tool_policy;
 pub mod turn;
 pub mod usage;
 pub mod webhook;
+pub mod webhooks_out;
 
 pub use event::{Event, EventKind};
 pub use ids::{LogId, SessionKey, Time};

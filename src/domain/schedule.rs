@@ -303,12 +303,21 @@ impl Schedule {
 
     /// Who it runs as.
     pub fn identity(&self) -> Identity {
-        let Owner {
+        self.owner.identity()
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Who something is done as.
+    pub fn identity(&self) -> Identity {
+        let Self {
             principal,
             key_id,
             scopes,
             valid: _,
-        } = &self.owner;
+        } = self;
         let credential = match key_id.as_str() {
             "" => Credential::None,
             key_id => Credential::ApiKey(key_id.to_owned()),

@@ -9,7 +9,7 @@
 //! Chat protocols (`ai_sdk.rs`, `openai.rs`, `agui.rs`) are printers of one view of a turn (`view.rs`), which `turns.rs`
 //! follows and answers for; `sse.rs` writes what they print, and `chats.rs` says where each is found. `responses/` tells a
 //! turn as OpenAI's responses from wherever its reader was, `a2a/` answers other agents, `pi/` has the source systems' own
-//! routes, and `tickets.rs` lets a browser's own reader of events in.
+//! routes, `answers.rs` is the page behind an answer link, and `tickets.rs` lets a browser's own reader of events in.
 //!
 //! Promises: nothing of a body is read before its caller is known; a client that leaves cancels nothing; GET changes
 //! nothing; what changes something says that its body is JSON, or has none, and no page calls without being asked for its origin.
@@ -17,6 +17,7 @@
 mod a2a;
 mod agui;
 mod ai_sdk;
+mod answers;
 mod call;
 mod chats;
 mod connect;
@@ -37,6 +38,7 @@ mod view;
 mod webhooks;
 mod whole;
 
+pub use answers::AnswerPages;
 pub use webhooks::{WebhookRoute, Webhooks};
 
 use crate::auth::Auth;
@@ -45,7 +47,7 @@ use call::Door;
 use std::sync::Arc;
 
 /// Puts the door in front of the services of `grpc`, which has its layers around it already.
-pub fn layered(grpc: Router, auth: Arc<Auth>, webhooks: Webhooks) -> Router {
+pub fn layered(grpc: Router, auth: Arc<Auth>, webhooks: Webhooks, answers: AnswerPages) -> Router {
     let door = Arc::new(Door::new(grpc.clone()));
     let connect = door.clone();
     grpc.layer(from_fn(move |request, next| {
@@ -57,5 +59,6 @@ pub fn layered(grpc: Router, auth: Arc<Auth>, webhooks: Webhooks) -> Router {
     .merge(responses::routes(door.clone()))
     .merge(pi::routes(door.clone()))
     .merge(webhooks::routes(door.clone(), webhooks))
+    .merge(answers::routes(door.clone(), answers))
     .merge(rest::routes(door))
 }

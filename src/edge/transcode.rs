@@ -159,6 +159,12 @@ pub(super) fn to_json(
     Ok((json, message))
 }
 
+/// Name of a turn's state as people know it: `COMPLETED`.
+pub(super) fn state_name(state: crate::proto::TurnState) -> String {
+    let name = state.as_str_name();
+    name.strip_prefix("TURN_STATE_").unwrap_or(name).to_owned()
+}
+
 /// A message as gRPC sends it.
 pub(super) fn frame(message: &impl Message) -> Bytes {
     handover::frame(0, &message.encode_to_vec())

@@ -39,7 +39,7 @@ use crate::{
         refusal::{LimitOf, Refusal},
         session::{Session, SessionFilter},
     },
-    store::{Published, Publisher, Store},
+    store::{Published, Publisher, Store, StoredEvent},
     telemetry::metrics::{self, Counted},
 };
 use relay::Lane;
@@ -78,6 +78,12 @@ pub struct Feed {
 pub(crate) trait Watcher: Send + Sync {
     /// Takes a session's newest row, and the last event `before` the commit. Must not block.
     fn offer(&self, session: &Arc<Session>, before: i64);
+
+    /// The same with the events of the commit, for those who want to know which.
+    fn offer_events(&self, session: &Arc<Session>, before: i64, events: &[StoredEvent]) {
+        let _ = events;
+        self.offer(session, before);
+    }
 }
 
 /// The part of the feed that its tails hold.
@@ -254,7 +260,7 @@ impl Feed {
         arrivals
     }
 
-    fn add_watcher(&self, watcher: Weak<dyn Watcher>) {
+    pub(crate) fn add_watcher(&self, watcher: Weak<dyn Watcher>) {
         let mut watchers = lock(&self.watchers);
         watchers.retain(|w| w.strong_count() > 0);
         watchers.push(watcher);
@@ -280,7 +286,7 @@ impl Publisher for Feed {
             let first = one.events.first();
             let before = first.map_or(one.session.head, |event| event.seq - 1);
             for watcher in &watchers {
-                watcher.offer(&one.session, before);
+                watcher.offer_events(&one.session, before, &one.events);
             }
         }
         lock(&self.changed).extend(published.into_iter().map(|p| (p.session.row, p.session)));

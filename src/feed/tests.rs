@@ -380,6 +380,7 @@ impl Client {
             Kind::AnswerDelivered(_) => "answer_delivered",
             Kind::PlanUpdated(_) => "plan_updated",
             Kind::BudgetWarning(_) => "budget_warning",
+            Kind::WebhookPaused(_) => "webhook_paused",
             Kind::ContextRebuilt(_) => "context_rebuilt",
             Kind::QuestionPending(_) => "question_pending",
             Kind::ModelChanged(_) => "model_changed",

@@ -92,10 +92,11 @@ const MEMORY_ADMIN: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConf
 const WORKSPACE: Needs = Needs::Scopes(&[Scope::WorkspaceRead]);
 const BUDGETS: Needs = Needs::Scopes(&[Scope::BudgetWrite]);
 const SCHEDULE: Needs = Needs::Scopes(&[Scope::ScheduleWrite]);
+const WEBHOOK: Needs = Needs::Scopes(&[Scope::WebhookWrite, Scope::SessionRead]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 76] = [
+pub static METHODS: [Method; 82] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -276,6 +277,23 @@ pub static METHODS: [Method; 76] = [
     Method::reads("/quarterdeck.v1.ScheduleService/ListScheduleRuns", READ)
         .pages()
         .get("/v1/schedules/{schedule_name}/runs"),
+    Method::changes("/quarterdeck.v1.WebhookService/CreateWebhook", WEBHOOK).post("/v1/webhooks"),
+    Method::reads("/quarterdeck.v1.WebhookService/ListWebhooks", READ)
+        .pages()
+        .get("/v1/webhooks"),
+    // Secrets stand in it: none of it behind `?`.
+    Method::changes("/quarterdeck.v1.WebhookService/UpdateWebhook", WEBHOOK).at(
+        Verb::Patch,
+        "/v1/webhooks/{webhook_id}",
+        BodyOf::All,
+    ),
+    Method::changes("/quarterdeck.v1.WebhookService/DeleteWebhook", WEBHOOK)
+        .delete("/v1/webhooks/{webhook_id}"),
+    Method::changes("/quarterdeck.v1.WebhookService/RedeliverWebhook", WEBHOOK)
+        .post("/v1/webhooks/{webhook_id}/redeliver"),
+    Method::reads("/quarterdeck.v1.WebhookService/ListDeliveries", READ)
+        .pages()
+        .get("/v1/webhooks/{webhook_id}/deliveries"),
     Method::reads("/grpc.health.v1.Health/Check", NOTHING),
     Method::reads("/grpc.health.v1.Health/Watch", NOTHING).streams(),
     Method::reads(

@@ -18,6 +18,7 @@ mod request_body;
 pub mod schedules;
 pub mod status;
 pub mod web;
+pub mod webhooks;
 
 use crate::domain::access::Identity;
 use observe::CallFacts;

@@ -3,8 +3,9 @@
 use super::{identity, status::status};
 use crate::{
     clock,
+    config::live::LiveConfig,
     domain::{
-        access::{Identity, Scope},
+        access::{Credential, Identity, Scope},
         ids::{SessionKey, Time},
         limits::NAME_MAX_BYTES,
         refusal::Refusal,
@@ -61,9 +62,23 @@ pub struct ScheduleCalls {
     pub schedules: Arc<Schedules>,
     /// Of lists.
     pub pages: Arc<PageTokens>,
+    /// What may change of the configuration.
+    pub live: Arc<LiveConfig>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
+
+/// When a caller's right to have something done later ends: with a token or a certificate, which nobody looks up again,
+/// after the longest life of a key that it could make.
+pub(super) fn right_ends(identity: &Identity, max_key_ttl: Duration) -> Option<Time> {
+    match identity.credential {
+        Credential::Jwt | Credential::Certificate => {
+            let span = i64::try_from(max_key_ttl.as_micros()).unwrap_or(i64::MAX);
+            Some(clock::wall().plus_micros(span))
+        }
+        Credential::None | Credential::ApiKey(_) | Credential::LocalUser => None,
+    }
+}
 
 fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
     result
@@ -360,7 +375,6 @@ impl ScheduleCalls {
         request: &impl prost::Message,
     ) -> ScheduleCaller {
         ScheduleCaller {
-            identity,
             name,
             request: (!request_id.is_empty()).then(|| RequestKey {
                 request_id,
@@ -369,6 +383,8 @@ impl ScheduleCalls {
             }),
             now: clock::now(),
             wall: self.schedules.wall(),
+            until: right_ends(&identity, self.live.current().config.max_key_ttl),
+            identity,
         }
     }
 

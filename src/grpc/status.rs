@@ -117,6 +117,9 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::ScheduleNotFound { name } => Row::of(Code::NotFound)
             .fact("schedule_name", name)
             .detail(Detail::Resource("schedule", name.clone())),
+        Refusal::WebhookNotFound { webhook_id } => Row::of(Code::NotFound)
+            .fact("webhook_id", webhook_id)
+            .detail(Detail::Resource("webhook", webhook_id.clone())),
         Refusal::QuestionNotFound { question_id } => Row::of(Code::NotFound)
             .fact("question_id", question_id)
             .detail(Detail::Resource("question", question_id.clone())),
@@ -458,6 +461,12 @@ mod tests {
                 NotFound,
                 "ResourceInfo",
                 &[("schedule_name", "n")],
+            ),
+            (
+                Refusal::WebhookNotFound { webhook_id: s("w") },
+                NotFound,
+                "ResourceInfo",
+                &[("webhook_id", "w")],
             ),
             (
                 Refusal::QuestionNotFound {

@@ -16,6 +16,7 @@ use crate::{
         schedule::{Overlap, Plan, Schedule, ScheduleRun, Trigger, plan},
         times::{Nominal, seconds},
     },
+    failpoint,
     proto::EnqueueRequest,
     store::{Enqueue, ScheduleCaller, ScheduleStart, ScheduleStep, Store},
 };
@@ -158,7 +159,10 @@ impl Schedules {
             start,
             wall,
         };
-        self.store.step_schedule(step).await.map(drop)
+        failpoint::pass("schedule");
+        self.store.step_schedule(step).await?;
+        failpoint::pass("scheduled");
+        Ok(())
     }
 
     /// Runs a schedule of the caller now; true for a repeat.

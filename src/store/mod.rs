@@ -11,6 +11,7 @@ pub(crate) mod core;
 pub mod round;
 mod schedules;
 pub mod sqlite;
+mod webhooks_out;
 
 pub use access::{
     ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
@@ -20,6 +21,11 @@ pub use access::{
 pub use schedules::{
     NewSchedule, RunsPage, ScheduleCaller, ScheduleStart, ScheduleStep, ScheduleUpdate,
     SchedulesPage,
+};
+
+pub use webhooks_out::{
+    DeliveriesPage, Due, DueDeliveries, DueEvent, NewWebhook, SessionsBehind, Settled,
+    WebhookCaller, WebhookStore, WebhookUpdate, WebhooksPage,
 };
 
 pub use self::core::{

@@ -24,6 +24,8 @@ pub struct ScheduleCaller {
     pub now: Time,
     /// When, by the system's clock.
     pub wall: Time,
+    /// When its right ends, where no key of it is looked up.
+    pub until: Option<Time>,
 }
 
 /// A schedule that is made.

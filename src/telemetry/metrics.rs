@@ -3,7 +3,10 @@
 //! Handles are taken once; using one costs an atomic operation, and nothing where no metrics are served. Labels have
 //! few values that are known beforehand: never a session, a principal, or anything else that a caller chooses.
 
-use crate::domain::turn::{Turn, TurnState};
+use crate::domain::{
+    turn::{Turn, TurnState},
+    webhooks_out::{DeliveryState, PauseReason},
+};
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -33,6 +36,8 @@ const LOG_PAGES: &str = "quarterdeck_store_log_pages";
 const LOG_FAILURES: &str = "quarterdeck_store_log_failures_total";
 const STORE_TROUBLE: &str = "quarterdeck_store_trouble";
 const AUTHENTICATION_FAILURES: &str = "quarterdeck_authentication_failures_total";
+const WEBHOOK_DELIVERIES: &str = "quarterdeck_webhook_deliveries_total";
+const WEBHOOKS_PAUSED: &str = "quarterdeck_webhooks_paused_total";
 
 /// Buckets of calls, in seconds: those of the OpenTelemetry conventions.
 const CALL_BUCKETS: &[f64] = &[
@@ -137,6 +142,21 @@ pub fn isolation(rung: &'static str) {
     gauge!(ISOLATION, "rung" => rung).set(1.0);
 }
 
+/// Counts a try of a delivery.
+pub fn webhook_delivery(state: DeliveryState) {
+    let state = match state {
+        DeliveryState::Delivered => "DELIVERED",
+        DeliveryState::Failed => "FAILED",
+        DeliveryState::Skipped => "SKIPPED",
+    };
+    counter!(WEBHOOK_DELIVERIES, "state" => state).increment(1);
+}
+
+/// Counts a webhook that the server paused.
+pub fn webhook_paused(reason: PauseReason) {
+    counter!(WEBHOOKS_PAUSED, "reason" => reason.as_str()).increment(1);
+}
+
 /// Notes a turn's first start.
 pub fn turn_started(turn: &Turn) {
     if let (1, Some(start)) = (turn.attempt, turn.start_time) {
@@ -184,6 +204,14 @@ fn describe() {
     describe_counter!(
         TURNS_ENDED,
         "Turns that ended, by end state and reason (NONE where there was no error)."
+    );
+    describe_counter!(
+        WEBHOOK_DELIVERIES,
+        "Tries of deliveries of webhooks out, by what came of them."
+    );
+    describe_counter!(
+        WEBHOOKS_PAUSED,
+        "Webhooks out that the server paused, by reason."
     );
     describe_gauge!(TURNS_RUNNING, "Turns that run now.");
     describe_gauge!(

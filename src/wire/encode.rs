@@ -540,6 +540,17 @@ pub fn event(event: &Event) -> Kind {
             granularity: *granularity as i32,
             price_version: price_version.clone(),
         }),
+        Event::WebhookPaused {
+            webhook_id,
+            owner,
+            reason,
+            undelivered_seq,
+        } => Kind::WebhookPaused(proto::WebhookPaused {
+            webhook_id: webhook_id.to_string(),
+            owner: owner.clone(),
+            reason: reason.clone(),
+            undelivered_seq: *undelivered_seq,
+        }),
         Event::BudgetWarning { budget: reached } => Kind::BudgetWarning(proto::BudgetWarning {
             budget: Some(budget(reached)),
         }),

@@ -20,7 +20,7 @@ async fn the_first_start_makes_a_key_that_only_its_user_can_read() {
     }
     let who = Caller::admin(&gateway).await.who().await.unwrap();
     assert_eq!(who.principal, "default/local");
-    assert_eq!(who.scopes.len(), 17, "`*`, and the names of today");
+    assert_eq!(who.scopes.len(), 18, "`*`, and the names of today");
     assert_eq!(who.expire_time, None);
 
     let nobody = Caller::with_header(&gateway, None).await;

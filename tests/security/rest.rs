@@ -114,8 +114,9 @@ async fn no_directory_is_named_by_a_caller() {
 
 /// What statements are put together from: lists of columns, a condition or an index that the code chooses, a table's name
 /// out of a constant list. Nothing of it comes from outside; what does is a parameter.
-const PIECES: [&str; 16] = [
+const PIECES: [&str; 17] = [
     "{COLUMNS}",
+    "{DELIVERY_COLUMNS}",
     "{RUN_COLUMNS}",
     "{which}",
     "{columns}",

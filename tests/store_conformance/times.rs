@@ -267,6 +267,7 @@ impl<E: Engine> Timed<E> {
 
     fn caller(&self, name: &str, identity: &Arc<Identity>) -> ScheduleCaller {
         ScheduleCaller {
+            until: None,
             identity: identity.clone(),
             name: name.into(),
             request: None,
@@ -376,6 +377,59 @@ pub async fn a_schedule_runs_at_its_times_and_in_one_commit_with_its_row<E: Engi
     timed.look(DAY + 33 * HOUR + 5).await;
     let runs = told(&[(9 * HOUR, "Time"), (33 * HOUR, "Time")]);
     assert_eq!(timed.runs("daily").await, runs);
+    timed.world.done().await;
+}
+
+/// A schedule of a token, which nobody looks up again, ends its right at the time that was said when it was made.
+pub async fn a_right_that_is_not_looked_up_ends<E: Engine>() {
+    let timed = Timed::<E>::new();
+    let mut new = timed.new_schedule("hourly", rules("0 * * * *"));
+    new.caller.until = Some(at(DAY + 2 * HOUR));
+    timed.world.store.create_schedule(new).await.unwrap();
+    timed.look(DAY + HOUR).await;
+    timed.world.complete("hourly", "hi").await;
+    assert_eq!(timed.paused("hourly").await, (false, String::new()));
+    timed.look(DAY + 2 * HOUR).await;
+    let runs = [(HOUR, "Time"), (2 * HOUR, "PERMISSION_REVOKED")];
+    assert_eq!(timed.runs("hourly").await, told(&runs));
+    assert_eq!(
+        timed.paused("hourly").await,
+        (true, "PERMISSION_REVOKED".into())
+    );
+    timed.world.done().await;
+}
+
+/// 10 000 schedules cost one timer, which keeps nothing of any of them: what is due is found in rows, by their index.
+pub async fn ten_thousand_schedules_cost_one_timer<E: Engine>() {
+    let timed = Timed::<E>::new();
+    let schedules = timed.schedules();
+    // A tenant has 1000: ten tenants.
+    for tenant in 0..10 {
+        let mut identity = (*viewer()).clone();
+        identity.principal.tenant = format!("t{tenant}");
+        let identity = Arc::new(identity);
+        let made = (0..1000).map(|of| {
+            let name = format!("s{of}");
+            let mut new = timed.new_schedule(&name, rules("0 9 * * *"));
+            new.caller = timed.caller(&name, &identity);
+            timed.world.store.create_schedule(new)
+        });
+        for made in futures_util::future::join_all(made).await {
+            made.unwrap();
+        }
+    }
+    timed.make("first", rules("0 8 * * *")).await;
+    // One timer for all of them: the next is the first one's, and looking for it is one look into an index.
+    let held = std::mem::size_of_val(&*schedules);
+    assert!(held <= 200, "{held} bytes for all of them");
+    let began = std::time::Instant::now();
+    for _ in 0..100 {
+        let next = schedules.look().await.unwrap();
+        assert_eq!(next, Some(at(DAY + 8 * HOUR)));
+    }
+    let took = began.elapsed() / 100;
+    println!("10001 schedules: {held} bytes of memory for all; a look takes {took:?}");
+    assert!(took < Duration::from_millis(50), "{took:?}");
     timed.world.done().await;
 }
 

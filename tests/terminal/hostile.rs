@@ -96,6 +96,12 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("schedules run", remote(&["s"])),
         ("schedules preview", remote(&["--every", "1h"])),
         ("schedules runs", remote(&["s"])),
+        ("webhooks create", remote(&["https://example.org/"])),
+        ("webhooks list", remote(&[])),
+        ("webhooks update", remote(&["w", "--resume"])),
+        ("webhooks delete", remote(&["w"])),
+        ("webhooks redeliver", remote(&["w"])),
+        ("webhooks deliveries", remote(&["w"])),
         ("questions", remote(&["s"])),
         ("questions answer", remote(&["s", "q", "yes"])),
         ("models", remote(&["s"])),
@@ -142,7 +148,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
 }
 
 /// Commands that print no text of an answer; of a refusal they do.
-const SILENT: [&str; 13] = [
+const SILENT: [&str; 14] = [
     "budgets delete",
     "reset",
     "memory import",
@@ -155,6 +161,7 @@ const SILENT: [&str; 13] = [
     // They say the caller's own words.
     "options set",
     "schedules delete",
+    "webhooks delete",
     // It has no text.
     "schedules preview",
     // Its answer is bytes alone, which JSON writes as base64.

@@ -3,7 +3,8 @@
 //! Off until the configuration names a route, with its secrets and the principal that it acts as. A delivery is read as it
 //! came and its signature checked before anything else of it is looked at (`verify.rs`); then it is a call as any other,
 //! through the layers of gRPC, as that principal with the route's scopes and no more. A delivery that comes again is the
-//! same turn: its id is the request's (24 h beyond the turn's end).
+//! same turn (24 h beyond the turn's end): by its id where that is signed, else by what is signed of it. `?wait=` waits a
+//! little for the turn's end.
 
 mod verify;
 
@@ -11,14 +12,18 @@ use super::{call::Door, problem::Problem, rest, transcode, turns::Caller, upload
 use crate::{
     clock,
     domain::{
-        access::Identity,
+        access::{Identity, Scope},
         limits::TEXT_MAX_BYTES,
         question::NoApprover,
         webhook::{self, Facts, WebhookBusy, WebhookKind},
     },
     grpc::layers::ActsAs,
-    proto::{CreateSessionRequest, EnqueueRequest, EnqueueResponse, OnBusy},
+    proto::{
+        AwaitTurnRequest, AwaitTurnResponse, EnqueueRequest, EnqueueResponse, OnBusy, Turn,
+        TurnState,
+    },
     telemetry::metrics,
+    webhooks_out::LOOP_HEADER,
 };
 use axum::{
     Router,
@@ -30,11 +35,13 @@ use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use verify::Refused;
 
 /// Longest body of a delivery, in bytes.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// How long a delivery may wait for the end of its turn.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A route, as it is configured.
 pub struct WebhookRoute {
@@ -64,6 +71,8 @@ pub struct Webhooks {
     pub routes: BTreeMap<String, WebhookRoute>,
     /// The session that no route reaches unless it names it.
     pub primary_session: String,
+    /// This server's store: what its own webhooks tell of turns that a webhook made is not taken.
+    pub store_id: String,
 }
 
 /// What a delivery says of itself, where its kind has a place for that.
@@ -104,6 +113,12 @@ impl Webhooks {
         if let Some(problem) = rest::not_json(&parts) {
             return Err(problem);
         }
+        let wait = wait_of(parts.uri.query().unwrap_or_default())?;
+        if wait.is_some() {
+            // Told before there is a turn.
+            let may = route.identity.require(Scope::SessionRead);
+            may.map_err(|refusal| Problem::of(&refusal.into()))?;
+        }
         let read = upload::read(body, BODY_MAX_BYTES, &door.room).await;
         let (raw, share) = read.map_err(|refusal| Problem::of(&refusal.into()))?;
         let now = clock::wall().0.div_euclid(1_000_000);
@@ -113,6 +128,10 @@ impl Webhooks {
                 refused.problem()
             },
         )?;
+        if header_of(&parts.headers, LOOP_HEADER.as_str()) == self.store_id {
+            let problem = "a webhook of this server made the turn that this tells of: it would go on for ever";
+            return Err(Problem::plain(StatusCode::LOOP_DETECTED, problem));
+        }
         transcode::count_values(&raw).map_err(|refusal| Problem::of(&refusal.into()))?;
         let body: Json = serde_json::from_slice(&raw)
             .map_err(|_| Problem::plain(StatusCode::BAD_REQUEST, "the body is no JSON"))?;
@@ -121,6 +140,7 @@ impl Webhooks {
             return Ok(told(StatusCode::OK, &answer));
         }
         let said = said(route, &parts.headers, &body);
+        let request_id = request_id(name, &once(route.kind, &said.id, &raw, &body));
         let facts = Facts {
             route: name,
             sender: &said.sender,
@@ -142,12 +162,16 @@ impl Webhooks {
         parts.headers = HeaderMap::new();
         parts.extensions.insert(ActsAs(route.identity.clone()));
         let caller = Caller::new(door, parts);
-        make_session(&caller, route, &key).await?;
         let request = EnqueueRequest {
             session_key: key,
             text,
             source: format!("webhook:{name}"),
-            request_id: request_id(name, &said.id),
+            request_id,
+            agent: route.agent.clone(),
+            no_approver: match route.no_approver {
+                NoApprover::Wait => crate::proto::NoApprover::Wait.into(),
+                NoApprover::Deny => crate::proto::NoApprover::Deny.into(),
+            },
             on_busy: match route.on_busy {
                 WebhookBusy::Enqueue => OnBusy::Enqueue.into(),
                 WebhookBusy::Reject => OnBusy::Reject.into(),
@@ -159,34 +183,82 @@ impl Webhooks {
             .ask(path, &request)
             .await
             .map_err(|refused| Problem::of(&refused))?;
-        let turn = accepted.turn.unwrap_or_default();
-        let answer = json!({
-            "turnId": turn.turn_id,
-            "sessionKey": turn.session_key,
-            "replayed": accepted.replayed,
-        });
-        Ok(told(StatusCode::ACCEPTED, &answer))
+        let mut turn = accepted.turn.unwrap_or_default();
+        if let Some(wait) = wait {
+            turn = ended(&caller, &turn, wait).await?;
+        }
+        Ok(answer(&turn, accepted.replayed, wait.is_some()))
+    }
+}
+
+/// The answer to a delivery whose turn there is.
+fn answer(turn: &Turn, replayed: bool, waited: bool) -> Response {
+    let mut answer = json!({
+        "turnId": turn.turn_id,
+        "sessionKey": turn.session_key,
+        "replayed": replayed,
+    });
+    let is_over = match turn.state() {
+        TurnState::Completed
+        | TurnState::Failed
+        | TurnState::Canceled
+        | TurnState::Interrupted
+        | TurnState::Rejected
+        | TurnState::Expired => true,
+        TurnState::Unspecified
+        | TurnState::Queued
+        | TurnState::Running
+        | TurnState::WaitingInput
+        | TurnState::Canceling
+        | TurnState::Scheduled => false,
+    };
+    if waited {
+        answer["state"] = Json::String(transcode::state_name(turn.state()));
+    }
+    if !waited || !is_over {
+        return told(StatusCode::ACCEPTED, &answer);
+    }
+    answer["responseText"] = Json::String(turn.response_text.clone());
+    if let Some(error) = &turn.error {
+        answer["error"] = json!({ "reason": error.reason, "message": error.message });
+    }
+    told(StatusCode::OK, &answer)
+}
+
+/// A turn at its end, or as it is when the wait is over.
+async fn ended(caller: &Caller, turn: &Turn, wait: Duration) -> Result<Turn, Problem> {
+    let request = AwaitTurnRequest {
+        session_key: turn.session_key.clone(),
+        turn_id: turn.turn_id.clone(),
+        wait: prost_types::Duration::try_from(wait).ok(),
+        or_question: false,
+    };
+    let path = "/quarterdeck.v1.GatewayService/AwaitTurn";
+    let waited: Result<AwaitTurnResponse, _> = caller.ask(path, &request).await;
+    let waited = waited.map_err(|refused| Problem::of(&refused))?;
+    Ok(waited.turn.unwrap_or_default())
+}
+
+/// How long a delivery waits for the end of its turn; `None` where it does not.
+fn wait_of(query: &str) -> Result<Option<Duration>, Problem> {
+    let mut fields = form_urlencoded::parse(query.as_bytes());
+    let Some((_, text)) = fields.find(|(name, _)| name == "wait") else {
+        return Ok(None);
+    };
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let wait = seconds.or_else(|| humantime::parse_duration(&text).ok());
+    match wait.filter(|wait| !wait.is_zero() && *wait <= WAIT_MAX) {
+        Some(wait) => Ok(Some(wait)),
+        None => {
+            let problem = format!("wait must be 1s to {}s", WAIT_MAX.as_secs());
+            Err(Problem::plain(StatusCode::BAD_REQUEST, &problem))
+        }
     }
 }
 
 fn told(status: StatusCode, answer: &Json) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (status, kind, answer.to_string()).into_response()
-}
-
-/// Makes the session where there is none: nobody is there to answer what its agent asks.
-async fn make_session(caller: &Caller, route: &WebhookRoute, key: &str) -> Result<(), Problem> {
-    let request = CreateSessionRequest {
-        session_key: key.to_owned(),
-        agent: route.agent.clone(),
-        no_approver: match route.no_approver {
-            NoApprover::Wait => crate::proto::NoApprover::Wait.into(),
-            NoApprover::Deny => crate::proto::NoApprover::Deny.into(),
-        },
-        ..CreateSessionRequest::default()
-    };
-    let made = caller.make_session(&request).await;
-    made.map_err(|refused| Problem::of(&refused))
 }
 
 /// The answer to a delivery that only asks whether somebody is there.
@@ -243,12 +315,30 @@ fn header_of<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     value.unwrap_or_default()
 }
 
-/// The request id of a delivery: whatever stands in its own id, and however long. Empty where it has none.
-fn request_id(route: &str, id: &str) -> String {
-    if id.is_empty() {
+/// What tells a delivery from all others. Of a kind that signs its delivery's id that is it; of one that does not, whoever has
+/// caught a delivery could send it again under another one, so there it is what is signed. Linear signs the time of each
+/// try in the body: all but that. Empty where nothing is signed.
+fn once(kind: WebhookKind, id: &str, raw: &[u8], body: &Json) -> Vec<u8> {
+    match kind {
+        WebhookKind::Standard | WebhookKind::Stripe | WebhookKind::Slack => id.into(),
+        WebhookKind::Github => raw.into(),
+        WebhookKind::Linear => {
+            let mut said = body.clone();
+            if let Some(fields) = said.as_object_mut() {
+                fields.remove("webhookTimestamp");
+            }
+            said.to_string().into()
+        }
+        WebhookKind::Pi => Vec::new(),
+    }
+}
+
+/// The request id of a delivery, by what tells it from all others; empty where nothing does.
+fn request_id(route: &str, once: &[u8]) -> String {
+    if once.is_empty() {
         return String::new();
     }
-    let digest = Sha256::digest(id);
+    let digest = Sha256::digest(once);
     let short: String = digest
         .iter()
         .take(16)

@@ -154,6 +154,8 @@ impl Call<'_> {
                 fields.wrong(tools_field, problem);
             }
         }
+        let no_approver = format!("{prefix}no_approver");
+        let no_approver = fields.no_approver(&no_approver, request.no_approver);
         let key = fields.finish(key)?;
         // What the method's own scope does not cover.
         self.may_set_memory(&memory_namespaces)?;
@@ -189,7 +191,7 @@ impl Call<'_> {
                 display_name: request.display_name,
                 expire_after_idle: None,
                 memory_namespaces,
-                no_approver: None,
+                no_approver,
                 question_ttl: None,
                 tool_policy: Vec::new(),
                 client_tools: Vec::new(),

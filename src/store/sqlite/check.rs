@@ -199,6 +199,11 @@ const RULES: [(&str, &str); 27] = [
         "SELECT DISTINCT schedule FROM schedule_run WHERE schedule NOT IN (SELECT row FROM schedule)",
     ),
     (
+        "a webhook has told no more than there is",
+        "SELECT webhook_cursor.session FROM webhook_cursor JOIN session ON session.row = webhook_cursor.session \
+         WHERE webhook_cursor.seq > session.head",
+    ),
+    (
         "what a session used is summed up",
         "SELECT session.row FROM session WHERE (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
          cost_micros, model_calls, unpriced_calls, reasoning_tokens) <> \

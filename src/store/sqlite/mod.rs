@@ -26,6 +26,7 @@ mod load;
 mod log;
 mod mark;
 mod offers;
+mod owners;
 mod queries;
 mod readers;
 mod removal;
@@ -40,6 +41,7 @@ mod settings;
 mod shares;
 mod storage;
 mod sums;
+mod webhooks_out;
 mod writer;
 
 pub use backup::{backup, restore};

@@ -6,7 +6,7 @@
 use super::{
     commands::{self, Tell},
     fault::Answer,
-    removal, rows,
+    removal, rows, webhooks_out,
     writer::Unit,
 };
 use crate::{
@@ -53,11 +53,16 @@ pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
              (SELECT id FROM request WHERE keep_until IS NOT NULL AND keep_until <= ?1 LIMIT ?2)",
         )?
         .execute((now.0, SWEEP_MAX_ROWS))?;
-    let tombstones = unit
+    let tombstones: Vec<i64> = unit
         .sql(
-            "DELETE FROM tombstone WHERE session IN (SELECT session FROM tombstone WHERE time <= ?1 LIMIT ?2)",
+            "DELETE FROM tombstone WHERE session IN (SELECT session FROM tombstone WHERE time <= ?1 LIMIT ?2) \
+             RETURNING session",
         )?
-        .execute((now.0 - micros(REQUEST_KEPT), SWEEP_MAX_ROWS))?;
+        .query_map((now.0 - micros(REQUEST_KEPT), SWEEP_MAX_ROWS), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for session in &tombstones {
+        webhooks_out::forget_session(unit, *session)?;
+    }
     let memories = removal::each(
         unit,
         "memory",
@@ -66,7 +71,8 @@ pub(super) fn sweep(unit: &mut Unit<'_>, now: Time) -> Answer<bool> {
          UNION ALL SELECT row FROM memory WHERE forget_time <= ?2 LIMIT 256)",
         (now.0, cutoff(now, FORGOTTEN_KEPT)),
     )?;
-    Ok(!is_full(requests) && !is_full(tombstones) && memories)
+    let webhooks = webhooks_out::sweep(unit)?;
+    Ok(!is_full(requests) && !is_full(tombstones.len()) && memories && webhooks)
 }
 
 /// Begins the Delete of sessions that are idle for longer than they may be. True while there are more.

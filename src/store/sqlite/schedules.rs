@@ -5,15 +5,13 @@
 use super::{
     commands::Tell,
     fault::{Answer, Fault},
-    keys,
+    owners,
     requests::once_for,
     writer::Unit,
 };
 use crate::{
     domain::{
         Refusal,
-        access::{Credential, Identity},
-        api_key::ApiKey,
         ids::{Principal, SessionRow, Time},
         schedule::{
             Beside, Outcome, Owner, RUNS_KEPT, SCHEDULES_MAX, Schedule, ScheduleRun, Skip, Trigger,
@@ -36,7 +34,7 @@ use uuid::Uuid;
 
 /// Columns that [`schedule`] reads.
 const COLUMNS: &str = "row, uid, tenant, owner, name, key_id, scopes, rules, request, paused, pause_reason, \
-                       remaining_runs, next, version";
+                       remaining_runs, next, version, owner_until";
 /// Columns that [`run_of`] reads.
 const RUN_COLUMNS: &str =
     "run_id, scheduled_time, start_time, cause, outcome, reason, session_key, turn_id";
@@ -191,28 +189,21 @@ fn schedule(connection: &Connection, row: &Row<'_>, wall: Time) -> Answer<Schedu
         tenant: row.get(2)?,
         subject: row.get(3)?,
     };
-    let key_id: String = row.get(5)?;
-    let (scopes, valid) = if key_id.is_empty() {
-        let names: String = row.get(6)?;
-        let (scopes, _) = ApiKey::read_scopes(names.split_ascii_whitespace());
-        (scopes, true)
-    } else {
-        let key = keys::find(connection, &principal.tenant, &key_id)?;
-        let valid = key
-            .as_ref()
-            .is_some_and(|key| key.is_valid(wall) && key.principal == principal);
-        (key.map(|key| key.scopes).unwrap_or_default(), valid)
-    };
+    let owner = owners::look_up(
+        connection,
+        principal,
+        (
+            row.get(5)?,
+            &row.get::<_, String>(6)?,
+            row.get::<_, Option<i64>>(14)?.map(Time),
+        ),
+        wall,
+    )?;
     Ok(Schedule {
         row: row.get(0)?,
         uid: row.get(1)?,
         name: row.get(4)?,
-        owner: Owner {
-            principal,
-            key_id,
-            scopes,
-            valid,
-        },
+        owner,
         rules: serde_json::from_str(&row.get::<_, String>(7)?).map_err(broken)?,
         request: row.get(8)?,
         paused: row.get(9)?,
@@ -247,6 +238,7 @@ pub(super) fn create(unit: &mut Unit<'_>, new: &NewSchedule) -> Answer<(Schedule
         request,
         now,
         wall,
+        until: _,
     } = &new.caller;
     let owner = &identity.principal;
     let (_, replayed) = once_for(unit, owner, name, request.as_ref(), *now, |unit| {
@@ -294,6 +286,7 @@ pub(super) fn update(
         request,
         now,
         wall,
+        until: _,
     } = &new.caller;
     let owner = &identity.principal;
     let done = once_for(unit, owner, name, request.as_ref(), *now, |unit| {
@@ -324,13 +317,7 @@ fn fill(unit: &Unit<'_>, row: i64, new: &NewSchedule, before: Option<&Schedule>)
         pause_reason,
         remaining_runs,
     } = new;
-    let Identity {
-        scopes, credential, ..
-    } = &*caller.identity;
-    let key_id = match credential {
-        Credential::ApiKey(key_id) => key_id.as_str(),
-        Credential::None | Credential::Jwt | Credential::Certificate | Credential::LocalUser => "",
-    };
+    let (key_id, scopes) = owners::credential(&caller.identity);
     let uid: Uuid = unit
         .sql("SELECT uid FROM schedule WHERE row = ?1")?
         .query_row([row], |row| row.get(0))?;
@@ -361,8 +348,8 @@ fn fill(unit: &Unit<'_>, row: i64, new: &NewSchedule, before: Option<&Schedule>)
         name: caller.name.clone(),
         owner: Owner {
             principal: caller.identity.principal.clone(),
-            key_id: key_id.to_owned(),
-            scopes: *scopes,
+            key_id: key_id.clone(),
+            scopes: caller.identity.scopes,
             valid: true,
         },
         rules: rules.clone(),
@@ -374,16 +361,19 @@ fn fill(unit: &Unit<'_>, row: i64, new: &NewSchedule, before: Option<&Schedule>)
         version: before.map_or(0, |before| before.version) + 1,
     };
     let rules = serde_json::to_string(rules).expect("texts and numbers are always JSON");
-    let scopes = match scopes.is_every() {
-        true => crate::domain::access::EVERY_SCOPE.to_owned(),
-        false => scopes.names().join(" "),
-    };
     unit.sql(
         "UPDATE schedule SET key_id = ?2, scopes = ?3, rules = ?4, request = ?5, \
-         failures_after = CASE WHEN ?6 THEN coalesce(?7, 0) ELSE failures_after END WHERE row = ?1",
+         failures_after = CASE WHEN ?6 THEN coalesce(?7, 0) ELSE failures_after END, owner_until = ?8 WHERE row = ?1",
     )?
     .execute(params![
-        row, key_id, scopes, rules, request, resumed, newest_run
+        row,
+        key_id,
+        scopes,
+        rules,
+        request,
+        resumed,
+        newest_run,
+        caller.until.map(|until| until.0),
     ])?;
     write(unit, &after)
 }
@@ -419,6 +409,7 @@ pub(super) fn delete(unit: &mut Unit<'_>, caller: &ScheduleCaller) -> Answer<boo
         request,
         now,
         wall,
+        until: _,
     } = caller;
     let owner = &identity.principal;
     let ((), replayed) = once_for(unit, owner, name, request.as_ref(), *now, |unit| {

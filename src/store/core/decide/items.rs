@@ -64,7 +64,8 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::AnswerDelivered { .. }
         | Event::PlanUpdated { .. }
         | Event::ContextRebuilt { .. }
-        | Event::ModelChanged { .. } => {}
+        | Event::ModelChanged { .. }
+        | Event::WebhookPaused { .. } => {}
     }
     Ok(())
 }

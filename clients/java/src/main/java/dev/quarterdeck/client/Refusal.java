@@ -406,4 +406,11 @@ public final class Refusal {
             super(details);
         }
     }
+
+    /** The caller has no such webhook. */
+    public static final class WebhookNotFound extends CallException.NotFound {
+        WebhookNotFound(CallDetails details) {
+            super(details);
+        }
+    }
 }

@@ -1,0 +1,537 @@
+//! Which webhook has what to tell, and which may tell it now. Pure: no clock, no store, no network.
+//!
+//! Sessions of a webhook wait in the order in which something happened in them. Of one session one delivery at most is under
+//! way, so that its order is kept; of one webhook [`EACH_MAX`], and while it fails one, which finds out whether it still
+//! does. A webhook that fails holds up no other one. What is kept of a webhook is bounded: where more sessions wait than
+//! [`WAITING_MAX`], they are forgotten and searched in the store again.
+
+use crate::domain::{
+    access::Identity,
+    ids::{SessionRow, Time},
+    session::Session,
+    webhooks_out::{Kinds, Pair, Webhook},
+};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+/// Deliveries of one webhook that are under way at once, each of another session.
+pub(super) const EACH_MAX: usize = 8;
+/// Deliveries of the webhooks of one tenant that are under way at once: its dead addresses take no other tenant's places.
+pub(super) const TENANT_MAX: usize = 64;
+/// Sessions of one webhook that are known to wait.
+pub(super) const WAITING_MAX: usize = 1024;
+
+/// Every webhook that delivers.
+#[derive(Default)]
+pub(super) struct Book {
+    entries: BTreeMap<i64, Entry>,
+    /// Rows by their owner's tenant.
+    tenants: BTreeMap<String, BTreeSet<i64>>,
+    /// Deliveries that are under way, by tenant.
+    under_way: BTreeMap<String, usize>,
+    /// Webhooks that may have something to tell now, each once.
+    ready: VecDeque<i64>,
+    /// Those that wait for their next try.
+    later: BTreeSet<(Time, i64)>,
+    /// Searches so far.
+    searches: u64,
+}
+
+/// One webhook.
+struct Entry {
+    webhook: Webhook,
+    identity: Identity,
+    kinds: Kinds,
+    /// Sessions that wait, the first first.
+    waiting: VecDeque<SessionRow>,
+    is_waiting: HashSet<SessionRow>,
+    /// Sessions that are told of; true where something happened there meanwhile.
+    under_way: BTreeMap<SessionRow, bool>,
+    /// After which session the search in the store goes on; `None` where none is needed.
+    search: Option<SessionRow>,
+    /// Number of the search that is under way.
+    searching: Option<u64>,
+    is_ready: bool,
+}
+
+/// What is to be done for a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Tell what is new in a session.
+    Tell(Pair),
+    /// Search sessions with news, after one; the number tells searches apart.
+    Search(Pair, u64),
+}
+
+/// How a session's turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// All was told.
+    All,
+    /// There is more.
+    More,
+    /// Nothing could be told now.
+    Not,
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Takes a webhook in, as it is now; what it has not told yet is searched.
+    pub(super) fn put(&mut self, webhook: Webhook) {
+        let row = webhook.row;
+        let under_way = match self.entries.remove(&row) {
+            Some(before) => {
+                self.later.retain(|(_, of)| *of != row);
+                before.under_way
+            }
+            None => BTreeMap::new(),
+        };
+        let tenant = webhook.owner.principal.tenant.clone();
+        self.tenants.entry(tenant).or_default().insert(row);
+        let entry = Entry {
+            identity: webhook.owner.identity(),
+            kinds: webhook.rules.kinds(),
+            webhook,
+            waiting: VecDeque::new(),
+            is_waiting: HashSet::new(),
+            // What is under way ends by itself, and is looked at again then.
+            under_way: under_way
+                .into_keys()
+                .map(|session| (session, true))
+                .collect(),
+            search: Some(SessionRow(0)),
+            searching: None,
+            is_ready: false,
+        };
+        self.entries.insert(row, entry);
+        self.ready.retain(|of| *of != row);
+        self.wake(row);
+    }
+
+    /// Forgets a webhook.
+    pub(super) fn remove(&mut self, row: i64) {
+        let Some(entry) = self.entries.remove(&row) else {
+            return;
+        };
+        self.later.retain(|(_, of)| *of != row);
+        self.ready.retain(|of| *of != row);
+        let tenant = entry.webhook.owner.principal.tenant;
+        self.end_of(&tenant, entry.under_way.len());
+        if let Some(rows) = self.tenants.get_mut(&tenant) {
+            rows.remove(&row);
+            if rows.is_empty() {
+                self.tenants.remove(&tenant);
+            }
+        }
+    }
+
+    /// Webhooks that it holds.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Something of these kinds happened in a session.
+    pub(super) fn happened(&mut self, session: &Session, kinds: Kinds) {
+        let Some(rows) = self.tenants.get(&session.tenant) else {
+            return;
+        };
+        let mut woken = Vec::new();
+        for row in rows {
+            let Some(entry) = self.entries.get_mut(row) else {
+                continue;
+            };
+            if kinds.meet(entry.kinds)
+                && entry.identity.access(session).is_some()
+                && entry.webhook.rules.matches(session)
+            {
+                entry.wait(session.row);
+                woken.push(*row);
+            }
+        }
+        woken.into_iter().for_each(|row| self.wake(row));
+    }
+
+    /// More happened than could be told: every webhook searches.
+    pub(super) fn search_all(&mut self) {
+        let rows: Vec<i64> = self.entries.keys().copied().collect();
+        for row in rows {
+            if let Some(entry) = self.entries.get_mut(&row) {
+                entry.search = Some(SessionRow(0));
+            }
+            self.wake(row);
+        }
+    }
+
+    /// What is to be done now; nothing where all must wait.
+    pub(super) fn next(&mut self, now: Time) -> Option<Task> {
+        while let Some((at, row)) = self.later.first().copied()
+            && at <= now
+        {
+            self.later.pop_first();
+            self.wake(row);
+        }
+        let mut held = Vec::new();
+        let mut found = None;
+        while let Some(row) = self.ready.pop_front() {
+            let Some(entry) = self.entries.get_mut(&row) else {
+                continue;
+            };
+            let tenant = &entry.webhook.owner.principal.tenant;
+            if self
+                .under_way
+                .get(tenant)
+                .is_some_and(|all| *all >= TENANT_MAX)
+            {
+                held.push(row);
+                continue;
+            }
+            entry.is_ready = false;
+            if let Some(at) = entry.webhook.next_try
+                && at > now
+            {
+                self.later.insert((at, row));
+                continue;
+            }
+            if let Some(task) = entry.task(&mut self.searches) {
+                if let Task::Tell(_) = task {
+                    let tenant = entry.webhook.owner.principal.tenant.clone();
+                    *self.under_way.entry(tenant).or_default() += 1;
+                }
+                // The others come before its next one.
+                self.wake(row);
+                found = Some(task);
+                break;
+            }
+        }
+        self.ready.extend(held);
+        found
+    }
+
+    /// When something is to be done that must wait until then.
+    pub(super) fn next_time(&self) -> Option<Time> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// A search has found sessions; it goes on after another one.
+    pub(super) fn found(
+        &mut self,
+        (row, search): (i64, u64),
+        found: &[SessionRow],
+        next: Option<SessionRow>,
+    ) {
+        if let Some(entry) = self.entries.get_mut(&row)
+            && entry.searching == Some(search)
+        {
+            entry.searching = None;
+            entry.search = next;
+            found.iter().for_each(|session| entry.wait(*session));
+        }
+        self.wake(row);
+    }
+
+    /// A session was told of; the webhook is this now, `None` where it did not change.
+    pub(super) fn told(&mut self, (row, session): Pair, told: Told, webhook: Option<Webhook>) {
+        let Some(entry) = self.entries.get_mut(&row) else {
+            return;
+        };
+        let known = entry.under_way.remove(&session);
+        let news = known.unwrap_or(false);
+        let tenant = entry.webhook.owner.principal.tenant.clone();
+        if let Some(webhook) = webhook
+            && webhook.version == entry.webhook.version
+        {
+            entry.webhook = webhook;
+        }
+        match told {
+            Told::All if !news => {}
+            Told::All | Told::More => entry.wait(session),
+            Told::Not => entry.wait_first(session),
+        }
+        self.end_of(&tenant, usize::from(known.is_some()));
+        self.wake(row);
+    }
+
+    /// So many deliveries of a tenant are not under way any more.
+    fn end_of(&mut self, tenant: &str, count: usize) {
+        if let Some(all) = self.under_way.get_mut(tenant) {
+            *all = all.saturating_sub(count);
+            if *all == 0 {
+                self.under_way.remove(tenant);
+            }
+        }
+    }
+
+    fn wake(&mut self, row: i64) {
+        if let Some(entry) = self.entries.get_mut(&row)
+            && !entry.is_ready
+        {
+            entry.is_ready = true;
+            self.ready.push_back(row);
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn wait(&mut self, session: SessionRow) {
+        if let Some(news) = self.under_way.get_mut(&session) {
+            *news = true;
+        } else if self.waiting.len() >= WAITING_MAX && !self.is_waiting.contains(&session) {
+            self.search = Some(SessionRow(0));
+        } else if self.is_waiting.insert(session) {
+            self.waiting.push_back(session);
+        }
+    }
+
+    fn wait_first(&mut self, session: SessionRow) {
+        if self.is_waiting.insert(session) {
+            self.waiting.push_front(session);
+        }
+    }
+
+    fn task(&mut self, searches: &mut u64) -> Option<Task> {
+        let most = match self.webhook.failing_since {
+            Some(_) => 1,
+            None => EACH_MAX,
+        };
+        if self.under_way.len() < most
+            && let Some(session) = self.waiting.pop_front()
+        {
+            self.is_waiting.remove(&session);
+            self.under_way.insert(session, false);
+            return Some(Task::Tell((self.webhook.row, session)));
+        }
+        let after = self.search?;
+        if self.searching.is_some() || !self.waiting.is_empty() {
+            return None;
+        }
+        *searches += 1;
+        self.searching = Some(*searches);
+        Some(Task::Search((self.webhook.row, after), *searches))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        access::Scopes,
+        event::EventKind,
+        ids::{LogId, Principal, SessionKey},
+        schedule::Owner,
+        webhooks_out::WebhookRules,
+    };
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    fn webhook(row: i64) -> Webhook {
+        Webhook {
+            row,
+            webhook_id: Uuid::nil(),
+            owner: Owner {
+                principal: Principal::local(),
+                key_id: String::new(),
+                scopes: Scopes::ALL,
+                valid: true,
+            },
+            rules: WebhookRules {
+                kinds: vec![EventKind::TURN_ENDED.0],
+                ..WebhookRules::default()
+            },
+            paused: false,
+            pause_reason: String::new(),
+            secret_count: 1,
+            failures: 0,
+            failing_since: None,
+            next_try: None,
+            create_time: Time(0),
+            version: 1,
+        }
+    }
+
+    fn failing(row: i64, until: i64) -> Webhook {
+        Webhook {
+            failures: 1,
+            failing_since: Some(Time(0)),
+            next_try: Some(Time(until)),
+            ..webhook(row)
+        }
+    }
+
+    fn session(row: i64) -> Arc<Session> {
+        let key = SessionKey::parse(&format!("s{row}")).unwrap();
+        let ids = (SessionRow(row), Uuid::nil(), LogId::default());
+        Arc::new(Session::new(ids, &Principal::local(), key, Time(0)))
+    }
+
+    fn ended() -> Kinds {
+        Kinds::of([EventKind::TURN_ENDED])
+    }
+
+    /// A book whose webhooks have searched.
+    fn book(rows: &[i64]) -> Book {
+        let mut book = Book::default();
+        for row in rows {
+            book.put(webhook(*row));
+        }
+        while let Some(task) = book.next(Time(0)) {
+            let Task::Search((row, _), search) = task else {
+                panic!("nothing happened yet")
+            };
+            book.found((row, search), &[], None);
+        }
+        book
+    }
+
+    #[test]
+    fn what_is_wanted_is_told_once_in_order_and_one_webhook_waits_for_no_other() {
+        let mut book = book(&[1, 2]);
+        book.happened(&session(7), Kinds::of([EventKind::TURN_STARTED]));
+        assert_eq!(book.next(Time(0)), None, "nobody asked for that");
+        book.happened(&session(7), ended());
+        book.happened(&session(7), ended());
+        book.happened(&session(8), ended());
+        let mut tasks = Vec::new();
+        while let Some(task) = book.next(Time(0)) {
+            tasks.push(task);
+        }
+        let tell = |row, session| Task::Tell((row, SessionRow(session)));
+        assert_eq!(tasks, [tell(1, 7), tell(2, 7), tell(1, 8), tell(2, 8)]);
+        // While it is told of, something more happens there.
+        book.happened(&session(7), ended());
+        assert_eq!(book.next(Time(0)), None, "its order would be lost");
+        book.told((1, SessionRow(7)), Told::All, None);
+        assert_eq!(book.next(Time(0)), Some(tell(1, 7)));
+        assert_eq!(book.next(Time(0)), None);
+    }
+
+    #[test]
+    fn one_that_fails_tries_alone_at_its_time_and_holds_up_nobody() {
+        let mut book = book(&[1, 2]);
+        for row in 0..3 {
+            book.happened(&session(row), ended());
+        }
+        assert_eq!(book.next(Time(0)), Some(Task::Tell((1, SessionRow(0)))));
+        let other = book.next(Time(0));
+        book.told((1, SessionRow(0)), Told::Not, Some(failing(1, 5)));
+        assert_eq!(other, Some(Task::Tell((2, SessionRow(0)))));
+        while let Some(task) = book.next(Time(4)) {
+            assert!(matches!(task, Task::Tell((2, _))), "{task:?}");
+        }
+        assert_eq!(book.next_time(), Some(Time(5)));
+        // The same session first, and nothing beside it.
+        assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(0)))));
+        assert_eq!(book.next(Time(5)), None);
+        book.told((1, SessionRow(0)), Told::All, Some(webhook(1)));
+        assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(1)))));
+        assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(2)))));
+    }
+
+    /// However many of its addresses are dead, a tenant leaves places to the others.
+    #[test]
+    fn a_tenant_takes_its_places_and_no_more() {
+        let mut book = Book::default();
+        for row in 0..100 {
+            book.put(webhook(row));
+        }
+        let mut other = webhook(100);
+        other.owner.principal.tenant = "acme".into();
+        book.put(other);
+        while let Some(task) = book.next(Time(0)) {
+            let Task::Search((row, _), search) = task else {
+                panic!("nothing happened yet")
+            };
+            book.found((row, search), &[], None);
+        }
+        book.happened(&session(1), ended());
+        let mut of_acme = (*session(2)).clone();
+        of_acme.tenant = "acme".into();
+        book.happened(&of_acme, ended());
+        let mut tasks = Vec::new();
+        while let Some(task) = book.next(Time(0)) {
+            tasks.push(task);
+        }
+        assert_eq!(tasks.len(), TENANT_MAX + 1);
+        assert_eq!(tasks.last(), Some(&Task::Tell((100, SessionRow(2)))));
+        // One that ends makes place for the next; one that is deleted too.
+        book.told((0, SessionRow(1)), Told::All, None);
+        assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
+        book.remove(1);
+        assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
+    }
+
+    #[test]
+    fn too_many_sessions_are_searched_again_and_none_is_lost() {
+        let mut book = book(&[1]);
+        let many = i64::try_from(WAITING_MAX).unwrap() + 10;
+        for row in 1..=many {
+            book.happened(&session(row), ended());
+        }
+        let mut told = BTreeSet::new();
+        while let Some(task) = book.next(Time(0)) {
+            match task {
+                Task::Tell((row, session)) => {
+                    told.insert(session);
+                    book.told((row, session), Told::All, None);
+                }
+                Task::Search((row, after), search) => {
+                    let left = (after.0 + 1..=many).map(SessionRow);
+                    let left: Vec<_> = left.filter(|it| !told.contains(it)).collect();
+                    book.found((row, search), &left, None);
+                }
+            }
+        }
+        assert_eq!(told.len(), usize::try_from(many).unwrap());
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: no session is told of twice at a time, and all of it is told in the end.
+        #[test]
+        fn all_is_told_and_nothing_twice_at_a_time(steps in prop::collection::vec((0..4u8, 0..3i64, 0..5i64), 0..120)) {
+            let mut book = book(&[0, 1, 2]);
+            let mut now = 0;
+            let mut under_way: Vec<Pair> = Vec::new();
+            let mut news: BTreeSet<Pair> = BTreeSet::new();
+            let step = |book: &mut Book, under_way: &mut Vec<Pair>, news: &mut BTreeSet<Pair>, now| {
+                match book.next(Time(now)) {
+                    Some(Task::Tell(pair)) => {
+                        prop_assert!(!under_way.contains(&pair));
+                        news.remove(&pair);
+                        under_way.push(pair);
+                    }
+                    Some(Task::Search((row, _), search)) => book.found((row, search), &[], None),
+                    None => {}
+                }
+                Ok(())
+            };
+            for (kind, row, of) in steps {
+                match kind {
+                    0 => {
+                        book.happened(&session(of), ended());
+                        news.extend((0..3).map(|row| (row, SessionRow(of))));
+                    }
+                    1 => step(&mut book, &mut under_way, &mut news, now)?,
+                    2 => if let Some(pair) = under_way.pop() {
+                        let fails = of == 0;
+                        let after = if fails { failing(pair.0, now + 3) } else { webhook(pair.0) };
+                        if fails {
+                            news.insert(pair);
+                        }
+                        book.told(pair, if fails { Told::Not } else { Told::All }, Some(after));
+                    },
+                    _ => now += row,
+                }
+            }
+            for _ in 0..200 {
+                now += 10;
+                step(&mut book, &mut under_way, &mut news, now)?;
+                if let Some(pair) = under_way.pop() {
+                    book.told(pair, Told::All, Some(webhook(pair.0)));
+                }
+            }
+            prop_assert!(news.is_empty(), "{news:?}");
+        }
+    }
+}
