@@ -23,7 +23,7 @@
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
 //! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`webhooks_out`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
-//! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |
+//! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`webhooks_out`] (links that answer), [`store`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |
 //! | [`mod@http`] | the console's files, for browsers | nothing |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`domain`], [`proto`] |
 //!
