@@ -50,6 +50,7 @@ mod llm {
     fn row(api: Api) -> Row {
         let options = LlmOptions {
             model: ModelName::parse("local/fake-1").expect("a model"),
+            models: vec![],
             endpoint: Endpoint {
                 api,
                 base_url: MODEL.base_url(),

@@ -95,7 +95,7 @@ const SCHEDULE: Needs = Needs::Scopes(&[Scope::ScheduleWrite]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 76] = [
+pub static METHODS: [Method; 78] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -175,6 +175,12 @@ pub static METHODS: [Method; 76] = [
     Method::reads("/quarterdeck.v1.GatewayService/ReadFile", WORKSPACE)
         .pages()
         .get("/v1/sessions/{session_key}/file"),
+    Method::reads("/quarterdeck.v1.GatewayService/GetDiff", WORKSPACE)
+        .pages()
+        .get("/v1/sessions/{session_key}/turns/{turn_id}/diff"),
+    Method::reads("/quarterdeck.v1.GatewayService/ListArtifacts", READ)
+        .pages()
+        .get("/v1/sessions/{session_key}/artifacts"),
     Method::reads("/quarterdeck.v1.GatewayService/ListQuestions", READ)
         .pages()
         .get("/v1/questions"),

@@ -188,6 +188,7 @@ async fn each_session_may_have_its_own_events() {
         events: Some(proto::EventSelection {
             kinds: kinds.iter().map(|&kind| kind.into()).collect(),
             deltas,
+            subagents: false,
         }),
         ..from_head(key)
     };
@@ -433,6 +434,7 @@ async fn whatever_is_wrong_is_named() {
                 events: Some(proto::EventSelection {
                     kinds: vec!["nothing".into()],
                     deltas: None,
+                    subagents: false,
                 }),
                 ..from_head("more")
             },

@@ -132,6 +132,12 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("agents", remote(&[])),
         ("files list", remote(&["s"])),
         ("files read", remote(&["s", "f"])),
+        (
+            "files diff",
+            remote(&["s", "019a0000-0000-7000-8000-000000000001"]),
+        ),
+        ("artifacts list", remote(&["s"])),
+        ("artifacts read", remote(&["s", "a"])),
         ("config get", remote(&[])),
         ("config set", remote(&["log=info"])),
         ("config clear", remote(&["log"])),
@@ -142,7 +148,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
 }
 
 /// Commands that print no text of an answer; of a refusal they do.
-const SILENT: [&str; 13] = [
+const SILENT: [&str; 14] = [
     "budgets delete",
     "reset",
     "memory import",
@@ -159,6 +165,7 @@ const SILENT: [&str; 13] = [
     "schedules preview",
     // Its answer is bytes alone, which JSON writes as base64.
     "files read",
+    "artifacts read",
 ];
 
 /// The names of all commands, as the program itself tells them.

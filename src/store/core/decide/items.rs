@@ -64,7 +64,11 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::AnswerDelivered { .. }
         | Event::PlanUpdated { .. }
         | Event::ContextRebuilt { .. }
-        | Event::ModelChanged { .. } => {}
+        | Event::ModelChanged { .. }
+        | Event::SubagentStarted { .. }
+        | Event::SubagentCompleted { .. }
+        | Event::SubagentItem { .. }
+        | Event::ArtifactCreated { .. } => {}
     }
     Ok(())
 }
