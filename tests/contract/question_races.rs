@@ -83,6 +83,8 @@ async fn asked(client: &mut Client, key: &str, turn_id: &str, after: &mut i64) -
             if event.turn_id == turn_id
                 && let Some(Kind::QuestionAsked(asked)) = event.kind
             {
+                // What came after it is looked at later.
+                *after = event.seq;
                 return asked.question.expect("a question");
             }
         }
