@@ -136,7 +136,7 @@ async fn an_abort_and_a_crash_reach_all_of_them() {
     let mut gateway = Gateway::with(config(""));
     let mut client = gateway.client().await;
     let key = "subagents.abort";
-    let turn_id = queue(&mut client, key, "!subagent=a,b,c !delay=20ms x").await;
+    let turn_id = queue(&mut client, key, "!subagent=a,b !delay=30s x").await;
     event(&mut client, key, 0, "subagent_started").await;
     abort(&mut client, key).await;
     let turn = await_turn(&mut client, key, &turn_id).await;
