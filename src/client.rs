@@ -187,6 +187,10 @@ calls! { gateway:
     reads list_files(ListFilesRequest) -> ListFilesResponse;
     /// Reads a part of a file of the directory that a session works in.
     reads read_file(ReadFileRequest) -> ReadFileResponse;
+    /// What a turn changed in those files.
+    reads get_diff(GetDiffRequest) -> GetDiffResponse;
+    /// Lists what a session's agent made.
+    reads list_artifacts(ListArtifactsRequest) -> ListArtifactsResponse;
     /// Reads a page of messages.
     reads list_messages(ListMessagesRequest) -> ListMessagesResponse;
     /// Lists questions.

@@ -52,10 +52,11 @@ pub const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// Every variable of ours begins with this.
 pub const VARIABLE_PREFIX: &str = "QUARTERDECK_";
 /// Keys that mean something to an `echo` agent.
-const ECHO_KEYS: [&str; 10] = [
+const ECHO_KEYS: [&str; 11] = [
     "driver",
     "cwd_roots",
     "workspace_read",
+    "workspace_diff",
     "on_interrupt",
     "max_attempts",
     "no_approver",
@@ -65,12 +66,13 @@ const ECHO_KEYS: [&str; 10] = [
     "commands_allowed",
 ];
 /// Keys that mean something to an `llm` agent, and to others too.
-const LLM_KEYS: [&str; 10] = [
+const LLM_KEYS: [&str; 11] = [
     "driver",
     "model",
     "thinking_level",
     "cwd_roots",
     "workspace_read",
+    "workspace_diff",
     "on_interrupt",
     "max_attempts",
     "no_approver",
@@ -78,7 +80,7 @@ const LLM_KEYS: [&str; 10] = [
     "question_ttl",
 ];
 /// Keys that mean something to an `llm` agent alone.
-const LLM_ONLY_KEYS: [&str; 8] = [
+const LLM_ONLY_KEYS: [&str; 9] = [
     "base_url",
     "api",
     "api_key",
@@ -87,6 +89,7 @@ const LLM_ONLY_KEYS: [&str; 8] = [
     "mcp_servers",
     "memory_tools",
     "max_output_tokens",
+    "models",
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -427,6 +430,9 @@ settings! {
         /// Lets callers with the scope `workspace.read` list and read the files of the directory that a session works in,
         /// `cwd` included: regular files of one name alone. Nothing is run for that.
         workspace_read: bool = "false";
+        /// Lets the same callers read what a turn changed in those files: before each turn the server copies them, at most
+        /// 4,000 of at most 1 MiB each and 64 MiB together, and keeps that of a session's 16 newest turns.
+        workspace_diff: bool = "false";
         /// As the server's `isolation`, and never more than it; `auto` is the same.
         isolation: IsolationWanted = "auto";
         /// As the server's `isolation_read`, for this agent besides.
@@ -445,7 +451,7 @@ settings! {
         /// choice. With the driver `acp` alone.
         mode: String = "", short;
         /// Address of the model's provider, such as `http://127.0.0.1:8080/v1`; empty is that of a known one. With the driver
-        /// `llm` alone, like the next seven.
+        /// `llm` alone, like the next eight.
         base_url: String = "", http_url;
         /// API that is spoken there: `chat` (OpenAI's chat completions and all that is compatible), `responses` (OpenAI's),
         /// `anthropic` or `gemini`. `auto` is a known provider's own, where `base_url` is empty, else `chat`.
@@ -465,6 +471,9 @@ settings! {
         memory_tools: bool = "true";
         /// Tokens that one answer of the model may have; 0 is the provider's own bound.
         max_output_tokens: u64 = "0", within(0, 10_000_000);
+        /// Models that its sessions may choose besides `model`, as that is written and of the same provider; empty asks the
+        /// provider which it has.
+        models: Vec<String> = "[]", few_words;
         /// What a crash of the server does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
         on_interrupt: OnInterrupt = "mark";
         /// Starts of one turn at most, with `retry`.

@@ -30,6 +30,7 @@ fn row(words: &str) -> Row {
             fail: ("fail broken".into(), "broken"),
             tool: ("hammer".into(), "hammer"),
             ask: "ask allow_once reject_once",
+            sub_agent: Ok("delegate"),
             recall: |text| ("history".into(), text.into()),
         },
         child: Ok(ChildRow {

@@ -612,6 +612,8 @@ fn column(capabilities: Capabilities) -> Vec<(&'static str, &'static str)> {
         deny_continues,
         // Of its configuration, not of the agent.
         workspace: _,
+        workspace_diff: _,
+        sub_agents,
         client_tools,
         structured_output,
     } = capabilities;
@@ -629,6 +631,10 @@ fn column(capabilities: Capabilities) -> Vec<(&'static str, &'static str)> {
         ("`fork`: its sessions can be forked", yes(fork)),
         ("`commands`: has commands of its own", yes(commands)),
         ("`questions`: asks", yes(questions)),
+        (
+            "`sub_agents`: tells what its sub-agents do",
+            yes(sub_agents),
+        ),
         (
             "`client_tools`: calls tools that its caller runs",
             yes(client_tools),
@@ -673,6 +679,7 @@ async fn the_readme_says_what_each_agent_can() {
             key: String::new().into(),
         },
         model: ModelName::parse("local/any").unwrap(),
+        models: vec![],
         thinking_level: String::new(),
         instructions: String::new(),
         max_output_tokens: 1,

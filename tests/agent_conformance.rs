@@ -22,6 +22,7 @@ mod echo {
                 fail: ("!fail=broken".into(), "broken"),
                 tool: ("!tool=hammer a nail".into(), "hammer"),
                 ask: "!ask=hammer a nail",
+                sub_agent: Ok("!subagent=scout done"),
                 recall: |_| ("!history".into(), "1".into()),
             },
             child: Err("echo runs in process"),
@@ -50,6 +51,7 @@ mod llm {
     fn row(api: Api) -> Row {
         let options = LlmOptions {
             model: ModelName::parse("local/fake-1").expect("a model"),
+            models: vec![],
             endpoint: Endpoint {
                 api,
                 base_url: MODEL.base_url(),
@@ -76,6 +78,7 @@ mod llm {
                 fail: ("FAIL".into(), "told to fail"),
                 tool: ("CALL mcp__shed__hammer {}".into(), "mcp__shed__hammer"),
                 ask: "CALL mcp__shed__hammer {}",
+                sub_agent: Err("its loop gives no tasks to others"),
                 recall: |text| ("TOLD".into(), text.into()),
             },
             child: Err("a model is no process"),

@@ -30,6 +30,7 @@ fn row(words: &str) -> Row {
             fail: ("fail broken".into(), "broken"),
             tool: ("hammer".into(), "hammer"),
             ask: "dialog",
+            sub_agent: Err("pi has no sub-agents"),
             recall: |text| ("history".into(), text.into()),
         },
         child: Ok(ChildRow {

@@ -99,6 +99,7 @@ async fn a_run_ends_for_a_client_that_has_its_end() {
         }),
         after_seq,
         cancel_on_disconnect: true,
+        subagents: false,
     };
     let first = follow(&mut client, request(0)).await.expect("it ends");
     assert_eq!(first.last(), Some(&"turn_ended"));

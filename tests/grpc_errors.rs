@@ -181,6 +181,8 @@ scripted! {
     list_turns ListTurnsRequest ListTurnsResponse,
     list_files ListFilesRequest ListFilesResponse,
     read_file ReadFileRequest ReadFileResponse,
+    get_diff GetDiffRequest GetDiffResponse,
+    list_artifacts ListArtifactsRequest ListArtifactsResponse,
     list_questions ListQuestionsRequest ListQuestionsResponse,
     get_question GetQuestionRequest GetQuestionResponse,
     answer_question AnswerQuestionRequest AnswerQuestionResponse,

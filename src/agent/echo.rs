@@ -9,10 +9,12 @@ use super::{
 use crate::domain::{
     agent::{ToolPolicySupport, UsageReports},
     command::{self, COMMANDS_MAX as COMMANDS_MAX_OF_ONE, Command},
-    event::{Json, PlanEntry, PlanStatus},
+    event::{Json, PlanEntry, PlanStatus, Role},
+    message::Part,
     offers::{AgentOption, Choices, Model, Offers, OptionValue},
     question::{self, Answer, Ask, OptionEffect, QuestionKind, QuestionOption},
-    turn::{ContextUse, Granularity, StopReason, Usage},
+    subagent::SubagentEvent,
+    turn::{Attachment, ContextUse, Granularity, StopReason, Usage},
     usage::UsageReport,
 };
 use async_trait::async_trait;
@@ -24,6 +26,8 @@ use uuid::Uuid;
 pub const OUTPUT_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Questions of one turn.
 pub const ASKS_MAX: usize = 64;
+/// Sub-agents of one turn.
+const SUBAGENTS_MAX: usize = 8;
 /// Its command.
 const UPPER: &str = "upper";
 /// Calls that one turn says it made.
@@ -48,12 +52,18 @@ pub struct Script {
     asks: Vec<AskFor>,
     /// Steps of the plan that is told before the answer.
     plan: Vec<String>,
+    /// Sub-agents that it gives its text to, each by the one before.
+    subagents: Vec<String>,
+    /// Names of what it makes of its text.
+    artifacts: Vec<String>,
     /// What it says that it used.
     usage: Vec<UsageReport>,
     /// What it gives as the turn's output, one try after the other; without any its text is the one try.
     outputs: Vec<String>,
     hang: bool,
     stubborn: bool,
+    /// Ends without waiting for what it asks.
+    leaves: bool,
     memory: bool,
     history: bool,
     /// Answers with what is chosen.
@@ -162,6 +172,13 @@ impl Script {
                     .map(|step| step.replace('_', " "))
                     .collect();
             }
+            ("subagent", Some(value)) => {
+                self.subagents = value.split(',').map(str::to_owned).collect();
+                self.subagents.truncate(SUBAGENTS_MAX);
+            }
+            ("artifact", Some(value)) if self.artifacts.len() < ASKS_MAX => {
+                self.artifacts.push(value.to_owned());
+            }
             ("commands", Some(value)) => {
                 self.commands = Some(value.split(',').map(str::to_owned).collect());
             }
@@ -170,6 +187,7 @@ impl Script {
             }
             ("hang", None) => self.hang = true,
             ("stubborn", None) => self.stubborn = true,
+            ("leave", None) => self.leaves = true,
             ("memory", None) => self.memory = true,
             ("history", None) => self.history = true,
             ("chosen", None) => self.chosen = true,
@@ -480,6 +498,8 @@ impl Driver for Echo {
             usage: UsageReports::Call,
             deny_continues: true,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: true,
             client_tools: true,
             structured_output: true,
         }
@@ -625,6 +645,18 @@ impl Session {
         if !script.plan.is_empty() {
             self.plan(&script, script.plan.len()).await?;
         }
+        if !script.subagents.is_empty() {
+            self.subagents(&script).await?;
+        }
+        for name in &script.artifacts {
+            let text = script.text.clone().into_bytes();
+            let artifact = Attachment::new(name.clone(), "text/plain".to_owned(), text.into());
+            self.emit(AgentEvent::ArtifactCreated {
+                title: format!("What became of {name}"),
+                artifact: Box::new(artifact),
+            })
+            .await?;
+        }
         if let Some(reason) = &script.fail {
             self.emit(AgentEvent::MessageCompleted { blocks: vec![] })
                 .await?;
@@ -745,6 +777,57 @@ impl Session {
         self.emit(AgentEvent::PlanUpdated { entries }).await
     }
 
+    /// Gives the text to a sub-agent, which gives it to the next; each says it, runs a tool, and answers. Then they end, the
+    /// last one first.
+    async fn subagents(&mut self, script: &Script) -> Result<(), Stop> {
+        let id = |nth: usize| format!("agent_{}", nth + 1);
+        for (nth, name) in script.subagents.iter().enumerate() {
+            let parent_agent_id = nth.checked_sub(1).map(id).unwrap_or_default();
+            let started = SubagentEvent::Started {
+                parent_agent_id,
+                name: name.clone(),
+                tool_call_id: String::new(),
+                task: script.text.clone(),
+            };
+            self.of_subagent(id(nth), started).await?;
+            self.pause(script).await?;
+            let text = Part::Text {
+                content_index: 0,
+                text: format!("{name}: {}", script.text),
+            };
+            let json = |word: &str| Json {
+                text: serde_json::json!({ "text": word }).to_string(),
+                full_size: None,
+            };
+            let call = Part::ToolCall {
+                tool_call_id: format!("{}_call", id(nth)),
+                tool_name: "look".to_owned(),
+                args: json(&script.text),
+                result: json("seen"),
+                is_error: false,
+            };
+            for (role, part) in [(Role::Assistant, text), (Role::Tool, call)] {
+                let parts = vec![part];
+                self.of_subagent(id(nth), SubagentEvent::Item { role, parts })
+                    .await?;
+            }
+            self.pause(script).await?;
+        }
+        for (nth, name) in script.subagents.iter().enumerate().rev() {
+            let completed = SubagentEvent::Completed {
+                is_error: false,
+                response: format!("{name} is done"),
+            };
+            self.of_subagent(id(nth), completed).await?;
+        }
+        Ok(())
+    }
+
+    async fn of_subagent(&mut self, agent_id: String, said: SubagentEvent) -> Result<(), Stop> {
+        let said = Box::new(said);
+        self.emit(AgentEvent::Subagent { agent_id, said }).await
+    }
+
     /// Asks everything at once, waits for all answers, and tells what came of each: the words that the answer begins with.
     async fn ask_all(&mut self, script: &Script) -> Result<String, Stop> {
         let mut open: Vec<(String, &AskFor, Option<Answer>)> = Vec::new();
@@ -770,6 +853,10 @@ impl Session {
             };
             self.emit(event).await?;
             open.push((ask_id, what, None));
+        }
+        if script.leaves {
+            self.pause(script).await?;
+            return Ok(String::new());
         }
         while open.iter().any(|(_, _, answer)| answer.is_none()) {
             while let Some((ask_id, answer)) = self.answers.pop_front() {

@@ -107,6 +107,8 @@ impl AgentEvent {
             Self::Asked { ask_id, ask } => ask_id.len() + ask.text_bytes(),
             Self::AskWithdrawn { ask_id } | Self::AnswerDelivered { ask_id } => ask_id.len(),
             Self::Offered { offers } => offers.text_bytes(),
+            Self::Subagent { agent_id, said } => agent_id.len() + said.text_bytes(),
+            Self::ArtifactCreated { title, artifact } => title.len() + artifact.data.len(),
             Self::PlanUpdated { entries } => entries.iter().map(|it| it.text.len()).sum(),
             Self::CommandsChanged { commands } => commands.iter().map(Command::text_bytes).sum(),
             Self::MessageStarted | Self::SteerApplied { .. } | Self::SteerReturned { .. } => 0,

@@ -47,6 +47,7 @@ use crate::{
         ids::Time,
         offers::{Choices, Offers},
         question::{Answer, Ask},
+        subagent::SubagentEvent,
         turn::{Attachment, StopReason},
         usage::UsageReport,
     },
@@ -306,6 +307,21 @@ pub enum AgentEvent {
     PlanUpdated {
         /// Its steps in order.
         entries: Vec<PlanEntry>,
+    },
+    /// Something about a sub-agent, which it started in this turn.
+    Subagent {
+        /// The agent's id of it, unique in the turn.
+        agent_id: String,
+        /// What it says of it.
+        said: Box<SubagentEvent>,
+    },
+    /// It made something for its caller to keep, of at most
+    /// [`ATTACHMENT_MAX_BYTES`](crate::domain::limits::ATTACHMENT_MAX_BYTES).
+    ArtifactCreated {
+        /// For people; empty where its name says it.
+        title: String,
+        /// The thing.
+        artifact: Box<Attachment>,
     },
     /// What can be chosen in the session, and what is in use. Comes in a turn, before its first message: in an agent's first
     /// one, and whenever something of it has changed.

@@ -17,6 +17,7 @@ pub(super) fn known(
         let agent = config.agents.get(name);
         let at_most = Capabilities {
             workspace: agent.is_some_and(|agent| agent.workspace_read),
+            workspace_diff: agent.is_some_and(|agent| agent.workspace_diff),
             ..driver.capabilities()
         };
         (name.clone(), KnownAgent::new(at_most))

@@ -32,7 +32,19 @@ pub(super) fn options(config: &Config, agent: &AgentConfig) -> anyhow::Result<Ll
         "" => agent.api_key.0.clone(),
         file => secret_files::read_key(Path::new(file)).context("api_key_file")?,
     };
+    let models = agent.models.iter().map(|name| {
+        let named = ModelName::parse(name).map_err(|it| anyhow!("models: {name} {it}"))?;
+        if named.provider != model.provider {
+            let provider = &model.provider;
+            return Err(anyhow!(
+                "models: {name} must be of the provider {provider}, as model is"
+            ));
+        }
+        Ok(named)
+    });
+    let models = models.collect::<anyhow::Result<_>>()?;
     Ok(LlmOptions {
+        models,
         endpoint: Endpoint {
             api,
             base_url: base_url.trim_end_matches('/').to_owned(),

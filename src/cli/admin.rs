@@ -170,6 +170,8 @@ fn can(capabilities: &AgentCapabilities) -> String {
         resume,
         deny_continues,
         workspace,
+        workspace_diff,
+        sub_agents,
         client_tools,
         structured_output,
         tool_policy: _,
@@ -189,6 +191,8 @@ fn can(capabilities: &AgentCapabilities) -> String {
         (deny_continues, "goes on after a denial"),
         (resume, "resume"),
         (workspace, "files"),
+        (workspace_diff, "changes of a turn"),
+        (sub_agents, "sub-agents"),
         (client_tools, "tools of its caller"),
         (structured_output, "output by a schema"),
     ];

@@ -157,6 +157,8 @@ pub(crate) enum Verb {
     /// Needs the scope `workspace.read`, and an agent whose configuration says `workspace_read = true`. Regular files alone are
     /// read: links, devices and files with several names are listed as `other`.
     Files(FilesArgs),
+    /// List and read what a session's agent made for its caller to keep.
+    Artifacts(ArtifactsArgs),
     /// Follow what the server says of itself: its log, and who changed what.
     ///
     /// Prints the newest records and then each new one, until interrupted. A server that restarts is waited for.
@@ -201,9 +203,12 @@ one blank, try every feature without a key (quote them: shells know `!` too):
   !call=NAME      ask the caller to run a tool; arguments may follow, such as {\"city\": \"Ghent\"}
   !json=VALUE     give that as the turn's output, where it is to have one; may be repeated
   !plan=a_b,c     tell a plan
+  !subagent=A,B   give the text to the sub-agent A, which gives it to B
+  !artifact=NAME  make a file of the text for you to keep
   !commands=a,b   have the commands a and b from then on (`upper` at first)
   !fail=REASON    end FAILED with that message
   !hang           say nothing until aborted
+  !leave          ask and end without waiting for an answer
   !stubborn       ignore a soft cancel, so that only a kill helps
   !history        answer with the number of user messages before this one
 A steer that reaches it is answered in brackets.

@@ -1,11 +1,14 @@
-//! `files`: what a session's agent works with.
+//! `files` and `artifacts`: what a session's agent works with, and what it made.
 
 use super::{
-    arguments::{FilesArgs, FilesVerb, ListFilesArgs, ReadFileArgs},
+    arguments::{
+        ArtifactsArgs, ArtifactsVerb, DiffArgs, FilesArgs, FilesVerb, ListArtifactsArgs,
+        ListFilesArgs, ReadArtifactArgs, ReadFileArgs,
+    },
     failure::Failure,
     output,
 };
-use quarterdeck::proto::{self, FileKind};
+use quarterdeck::proto::{self, FileChange, FileKind};
 use std::process::ExitCode;
 
 /// Entries that one call asks for.
@@ -17,6 +20,14 @@ pub(crate) async fn files(arguments: FilesArgs) -> Result<ExitCode, Failure> {
     match arguments.command {
         FilesVerb::List(arguments) => list(arguments).await,
         FilesVerb::Read(arguments) => read(arguments).await,
+        FilesVerb::Diff(arguments) => diff(arguments).await,
+    }
+}
+
+pub(crate) async fn artifacts(arguments: ArtifactsArgs) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        ArtifactsVerb::List(arguments) => list_artifacts(arguments).await,
+        ArtifactsVerb::Read(arguments) => read_artifact(arguments).await,
     }
 }
 
@@ -100,6 +111,111 @@ async fn read(arguments: ReadFileArgs) -> Result<ExitCode, Failure> {
         if bytes == 0 || offset >= part.size {
             break;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn diff(arguments: DiffArgs) -> Result<ExitCode, Failure> {
+    let DiffArgs {
+        session: session_key,
+        turn: turn_id,
+        client: arguments,
+    } = arguments;
+    let request = proto::GetDiffRequest {
+        session_key,
+        turn_id,
+    };
+    let diff = arguments.client()?.get_diff(request).await;
+    let diff = diff.map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if arguments.json {
+        output::json("GetDiffResponse", &diff)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for file in &diff.files {
+        let (before, after) = match file.change() {
+            FileChange::Added => ("/dev/null", file.path.as_str()),
+            FileChange::Removed => (file.path.as_str(), "/dev/null"),
+            FileChange::Modified | FileChange::Unspecified => {
+                (file.path.as_str(), file.path.as_str())
+            }
+        };
+        if file.omitted {
+            output::line(&format!("Files {before} and {after} differ"))?;
+        } else {
+            output::line(&format!("--- {before}"))?;
+            output::line(&format!("+++ {after}"))?;
+            for line in file.unified_diff.lines() {
+                output::line(line)?;
+            }
+        }
+    }
+    if diff.files.is_empty() {
+        output::notice("it changed no file");
+    }
+    if diff.truncated {
+        output::notice("there may be more changes, which the server does not look at");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list_artifacts(arguments: ListArtifactsArgs) -> Result<ExitCode, Failure> {
+    let ListArtifactsArgs {
+        session,
+        client: arguments,
+    } = arguments;
+    let client = arguments.client()?;
+    let mut rows = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = proto::ListArtifactsRequest {
+            session_key: session.clone(),
+            page_size: PAGE,
+            page_token,
+        };
+        let page = client.list_artifacts(request).await;
+        let page = page.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        for artifact in page.artifacts {
+            if arguments.json {
+                output::json("Artifact", &artifact)?;
+                continue;
+            }
+            let attachment = artifact.attachment.unwrap_or_default();
+            rows.push([
+                attachment.attachment_id,
+                attachment.size.to_string(),
+                attachment.media_type,
+                output::date(artifact.create_time),
+                artifact.title,
+            ]);
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if !arguments.json {
+        let names = ["ID", "BYTES", "TYPE", "MADE", "TITLE"];
+        output::list(names, rows, "the agent made nothing")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn read_artifact(arguments: ReadArtifactArgs) -> Result<ExitCode, Failure> {
+    let ReadArtifactArgs {
+        session: session_key,
+        artifact: attachment_id,
+        client: arguments,
+    } = arguments;
+    let request = proto::GetAttachmentRequest {
+        session_key,
+        attachment_id,
+    };
+    let answer = arguments.client()?.get_attachment(request).await;
+    let answer = answer.map_err(|status| Failure::call(&arguments.addr, &status))?;
+    if arguments.json {
+        output::json("GetAttachmentResponse", &answer)?;
+    } else {
+        output::content(&answer.attachment.unwrap_or_default().data)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,6 +31,7 @@ pub(crate) async fn watch(arguments: WatchArgs) -> Result<ExitCode, Failure> {
         log_id,
         kinds,
         no_deltas,
+        subagents,
         client: client_arguments,
     } = arguments;
     let client = client_arguments.client()?;
@@ -42,6 +43,7 @@ pub(crate) async fn watch(arguments: WatchArgs) -> Result<ExitCode, Failure> {
     let request = SubscribeRequest {
         session_key: session,
         deltas: Some(!no_deltas),
+        subagents,
         kinds,
         ..SubscribeRequest::default()
     };

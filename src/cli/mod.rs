@@ -166,6 +166,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Health(arguments) => wait(admin::health(arguments)),
         Verb::Completions(arguments) => local::completions(arguments),
         Verb::Files(arguments) => wait(files::files(arguments)),
+        Verb::Artifacts(arguments) => wait(files::artifacts(arguments)),
         Verb::Agents(arguments) => wait(admin::agents(arguments)),
         Verb::Config(arguments) => wait(admin::config(arguments)),
         Verb::Channels(arguments) => wait(admin::channels(arguments)),

@@ -248,6 +248,31 @@ impl Renderer {
                 };
                 self.note_if_whole(&format!("a budget of {whose} is nearly used up: {spent}"))
             }
+            Kind::SubagentStarted(started) => self.note_if_whole(&format!(
+                "sub-agent {} begins: {}",
+                first_of(&started.name, &started.agent_id),
+                shortened(&started.task)
+            )),
+            Kind::SubagentItem(item) => self.note_if_whole(&subagent_item(item)),
+            Kind::SubagentCompleted(completed) => {
+                let how = if completed.is_error {
+                    "failed"
+                } else {
+                    "is done"
+                };
+                self.note_if_whole(&format!(
+                    "sub-agent {} {how}: {}",
+                    completed.agent_id,
+                    shortened(&completed.response)
+                ))
+            }
+            Kind::ArtifactCreated(created) => {
+                let attachment = created.attachment.clone().unwrap_or_default();
+                self.note_if_whole(&format!(
+                    "made {} ({}, {} bytes)",
+                    created.title, attachment.name, attachment.size
+                ))
+            }
             Kind::QuestionAsked(_)
             | Kind::QuestionPending(_)
             | Kind::AnswerDelivered(_)
@@ -630,6 +655,37 @@ fn summary(json: &str) -> String {
     }
     let cut: String = line.chars().take(SUMMARY_MAX_CHARS - 1).collect();
     format!("{cut}…")
+}
+
+/// The first line of a text, at most so long as a question's.
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut short: String = line.chars().take(QUESTION_MAX_CHARS).collect();
+    if short.len() < text.trim_end().len() {
+        short.push('…');
+    }
+    short
+}
+
+fn first_of<'a>(name: &'a str, id: &'a str) -> &'a str {
+    if name.is_empty() { id } else { name }
+}
+
+/// What a sub-agent said, in one line.
+fn subagent_item(item: &proto::SubagentItem) -> String {
+    use proto::message_part::Part;
+    let who = item.agent_path.join(" > ");
+    let parts = item
+        .parts
+        .iter()
+        .filter_map(|part| match part.part.as_ref()? {
+            Part::Text(text) => Some(shortened(&text.text)),
+            Part::Thinking(thinking) => Some(format!("({})", shortened(&thinking.text))),
+            Part::ToolCall(call) => Some(format!("ran {}", call.tool_name)),
+            Part::Attachment(_) => None,
+        });
+    let parts: Vec<String> = parts.collect();
+    format!("{who}: {}", parts.join(" "))
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<ExitCode, Failure> {
         enqueue: Some(enqueue),
         after_seq: 0,
         cancel_on_disconnect,
+        subagents: false,
     };
     follow_turn(&client, run, &client_arguments).await
 }

@@ -9,6 +9,7 @@ use super::{
     output,
     send::duration,
     sessions::{print_session, state_word},
+    usage::count_of,
 };
 use quarterdeck::{
     client::Client,
@@ -252,8 +253,10 @@ pub(crate) fn used(usage: Usage) -> String {
         return String::new();
     }
     format!(
-        "{} tokens in, {} out, {} model calls",
-        usage.input_tokens, usage.output_tokens, usage.model_calls
+        "{} in, {} out, {}",
+        count_of(usage.input_tokens, "token"),
+        usage.output_tokens,
+        count_of(usage.model_calls, "model call")
     )
 }
 

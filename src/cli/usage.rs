@@ -127,9 +127,18 @@ fn cost(usage: &Usage) -> String {
     match usage.unpriced_calls {
         0 => dollars(usage.cost_micros),
         unpriced => format!(
-            "{} and {unpriced} calls without a price",
-            dollars(usage.cost_micros)
+            "{} and {} without a price",
+            dollars(usage.cost_micros),
+            count_of(unpriced, "call")
         ),
+    }
+}
+
+/// So many of something: one is one, others have an s.
+pub(super) fn count_of(count: i64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        many => format!("{many} {what}s"),
     }
 }
 
@@ -303,8 +312,9 @@ fn show(arguments: &ClientArgs, budgets: &[proto::Budget]) -> Result<(), Failure
         let spent = match budget.unpriced_calls {
             0 => dollars(budget.spent_micros),
             unpriced => format!(
-                "{} and {unpriced} calls without a price",
-                dollars(budget.spent_micros)
+                "{} and {} without a price",
+                dollars(budget.spent_micros),
+                count_of(unpriced, "call")
             ),
         };
         rows.push([

@@ -74,6 +74,12 @@ pub struct Capabilities {
     pub deny_continues: bool,
     /// The files of its working directory may be read. Its configuration says so, not the agent.
     pub workspace: bool,
+    /// What a turn changed in them may be read. Its configuration says so, not the agent.
+    #[serde(default)]
+    pub workspace_diff: bool,
+    /// Tells what sub-agents it gives tasks to. What was kept by an earlier version does not say.
+    #[serde(default)]
+    pub sub_agents: bool,
     /// Its model is offered the tools that the caller runs. Its driver says so, not the agent.
     #[serde(default)]
     pub client_tools: bool,
@@ -101,6 +107,8 @@ pub enum Capability {
     Denials,
     /// Files of its working directory.
     Workspace,
+    /// What a turn changed in them.
+    WorkspaceDiff,
     /// Tools that the caller runs.
     ClientTools,
     /// An output that meets a schema.
@@ -156,6 +164,7 @@ impl Capabilities {
             Capability::Fork => self.fork,
             Capability::Compaction => self.compaction,
             Capability::Workspace => self.workspace,
+            Capability::WorkspaceDiff => self.workspace_diff,
             Capability::ClientTools => self.client_tools,
             Capability::StructuredOutput => self.structured_output,
             Capability::Denials => self.tool_policy != ToolPolicySupport::None,
@@ -166,6 +175,7 @@ impl Capabilities {
     fn of_driver(self, driver: Self) -> Self {
         Self {
             workspace: driver.workspace,
+            workspace_diff: driver.workspace_diff,
             client_tools: driver.client_tools,
             structured_output: driver.structured_output,
             ..self
@@ -186,6 +196,9 @@ impl Capability {
             Self::Fork => "be forked",
             Self::Compaction => "shorten its conversation when it is told to",
             Self::Workspace => "show its files: its configuration does not say workspace_read",
+            Self::WorkspaceDiff => {
+                "show what a turn changed: its configuration does not say workspace_diff"
+            }
             Self::ClientTools => "call tools that its caller runs (client_tools)",
             Self::StructuredOutput => "answer by a schema (output_schema)",
             Self::Denials => "be kept from running tools: it never asks before it runs one",
@@ -299,6 +312,8 @@ mod tests {
         usage: UsageReports::Call,
         deny_continues: true,
         workspace: false,
+        workspace_diff: false,
+        sub_agents: true,
         client_tools: true,
         structured_output: true,
     };

@@ -304,10 +304,13 @@ impl Budget {
                 ..
             } if self.unpriced_calls > 0 => {
                 unpriced = true;
+                let calls = match self.unpriced_calls {
+                    1 => "a model call".to_owned(),
+                    many => format!("{many} model calls"),
+                };
                 format!(
-                    "{name} can't be kept: {} model calls since it was set had no known price; give their model a price, or \
-                     use another one, and set the budget again",
-                    self.unpriced_calls
+                    "{name} can't be kept: {calls} since it was set had no known price; give the model a price, or use \
+                     another one, and set the budget again"
                 )
             }
             Bounds { .. } => return None,

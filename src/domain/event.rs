@@ -2,6 +2,7 @@
 
 use super::{
     budget::Budget,
+    message::Part,
     question::Question,
     session::Session,
     turn::{AttachmentRef, CostSource, Granularity, Turn, Usage},
@@ -216,6 +217,29 @@ pub enum Event {
         reason: String,
         undelivered_seq: i64,
     },
+    SubagentStarted {
+        agent_id: String,
+        parent_agent_id: String,
+        name: String,
+        tool_call_id: String,
+        task: String,
+    },
+    SubagentCompleted {
+        agent_id: String,
+        is_error: bool,
+        response: String,
+        message_count: i64,
+        tool_call_count: i64,
+    },
+    SubagentItem {
+        agent_path: Vec<String>,
+        role: Role,
+        parts: Vec<Part>,
+    },
+    ArtifactCreated {
+        attachment: AttachmentRef,
+        title: String,
+    },
 }
 
 /// An ephemeral event about an open block or a running tool.
@@ -253,7 +277,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 45] = [
+pub const KINDS: [(EventKind, &str); 49] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -284,6 +308,10 @@ pub const KINDS: [(EventKind, &str); 45] = [
     (EventKind::TURN_SCHEDULED, "turn_scheduled"),
     (EventKind::BUDGET_WARNING, "budget_warning"),
     (EventKind::WEBHOOK_PAUSED, "webhook_paused"),
+    (EventKind::SUBAGENT_STARTED, "subagent_started"),
+    (EventKind::SUBAGENT_COMPLETED, "subagent_completed"),
+    (EventKind::SUBAGENT_ITEM, "subagent_item"),
+    (EventKind::ARTIFACT_CREATED, "artifact_created"),
     (EventKind::HELLO, "hello"),
     (EventKind::CAUGHT_UP, "caught_up"),
     (EventKind::PROGRESS, "progress"),
@@ -333,6 +361,10 @@ impl EventKind {
     pub const TURN_SCHEDULED: Self = Self(37);
     pub const BUDGET_WARNING: Self = Self(38);
     pub const WEBHOOK_PAUSED: Self = Self(43);
+    pub const SUBAGENT_STARTED: Self = Self(45);
+    pub const SUBAGENT_COMPLETED: Self = Self(46);
+    pub const SUBAGENT_ITEM: Self = Self(47);
+    pub const ARTIFACT_CREATED: Self = Self(48);
     pub const HELLO: Self = Self(60);
     pub const CAUGHT_UP: Self = Self(61);
     pub const PROGRESS: Self = Self(62);
@@ -401,6 +433,10 @@ impl Event {
             Self::ModelChanged { .. } => EventKind::MODEL_CHANGED,
             Self::WebhookPaused { .. } => EventKind::WEBHOOK_PAUSED,
             Self::ContextRebuilt { .. } => EventKind::CONTEXT_REBUILT,
+            Self::SubagentStarted { .. } => EventKind::SUBAGENT_STARTED,
+            Self::SubagentCompleted { .. } => EventKind::SUBAGENT_COMPLETED,
+            Self::SubagentItem { .. } => EventKind::SUBAGENT_ITEM,
+            Self::ArtifactCreated { .. } => EventKind::ARTIFACT_CREATED,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod schedule;
 pub mod schema;
 pub mod session;
+pub mod subagent;
 pub mod times;
 pub mod tool_policy;
 pub mod turn;

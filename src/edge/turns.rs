@@ -205,6 +205,7 @@ impl Caller {
             enqueue: Some(enqueue),
             after_seq: 0,
             cancel_on_disconnect,
+            subagents: false,
         };
         self.call("/quarterdeck.v1.GatewayService/Run", &request)
             .await

@@ -96,14 +96,18 @@ impl Filter {
         EventKind::LAGGING,
     ];
 
-    /// The filter of a reader; empty `kinds` are all. A turn's reader always sees its end.
-    pub fn new(kinds: &[EventKind], deltas: bool, turn: Option<Uuid>) -> Self {
+    /// The filter of a reader; empty `kinds` are all, but for what sub-agents say, which is asked for. A turn's reader
+    /// always sees its end.
+    pub fn new(kinds: &[EventKind], deltas: bool, subagents: bool, turn: Option<Uuid>) -> Self {
         let bits = |kinds: &[EventKind]| kinds.iter().fold(0u128, |bits, k| bits | bit(*k));
         let mut wanted = if kinds.is_empty() {
-            u128::MAX
+            u128::MAX & !bit(EventKind::SUBAGENT_ITEM)
         } else {
             bits(kinds) | bits(&Self::ALWAYS)
         };
+        if subagents {
+            wanted |= bit(EventKind::SUBAGENT_ITEM);
+        }
         if turn.is_some() {
             wanted |= bit(EventKind::TURN_ENDED);
         }

@@ -60,6 +60,8 @@ pub struct ReaderOptions {
     pub kinds: Vec<EventKind>,
     /// Whether deltas, snapshots and `lagging` come.
     pub deltas: bool,
+    /// Whether what sub-agents say comes.
+    pub subagents: bool,
     /// Whether `hello` and `caught_up` come: true for Subscribe, false for Run.
     pub hello: bool,
     /// Silence after which `progress` comes.
@@ -166,6 +168,7 @@ impl Reader {
             replay,
             kinds,
             deltas,
+            subagents,
             hello,
             progress_interval,
             coalesce,
@@ -182,7 +185,7 @@ impl Reader {
             pages,
             allowed_at: None,
             place: Place::Entering,
-            filter: Filter::new(&kinds, deltas, turn),
+            filter: Filter::new(&kinds, deltas, subagents, turn),
             seq: replay.then_some(after),
             told: after,
             at: 0,

@@ -175,6 +175,7 @@ impl Store for Log {
     async fn step_schedule(&self, _: ScheduleStep) -> Result<bool, Refusal> { unreachable!() }
     async fn run_schedule(&self, _: ScheduleCaller, _: ScheduleStep) -> Result<Option<(ScheduleRun, bool)>, Refusal> { unreachable!() }
     async fn plan(&self, _: SessionRow, _: i64) -> Result<Option<(i64, Bytes)>, Refusal> { unreachable!() }
+    async fn artifacts(&self, _: SessionRow, _: i64, _: i64, _: usize) -> Result<Vec<(i64, Bytes)>, Refusal> { unreachable!() }
     async fn reload_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
     async fn reset(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }
     async fn answer_question(&self, _: AnswerQuestion) -> Result<Committed, Refusal> { unreachable!() }
@@ -381,6 +382,10 @@ impl Client {
             Kind::PlanUpdated(_) => "plan_updated",
             Kind::BudgetWarning(_) => "budget_warning",
             Kind::WebhookPaused(_) => "webhook_paused",
+            Kind::SubagentStarted(_) => "subagent_started",
+            Kind::SubagentCompleted(_) => "subagent_completed",
+            Kind::SubagentItem(_) => "subagent_item",
+            Kind::ArtifactCreated(_) => "artifact_created",
             Kind::ContextRebuilt(_) => "context_rebuilt",
             Kind::QuestionPending(_) => "question_pending",
             Kind::ModelChanged(_) => "model_changed",
@@ -430,6 +435,7 @@ fn options() -> ReaderOptions {
         replay: true,
         kinds: Vec::new(),
         deltas: true,
+        subagents: false,
         hello: true,
         progress_interval: Duration::from_secs(15),
         coalesce: Duration::ZERO,

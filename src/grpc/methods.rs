@@ -96,7 +96,7 @@ const WEBHOOK: Needs = Needs::Scopes(&[Scope::WebhookWrite, Scope::SessionRead])
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 82] = [
+pub static METHODS: [Method; 84] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -176,6 +176,12 @@ pub static METHODS: [Method; 82] = [
     Method::reads("/quarterdeck.v1.GatewayService/ReadFile", WORKSPACE)
         .pages()
         .get("/v1/sessions/{session_key}/file"),
+    Method::reads("/quarterdeck.v1.GatewayService/GetDiff", WORKSPACE)
+        .pages()
+        .get("/v1/sessions/{session_key}/turns/{turn_id}/diff"),
+    Method::reads("/quarterdeck.v1.GatewayService/ListArtifacts", READ)
+        .pages()
+        .get("/v1/sessions/{session_key}/artifacts"),
     Method::reads("/quarterdeck.v1.GatewayService/ListQuestions", READ)
         .pages()
         .get("/v1/questions"),

@@ -9,6 +9,7 @@ use super::{
     handle::{Done, Drain, Handle, Prepared, Used, Workshop},
     running::Running,
     told,
+    workspace::Workspaces,
 };
 use crate::{
     agent::{Agent, AgentEvent, OpenRequest},
@@ -222,6 +223,7 @@ impl Actor {
             Opening::End(end) => self.end_turn(Vec::new(), end, String::new()).await?,
             Opening::Ready(opened) => {
                 self.opened = Some(opened);
+                self.take_snapshot(&started).await;
                 Running::new(self, started, deadline).run().await?
             }
         };
@@ -234,6 +236,29 @@ impl Actor {
             self.close_agent().await;
         }
         Ok(())
+    }
+
+    /// Copies what the session's files are before its agent gets the turn, where its configuration says so.
+    async fn take_snapshot(&self, started: &Started) {
+        let Workshop {
+            directories,
+            cwd_roots,
+            known_agents,
+            ..
+        } = &*self.workshop;
+        let workspaces = Workspaces {
+            directories: directories.clone(),
+            cwd_roots: Arc::clone(cwd_roots),
+            known_agents: Arc::clone(known_agents),
+        };
+        let (session, turn_id) = (Arc::clone(&started.session), started.turn.turn_id);
+        if !workspaces.keeps_snapshots(&session) {
+            return;
+        }
+        let take = move || workspaces.take_snapshot(&session, turn_id, clock::now());
+        if let Err(problem) = blocking(take).await {
+            warn!(%problem, "what the turn changes will not be known: its files can't be copied");
+        }
     }
 
     /// An agent that fits the session as it is now: the open one, or a new one.

@@ -152,7 +152,7 @@ impl CwdRoots {
 
 impl Directories {
     /// Names of what stands below the data directory.
-    pub const BELOW: [&str; 3] = ["sessions", "tenants", "users"];
+    pub const BELOW: [&str; 4] = ["sessions", "tenants", "users", "snapshots"];
 
     /// All below `data_directory`; the server's user runs every agent but those for which `users` has others.
     pub fn new(data_directory: &Path, users: Option<AgentUsers>) -> Self {
@@ -220,7 +220,14 @@ impl Directories {
     /// # Errors
     /// What the system says; what was not removed is still there.
     pub fn remove(&self, uid: Uuid) -> io::Result<()> {
-        Directory::open(&self.root)?.remove_tree(&Self::session(uid))
+        let root = self.open_root()?;
+        root.remove_tree(&Self::session(uid))?;
+        root.remove_tree(&Self::snapshots(uid))
+    }
+
+    /// The data directory.
+    pub(super) fn open_root(&self) -> io::Result<Directory> {
+        Directory::open(&self.root)
     }
 
     /// All files of one session, below the root.

@@ -4,13 +4,15 @@
 //! ids, opens and closes each exactly once, counts offsets, and goes on in a next item where a message grows too long.
 //! No I/O and no clock, so the property test at the end runs it against everything.
 
+use super::subagents::Subagents;
 use crate::{
     agent::{AgentEvent, OUTPUT_MAX_BYTES, Outcome},
     domain::{
         event::{BlockKind, Delta, Event, Json, PlanEntry, Role},
         limits::{
-            ASSISTANT_MESSAGE_MAX_BYTES, CHECKPOINT_MAX_BYTES, ERROR_MESSAGE_MAX_BYTES, cut,
-            cut_json, cut_json_of,
+            ASSISTANT_MESSAGE_MAX_BYTES, ATTACHMENT_MAX_BYTES, CHECKPOINT_MAX_BYTES,
+            DISPLAY_NAME_MAX_BYTES, ERROR_MESSAGE_MAX_BYTES, NAME_MAX_BYTES, cut, cut_json,
+            cut_json_of,
         },
         message::Part,
         question::{
@@ -40,6 +42,8 @@ const ASKS_MAX: usize = 4 * PENDING_MAX;
 const AGENT_PATH_MAX: usize = 16;
 /// Steps of a plan.
 const PLAN_MAX: usize = 256;
+/// Artifacts of one turn; what is beyond is passed over.
+const ARTIFACTS_MAX: usize = 64;
 /// Longest text of a step of a plan, in bytes.
 const PLAN_TEXT_MAX_BYTES: usize = 4096;
 /// Largest number of a single usage report. What adds up does not overflow for as long as anything lasts.
@@ -139,6 +143,10 @@ pub struct TurnMachine {
     wants_output: bool,
     /// What it answers with so far.
     output_json: Option<String>,
+    /// Sub-agents that are at work.
+    subagents: Subagents,
+    /// Artifacts so far.
+    artifacts: usize,
 }
 
 // === impl OpenMessage ===
@@ -193,6 +201,19 @@ impl TurnMachine {
             }
             AgentEvent::PlanUpdated { entries } => {
                 plain(effects, Event::PlanUpdated { entries });
+            }
+            AgentEvent::Subagent { agent_id, said } => {
+                self.subagents.apply(agent_id, *said, effects);
+            }
+            AgentEvent::ArtifactCreated { title, artifact } => {
+                let fits = artifact.data.len() <= ATTACHMENT_MAX_BYTES;
+                if fits && self.artifacts < ARTIFACTS_MAX {
+                    self.artifacts += 1;
+                    let attachment = artifact.reference.clone();
+                    // In one commit with the event that names it.
+                    effects.push(Effect::Write(Write::Attachments(vec![*artifact])));
+                    plain(effects, Event::ArtifactCreated { attachment, title });
+                }
             }
             AgentEvent::MessageStarted => {
                 self.complete_message(None, false, effects);
@@ -420,6 +441,7 @@ impl TurnMachine {
             });
             finish_tool(tool, result, true, true, vec![], effects);
         }
+        self.subagents.close(effects);
     }
 
     /// Bytes of the block that is furthest ahead of its checkpoint.
@@ -881,6 +903,22 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
         AgentEvent::AskWithdrawn { ask_id } | AgentEvent::AnswerDelivered { ask_id } => {
             shorten(ask_id);
         }
+        AgentEvent::ArtifactCreated { title, artifact } => {
+            let AttachmentRef {
+                attachment_id: _,
+                name,
+                media_type,
+                size: _,
+            } = &mut artifact.reference;
+            name.retain(|it| !it.is_control());
+            name.truncate(cut(name, DISPLAY_NAME_MAX_BYTES).len());
+            media_type.retain(|it| !it.is_control());
+            media_type.truncate(cut(media_type, NAME_MAX_BYTES).len());
+            if title.is_empty() {
+                title.clone_from(name);
+            }
+            title.truncate(cut(title, TITLE_MAX_BYTES).len());
+        }
         AgentEvent::PlanUpdated { entries } => {
             entries.truncate(PLAN_MAX);
             for PlanEntry {
@@ -895,6 +933,8 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
         }
         AgentEvent::Ready { .. }
         | AgentEvent::CommandsChanged { .. }
+        // Bounded where they are taken.
+        | AgentEvent::Subagent { .. }
         | AgentEvent::OutputAccepted { .. }
         | AgentEvent::MessageStarted
         | AgentEvent::SteerApplied { .. }

@@ -21,6 +21,8 @@ pub mod machine;
 pub mod recall;
 pub mod registry;
 mod running;
+pub mod snapshots;
+mod subagents;
 mod told;
 mod transcript;
 pub mod users;

@@ -56,6 +56,8 @@ pub(super) fn of_agent(session: &Session, mut event: AgentEvent) -> AgentEvent {
         | AgentEvent::AskWithdrawn { .. }
         | AgentEvent::AnswerDelivered { .. }
         | AgentEvent::PlanUpdated { .. }
+        | AgentEvent::Subagent { .. }
+        | AgentEvent::ArtifactCreated { .. }
         | AgentEvent::Offered { .. }
         | AgentEvent::CommandsChanged { .. }
         | AgentEvent::OutputAccepted { .. }

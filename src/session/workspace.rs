@@ -131,7 +131,7 @@ impl Workspaces {
     }
 
     /// The directory that a session works in.
-    fn directory(&self, session: &Session) -> io::Result<Directory> {
+    pub(super) fn directory(&self, session: &Session) -> io::Result<Directory> {
         if session.cwd.is_empty() {
             return self.directories.open_work(session.uid);
         }

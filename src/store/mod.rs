@@ -467,6 +467,14 @@ pub trait Store: Send + Sync + 'static {
         session: SessionRow,
         generation: i64,
     ) -> Result<Option<(i64, Bytes)>, Refusal>;
+    /// What a generation's agent made, after a position: `seq` and body of each event, which may be gone from the log.
+    async fn artifacts(
+        &self,
+        session: SessionRow,
+        generation: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Bytes)>, Refusal>;
     /// Messages of a generation older than a position, newest page first; `through` hides those of later events.
     async fn messages(
         &self,

@@ -278,6 +278,8 @@ pub fn capabilities(capabilities: &Capabilities) -> proto::AgentCapabilities {
         usage,
         deny_continues,
         workspace,
+        workspace_diff,
+        sub_agents,
         client_tools,
         structured_output,
     } = *capabilities;
@@ -297,6 +299,8 @@ pub fn capabilities(capabilities: &Capabilities) -> proto::AgentCapabilities {
         usage: usage as i32,
         deny_continues,
         workspace,
+        workspace_diff,
+        sub_agents,
         client_tools,
         structured_output,
     }
@@ -615,6 +619,49 @@ pub fn event(event: &Event) -> Kind {
             message_count: *message_count,
             truncated: *truncated,
         }),
+        Event::SubagentStarted {
+            agent_id,
+            parent_agent_id,
+            name,
+            tool_call_id,
+            task,
+        } => Kind::SubagentStarted(proto::SubagentStarted {
+            agent_id: agent_id.clone(),
+            parent_agent_id: parent_agent_id.clone(),
+            name: name.clone(),
+            tool_call_id: tool_call_id.clone(),
+            task: task.clone(),
+        }),
+        Event::SubagentCompleted {
+            agent_id,
+            is_error,
+            response,
+            message_count,
+            tool_call_count,
+        } => Kind::SubagentCompleted(proto::SubagentCompleted {
+            agent_id: agent_id.clone(),
+            is_error: *is_error,
+            response: response.clone(),
+            stats: Some(proto::SubagentStats {
+                message_count: *message_count,
+                tool_call_count: *tool_call_count,
+            }),
+        }),
+        Event::SubagentItem {
+            agent_path,
+            role,
+            parts,
+        } => Kind::SubagentItem(proto::SubagentItem {
+            agent_path: agent_path.clone(),
+            role: *role as i32,
+            parts: parts.iter().map(part).collect(),
+        }),
+        Event::ArtifactCreated { attachment, title } => {
+            Kind::ArtifactCreated(proto::ArtifactCreated {
+                attachment: Some(self::attachment(attachment)),
+                title: title.clone(),
+            })
+        }
         Event::PlanUpdated { entries } => Kind::PlanUpdated(proto::PlanUpdated {
             entries: entries
                 .iter()
@@ -645,7 +692,7 @@ pub fn question(question: &Question) -> proto::Question {
         create_time,
         expire_time,
         resolve_time,
-        delivered: _,
+        delivered,
     } = question;
     let Ask {
         kind,
@@ -688,6 +735,7 @@ pub fn question(question: &Question) -> proto::Question {
         create_time: Some(timestamp(*create_time)),
         expire_time: Some(timestamp(*expire_time)),
         resolve_time: resolve_time.map(timestamp),
+        delivered: *delivered,
     }
 }
 

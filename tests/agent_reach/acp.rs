@@ -127,6 +127,34 @@ async fn one_that_forgets_is_told_the_stored_conversation() {
     assert_eq!(counts, [4]);
 }
 
+/// CONTRACT-2 §11: a fork's agent has a home of its own, where the conversation that it goes on from is not found: it is told
+/// that one, once, and everybody is told so.
+#[tokio::test]
+async fn a_forks_agent_is_told_the_stored_conversation() {
+    let gateway = start("none", "");
+    let caller = Caller::admin(&gateway).await;
+    run(&caller, "s", "the word is larboard").await;
+    let fork = proto::ForkSessionRequest {
+        session_key: "s".into(),
+        new_session_key: "forked".into(),
+        ..Default::default()
+    };
+    caller.gateway().fork_session(fork).await.expect("forked");
+    let told = run(&caller, "forked", "prompt after").await;
+    assert!(told.contains("User: the word is larboard"), "{told}");
+    let told = run(&caller, "forked", "prompt again").await;
+    assert!(!told.contains("<conversation>"), "{told}");
+    let request = proto::ReadEventsRequest {
+        session_key: "forked".into(),
+        kinds: vec!["context_rebuilt".into()],
+        ..Default::default()
+    };
+    let events = caller.gateway().read_events(request).await;
+    assert_eq!(events.expect("read").into_inner().events.len(), 1);
+    // The one that it was forked from goes on as it was.
+    assert!(run(&caller, "s", "history").await.starts_with("1 "));
+}
+
 /// What an agent asks for waits for a person, and the person's answer reaches it.
 #[tokio::test]
 async fn its_permissions_are_questions_of_the_turn() {

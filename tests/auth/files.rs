@@ -250,3 +250,128 @@ async fn a_sessions_own_directory_is_read_by_who_may_read_it_where_the_operator_
     let page = caller.gateway().list_files(request).await.expect("listed");
     assert!(page.into_inner().entries.is_empty());
 }
+
+/// Runs a turn to its end; returns its id.
+async fn run(caller: &Caller, text: &str) -> String {
+    let turn = caller.enqueue("s", text).await.expect("accepted");
+    let wait = proto::AwaitTurnRequest {
+        session_key: "s".into(),
+        turn_id: turn.turn_id.clone(),
+        ..Default::default()
+    };
+    let ended = caller.gateway().await_turn(wait).await.expect("it ends");
+    let state = ended.into_inner().turn.expect("a turn").state();
+    assert_eq!(state, proto::TurnState::Completed);
+    turn.turn_id
+}
+
+/// What a turn changed is told by the bytes alone, to those who may read files, while the server's own copies stand elsewhere.
+#[tokio::test]
+async fn what_a_turn_changed_is_told_without_running_anything() {
+    let root = tempfile::tempdir().expect("a directory");
+    let cwd = root.path().join("project");
+    fs::create_dir_all(cwd.join(".git")).expect("made");
+    let ran = root.path().join("ran");
+    let config = format!(
+        "[agents.echo]\ndriver = \"echo\"\nworkspace_read = true\nworkspace_diff = true\ncwd_roots = [{:?}]\n",
+        root.path()
+    );
+    let gateway = start_with(&[], &config);
+    let caller = Caller::admin(&gateway)
+        .await
+        .member("default", "ann", &SCOPES)
+        .await;
+    // Whatever Git would run for a diff of these.
+    let hostile = format!(
+        "[core]\nfsmonitor = touch {0:?}\nhooksPath = .\n[diff \"x\"]\ntextconv = touch {0:?}\n[filter \"x\"]\nclean = touch {0:?}\n",
+        ran.display()
+    );
+    fs::write(cwd.join(".git/config"), hostile).expect("written");
+    fs::write(cwd.join(".gitattributes"), "* diff=x filter=x\n").expect("written");
+    fs::write(cwd.join("notes"), "one\ntwo\n").expect("written");
+    create(&caller, &cwd).await;
+    let first = run(&caller, "hello").await;
+    fs::write(cwd.join("notes"), "one\n2\n").expect("written");
+    fs::write(cwd.join("new"), "x\n").expect("written");
+    symlink("/etc/passwd", cwd.join("link")).expect("made");
+    let diff = |turn_id: &str| proto::GetDiffRequest {
+        session_key: "s".into(),
+        turn_id: turn_id.into(),
+    };
+    let told = caller
+        .gateway()
+        .get_diff(diff(&first))
+        .await
+        .expect("told")
+        .into_inner();
+    let files: Vec<(&str, proto::FileChange, &str)> = (told.files.iter())
+        .map(|it| (it.path.as_str(), it.change(), it.unified_diff.as_str()))
+        .collect();
+    let expected = [
+        ("new", proto::FileChange::Added, "@@ -0,0 +1 @@\n+x\n"),
+        (
+            "notes",
+            proto::FileChange::Modified,
+            "@@ -1,2 +1,2 @@\n one\n-two\n+2\n",
+        ),
+    ];
+    assert_eq!((files, told.truncated), (expected.to_vec(), false));
+    // Once the next turn has started it stays what it was.
+    let second = run(&caller, "again").await;
+    fs::write(cwd.join("notes"), "later\n").expect("written");
+    let again = caller
+        .gateway()
+        .get_diff(diff(&first))
+        .await
+        .expect("told")
+        .into_inner();
+    assert_eq!(again.files, told.files);
+    let newest = caller
+        .gateway()
+        .get_diff(diff(&second))
+        .await
+        .expect("told")
+        .into_inner();
+    assert_eq!(newest.files.len(), 1);
+    assert!(!ran.exists(), "nothing ran");
+    let unknown = caller
+        .gateway()
+        .get_diff(diff("019a0000-0000-7000-8000-000000000001"))
+        .await;
+    assert_eq!(
+        reason(&unknown.expect_err("it never was")),
+        "TURN_NOT_FOUND"
+    );
+    let admin = Caller::admin(&gateway).await;
+    let reader = admin.member("default", "ann", &["session.read"]).await;
+    let refused = reader
+        .gateway()
+        .get_diff(diff(&first))
+        .await
+        .expect_err("no scope");
+    assert_eq!(reason(&refused), "SCOPE_REQUIRED");
+    let bob = admin.member("default", "bob", &SCOPES).await;
+    let refused = bob
+        .gateway()
+        .get_diff(diff(&first))
+        .await
+        .expect_err("not his");
+    assert_eq!(reason(&refused), "SESSION_NOT_FOUND");
+    // The copies go with the session.
+    let copies = || {
+        fs::read_dir(gateway.data().join("snapshots"))
+            .expect("there")
+            .count()
+    };
+    assert_eq!(copies(), 1);
+    let delete = proto::DeleteSessionRequest {
+        session_key: "s".into(),
+        ..Default::default()
+    };
+    admin
+        .gateway()
+        .delete_session(delete)
+        .await
+        .expect("deleted");
+    assert_eq!(copies(), 0);
+}

@@ -262,6 +262,7 @@ async fn all_calls(client: &mut Client, key: &str, turn_id: &str) -> Vec<(&'stat
 }
 
 /// To a stranger a session is a key that never was, whatever it does, and whatever is asked.
+/// DEFECTS 35, 45: knowing a key is no right to it, and nobody unknown runs anything. FEATURES 6.2 1 and 16.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_can_not_tell_a_session_from_none() {
     let mut gateway = start_with(&[], "drain_timeout = \"0s\"\n");

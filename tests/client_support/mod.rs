@@ -179,6 +179,8 @@ gateway! {
     list_messages(ListMessagesRequest) -> ListMessagesResponse;
     list_files(ListFilesRequest) -> ListFilesResponse;
     read_file(ReadFileRequest) -> ReadFileResponse;
+    get_diff(GetDiffRequest) -> GetDiffResponse;
+    list_artifacts(ListArtifactsRequest) -> ListArtifactsResponse;
     list_questions(ListQuestionsRequest) -> ListQuestionsResponse;
     get_question(GetQuestionRequest) -> GetQuestionResponse;
     answer_question(AnswerQuestionRequest) -> AnswerQuestionResponse;

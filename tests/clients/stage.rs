@@ -163,6 +163,16 @@ impl Stage {
                 let answer = self.client()?.delete_session(request).await;
                 answer.map_err(|status| status.to_string())?;
             }
+            "put_file" => {
+                let sessions = self.gateway.data().join("sessions");
+                for session in std::fs::read_dir(sessions).map_err(|it| it.to_string())? {
+                    let work = session.map_err(|it| it.to_string())?.path().join("work");
+                    if work.is_dir() {
+                        std::fs::write(work.join(text("name")), text("text"))
+                            .map_err(|it| it.to_string())?;
+                    }
+                }
+            }
             "await_session" => return self.await_session(text("session_key"), wanted).await,
             "calls" => return self.calls(&text("method")).await,
             _ => return Err(format!("the scenario wants of the server {what:?}")),

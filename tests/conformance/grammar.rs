@@ -1,6 +1,6 @@
 //! The order in which an agent may say things, checked on every event. It knows what it was told, too.
 
-use quarterdeck::agent::AgentEvent;
+use quarterdeck::{agent::AgentEvent, domain::subagent::SubagentEvent};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -18,6 +18,8 @@ pub struct Grammar {
     /// Asked of in this turn, and not withdrawn or answered.
     open_asks: HashSet<String>,
     asks: HashSet<String>,
+    /// Sub-agents that are at work.
+    subagents: HashSet<String>,
     /// Answered by a turn's end that they crossed: the agent may still return them, but never apply them.
     crossed: HashSet<Uuid>,
 }
@@ -34,6 +36,7 @@ impl Grammar {
         self.open_tools.clear();
         self.asks.clear();
         self.open_asks.clear();
+        self.subagents.clear();
     }
 
     /// A steer was given.
@@ -91,6 +94,8 @@ impl Grammar {
             | AgentEvent::AskWithdrawn { .. }
             | AgentEvent::AnswerDelivered { .. }
             | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::Subagent { .. }
+            | AgentEvent::ArtifactCreated { .. }
             | AgentEvent::Offered { .. }
             | AgentEvent::TurnEnded(_) => true,
         };
@@ -168,8 +173,25 @@ impl Grammar {
             | AgentEvent::CompactionCompleted { .. }
             | AgentEvent::RetryScheduled { .. }
             | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::ArtifactCreated { .. }
             | AgentEvent::CommandsChanged { .. }
             | AgentEvent::Offered { .. } => {}
+            AgentEvent::Subagent { agent_id, said } => match said.as_ref() {
+                SubagentEvent::Started { .. } => {
+                    if !self.subagents.insert(agent_id.clone()) {
+                        return wrong("the sub-agent is at work");
+                    }
+                }
+                SubagentEvent::Item { .. } if !self.subagents.contains(agent_id) => {
+                    return wrong("the sub-agent is not at work");
+                }
+                SubagentEvent::Item { .. } => {}
+                SubagentEvent::Completed { .. } => {
+                    if !self.subagents.remove(agent_id) {
+                        return wrong("the sub-agent is not at work");
+                    }
+                }
+            },
             AgentEvent::StopFailed { .. } => return wrong("every stop here can be proven"),
         }
         Ok(())

@@ -35,6 +35,8 @@ pub struct Prompts {
     /// Makes it ask for one permission, with an option that allows once and one that denies once, and go on when it is
     /// answered.
     pub ask: &'static str,
+    /// Makes it give a task to a sub-agent, which says something, and then reply `done`; or why it can't.
+    pub sub_agent: Result<&'static str, &'static str>,
     /// Makes it reply with something that only the turn before, whose text is given, can have told it: the prompt, and a
     /// part of the reply.
     pub recall: fn(&str) -> (String, String),
@@ -85,6 +87,7 @@ macro_rules! conformance {
             an_answer_is_delivered_once_and_the_turn_goes_on,
             a_denial_is_no_abort,
             a_stop_answers_what_is_open,
+            what_a_sub_agent_says_is_its_own,
             a_dropped_agent_ends,
             a_restarted_agent_remembers,
             two_sessions_live_side_by_side,

@@ -9,6 +9,7 @@ use quarterdeck::{
     agent::{AgentEvent, Outcome, events::EVENTS_MAX},
     domain::{
         question::{Answer, OptionEffect, QuestionKind, QuestionOption},
+        subagent::SubagentEvent,
         turn::StopReason,
     },
 };
@@ -459,6 +460,50 @@ pub async fn a_stop_answers_what_is_open(row: Row) {
 }
 
 // --- lives ---
+
+/// AGENT-FACTS 1.6, SEMANTICS 18: a sub-agent is told from its beginning to its end, and nothing of it is the turn's answer.
+pub async fn what_a_sub_agent_says_is_its_own(row: Row) {
+    let prompt = match row.prompts.sub_agent {
+        Ok(prompt) => prompt,
+        Err(why) => {
+            eprintln!("does not apply: {why}");
+            return;
+        }
+    };
+    let home = Home::new();
+    let mut session = open(&row, &home).await;
+    let said = session.turn(prompt).await;
+    assert_says(&said, "done");
+    let told: Vec<(&str, &SubagentEvent)> = (said.0.iter())
+        .filter_map(|event| match event {
+            AgentEvent::Subagent { agent_id, said } => Some((agent_id.as_str(), said.as_ref())),
+            _ => None,
+        })
+        .collect();
+    let (id, _) = *told.first().expect("it is told");
+    assert!(told.iter().all(|(of, _)| *of == id), "{told:?}");
+    assert!(
+        matches!(told[0].1, SubagentEvent::Started { .. }),
+        "{told:?}"
+    );
+    let items = told
+        .iter()
+        .filter(|(_, it)| matches!(it, SubagentEvent::Item { .. }));
+    assert!(items.count() > 0, "{told:?}");
+    let ended = told.last().expect("it is told").1;
+    let well = matches!(
+        ended,
+        SubagentEvent::Completed {
+            is_error: false,
+            ..
+        }
+    );
+    assert!(well, "{told:?}");
+    assert_says(
+        &session.turn(&row.say("the next turn")).await,
+        "the next turn",
+    );
+}
 
 pub async fn a_dropped_agent_ends(row: Row) {
     let home = Home::new();

@@ -6,6 +6,7 @@ use proto::{AbortMode, SessionState, StopReason, TurnState};
 const CANCELED: (TurnState, &str, StopReason) =
     (TurnState::Canceled, "ABORTED", StopReason::Aborted);
 
+/// FEATURES 6.2 12.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_said_is_kept_and_nothing_comes_after_the_end() {
     let (_server, mut client) = shared().await;
@@ -139,6 +140,7 @@ async fn a_second_abort_joins_and_raises_the_first() {
     }
 }
 
+/// FEATURES 6.2 7.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_to_stop_is_no_error() {
     let (_server, mut client) = shared().await;

@@ -157,6 +157,7 @@ async fn what_may_not_change_or_does_not_fit_changes_nothing() {
     assert!(all.iter().all(|value| !value.description.is_empty()));
 }
 
+/// FEATURES 6.2 9.
 #[tokio::test]
 async fn every_listener_is_told_to_read_again_once() {
     let gateway = Gateway::start();

@@ -9,6 +9,7 @@ fn small() -> Options {
     config("queue_limit_turns = 3\nqueue_limit_bytes = \"1MiB\"\ndrain_timeout = \"0s\"\n")
 }
 
+/// DEFECTS 36, 37: session and turn come to be in one commit, under the caller's key alone. FEATURES 6.2 2 and 5.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn enqueue_makes_the_session_and_the_turn_in_one() {
     let (_server, mut client) = shared().await;
@@ -256,6 +257,7 @@ async fn blank_and_oversize_texts_are_refused_and_the_largest_one_runs() {
     assert_eq!(turn.response_text, text);
 }
 
+/// DEFECTS 41: a prompt during a turn waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn turns_of_a_session_run_one_at_a_time_in_order() {
     let (_server, mut client) = shared().await;
@@ -512,6 +514,7 @@ async fn a_turn_that_waits_too_long_expires() {
     abort(&mut client, key).await;
 }
 
+/// DEFECTS 32: an agent that hangs is stopped by the turn's timeout, and the queue goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_that_runs_too_long_fails() {
     let (_server, mut client) = shared().await;

@@ -49,6 +49,7 @@ async fn ended(client: &mut Client, key: &str, name: &str, arguments: &str) -> p
     }
 }
 
+/// FEATURES 6.2 8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_agents_command_runs_as_a_turn() {
     let (_server, mut client) = shared().await;
@@ -89,6 +90,7 @@ async fn an_agents_command_runs_as_a_turn() {
     }
 }
 
+/// FEATURES 6.2 1: the manifest of commands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn whoever_reads_is_told_that_the_commands_changed() {
     let (_server, mut client) = shared().await;

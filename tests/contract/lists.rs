@@ -328,6 +328,7 @@ async fn sessions_are_listed_newest_first_by_filter_and_page() {
     abort(&mut client, "list:0").await;
 }
 
+/// DEFECTS 44: what a session is doing reaches all who watch. FEATURES 6.2 11.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_watch_gives_the_list_then_each_change() {
     let (_server, mut client) = shared().await;

@@ -12,6 +12,7 @@ fn parts(message: &proto::Message) -> Vec<&Part> {
         .collect()
 }
 
+/// DEFECTS 42: thinking, calls and results are kept beside the text. FEATURES 6.2 14.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn messages_have_parts_and_ids_that_never_change() {
     let (_server, mut client) = shared().await;

@@ -87,6 +87,7 @@ async fn a_repeat_attaches_to_the_same_turn_while_it_runs_and_after() {
     );
 }
 
+/// DEFECTS 38: what is kept does not hang on a connection. FEATURES 6.2 15.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_goes_away_cancels_nothing() {
     let (_server, mut client) = shared().await;

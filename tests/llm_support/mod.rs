@@ -43,6 +43,11 @@ impl Model {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
 
+    /// The same, where it lists its models: `fake-1` and `fake-2`.
+    pub fn listing_url(&self) -> String {
+        format!("http://127.0.0.1:{}/listed/v1", self.port)
+    }
+
     /// Every call so far: its path, headers and body, and whether the caller left before the end.
     pub fn calls(&self) -> Vec<Value> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");

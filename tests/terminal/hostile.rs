@@ -138,6 +138,12 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("agents", remote(&[])),
         ("files list", remote(&["s"])),
         ("files read", remote(&["s", "f"])),
+        (
+            "files diff",
+            remote(&["s", "019a0000-0000-7000-8000-000000000001"]),
+        ),
+        ("artifacts list", remote(&["s"])),
+        ("artifacts read", remote(&["s", "a"])),
         ("config get", remote(&[])),
         ("config set", remote(&["log=info"])),
         ("config clear", remote(&["log"])),
@@ -166,6 +172,7 @@ const SILENT: [&str; 14] = [
     "schedules preview",
     // Its answer is bytes alone, which JSON writes as base64.
     "files read",
+    "artifacts read",
 ];
 
 /// The names of all commands, as the program itself tells them.

@@ -188,6 +188,36 @@ async def set_model(request: Fields) -> Fields:
     return {"model": answer.session.model, "replayed": answer.replayed}
 
 
+async def list_commands(request: Fields) -> Fields:
+    answer = await client_of(request).list_commands(request["session_key"], timeout=deadline(request))
+    return {"commands": [command.name for command in answer.commands]}
+
+
+async def execute_command(request: Fields) -> Fields:
+    answer = await client_of(request).execute_command(
+        request["session_key"],
+        request["name"],
+        request.get("arguments", ""),
+        timeout=deadline(request),
+        **given(request, "request_id"),
+    )
+    return {"turn_id": answer.turn.turn_id, "replayed": answer.replayed}
+
+
+async def list_files(request: Fields) -> Fields:
+    answer = await client_of(request).list_files(
+        request["session_key"], request.get("path", ""), timeout=deadline(request)
+    )
+    return {"names": [entry.name for entry in answer.entries]}
+
+
+async def read_file(request: Fields) -> Fields:
+    answer = await client_of(request).read_file(
+        request["session_key"], request["path"], timeout=deadline(request), **given(request, "offset", "limit")
+    )
+    return {"text": answer.data.decode(), "size": answer.size}
+
+
 async def list_questions(request: Fields) -> Fields:
     states = [f"QUESTION_STATE_{state}" for state in request.get("states", ())]
     answer = await client_of(request).list_questions(
@@ -295,6 +325,10 @@ OPERATIONS: Mapping[str, Operation] = {
         run,
         list_models,
         set_model,
+        list_commands,
+        execute_command,
+        list_files,
+        read_file,
         list_questions,
         get_question,
         answer_question,

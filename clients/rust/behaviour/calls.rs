@@ -8,9 +8,11 @@ use quarterdeck::{
     client::Client,
     proto::{
         AbortRequest, AdmissionMode, Answer, AnswerQuestionRequest, AwaitTurnRequest,
-        EnqueueRequest, ForgetRequest, GetQuestionRequest, ListModelsRequest, ListQuestionsRequest,
-        ListQueueRequest, OnBusy, QuestionState, RememberRequest, ResetRequest,
-        SearchMemoryRequest, SetModelRequest, SteerRequest, WhoAmIRequest, memory_hit::Found,
+        EnqueueRequest, ExecuteCommandRequest, ForgetRequest, GetQuestionRequest,
+        ListCommandsRequest, ListFilesRequest, ListModelsRequest, ListQuestionsRequest,
+        ListQueueRequest, OnBusy, QuestionState, ReadFileRequest, RememberRequest, ResetRequest,
+        SearchMemoryRequest, SetModelRequest, SteerRequest, Turn, WhoAmIRequest,
+        execute_command_response::Result as Ran, memory_hit::Found,
     },
 };
 use serde_json::{Value, json};
@@ -117,6 +119,49 @@ pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> 
             };
             let answer = client.set_model(asked).await?;
             json!({"model": answer.session.unwrap_or_default().model, "replayed": answer.replayed})
+        }
+        "list_commands" => {
+            let answer = client
+                .list_commands(ListCommandsRequest { session_key })
+                .await?;
+            let names: Vec<_> = answer.commands.into_iter().map(|it| it.name).collect();
+            json!({"commands": names})
+        }
+        "execute_command" => {
+            let asked = ExecuteCommandRequest {
+                session_key,
+                name: request.text("name"),
+                arguments: request.text("arguments"),
+                request_id: request.text("request_id"),
+                ..ExecuteCommandRequest::default()
+            };
+            let answer = client.execute_command(asked).await?;
+            let turn = match answer.result {
+                Some(Ran::Turn(turn)) => turn,
+                Some(Ran::ResultJson(_)) | None => Turn::default(),
+            };
+            json!({"turn_id": turn.turn_id, "replayed": answer.replayed})
+        }
+        "list_files" => {
+            let asked = ListFilesRequest {
+                session_key,
+                path: request.text("path"),
+                ..ListFilesRequest::default()
+            };
+            let answer = client.list_files(asked).await?;
+            let names: Vec<_> = answer.entries.into_iter().map(|it| it.name).collect();
+            json!({"names": names})
+        }
+        "read_file" => {
+            let number = |name: &str| request.number(name).unwrap_or_default();
+            let asked = ReadFileRequest {
+                session_key,
+                path: request.text("path"),
+                offset: number("offset"),
+                limit: number("limit"),
+            };
+            let answer = client.read_file(asked).await?;
+            json!({"text": String::from_utf8_lossy(&answer.data), "size": answer.size})
         }
         "list_questions" => {
             let states = request.fields["states"].as_array().into_iter().flatten();

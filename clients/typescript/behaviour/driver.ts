@@ -46,6 +46,10 @@ interface Request {
   clear_queue?: boolean;
   or_question?: boolean;
   question_id: string;
+  name: string;
+  arguments?: string;
+  path?: string;
+  offset?: number;
   provider?: string;
   model_id?: string;
   option_id?: string;
@@ -165,6 +169,29 @@ const OPERATIONS: Record<string, (request: Request) => Promise<object> | object>
       options(request),
     );
     return { model: session?.model ?? "", replayed };
+  },
+  async list_commands(request) {
+    const { commands } = await client(request).listCommands({ sessionKey: request.session_key }, options(request));
+    return { commands: commands.map(({ name }) => name) };
+  },
+  async execute_command(request) {
+    const { session_key: sessionKey, name, arguments: words, request_id: requestId } = request;
+    const { result, replayed } = await client(request).executeCommand(
+      { sessionKey, name, arguments: words, requestId },
+      options(request),
+    );
+    return { turn_id: result.case === "turn" ? result.value.turnId : "", replayed };
+  },
+  async list_files(request) {
+    const { session_key: sessionKey, path } = request;
+    const { entries } = await client(request).listFiles({ sessionKey, path }, options(request));
+    return { names: entries.map(({ name }) => name) };
+  },
+  async read_file(request) {
+    const { session_key: sessionKey, path, offset = 0, limit = 0 } = request;
+    const part = { sessionKey, path, offset: BigInt(offset), limit: BigInt(limit) };
+    const { data, size } = await client(request).readFile(part, options(request));
+    return { text: new TextDecoder().decode(data), size: toNumber(size) };
   },
   async list_questions(request) {
     const { session_key: sessionKey, states } = request;

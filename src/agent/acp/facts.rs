@@ -11,6 +11,9 @@ const GO_ON: [&str; 2] = ["@agentclientprotocol/claude-agent-acp", "gemini-cli"]
 /// Agents that say that they find a conversation again, and never do, by the same names.
 const FORGET: [&str; 1] = ["gemini-cli"];
 
+/// Agents that tell what their sub-agents do without saying that they would, by the same names.
+const TELL_SUBAGENTS: [&str; 1] = ["@agentclientprotocol/claude-agent-acp"];
+
 /// What it can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -28,6 +31,8 @@ pub(super) struct Facts {
     pub(super) embedded: bool,
     /// Takes steers.
     pub(super) steer: bool,
+    /// Tells what its sub-agents do.
+    sub_agents: bool,
     /// Goes on after a denial.
     deny_continues: bool,
     /// Finds no conversation again, whatever it says.
@@ -61,6 +66,8 @@ impl Facts {
             images: can["promptCapabilities"]["image"] == true,
             embedded: can["promptCapabilities"]["embeddedContext"] == true,
             steer: answer["_meta"]["steering"]["supported"] == true,
+            sub_agents: TELL_SUBAGENTS.contains(&name)
+                || is_there(&can["sessionCapabilities"]["subagents"]),
             deny_continues: GO_ON.contains(&name),
             forgets: FORGET.contains(&name),
         })
@@ -75,7 +82,8 @@ impl Facts {
             thinking: options.offers(&Setting::ThinkingLevel),
             models: options.offers(&Setting::Model),
             options: options.any(),
-            fork: false,
+            // Each session has a home of its own, where no other's conversation is found: a fork is told it.
+            fork: true,
             compaction,
             commands: true,
             questions: true,
@@ -84,6 +92,8 @@ impl Facts {
             usage: UsageReports::Turn,
             deny_continues: self.deny_continues,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: self.sub_agents,
             client_tools: false,
             structured_output: false,
         }

@@ -16,6 +16,7 @@ use super::{
     options::{Options, Wanted, Way},
     prompt,
     rpc::{self, AUTHENTICATION_REQUIRED, Frame, RpcError},
+    subagents::PastSubagents,
     text,
     tools::PastCalls,
     turn::Turn,
@@ -110,6 +111,8 @@ pub(super) struct Machine {
     settled_at: Option<Instant>,
     turn: Option<Turn>,
     past: PastCalls,
+    /// Sub-agents of turns that are over.
+    past_subagents: PastSubagents,
     /// Requests of ours without an answer.
     waiting: HashMap<i64, Purpose>,
     next_id: i64,
@@ -159,6 +162,7 @@ impl Machine {
             settled_at: None,
             turn: None,
             past: PastCalls::default(),
+            past_subagents: PastSubagents::default(),
             waiting: HashMap::new(),
             next_id: 0,
             ignored: Ignored::default(),
@@ -503,8 +507,11 @@ impl Machine {
     }
 
     fn updated(&mut self, params: &Value, cut: usize, now: Instant) {
-        // A sub-agent's are in a session of its own.
-        if self.session_id.is_empty() || params["sessionId"] != self.session_id {
+        if self.session_id.is_empty() {
+            return;
+        }
+        if params["sessionId"] != self.session_id {
+            self.subagent_updated(params, cut, now);
             return;
         }
         let update = &params["update"];
@@ -539,6 +546,22 @@ impl Machine {
         let effects = &mut self.effects;
         let mut emit = |event| effects.push_back(Effect::Emit(event));
         if !turn.hear(update, cut, &mut emit) {
+            self.ignore("an update of an unknown kind", now);
+        }
+    }
+
+    /// A sub-agent's updates are in a session of its own.
+    fn subagent_updated(&mut self, params: &Value, cut: usize, now: Instant) {
+        let id = text(&params["sessionId"]);
+        let Some(turn) = self.turn.as_mut().filter(|_| !id.is_empty()) else {
+            return;
+        };
+        if self.past_subagents.hold(id) {
+            return;
+        }
+        let effects = &mut self.effects;
+        let mut emit = |event| effects.push_back(Effect::Emit(event));
+        if !turn.hear_of_subagent(id, &params["update"], cut, &mut emit) {
             self.ignore("an update of an unknown kind", now);
         }
     }
@@ -605,7 +628,8 @@ impl Machine {
         let prove = turn.cancelled;
         let compacts = turn.command == command::COMPACT;
         let effects = &mut self.effects;
-        let (outcome, calls) = turn.end(reply, &mut |event| effects.push_back(Effect::Emit(event)));
+        let (outcome, calls, subagents) =
+            turn.end(reply, &mut |event| effects.push_back(Effect::Emit(event)));
         if compacts {
             self.emit(AgentEvent::CompactionCompleted {
                 reason: COMPACTION_REASON.to_owned(),
@@ -620,6 +644,7 @@ impl Machine {
             });
         }
         self.past.extend(calls);
+        self.past_subagents.extend(subagents);
         self.count(reply.as_ref().unwrap_or(&Value::Null));
         self.effects.push_back(Effect::End { outcome, prove });
     }

@@ -28,6 +28,7 @@ mod message;
 mod options;
 mod prompt;
 mod rpc;
+mod subagents;
 mod tools;
 mod turn;
 mod usage;
@@ -262,7 +263,7 @@ impl Driver for AcpDriver {
             thinking: true,
             models: true,
             options: true,
-            fork: false,
+            fork: true,
             compaction: true,
             commands: true,
             questions: true,
@@ -271,6 +272,8 @@ impl Driver for AcpDriver {
             usage: UsageReports::Turn,
             deny_continues: true,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: true,
             client_tools: false,
             structured_output: false,
         }

@@ -4,6 +4,7 @@ use super::{
     asks::{Answered, Asked, Asks},
     message::{Kind, OpenMessage},
     rpc::{AUTHENTICATION_REQUIRED, RpcError},
+    subagents::Subagents,
     text,
     tools::{Tools, plan},
     usage,
@@ -36,6 +37,7 @@ pub(super) struct Turn {
     last_text: String,
     last_id: Option<String>,
     tools: Tools,
+    subagents: Subagents,
     pub(super) asks: Asks,
 }
 
@@ -55,6 +57,7 @@ impl Turn {
             last_text: String::new(),
             last_id: None,
             tools: Tools::default(),
+            subagents: Subagents::default(),
             asks: Asks::default(),
         }
     }
@@ -85,16 +88,30 @@ impl Turn {
                 };
                 emit(AgentEvent::PlanUpdated { entries });
             }
+            "subagent_update" => self.subagents.is(update, emit),
             // What the agent was told, and what is no part of the conversation.
             "user_message_chunk"
             | "usage_update"
             | "session_info_update"
             | "available_commands_update"
             | "config_option_update"
-            | "current_mode_update" => {}
+            | "current_mode_update"
+            | "session_message" => {}
             _ => return false,
         }
         true
+    }
+
+    /// Takes an update of a session that is not the turn's own: a sub-agent's. False where it is of no known kind.
+    pub(super) fn hear_of_subagent(
+        &mut self,
+        id: &str,
+        update: &Value,
+        cut: usize,
+        emit: &mut impl FnMut(AgentEvent),
+    ) -> bool {
+        self.spoke = true;
+        self.subagents.hear(id, update, cut, emit)
     }
 
     /// A tool wants to run.
@@ -124,13 +141,16 @@ impl Turn {
         Some(answered)
     }
 
-    /// Closes what is open and says how the turn ended, by the reply to its prompt. Returns the ids of its calls as well.
+    /// Closes what is open and says how the turn ended, by the reply to its prompt. Returns the ids of its calls, and of its
+    /// sub-agents, as well.
     pub(super) fn end(
         mut self,
         reply: &Result<Value, RpcError>,
         emit: &mut impl FnMut(AgentEvent),
-    ) -> (Outcome, Vec<String>) {
+    ) -> (Outcome, Vec<String>, Vec<String>) {
         self.message.complete(emit);
+        let is_error = self.cancelled || reply.is_err();
+        let subagents = std::mem::take(&mut self.subagents).end(is_error, emit);
         let calls = std::mem::take(&mut self.tools).end(emit);
         let outcome = match reply {
             Ok(reply) => self.outcome(reply),
@@ -144,7 +164,7 @@ impl Turn {
             }
             Err(error) => Outcome::Failed(error.message.clone()),
         };
-        (outcome, calls)
+        (outcome, calls, subagents)
     }
 
     fn outcome(&self, reply: &Value) -> Outcome {

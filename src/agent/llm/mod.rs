@@ -10,6 +10,7 @@
 //! | `provider` | the four dialects: a conversation as a request, a stream as a reply, pure |
 //! | `http` | the one place that calls a provider |
 //! | `tools`, `mcp` | tools of servers that speak the Model Context Protocol |
+//! | `models` | which models a session may choose |
 //! | `options` | how it is set up |
 //!
 //! Its memory is the session's stored messages and nothing else: it starts no process and writes no file. A conversation
@@ -19,6 +20,7 @@
 mod conversation;
 mod http;
 mod mcp;
+mod models;
 mod options;
 mod provider;
 mod session;
@@ -33,10 +35,14 @@ pub use tools::OWN_SERVER;
 use super::{Agent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events};
 use crate::{
     auth::agents::AgentCredential,
-    domain::agent::{ToolPolicySupport, UsageReports},
+    domain::{
+        agent::{ToolPolicySupport, UsageReports},
+        offers::named,
+    },
 };
 use ::http::{HeaderValue, header};
 use async_trait::async_trait;
+use models::ModelList;
 use reqwest::Client;
 use secrecy::ExposeSecret as _;
 use session::Session;
@@ -55,6 +61,8 @@ pub struct LlmDriver {
     options: Arc<LlmOptions>,
     /// Connections to the provider, shared by all sessions.
     client: Client,
+    /// What is known of the models, shared likewise.
+    models: Arc<ModelList>,
 }
 
 /// The client can't be made.
@@ -73,6 +81,7 @@ impl LlmDriver {
         Ok(Self {
             options: Arc::new(options),
             client: http::client().map_err(BadClient)?,
+            models: Arc::default(),
         })
     }
 
@@ -84,8 +93,25 @@ impl LlmDriver {
     /// The model's id at the provider that is configured.
     fn model_id(&self, asked: &str) -> Result<String, StartError> {
         let provider = &self.options.model.provider;
+        let listed = &self.options.models;
+        let is_listed = |id: &str| {
+            let is_default = id == self.options.model.id;
+            listed.is_empty() || is_default || listed.iter().any(|it| it.id == id)
+        };
         match asked.split_once('/') {
             _ if asked.is_empty() => Ok(self.options.model.id.clone()),
+            Some((first, id)) if first == provider && !is_listed(id) => Err(StartError(format!(
+                "the session's model must be {} or one of the agent's models: {}",
+                self.options.model,
+                named(
+                    listed
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str)
+                )
+            ))),
             Some((first, id)) if first == provider && ModelName::parse(asked).is_ok() => {
                 Ok(id.to_owned())
             }
@@ -117,6 +143,8 @@ impl Driver for LlmDriver {
             usage: UsageReports::Call,
             deny_continues: true,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: false,
             client_tools: true,
             structured_output: true,
         }
@@ -151,6 +179,8 @@ impl Driver for LlmDriver {
             model_name: format!("{provider}/{model}"),
             model,
             thinking_level,
+            models: Arc::clone(&self.models),
+            told_models: false,
             servers: Servers::new(&servers, &self.client),
             _credential: request.credential,
             conversation: request.conversation,

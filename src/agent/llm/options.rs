@@ -11,6 +11,8 @@ const MODEL_MAX_BYTES: usize = 128;
 pub struct LlmOptions {
     /// The model where a session names none.
     pub model: ModelName,
+    /// Models that sessions may choose; without any, those that the provider lists.
+    pub models: Vec<ModelName>,
     /// Where its provider is.
     pub endpoint: Endpoint,
     /// Thinking level where a session names none; empty is the provider's choice.

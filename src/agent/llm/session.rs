@@ -3,6 +3,7 @@
 use super::{
     conversation, http,
     mcp::Ran,
+    models::ModelList,
     options::LlmOptions,
     provider::Prompt,
     tools::{Runs, Servers, Tool},
@@ -16,7 +17,7 @@ use crate::{
         output::Wanted,
     },
     auth::agents::AgentCredential,
-    domain::{refusal::Refusal, turn::Attachment},
+    domain::{offers::Offers, refusal::Refusal, turn::Attachment},
 };
 use reqwest::Client;
 use serde_json::{Map, Value};
@@ -51,6 +52,9 @@ pub(super) struct Session {
     /// The model's name, for people.
     pub(super) model_name: String,
     pub(super) thinking_level: String,
+    pub(super) models: Arc<ModelList>,
+    /// It has told what can be chosen.
+    pub(super) told_models: bool,
     pub(super) servers: Servers,
     /// Ends with the agent.
     pub(super) _credential: Option<AgentCredential>,
@@ -202,7 +206,30 @@ impl Session {
         }
     }
 
+    /// Tells once what can be chosen, and what is in use.
+    async fn tell_models(&mut self) -> Result<(), Left> {
+        if std::mem::replace(&mut self.told_models, true) {
+            return Ok(());
+        }
+        let LlmOptions {
+            endpoint,
+            model,
+            models,
+            ..
+        } = &*self.options;
+        let models = self.models.get(&self.client, endpoint, model, models).await;
+        let offers = Box::new(Offers {
+            models,
+            default_model: model.to_string(),
+            model: self.model_name.clone(),
+            thinking_level: self.thinking_level.clone(),
+            options: Vec::new(),
+        });
+        Ok(self.events.send(AgentEvent::Offered { offers }).await?)
+    }
+
     async fn turn(&mut self, input: &TurnInput) -> Result<Outcome, Left> {
+        self.tell_models().await?;
         let items = match self.read(input).await {
             Ok(items) => items,
             Err(refusal) => {

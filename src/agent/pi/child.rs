@@ -312,6 +312,8 @@ impl PiChild {
             | AgentEvent::AskWithdrawn { .. }
             | AgentEvent::AnswerDelivered { .. }
             | AgentEvent::PlanUpdated { .. }
+            | AgentEvent::Subagent { .. }
+            | AgentEvent::ArtifactCreated { .. }
             | AgentEvent::Offered { .. }
             | AgentEvent::CommandsChanged { .. }
             | AgentEvent::UsageRecorded(_)

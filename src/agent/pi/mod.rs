@@ -402,6 +402,8 @@ impl Driver for PiDriver {
             // An extension decides what its own dialog means.
             deny_continues: true,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: false,
             client_tools: false,
             structured_output: false,
         }

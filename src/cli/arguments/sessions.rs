@@ -341,6 +341,50 @@ pub(crate) enum FilesVerb {
     List(ListFilesArgs),
     /// Write a file to standard output
     Read(ReadFileArgs),
+    /// Show what a turn changed, as `diff -u` does; needs an agent whose configuration says `workspace_diff = true`
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The session
+    pub(crate) session: String,
+    /// The turn
+    pub(crate) turn: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArtifactsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ArtifactsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactsVerb {
+    /// List them
+    List(ListArtifactsArgs),
+    /// Write one to standard output
+    Read(ReadArtifactArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArtifactsArgs {
+    /// The session
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReadArtifactArgs {
+    /// The session
+    pub(crate) session: String,
+    /// Its id, as the list has it
+    pub(crate) artifact: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

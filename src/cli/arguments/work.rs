@@ -133,6 +133,9 @@ pub(crate) struct WatchArgs {
     /// Leave out deltas: only what is durable
     #[arg(long)]
     pub(crate) no_deltas: bool,
+    /// Show what sub-agents say and do, too
+    #[arg(long)]
+    pub(crate) subagents: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

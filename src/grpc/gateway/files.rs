@@ -4,8 +4,15 @@ use super::{Call, off_thread};
 use crate::{
     domain::refusal::Refusal,
     proto,
-    session::workspace::{Entry, PATH_MAX_BYTES, READ_MAX_BYTES},
-    wire::{encode, parse::Fields},
+    session::{
+        snapshots::{Diff, FileDiff},
+        workspace::{Entry, PATH_MAX_BYTES, READ_MAX_BYTES},
+    },
+    wire::{
+        encode,
+        frames::{self, Position},
+        parse::Fields,
+    },
 };
 use std::path::PathBuf;
 
@@ -72,6 +79,86 @@ impl Call<'_> {
             data,
             size: i64::try_from(size).unwrap_or(i64::MAX),
         })
+    }
+
+    pub(super) async fn get_diff(
+        &self,
+        request: proto::GetDiffRequest,
+    ) -> Result<proto::GetDiffResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let turn_id = fields.turn_id("turn_id", &request.turn_id);
+        let (key, turn_id) = fields.finish(key.zip(turn_id))?;
+        let session = self.session(&key).await?;
+        let workspaces = self.workspaces.clone();
+        let diff = move || workspaces.diff(&session, turn_id);
+        let Diff { files, truncated } = off_thread(diff).await??;
+        Ok(proto::GetDiffResponse {
+            files: files.into_iter().map(file_diff).collect(),
+            truncated,
+        })
+    }
+
+    pub(super) async fn list_artifacts(
+        &self,
+        request: proto::ListArtifactsRequest,
+    ) -> Result<proto::ListArtifactsResponse, Refusal> {
+        let mut fields = Fields::default();
+        let key = fields.session_key("session_key", &request.session_key);
+        let limit = fields.page_size(request.page_size);
+        let key = fields.finish(key)?;
+        let session = self.session(&key).await?;
+        let query = format!("artifacts {} {}", key.as_str(), session.generation);
+        let list = self.pages.list(&self.identity, &query);
+        let mut fields = Fields::default();
+        let after = list.position(&mut fields, &request.page_token);
+        fields.check()?;
+        let after = after.map_or(0, |[after]| after);
+        let found = self
+            .store
+            .artifacts(session.row, session.generation, after, limit + 1);
+        let mut found = found.await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().map(|(seq, _)| [*seq]);
+        let artifacts = found.into_iter().map(|(seq, body)| {
+            let position = Position::Seq(seq);
+            frames::message(&session.key, session.log_id, position, &body).map(artifact)
+        });
+        let artifacts = artifacts.collect::<Result<Vec<_>, _>>();
+        Ok(proto::ListArtifactsResponse {
+            artifacts: artifacts.map_err(|problem| crate::grpc::status::bug(&problem))?,
+            next_page_token: list.token(last.filter(|_| more)),
+        })
+    }
+}
+
+/// What the event of an artifact says.
+fn artifact(event: proto::GatewayEvent) -> proto::Artifact {
+    let created = match event.kind {
+        Some(proto::gateway_event::Kind::ArtifactCreated(created)) => created,
+        _ => proto::ArtifactCreated::default(),
+    };
+    proto::Artifact {
+        attachment: created.attachment,
+        title: created.title,
+        turn_id: event.turn_id,
+        seq: event.seq,
+        create_time: event.event_time,
+    }
+}
+
+fn file_diff(diff: FileDiff) -> proto::FileDiff {
+    let FileDiff {
+        path,
+        change,
+        unified_diff,
+    } = diff;
+    proto::FileDiff {
+        path,
+        change: change as i32,
+        omitted: unified_diff.is_none(),
+        unified_diff: unified_diff.unwrap_or_default(),
     }
 }
 

@@ -541,6 +541,24 @@ impl GatewayService for Gateway {
         answer(self.call(&request).read_file(request.into_inner()).await)
     }
 
+    async fn get_diff(
+        &self,
+        request: Request<proto::GetDiffRequest>,
+    ) -> Answer<proto::GetDiffResponse> {
+        answer(self.call(&request).get_diff(request.into_inner()).await)
+    }
+
+    async fn list_artifacts(
+        &self,
+        request: Request<proto::ListArtifactsRequest>,
+    ) -> Answer<proto::ListArtifactsResponse> {
+        answer(
+            self.call(&request)
+                .list_artifacts(request.into_inner())
+                .await,
+        )
+    }
+
     async fn get_question(
         &self,
         request: Request<proto::GetQuestionRequest>,

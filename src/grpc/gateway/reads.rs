@@ -8,7 +8,7 @@ use crate::{
         refusal::Refusal,
         session::Session,
     },
-    feed::{self, Look, OpenBlock},
+    feed::{self, Look, OpenBlock, ring::Filter},
     proto,
     store::{EventsRange, TurnsFilter},
     wire::{
@@ -151,6 +151,7 @@ impl Call<'_> {
         let mut fields = Fields::default();
         let key = fields.session_key("session_key", &request.session_key);
         let kinds = fields.kinds("kinds", &request.kinds);
+        let kinds = Filter::new(&kinds, false, request.subagents, None).durable_kinds();
         let cursor = request.cursor.clone().unwrap_or_default();
         fields.not_negative("cursor.after_seq", cursor.after_seq);
         fields.not_negative("min_seq", request.min_seq);

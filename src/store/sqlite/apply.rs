@@ -1,7 +1,7 @@
 //! What decisions write, as statements. Rows and SQL only: nothing is decided here.
 
 use super::{
-    budgets,
+    artifacts, budgets,
     fault::{Answer, Fault},
     offers, rows, sums,
 };
@@ -131,6 +131,14 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
                     event.seq,
                     &event.body[..]
                 ])?;
+        }
+        if event.kind == EventKind::ARTIFACT_CREATED {
+            artifacts::keep(
+                connection,
+                after.session.row,
+                after.session.generation,
+                event,
+            )?;
         }
     }
     for one in messages {

@@ -147,7 +147,7 @@ const RULES: [(&str, &str); 27] = [
     (
         "nothing is left of a session that is gone",
         "SELECT session FROM (SELECT session FROM message UNION SELECT session FROM turn \
-         UNION SELECT session FROM attachment) \
+         UNION SELECT session FROM attachment UNION SELECT session FROM artifact) \
          WHERE session NOT IN (SELECT row FROM session UNION ALL SELECT session FROM fork)",
     ),
     (

@@ -9,6 +9,7 @@
 
 mod agents;
 mod apply;
+mod artifacts;
 mod attachments;
 mod backup;
 mod budgets;
@@ -921,6 +922,19 @@ impl Store for SqliteStore {
     ) -> Result<Option<(i64, Bytes)>, Refusal> {
         self.read(self.accounts.of(session), move |connection, _| {
             queries::plan(connection, session, generation)
+        })
+        .await
+    }
+
+    async fn artifacts(
+        &self,
+        session: SessionRow,
+        generation: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Bytes)>, Refusal> {
+        self.read(self.accounts.of(session), move |connection, _| {
+            artifacts::list(connection, session, generation, after, limit)
         })
         .await
     }

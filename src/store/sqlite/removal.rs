@@ -15,10 +15,11 @@ use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use std::sync::Arc;
 
 /// What a session owns beside its row and its attachments, with the bytes of a row.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("open_block", "octet_length(text)"),
     ("steer", "octet_length(text)"),
     ("offer", "octet_length(body)"),
+    ("artifact", "octet_length(body)"),
     ("question", "octet_length(ask) + octet_length(answer)"),
     ("message", "octet_length(parts)"),
     ("turn", rows::TURN_BYTES),

@@ -142,6 +142,38 @@ var calls = map[string]func(context.Context, *client, *request) (fields, error){
 		})
 		return fields{"model": response.GetSession().GetModel(), "replayed": response.GetReplayed()}, err
 	},
+	"list_commands": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ListCommands(ctx, &quarterdeckv1.ListCommandsRequest{SessionKey: request.SessionKey})
+		names := []string{}
+		for _, command := range response.GetCommands() {
+			names = append(names, command.GetName())
+		}
+		return fields{"commands": names}, err
+	},
+	"execute_command": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ExecuteCommand(ctx, &quarterdeckv1.ExecuteCommandRequest{
+			SessionKey: request.SessionKey, Name: request.Name, Arguments: request.Arguments,
+			RequestId: request.RequestID,
+		})
+		return fields{"turn_id": response.GetTurn().GetTurnId(), "replayed": response.GetReplayed()}, err
+	},
+	"list_files": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ListFiles(ctx, &quarterdeckv1.ListFilesRequest{
+			SessionKey: request.SessionKey, Path: request.Path,
+		})
+		names := []string{}
+		for _, entry := range response.GetEntries() {
+			names = append(names, entry.GetName())
+		}
+		return fields{"names": names}, err
+	},
+	"read_file": func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.ReadFile(ctx, &quarterdeckv1.ReadFileRequest{
+			SessionKey: request.SessionKey, Path: request.Path,
+			Offset: request.Offset, Limit: int64(request.Limit),
+		})
+		return fields{"text": string(response.GetData()), "size": response.GetSize()}, err
+	},
 	"list_questions": func(ctx context.Context, client *client, request *request) (fields, error) {
 		list := &quarterdeckv1.ListQuestionsRequest{SessionKey: request.SessionKey}
 		for _, state := range request.States {

@@ -57,6 +57,10 @@ type request struct {
 	TurnID       string      `json:"turn_id"`
 	OrQuestion   bool        `json:"or_question"`
 	QuestionID   string      `json:"question_id"`
+	Name         string      `json:"name"`
+	Arguments    string      `json:"arguments"`
+	Path         string      `json:"path"`
+	Offset       int64       `json:"offset"`
 	Provider     string      `json:"provider"`
 	ModelID      string      `json:"model_id"`
 	OptionID     string      `json:"option_id"`

@@ -1368,12 +1368,16 @@ type AgentCapabilities struct {
 	Resume bool `protobuf:"varint,13,opt,name=resume,proto3" json:"resume,omitempty"`
 	// Answers by a schema, `output_schema`.
 	StructuredOutput bool `protobuf:"varint,14,opt,name=structured_output,json=structuredOutput,proto3" json:"structured_output,omitempty"`
+	// Tells what sub-agents it gives tasks to (`subagent_started` …).
+	SubAgents bool `protobuf:"varint,15,opt,name=sub_agents,json=subAgents,proto3" json:"sub_agents,omitempty"`
 	// Files of the directory that its sessions work in may be read (ListFiles, ReadFile): its configuration says so.
 	Workspace bool `protobuf:"varint,16,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	// How often it tells what it used.
 	Usage UsageReports `protobuf:"varint,17,opt,name=usage,proto3,enum=quarterdeck.v1.UsageReports" json:"usage,omitempty"`
 	// Goes on with its turn after a denial; where false, a denial ends the turn, COMPLETED.
 	DenyContinues bool `protobuf:"varint,18,opt,name=deny_continues,json=denyContinues,proto3" json:"deny_continues,omitempty"`
+	// What each turn changed in the files there may be read (GetDiff): its configuration says so.
+	WorkspaceDiff bool `protobuf:"varint,19,opt,name=workspace_diff,json=workspaceDiff,proto3" json:"workspace_diff,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1506,6 +1510,13 @@ func (x *AgentCapabilities) GetStructuredOutput() bool {
 	return false
 }
 
+func (x *AgentCapabilities) GetSubAgents() bool {
+	if x != nil {
+		return x.SubAgents
+	}
+	return false
+}
+
 func (x *AgentCapabilities) GetWorkspace() bool {
 	if x != nil {
 		return x.Workspace
@@ -1523,6 +1534,13 @@ func (x *AgentCapabilities) GetUsage() UsageReports {
 func (x *AgentCapabilities) GetDenyContinues() bool {
 	if x != nil {
 		return x.DenyContinues
+	}
+	return false
+}
+
+func (x *AgentCapabilities) GetWorkspaceDiff() bool {
+	if x != nil {
+		return x.WorkspaceDiff
 	}
 	return false
 }
@@ -3701,7 +3719,7 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\brevision\x18\t \x01(\tR\brevision\x12E\n" +
 	"\fcapabilities\x18\n" +
 	" \x01(\v2!.quarterdeck.v1.AgentCapabilitiesR\fcapabilities\x12/\n" +
-	"\x05as_of\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xc3\x04\n" +
+	"\x05as_of\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x89\x05\n" +
 	"\x11AgentCapabilities\x12\x14\n" +
 	"\x05steer\x18\x01 \x01(\bR\x05steer\x12\x1f\n" +
 	"\vsoft_cancel\x18\x02 \x01(\bR\n" +
@@ -3721,10 +3739,13 @@ const file_quarterdeck_v1_admin_proto_rawDesc = "" +
 	"\vtool_policy\x18\f \x01(\x0e2!.quarterdeck.v1.ToolPolicySupportR\n" +
 	"toolPolicy\x12\x16\n" +
 	"\x06resume\x18\r \x01(\bR\x06resume\x12+\n" +
-	"\x11structured_output\x18\x0e \x01(\bR\x10structuredOutput\x12\x1c\n" +
+	"\x11structured_output\x18\x0e \x01(\bR\x10structuredOutput\x12\x1d\n" +
+	"\n" +
+	"sub_agents\x18\x0f \x01(\bR\tsubAgents\x12\x1c\n" +
 	"\tworkspace\x18\x10 \x01(\bR\tworkspace\x122\n" +
 	"\x05usage\x18\x11 \x01(\x0e2\x1c.quarterdeck.v1.UsageReportsR\x05usage\x12%\n" +
-	"\x0edeny_continues\x18\x12 \x01(\bR\rdenyContinues\"\x13\n" +
+	"\x0edeny_continues\x18\x12 \x01(\bR\rdenyContinues\x12%\n" +
+	"\x0eworkspace_diff\x18\x13 \x01(\bR\rworkspaceDiff\"\x13\n" +
 	"\x11ListAgentsRequest\"G\n" +
 	"\x12ListAgentsResponse\x121\n" +
 	"\x06agents\x18\x01 \x03(\v2\x19.quarterdeck.v1.AgentInfoR\x06agents\"\x94\x05\n" +

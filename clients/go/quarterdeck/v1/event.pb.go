@@ -243,6 +243,10 @@ type GatewayEvent struct {
 	//	*GatewayEvent_ContextRebuilt
 	//	*GatewayEvent_TurnScheduled
 	//	*GatewayEvent_BudgetWarning
+	//	*GatewayEvent_SubagentStarted
+	//	*GatewayEvent_SubagentCompleted
+	//	*GatewayEvent_SubagentItem
+	//	*GatewayEvent_ArtifactCreated
 	//	*GatewayEvent_Hello
 	//	*GatewayEvent_CaughtUp
 	//	*GatewayEvent_Progress
@@ -617,6 +621,42 @@ func (x *GatewayEvent) GetBudgetWarning() *BudgetWarning {
 	return nil
 }
 
+func (x *GatewayEvent) GetSubagentStarted() *SubagentStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_SubagentStarted); ok {
+			return x.SubagentStarted
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetSubagentCompleted() *SubagentCompleted {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_SubagentCompleted); ok {
+			return x.SubagentCompleted
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetSubagentItem() *SubagentItem {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_SubagentItem); ok {
+			return x.SubagentItem
+		}
+	}
+	return nil
+}
+
+func (x *GatewayEvent) GetArtifactCreated() *ArtifactCreated {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_ArtifactCreated); ok {
+			return x.ArtifactCreated
+		}
+	}
+	return nil
+}
+
 func (x *GatewayEvent) GetHello() *Hello {
 	if x != nil {
 		if x, ok := x.Kind.(*GatewayEvent_Hello); ok {
@@ -901,6 +941,27 @@ type GatewayEvent_BudgetWarning struct {
 	BudgetWarning *BudgetWarning `protobuf:"bytes,38,opt,name=budget_warning,json=budgetWarning,proto3,oneof"`
 }
 
+type GatewayEvent_SubagentStarted struct {
+	// Durable: the turn's agent gave a task to a sub-agent.
+	SubagentStarted *SubagentStarted `protobuf:"bytes,45,opt,name=subagent_started,json=subagentStarted,proto3,oneof"`
+}
+
+type GatewayEvent_SubagentCompleted struct {
+	// Durable: a sub-agent ended.
+	SubagentCompleted *SubagentCompleted `protobuf:"bytes,46,opt,name=subagent_completed,json=subagentCompleted,proto3,oneof"`
+}
+
+type GatewayEvent_SubagentItem struct {
+	// Durable: a sub-agent said something, or ran a tool. Comes only to readers that ask: by `subagents`, or by this name in
+	// `kinds`.
+	SubagentItem *SubagentItem `protobuf:"bytes,47,opt,name=subagent_item,json=subagentItem,proto3,oneof"`
+}
+
+type GatewayEvent_ArtifactCreated struct {
+	// Durable: the agent made something for its caller to keep.
+	ArtifactCreated *ArtifactCreated `protobuf:"bytes,48,opt,name=artifact_created,json=artifactCreated,proto3,oneof"`
+}
+
 type GatewayEvent_Hello struct {
 	// Ephemeral: first event of Subscribe.
 	Hello *Hello `protobuf:"bytes,60,opt,name=hello,proto3,oneof"`
@@ -1033,6 +1094,14 @@ func (*GatewayEvent_ContextRebuilt) isGatewayEvent_Kind() {}
 func (*GatewayEvent_TurnScheduled) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_BudgetWarning) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_SubagentStarted) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_SubagentCompleted) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_SubagentItem) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_ArtifactCreated) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_Hello) isGatewayEvent_Kind() {}
 
@@ -3750,6 +3819,336 @@ func (*CommandsChanged) Descriptor() ([]byte, []int) {
 	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{45}
 }
 
+// The turn's agent gave a task to a sub-agent, or a sub-agent did. What it says is its own: it stands in no message, preview,
+// count or `response_text` of the turn.
+type SubagentStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's id of it, at most 1 KiB; unique in its turn.
+	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// The sub-agent that gave it the task; empty for the turn's own agent.
+	ParentAgentId string `protobuf:"bytes,2,opt,name=parent_agent_id,json=parentAgentId,proto3" json:"parent_agent_id,omitempty"`
+	// What it is called, at most 1 KiB; may be empty.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The call that gave it the task, as in `tool_started`; empty where the agent does not tell.
+	ToolCallId string `protobuf:"bytes,4,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
+	// What it is to do, cut at 64 KiB; may be empty.
+	Task          string `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubagentStarted) Reset() {
+	*x = SubagentStarted{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubagentStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubagentStarted) ProtoMessage() {}
+
+func (x *SubagentStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubagentStarted.ProtoReflect.Descriptor instead.
+func (*SubagentStarted) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SubagentStarted) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *SubagentStarted) GetParentAgentId() string {
+	if x != nil {
+		return x.ParentAgentId
+	}
+	return ""
+}
+
+func (x *SubagentStarted) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SubagentStarted) GetToolCallId() string {
+	if x != nil {
+		return x.ToolCallId
+	}
+	return ""
+}
+
+func (x *SubagentStarted) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+// A sub-agent ended. It comes for each that started, before its turn's end; where the gateway died, `turn_ended` alone tells.
+type SubagentCompleted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in `subagent_started`.
+	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// True where it failed, or ended with its turn.
+	IsError bool `protobuf:"varint,2,opt,name=is_error,json=isError,proto3" json:"is_error,omitempty"`
+	// What it answered its task with, cut at 64 KiB.
+	Response string `protobuf:"bytes,3,opt,name=response,proto3" json:"response,omitempty"`
+	// What it did.
+	Stats         *SubagentStats `protobuf:"bytes,4,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubagentCompleted) Reset() {
+	*x = SubagentCompleted{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubagentCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubagentCompleted) ProtoMessage() {}
+
+func (x *SubagentCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubagentCompleted.ProtoReflect.Descriptor instead.
+func (*SubagentCompleted) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SubagentCompleted) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *SubagentCompleted) GetIsError() bool {
+	if x != nil {
+		return x.IsError
+	}
+	return false
+}
+
+func (x *SubagentCompleted) GetResponse() string {
+	if x != nil {
+		return x.Response
+	}
+	return ""
+}
+
+func (x *SubagentCompleted) GetStats() *SubagentStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// What a sub-agent did, its own sub-agents not included.
+type SubagentStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its messages, as `subagent_item` told them.
+	MessageCount int64 `protobuf:"varint,1,opt,name=message_count,json=messageCount,proto3" json:"message_count,omitempty"`
+	// Its tool calls, as `subagent_item` told them.
+	ToolCallCount int64 `protobuf:"varint,2,opt,name=tool_call_count,json=toolCallCount,proto3" json:"tool_call_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubagentStats) Reset() {
+	*x = SubagentStats{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubagentStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubagentStats) ProtoMessage() {}
+
+func (x *SubagentStats) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubagentStats.ProtoReflect.Descriptor instead.
+func (*SubagentStats) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SubagentStats) GetMessageCount() int64 {
+	if x != nil {
+		return x.MessageCount
+	}
+	return 0
+}
+
+func (x *SubagentStats) GetToolCallCount() int64 {
+	if x != nil {
+		return x.ToolCallCount
+	}
+	return 0
+}
+
+// A sub-agent said something, or ran a tool. It comes once it is whole, and has no deltas.
+type SubagentItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sub-agents it is from, by id, from the outermost in: the last one said it.
+	AgentPath []string `protobuf:"bytes,1,rep,name=agent_path,json=agentPath,proto3" json:"agent_path,omitempty"`
+	// ASSISTANT, or TOOL for a tool call.
+	Role Role `protobuf:"varint,2,opt,name=role,proto3,enum=quarterdeck.v1.Role" json:"role,omitempty"`
+	// What was said, or the call with its result; at most 512 KiB of text.
+	Parts         []*MessagePart `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubagentItem) Reset() {
+	*x = SubagentItem{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubagentItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubagentItem) ProtoMessage() {}
+
+func (x *SubagentItem) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubagentItem.ProtoReflect.Descriptor instead.
+func (*SubagentItem) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *SubagentItem) GetAgentPath() []string {
+	if x != nil {
+		return x.AgentPath
+	}
+	return nil
+}
+
+func (x *SubagentItem) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *SubagentItem) GetParts() []*MessagePart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// The agent made something for its caller to keep. GetAttachment returns its bytes, ListArtifacts lists those of a session.
+type ArtifactCreated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The thing: at most 8 MiB, at most 64 a turn.
+	Attachment *AttachmentRef `protobuf:"bytes,1,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// For people, at most 4 KiB; its name where the agent gave no title.
+	Title         string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactCreated) Reset() {
+	*x = ArtifactCreated{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactCreated) ProtoMessage() {}
+
+func (x *ArtifactCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactCreated.ProtoReflect.Descriptor instead.
+func (*ArtifactCreated) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ArtifactCreated) GetAttachment() *AttachmentRef {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *ArtifactCreated) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
 // What the agent means to do.
 type PlanUpdated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3761,7 +4160,7 @@ type PlanUpdated struct {
 
 func (x *PlanUpdated) Reset() {
 	*x = PlanUpdated{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +4172,7 @@ func (x *PlanUpdated) String() string {
 func (*PlanUpdated) ProtoMessage() {}
 
 func (x *PlanUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +4185,7 @@ func (x *PlanUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanUpdated.ProtoReflect.Descriptor instead.
 func (*PlanUpdated) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{46}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PlanUpdated) GetEntries() []*PlanEntry {
@@ -3811,7 +4210,7 @@ type PlanEntry struct {
 
 func (x *PlanEntry) Reset() {
 	*x = PlanEntry{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4222,7 @@ func (x *PlanEntry) String() string {
 func (*PlanEntry) ProtoMessage() {}
 
 func (x *PlanEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4235,7 @@ func (x *PlanEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEntry.ProtoReflect.Descriptor instead.
 func (*PlanEntry) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{47}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PlanEntry) GetText() string {
@@ -3864,7 +4263,7 @@ var File_quarterdeck_v1_event_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xe3\x19\n" +
+	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\x98\x1c\n" +
 	"\fGatewayEvent\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x15\n" +
@@ -3909,7 +4308,11 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\rmodel_changed\x18# \x01(\v2\x1c.quarterdeck.v1.ModelChangedH\x00R\fmodelChanged\x12I\n" +
 	"\x0fcontext_rebuilt\x18$ \x01(\v2\x1e.quarterdeck.v1.ContextRebuiltH\x00R\x0econtextRebuilt\x12F\n" +
 	"\x0eturn_scheduled\x18% \x01(\v2\x1d.quarterdeck.v1.TurnScheduledH\x00R\rturnScheduled\x12F\n" +
-	"\x0ebudget_warning\x18& \x01(\v2\x1d.quarterdeck.v1.BudgetWarningH\x00R\rbudgetWarning\x12-\n" +
+	"\x0ebudget_warning\x18& \x01(\v2\x1d.quarterdeck.v1.BudgetWarningH\x00R\rbudgetWarning\x12L\n" +
+	"\x10subagent_started\x18- \x01(\v2\x1f.quarterdeck.v1.SubagentStartedH\x00R\x0fsubagentStarted\x12R\n" +
+	"\x12subagent_completed\x18. \x01(\v2!.quarterdeck.v1.SubagentCompletedH\x00R\x11subagentCompleted\x12C\n" +
+	"\rsubagent_item\x18/ \x01(\v2\x1c.quarterdeck.v1.SubagentItemH\x00R\fsubagentItem\x12L\n" +
+	"\x10artifact_created\x180 \x01(\v2\x1f.quarterdeck.v1.ArtifactCreatedH\x00R\x0fartifactCreated\x12-\n" +
 	"\x05hello\x18< \x01(\v2\x15.quarterdeck.v1.HelloH\x00R\x05hello\x127\n" +
 	"\tcaught_up\x18= \x01(\v2\x18.quarterdeck.v1.CaughtUpH\x00R\bcaughtUp\x126\n" +
 	"\bprogress\x18> \x01(\v2\x18.quarterdeck.v1.ProgressH\x00R\bprogress\x12J\n" +
@@ -4104,7 +4507,32 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\x0eContextRebuilt\x12#\n" +
 	"\rmessage_count\x18\x01 \x01(\x05R\fmessageCount\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x11\n" +
-	"\x0fCommandsChanged\"B\n" +
+	"\x0fCommandsChanged\"\x9e\x01\n" +
+	"\x0fSubagentStarted\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12&\n" +
+	"\x0fparent_agent_id\x18\x02 \x01(\tR\rparentAgentId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\ftool_call_id\x18\x04 \x01(\tR\n" +
+	"toolCallId\x12\x12\n" +
+	"\x04task\x18\x05 \x01(\tR\x04task\"\x9a\x01\n" +
+	"\x11SubagentCompleted\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x19\n" +
+	"\bis_error\x18\x02 \x01(\bR\aisError\x12\x1a\n" +
+	"\bresponse\x18\x03 \x01(\tR\bresponse\x123\n" +
+	"\x05stats\x18\x04 \x01(\v2\x1d.quarterdeck.v1.SubagentStatsR\x05stats\"\\\n" +
+	"\rSubagentStats\x12#\n" +
+	"\rmessage_count\x18\x01 \x01(\x03R\fmessageCount\x12&\n" +
+	"\x0ftool_call_count\x18\x02 \x01(\x03R\rtoolCallCount\"\x8a\x01\n" +
+	"\fSubagentItem\x12\x1d\n" +
+	"\n" +
+	"agent_path\x18\x01 \x03(\tR\tagentPath\x12(\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x14.quarterdeck.v1.RoleR\x04role\x121\n" +
+	"\x05parts\x18\x03 \x03(\v2\x1b.quarterdeck.v1.MessagePartR\x05parts\"f\n" +
+	"\x0fArtifactCreated\x12=\n" +
+	"\n" +
+	"attachment\x18\x01 \x01(\v2\x1d.quarterdeck.v1.AttachmentRefR\n" +
+	"attachment\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\"B\n" +
 	"\vPlanUpdated\x123\n" +
 	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"o\n" +
 	"\tPlanEntry\x12\x12\n" +
@@ -4140,7 +4568,7 @@ func file_quarterdeck_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(UsageSource)(0),              // 0: quarterdeck.v1.UsageSource
 	(UsageGranularity)(0),         // 1: quarterdeck.v1.UsageGranularity
@@ -4191,24 +4619,30 @@ var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(*OptionsChanged)(nil),        // 46: quarterdeck.v1.OptionsChanged
 	(*ContextRebuilt)(nil),        // 47: quarterdeck.v1.ContextRebuilt
 	(*CommandsChanged)(nil),       // 48: quarterdeck.v1.CommandsChanged
-	(*PlanUpdated)(nil),           // 49: quarterdeck.v1.PlanUpdated
-	(*PlanEntry)(nil),             // 50: quarterdeck.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),       // 52: quarterdeck.v1.SessionSnapshot
-	(*Turn)(nil),                  // 53: quarterdeck.v1.Turn
-	(Role)(0),                     // 54: quarterdeck.v1.Role
-	(*AttachmentRef)(nil),         // 55: quarterdeck.v1.AttachmentRef
-	(*Usage)(nil),                 // 56: quarterdeck.v1.Usage
-	(*Budget)(nil),                // 57: quarterdeck.v1.Budget
-	(*durationpb.Duration)(nil),   // 58: google.protobuf.Duration
-	(BlockKind)(0),                // 59: quarterdeck.v1.BlockKind
-	(*Question)(nil),              // 60: quarterdeck.v1.Question
-	(QuestionState)(0),            // 61: quarterdeck.v1.QuestionState
-	(QuestionResolution)(0),       // 62: quarterdeck.v1.QuestionResolution
-	(*Answer)(nil),                // 63: quarterdeck.v1.Answer
+	(*SubagentStarted)(nil),       // 49: quarterdeck.v1.SubagentStarted
+	(*SubagentCompleted)(nil),     // 50: quarterdeck.v1.SubagentCompleted
+	(*SubagentStats)(nil),         // 51: quarterdeck.v1.SubagentStats
+	(*SubagentItem)(nil),          // 52: quarterdeck.v1.SubagentItem
+	(*ArtifactCreated)(nil),       // 53: quarterdeck.v1.ArtifactCreated
+	(*PlanUpdated)(nil),           // 54: quarterdeck.v1.PlanUpdated
+	(*PlanEntry)(nil),             // 55: quarterdeck.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),       // 57: quarterdeck.v1.SessionSnapshot
+	(*Turn)(nil),                  // 58: quarterdeck.v1.Turn
+	(Role)(0),                     // 59: quarterdeck.v1.Role
+	(*AttachmentRef)(nil),         // 60: quarterdeck.v1.AttachmentRef
+	(*Usage)(nil),                 // 61: quarterdeck.v1.Usage
+	(*Budget)(nil),                // 62: quarterdeck.v1.Budget
+	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
+	(BlockKind)(0),                // 64: quarterdeck.v1.BlockKind
+	(*Question)(nil),              // 65: quarterdeck.v1.Question
+	(QuestionState)(0),            // 66: quarterdeck.v1.QuestionState
+	(QuestionResolution)(0),       // 67: quarterdeck.v1.QuestionResolution
+	(*Answer)(nil),                // 68: quarterdeck.v1.Answer
+	(*MessagePart)(nil),           // 69: quarterdeck.v1.MessagePart
 }
 var file_quarterdeck_v1_event_proto_depIdxs = []int32{
-	51, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
+	56, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
 	6,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
 	7,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
@@ -4233,62 +4667,70 @@ var file_quarterdeck_v1_event_proto_depIdxs = []int32{
 	41, // 22: quarterdeck.v1.GatewayEvent.question_asked:type_name -> quarterdeck.v1.QuestionAsked
 	42, // 23: quarterdeck.v1.GatewayEvent.question_resolved:type_name -> quarterdeck.v1.QuestionResolved
 	43, // 24: quarterdeck.v1.GatewayEvent.answer_delivered:type_name -> quarterdeck.v1.AnswerDelivered
-	49, // 25: quarterdeck.v1.GatewayEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
+	54, // 25: quarterdeck.v1.GatewayEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
 	45, // 26: quarterdeck.v1.GatewayEvent.model_changed:type_name -> quarterdeck.v1.ModelChanged
 	47, // 27: quarterdeck.v1.GatewayEvent.context_rebuilt:type_name -> quarterdeck.v1.ContextRebuilt
 	10, // 28: quarterdeck.v1.GatewayEvent.turn_scheduled:type_name -> quarterdeck.v1.TurnScheduled
 	24, // 29: quarterdeck.v1.GatewayEvent.budget_warning:type_name -> quarterdeck.v1.BudgetWarning
-	29, // 30: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
-	30, // 31: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
-	31, // 32: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
-	32, // 33: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
-	33, // 34: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
-	34, // 35: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
-	35, // 36: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
-	36, // 37: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
-	37, // 38: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
-	38, // 39: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
-	39, // 40: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
-	40, // 41: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
-	44, // 42: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
-	46, // 43: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
-	48, // 44: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
-	52, // 45: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	5,  // 46: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
-	52, // 47: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	53, // 48: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
-	53, // 49: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
-	53, // 50: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
-	53, // 51: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
-	53, // 52: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
-	54, // 53: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
-	55, // 54: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	54, // 55: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
-	16, // 56: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	55, // 57: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	53, // 58: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	56, // 59: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
-	0,  // 60: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
-	1,  // 61: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
-	57, // 62: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
-	58, // 63: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	52, // 64: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	52, // 65: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	59, // 66: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	54, // 67: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	51, // 68: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	60, // 69: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
-	61, // 70: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
-	62, // 71: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
-	63, // 72: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
-	60, // 73: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
-	50, // 74: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
-	2,  // 75: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
-	76, // [76:76] is the sub-list for method output_type
-	76, // [76:76] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	49, // 30: quarterdeck.v1.GatewayEvent.subagent_started:type_name -> quarterdeck.v1.SubagentStarted
+	50, // 31: quarterdeck.v1.GatewayEvent.subagent_completed:type_name -> quarterdeck.v1.SubagentCompleted
+	52, // 32: quarterdeck.v1.GatewayEvent.subagent_item:type_name -> quarterdeck.v1.SubagentItem
+	53, // 33: quarterdeck.v1.GatewayEvent.artifact_created:type_name -> quarterdeck.v1.ArtifactCreated
+	29, // 34: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
+	30, // 35: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
+	31, // 36: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
+	32, // 37: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
+	33, // 38: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
+	34, // 39: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
+	35, // 40: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
+	36, // 41: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
+	37, // 42: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
+	38, // 43: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
+	39, // 44: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
+	40, // 45: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
+	44, // 46: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
+	46, // 47: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
+	48, // 48: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
+	57, // 49: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,  // 50: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
+	57, // 51: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	58, // 52: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
+	58, // 53: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
+	58, // 54: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
+	58, // 55: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
+	58, // 56: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
+	59, // 57: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
+	60, // 58: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	59, // 59: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
+	16, // 60: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
+	60, // 61: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	58, // 62: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	61, // 63: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	0,  // 64: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
+	1,  // 65: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
+	62, // 66: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
+	63, // 67: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	57, // 68: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	57, // 69: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	64, // 70: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	59, // 71: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	56, // 72: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	65, // 73: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
+	66, // 74: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
+	67, // 75: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
+	68, // 76: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
+	65, // 77: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
+	51, // 78: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
+	59, // 79: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
+	69, // 80: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
+	60, // 81: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	55, // 82: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
+	2,  // 83: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }
@@ -4331,6 +4773,10 @@ func file_quarterdeck_v1_event_proto_init() {
 		(*GatewayEvent_ContextRebuilt)(nil),
 		(*GatewayEvent_TurnScheduled)(nil),
 		(*GatewayEvent_BudgetWarning)(nil),
+		(*GatewayEvent_SubagentStarted)(nil),
+		(*GatewayEvent_SubagentCompleted)(nil),
+		(*GatewayEvent_SubagentItem)(nil),
+		(*GatewayEvent_ArtifactCreated)(nil),
 		(*GatewayEvent_Hello)(nil),
 		(*GatewayEvent_CaughtUp)(nil),
 		(*GatewayEvent_Progress)(nil),
@@ -4353,7 +4799,7 @@ func file_quarterdeck_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_event_proto_rawDesc), len(file_quarterdeck_v1_event_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   48,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

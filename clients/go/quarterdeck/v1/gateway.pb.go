@@ -81,6 +81,63 @@ func (FileKind) EnumDescriptor() ([]byte, []int) {
 	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{0}
 }
 
+// What happened to a file. May grow; treat an unknown value as MODIFIED.
+type FileChange int32
+
+const (
+	// Not set.
+	FileChange_FILE_CHANGE_UNSPECIFIED FileChange = 0
+	// It was not there.
+	FileChange_FILE_CHANGE_ADDED FileChange = 1
+	// Its bytes are others.
+	FileChange_FILE_CHANGE_MODIFIED FileChange = 2
+	// It is not there any more.
+	FileChange_FILE_CHANGE_REMOVED FileChange = 3
+)
+
+// Enum value maps for FileChange.
+var (
+	FileChange_name = map[int32]string{
+		0: "FILE_CHANGE_UNSPECIFIED",
+		1: "FILE_CHANGE_ADDED",
+		2: "FILE_CHANGE_MODIFIED",
+		3: "FILE_CHANGE_REMOVED",
+	}
+	FileChange_value = map[string]int32{
+		"FILE_CHANGE_UNSPECIFIED": 0,
+		"FILE_CHANGE_ADDED":       1,
+		"FILE_CHANGE_MODIFIED":    2,
+		"FILE_CHANGE_REMOVED":     3,
+	}
+)
+
+func (x FileChange) Enum() *FileChange {
+	p := new(FileChange)
+	*p = x
+	return p
+}
+
+func (x FileChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FileChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_gateway_proto_enumTypes[1].Descriptor()
+}
+
+func (FileChange) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[1]
+}
+
+func (x FileChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FileChange.Descriptor instead.
+func (FileChange) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
+}
+
 // What to do while a turn is active or waiting. Decided once, at admission.
 type OnBusy int32
 
@@ -126,11 +183,11 @@ func (x OnBusy) String() string {
 }
 
 func (OnBusy) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[1].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[2].Descriptor()
 }
 
 func (OnBusy) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[1]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[2]
 }
 
 func (x OnBusy) Number() protoreflect.EnumNumber {
@@ -139,7 +196,7 @@ func (x OnBusy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OnBusy.Descriptor instead.
 func (OnBusy) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
 }
 
 // What became of an input at admission.
@@ -179,11 +236,11 @@ func (x AdmissionMode) String() string {
 }
 
 func (AdmissionMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[2].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[3].Descriptor()
 }
 
 func (AdmissionMode) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[2]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[3]
 }
 
 func (x AdmissionMode) Number() protoreflect.EnumNumber {
@@ -192,7 +249,7 @@ func (x AdmissionMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdmissionMode.Descriptor instead.
 func (AdmissionMode) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{3}
 }
 
 // How to stop a turn.
@@ -232,11 +289,11 @@ func (x AbortMode) String() string {
 }
 
 func (AbortMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_gateway_proto_enumTypes[3].Descriptor()
+	return file_quarterdeck_v1_gateway_proto_enumTypes[4].Descriptor()
 }
 
 func (AbortMode) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_gateway_proto_enumTypes[3]
+	return &file_quarterdeck_v1_gateway_proto_enumTypes[4]
 }
 
 func (x AbortMode) Number() protoreflect.EnumNumber {
@@ -245,7 +302,7 @@ func (x AbortMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AbortMode.Descriptor instead.
 func (AbortMode) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{4}
 }
 
 // What to run, where, and how. The fields from `agent` on create the session and are ignored on an existing one,
@@ -659,8 +716,10 @@ type RunRequest struct {
 	AfterSeq int64 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
 	// Cancels the turn when the last such stream of it has been gone for 5 seconds.
 	CancelOnDisconnect bool `protobuf:"varint,3,opt,name=cancel_on_disconnect,json=cancelOnDisconnect,proto3" json:"cancel_on_disconnect,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Whether to send what sub-agents say and do (`subagent_item`). Default false.
+	Subagents     bool `protobuf:"varint,4,opt,name=subagents,proto3" json:"subagents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunRequest) Reset() {
@@ -710,6 +769,13 @@ func (x *RunRequest) GetAfterSeq() int64 {
 func (x *RunRequest) GetCancelOnDisconnect() bool {
 	if x != nil {
 		return x.CancelOnDisconnect
+	}
+	return false
+}
+
+func (x *RunRequest) GetSubagents() bool {
+	if x != nil {
+		return x.Subagents
 	}
 	return false
 }
@@ -1410,6 +1476,392 @@ func (x *ReadFileResponse) GetSize() int64 {
 	return 0
 }
 
+// Which turn's changes to read.
+type GetDiffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// The turn.
+	TurnId        string `protobuf:"bytes,2,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDiffRequest) Reset() {
+	*x = GetDiffRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiffRequest) ProtoMessage() {}
+
+func (x *GetDiffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiffRequest.ProtoReflect.Descriptor instead.
+func (*GetDiffRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetDiffRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *GetDiffRequest) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
+// What a turn changed.
+type GetDiffResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Files that are not as they were, by path; at most 1000.
+	Files []*FileDiff `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// True where that is not all: more files changed than are told, or the directory held more than is looked at, 4000 files of
+	// at most 1 MiB each and 64 MiB together, 16 directories deep. `.git` is not looked at.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDiffResponse) Reset() {
+	*x = GetDiffResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiffResponse) ProtoMessage() {}
+
+func (x *GetDiffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiffResponse.ProtoReflect.Descriptor instead.
+func (*GetDiffResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetDiffResponse) GetFiles() []*FileDiff {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *GetDiffResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// How a file changed.
+type FileDiff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names with `/` between them, from the session's directory on.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// What happened to it.
+	Change FileChange `protobuf:"varint,2,opt,name=change,proto3,enum=quarterdeck.v1.FileChange" json:"change,omitempty"`
+	// As `diff -u` writes it, without its head lines; empty where the file is no text, or the differences together have more
+	// than 1 MiB.
+	UnifiedDiff string `protobuf:"bytes,3,opt,name=unified_diff,json=unifiedDiff,proto3" json:"unified_diff,omitempty"`
+	// True where `unified_diff` is missing.
+	Omitted       bool `protobuf:"varint,4,opt,name=omitted,proto3" json:"omitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileDiff) Reset() {
+	*x = FileDiff{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileDiff) ProtoMessage() {}
+
+func (x *FileDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileDiff.ProtoReflect.Descriptor instead.
+func (*FileDiff) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FileDiff) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FileDiff) GetChange() FileChange {
+	if x != nil {
+		return x.Change
+	}
+	return FileChange_FILE_CHANGE_UNSPECIFIED
+}
+
+func (x *FileDiff) GetUnifiedDiff() string {
+	if x != nil {
+		return x.UnifiedDiff
+	}
+	return ""
+}
+
+func (x *FileDiff) GetOmitted() bool {
+	if x != nil {
+		return x.Omitted
+	}
+	return false
+}
+
+// Whose artifacts to list.
+type ListArtifactsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
+	// Artifacts a page; 0 means 50, more than 1000 means 1000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArtifactsRequest) Reset() {
+	*x = ListArtifactsRequest{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArtifactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArtifactsRequest) ProtoMessage() {}
+
+func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
+func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListArtifactsRequest) GetSessionKey() string {
+	if x != nil {
+		return x.SessionKey
+	}
+	return ""
+}
+
+func (x *ListArtifactsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListArtifactsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of artifacts.
+type ListArtifactsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The artifacts. A fork begins without any.
+	Artifacts []*Artifact `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
+	// Empty where this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArtifactsResponse) Reset() {
+	*x = ListArtifactsResponse{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArtifactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArtifactsResponse) ProtoMessage() {}
+
+func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
+func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *ListArtifactsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Something that an agent made.
+type Artifact struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What GetAttachment takes.
+	Attachment *AttachmentRef `protobuf:"bytes,1,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// For people.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Turn that made it.
+	TurnId string `protobuf:"bytes,3,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
+	// Position of its `artifact_created`.
+	Seq int64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Artifact) Reset() {
+	*x = Artifact{}
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Artifact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Artifact) ProtoMessage() {}
+
+func (x *Artifact) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
+func (*Artifact) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Artifact) GetAttachment() *AttachmentRef {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *Artifact) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Artifact) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
+func (x *Artifact) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Artifact) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
 // What to tell the active turn.
 type SteerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1431,7 +1883,7 @@ type SteerRequest struct {
 
 func (x *SteerRequest) Reset() {
 	*x = SteerRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1895,7 @@ func (x *SteerRequest) String() string {
 func (*SteerRequest) ProtoMessage() {}
 
 func (x *SteerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1908,7 @@ func (x *SteerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerRequest.ProtoReflect.Descriptor instead.
 func (*SteerRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SteerRequest) GetSessionKey() string {
@@ -1522,7 +1974,7 @@ type SteerResponse struct {
 
 func (x *SteerResponse) Reset() {
 	*x = SteerResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1986,7 @@ func (x *SteerResponse) String() string {
 func (*SteerResponse) ProtoMessage() {}
 
 func (x *SteerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1999,7 @@ func (x *SteerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerResponse.ProtoReflect.Descriptor instead.
 func (*SteerResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SteerResponse) GetMode() AdmissionMode {
@@ -1615,7 +2067,7 @@ type AbortRequest struct {
 
 func (x *AbortRequest) Reset() {
 	*x = AbortRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +2079,7 @@ func (x *AbortRequest) String() string {
 func (*AbortRequest) ProtoMessage() {}
 
 func (x *AbortRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +2092,7 @@ func (x *AbortRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRequest.ProtoReflect.Descriptor instead.
 func (*AbortRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AbortRequest) GetSessionKey() string {
@@ -1713,7 +2165,7 @@ type AbortResponse struct {
 
 func (x *AbortResponse) Reset() {
 	*x = AbortResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2177,7 @@ func (x *AbortResponse) String() string {
 func (*AbortResponse) ProtoMessage() {}
 
 func (x *AbortResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2190,7 @@ func (x *AbortResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortResponse.ProtoReflect.Descriptor instead.
 func (*AbortResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AbortResponse) GetAborted() bool {
@@ -1798,7 +2250,7 @@ type ResetRequest struct {
 
 func (x *ResetRequest) Reset() {
 	*x = ResetRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2262,7 @@ func (x *ResetRequest) String() string {
 func (*ResetRequest) ProtoMessage() {}
 
 func (x *ResetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2275,7 @@ func (x *ResetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetRequest.ProtoReflect.Descriptor instead.
 func (*ResetRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResetRequest) GetSessionKey() string {
@@ -1866,7 +2318,7 @@ type ResetResponse struct {
 
 func (x *ResetResponse) Reset() {
 	*x = ResetResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2330,7 @@ func (x *ResetResponse) String() string {
 func (*ResetResponse) ProtoMessage() {}
 
 func (x *ResetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2343,7 @@ func (x *ResetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetResponse.ProtoReflect.Descriptor instead.
 func (*ResetResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResetResponse) GetSession() *SessionSnapshot {
@@ -1940,7 +2392,7 @@ type ListQueueRequest struct {
 
 func (x *ListQueueRequest) Reset() {
 	*x = ListQueueRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2404,7 @@ func (x *ListQueueRequest) String() string {
 func (*ListQueueRequest) ProtoMessage() {}
 
 func (x *ListQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2417,7 @@ func (x *ListQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueueRequest.ProtoReflect.Descriptor instead.
 func (*ListQueueRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListQueueRequest) GetSessionKey() string {
@@ -1986,7 +2438,7 @@ type ListQueueResponse struct {
 
 func (x *ListQueueResponse) Reset() {
 	*x = ListQueueResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2450,7 @@ func (x *ListQueueResponse) String() string {
 func (*ListQueueResponse) ProtoMessage() {}
 
 func (x *ListQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2463,7 @@ func (x *ListQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQueueResponse.ProtoReflect.Descriptor instead.
 func (*ListQueueResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListQueueResponse) GetTurns() []*Turn {
@@ -2042,7 +2494,7 @@ type UpdateQueuedRequest struct {
 
 func (x *UpdateQueuedRequest) Reset() {
 	*x = UpdateQueuedRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2506,7 @@ func (x *UpdateQueuedRequest) String() string {
 func (*UpdateQueuedRequest) ProtoMessage() {}
 
 func (x *UpdateQueuedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2519,7 @@ func (x *UpdateQueuedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateQueuedRequest.ProtoReflect.Descriptor instead.
 func (*UpdateQueuedRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UpdateQueuedRequest) GetSessionKey() string {
@@ -2131,7 +2583,7 @@ type UpdateQueuedResponse struct {
 
 func (x *UpdateQueuedResponse) Reset() {
 	*x = UpdateQueuedResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2595,7 @@ func (x *UpdateQueuedResponse) String() string {
 func (*UpdateQueuedResponse) ProtoMessage() {}
 
 func (x *UpdateQueuedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2608,7 @@ func (x *UpdateQueuedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateQueuedResponse.ProtoReflect.Descriptor instead.
 func (*UpdateQueuedResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateQueuedResponse) GetTurn() *Turn {
@@ -2211,7 +2663,7 @@ type RemoveQueuedRequest struct {
 
 func (x *RemoveQueuedRequest) Reset() {
 	*x = RemoveQueuedRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2675,7 @@ func (x *RemoveQueuedRequest) String() string {
 func (*RemoveQueuedRequest) ProtoMessage() {}
 
 func (x *RemoveQueuedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2688,7 @@ func (x *RemoveQueuedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveQueuedRequest.ProtoReflect.Descriptor instead.
 func (*RemoveQueuedRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RemoveQueuedRequest) GetSessionKey() string {
@@ -2284,7 +2736,7 @@ type RemoveQueuedResponse struct {
 
 func (x *RemoveQueuedResponse) Reset() {
 	*x = RemoveQueuedResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2748,7 @@ func (x *RemoveQueuedResponse) String() string {
 func (*RemoveQueuedResponse) ProtoMessage() {}
 
 func (x *RemoveQueuedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2761,7 @@ func (x *RemoveQueuedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveQueuedResponse.ProtoReflect.Descriptor instead.
 func (*RemoveQueuedResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveQueuedResponse) GetTurn() *Turn {
@@ -2355,7 +2807,7 @@ type ClearQueueRequest struct {
 
 func (x *ClearQueueRequest) Reset() {
 	*x = ClearQueueRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2819,7 @@ func (x *ClearQueueRequest) String() string {
 func (*ClearQueueRequest) ProtoMessage() {}
 
 func (x *ClearQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2832,7 @@ func (x *ClearQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQueueRequest.ProtoReflect.Descriptor instead.
 func (*ClearQueueRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClearQueueRequest) GetSessionKey() string {
@@ -2421,7 +2873,7 @@ type ClearQueueResponse struct {
 
 func (x *ClearQueueResponse) Reset() {
 	*x = ClearQueueResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2885,7 @@ func (x *ClearQueueResponse) String() string {
 func (*ClearQueueResponse) ProtoMessage() {}
 
 func (x *ClearQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2898,7 @@ func (x *ClearQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearQueueResponse.ProtoReflect.Descriptor instead.
 func (*ClearQueueResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClearQueueResponse) GetTurns() []*Turn {
@@ -2490,7 +2942,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2954,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2967,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Cursor) GetLogId() string {
@@ -2550,14 +3002,17 @@ type SubscribeRequest struct {
 	// Silence after which `progress` is sent, from 1 second to 5 minutes. Default 15 seconds.
 	ProgressInterval *durationpb.Duration `protobuf:"bytes,7,opt,name=progress_interval,json=progressInterval,proto3" json:"progress_interval,omitempty"`
 	// Time for which deltas may be gathered, at most 50 milliseconds. Default 0.
-	Coalesce      *durationpb.Duration `protobuf:"bytes,8,opt,name=coalesce,proto3" json:"coalesce,omitempty"`
+	Coalesce *durationpb.Duration `protobuf:"bytes,8,opt,name=coalesce,proto3" json:"coalesce,omitempty"`
+	// Whether to send what sub-agents say and do (`subagent_item`). Default false; a name in `kinds` asks for it too. Positions
+	// of what is left out are missing in what is read.
+	Subagents     bool `protobuf:"varint,9,opt,name=subagents,proto3" json:"subagents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2569,7 +3024,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2582,7 +3037,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SubscribeRequest) GetSessionKey() string {
@@ -2641,6 +3096,13 @@ func (x *SubscribeRequest) GetCoalesce() *durationpb.Duration {
 	return nil
 }
 
+func (x *SubscribeRequest) GetSubagents() bool {
+	if x != nil {
+		return x.Subagents
+	}
+	return false
+}
+
 // Which sessions to follow in one stream, and from where. At least one of `filter`, `cursors` and `watch` is set.
 type SubscribeManyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2661,14 +3123,17 @@ type SubscribeManyRequest struct {
 	// Silence of a session after which its `progress` is sent, from 1 second to 5 minutes. Default 15 seconds.
 	ProgressInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=progress_interval,json=progressInterval,proto3" json:"progress_interval,omitempty"`
 	// Time for which deltas may be gathered, at most 50 milliseconds. Default 0.
-	Coalesce      *durationpb.Duration `protobuf:"bytes,7,opt,name=coalesce,proto3" json:"coalesce,omitempty"`
+	Coalesce *durationpb.Duration `protobuf:"bytes,7,opt,name=coalesce,proto3" json:"coalesce,omitempty"`
+	// Whether to send what sub-agents say and do (`subagent_item`). Default false; a name in `kinds` asks for it too. Positions
+	// of what is left out are missing in what is read.
+	Subagents     bool `protobuf:"varint,8,opt,name=subagents,proto3" json:"subagents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeManyRequest) Reset() {
 	*x = SubscribeManyRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +3145,7 @@ func (x *SubscribeManyRequest) String() string {
 func (*SubscribeManyRequest) ProtoMessage() {}
 
 func (x *SubscribeManyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +3158,7 @@ func (x *SubscribeManyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeManyRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeManyRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SubscribeManyRequest) GetFilter() *SessionFilter {
@@ -2745,6 +3210,13 @@ func (x *SubscribeManyRequest) GetCoalesce() *durationpb.Duration {
 	return nil
 }
 
+func (x *SubscribeManyRequest) GetSubagents() bool {
+	if x != nil {
+		return x.Subagents
+	}
+	return false
+}
+
 // A session of a SubscribeMany stream, and where it starts.
 type SessionCursor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2766,7 +3238,7 @@ type SessionCursor struct {
 
 func (x *SessionCursor) Reset() {
 	*x = SessionCursor{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3250,7 @@ func (x *SessionCursor) String() string {
 func (*SessionCursor) ProtoMessage() {}
 
 func (x *SessionCursor) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3263,7 @@ func (x *SessionCursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCursor.ProtoReflect.Descriptor instead.
 func (*SessionCursor) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{32}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SessionCursor) GetSessionKey() string {
@@ -2842,14 +3314,17 @@ type EventSelection struct {
 	// Names of `GatewayEvent.kind` fields to send; empty means all. Control events always come.
 	Kinds []string `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// Whether to send deltas, open blocks and `lagging`. Default true.
-	Deltas        *bool `protobuf:"varint,2,opt,name=deltas,proto3,oneof" json:"deltas,omitempty"`
+	Deltas *bool `protobuf:"varint,2,opt,name=deltas,proto3,oneof" json:"deltas,omitempty"`
+	// Whether to send what sub-agents say and do (`subagent_item`). Default false; a name in `kinds` asks for it too. Positions
+	// of what is left out are missing in what is read.
+	Subagents     bool `protobuf:"varint,3,opt,name=subagents,proto3" json:"subagents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EventSelection) Reset() {
 	*x = EventSelection{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +3336,7 @@ func (x *EventSelection) String() string {
 func (*EventSelection) ProtoMessage() {}
 
 func (x *EventSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +3349,7 @@ func (x *EventSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventSelection.ProtoReflect.Descriptor instead.
 func (*EventSelection) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{33}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EventSelection) GetKinds() []string {
@@ -2887,6 +3362,13 @@ func (x *EventSelection) GetKinds() []string {
 func (x *EventSelection) GetDeltas() bool {
 	if x != nil && x.Deltas != nil {
 		return *x.Deltas
+	}
+	return false
+}
+
+func (x *EventSelection) GetSubagents() bool {
+	if x != nil {
+		return x.Subagents
 	}
 	return false
 }
@@ -2907,14 +3389,17 @@ type ReadEventsRequest struct {
 	// How long to wait for the first event; at most 60 seconds. Default 0.
 	Wait *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Waits until this node has that position, at most 5 seconds.
-	MinSeq        int64 `protobuf:"varint,7,opt,name=min_seq,json=minSeq,proto3" json:"min_seq,omitempty"`
+	MinSeq int64 `protobuf:"varint,7,opt,name=min_seq,json=minSeq,proto3" json:"min_seq,omitempty"`
+	// Whether to send what sub-agents say and do (`subagent_item`). Default false; a name in `kinds` asks for it too. Positions
+	// of what is left out are missing in what is read.
+	Subagents     bool `protobuf:"varint,8,opt,name=subagents,proto3" json:"subagents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadEventsRequest) Reset() {
 	*x = ReadEventsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +3411,7 @@ func (x *ReadEventsRequest) String() string {
 func (*ReadEventsRequest) ProtoMessage() {}
 
 func (x *ReadEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3424,7 @@ func (x *ReadEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventsRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{34}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReadEventsRequest) GetSessionKey() string {
@@ -2991,6 +3476,13 @@ func (x *ReadEventsRequest) GetMinSeq() int64 {
 	return 0
 }
 
+func (x *ReadEventsRequest) GetSubagents() bool {
+	if x != nil {
+		return x.Subagents
+	}
+	return false
+}
+
 // A page of durable events.
 type ReadEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3010,7 +3502,7 @@ type ReadEventsResponse struct {
 
 func (x *ReadEventsResponse) Reset() {
 	*x = ReadEventsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3514,7 @@ func (x *ReadEventsResponse) String() string {
 func (*ReadEventsResponse) ProtoMessage() {}
 
 func (x *ReadEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3527,7 @@ func (x *ReadEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventsResponse.ProtoReflect.Descriptor instead.
 func (*ReadEventsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{35}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReadEventsResponse) GetEvents() []*GatewayEvent {
@@ -3086,7 +3578,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3590,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3603,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{36}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *SessionFilter {
@@ -3145,7 +3637,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3649,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3662,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{37}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SessionFilter) GetLabels() map[string]string {
@@ -3240,7 +3732,7 @@ type CreateSessionRequest struct {
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3744,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3757,7 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{38}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateSessionRequest) GetSessionKey() string {
@@ -3383,7 +3875,7 @@ type CreateSessionResponse struct {
 
 func (x *CreateSessionResponse) Reset() {
 	*x = CreateSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3887,7 @@ func (x *CreateSessionResponse) String() string {
 func (*CreateSessionResponse) ProtoMessage() {}
 
 func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3900,7 @@ func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{39}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateSessionResponse) GetSession() *SessionSnapshot {
@@ -3452,7 +3944,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3956,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3969,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{40}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetSessionRequest) GetSessionKey() string {
@@ -3505,7 +3997,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +4009,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +4022,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{41}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetSessionResponse) GetSession() *SessionSnapshot {
@@ -3555,7 +4047,7 @@ type GetSessionStateRequest struct {
 
 func (x *GetSessionStateRequest) Reset() {
 	*x = GetSessionStateRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +4059,7 @@ func (x *GetSessionStateRequest) String() string {
 func (*GetSessionStateRequest) ProtoMessage() {}
 
 func (x *GetSessionStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +4072,7 @@ func (x *GetSessionStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionStateRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionStateRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{42}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetSessionStateRequest) GetSessionKey() string {
@@ -3631,7 +4123,7 @@ type GetSessionStateResponse struct {
 
 func (x *GetSessionStateResponse) Reset() {
 	*x = GetSessionStateResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +4135,7 @@ func (x *GetSessionStateResponse) String() string {
 func (*GetSessionStateResponse) ProtoMessage() {}
 
 func (x *GetSessionStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +4148,7 @@ func (x *GetSessionStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionStateResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionStateResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{43}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetSessionStateResponse) GetSession() *SessionSnapshot {
@@ -3737,7 +4229,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3749,7 +4241,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3762,7 +4254,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{44}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListSessionsRequest) GetFilter() *SessionFilter {
@@ -3799,7 +4291,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +4303,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +4316,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{45}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionSnapshot {
@@ -3863,7 +4355,7 @@ type UpdateSessionRequest struct {
 
 func (x *UpdateSessionRequest) Reset() {
 	*x = UpdateSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +4367,7 @@ func (x *UpdateSessionRequest) String() string {
 func (*UpdateSessionRequest) ProtoMessage() {}
 
 func (x *UpdateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +4380,7 @@ func (x *UpdateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{46}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UpdateSessionRequest) GetSessionKey() string {
@@ -3943,7 +4435,7 @@ type UpdateSessionResponse struct {
 
 func (x *UpdateSessionResponse) Reset() {
 	*x = UpdateSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +4447,7 @@ func (x *UpdateSessionResponse) String() string {
 func (*UpdateSessionResponse) ProtoMessage() {}
 
 func (x *UpdateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +4460,7 @@ func (x *UpdateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{47}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *UpdateSessionResponse) GetSession() *SessionSnapshot {
@@ -4014,7 +4506,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4518,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4531,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{48}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeleteSessionRequest) GetSessionKey() string {
@@ -4078,7 +4570,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4090,7 +4582,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4103,7 +4595,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{49}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeleteSessionResponse) GetSeq() int64 {
@@ -4146,7 +4638,7 @@ type ForkSessionRequest struct {
 
 func (x *ForkSessionRequest) Reset() {
 	*x = ForkSessionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4158,7 +4650,7 @@ func (x *ForkSessionRequest) String() string {
 func (*ForkSessionRequest) ProtoMessage() {}
 
 func (x *ForkSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4171,7 +4663,7 @@ func (x *ForkSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSessionRequest.ProtoReflect.Descriptor instead.
 func (*ForkSessionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{50}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ForkSessionRequest) GetSessionKey() string {
@@ -4226,7 +4718,7 @@ type ForkSessionResponse struct {
 
 func (x *ForkSessionResponse) Reset() {
 	*x = ForkSessionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4730,7 @@ func (x *ForkSessionResponse) String() string {
 func (*ForkSessionResponse) ProtoMessage() {}
 
 func (x *ForkSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4743,7 @@ func (x *ForkSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSessionResponse.ProtoReflect.Descriptor instead.
 func (*ForkSessionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{51}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ForkSessionResponse) GetSession() *SessionSnapshot {
@@ -4301,7 +4793,7 @@ type ListMessagesRequest struct {
 
 func (x *ListMessagesRequest) Reset() {
 	*x = ListMessagesRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4313,7 +4805,7 @@ func (x *ListMessagesRequest) String() string {
 func (*ListMessagesRequest) ProtoMessage() {}
 
 func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4326,7 +4818,7 @@ func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
 func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{52}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListMessagesRequest) GetSessionKey() string {
@@ -4377,7 +4869,7 @@ type ListMessagesResponse struct {
 
 func (x *ListMessagesResponse) Reset() {
 	*x = ListMessagesResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4881,7 @@ func (x *ListMessagesResponse) String() string {
 func (*ListMessagesResponse) ProtoMessage() {}
 
 func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4894,7 @@ func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
 func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{53}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListMessagesResponse) GetMessages() []*Message {
@@ -4432,7 +4924,7 @@ type GetAttachmentRequest struct {
 
 func (x *GetAttachmentRequest) Reset() {
 	*x = GetAttachmentRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4444,7 +4936,7 @@ func (x *GetAttachmentRequest) String() string {
 func (*GetAttachmentRequest) ProtoMessage() {}
 
 func (x *GetAttachmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[54]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4457,7 +4949,7 @@ func (x *GetAttachmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttachmentRequest.ProtoReflect.Descriptor instead.
 func (*GetAttachmentRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{54}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetAttachmentRequest) GetSessionKey() string {
@@ -4485,7 +4977,7 @@ type GetAttachmentResponse struct {
 
 func (x *GetAttachmentResponse) Reset() {
 	*x = GetAttachmentResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4989,7 @@ func (x *GetAttachmentResponse) String() string {
 func (*GetAttachmentResponse) ProtoMessage() {}
 
 func (x *GetAttachmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[55]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +5002,7 @@ func (x *GetAttachmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttachmentResponse.ProtoReflect.Descriptor instead.
 func (*GetAttachmentResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{55}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetAttachmentResponse) GetAttachment() *Attachment {
@@ -4539,7 +5031,7 @@ type ListQuestionsRequest struct {
 
 func (x *ListQuestionsRequest) Reset() {
 	*x = ListQuestionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4551,7 +5043,7 @@ func (x *ListQuestionsRequest) String() string {
 func (*ListQuestionsRequest) ProtoMessage() {}
 
 func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[56]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4564,7 +5056,7 @@ func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsRequest.ProtoReflect.Descriptor instead.
 func (*ListQuestionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{56}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListQuestionsRequest) GetSessionKey() string {
@@ -4615,7 +5107,7 @@ type ListQuestionsResponse struct {
 
 func (x *ListQuestionsResponse) Reset() {
 	*x = ListQuestionsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4627,7 +5119,7 @@ func (x *ListQuestionsResponse) String() string {
 func (*ListQuestionsResponse) ProtoMessage() {}
 
 func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[57]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4640,7 +5132,7 @@ func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsResponse.ProtoReflect.Descriptor instead.
 func (*ListQuestionsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{57}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListQuestionsResponse) GetQuestions() []*Question {
@@ -4670,7 +5162,7 @@ type GetQuestionRequest struct {
 
 func (x *GetQuestionRequest) Reset() {
 	*x = GetQuestionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4682,7 +5174,7 @@ func (x *GetQuestionRequest) String() string {
 func (*GetQuestionRequest) ProtoMessage() {}
 
 func (x *GetQuestionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[58]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4695,7 +5187,7 @@ func (x *GetQuestionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuestionRequest.ProtoReflect.Descriptor instead.
 func (*GetQuestionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{58}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetQuestionRequest) GetSessionKey() string {
@@ -4723,7 +5215,7 @@ type GetQuestionResponse struct {
 
 func (x *GetQuestionResponse) Reset() {
 	*x = GetQuestionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4735,7 +5227,7 @@ func (x *GetQuestionResponse) String() string {
 func (*GetQuestionResponse) ProtoMessage() {}
 
 func (x *GetQuestionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[59]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4748,7 +5240,7 @@ func (x *GetQuestionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuestionResponse.ProtoReflect.Descriptor instead.
 func (*GetQuestionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{59}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetQuestionResponse) GetQuestion() *Question {
@@ -4778,7 +5270,7 @@ type AnswerQuestionRequest struct {
 
 func (x *AnswerQuestionRequest) Reset() {
 	*x = AnswerQuestionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4790,7 +5282,7 @@ func (x *AnswerQuestionRequest) String() string {
 func (*AnswerQuestionRequest) ProtoMessage() {}
 
 func (x *AnswerQuestionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[60]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4803,7 +5295,7 @@ func (x *AnswerQuestionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerQuestionRequest.ProtoReflect.Descriptor instead.
 func (*AnswerQuestionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{60}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *AnswerQuestionRequest) GetSessionKey() string {
@@ -4858,7 +5350,7 @@ type AnswerQuestionResponse struct {
 
 func (x *AnswerQuestionResponse) Reset() {
 	*x = AnswerQuestionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4870,7 +5362,7 @@ func (x *AnswerQuestionResponse) String() string {
 func (*AnswerQuestionResponse) ProtoMessage() {}
 
 func (x *AnswerQuestionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[61]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4883,7 +5375,7 @@ func (x *AnswerQuestionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerQuestionResponse.ProtoReflect.Descriptor instead.
 func (*AnswerQuestionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{61}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AnswerQuestionResponse) GetQuestion() *Question {
@@ -4925,7 +5417,7 @@ type ListOptionsRequest struct {
 
 func (x *ListOptionsRequest) Reset() {
 	*x = ListOptionsRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4937,7 +5429,7 @@ func (x *ListOptionsRequest) String() string {
 func (*ListOptionsRequest) ProtoMessage() {}
 
 func (x *ListOptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[62]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4950,7 +5442,7 @@ func (x *ListOptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListOptionsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{62}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListOptionsRequest) GetSessionKey() string {
@@ -4974,7 +5466,7 @@ type ListOptionsResponse struct {
 
 func (x *ListOptionsResponse) Reset() {
 	*x = ListOptionsResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4986,7 +5478,7 @@ func (x *ListOptionsResponse) String() string {
 func (*ListOptionsResponse) ProtoMessage() {}
 
 func (x *ListOptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[63]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4999,7 +5491,7 @@ func (x *ListOptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListOptionsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{63}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListOptionsResponse) GetOptions() []*AgentOption {
@@ -5041,7 +5533,7 @@ type AgentOption struct {
 
 func (x *AgentOption) Reset() {
 	*x = AgentOption{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5053,7 +5545,7 @@ func (x *AgentOption) String() string {
 func (*AgentOption) ProtoMessage() {}
 
 func (x *AgentOption) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[64]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5066,7 +5558,7 @@ func (x *AgentOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentOption.ProtoReflect.Descriptor instead.
 func (*AgentOption) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{64}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *AgentOption) GetOptionId() string {
@@ -5140,7 +5632,7 @@ type AgentOptionValue struct {
 
 func (x *AgentOptionValue) Reset() {
 	*x = AgentOptionValue{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5152,7 +5644,7 @@ func (x *AgentOptionValue) String() string {
 func (*AgentOptionValue) ProtoMessage() {}
 
 func (x *AgentOptionValue) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[65]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5165,7 +5657,7 @@ func (x *AgentOptionValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentOptionValue.ProtoReflect.Descriptor instead.
 func (*AgentOptionValue) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{65}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *AgentOptionValue) GetValue() string {
@@ -5208,7 +5700,7 @@ type SetOptionRequest struct {
 
 func (x *SetOptionRequest) Reset() {
 	*x = SetOptionRequest{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +5712,7 @@ func (x *SetOptionRequest) String() string {
 func (*SetOptionRequest) ProtoMessage() {}
 
 func (x *SetOptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[66]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +5725,7 @@ func (x *SetOptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOptionRequest.ProtoReflect.Descriptor instead.
 func (*SetOptionRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{66}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SetOptionRequest) GetSessionKey() string {
@@ -5288,7 +5780,7 @@ type SetOptionResponse struct {
 
 func (x *SetOptionResponse) Reset() {
 	*x = SetOptionResponse{}
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5300,7 +5792,7 @@ func (x *SetOptionResponse) String() string {
 func (*SetOptionResponse) ProtoMessage() {}
 
 func (x *SetOptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[67]
+	mi := &file_quarterdeck_v1_gateway_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5313,7 +5805,7 @@ func (x *SetOptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOptionResponse.ProtoReflect.Descriptor instead.
 func (*SetOptionResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{67}
+	return file_quarterdeck_v1_gateway_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SetOptionResponse) GetSession() *SessionSnapshot {
@@ -5395,12 +5887,13 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x0equeue_position\x18\x04 \x01(\x05R\rqueuePosition\x12\x10\n" +
 	"\x03seq\x18\x05 \x01(\x03R\x03seq\x12\x15\n" +
 	"\x06log_id\x18\x06 \x01(\tR\x05logId\x12\x1a\n" +
-	"\breplayed\x18\a \x01(\bR\breplayed\"\x95\x01\n" +
+	"\breplayed\x18\a \x01(\bR\breplayed\"\xb3\x01\n" +
 	"\n" +
 	"RunRequest\x128\n" +
 	"\aenqueue\x18\x01 \x01(\v2\x1e.quarterdeck.v1.EnqueueRequestR\aenqueue\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\x120\n" +
-	"\x14cancel_on_disconnect\x18\x03 \x01(\bR\x12cancelOnDisconnect\"\x9c\x01\n" +
+	"\x14cancel_on_disconnect\x18\x03 \x01(\bR\x12cancelOnDisconnect\x12\x1c\n" +
+	"\tsubagents\x18\x04 \x01(\bR\tsubagents\"\x9c\x01\n" +
 	"\x10AwaitTurnRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x17\n" +
@@ -5452,7 +5945,37 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\x03R\x05limit\":\n" +
 	"\x10ReadFileResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x03R\x04size\"\x98\x02\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\"J\n" +
+	"\x0eGetDiffRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x17\n" +
+	"\aturn_id\x18\x02 \x01(\tR\x06turnId\"_\n" +
+	"\x0fGetDiffResponse\x12.\n" +
+	"\x05files\x18\x01 \x03(\v2\x18.quarterdeck.v1.FileDiffR\x05files\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x8f\x01\n" +
+	"\bFileDiff\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x122\n" +
+	"\x06change\x18\x02 \x01(\x0e2\x1a.quarterdeck.v1.FileChangeR\x06change\x12!\n" +
+	"\funified_diff\x18\x03 \x01(\tR\vunifiedDiff\x12\x18\n" +
+	"\aomitted\x18\x04 \x01(\bR\aomitted\"s\n" +
+	"\x14ListArtifactsRequest\x12\x1f\n" +
+	"\vsession_key\x18\x01 \x01(\tR\n" +
+	"sessionKey\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"w\n" +
+	"\x15ListArtifactsResponse\x126\n" +
+	"\tartifacts\x18\x01 \x03(\v2\x18.quarterdeck.v1.ArtifactR\tartifacts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x01\n" +
+	"\bArtifact\x12=\n" +
+	"\n" +
+	"attachment\x18\x01 \x01(\v2\x1d.quarterdeck.v1.AttachmentRefR\n" +
+	"attachment\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x17\n" +
+	"\aturn_id\x18\x03 \x01(\tR\x06turnId\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x03R\x03seq\x12;\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"\x98\x02\n" +
 	"\fSteerRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x12\n" +
@@ -5552,7 +6075,7 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x06log_id\x18\x04 \x01(\tR\x05logId\"<\n" +
 	"\x06Cursor\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12\x1b\n" +
-	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"\xda\x02\n" +
+	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"\xf8\x02\n" +
 	"\x10SubscribeRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12.\n" +
@@ -5563,8 +6086,9 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12\x17\n" +
 	"\amin_seq\x18\x06 \x01(\x03R\x06minSeq\x12F\n" +
 	"\x11progress_interval\x18\a \x01(\v2\x19.google.protobuf.DurationR\x10progressInterval\x125\n" +
-	"\bcoalesce\x18\b \x01(\v2\x19.google.protobuf.DurationR\bcoalesceB\t\n" +
-	"\a_deltas\"\xf8\x02\n" +
+	"\bcoalesce\x18\b \x01(\v2\x19.google.protobuf.DurationR\bcoalesce\x12\x1c\n" +
+	"\tsubagents\x18\t \x01(\bR\tsubagentsB\t\n" +
+	"\a_deltas\"\x96\x03\n" +
 	"\x14SubscribeManyRequest\x125\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1d.quarterdeck.v1.SessionFilterR\x06filter\x127\n" +
 	"\acursors\x18\x02 \x03(\v2\x1d.quarterdeck.v1.SessionCursorR\acursors\x12\x14\n" +
@@ -5572,7 +6096,8 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x06deltas\x18\x04 \x01(\bH\x00R\x06deltas\x88\x01\x01\x123\n" +
 	"\x05watch\x18\x05 \x01(\v2\x1d.quarterdeck.v1.SessionFilterR\x05watch\x12F\n" +
 	"\x11progress_interval\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x10progressInterval\x125\n" +
-	"\bcoalesce\x18\a \x01(\v2\x19.google.protobuf.DurationR\bcoalesceB\t\n" +
+	"\bcoalesce\x18\a \x01(\v2\x19.google.protobuf.DurationR\bcoalesce\x12\x1c\n" +
+	"\tsubagents\x18\b \x01(\bR\tsubagentsB\t\n" +
 	"\a_deltas\"\xda\x01\n" +
 	"\rSessionCursor\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
@@ -5582,11 +6107,12 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\tfrom_head\x18\x04 \x01(\bR\bfromHead\x12\x1f\n" +
 	"\vfrom_oldest\x18\x05 \x01(\bR\n" +
 	"fromOldest\x126\n" +
-	"\x06events\x18\x06 \x01(\v2\x1e.quarterdeck.v1.EventSelectionR\x06events\"N\n" +
+	"\x06events\x18\x06 \x01(\v2\x1e.quarterdeck.v1.EventSelectionR\x06events\"l\n" +
 	"\x0eEventSelection\x12\x14\n" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x1b\n" +
-	"\x06deltas\x18\x02 \x01(\bH\x00R\x06deltas\x88\x01\x01B\t\n" +
-	"\a_deltas\"\xf9\x01\n" +
+	"\x06deltas\x18\x02 \x01(\bH\x00R\x06deltas\x88\x01\x01\x12\x1c\n" +
+	"\tsubagents\x18\x03 \x01(\bR\tsubagentsB\t\n" +
+	"\a_deltas\"\x97\x02\n" +
 	"\x11ReadEventsRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12.\n" +
@@ -5596,7 +6122,8 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x05kinds\x18\x04 \x03(\tR\x05kinds\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x05R\x05limit\x12-\n" +
 	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x17\n" +
-	"\amin_seq\x18\a \x01(\x03R\x06minSeq\"\xbf\x01\n" +
+	"\amin_seq\x18\a \x01(\x03R\x06minSeq\x12\x1c\n" +
+	"\tsubagents\x18\b \x01(\bR\tsubagents\"\xbf\x01\n" +
 	"\x12ReadEventsResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.quarterdeck.v1.GatewayEventR\x06events\x12$\n" +
 	"\x0enext_after_seq\x18\x02 \x01(\x03R\fnextAfterSeq\x12\x19\n" +
@@ -5805,7 +6332,13 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\x15FILE_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFILE_KIND_FILE\x10\x01\x12\x17\n" +
 	"\x13FILE_KIND_DIRECTORY\x10\x02\x12\x13\n" +
-	"\x0fFILE_KIND_OTHER\x10\x03*\x7f\n" +
+	"\x0fFILE_KIND_OTHER\x10\x03*s\n" +
+	"\n" +
+	"FileChange\x12\x1b\n" +
+	"\x17FILE_CHANGE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11FILE_CHANGE_ADDED\x10\x01\x12\x18\n" +
+	"\x14FILE_CHANGE_MODIFIED\x10\x02\x12\x17\n" +
+	"\x13FILE_CHANGE_REMOVED\x10\x03*\x7f\n" +
 	"\x06OnBusy\x12\x17\n" +
 	"\x13ON_BUSY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fON_BUSY_ENQUEUE\x10\x01\x12\x12\n" +
@@ -5819,7 +6352,7 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\tAbortMode\x12\x1a\n" +
 	"\x16ABORT_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ABORT_MODE_CANCEL\x10\x01\x12\x13\n" +
-	"\x0fABORT_MODE_KILL\x10\x022\xaf\x18\n" +
+	"\x0fABORT_MODE_KILL\x10\x022\xd9\x19\n" +
 	"\x0eGatewayService\x12J\n" +
 	"\aEnqueue\x12\x1e.quarterdeck.v1.EnqueueRequest\x1a\x1f.quarterdeck.v1.EnqueueResponse\x12A\n" +
 	"\x03Run\x12\x1a.quarterdeck.v1.RunRequest\x1a\x1c.quarterdeck.v1.GatewayEvent0\x01\x12P\n" +
@@ -5850,7 +6383,9 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\fListMessages\x12#.quarterdeck.v1.ListMessagesRequest\x1a$.quarterdeck.v1.ListMessagesResponse\x12\\\n" +
 	"\rGetAttachment\x12$.quarterdeck.v1.GetAttachmentRequest\x1a%.quarterdeck.v1.GetAttachmentResponse\x12P\n" +
 	"\tListFiles\x12 .quarterdeck.v1.ListFilesRequest\x1a!.quarterdeck.v1.ListFilesResponse\x12M\n" +
-	"\bReadFile\x12\x1f.quarterdeck.v1.ReadFileRequest\x1a .quarterdeck.v1.ReadFileResponse\x12\\\n" +
+	"\bReadFile\x12\x1f.quarterdeck.v1.ReadFileRequest\x1a .quarterdeck.v1.ReadFileResponse\x12J\n" +
+	"\aGetDiff\x12\x1e.quarterdeck.v1.GetDiffRequest\x1a\x1f.quarterdeck.v1.GetDiffResponse\x12\\\n" +
+	"\rListArtifacts\x12$.quarterdeck.v1.ListArtifactsRequest\x1a%.quarterdeck.v1.ListArtifactsResponse\x12\\\n" +
 	"\rListQuestions\x12$.quarterdeck.v1.ListQuestionsRequest\x1a%.quarterdeck.v1.ListQuestionsResponse\x12V\n" +
 	"\vGetQuestion\x12\".quarterdeck.v1.GetQuestionRequest\x1a#.quarterdeck.v1.GetQuestionResponse\x12_\n" +
 	"\x0eAnswerQuestion\x12%.quarterdeck.v1.AnswerQuestionRequest\x1a&.quarterdeck.v1.AnswerQuestionResponse\x12V\n" +
@@ -5874,269 +6409,286 @@ func file_quarterdeck_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_gateway_proto_rawDescData
 }
 
-var file_quarterdeck_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_quarterdeck_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_quarterdeck_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_quarterdeck_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_quarterdeck_v1_gateway_proto_goTypes = []any{
 	(FileKind)(0),                   // 0: quarterdeck.v1.FileKind
-	(OnBusy)(0),                     // 1: quarterdeck.v1.OnBusy
-	(AdmissionMode)(0),              // 2: quarterdeck.v1.AdmissionMode
-	(AbortMode)(0),                  // 3: quarterdeck.v1.AbortMode
-	(*EnqueueRequest)(nil),          // 4: quarterdeck.v1.EnqueueRequest
-	(*ClientTool)(nil),              // 5: quarterdeck.v1.ClientTool
-	(*EnqueueResponse)(nil),         // 6: quarterdeck.v1.EnqueueResponse
-	(*RunRequest)(nil),              // 7: quarterdeck.v1.RunRequest
-	(*AwaitTurnRequest)(nil),        // 8: quarterdeck.v1.AwaitTurnRequest
-	(*AwaitTurnResponse)(nil),       // 9: quarterdeck.v1.AwaitTurnResponse
-	(*GetTurnRequest)(nil),          // 10: quarterdeck.v1.GetTurnRequest
-	(*GetTurnResponse)(nil),         // 11: quarterdeck.v1.GetTurnResponse
-	(*ListTurnsRequest)(nil),        // 12: quarterdeck.v1.ListTurnsRequest
-	(*ListTurnsResponse)(nil),       // 13: quarterdeck.v1.ListTurnsResponse
-	(*ListFilesRequest)(nil),        // 14: quarterdeck.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),       // 15: quarterdeck.v1.ListFilesResponse
-	(*FileEntry)(nil),               // 16: quarterdeck.v1.FileEntry
-	(*ReadFileRequest)(nil),         // 17: quarterdeck.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),        // 18: quarterdeck.v1.ReadFileResponse
-	(*SteerRequest)(nil),            // 19: quarterdeck.v1.SteerRequest
-	(*SteerResponse)(nil),           // 20: quarterdeck.v1.SteerResponse
-	(*AbortRequest)(nil),            // 21: quarterdeck.v1.AbortRequest
-	(*AbortResponse)(nil),           // 22: quarterdeck.v1.AbortResponse
-	(*ResetRequest)(nil),            // 23: quarterdeck.v1.ResetRequest
-	(*ResetResponse)(nil),           // 24: quarterdeck.v1.ResetResponse
-	(*ListQueueRequest)(nil),        // 25: quarterdeck.v1.ListQueueRequest
-	(*ListQueueResponse)(nil),       // 26: quarterdeck.v1.ListQueueResponse
-	(*UpdateQueuedRequest)(nil),     // 27: quarterdeck.v1.UpdateQueuedRequest
-	(*UpdateQueuedResponse)(nil),    // 28: quarterdeck.v1.UpdateQueuedResponse
-	(*RemoveQueuedRequest)(nil),     // 29: quarterdeck.v1.RemoveQueuedRequest
-	(*RemoveQueuedResponse)(nil),    // 30: quarterdeck.v1.RemoveQueuedResponse
-	(*ClearQueueRequest)(nil),       // 31: quarterdeck.v1.ClearQueueRequest
-	(*ClearQueueResponse)(nil),      // 32: quarterdeck.v1.ClearQueueResponse
-	(*Cursor)(nil),                  // 33: quarterdeck.v1.Cursor
-	(*SubscribeRequest)(nil),        // 34: quarterdeck.v1.SubscribeRequest
-	(*SubscribeManyRequest)(nil),    // 35: quarterdeck.v1.SubscribeManyRequest
-	(*SessionCursor)(nil),           // 36: quarterdeck.v1.SessionCursor
-	(*EventSelection)(nil),          // 37: quarterdeck.v1.EventSelection
-	(*ReadEventsRequest)(nil),       // 38: quarterdeck.v1.ReadEventsRequest
-	(*ReadEventsResponse)(nil),      // 39: quarterdeck.v1.ReadEventsResponse
-	(*WatchSessionsRequest)(nil),    // 40: quarterdeck.v1.WatchSessionsRequest
-	(*SessionFilter)(nil),           // 41: quarterdeck.v1.SessionFilter
-	(*CreateSessionRequest)(nil),    // 42: quarterdeck.v1.CreateSessionRequest
-	(*CreateSessionResponse)(nil),   // 43: quarterdeck.v1.CreateSessionResponse
-	(*GetSessionRequest)(nil),       // 44: quarterdeck.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),      // 45: quarterdeck.v1.GetSessionResponse
-	(*GetSessionStateRequest)(nil),  // 46: quarterdeck.v1.GetSessionStateRequest
-	(*GetSessionStateResponse)(nil), // 47: quarterdeck.v1.GetSessionStateResponse
-	(*ListSessionsRequest)(nil),     // 48: quarterdeck.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 49: quarterdeck.v1.ListSessionsResponse
-	(*UpdateSessionRequest)(nil),    // 50: quarterdeck.v1.UpdateSessionRequest
-	(*UpdateSessionResponse)(nil),   // 51: quarterdeck.v1.UpdateSessionResponse
-	(*DeleteSessionRequest)(nil),    // 52: quarterdeck.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),   // 53: quarterdeck.v1.DeleteSessionResponse
-	(*ForkSessionRequest)(nil),      // 54: quarterdeck.v1.ForkSessionRequest
-	(*ForkSessionResponse)(nil),     // 55: quarterdeck.v1.ForkSessionResponse
-	(*ListMessagesRequest)(nil),     // 56: quarterdeck.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),    // 57: quarterdeck.v1.ListMessagesResponse
-	(*GetAttachmentRequest)(nil),    // 58: quarterdeck.v1.GetAttachmentRequest
-	(*GetAttachmentResponse)(nil),   // 59: quarterdeck.v1.GetAttachmentResponse
-	(*ListQuestionsRequest)(nil),    // 60: quarterdeck.v1.ListQuestionsRequest
-	(*ListQuestionsResponse)(nil),   // 61: quarterdeck.v1.ListQuestionsResponse
-	(*GetQuestionRequest)(nil),      // 62: quarterdeck.v1.GetQuestionRequest
-	(*GetQuestionResponse)(nil),     // 63: quarterdeck.v1.GetQuestionResponse
-	(*AnswerQuestionRequest)(nil),   // 64: quarterdeck.v1.AnswerQuestionRequest
-	(*AnswerQuestionResponse)(nil),  // 65: quarterdeck.v1.AnswerQuestionResponse
-	(*ListOptionsRequest)(nil),      // 66: quarterdeck.v1.ListOptionsRequest
-	(*ListOptionsResponse)(nil),     // 67: quarterdeck.v1.ListOptionsResponse
-	(*AgentOption)(nil),             // 68: quarterdeck.v1.AgentOption
-	(*AgentOptionValue)(nil),        // 69: quarterdeck.v1.AgentOptionValue
-	(*SetOptionRequest)(nil),        // 70: quarterdeck.v1.SetOptionRequest
-	(*SetOptionResponse)(nil),       // 71: quarterdeck.v1.SetOptionResponse
-	nil,                             // 72: quarterdeck.v1.EnqueueRequest.MetadataEntry
-	nil,                             // 73: quarterdeck.v1.EnqueueRequest.LabelsEntry
-	nil,                             // 74: quarterdeck.v1.SessionFilter.LabelsEntry
-	nil,                             // 75: quarterdeck.v1.CreateSessionRequest.LabelsEntry
-	(*Attachment)(nil),              // 76: quarterdeck.v1.Attachment
-	(OnInterrupt)(0),                // 77: quarterdeck.v1.OnInterrupt
-	(*durationpb.Duration)(nil),     // 78: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 79: google.protobuf.Timestamp
-	(*Turn)(nil),                    // 80: quarterdeck.v1.Turn
-	(*Question)(nil),                // 81: quarterdeck.v1.Question
-	(TurnState)(0),                  // 82: quarterdeck.v1.TurnState
-	(*SessionSnapshot)(nil),         // 83: quarterdeck.v1.SessionSnapshot
-	(*GatewayEvent)(nil),            // 84: quarterdeck.v1.GatewayEvent
-	(SessionState)(0),               // 85: quarterdeck.v1.SessionState
-	(NoApprover)(0),                 // 86: quarterdeck.v1.NoApprover
-	(*ToolRule)(nil),                // 87: quarterdeck.v1.ToolRule
-	(*Message)(nil),                 // 88: quarterdeck.v1.Message
-	(*ToolCallPart)(nil),            // 89: quarterdeck.v1.ToolCallPart
-	(*PlanEntry)(nil),               // 90: quarterdeck.v1.PlanEntry
-	(*fieldmaskpb.FieldMask)(nil),   // 91: google.protobuf.FieldMask
-	(QuestionState)(0),              // 92: quarterdeck.v1.QuestionState
-	(*Answer)(nil),                  // 93: quarterdeck.v1.Answer
-	(*ListCommandsRequest)(nil),     // 94: quarterdeck.v1.ListCommandsRequest
-	(*ExecuteCommandRequest)(nil),   // 95: quarterdeck.v1.ExecuteCommandRequest
-	(*CompactSessionRequest)(nil),   // 96: quarterdeck.v1.CompactSessionRequest
-	(*ReloadSessionRequest)(nil),    // 97: quarterdeck.v1.ReloadSessionRequest
-	(*ListCommandsResponse)(nil),    // 98: quarterdeck.v1.ListCommandsResponse
-	(*ExecuteCommandResponse)(nil),  // 99: quarterdeck.v1.ExecuteCommandResponse
-	(*CompactSessionResponse)(nil),  // 100: quarterdeck.v1.CompactSessionResponse
-	(*ReloadSessionResponse)(nil),   // 101: quarterdeck.v1.ReloadSessionResponse
+	(FileChange)(0),                 // 1: quarterdeck.v1.FileChange
+	(OnBusy)(0),                     // 2: quarterdeck.v1.OnBusy
+	(AdmissionMode)(0),              // 3: quarterdeck.v1.AdmissionMode
+	(AbortMode)(0),                  // 4: quarterdeck.v1.AbortMode
+	(*EnqueueRequest)(nil),          // 5: quarterdeck.v1.EnqueueRequest
+	(*ClientTool)(nil),              // 6: quarterdeck.v1.ClientTool
+	(*EnqueueResponse)(nil),         // 7: quarterdeck.v1.EnqueueResponse
+	(*RunRequest)(nil),              // 8: quarterdeck.v1.RunRequest
+	(*AwaitTurnRequest)(nil),        // 9: quarterdeck.v1.AwaitTurnRequest
+	(*AwaitTurnResponse)(nil),       // 10: quarterdeck.v1.AwaitTurnResponse
+	(*GetTurnRequest)(nil),          // 11: quarterdeck.v1.GetTurnRequest
+	(*GetTurnResponse)(nil),         // 12: quarterdeck.v1.GetTurnResponse
+	(*ListTurnsRequest)(nil),        // 13: quarterdeck.v1.ListTurnsRequest
+	(*ListTurnsResponse)(nil),       // 14: quarterdeck.v1.ListTurnsResponse
+	(*ListFilesRequest)(nil),        // 15: quarterdeck.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),       // 16: quarterdeck.v1.ListFilesResponse
+	(*FileEntry)(nil),               // 17: quarterdeck.v1.FileEntry
+	(*ReadFileRequest)(nil),         // 18: quarterdeck.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),        // 19: quarterdeck.v1.ReadFileResponse
+	(*GetDiffRequest)(nil),          // 20: quarterdeck.v1.GetDiffRequest
+	(*GetDiffResponse)(nil),         // 21: quarterdeck.v1.GetDiffResponse
+	(*FileDiff)(nil),                // 22: quarterdeck.v1.FileDiff
+	(*ListArtifactsRequest)(nil),    // 23: quarterdeck.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),   // 24: quarterdeck.v1.ListArtifactsResponse
+	(*Artifact)(nil),                // 25: quarterdeck.v1.Artifact
+	(*SteerRequest)(nil),            // 26: quarterdeck.v1.SteerRequest
+	(*SteerResponse)(nil),           // 27: quarterdeck.v1.SteerResponse
+	(*AbortRequest)(nil),            // 28: quarterdeck.v1.AbortRequest
+	(*AbortResponse)(nil),           // 29: quarterdeck.v1.AbortResponse
+	(*ResetRequest)(nil),            // 30: quarterdeck.v1.ResetRequest
+	(*ResetResponse)(nil),           // 31: quarterdeck.v1.ResetResponse
+	(*ListQueueRequest)(nil),        // 32: quarterdeck.v1.ListQueueRequest
+	(*ListQueueResponse)(nil),       // 33: quarterdeck.v1.ListQueueResponse
+	(*UpdateQueuedRequest)(nil),     // 34: quarterdeck.v1.UpdateQueuedRequest
+	(*UpdateQueuedResponse)(nil),    // 35: quarterdeck.v1.UpdateQueuedResponse
+	(*RemoveQueuedRequest)(nil),     // 36: quarterdeck.v1.RemoveQueuedRequest
+	(*RemoveQueuedResponse)(nil),    // 37: quarterdeck.v1.RemoveQueuedResponse
+	(*ClearQueueRequest)(nil),       // 38: quarterdeck.v1.ClearQueueRequest
+	(*ClearQueueResponse)(nil),      // 39: quarterdeck.v1.ClearQueueResponse
+	(*Cursor)(nil),                  // 40: quarterdeck.v1.Cursor
+	(*SubscribeRequest)(nil),        // 41: quarterdeck.v1.SubscribeRequest
+	(*SubscribeManyRequest)(nil),    // 42: quarterdeck.v1.SubscribeManyRequest
+	(*SessionCursor)(nil),           // 43: quarterdeck.v1.SessionCursor
+	(*EventSelection)(nil),          // 44: quarterdeck.v1.EventSelection
+	(*ReadEventsRequest)(nil),       // 45: quarterdeck.v1.ReadEventsRequest
+	(*ReadEventsResponse)(nil),      // 46: quarterdeck.v1.ReadEventsResponse
+	(*WatchSessionsRequest)(nil),    // 47: quarterdeck.v1.WatchSessionsRequest
+	(*SessionFilter)(nil),           // 48: quarterdeck.v1.SessionFilter
+	(*CreateSessionRequest)(nil),    // 49: quarterdeck.v1.CreateSessionRequest
+	(*CreateSessionResponse)(nil),   // 50: quarterdeck.v1.CreateSessionResponse
+	(*GetSessionRequest)(nil),       // 51: quarterdeck.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),      // 52: quarterdeck.v1.GetSessionResponse
+	(*GetSessionStateRequest)(nil),  // 53: quarterdeck.v1.GetSessionStateRequest
+	(*GetSessionStateResponse)(nil), // 54: quarterdeck.v1.GetSessionStateResponse
+	(*ListSessionsRequest)(nil),     // 55: quarterdeck.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 56: quarterdeck.v1.ListSessionsResponse
+	(*UpdateSessionRequest)(nil),    // 57: quarterdeck.v1.UpdateSessionRequest
+	(*UpdateSessionResponse)(nil),   // 58: quarterdeck.v1.UpdateSessionResponse
+	(*DeleteSessionRequest)(nil),    // 59: quarterdeck.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),   // 60: quarterdeck.v1.DeleteSessionResponse
+	(*ForkSessionRequest)(nil),      // 61: quarterdeck.v1.ForkSessionRequest
+	(*ForkSessionResponse)(nil),     // 62: quarterdeck.v1.ForkSessionResponse
+	(*ListMessagesRequest)(nil),     // 63: quarterdeck.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),    // 64: quarterdeck.v1.ListMessagesResponse
+	(*GetAttachmentRequest)(nil),    // 65: quarterdeck.v1.GetAttachmentRequest
+	(*GetAttachmentResponse)(nil),   // 66: quarterdeck.v1.GetAttachmentResponse
+	(*ListQuestionsRequest)(nil),    // 67: quarterdeck.v1.ListQuestionsRequest
+	(*ListQuestionsResponse)(nil),   // 68: quarterdeck.v1.ListQuestionsResponse
+	(*GetQuestionRequest)(nil),      // 69: quarterdeck.v1.GetQuestionRequest
+	(*GetQuestionResponse)(nil),     // 70: quarterdeck.v1.GetQuestionResponse
+	(*AnswerQuestionRequest)(nil),   // 71: quarterdeck.v1.AnswerQuestionRequest
+	(*AnswerQuestionResponse)(nil),  // 72: quarterdeck.v1.AnswerQuestionResponse
+	(*ListOptionsRequest)(nil),      // 73: quarterdeck.v1.ListOptionsRequest
+	(*ListOptionsResponse)(nil),     // 74: quarterdeck.v1.ListOptionsResponse
+	(*AgentOption)(nil),             // 75: quarterdeck.v1.AgentOption
+	(*AgentOptionValue)(nil),        // 76: quarterdeck.v1.AgentOptionValue
+	(*SetOptionRequest)(nil),        // 77: quarterdeck.v1.SetOptionRequest
+	(*SetOptionResponse)(nil),       // 78: quarterdeck.v1.SetOptionResponse
+	nil,                             // 79: quarterdeck.v1.EnqueueRequest.MetadataEntry
+	nil,                             // 80: quarterdeck.v1.EnqueueRequest.LabelsEntry
+	nil,                             // 81: quarterdeck.v1.SessionFilter.LabelsEntry
+	nil,                             // 82: quarterdeck.v1.CreateSessionRequest.LabelsEntry
+	(*Attachment)(nil),              // 83: quarterdeck.v1.Attachment
+	(OnInterrupt)(0),                // 84: quarterdeck.v1.OnInterrupt
+	(*durationpb.Duration)(nil),     // 85: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 86: google.protobuf.Timestamp
+	(*Turn)(nil),                    // 87: quarterdeck.v1.Turn
+	(*Question)(nil),                // 88: quarterdeck.v1.Question
+	(TurnState)(0),                  // 89: quarterdeck.v1.TurnState
+	(*AttachmentRef)(nil),           // 90: quarterdeck.v1.AttachmentRef
+	(*SessionSnapshot)(nil),         // 91: quarterdeck.v1.SessionSnapshot
+	(*GatewayEvent)(nil),            // 92: quarterdeck.v1.GatewayEvent
+	(SessionState)(0),               // 93: quarterdeck.v1.SessionState
+	(NoApprover)(0),                 // 94: quarterdeck.v1.NoApprover
+	(*ToolRule)(nil),                // 95: quarterdeck.v1.ToolRule
+	(*Message)(nil),                 // 96: quarterdeck.v1.Message
+	(*ToolCallPart)(nil),            // 97: quarterdeck.v1.ToolCallPart
+	(*PlanEntry)(nil),               // 98: quarterdeck.v1.PlanEntry
+	(*fieldmaskpb.FieldMask)(nil),   // 99: google.protobuf.FieldMask
+	(QuestionState)(0),              // 100: quarterdeck.v1.QuestionState
+	(*Answer)(nil),                  // 101: quarterdeck.v1.Answer
+	(*ListCommandsRequest)(nil),     // 102: quarterdeck.v1.ListCommandsRequest
+	(*ExecuteCommandRequest)(nil),   // 103: quarterdeck.v1.ExecuteCommandRequest
+	(*CompactSessionRequest)(nil),   // 104: quarterdeck.v1.CompactSessionRequest
+	(*ReloadSessionRequest)(nil),    // 105: quarterdeck.v1.ReloadSessionRequest
+	(*ListCommandsResponse)(nil),    // 106: quarterdeck.v1.ListCommandsResponse
+	(*ExecuteCommandResponse)(nil),  // 107: quarterdeck.v1.ExecuteCommandResponse
+	(*CompactSessionResponse)(nil),  // 108: quarterdeck.v1.CompactSessionResponse
+	(*ReloadSessionResponse)(nil),   // 109: quarterdeck.v1.ReloadSessionResponse
 }
 var file_quarterdeck_v1_gateway_proto_depIdxs = []int32{
-	76,  // 0: quarterdeck.v1.EnqueueRequest.attachments:type_name -> quarterdeck.v1.Attachment
-	72,  // 1: quarterdeck.v1.EnqueueRequest.metadata:type_name -> quarterdeck.v1.EnqueueRequest.MetadataEntry
-	1,   // 2: quarterdeck.v1.EnqueueRequest.on_busy:type_name -> quarterdeck.v1.OnBusy
-	77,  // 3: quarterdeck.v1.EnqueueRequest.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
-	78,  // 4: quarterdeck.v1.EnqueueRequest.turn_timeout:type_name -> google.protobuf.Duration
-	78,  // 5: quarterdeck.v1.EnqueueRequest.queue_ttl:type_name -> google.protobuf.Duration
-	73,  // 6: quarterdeck.v1.EnqueueRequest.labels:type_name -> quarterdeck.v1.EnqueueRequest.LabelsEntry
-	5,   // 7: quarterdeck.v1.EnqueueRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
-	79,  // 8: quarterdeck.v1.EnqueueRequest.not_before:type_name -> google.protobuf.Timestamp
-	80,  // 9: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
-	2,   // 10: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	4,   // 11: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
-	78,  // 12: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
-	80,  // 13: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	81,  // 14: quarterdeck.v1.AwaitTurnResponse.questions:type_name -> quarterdeck.v1.Question
-	80,  // 15: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	82,  // 16: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
-	80,  // 17: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
-	16,  // 18: quarterdeck.v1.ListFilesResponse.entries:type_name -> quarterdeck.v1.FileEntry
+	83,  // 0: quarterdeck.v1.EnqueueRequest.attachments:type_name -> quarterdeck.v1.Attachment
+	79,  // 1: quarterdeck.v1.EnqueueRequest.metadata:type_name -> quarterdeck.v1.EnqueueRequest.MetadataEntry
+	2,   // 2: quarterdeck.v1.EnqueueRequest.on_busy:type_name -> quarterdeck.v1.OnBusy
+	84,  // 3: quarterdeck.v1.EnqueueRequest.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
+	85,  // 4: quarterdeck.v1.EnqueueRequest.turn_timeout:type_name -> google.protobuf.Duration
+	85,  // 5: quarterdeck.v1.EnqueueRequest.queue_ttl:type_name -> google.protobuf.Duration
+	80,  // 6: quarterdeck.v1.EnqueueRequest.labels:type_name -> quarterdeck.v1.EnqueueRequest.LabelsEntry
+	6,   // 7: quarterdeck.v1.EnqueueRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
+	86,  // 8: quarterdeck.v1.EnqueueRequest.not_before:type_name -> google.protobuf.Timestamp
+	87,  // 9: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
+	3,   // 10: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	5,   // 11: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
+	85,  // 12: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
+	87,  // 13: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	88,  // 14: quarterdeck.v1.AwaitTurnResponse.questions:type_name -> quarterdeck.v1.Question
+	87,  // 15: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	89,  // 16: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
+	87,  // 17: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
+	17,  // 18: quarterdeck.v1.ListFilesResponse.entries:type_name -> quarterdeck.v1.FileEntry
 	0,   // 19: quarterdeck.v1.FileEntry.kind:type_name -> quarterdeck.v1.FileKind
-	79,  // 20: quarterdeck.v1.FileEntry.update_time:type_name -> google.protobuf.Timestamp
-	76,  // 21: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
-	2,   // 22: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	80,  // 23: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
-	3,   // 24: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
-	78,  // 25: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
-	80,  // 26: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
-	83,  // 27: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	80,  // 28: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	80,  // 29: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	80,  // 30: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	80,  // 31: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	33,  // 32: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	78,  // 33: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
-	78,  // 34: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
-	41,  // 35: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	36,  // 36: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
-	41,  // 37: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
-	78,  // 38: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
-	78,  // 39: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
-	37,  // 40: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
-	33,  // 41: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	78,  // 42: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
-	84,  // 43: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
-	41,  // 44: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	74,  // 45: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
-	85,  // 46: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
-	75,  // 47: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
-	78,  // 48: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
-	86,  // 49: quarterdeck.v1.CreateSessionRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
-	78,  // 50: quarterdeck.v1.CreateSessionRequest.question_ttl:type_name -> google.protobuf.Duration
-	87,  // 51: quarterdeck.v1.CreateSessionRequest.tool_policy:type_name -> quarterdeck.v1.ToolRule
-	5,   // 52: quarterdeck.v1.CreateSessionRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
-	83,  // 53: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	83,  // 54: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	83,  // 55: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	88,  // 56: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
-	88,  // 57: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
-	89,  // 58: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
-	81,  // 59: quarterdeck.v1.GetSessionStateResponse.questions:type_name -> quarterdeck.v1.Question
-	90,  // 60: quarterdeck.v1.GetSessionStateResponse.plan:type_name -> quarterdeck.v1.PlanEntry
-	41,  // 61: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	83,  // 62: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
-	83,  // 63: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
-	91,  // 64: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	83,  // 65: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	83,  // 66: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	88,  // 67: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
-	76,  // 68: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
-	41,  // 69: quarterdeck.v1.ListQuestionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	92,  // 70: quarterdeck.v1.ListQuestionsRequest.states:type_name -> quarterdeck.v1.QuestionState
-	81,  // 71: quarterdeck.v1.ListQuestionsResponse.questions:type_name -> quarterdeck.v1.Question
-	81,  // 72: quarterdeck.v1.GetQuestionResponse.question:type_name -> quarterdeck.v1.Question
-	93,  // 73: quarterdeck.v1.AnswerQuestionRequest.answer:type_name -> quarterdeck.v1.Answer
-	81,  // 74: quarterdeck.v1.AnswerQuestionResponse.question:type_name -> quarterdeck.v1.Question
-	68,  // 75: quarterdeck.v1.ListOptionsResponse.options:type_name -> quarterdeck.v1.AgentOption
-	79,  // 76: quarterdeck.v1.ListOptionsResponse.as_of:type_name -> google.protobuf.Timestamp
-	69,  // 77: quarterdeck.v1.AgentOption.values:type_name -> quarterdeck.v1.AgentOptionValue
-	83,  // 78: quarterdeck.v1.SetOptionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	4,   // 79: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
-	7,   // 80: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
-	8,   // 81: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
-	10,  // 82: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
-	12,  // 83: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
-	19,  // 84: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
-	21,  // 85: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
-	23,  // 86: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
-	25,  // 87: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
-	27,  // 88: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
-	29,  // 89: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
-	31,  // 90: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
-	34,  // 91: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
-	35,  // 92: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
-	38,  // 93: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
-	40,  // 94: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
-	42,  // 95: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
-	44,  // 96: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
-	46,  // 97: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
-	48,  // 98: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
-	50,  // 99: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
-	52,  // 100: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
-	54,  // 101: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
-	56,  // 102: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
-	58,  // 103: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
-	14,  // 104: quarterdeck.v1.GatewayService.ListFiles:input_type -> quarterdeck.v1.ListFilesRequest
-	17,  // 105: quarterdeck.v1.GatewayService.ReadFile:input_type -> quarterdeck.v1.ReadFileRequest
-	60,  // 106: quarterdeck.v1.GatewayService.ListQuestions:input_type -> quarterdeck.v1.ListQuestionsRequest
-	62,  // 107: quarterdeck.v1.GatewayService.GetQuestion:input_type -> quarterdeck.v1.GetQuestionRequest
-	64,  // 108: quarterdeck.v1.GatewayService.AnswerQuestion:input_type -> quarterdeck.v1.AnswerQuestionRequest
-	66,  // 109: quarterdeck.v1.GatewayService.ListOptions:input_type -> quarterdeck.v1.ListOptionsRequest
-	70,  // 110: quarterdeck.v1.GatewayService.SetOption:input_type -> quarterdeck.v1.SetOptionRequest
-	94,  // 111: quarterdeck.v1.GatewayService.ListCommands:input_type -> quarterdeck.v1.ListCommandsRequest
-	95,  // 112: quarterdeck.v1.GatewayService.ExecuteCommand:input_type -> quarterdeck.v1.ExecuteCommandRequest
-	96,  // 113: quarterdeck.v1.GatewayService.CompactSession:input_type -> quarterdeck.v1.CompactSessionRequest
-	97,  // 114: quarterdeck.v1.GatewayService.ReloadSession:input_type -> quarterdeck.v1.ReloadSessionRequest
-	6,   // 115: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
-	84,  // 116: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
-	9,   // 117: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
-	11,  // 118: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
-	13,  // 119: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
-	20,  // 120: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
-	22,  // 121: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
-	24,  // 122: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
-	26,  // 123: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
-	28,  // 124: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
-	30,  // 125: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
-	32,  // 126: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
-	84,  // 127: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
-	84,  // 128: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
-	39,  // 129: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
-	83,  // 130: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
-	43,  // 131: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
-	45,  // 132: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
-	47,  // 133: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
-	49,  // 134: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
-	51,  // 135: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
-	53,  // 136: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
-	55,  // 137: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
-	57,  // 138: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
-	59,  // 139: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
-	15,  // 140: quarterdeck.v1.GatewayService.ListFiles:output_type -> quarterdeck.v1.ListFilesResponse
-	18,  // 141: quarterdeck.v1.GatewayService.ReadFile:output_type -> quarterdeck.v1.ReadFileResponse
-	61,  // 142: quarterdeck.v1.GatewayService.ListQuestions:output_type -> quarterdeck.v1.ListQuestionsResponse
-	63,  // 143: quarterdeck.v1.GatewayService.GetQuestion:output_type -> quarterdeck.v1.GetQuestionResponse
-	65,  // 144: quarterdeck.v1.GatewayService.AnswerQuestion:output_type -> quarterdeck.v1.AnswerQuestionResponse
-	67,  // 145: quarterdeck.v1.GatewayService.ListOptions:output_type -> quarterdeck.v1.ListOptionsResponse
-	71,  // 146: quarterdeck.v1.GatewayService.SetOption:output_type -> quarterdeck.v1.SetOptionResponse
-	98,  // 147: quarterdeck.v1.GatewayService.ListCommands:output_type -> quarterdeck.v1.ListCommandsResponse
-	99,  // 148: quarterdeck.v1.GatewayService.ExecuteCommand:output_type -> quarterdeck.v1.ExecuteCommandResponse
-	100, // 149: quarterdeck.v1.GatewayService.CompactSession:output_type -> quarterdeck.v1.CompactSessionResponse
-	101, // 150: quarterdeck.v1.GatewayService.ReloadSession:output_type -> quarterdeck.v1.ReloadSessionResponse
-	115, // [115:151] is the sub-list for method output_type
-	79,  // [79:115] is the sub-list for method input_type
-	79,  // [79:79] is the sub-list for extension type_name
-	79,  // [79:79] is the sub-list for extension extendee
-	0,   // [0:79] is the sub-list for field type_name
+	86,  // 20: quarterdeck.v1.FileEntry.update_time:type_name -> google.protobuf.Timestamp
+	22,  // 21: quarterdeck.v1.GetDiffResponse.files:type_name -> quarterdeck.v1.FileDiff
+	1,   // 22: quarterdeck.v1.FileDiff.change:type_name -> quarterdeck.v1.FileChange
+	25,  // 23: quarterdeck.v1.ListArtifactsResponse.artifacts:type_name -> quarterdeck.v1.Artifact
+	90,  // 24: quarterdeck.v1.Artifact.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	86,  // 25: quarterdeck.v1.Artifact.create_time:type_name -> google.protobuf.Timestamp
+	83,  // 26: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
+	3,   // 27: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	87,  // 28: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
+	4,   // 29: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
+	85,  // 30: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
+	87,  // 31: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
+	91,  // 32: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	87,  // 33: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	87,  // 34: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	87,  // 35: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	87,  // 36: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	40,  // 37: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	85,  // 38: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
+	85,  // 39: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
+	48,  // 40: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	43,  // 41: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
+	48,  // 42: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
+	85,  // 43: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
+	85,  // 44: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
+	44,  // 45: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
+	40,  // 46: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	85,  // 47: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
+	92,  // 48: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
+	48,  // 49: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	81,  // 50: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
+	93,  // 51: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
+	82,  // 52: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
+	85,  // 53: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
+	94,  // 54: quarterdeck.v1.CreateSessionRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
+	85,  // 55: quarterdeck.v1.CreateSessionRequest.question_ttl:type_name -> google.protobuf.Duration
+	95,  // 56: quarterdeck.v1.CreateSessionRequest.tool_policy:type_name -> quarterdeck.v1.ToolRule
+	6,   // 57: quarterdeck.v1.CreateSessionRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
+	91,  // 58: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	91,  // 59: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	91,  // 60: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	96,  // 61: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
+	96,  // 62: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
+	97,  // 63: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
+	88,  // 64: quarterdeck.v1.GetSessionStateResponse.questions:type_name -> quarterdeck.v1.Question
+	98,  // 65: quarterdeck.v1.GetSessionStateResponse.plan:type_name -> quarterdeck.v1.PlanEntry
+	48,  // 66: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	91,  // 67: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
+	91,  // 68: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
+	99,  // 69: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	91,  // 70: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	91,  // 71: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	96,  // 72: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
+	83,  // 73: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
+	48,  // 74: quarterdeck.v1.ListQuestionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	100, // 75: quarterdeck.v1.ListQuestionsRequest.states:type_name -> quarterdeck.v1.QuestionState
+	88,  // 76: quarterdeck.v1.ListQuestionsResponse.questions:type_name -> quarterdeck.v1.Question
+	88,  // 77: quarterdeck.v1.GetQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	101, // 78: quarterdeck.v1.AnswerQuestionRequest.answer:type_name -> quarterdeck.v1.Answer
+	88,  // 79: quarterdeck.v1.AnswerQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	75,  // 80: quarterdeck.v1.ListOptionsResponse.options:type_name -> quarterdeck.v1.AgentOption
+	86,  // 81: quarterdeck.v1.ListOptionsResponse.as_of:type_name -> google.protobuf.Timestamp
+	76,  // 82: quarterdeck.v1.AgentOption.values:type_name -> quarterdeck.v1.AgentOptionValue
+	91,  // 83: quarterdeck.v1.SetOptionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,   // 84: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
+	8,   // 85: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
+	9,   // 86: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
+	11,  // 87: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
+	13,  // 88: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
+	26,  // 89: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
+	28,  // 90: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
+	30,  // 91: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
+	32,  // 92: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
+	34,  // 93: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
+	36,  // 94: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
+	38,  // 95: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
+	41,  // 96: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
+	42,  // 97: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
+	45,  // 98: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
+	47,  // 99: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
+	49,  // 100: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
+	51,  // 101: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
+	53,  // 102: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
+	55,  // 103: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
+	57,  // 104: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
+	59,  // 105: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
+	61,  // 106: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
+	63,  // 107: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
+	65,  // 108: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
+	15,  // 109: quarterdeck.v1.GatewayService.ListFiles:input_type -> quarterdeck.v1.ListFilesRequest
+	18,  // 110: quarterdeck.v1.GatewayService.ReadFile:input_type -> quarterdeck.v1.ReadFileRequest
+	20,  // 111: quarterdeck.v1.GatewayService.GetDiff:input_type -> quarterdeck.v1.GetDiffRequest
+	23,  // 112: quarterdeck.v1.GatewayService.ListArtifacts:input_type -> quarterdeck.v1.ListArtifactsRequest
+	67,  // 113: quarterdeck.v1.GatewayService.ListQuestions:input_type -> quarterdeck.v1.ListQuestionsRequest
+	69,  // 114: quarterdeck.v1.GatewayService.GetQuestion:input_type -> quarterdeck.v1.GetQuestionRequest
+	71,  // 115: quarterdeck.v1.GatewayService.AnswerQuestion:input_type -> quarterdeck.v1.AnswerQuestionRequest
+	73,  // 116: quarterdeck.v1.GatewayService.ListOptions:input_type -> quarterdeck.v1.ListOptionsRequest
+	77,  // 117: quarterdeck.v1.GatewayService.SetOption:input_type -> quarterdeck.v1.SetOptionRequest
+	102, // 118: quarterdeck.v1.GatewayService.ListCommands:input_type -> quarterdeck.v1.ListCommandsRequest
+	103, // 119: quarterdeck.v1.GatewayService.ExecuteCommand:input_type -> quarterdeck.v1.ExecuteCommandRequest
+	104, // 120: quarterdeck.v1.GatewayService.CompactSession:input_type -> quarterdeck.v1.CompactSessionRequest
+	105, // 121: quarterdeck.v1.GatewayService.ReloadSession:input_type -> quarterdeck.v1.ReloadSessionRequest
+	7,   // 122: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
+	92,  // 123: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
+	10,  // 124: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
+	12,  // 125: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
+	14,  // 126: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
+	27,  // 127: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
+	29,  // 128: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
+	31,  // 129: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
+	33,  // 130: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
+	35,  // 131: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
+	37,  // 132: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
+	39,  // 133: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
+	92,  // 134: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
+	92,  // 135: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
+	46,  // 136: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
+	91,  // 137: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
+	50,  // 138: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
+	52,  // 139: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
+	54,  // 140: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
+	56,  // 141: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
+	58,  // 142: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
+	60,  // 143: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
+	62,  // 144: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
+	64,  // 145: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
+	66,  // 146: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
+	16,  // 147: quarterdeck.v1.GatewayService.ListFiles:output_type -> quarterdeck.v1.ListFilesResponse
+	19,  // 148: quarterdeck.v1.GatewayService.ReadFile:output_type -> quarterdeck.v1.ReadFileResponse
+	21,  // 149: quarterdeck.v1.GatewayService.GetDiff:output_type -> quarterdeck.v1.GetDiffResponse
+	24,  // 150: quarterdeck.v1.GatewayService.ListArtifacts:output_type -> quarterdeck.v1.ListArtifactsResponse
+	68,  // 151: quarterdeck.v1.GatewayService.ListQuestions:output_type -> quarterdeck.v1.ListQuestionsResponse
+	70,  // 152: quarterdeck.v1.GatewayService.GetQuestion:output_type -> quarterdeck.v1.GetQuestionResponse
+	72,  // 153: quarterdeck.v1.GatewayService.AnswerQuestion:output_type -> quarterdeck.v1.AnswerQuestionResponse
+	74,  // 154: quarterdeck.v1.GatewayService.ListOptions:output_type -> quarterdeck.v1.ListOptionsResponse
+	78,  // 155: quarterdeck.v1.GatewayService.SetOption:output_type -> quarterdeck.v1.SetOptionResponse
+	106, // 156: quarterdeck.v1.GatewayService.ListCommands:output_type -> quarterdeck.v1.ListCommandsResponse
+	107, // 157: quarterdeck.v1.GatewayService.ExecuteCommand:output_type -> quarterdeck.v1.ExecuteCommandResponse
+	108, // 158: quarterdeck.v1.GatewayService.CompactSession:output_type -> quarterdeck.v1.CompactSessionResponse
+	109, // 159: quarterdeck.v1.GatewayService.ReloadSession:output_type -> quarterdeck.v1.ReloadSessionResponse
+	122, // [122:160] is the sub-list for method output_type
+	84,  // [84:122] is the sub-list for method input_type
+	84,  // [84:84] is the sub-list for extension type_name
+	84,  // [84:84] is the sub-list for extension extendee
+	0,   // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_gateway_proto_init() }
@@ -6151,28 +6703,28 @@ func file_quarterdeck_v1_gateway_proto_init() {
 	file_quarterdeck_v1_session_proto_init()
 	file_quarterdeck_v1_turn_proto_init()
 	file_quarterdeck_v1_gateway_proto_msgTypes[0].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[15].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[17].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[19].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[21].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[23].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[25].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[27].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[30].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[29].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[31].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[33].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[36].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[46].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[48].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[50].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[37].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[39].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[42].OneofWrappers = []any{}
 	file_quarterdeck_v1_gateway_proto_msgTypes[52].OneofWrappers = []any{}
-	file_quarterdeck_v1_gateway_proto_msgTypes[66].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[54].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[56].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[58].OneofWrappers = []any{}
+	file_quarterdeck_v1_gateway_proto_msgTypes[72].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_gateway_proto_rawDesc), len(file_quarterdeck_v1_gateway_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   72,
+			NumEnums:      5,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,8 @@ const (
 	GatewayService_GetAttachment_FullMethodName   = "/quarterdeck.v1.GatewayService/GetAttachment"
 	GatewayService_ListFiles_FullMethodName       = "/quarterdeck.v1.GatewayService/ListFiles"
 	GatewayService_ReadFile_FullMethodName        = "/quarterdeck.v1.GatewayService/ReadFile"
+	GatewayService_GetDiff_FullMethodName         = "/quarterdeck.v1.GatewayService/GetDiff"
+	GatewayService_ListArtifacts_FullMethodName   = "/quarterdeck.v1.GatewayService/ListArtifacts"
 	GatewayService_ListQuestions_FullMethodName   = "/quarterdeck.v1.GatewayService/ListQuestions"
 	GatewayService_GetQuestion_FullMethodName     = "/quarterdeck.v1.GatewayService/GetQuestion"
 	GatewayService_AnswerQuestion_FullMethodName  = "/quarterdeck.v1.GatewayService/AnswerQuestion"
@@ -144,6 +146,14 @@ type GatewayServiceClient interface {
 	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error)
 	// Reads a part of a file there: a regular one that has no other name. Scope: as ListFiles.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (*ReadFileResponse, error)
+	// What a turn changed in the files there: what they were when it started against what they were when the session's next
+	// turn started, or are now. Only of agents whose configuration says so, `AgentCapabilities.workspace_diff`; of others
+	// FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Compared by their bytes: nothing is run for it, and what an agent wrote
+	// about its files (attributes, filters) counts for nothing. Kept of a session's 16 newest turns; of others `TURN_NOT_FOUND`.
+	// Scope: as ListFiles.
+	GetDiff(ctx context.Context, in *GetDiffRequest, opts ...grpc.CallOption) (*GetDiffResponse, error)
+	// What the session's agent made in this generation (`artifact_created`), the oldest first. Scope: `session.read`.
+	ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error)
 	// Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
 	ListQuestions(ctx context.Context, in *ListQuestionsRequest, opts ...grpc.CallOption) (*ListQuestionsResponse, error)
 	// One question. Scope: `session.read`.
@@ -488,6 +498,26 @@ func (c *gatewayServiceClient) ReadFile(ctx context.Context, in *ReadFileRequest
 	return out, nil
 }
 
+func (c *gatewayServiceClient) GetDiff(ctx context.Context, in *GetDiffRequest, opts ...grpc.CallOption) (*GetDiffResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDiffResponse)
+	err := c.cc.Invoke(ctx, GatewayService_GetDiff_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListArtifactsResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListArtifacts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *gatewayServiceClient) ListQuestions(ctx context.Context, in *ListQuestionsRequest, opts ...grpc.CallOption) (*ListQuestionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListQuestionsResponse)
@@ -665,6 +695,14 @@ type GatewayServiceServer interface {
 	ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error)
 	// Reads a part of a file there: a regular one that has no other name. Scope: as ListFiles.
 	ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error)
+	// What a turn changed in the files there: what they were when it started against what they were when the session's next
+	// turn started, or are now. Only of agents whose configuration says so, `AgentCapabilities.workspace_diff`; of others
+	// FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Compared by their bytes: nothing is run for it, and what an agent wrote
+	// about its files (attributes, filters) counts for nothing. Kept of a session's 16 newest turns; of others `TURN_NOT_FOUND`.
+	// Scope: as ListFiles.
+	GetDiff(context.Context, *GetDiffRequest) (*GetDiffResponse, error)
+	// What the session's agent made in this generation (`artifact_created`), the oldest first. Scope: `session.read`.
+	ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error)
 	// Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
 	ListQuestions(context.Context, *ListQuestionsRequest) (*ListQuestionsResponse, error)
 	// One question. Scope: `session.read`.
@@ -783,6 +821,12 @@ func (UnimplementedGatewayServiceServer) ListFiles(context.Context, *ListFilesRe
 }
 func (UnimplementedGatewayServiceServer) ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadFile not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetDiff(context.Context, *GetDiffRequest) (*GetDiffResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDiff not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListArtifacts not implemented")
 }
 func (UnimplementedGatewayServiceServer) ListQuestions(context.Context, *ListQuestionsRequest) (*ListQuestionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListQuestions not implemented")
@@ -1290,6 +1334,42 @@ func _GatewayService_ReadFile_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_GetDiff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDiffRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetDiff(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetDiff_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetDiff(ctx, req.(*GetDiffRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListArtifacts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListArtifactsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListArtifacts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListArtifacts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListArtifacts(ctx, req.(*ListArtifactsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _GatewayService_ListQuestions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListQuestionsRequest)
 	if err := dec(in); err != nil {
@@ -1550,6 +1630,14 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadFile",
 			Handler:    _GatewayService_ReadFile_Handler,
+		},
+		{
+			MethodName: "GetDiff",
+			Handler:    _GatewayService_GetDiff_Handler,
+		},
+		{
+			MethodName: "ListArtifacts",
+			Handler:    _GatewayService_ListArtifacts_Handler,
 		},
 		{
 			MethodName: "ListQuestions",

@@ -450,7 +450,9 @@ type Question struct {
 	// When nobody's answer is taken any more: the agent is told that it was declined.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// When it was closed; unset while it is pending.
-	ResolveTime   *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
+	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
+	// True once the agent has the answer (`answer_delivered`).
+	Delivered     bool `protobuf:"varint,23,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +639,13 @@ func (x *Question) GetResolveTime() *timestamppb.Timestamp {
 		return x.ResolveTime
 	}
 	return nil
+}
+
+func (x *Question) GetDelivered() bool {
+	if x != nil {
+		return x.Delivered
+	}
+	return false
 }
 
 // One way to answer a question.
@@ -846,7 +855,7 @@ var File_quarterdeck_v1_question_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_question_proto_rawDesc = "" +
 	"\n" +
-	"\x1dquarterdeck/v1/question.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\a\n" +
+	"\x1dquarterdeck/v1/question.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\a\n" +
 	"\bQuestion\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12\x1f\n" +
@@ -881,7 +890,8 @@ const file_quarterdeck_v1_question_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
-	"\fresolve_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\"y\n" +
+	"\fresolve_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\x12\x1c\n" +
+	"\tdelivered\x18\x17 \x01(\bR\tdelivered\"y\n" +
 	"\x0eQuestionOption\x12\x1b\n" +
 	"\toption_id\x18\x01 \x01(\tR\boptionId\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x124\n" +

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::domain::{
+    message::Part,
     offers::Choices,
     question::{Ask, QuestionKind},
+    subagent::SubagentEvent,
     turn::StopReason,
 };
 
@@ -549,4 +551,100 @@ fn a_choice_that_fails_is_the_turns_end_and_so_is_a_stop_before_the_prompt() {
     assert!(talk.written.is_empty() && talk.machine.is_busy());
     talk.line(&json!({ "id": own["id"], "result": with_models("b") }));
     assert_eq!(talk.written[0]["method"], "session/prompt");
+}
+
+fn of_child(id: &str, update: Value) -> Value {
+    json!({ "method": "session/update", "params": { "sessionId": id, "update": update } })
+}
+
+/// AGENT-FACTS 1.6: a sub-agent speaks in a session of its own; nothing of it is the turn's answer, and nothing of it is heard
+/// once its turn is over.
+#[test]
+fn a_sub_agent_speaks_for_itself_and_ends_with_its_turn() {
+    let mut talk = Talk::opened(plain());
+    talk.start("go");
+    let chunk = |text: &str| json!({ "sessionUpdate": "agent_message_chunk", "content": { "type": "text", "text": text } });
+    talk.line(&of_child(
+        "child",
+        json!({ "sessionUpdate": "agent_thought_chunk", "content": { "text": "hm" },
+        "_meta": { "claudeCode": { "parentToolUseId": "task_1" } } }),
+    ));
+    talk.line(&of_child("child", chunk("I look ")));
+    talk.line(&of_child("child", chunk("around")));
+    talk.line(&of_child("child", json!({ "sessionUpdate": "tool_call", "toolCallId": "c", "title": "look", "status": "in_progress",
+        "rawInput": { "at": "it" } })));
+    talk.line(&of_child(
+        "child",
+        json!({ "sessionUpdate": "tool_call_update", "toolCallId": "c", "status": "completed",
+        "rawOutput": "seen" }),
+    ));
+    talk.line(&of_child("child", chunk("All is well")));
+    talk.line(&of_child("other", chunk("half a")));
+    talk.update(
+        json!({ "sessionUpdate": "subagent_update", "sessionId": "child", "state": "completed" }),
+    );
+    talk.line(&of_child("child", chunk("late")));
+    talk.update(chunk("Done"));
+    talk.replies(json!({ "stopReason": "end_turn" }));
+    let mut told = Vec::new();
+    let mut said = String::new();
+    for effect in &talk.effects {
+        let Effect::Emit(event) = effect else {
+            continue;
+        };
+        match event {
+            AgentEvent::Subagent { agent_id, said } => {
+                told.push((agent_id.as_str(), said.as_ref()))
+            }
+            AgentEvent::TextDelta { delta, .. } => said.push_str(delta),
+            AgentEvent::ToolStarted { .. } => panic!("the call is not the turn's"),
+            _ => {}
+        }
+    }
+    assert_eq!(said, "Done");
+    let words: Vec<String> = (told.iter())
+        .map(|(id, said)| match said {
+            SubagentEvent::Started { tool_call_id, .. } => format!("{id} begins by {tool_call_id}"),
+            SubagentEvent::Item { role, parts } => {
+                let parts = parts.iter().map(|part| match part {
+                    Part::Text { text, .. } => text.clone(),
+                    Part::Thinking { text, .. } => format!("({text})"),
+                    Part::ToolCall {
+                        tool_name,
+                        result,
+                        is_error,
+                        ..
+                    } => {
+                        assert!(!is_error && result.text.contains("seen"));
+                        format!("ran {tool_name}")
+                    }
+                    Part::Attachment(_) => panic!("none"),
+                });
+                format!("{id} {role:?} {}", parts.collect::<String>())
+            }
+            SubagentEvent::Completed { is_error, response } => {
+                format!("{id} ends {is_error} {response}")
+            }
+        })
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "child begins by task_1",
+            "child Assistant (hm)I look around",
+            "child Tool ran look",
+            "other begins by ",
+            "child Assistant All is well",
+            "child ends false All is well",
+            "other Assistant half a",
+            "other ends false half a",
+        ]
+    );
+    // What comes of them in the next turn is none of its own.
+    talk.effects.clear();
+    talk.start("again");
+    talk.line(&of_child("other", chunk("still here")));
+    talk.line(&of_child("child", chunk("and me")));
+    let of_past = |effect: &Effect| matches!(effect, Effect::Emit(AgentEvent::Subagent { .. }));
+    assert!(!talk.effects.iter().any(of_past), "{:?}", talk.effects);
 }

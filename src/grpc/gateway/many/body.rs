@@ -123,6 +123,7 @@ impl ManyBody {
                 replay: true,
                 kinds: wants.kinds,
                 deltas: wants.deltas,
+                subagents: wants.subagents,
                 hello: true,
                 progress_interval: self.shared.progress_interval,
                 coalesce: self.shared.coalesce,

@@ -45,6 +45,7 @@ pub(super) struct Wants {
     /// Empty means all.
     pub(super) kinds: Vec<EventKind>,
     pub(super) deltas: bool,
+    pub(super) subagents: bool,
 }
 
 // === impl ManyRequest ===
@@ -62,6 +63,7 @@ impl ManyRequest {
             watch,
             progress_interval: interval,
             coalesce: gather,
+            subagents,
         } = request;
         if filter.is_none() && cursors.is_empty() && watch.is_none() {
             let problem = "at least one of filter, cursors and watch must be set";
@@ -73,6 +75,7 @@ impl ManyRequest {
         let wants = Wants {
             kinds: fields.kinds("kinds", &kinds),
             deltas: deltas.unwrap_or(true),
+            subagents,
         };
         let mut keys = HashSet::new();
         let mut named = Vec::new();
@@ -130,9 +133,14 @@ impl Named {
         }
         let wants = match events {
             None => wants.clone(),
-            Some(proto::EventSelection { kinds, deltas }) => Wants {
+            Some(proto::EventSelection {
+                kinds,
+                deltas,
+                subagents,
+            }) => Wants {
                 kinds: fields.kinds(&format!("{path}.events.kinds"), &kinds),
                 deltas: deltas.unwrap_or(true),
+                subagents,
             },
         };
         let start = if from_head {

@@ -65,7 +65,11 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::PlanUpdated { .. }
         | Event::ContextRebuilt { .. }
         | Event::ModelChanged { .. }
-        | Event::WebhookPaused { .. } => {}
+        | Event::WebhookPaused { .. }
+        | Event::SubagentStarted { .. }
+        | Event::SubagentCompleted { .. }
+        | Event::SubagentItem { .. }
+        | Event::ArtifactCreated { .. } => {}
     }
     Ok(())
 }

@@ -29,10 +29,14 @@ from quarterdeck.v1.gateway_pb2 import (
     ForkSessionResponse,
     GetAttachmentRequest,
     GetAttachmentResponse,
+    GetDiffRequest,
+    GetDiffResponse,
     GetSessionRequest,
     GetSessionResponse,
     GetSessionStateRequest,
     GetSessionStateResponse,
+    ListArtifactsRequest,
+    ListArtifactsResponse,
     ListFilesRequest,
     ListFilesResponse,
     ListMessagesRequest,
@@ -311,6 +315,23 @@ class AsyncSessionCalls(AsyncCalls):
         """Reads a part of a file of the directory that the session works in."""
         request = ReadFileRequest(session_key=session_key, path=path, offset=offset, limit=limit)
         return await self._connection.call("gateway", "ReadFile", request, ReadFileResponse, timeout)
+
+    async def get_diff(self, session_key: str, turn_id: str, *, timeout: float | None = None) -> GetDiffResponse:
+        """Reads what a turn changed in those files."""
+        request = GetDiffRequest(session_key=session_key, turn_id=turn_id)
+        return await self._connection.call("gateway", "GetDiff", request, GetDiffResponse, timeout)
+
+    async def list_artifacts(
+        self,
+        session_key: str,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ListArtifactsResponse:
+        """Lists what the session's agent made. ``get_attachment`` reads one."""
+        request = ListArtifactsRequest(session_key=session_key, page_size=page_size, page_token=page_token)
+        return await self._connection.call("gateway", "ListArtifacts", request, ListArtifactsResponse, timeout)
 
     async def read_events(
         self,

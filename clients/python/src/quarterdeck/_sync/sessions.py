@@ -30,10 +30,14 @@ from quarterdeck.v1.gateway_pb2 import (
     ForkSessionResponse,
     GetAttachmentRequest,
     GetAttachmentResponse,
+    GetDiffRequest,
+    GetDiffResponse,
     GetSessionRequest,
     GetSessionResponse,
     GetSessionStateRequest,
     GetSessionStateResponse,
+    ListArtifactsRequest,
+    ListArtifactsResponse,
     ListFilesRequest,
     ListFilesResponse,
     ListMessagesRequest,
@@ -312,6 +316,23 @@ class SessionCalls(Calls):
         """Reads a part of a file of the directory that the session works in."""
         request = ReadFileRequest(session_key=session_key, path=path, offset=offset, limit=limit)
         return self._connection.call("gateway", "ReadFile", request, ReadFileResponse, timeout)
+
+    def get_diff(self, session_key: str, turn_id: str, *, timeout: float | None = None) -> GetDiffResponse:
+        """Reads what a turn changed in those files."""
+        request = GetDiffRequest(session_key=session_key, turn_id=turn_id)
+        return self._connection.call("gateway", "GetDiff", request, GetDiffResponse, timeout)
+
+    def list_artifacts(
+        self,
+        session_key: str,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ListArtifactsResponse:
+        """Lists what the session's agent made. ``get_attachment`` reads one."""
+        request = ListArtifactsRequest(session_key=session_key, page_size=page_size, page_token=page_token)
+        return self._connection.call("gateway", "ListArtifacts", request, ListArtifactsResponse, timeout)
 
     def read_events(
         self,

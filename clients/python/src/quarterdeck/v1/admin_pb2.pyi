@@ -246,7 +246,7 @@ class AgentInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., driver: _Optional[str] = ..., can_steer: bool = ..., can_fork: bool = ..., isolation: _Optional[str] = ..., user: _Optional[str] = ..., network: _Optional[str] = ..., version: _Optional[str] = ..., revision: _Optional[str] = ..., capabilities: _Optional[_Union[AgentCapabilities, _Mapping]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AgentCapabilities(_message.Message):
-    __slots__ = ("steer", "soft_cancel", "images", "thinking", "models", "options", "commands", "fork", "compaction", "questions", "client_tools", "tool_policy", "resume", "structured_output", "workspace", "usage", "deny_continues")
+    __slots__ = ("steer", "soft_cancel", "images", "thinking", "models", "options", "commands", "fork", "compaction", "questions", "client_tools", "tool_policy", "resume", "structured_output", "sub_agents", "workspace", "usage", "deny_continues", "workspace_diff")
     STEER_FIELD_NUMBER: _ClassVar[int]
     SOFT_CANCEL_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -261,9 +261,11 @@ class AgentCapabilities(_message.Message):
     TOOL_POLICY_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
     STRUCTURED_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SUB_AGENTS_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     DENY_CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_DIFF_FIELD_NUMBER: _ClassVar[int]
     steer: bool
     soft_cancel: bool
     images: bool
@@ -278,10 +280,12 @@ class AgentCapabilities(_message.Message):
     tool_policy: ToolPolicySupport
     resume: bool
     structured_output: bool
+    sub_agents: bool
     workspace: bool
     usage: UsageReports
     deny_continues: bool
-    def __init__(self, steer: bool = ..., soft_cancel: bool = ..., images: bool = ..., thinking: bool = ..., models: bool = ..., options: bool = ..., commands: bool = ..., fork: bool = ..., compaction: bool = ..., questions: bool = ..., client_tools: bool = ..., tool_policy: _Optional[_Union[ToolPolicySupport, str]] = ..., resume: bool = ..., structured_output: bool = ..., workspace: bool = ..., usage: _Optional[_Union[UsageReports, str]] = ..., deny_continues: bool = ...) -> None: ...
+    workspace_diff: bool
+    def __init__(self, steer: bool = ..., soft_cancel: bool = ..., images: bool = ..., thinking: bool = ..., models: bool = ..., options: bool = ..., commands: bool = ..., fork: bool = ..., compaction: bool = ..., questions: bool = ..., client_tools: bool = ..., tool_policy: _Optional[_Union[ToolPolicySupport, str]] = ..., resume: bool = ..., structured_output: bool = ..., sub_agents: bool = ..., workspace: bool = ..., usage: _Optional[_Union[UsageReports, str]] = ..., deny_continues: bool = ..., workspace_diff: bool = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ()

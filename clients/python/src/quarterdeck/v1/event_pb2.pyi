@@ -46,7 +46,7 @@ PLAN_STATUS_IN_PROGRESS: PlanStatus
 PLAN_STATUS_COMPLETED: PlanStatus
 
 class GatewayEvent(_message.Message):
-    __slots__ = ("session_key", "log_id", "seq", "after_seq", "event_time", "turn_id", "item_id", "generation", "session_created", "session_updated", "session_reset", "session_deleted", "turn_queued", "turn_updated", "turn_started", "turn_ended", "message_started", "message_completed", "thinking_completed", "tool_started", "tool_completed", "steer_accepted", "steer_applied", "steer_requeued", "usage_recorded", "compaction_started", "compaction_completed", "retry_scheduled", "agent_exited", "question_asked", "question_resolved", "answer_delivered", "plan_updated", "model_changed", "context_rebuilt", "turn_scheduled", "budget_warning", "hello", "caught_up", "progress", "session_state", "token", "thinking", "tool_input", "tool_update", "item_snapshot", "lagging", "draining", "reload", "question_pending", "options_changed", "commands_changed")
+    __slots__ = ("session_key", "log_id", "seq", "after_seq", "event_time", "turn_id", "item_id", "generation", "session_created", "session_updated", "session_reset", "session_deleted", "turn_queued", "turn_updated", "turn_started", "turn_ended", "message_started", "message_completed", "thinking_completed", "tool_started", "tool_completed", "steer_accepted", "steer_applied", "steer_requeued", "usage_recorded", "compaction_started", "compaction_completed", "retry_scheduled", "agent_exited", "question_asked", "question_resolved", "answer_delivered", "plan_updated", "model_changed", "context_rebuilt", "turn_scheduled", "budget_warning", "subagent_started", "subagent_completed", "subagent_item", "artifact_created", "hello", "caught_up", "progress", "session_state", "token", "thinking", "tool_input", "tool_update", "item_snapshot", "lagging", "draining", "reload", "question_pending", "options_changed", "commands_changed")
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,10 @@ class GatewayEvent(_message.Message):
     CONTEXT_REBUILT_FIELD_NUMBER: _ClassVar[int]
     TURN_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     BUDGET_WARNING_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENT_STARTED_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENT_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENT_ITEM_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_CREATED_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +140,10 @@ class GatewayEvent(_message.Message):
     context_rebuilt: ContextRebuilt
     turn_scheduled: TurnScheduled
     budget_warning: BudgetWarning
+    subagent_started: SubagentStarted
+    subagent_completed: SubagentCompleted
+    subagent_item: SubagentItem
+    artifact_created: ArtifactCreated
     hello: Hello
     caught_up: CaughtUp
     progress: Progress
@@ -151,7 +159,7 @@ class GatewayEvent(_message.Message):
     question_pending: QuestionPending
     options_changed: OptionsChanged
     commands_changed: CommandsChanged
-    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., seq: _Optional[int] = ..., after_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turn_id: _Optional[str] = ..., item_id: _Optional[str] = ..., generation: _Optional[int] = ..., session_created: _Optional[_Union[SessionCreated, _Mapping]] = ..., session_updated: _Optional[_Union[SessionUpdated, _Mapping]] = ..., session_reset: _Optional[_Union[SessionReset, _Mapping]] = ..., session_deleted: _Optional[_Union[SessionDeleted, _Mapping]] = ..., turn_queued: _Optional[_Union[TurnQueued, _Mapping]] = ..., turn_updated: _Optional[_Union[TurnUpdated, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., turn_ended: _Optional[_Union[TurnEnded, _Mapping]] = ..., message_started: _Optional[_Union[MessageStarted, _Mapping]] = ..., message_completed: _Optional[_Union[MessageCompleted, _Mapping]] = ..., thinking_completed: _Optional[_Union[ThinkingCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[ToolStarted, _Mapping]] = ..., tool_completed: _Optional[_Union[ToolCompleted, _Mapping]] = ..., steer_accepted: _Optional[_Union[SteerAccepted, _Mapping]] = ..., steer_applied: _Optional[_Union[SteerApplied, _Mapping]] = ..., steer_requeued: _Optional[_Union[SteerRequeued, _Mapping]] = ..., usage_recorded: _Optional[_Union[UsageRecorded, _Mapping]] = ..., compaction_started: _Optional[_Union[CompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[CompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[RetryScheduled, _Mapping]] = ..., agent_exited: _Optional[_Union[AgentExited, _Mapping]] = ..., question_asked: _Optional[_Union[QuestionAsked, _Mapping]] = ..., question_resolved: _Optional[_Union[QuestionResolved, _Mapping]] = ..., answer_delivered: _Optional[_Union[AnswerDelivered, _Mapping]] = ..., plan_updated: _Optional[_Union[PlanUpdated, _Mapping]] = ..., model_changed: _Optional[_Union[ModelChanged, _Mapping]] = ..., context_rebuilt: _Optional[_Union[ContextRebuilt, _Mapping]] = ..., turn_scheduled: _Optional[_Union[TurnScheduled, _Mapping]] = ..., budget_warning: _Optional[_Union[BudgetWarning, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., session_state: _Optional[_Union[SessionStateChanged, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., thinking: _Optional[_Union[Thinking, _Mapping]] = ..., tool_input: _Optional[_Union[ToolInput, _Mapping]] = ..., tool_update: _Optional[_Union[ToolUpdate, _Mapping]] = ..., item_snapshot: _Optional[_Union[ItemSnapshot, _Mapping]] = ..., lagging: _Optional[_Union[Lagging, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., question_pending: _Optional[_Union[QuestionPending, _Mapping]] = ..., options_changed: _Optional[_Union[OptionsChanged, _Mapping]] = ..., commands_changed: _Optional[_Union[CommandsChanged, _Mapping]] = ...) -> None: ...
+    def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., seq: _Optional[int] = ..., after_seq: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turn_id: _Optional[str] = ..., item_id: _Optional[str] = ..., generation: _Optional[int] = ..., session_created: _Optional[_Union[SessionCreated, _Mapping]] = ..., session_updated: _Optional[_Union[SessionUpdated, _Mapping]] = ..., session_reset: _Optional[_Union[SessionReset, _Mapping]] = ..., session_deleted: _Optional[_Union[SessionDeleted, _Mapping]] = ..., turn_queued: _Optional[_Union[TurnQueued, _Mapping]] = ..., turn_updated: _Optional[_Union[TurnUpdated, _Mapping]] = ..., turn_started: _Optional[_Union[TurnStarted, _Mapping]] = ..., turn_ended: _Optional[_Union[TurnEnded, _Mapping]] = ..., message_started: _Optional[_Union[MessageStarted, _Mapping]] = ..., message_completed: _Optional[_Union[MessageCompleted, _Mapping]] = ..., thinking_completed: _Optional[_Union[ThinkingCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[ToolStarted, _Mapping]] = ..., tool_completed: _Optional[_Union[ToolCompleted, _Mapping]] = ..., steer_accepted: _Optional[_Union[SteerAccepted, _Mapping]] = ..., steer_applied: _Optional[_Union[SteerApplied, _Mapping]] = ..., steer_requeued: _Optional[_Union[SteerRequeued, _Mapping]] = ..., usage_recorded: _Optional[_Union[UsageRecorded, _Mapping]] = ..., compaction_started: _Optional[_Union[CompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[CompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[RetryScheduled, _Mapping]] = ..., agent_exited: _Optional[_Union[AgentExited, _Mapping]] = ..., question_asked: _Optional[_Union[QuestionAsked, _Mapping]] = ..., question_resolved: _Optional[_Union[QuestionResolved, _Mapping]] = ..., answer_delivered: _Optional[_Union[AnswerDelivered, _Mapping]] = ..., plan_updated: _Optional[_Union[PlanUpdated, _Mapping]] = ..., model_changed: _Optional[_Union[ModelChanged, _Mapping]] = ..., context_rebuilt: _Optional[_Union[ContextRebuilt, _Mapping]] = ..., turn_scheduled: _Optional[_Union[TurnScheduled, _Mapping]] = ..., budget_warning: _Optional[_Union[BudgetWarning, _Mapping]] = ..., subagent_started: _Optional[_Union[SubagentStarted, _Mapping]] = ..., subagent_completed: _Optional[_Union[SubagentCompleted, _Mapping]] = ..., subagent_item: _Optional[_Union[SubagentItem, _Mapping]] = ..., artifact_created: _Optional[_Union[ArtifactCreated, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., session_state: _Optional[_Union[SessionStateChanged, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., thinking: _Optional[_Union[Thinking, _Mapping]] = ..., tool_input: _Optional[_Union[ToolInput, _Mapping]] = ..., tool_update: _Optional[_Union[ToolUpdate, _Mapping]] = ..., item_snapshot: _Optional[_Union[ItemSnapshot, _Mapping]] = ..., lagging: _Optional[_Union[Lagging, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., question_pending: _Optional[_Union[QuestionPending, _Mapping]] = ..., options_changed: _Optional[_Union[OptionsChanged, _Mapping]] = ..., commands_changed: _Optional[_Union[CommandsChanged, _Mapping]] = ...) -> None: ...
 
 class SessionCreated(_message.Message):
     __slots__ = ("session", "forked_from")
@@ -558,6 +566,58 @@ class ContextRebuilt(_message.Message):
 class CommandsChanged(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SubagentStarted(_message.Message):
+    __slots__ = ("agent_id", "parent_agent_id", "name", "tool_call_id", "task")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    parent_agent_id: str
+    name: str
+    tool_call_id: str
+    task: str
+    def __init__(self, agent_id: _Optional[str] = ..., parent_agent_id: _Optional[str] = ..., name: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
+
+class SubagentCompleted(_message.Message):
+    __slots__ = ("agent_id", "is_error", "response", "stats")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    is_error: bool
+    response: str
+    stats: SubagentStats
+    def __init__(self, agent_id: _Optional[str] = ..., is_error: bool = ..., response: _Optional[str] = ..., stats: _Optional[_Union[SubagentStats, _Mapping]] = ...) -> None: ...
+
+class SubagentStats(_message.Message):
+    __slots__ = ("message_count", "tool_call_count")
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    message_count: int
+    tool_call_count: int
+    def __init__(self, message_count: _Optional[int] = ..., tool_call_count: _Optional[int] = ...) -> None: ...
+
+class SubagentItem(_message.Message):
+    __slots__ = ("agent_path", "role", "parts")
+    AGENT_PATH_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    agent_path: _containers.RepeatedScalarFieldContainer[str]
+    role: _message_pb2.Role
+    parts: _containers.RepeatedCompositeFieldContainer[_message_pb2.MessagePart]
+    def __init__(self, agent_path: _Optional[_Iterable[str]] = ..., role: _Optional[_Union[_message_pb2.Role, str]] = ..., parts: _Optional[_Iterable[_Union[_message_pb2.MessagePart, _Mapping]]] = ...) -> None: ...
+
+class ArtifactCreated(_message.Message):
+    __slots__ = ("attachment", "title")
+    ATTACHMENT_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    attachment: _message_pb2.AttachmentRef
+    title: str
+    def __init__(self, attachment: _Optional[_Union[_message_pb2.AttachmentRef, _Mapping]] = ..., title: _Optional[str] = ...) -> None: ...
 
 class PlanUpdated(_message.Message):
     __slots__ = ("entries",)

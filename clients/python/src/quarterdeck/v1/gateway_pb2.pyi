@@ -25,6 +25,13 @@ class FileKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_KIND_DIRECTORY: _ClassVar[FileKind]
     FILE_KIND_OTHER: _ClassVar[FileKind]
 
+class FileChange(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_CHANGE_UNSPECIFIED: _ClassVar[FileChange]
+    FILE_CHANGE_ADDED: _ClassVar[FileChange]
+    FILE_CHANGE_MODIFIED: _ClassVar[FileChange]
+    FILE_CHANGE_REMOVED: _ClassVar[FileChange]
+
 class OnBusy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ON_BUSY_UNSPECIFIED: _ClassVar[OnBusy]
@@ -48,6 +55,10 @@ FILE_KIND_UNSPECIFIED: FileKind
 FILE_KIND_FILE: FileKind
 FILE_KIND_DIRECTORY: FileKind
 FILE_KIND_OTHER: FileKind
+FILE_CHANGE_UNSPECIFIED: FileChange
+FILE_CHANGE_ADDED: FileChange
+FILE_CHANGE_MODIFIED: FileChange
+FILE_CHANGE_REMOVED: FileChange
 ON_BUSY_UNSPECIFIED: OnBusy
 ON_BUSY_ENQUEUE: OnBusy
 ON_BUSY_REJECT: OnBusy
@@ -149,14 +160,16 @@ class EnqueueResponse(_message.Message):
     def __init__(self, turn: _Optional[_Union[_turn_pb2.Turn, _Mapping]] = ..., mode: _Optional[_Union[AdmissionMode, str]] = ..., steer_id: _Optional[str] = ..., queue_position: _Optional[int] = ..., seq: _Optional[int] = ..., log_id: _Optional[str] = ..., replayed: bool = ...) -> None: ...
 
 class RunRequest(_message.Message):
-    __slots__ = ("enqueue", "after_seq", "cancel_on_disconnect")
+    __slots__ = ("enqueue", "after_seq", "cancel_on_disconnect", "subagents")
     ENQUEUE_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     CANCEL_ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENTS_FIELD_NUMBER: _ClassVar[int]
     enqueue: EnqueueRequest
     after_seq: int
     cancel_on_disconnect: bool
-    def __init__(self, enqueue: _Optional[_Union[EnqueueRequest, _Mapping]] = ..., after_seq: _Optional[int] = ..., cancel_on_disconnect: bool = ...) -> None: ...
+    subagents: bool
+    def __init__(self, enqueue: _Optional[_Union[EnqueueRequest, _Mapping]] = ..., after_seq: _Optional[int] = ..., cancel_on_disconnect: bool = ..., subagents: bool = ...) -> None: ...
 
 class AwaitTurnRequest(_message.Message):
     __slots__ = ("session_key", "turn_id", "wait", "or_question")
@@ -265,6 +278,66 @@ class ReadFileResponse(_message.Message):
     data: bytes
     size: int
     def __init__(self, data: _Optional[bytes] = ..., size: _Optional[int] = ...) -> None: ...
+
+class GetDiffRequest(_message.Message):
+    __slots__ = ("session_key", "turn_id")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    turn_id: str
+    def __init__(self, session_key: _Optional[str] = ..., turn_id: _Optional[str] = ...) -> None: ...
+
+class GetDiffResponse(_message.Message):
+    __slots__ = ("files", "truncated")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[FileDiff]
+    truncated: bool
+    def __init__(self, files: _Optional[_Iterable[_Union[FileDiff, _Mapping]]] = ..., truncated: bool = ...) -> None: ...
+
+class FileDiff(_message.Message):
+    __slots__ = ("path", "change", "unified_diff", "omitted")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    UNIFIED_DIFF_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    change: FileChange
+    unified_diff: str
+    omitted: bool
+    def __init__(self, path: _Optional[str] = ..., change: _Optional[_Union[FileChange, str]] = ..., unified_diff: _Optional[str] = ..., omitted: bool = ...) -> None: ...
+
+class ListArtifactsRequest(_message.Message):
+    __slots__ = ("session_key", "page_size", "page_token")
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session_key: str
+    page_size: int
+    page_token: str
+    def __init__(self, session_key: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListArtifactsResponse(_message.Message):
+    __slots__ = ("artifacts", "next_page_token")
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
+    next_page_token: str
+    def __init__(self, artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Artifact(_message.Message):
+    __slots__ = ("attachment", "title", "turn_id", "seq", "create_time")
+    ATTACHMENT_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    attachment: _message_pb2.AttachmentRef
+    title: str
+    turn_id: str
+    seq: int
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, attachment: _Optional[_Union[_message_pb2.AttachmentRef, _Mapping]] = ..., title: _Optional[str] = ..., turn_id: _Optional[str] = ..., seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SteerRequest(_message.Message):
     __slots__ = ("session_key", "text", "attachments", "expected_turn_id", "expected_generation", "request_id")
@@ -453,7 +526,7 @@ class Cursor(_message.Message):
     def __init__(self, log_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("session_key", "cursor", "from_oldest", "deltas", "kinds", "min_seq", "progress_interval", "coalesce")
+    __slots__ = ("session_key", "cursor", "from_oldest", "deltas", "kinds", "min_seq", "progress_interval", "coalesce", "subagents")
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
@@ -462,6 +535,7 @@ class SubscribeRequest(_message.Message):
     MIN_SEQ_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     COALESCE_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENTS_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     cursor: Cursor
     from_oldest: bool
@@ -470,10 +544,11 @@ class SubscribeRequest(_message.Message):
     min_seq: int
     progress_interval: _duration_pb2.Duration
     coalesce: _duration_pb2.Duration
-    def __init__(self, session_key: _Optional[str] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., from_oldest: bool = ..., deltas: bool = ..., kinds: _Optional[_Iterable[str]] = ..., min_seq: _Optional[int] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coalesce: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    subagents: bool
+    def __init__(self, session_key: _Optional[str] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., from_oldest: bool = ..., deltas: bool = ..., kinds: _Optional[_Iterable[str]] = ..., min_seq: _Optional[int] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coalesce: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., subagents: bool = ...) -> None: ...
 
 class SubscribeManyRequest(_message.Message):
-    __slots__ = ("filter", "cursors", "kinds", "deltas", "watch", "progress_interval", "coalesce")
+    __slots__ = ("filter", "cursors", "kinds", "deltas", "watch", "progress_interval", "coalesce", "subagents")
     FILTER_FIELD_NUMBER: _ClassVar[int]
     CURSORS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -481,6 +556,7 @@ class SubscribeManyRequest(_message.Message):
     WATCH_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     COALESCE_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENTS_FIELD_NUMBER: _ClassVar[int]
     filter: SessionFilter
     cursors: _containers.RepeatedCompositeFieldContainer[SessionCursor]
     kinds: _containers.RepeatedScalarFieldContainer[str]
@@ -488,7 +564,8 @@ class SubscribeManyRequest(_message.Message):
     watch: SessionFilter
     progress_interval: _duration_pb2.Duration
     coalesce: _duration_pb2.Duration
-    def __init__(self, filter: _Optional[_Union[SessionFilter, _Mapping]] = ..., cursors: _Optional[_Iterable[_Union[SessionCursor, _Mapping]]] = ..., kinds: _Optional[_Iterable[str]] = ..., deltas: bool = ..., watch: _Optional[_Union[SessionFilter, _Mapping]] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coalesce: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    subagents: bool
+    def __init__(self, filter: _Optional[_Union[SessionFilter, _Mapping]] = ..., cursors: _Optional[_Iterable[_Union[SessionCursor, _Mapping]]] = ..., kinds: _Optional[_Iterable[str]] = ..., deltas: bool = ..., watch: _Optional[_Union[SessionFilter, _Mapping]] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coalesce: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., subagents: bool = ...) -> None: ...
 
 class SessionCursor(_message.Message):
     __slots__ = ("session_key", "log_id", "after_seq", "from_head", "from_oldest", "events")
@@ -507,15 +584,17 @@ class SessionCursor(_message.Message):
     def __init__(self, session_key: _Optional[str] = ..., log_id: _Optional[str] = ..., after_seq: _Optional[int] = ..., from_head: bool = ..., from_oldest: bool = ..., events: _Optional[_Union[EventSelection, _Mapping]] = ...) -> None: ...
 
 class EventSelection(_message.Message):
-    __slots__ = ("kinds", "deltas")
+    __slots__ = ("kinds", "deltas", "subagents")
     KINDS_FIELD_NUMBER: _ClassVar[int]
     DELTAS_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENTS_FIELD_NUMBER: _ClassVar[int]
     kinds: _containers.RepeatedScalarFieldContainer[str]
     deltas: bool
-    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., deltas: bool = ...) -> None: ...
+    subagents: bool
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., deltas: bool = ..., subagents: bool = ...) -> None: ...
 
 class ReadEventsRequest(_message.Message):
-    __slots__ = ("session_key", "cursor", "from_oldest", "kinds", "limit", "wait", "min_seq")
+    __slots__ = ("session_key", "cursor", "from_oldest", "kinds", "limit", "wait", "min_seq", "subagents")
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
@@ -523,6 +602,7 @@ class ReadEventsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     MIN_SEQ_FIELD_NUMBER: _ClassVar[int]
+    SUBAGENTS_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     cursor: Cursor
     from_oldest: bool
@@ -530,7 +610,8 @@ class ReadEventsRequest(_message.Message):
     limit: int
     wait: _duration_pb2.Duration
     min_seq: int
-    def __init__(self, session_key: _Optional[str] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., from_oldest: bool = ..., kinds: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., min_seq: _Optional[int] = ...) -> None: ...
+    subagents: bool
+    def __init__(self, session_key: _Optional[str] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ..., from_oldest: bool = ..., kinds: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., min_seq: _Optional[int] = ..., subagents: bool = ...) -> None: ...
 
 class ReadEventsResponse(_message.Message):
     __slots__ = ("events", "next_after_seq", "head_seq", "first_seq", "log_id")

@@ -185,6 +185,16 @@ class GatewayServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.FromString,
                 _registered_method=True)
+        self.GetDiff = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/GetDiff',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetDiffRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetDiffResponse.FromString,
+                _registered_method=True)
+        self.ListArtifacts = channel.unary_unary(
+                '/quarterdeck.v1.GatewayService/ListArtifacts',
+                request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsResponse.FromString,
+                _registered_method=True)
         self.ListQuestions = channel.unary_unary(
                 '/quarterdeck.v1.GatewayService/ListQuestions',
                 request_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListQuestionsRequest.SerializeToString,
@@ -452,6 +462,24 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDiff(self, request, context):
+        """What a turn changed in the files there: what they were when it started against what they were when the session's next
+        turn started, or are now. Only of agents whose configuration says so, `AgentCapabilities.workspace_diff`; of others
+        FAILED_PRECONDITION, `UNSUPPORTED_BY_AGENT`. Compared by their bytes: nothing is run for it, and what an agent wrote
+        about its files (attributes, filters) counts for nothing. Kept of a session's 16 newest turns; of others `TURN_NOT_FOUND`.
+        Scope: as ListFiles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListArtifacts(self, request, context):
+        """What the session's agent made in this generation (`artifact_created`), the oldest first. Scope: `session.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuestions(self, request, context):
         """Questions of one session, or of all that one may see, the oldest first. Scope: `session.read`.
         """
@@ -662,6 +690,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ReadFile,
                     request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.SerializeToString,
+            ),
+            'GetDiff': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDiff,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.GetDiffRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.GetDiffResponse.SerializeToString,
+            ),
+            'ListArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifacts,
+                    request_deserializer=quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsResponse.SerializeToString,
             ),
             'ListQuestions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuestions,
@@ -1451,6 +1489,60 @@ class GatewayService(object):
             '/quarterdeck.v1.GatewayService/ReadFile',
             quarterdeck_dot_v1_dot_gateway__pb2.ReadFileRequest.SerializeToString,
             quarterdeck_dot_v1_dot_gateway__pb2.ReadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDiff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/GetDiff',
+            quarterdeck_dot_v1_dot_gateway__pb2.GetDiffRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.GetDiffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GatewayService/ListArtifacts',
+            quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_gateway__pb2.ListArtifactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

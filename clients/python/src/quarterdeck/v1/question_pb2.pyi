@@ -95,7 +95,7 @@ NO_APPROVER_WAIT: NoApprover
 NO_APPROVER_DENY: NoApprover
 
 class Question(_message.Message):
-    __slots__ = ("question_id", "session_key", "turn_id", "kind", "state", "title", "tool_call_id", "tool_name", "args_json", "args_full_size", "action_digest", "options", "schema_json", "url", "agent_path", "policy_rule", "answer", "answered_by", "resolution", "create_time", "expire_time", "resolve_time")
+    __slots__ = ("question_id", "session_key", "turn_id", "kind", "state", "title", "tool_call_id", "tool_name", "args_json", "args_full_size", "action_digest", "options", "schema_json", "url", "agent_path", "policy_rule", "answer", "answered_by", "resolution", "create_time", "expire_time", "resolve_time", "delivered")
     QUESTION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,7 @@ class Question(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     RESOLVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
     question_id: str
     session_key: str
     turn_id: str
@@ -140,7 +141,8 @@ class Question(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
     resolve_time: _timestamp_pb2.Timestamp
-    def __init__(self, question_id: _Optional[str] = ..., session_key: _Optional[str] = ..., turn_id: _Optional[str] = ..., kind: _Optional[_Union[QuestionKind, str]] = ..., state: _Optional[_Union[QuestionState, str]] = ..., title: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., args_json: _Optional[str] = ..., args_full_size: _Optional[int] = ..., action_digest: _Optional[str] = ..., options: _Optional[_Iterable[_Union[QuestionOption, _Mapping]]] = ..., schema_json: _Optional[str] = ..., url: _Optional[str] = ..., agent_path: _Optional[_Iterable[str]] = ..., policy_rule: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered_by: _Optional[str] = ..., resolution: _Optional[_Union[QuestionResolution, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    delivered: bool
+    def __init__(self, question_id: _Optional[str] = ..., session_key: _Optional[str] = ..., turn_id: _Optional[str] = ..., kind: _Optional[_Union[QuestionKind, str]] = ..., state: _Optional[_Union[QuestionState, str]] = ..., title: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_name: _Optional[str] = ..., args_json: _Optional[str] = ..., args_full_size: _Optional[int] = ..., action_digest: _Optional[str] = ..., options: _Optional[_Iterable[_Union[QuestionOption, _Mapping]]] = ..., schema_json: _Optional[str] = ..., url: _Optional[str] = ..., agent_path: _Optional[_Iterable[str]] = ..., policy_rule: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered_by: _Optional[str] = ..., resolution: _Optional[_Union[QuestionResolution, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., delivered: bool = ...) -> None: ...
 
 class QuestionOption(_message.Message):
     __slots__ = ("option_id", "label", "effect")

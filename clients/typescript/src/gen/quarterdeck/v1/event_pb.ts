@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { AttachmentRef, BlockKind, Role } from "./message_pb.js";
+import type { AttachmentRef, BlockKind, MessagePart, Role } from "./message_pb.js";
 import { file_quarterdeck_v1_message } from "./message_pb.js";
 import type { Answer, Question, QuestionResolution, QuestionState } from "./question_pb.js";
 import { file_quarterdeck_v1_question } from "./question_pb.js";
@@ -22,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/event.proto.
  */
 export const file_quarterdeck_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEisxQKDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASNwoOcXVlc3Rpb25fYXNrZWQYHyABKAsyHS5xdWFydGVyZGVjay52MS5RdWVzdGlvbkFza2VkSAASPQoRcXVlc3Rpb25fcmVzb2x2ZWQYICABKAsyIC5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdmVkSAASOwoQYW5zd2VyX2RlbGl2ZXJlZBghIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlckRlbGl2ZXJlZEgAEjMKDHBsYW5fdXBkYXRlZBgiIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLlBsYW5VcGRhdGVkSAASNQoNbW9kZWxfY2hhbmdlZBgjIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsQ2hhbmdlZEgAEjkKD2NvbnRleHRfcmVidWlsdBgkIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLkNvbnRleHRSZWJ1aWx0SAASNwoOdHVybl9zY2hlZHVsZWQYJSABKAsyHS5xdWFydGVyZGVjay52MS5UdXJuU2NoZWR1bGVkSAASNwoOYnVkZ2V0X3dhcm5pbmcYJiABKAsyHS5xdWFydGVyZGVjay52MS5CdWRnZXRXYXJuaW5nSAASJgoFaGVsbG8YPCABKAsyFS5xdWFydGVyZGVjay52MS5IZWxsb0gAEi0KCWNhdWdodF91cBg9IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkNhdWdodFVwSAASLAoIcHJvZ3Jlc3MYPiABKAsyGC5xdWFydGVyZGVjay52MS5Qcm9ncmVzc0gAEjwKDXNlc3Npb25fc3RhdGUYPyABKAsyIy5xdWFydGVyZGVjay52MS5TZXNzaW9uU3RhdGVDaGFuZ2VkSAASJgoFdG9rZW4YQCABKAsyFS5xdWFydGVyZGVjay52MS5Ub2tlbkgAEiwKCHRoaW5raW5nGEEgASgLMhgucXVhcnRlcmRlY2sudjEuVGhpbmtpbmdIABIvCgp0b29sX2lucHV0GEIgASgLMhkucXVhcnRlcmRlY2sudjEuVG9vbElucHV0SAASMQoLdG9vbF91cGRhdGUYQyABKAsyGi5xdWFydGVyZGVjay52MS5Ub29sVXBkYXRlSAASNQoNaXRlbV9zbmFwc2hvdBhEIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLkl0ZW1TbmFwc2hvdEgAEioKB2xhZ2dpbmcYRSABKAsyFy5xdWFydGVyZGVjay52MS5MYWdnaW5nSAASLAoIZHJhaW5pbmcYRiABKAsyGC5xdWFydGVyZGVjay52MS5EcmFpbmluZ0gAEigKBnJlbG9hZBhHIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLlJlbG9hZEgAEjsKEHF1ZXN0aW9uX3BlbmRpbmcYSCABKAsyHy5xdWFydGVyZGVjay52MS5RdWVzdGlvblBlbmRpbmdIABI5Cg9vcHRpb25zX2NoYW5nZWQYSiABKAsyHi5xdWFydGVyZGVjay52MS5PcHRpb25zQ2hhbmdlZEgAEjsKEGNvbW1hbmRzX2NoYW5nZWQYSSABKAsyHy5xdWFydGVyZGVjay52MS5Db21tYW5kc0NoYW5nZWRIAEIGCgRraW5kInMKDlNlc3Npb25DcmVhdGVkEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSLwoLZm9ya2VkX2Zyb20YAiABKAsyGi5xdWFydGVyZGVjay52MS5Gb3JrT3JpZ2luIkIKCkZvcmtPcmlnaW4SEwoLc2Vzc2lvbl9rZXkYASABKAkSDgoGbG9nX2lkGAIgASgJEg8KB3R1cm5faWQYAyABKAkiQgoOU2Vzc2lvblVwZGF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdCJFCgxTZXNzaW9uUmVzZXQSEgoKZ2VuZXJhdGlvbhgBIAEoAxISCgpzZXNzaW9uX2lkGAIgASgJEg0KBWFnZW50GAMgASgJIhAKDlNlc3Npb25EZWxldGVkIkgKClR1cm5RdWV1ZWQSIgoEdHVybhgBIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SFgoOcXVldWVfcG9zaXRpb24YAiABKAUiMwoNVHVyblNjaGVkdWxlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybiJJCgtUdXJuVXBkYXRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIxCgtUdXJuU3RhcnRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybiJRCglUdXJuRW5kZWQSIgoEdHVybhgBIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SIAoYdW5kZWxpdmVyZWRfcXVlc3Rpb25faWRzGAIgAygJInYKDk1lc3NhZ2VTdGFydGVkEiIKBHJvbGUYASABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEgwKBHRleHQYAiABKAkSMgoLYXR0YWNobWVudHMYAyADKAsyHS5xdWFydGVyZGVjay52MS5BdHRhY2htZW50UmVmIpYBChBNZXNzYWdlQ29tcGxldGVkEiIKBHJvbGUYASABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEgwKBHRleHQYAiABKAkSLAoGYmxvY2tzGAMgAygLMhwucXVhcnRlcmRlY2sudjEuTWVzc2FnZUJsb2NrEg8KB3BhcnRpYWwYBCABKAgSEQoJY29udGludWVkGAUgASgIIjMKDE1lc3NhZ2VCbG9jaxIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkiSQoRVGhpbmtpbmdDb21wbGV0ZWQSFQoNY29udGVudF9pbmRleBgBIAEoBRIMCgR0ZXh0GAIgASgJEg8KB3BhcnRpYWwYAyABKAgibwoLVG9vbFN0YXJ0ZWQSFAoMdG9vbF9jYWxsX2lkGAEgASgJEhEKCXRvb2xfbmFtZRgCIAEoCRIRCglhcmdzX2pzb24YAyABKAkSEQoJdHJ1bmNhdGVkGAQgASgIEhEKCWZ1bGxfc2l6ZRgFIAEoAyLKAQoNVG9vbENvbXBsZXRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhMKC3Jlc3VsdF9qc29uGAMgASgJEhAKCGlzX2Vycm9yGAQgASgIEg8KB3BhcnRpYWwYBSABKAgSEQoJdHJ1bmNhdGVkGAYgASgIEhEKCWZ1bGxfc2l6ZRgHIAEoAxIyCgthdHRhY2htZW50cxgIIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYiQAoNU3RlZXJBY2NlcHRlZBIQCghzdGVlcl9pZBgBIAEoCRIPCgd0dXJuX2lkGAIgASgJEgwKBHRleHQYAyABKAkiIAoMU3RlZXJBcHBsaWVkEhAKCHN0ZWVyX2lkGAEgASgJIl8KDVN0ZWVyUmVxdWV1ZWQSEAoIc3RlZXJfaWQYASABKAkSIgoEdHVybhgCIAEoCzIULnF1YXJ0ZXJkZWNrLnYxLlR1cm4SGAoQcG9zc2libHlfYXBwbGllZBgDIAEoCCLRAQoNVXNhZ2VSZWNvcmRlZBIkCgV1c2FnZRgBIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlEg0KBW1vZGVsGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEisKBnNvdXJjZRgEIAEoDjIbLnF1YXJ0ZXJkZWNrLnYxLlVzYWdlU291cmNlEjUKC2dyYW51bGFyaXR5GAUgASgOMiAucXVhcnRlcmRlY2sudjEuVXNhZ2VHcmFudWxhcml0eRIVCg1wcmljZV92ZXJzaW9uGAYgASgJIjcKDUJ1ZGdldFdhcm5pbmcSJgoGYnVkZ2V0GAEgASgLMhYucXVhcnRlcmRlY2sudjEuQnVkZ2V0IiMKEUNvbXBhY3Rpb25TdGFydGVkEg4KBnJlYXNvbhgBIAEoCSJ1ChNDb21wYWN0aW9uQ29tcGxldGVkEg4KBnJlYXNvbhgBIAEoCRIPCgdzdW1tYXJ5GAIgASgJEg8KB2Fib3J0ZWQYAyABKAgSFQoNZXJyb3JfbWVzc2FnZRgEIAEoCRIVCg10b2tlbnNfYmVmb3JlGAUgASgDIngKDlJldHJ5U2NoZWR1bGVkEg8KB2F0dGVtcHQYASABKAUSFAoMbWF4X2F0dGVtcHRzGAIgASgFEigKBWRlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWVycm9yX21lc3NhZ2UYBCABKAkiHgoLQWdlbnRFeGl0ZWQSDwoHbWVzc2FnZRgBIAEoCSJeCgVIZWxsbxIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90EhAKCGhlYWRfc2VxGAIgASgDEhEKCWZpcnN0X3NlcRgDIAEoAyIXCghDYXVnaHRVcBILCgNzZXEYASABKAMiFwoIUHJvZ3Jlc3MSCwoDc2VxGAEgASgDIkcKE1Nlc3Npb25TdGF0ZUNoYW5nZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdCI9CgVUb2tlbhINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAyJACghUaGlua2luZxINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAyJqCglUb29sSW5wdXQSDQoFZGVsdGEYASABKAkSFQoNY29udGVudF9pbmRleBgCIAEoBRIOCgZvZmZzZXQYAyABKAMSFAoMdG9vbF9jYWxsX2lkGAQgASgJEhEKCXRvb2xfbmFtZRgFIAEoCSJlCgpUb29sVXBkYXRlEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIbChNwYXJ0aWFsX3Jlc3VsdF9qc29uGAIgASgJEhEKCXRydW5jYXRlZBgDIAEoCBIRCglmdWxsX3NpemUYBCABKAMiugEKDEl0ZW1TbmFwc2hvdBIoCgVibG9jaxgBIAEoDjIZLnF1YXJ0ZXJkZWNrLnYxLkJsb2NrS2luZBIiCgRyb2xlGAIgASgOMhQucXVhcnRlcmRlY2sudjEuUm9sZRIVCg1jb250ZW50X2luZGV4GAMgASgFEg4KBm9mZnNldBgEIAEoAxIMCgR0ZXh0GAUgASgJEhQKDHRvb2xfY2FsbF9pZBgGIAEoCRIRCgl0b29sX25hbWUYByABKAkiKwoHTGFnZ2luZxIQCghmcm9tX3NlcRgBIAEoAxIOCgZ0b19zZXEYAiABKAMiOAoIRHJhaW5pbmcSLAoIZGVhZGxpbmUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhgKBlJlbG9hZBIOCgZyZWFzb24YASABKAkiOwoNUXVlc3Rpb25Bc2tlZBIqCghxdWVzdGlvbhgBIAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLlF1ZXN0aW9uIsoBChBRdWVzdGlvblJlc29sdmVkEhMKC3F1ZXN0aW9uX2lkGAEgASgJEiwKBXN0YXRlGAIgASgOMh0ucXVhcnRlcmRlY2sudjEuUXVlc3Rpb25TdGF0ZRI2CgpyZXNvbHV0aW9uGAMgASgOMiIucXVhcnRlcmRlY2sudjEuUXVlc3Rpb25SZXNvbHV0aW9uEhMKC2Fuc3dlcmVkX2J5GAQgASgJEiYKBmFuc3dlchgFIAEoCzIWLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlciImCg9BbnN3ZXJEZWxpdmVyZWQSEwoLcXVlc3Rpb25faWQYASABKAkiPQoPUXVlc3Rpb25QZW5kaW5nEioKCHF1ZXN0aW9uGAEgASgLMhgucXVhcnRlcmRlY2sudjEuUXVlc3Rpb24iSgoMTW9kZWxDaGFuZ2VkEhAKCHByb3ZpZGVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhYKDnRoaW5raW5nX2xldmVsGAMgASgJIhAKDk9wdGlvbnNDaGFuZ2VkIjoKDkNvbnRleHRSZWJ1aWx0EhUKDW1lc3NhZ2VfY291bnQYASABKAUSEQoJdHJ1bmNhdGVkGAIgASgIIhEKD0NvbW1hbmRzQ2hhbmdlZCI5CgtQbGFuVXBkYXRlZBIqCgdlbnRyaWVzGAEgAygLMhkucXVhcnRlcmRlY2sudjEuUGxhbkVudHJ5IlcKCVBsYW5FbnRyeRIMCgR0ZXh0GAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlBsYW5TdGF0dXMSEAoIcHJpb3JpdHkYAyABKAkqYgoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1JFUE9SVEVEEAESGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBACKm0KEFVzYWdlR3JhbnVsYXJpdHkSIQodVVNBR0VfR1JBTlVMQVJJVFlfVU5TUEVDSUZJRUQQABIaChZVU0FHRV9HUkFOVUxBUklUWV9DQUxMEAESGgoWVVNBR0VfR1JBTlVMQVJJVFlfVFVSThACKnoKClBsYW5TdGF0dXMSGwoXUExBTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNQTEFOX1NUQVRVU19QRU5ESU5HEAESGwoXUExBTl9TVEFUVVNfSU5fUFJPR1JFU1MQAhIZChVQTEFOX1NUQVRVU19DT01QTEVURUQQA0JiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_question, file_quarterdeck_v1_session, file_quarterdeck_v1_turn, file_quarterdeck_v1_usage]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEipRYKDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASNwoOcXVlc3Rpb25fYXNrZWQYHyABKAsyHS5xdWFydGVyZGVjay52MS5RdWVzdGlvbkFza2VkSAASPQoRcXVlc3Rpb25fcmVzb2x2ZWQYICABKAsyIC5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdmVkSAASOwoQYW5zd2VyX2RlbGl2ZXJlZBghIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlckRlbGl2ZXJlZEgAEjMKDHBsYW5fdXBkYXRlZBgiIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLlBsYW5VcGRhdGVkSAASNQoNbW9kZWxfY2hhbmdlZBgjIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsQ2hhbmdlZEgAEjkKD2NvbnRleHRfcmVidWlsdBgkIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLkNvbnRleHRSZWJ1aWx0SAASNwoOdHVybl9zY2hlZHVsZWQYJSABKAsyHS5xdWFydGVyZGVjay52MS5UdXJuU2NoZWR1bGVkSAASNwoOYnVkZ2V0X3dhcm5pbmcYJiABKAsyHS5xdWFydGVyZGVjay52MS5CdWRnZXRXYXJuaW5nSAASOwoQc3ViYWdlbnRfc3RhcnRlZBgtIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhcnRlZEgAEj8KEnN1YmFnZW50X2NvbXBsZXRlZBguIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50Q29tcGxldGVkSAASNQoNc3ViYWdlbnRfaXRlbRgvIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50SXRlbUgAEjsKEGFydGlmYWN0X2NyZWF0ZWQYMCABKAsyHy5xdWFydGVyZGVjay52MS5BcnRpZmFjdENyZWF0ZWRIABImCgVoZWxsbxg8IAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLkhlbGxvSAASLQoJY2F1Z2h0X3VwGD0gASgLMhgucXVhcnRlcmRlY2sudjEuQ2F1Z2h0VXBIABIsCghwcm9ncmVzcxg+IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLlByb2dyZXNzSAASPAoNc2Vzc2lvbl9zdGF0ZRg/IAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TdGF0ZUNoYW5nZWRIABImCgV0b2tlbhhAIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlRva2VuSAASLAoIdGhpbmtpbmcYQSABKAsyGC5xdWFydGVyZGVjay52MS5UaGlua2luZ0gAEi8KCnRvb2xfaW5wdXQYQiABKAsyGS5xdWFydGVyZGVjay52MS5Ub29sSW5wdXRIABIxCgt0b29sX3VwZGF0ZRhDIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLlRvb2xVcGRhdGVIABI1Cg1pdGVtX3NuYXBzaG90GEQgASgLMhwucXVhcnRlcmRlY2sudjEuSXRlbVNuYXBzaG90SAASKgoHbGFnZ2luZxhFIAEoCzIXLnF1YXJ0ZXJkZWNrLnYxLkxhZ2dpbmdIABIsCghkcmFpbmluZxhGIAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkRyYWluaW5nSAASKAoGcmVsb2FkGEcgASgLMhYucXVhcnRlcmRlY2sudjEuUmVsb2FkSAASOwoQcXVlc3Rpb25fcGVuZGluZxhIIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlF1ZXN0aW9uUGVuZGluZ0gAEjkKD29wdGlvbnNfY2hhbmdlZBhKIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLk9wdGlvbnNDaGFuZ2VkSAASOwoQY29tbWFuZHNfY2hhbmdlZBhJIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkNvbW1hbmRzQ2hhbmdlZEgAQgYKBGtpbmQicwoOU2Vzc2lvbkNyZWF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdBIvCgtmb3JrZWRfZnJvbRgCIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLkZvcmtPcmlnaW4iQgoKRm9ya09yaWdpbhITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSDwoHdHVybl9pZBgDIAEoCSJCCg5TZXNzaW9uVXBkYXRlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90IkUKDFNlc3Npb25SZXNldBISCgpnZW5lcmF0aW9uGAEgASgDEhIKCnNlc3Npb25faWQYAiABKAkSDQoFYWdlbnQYAyABKAkiEAoOU2Vzc2lvbkRlbGV0ZWQiSAoKVHVyblF1ZXVlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIzCg1UdXJuU2NoZWR1bGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIkkKC1R1cm5VcGRhdGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuEhYKDnF1ZXVlX3Bvc2l0aW9uGAIgASgFIjEKC1R1cm5TdGFydGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIlEKCVR1cm5FbmRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIgChh1bmRlbGl2ZXJlZF9xdWVzdGlvbl9pZHMYAiADKAkidgoOTWVzc2FnZVN0YXJ0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIyCgthdHRhY2htZW50cxgDIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYilgEKEE1lc3NhZ2VDb21wbGV0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIsCgZibG9ja3MYAyADKAsyHC5xdWFydGVyZGVjay52MS5NZXNzYWdlQmxvY2sSDwoHcGFydGlhbBgEIAEoCBIRCgljb250aW51ZWQYBSABKAgiMwoMTWVzc2FnZUJsb2NrEhUKDWNvbnRlbnRfaW5kZXgYASABKAUSDAoEdGV4dBgCIAEoCSJJChFUaGlua2luZ0NvbXBsZXRlZBIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkSDwoHcGFydGlhbBgDIAEoCCJvCgtUb29sU3RhcnRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhEKCWFyZ3NfanNvbhgDIAEoCRIRCgl0cnVuY2F0ZWQYBCABKAgSEQoJZnVsbF9zaXplGAUgASgDIsoBCg1Ub29sQ29tcGxldGVkEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIRCgl0b29sX25hbWUYAiABKAkSEwoLcmVzdWx0X2pzb24YAyABKAkSEAoIaXNfZXJyb3IYBCABKAgSDwoHcGFydGlhbBgFIAEoCBIRCgl0cnVuY2F0ZWQYBiABKAgSEQoJZnVsbF9zaXplGAcgASgDEjIKC2F0dGFjaG1lbnRzGAggAygLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZiJACg1TdGVlckFjY2VwdGVkEhAKCHN0ZWVyX2lkGAEgASgJEg8KB3R1cm5faWQYAiABKAkSDAoEdGV4dBgDIAEoCSIgCgxTdGVlckFwcGxpZWQSEAoIc3RlZXJfaWQYASABKAkiXwoNU3RlZXJSZXF1ZXVlZBIQCghzdGVlcl9pZBgBIAEoCRIiCgR0dXJuGAIgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIYChBwb3NzaWJseV9hcHBsaWVkGAMgASgIItEBCg1Vc2FnZVJlY29yZGVkEiQKBXVzYWdlGAEgASgLMhUucXVhcnRlcmRlY2sudjEuVXNhZ2USDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSKwoGc291cmNlGAQgASgOMhsucXVhcnRlcmRlY2sudjEuVXNhZ2VTb3VyY2USNQoLZ3JhbnVsYXJpdHkYBSABKA4yIC5xdWFydGVyZGVjay52MS5Vc2FnZUdyYW51bGFyaXR5EhUKDXByaWNlX3ZlcnNpb24YBiABKAkiNwoNQnVkZ2V0V2FybmluZxImCgZidWRnZXQYASABKAsyFi5xdWFydGVyZGVjay52MS5CdWRnZXQiIwoRQ29tcGFjdGlvblN0YXJ0ZWQSDgoGcmVhc29uGAEgASgJInUKE0NvbXBhY3Rpb25Db21wbGV0ZWQSDgoGcmVhc29uGAEgASgJEg8KB3N1bW1hcnkYAiABKAkSDwoHYWJvcnRlZBgDIAEoCBIVCg1lcnJvcl9tZXNzYWdlGAQgASgJEhUKDXRva2Vuc19iZWZvcmUYBSABKAMieAoOUmV0cnlTY2hlZHVsZWQSDwoHYXR0ZW1wdBgBIAEoBRIUCgxtYXhfYXR0ZW1wdHMYAiABKAUSKAoFZGVsYXkYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNZXJyb3JfbWVzc2FnZRgEIAEoCSIeCgtBZ2VudEV4aXRlZBIPCgdtZXNzYWdlGAEgASgJIl4KBUhlbGxvEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSEAoIaGVhZF9zZXEYAiABKAMSEQoJZmlyc3Rfc2VxGAMgASgDIhcKCENhdWdodFVwEgsKA3NlcRgBIAEoAyIXCghQcm9ncmVzcxILCgNzZXEYASABKAMiRwoTU2Vzc2lvblN0YXRlQ2hhbmdlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90Ij0KBVRva2VuEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDIkAKCFRoaW5raW5nEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDImoKCVRvb2xJbnB1dBINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAxIUCgx0b29sX2NhbGxfaWQYBCABKAkSEQoJdG9vbF9uYW1lGAUgASgJImUKClRvb2xVcGRhdGUSFAoMdG9vbF9jYWxsX2lkGAEgASgJEhsKE3BhcnRpYWxfcmVzdWx0X2pzb24YAiABKAkSEQoJdHJ1bmNhdGVkGAMgASgIEhEKCWZ1bGxfc2l6ZRgEIAEoAyK6AQoMSXRlbVNuYXBzaG90EigKBWJsb2NrGAEgASgOMhkucXVhcnRlcmRlY2sudjEuQmxvY2tLaW5kEiIKBHJvbGUYAiABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEhUKDWNvbnRlbnRfaW5kZXgYAyABKAUSDgoGb2Zmc2V0GAQgASgDEgwKBHRleHQYBSABKAkSFAoMdG9vbF9jYWxsX2lkGAYgASgJEhEKCXRvb2xfbmFtZRgHIAEoCSIrCgdMYWdnaW5nEhAKCGZyb21fc2VxGAEgASgDEg4KBnRvX3NlcRgCIAEoAyI4CghEcmFpbmluZxIsCghkZWFkbGluZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGAoGUmVsb2FkEg4KBnJlYXNvbhgBIAEoCSI7Cg1RdWVzdGlvbkFza2VkEioKCHF1ZXN0aW9uGAEgASgLMhgucXVhcnRlcmRlY2sudjEuUXVlc3Rpb24iygEKEFF1ZXN0aW9uUmVzb2x2ZWQSEwoLcXVlc3Rpb25faWQYASABKAkSLAoFc3RhdGUYAiABKA4yHS5xdWFydGVyZGVjay52MS5RdWVzdGlvblN0YXRlEjYKCnJlc29sdXRpb24YAyABKA4yIi5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdXRpb24SEwoLYW5zd2VyZWRfYnkYBCABKAkSJgoGYW5zd2VyGAUgASgLMhYucXVhcnRlcmRlY2sudjEuQW5zd2VyIiYKD0Fuc3dlckRlbGl2ZXJlZBITCgtxdWVzdGlvbl9pZBgBIAEoCSI9Cg9RdWVzdGlvblBlbmRpbmcSKgoIcXVlc3Rpb24YASABKAsyGC5xdWFydGVyZGVjay52MS5RdWVzdGlvbiJKCgxNb2RlbENoYW5nZWQSEAoIcHJvdmlkZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYAyABKAkiEAoOT3B0aW9uc0NoYW5nZWQiOgoOQ29udGV4dFJlYnVpbHQSFQoNbWVzc2FnZV9jb3VudBgBIAEoBRIRCgl0cnVuY2F0ZWQYAiABKAgiEQoPQ29tbWFuZHNDaGFuZ2VkIm4KD1N1YmFnZW50U3RhcnRlZBIQCghhZ2VudF9pZBgBIAEoCRIXCg9wYXJlbnRfYWdlbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIUCgx0b29sX2NhbGxfaWQYBCABKAkSDAoEdGFzaxgFIAEoCSJ3ChFTdWJhZ2VudENvbXBsZXRlZBIQCghhZ2VudF9pZBgBIAEoCRIQCghpc19lcnJvchgCIAEoCBIQCghyZXNwb25zZRgDIAEoCRIsCgVzdGF0cxgEIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhdHMiPwoNU3ViYWdlbnRTdGF0cxIVCg1tZXNzYWdlX2NvdW50GAEgASgDEhcKD3Rvb2xfY2FsbF9jb3VudBgCIAEoAyJyCgxTdWJhZ2VudEl0ZW0SEgoKYWdlbnRfcGF0aBgBIAMoCRIiCgRyb2xlGAIgASgOMhQucXVhcnRlcmRlY2sudjEuUm9sZRIqCgVwYXJ0cxgDIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLk1lc3NhZ2VQYXJ0IlMKD0FydGlmYWN0Q3JlYXRlZBIxCgphdHRhY2htZW50GAEgASgLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZhINCgV0aXRsZRgCIAEoCSI5CgtQbGFuVXBkYXRlZBIqCgdlbnRyaWVzGAEgAygLMhkucXVhcnRlcmRlY2sudjEuUGxhbkVudHJ5IlcKCVBsYW5FbnRyeRIMCgR0ZXh0GAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlBsYW5TdGF0dXMSEAoIcHJpb3JpdHkYAyABKAkqYgoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1JFUE9SVEVEEAESGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBACKm0KEFVzYWdlR3JhbnVsYXJpdHkSIQodVVNBR0VfR1JBTlVMQVJJVFlfVU5TUEVDSUZJRUQQABIaChZVU0FHRV9HUkFOVUxBUklUWV9DQUxMEAESGgoWVVNBR0VfR1JBTlVMQVJJVFlfVFVSThACKnoKClBsYW5TdGF0dXMSGwoXUExBTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNQTEFOX1NUQVRVU19QRU5ESU5HEAESGwoXUExBTl9TVEFUVVNfSU5fUFJPR1JFU1MQAhIZChVQTEFOX1NUQVRVU19DT01QTEVURUQQA0JiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_question, file_quarterdeck_v1_session, file_quarterdeck_v1_turn, file_quarterdeck_v1_usage]);
 
 /**
  * Something that happened in a session.
@@ -328,6 +328,39 @@ export type GatewayEvent = Message<"quarterdeck.v1.GatewayEvent"> & {
      */
     value: BudgetWarning;
     case: "budgetWarning";
+  } | {
+    /**
+     * Durable: the turn's agent gave a task to a sub-agent.
+     *
+     * @generated from field: quarterdeck.v1.SubagentStarted subagent_started = 45;
+     */
+    value: SubagentStarted;
+    case: "subagentStarted";
+  } | {
+    /**
+     * Durable: a sub-agent ended.
+     *
+     * @generated from field: quarterdeck.v1.SubagentCompleted subagent_completed = 46;
+     */
+    value: SubagentCompleted;
+    case: "subagentCompleted";
+  } | {
+    /**
+     * Durable: a sub-agent said something, or ran a tool. Comes only to readers that ask: by `subagents`, or by this name in
+     * `kinds`.
+     *
+     * @generated from field: quarterdeck.v1.SubagentItem subagent_item = 47;
+     */
+    value: SubagentItem;
+    case: "subagentItem";
+  } | {
+    /**
+     * Durable: the agent made something for its caller to keep.
+     *
+     * @generated from field: quarterdeck.v1.ArtifactCreated artifact_created = 48;
+     */
+    value: ArtifactCreated;
+    case: "artifactCreated";
   } | {
     /**
      * Ephemeral: first event of Subscribe.
@@ -1887,6 +1920,189 @@ export const CommandsChangedSchema: GenMessage<CommandsChanged> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_event, 45);
 
 /**
+ * The turn's agent gave a task to a sub-agent, or a sub-agent did. What it says is its own: it stands in no message, preview,
+ * count or `response_text` of the turn.
+ *
+ * @generated from message quarterdeck.v1.SubagentStarted
+ */
+export type SubagentStarted = Message<"quarterdeck.v1.SubagentStarted"> & {
+  /**
+   * The agent's id of it, at most 1 KiB; unique in its turn.
+   *
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * The sub-agent that gave it the task; empty for the turn's own agent.
+   *
+   * @generated from field: string parent_agent_id = 2;
+   */
+  parentAgentId: string;
+
+  /**
+   * What it is called, at most 1 KiB; may be empty.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * The call that gave it the task, as in `tool_started`; empty where the agent does not tell.
+   *
+   * @generated from field: string tool_call_id = 4;
+   */
+  toolCallId: string;
+
+  /**
+   * What it is to do, cut at 64 KiB; may be empty.
+   *
+   * @generated from field: string task = 5;
+   */
+  task: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SubagentStarted.
+ * Use `create(SubagentStartedSchema)` to create a new message.
+ */
+export const SubagentStartedSchema: GenMessage<SubagentStarted> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 46);
+
+/**
+ * A sub-agent ended. It comes for each that started, before its turn's end; where the gateway died, `turn_ended` alone tells.
+ *
+ * @generated from message quarterdeck.v1.SubagentCompleted
+ */
+export type SubagentCompleted = Message<"quarterdeck.v1.SubagentCompleted"> & {
+  /**
+   * As in `subagent_started`.
+   *
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * True where it failed, or ended with its turn.
+   *
+   * @generated from field: bool is_error = 2;
+   */
+  isError: boolean;
+
+  /**
+   * What it answered its task with, cut at 64 KiB.
+   *
+   * @generated from field: string response = 3;
+   */
+  response: string;
+
+  /**
+   * What it did.
+   *
+   * @generated from field: quarterdeck.v1.SubagentStats stats = 4;
+   */
+  stats?: SubagentStats | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SubagentCompleted.
+ * Use `create(SubagentCompletedSchema)` to create a new message.
+ */
+export const SubagentCompletedSchema: GenMessage<SubagentCompleted> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 47);
+
+/**
+ * What a sub-agent did, its own sub-agents not included.
+ *
+ * @generated from message quarterdeck.v1.SubagentStats
+ */
+export type SubagentStats = Message<"quarterdeck.v1.SubagentStats"> & {
+  /**
+   * Its messages, as `subagent_item` told them.
+   *
+   * @generated from field: int64 message_count = 1;
+   */
+  messageCount: bigint;
+
+  /**
+   * Its tool calls, as `subagent_item` told them.
+   *
+   * @generated from field: int64 tool_call_count = 2;
+   */
+  toolCallCount: bigint;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SubagentStats.
+ * Use `create(SubagentStatsSchema)` to create a new message.
+ */
+export const SubagentStatsSchema: GenMessage<SubagentStats> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 48);
+
+/**
+ * A sub-agent said something, or ran a tool. It comes once it is whole, and has no deltas.
+ *
+ * @generated from message quarterdeck.v1.SubagentItem
+ */
+export type SubagentItem = Message<"quarterdeck.v1.SubagentItem"> & {
+  /**
+   * The sub-agents it is from, by id, from the outermost in: the last one said it.
+   *
+   * @generated from field: repeated string agent_path = 1;
+   */
+  agentPath: string[];
+
+  /**
+   * ASSISTANT, or TOOL for a tool call.
+   *
+   * @generated from field: quarterdeck.v1.Role role = 2;
+   */
+  role: Role;
+
+  /**
+   * What was said, or the call with its result; at most 512 KiB of text.
+   *
+   * @generated from field: repeated quarterdeck.v1.MessagePart parts = 3;
+   */
+  parts: MessagePart[];
+};
+
+/**
+ * Describes the message quarterdeck.v1.SubagentItem.
+ * Use `create(SubagentItemSchema)` to create a new message.
+ */
+export const SubagentItemSchema: GenMessage<SubagentItem> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 49);
+
+/**
+ * The agent made something for its caller to keep. GetAttachment returns its bytes, ListArtifacts lists those of a session.
+ *
+ * @generated from message quarterdeck.v1.ArtifactCreated
+ */
+export type ArtifactCreated = Message<"quarterdeck.v1.ArtifactCreated"> & {
+  /**
+   * The thing: at most 8 MiB, at most 64 a turn.
+   *
+   * @generated from field: quarterdeck.v1.AttachmentRef attachment = 1;
+   */
+  attachment?: AttachmentRef | undefined;
+
+  /**
+   * For people, at most 4 KiB; its name where the agent gave no title.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ArtifactCreated.
+ * Use `create(ArtifactCreatedSchema)` to create a new message.
+ */
+export const ArtifactCreatedSchema: GenMessage<ArtifactCreated> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 50);
+
+/**
  * What the agent means to do.
  *
  * @generated from message quarterdeck.v1.PlanUpdated
@@ -1905,7 +2121,7 @@ export type PlanUpdated = Message<"quarterdeck.v1.PlanUpdated"> & {
  * Use `create(PlanUpdatedSchema)` to create a new message.
  */
 export const PlanUpdatedSchema: GenMessage<PlanUpdated> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 46);
+  messageDesc(file_quarterdeck_v1_event, 51);
 
 /**
  * A step of an agent's plan.
@@ -1940,7 +2156,7 @@ export type PlanEntry = Message<"quarterdeck.v1.PlanEntry"> & {
  * Use `create(PlanEntrySchema)` to create a new message.
  */
 export const PlanEntrySchema: GenMessage<PlanEntry> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 47);
+  messageDesc(file_quarterdeck_v1_event, 52);
 
 /**
  * Whose word a cost is.

@@ -23,6 +23,8 @@ import dev.quarterdeck.v1.ForkSessionResponse;
 import dev.quarterdeck.v1.GatewayServiceGrpc;
 import dev.quarterdeck.v1.GetAttachmentRequest;
 import dev.quarterdeck.v1.GetAttachmentResponse;
+import dev.quarterdeck.v1.GetDiffRequest;
+import dev.quarterdeck.v1.GetDiffResponse;
 import dev.quarterdeck.v1.GetQuestionRequest;
 import dev.quarterdeck.v1.GetQuestionResponse;
 import dev.quarterdeck.v1.GetSessionRequest;
@@ -33,6 +35,8 @@ import dev.quarterdeck.v1.GetTurnRequest;
 import dev.quarterdeck.v1.GetTurnResponse;
 import dev.quarterdeck.v1.ListCommandsRequest;
 import dev.quarterdeck.v1.ListCommandsResponse;
+import dev.quarterdeck.v1.ListArtifactsRequest;
+import dev.quarterdeck.v1.ListArtifactsResponse;
 import dev.quarterdeck.v1.ListFilesRequest;
 import dev.quarterdeck.v1.ListFilesResponse;
 import dev.quarterdeck.v1.ListMessagesRequest;
@@ -286,6 +290,16 @@ public final class GatewayCalls {
     /** Reads a part of a file of the directory that the session works in. Needs `workspace.read`. */
     public ReadFileResponse readFile(ReadFileRequest request) {
         return calls.unary(GatewayServiceGrpc.getReadFileMethod(), request);
+    }
+
+    /** Reads what a turn changed in those files. Needs `workspace.read`. */
+    public GetDiffResponse getDiff(GetDiffRequest request) {
+        return calls.unary(GatewayServiceGrpc.getGetDiffMethod(), request);
+    }
+
+    /** Lists what a session's agent made, the oldest first. */
+    public ListArtifactsResponse listArtifacts(ListArtifactsRequest request) {
+        return calls.unary(GatewayServiceGrpc.getListArtifactsMethod(), request);
     }
 
     /** Reads the bytes of an attachment. */

@@ -59,6 +59,10 @@ final class Operations {
             case "run" -> run(request);
             case "list_models" -> Models.list(client(request), request);
             case "set_model" -> Models.set(client(request), request);
+            case "list_commands" -> CommandsAndFiles.listCommands(client(request), request);
+            case "execute_command" -> CommandsAndFiles.executeCommand(client(request), request);
+            case "list_files" -> CommandsAndFiles.listFiles(client(request), request);
+            case "read_file" -> CommandsAndFiles.readFile(client(request), request);
             case "list_questions" -> Questions.list(client(request), request);
             case "get_question" -> Questions.get(client(request), request);
             case "answer_question" -> Questions.answer(client(request), request);
