@@ -210,6 +210,10 @@ fn rows(session: SessionSnapshot) -> Vec<[String; 2]> {
         ("agent from the next reset on", session.next_agent),
         ("model", session.model),
         ("thinking level", session.thinking_level),
+        (
+            "routed",
+            session.routing.map(|it| it.reason).unwrap_or_default(),
+        ),
         ("directory", session.cwd),
         ("labels", labels),
         ("owner", session.owner),

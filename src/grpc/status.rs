@@ -202,6 +202,7 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::GenerationMismatch { generation } => {
             Row::of(Code::Aborted).fact("generation", generation)
         }
+        Refusal::RoutesChanged { etag } => Row::of(Code::Aborted).fact("etag", etag),
         Refusal::Fenced => Row::of(Code::Aborted),
 
         Refusal::CursorExpired(range) | Refusal::CursorAhead(range) => {
@@ -591,6 +592,12 @@ mod tests {
                 Aborted,
                 "",
                 &[("generation", "4")],
+            ),
+            (
+                Refusal::RoutesChanged { etag: s("e") },
+                Aborted,
+                "",
+                &[("etag", "e")],
             ),
             (Refusal::Fenced, Aborted, "", &[]),
             (

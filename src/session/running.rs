@@ -100,9 +100,10 @@ pub(super) struct Running<'a> {
 
 impl<'a> Running<'a> {
     pub(super) fn new(actor: &'a mut Actor, started: Started, deadline: Instant) -> Self {
+        let choices = started.choices();
         let Started {
             turn,
-            session,
+            session: _,
             attachments,
             user_messages_before,
             output_schema,
@@ -117,7 +118,7 @@ impl<'a> Running<'a> {
             command: turn.command,
             attachments,
             memory_context: String::new(),
-            choices: session.choices(),
+            choices,
             transcript: String::new(),
             user_messages_before,
             trace_context: turn.trace_context,

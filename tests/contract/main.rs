@@ -31,6 +31,7 @@ mod races;
 mod recover;
 mod requests;
 mod reset;
+mod routing;
 mod run;
 mod server;
 mod steer;

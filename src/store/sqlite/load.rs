@@ -3,6 +3,7 @@
 use super::{
     budgets,
     fault::{Answer, Fault},
+    offers,
     rows::{self, Hidden as RowHidden},
 };
 use crate::store::Caller;
@@ -545,6 +546,15 @@ pub(super) fn look_up(
         Want::Budgets(spender) => {
             let budgets = budgets::of_spender(connection, spender)?;
             facts.budgets.insert(spender.clone(), budgets);
+        }
+        Want::Offers {
+            tenant,
+            agent,
+            revision,
+            session,
+        } => {
+            let kept = offers::find(connection, (tenant, agent, revision), *session)?;
+            facts.offers.insert(want.clone(), kept);
         }
         Want::Replay {
             session: row,
