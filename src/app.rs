@@ -25,6 +25,7 @@ use crate::{
         llm::LlmDriver,
         pi::{PiDriver, PiOptions},
         process::{self, ProcessHost, ProcessLimits},
+        submit::Submissions,
     },
     auth::{agents::AgentCredentials, first_start, keys::Keys, limits::Limits, secret_files},
     clock,
@@ -159,6 +160,7 @@ pub struct App {
     /// Where agents call.
     agents_listener: Option<Listener>,
     agent_credentials: Option<Arc<AgentCredentials>>,
+    submissions: Arc<Submissions>,
     /// What they are told for; `None` where everyone may do everything.
     metrics_token: Option<SecretString>,
     store: Arc<dyn Store>,
@@ -299,6 +301,7 @@ impl App {
             cwd_roots: cwd_roots.clone(),
             known_agents: known_agents.clone(),
         };
+        let submissions = Arc::new(Submissions::default());
         let workshop = Arc::new(Workshop {
             store: store.clone(),
             feed: feed.clone(),
@@ -315,6 +318,7 @@ impl App {
             directories,
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
+            submissions: submissions.clone(),
             commands: registry.commands().clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
@@ -328,6 +332,7 @@ impl App {
             metrics_token,
             agents_listener,
             agent_credentials,
+            submissions,
             store,
             feed,
             registry,
@@ -369,6 +374,7 @@ impl App {
             metrics_token,
             agents_listener,
             agent_credentials,
+            submissions,
             store,
             feed,
             registry,
@@ -509,6 +515,7 @@ impl App {
                     memory: agents_memory,
                     store: store.clone(),
                     credentials,
+                    submissions,
                     ending: ending.clone(),
                 });
                 let router = web::layered(door, web::Pages::None);

@@ -637,6 +637,7 @@ async fn close(opened: Opened) {
         mut events,
         capabilities: _,
         takes_choices: _,
+        submits: _,
         remembers: _,
         version: _,
     } = opened.agent;

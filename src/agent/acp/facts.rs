@@ -85,7 +85,7 @@ impl Facts {
             deny_continues: self.deny_continues,
             workspace: false,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 }

@@ -272,7 +272,7 @@ impl Driver for AcpDriver {
             deny_continues: true,
             workspace: false,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 
@@ -326,6 +326,7 @@ impl Driver for AcpDriver {
             capabilities,
             version,
             takes_choices: true,
+            submits: request.credential.is_some(),
             remembers,
         })
     }

@@ -164,6 +164,7 @@ impl Driver for LlmDriver {
             capabilities: self.capabilities(),
             version: env!("CARGO_PKG_VERSION").into(),
             takes_choices: false,
+            submits: false,
             // Its conversation is the stored one.
             remembers: true,
         })

@@ -108,6 +108,10 @@ impl Servers {
             } in offered
             {
                 let name = name(server.name(), &own_name);
+                if name == SUBMIT_RESULT {
+                    // The turn itself takes its output.
+                    continue;
+                }
                 if tools.len() >= TOOLS_MAX || tools.iter().any(|it| it.name == name) {
                     tracing::warn!(
                         tool = name,

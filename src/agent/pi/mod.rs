@@ -403,7 +403,7 @@ impl Driver for PiDriver {
             deny_continues: true,
             workspace: false,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 
@@ -463,6 +463,7 @@ impl Driver for PiDriver {
             events,
             capabilities: self.capabilities(),
             takes_choices: false,
+            submits: request.credential.is_some(),
             remembers,
             // pi tells none in RPC mode.
             version: String::new(),
