@@ -355,8 +355,16 @@ impl Loader {
                 let problem = "is the name of the gateway's own tools; take another one";
                 problems.push((format!("mcp_servers.{name}"), problem.into()));
             }
-            if !self.places.contains_key(&url) {
-                problems.push((format!("mcp_servers.{name}"), "needs a `url`".into()));
+            let command = format!("mcp_servers.{name}.command");
+            match [&url, &command].map(|key| self.places.contains_key(key)) {
+                [true, false] | [false, true] => {}
+                [false, false] => {
+                    let problem = "needs a `url`, or the `command` of a program";
+                    problems.push((format!("mcp_servers.{name}"), problem.into()));
+                }
+                [true, true] => {
+                    problems.push((command, "is given, and so is url; give one of them".into()));
+                }
             }
         }
         problems.extend(webhooks(&self.config));

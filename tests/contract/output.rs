@@ -254,6 +254,28 @@ async fn an_agent_that_does_neither_is_not_asked_to() {
         client_tools: tools
     }));
     refused_as(refused, "UNSUPPORTED_BY_AGENT");
+    // Nor does a session with such tools become its.
+    let tools = vec![tool("a", "{}")];
+    ok!(client.create_session(CreateSessionRequest {
+        session_key: "t",
+        client_tools: tools
+    }));
+    let to = |agent: &str| proto::UpdateSessionRequest {
+        session_key: "t".into(),
+        session: Some(proto::SessionSnapshot {
+            agent: agent.into(),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["agent".into()],
+        }),
+        ..Default::default()
+    };
+    refused_as(
+        client.update_session(to("pi")).await,
+        "UNSUPPORTED_BY_AGENT",
+    );
+    client.update_session(to("echo")).await.expect("it stays");
     let admin = proto::admin_service_client::AdminServiceClient::connect(server.address.clone());
     let mut admin = admin.await.expect("the server accepts");
     let listed = admin.list_agents(proto::ListAgentsRequest {}).await;
