@@ -105,7 +105,7 @@ async fn each_session_has_a_program_of_its_own_that_is_kept_apart() {
         environment.get("QUARTERDECK_KEY").is_none() && environment.get("OPENAI_API_KEY").is_none()
     );
     // It is the same one in the next turn.
-    assert_eq!(place(&mut client, "one").await["pid"], one["pid"]);
+    assert_eq!(place(&mut client, "one").await["life"], one["life"]);
     // One that crashed in a call fails that call alone.
     let said = says(&mut client, "one", "CALL mcp__shed__crash {}").await;
     assert!(said.contains("the tools of shed can't be used"), "{said}");
@@ -180,7 +180,7 @@ async fn a_stop_leaves_nothing_of_a_server_that_ignores_everything() {
     let mut gateway = start(&model, "8103");
     let mut client = gateway.client().await;
     session(&mut client, "s", "a").await;
-    let before = place(&mut client, "s").await["pid"].clone();
+    let before = place(&mut client, "s").await["life"].clone();
     let queued = enqueue(&mut client, "s", "CALL mcp__shed__deaf {}")
         .await
         .expect("queued");
@@ -203,7 +203,7 @@ async fn a_stop_leaves_nothing_of_a_server_that_ignores_everything() {
         await_turn(&mut client, "s", &turn_id).await.state(),
         TurnState::Canceled
     );
-    assert_ne!(place(&mut client, "s").await["pid"], before);
+    assert_ne!(place(&mut client, "s").await["life"], before);
     // Nor when the server itself is killed.
     let queued = enqueue(&mut client, "s", "CALL mcp__shed__deaf {}")
         .await

@@ -285,6 +285,8 @@ fn question(server: &str, request: ElicitRequestParams) -> Option<Ask> {
             }];
             message
         }
+        // A way that is not known here.
+        _ => return None,
     };
     let fits = ask.schema_json.len() <= SCHEMA_MAX_BYTES && ask.url.len() <= URL_MAX_BYTES;
     // Who answers shall know who asks.

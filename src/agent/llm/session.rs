@@ -163,11 +163,6 @@ impl Running {
         });
     }
 
-    async fn next(&mut self) -> Heard {
-        let heard = self.heard.recv().await;
-        heard.expect("it holds a sender itself")
-    }
-
     /// Notes a server's question; what the actor is told.
     fn asks(&mut self, elicited: Elicited) -> AgentEvent {
         let Elicited { ask, reply } = elicited;
@@ -343,7 +338,7 @@ impl Session {
                     continue;
                 }
                 said = Call::next(call) => Heard::Said(said),
-                heard = running.next() => heard,
+                heard = running.heard.recv() => heard.expect("it holds a sender itself"),
                 () = until(pause) => {
                     pause = None;
                     Heard::Paused
