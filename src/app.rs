@@ -25,6 +25,7 @@ use crate::{
         llm::LlmDriver,
         pi::{PiDriver, PiOptions},
         process::{self, ProcessHost, ProcessLimits},
+        submit::Submissions,
     },
     auth::{agents::AgentCredentials, first_start, keys::Keys, limits::Limits, secret_files},
     clock,
@@ -162,6 +163,7 @@ pub struct App {
     /// Where agents call.
     agents_listener: Option<Listener>,
     agent_credentials: Option<Arc<AgentCredentials>>,
+    submissions: Arc<Submissions>,
     /// What they are told for; `None` where everyone may do everything.
     metrics_token: Option<SecretString>,
     store: Arc<dyn Store>,
@@ -325,6 +327,7 @@ impl App {
             cwd_roots: cwd_roots.clone(),
             known_agents: known_agents.clone(),
         };
+        let submissions = Arc::new(Submissions::default());
         let workshop = Arc::new(Workshop {
             store: store.clone(),
             feed: feed.clone(),
@@ -341,6 +344,7 @@ impl App {
             directories,
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
+            submissions: submissions.clone(),
             commands: registry.commands().clone(),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
@@ -354,6 +358,7 @@ impl App {
             metrics_token,
             agents_listener,
             agent_credentials,
+            submissions,
             store,
             feed,
             registry,
@@ -396,6 +401,7 @@ impl App {
             metrics_token,
             agents_listener,
             agent_credentials,
+            submissions,
             store,
             feed,
             registry,
@@ -552,6 +558,7 @@ impl App {
                     memory: agents_memory,
                     store: store.clone(),
                     credentials,
+                    submissions,
                     ending: ending.clone(),
                 });
                 let router = web::layered(door, web::Pages::None);
@@ -1110,7 +1117,7 @@ fn drivers(
             DriverKind::Llm => {
                 let options =
                     llm::options(config, agent).with_context(|| format!("agents.{name}"))?;
-                Arc::new(LlmDriver::new(options)?)
+                Arc::new(LlmDriver::new(options, host)?)
             }
         })
     };
@@ -1163,9 +1170,10 @@ fn process_limits(agent: &AgentConfig) -> ProcessLimits {
 }
 
 /// Where an agent's program lives, and what else its command line names.
-fn program_places(agent: &AgentConfig) -> Vec<PathBuf> {
+fn program_places(config: &Config, agent: &AgentConfig) -> Vec<PathBuf> {
     match agent.driver {
-        DriverKind::Echo | DriverKind::Llm => vec![],
+        DriverKind::Echo => vec![],
+        DriverKind::Llm => llm::program_places(config, agent),
         DriverKind::Pi => pi_options(agent).places(),
         DriverKind::Acp => acp_options(agent).places(),
     }

@@ -256,6 +256,12 @@ calls! { models:
     writes set_model(SetModelRequest) -> SetModelResponse;
     /// Chooses a session's thinking level.
     writes set_thinking_level(SetThinkingLevelRequest) -> SetThinkingLevelResponse;
+    /// Reads a tenant's routes.
+    reads list_routes(ListRoutesRequest) -> ListRoutesResponse;
+    /// Replaces them.
+    writes set_routes(SetRoutesRequest) -> SetRoutesResponse;
+    /// Tells what they would do with a turn.
+    reads resolve_route(ResolveRouteRequest) -> ResolveRouteResponse;
 }
 
 calls! { schedules:

@@ -100,6 +100,7 @@ var (
 	ErrQueueFull            = reasonKind("QUEUE_FULL", codes.ResourceExhausted)
 	ErrRateLimited          = reasonKind("RATE_LIMITED", codes.ResourceExhausted)
 	ErrResync               = reasonKind("RESYNC", codes.Unavailable)
+	ErrRoutesChanged        = reasonKind("ROUTES_CHANGED", codes.Aborted)
 	ErrScheduleNotFound     = reasonKind("SCHEDULE_NOT_FOUND", codes.NotFound)
 	ErrScopeRequired        = reasonKind("SCOPE_REQUIRED", codes.PermissionDenied)
 	ErrSecretUnreadable     = reasonKind("SECRET_UNREADABLE", codes.FailedPrecondition)

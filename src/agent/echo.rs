@@ -525,6 +525,7 @@ impl Driver for Echo {
             events,
             capabilities: self.capabilities(),
             takes_choices: true,
+            submits: false,
             // What it knows of it comes with each turn.
             remembers: true,
             version: env!("CARGO_PKG_VERSION").into(),

@@ -34,6 +34,7 @@ mod output;
 pub mod pi;
 pub mod process;
 mod secrets;
+pub mod submit;
 mod tool_output;
 
 pub use crate::domain::agent::Capabilities;
@@ -407,6 +408,8 @@ pub struct Agent {
     /// False where it did not find a conversation of its own to go on with. Where there is a stored one, its first prompt
     /// then comes with a transcript.
     pub remembers: bool,
+    /// It gives what a turn answers with by the tool `submit_result`, see [`submit`]; where false it says `OutputAccepted` itself.
+    pub submits: bool,
     /// Version of its program, as that tells; empty where it does not.
     pub version: String,
 }

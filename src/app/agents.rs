@@ -2,7 +2,7 @@
 
 use crate::{
     agent::{Driver, isolation::Confinement},
-    config::Config,
+    config::{Config, DriverKind},
     domain::agent::{Capabilities, KnownAgent, ToldAgent},
     grpc::admin::AgentFacts,
 };
@@ -15,10 +15,17 @@ pub(super) fn known(
 ) -> BTreeMap<String, KnownAgent> {
     let known = drivers.iter().map(|(name, driver)| {
         let agent = config.agents.get(name);
+        let can = driver.capabilities();
+        // They are held to a schema by a tool at the agents' own door.
+        let needs_door = agent.is_some_and(|agent| match agent.driver {
+            DriverKind::Pi | DriverKind::Acp => true,
+            DriverKind::Echo | DriverKind::Llm => false,
+        });
         let at_most = Capabilities {
             workspace: agent.is_some_and(|agent| agent.workspace_read),
             workspace_diff: agent.is_some_and(|agent| agent.workspace_diff),
-            ..driver.capabilities()
+            structured_output: can.structured_output && (config.mcp || !needs_door),
+            ..can
         };
         (name.clone(), KnownAgent::new(at_most))
     });

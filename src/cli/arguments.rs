@@ -1,6 +1,7 @@
 //! What the command line takes. The flags of `serve` come from the configuration's table.
 
 mod operate;
+mod routes;
 mod schedules;
 mod sessions;
 mod usage;
@@ -8,6 +9,7 @@ mod webhooks;
 mod work;
 
 pub(crate) use operate::*;
+pub(crate) use routes::*;
 pub(crate) use schedules::*;
 pub(crate) use sessions::*;
 pub(crate) use usage::*;
@@ -138,6 +140,11 @@ pub(crate) enum Verb {
     Usage(UsageArgs),
     /// Set, list and take away budgets: how much may be used. Needs the scope `budget.write`.
     Budgets(BudgetsArgs),
+    /// List, set and try routes: which agent and model are used where nobody chose. Needs the scope `admin.config`.
+    ///
+    /// The first route that matches counts. Its agent is that of a new session whose maker named none; its model and thinking
+    /// level are used at each start of a turn where the session has none of its own.
+    Routes(RoutesArgs),
     /// Remember, search, forget: what survives a conversation.
     Memory(MemoryArgs),
     /// Tell what runs at the address: version, agents, limits.

@@ -34,6 +34,7 @@ pub(crate) async fn mcp(arguments: McpArgs) -> Result<ExitCode, Failure> {
         credential_file,
         client,
     } = arguments;
+    let is_agent = credential_file.is_some();
     let client = match credential_file {
         Some(file) => agents_client(&file)?,
         None => client.client()?,
@@ -41,6 +42,7 @@ pub(crate) async fn mcp(arguments: McpArgs) -> Result<ExitCode, Failure> {
     let reach = Reach {
         namespace,
         session_key: session,
+        is_agent,
     };
     match stdio::serve(client, &reach).await {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -19,6 +19,7 @@ mod memory;
 mod output;
 mod questions;
 mod render;
+mod routes;
 mod schedules;
 mod send;
 mod serve;
@@ -158,6 +159,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         },
         Verb::Usage(arguments) => wait(usage::usage(arguments)),
         Verb::Budgets(arguments) => wait(usage::budgets(arguments)),
+        Verb::Routes(arguments) => wait(routes::routes(arguments)),
         Verb::Audit(arguments) => match arguments.command {
             AuditVerb::Verify(arguments) => audit::verify(arguments),
         },

@@ -203,6 +203,7 @@ fn rows(session: SessionSnapshot) -> Vec<[String; 2]> {
         ("state", state),
         ("running turn", session.active_turn_id),
         ("turns that wait", number(session.queue_depth.into())),
+        ("the next one is held by", session.held_reason),
         (
             "questions that wait",
             number(session.pending_questions.into()),
@@ -211,6 +212,10 @@ fn rows(session: SessionSnapshot) -> Vec<[String; 2]> {
         ("agent from the next reset on", session.next_agent),
         ("model", session.model),
         ("thinking level", session.thinking_level),
+        (
+            "routed",
+            session.routing.map(|it| it.reason).unwrap_or_default(),
+        ),
         ("directory", session.cwd),
         ("labels", labels),
         ("owner", session.owner),

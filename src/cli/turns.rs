@@ -213,6 +213,14 @@ fn rows(turn: &Turn) -> Vec<[String; 2]> {
         ("attempt", attempt),
         ("agent", turn.agent.clone()),
         ("model", turn.model.clone()),
+        ("thinking level", turn.thinking_level.clone()),
+        (
+            "why",
+            turn.routing
+                .as_ref()
+                .map(|it| it.reason.clone())
+                .unwrap_or_default(),
+        ),
         ("sender", turn.principal.clone()),
         ("source", turn.source.clone()),
         ("metadata", metadata),

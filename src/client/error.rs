@@ -110,6 +110,7 @@ reasons! {
     QueueFull "QUEUE_FULL",
     RateLimited "RATE_LIMITED",
     Resync "RESYNC",
+    RoutesChanged "ROUTES_CHANGED",
     ScheduleNotFound "SCHEDULE_NOT_FOUND",
     ScopeRequired "SCOPE_REQUIRED",
     SecretUnreadable "SECRET_UNREADABLE",

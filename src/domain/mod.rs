@@ -20,6 +20,7 @@ pub mod prices;
 pub mod question;
 pub mod quotas;
 pub mod refusal;
+pub mod routing;
 pub mod schedule;
 pub mod schema;
 pub mod session;

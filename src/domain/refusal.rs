@@ -292,6 +292,14 @@ pub enum Refusal {
         /// The present generation.
         generation: i64,
     },
+    /// The routes have changed since they were read.
+    #[error(
+        "the routes have changed since you read them; read them again (ListRoutes) before you set them"
+    )]
+    RoutesChanged {
+        /// What they are called now.
+        etag: String,
+    },
     /// Another owner has taken the session.
     #[error("another owner has taken the session")]
     Fenced,
@@ -518,6 +526,7 @@ impl Refusal {
             Self::UnsupportedByAgent { .. } => "UNSUPPORTED_BY_AGENT",
             Self::IsolationRequired { .. } => "ISOLATION_REQUIRED",
             Self::GenerationMismatch { .. } => "GENERATION_MISMATCH",
+            Self::RoutesChanged { .. } => "ROUTES_CHANGED",
             Self::Fenced => "FENCED",
             Self::QueueFull { .. } => "QUEUE_FULL",
             Self::TooManyKeys { .. } => "TOO_MANY_KEYS",
@@ -598,6 +607,7 @@ impl Refusal {
             | Self::UnsupportedByAgent { .. }
             | Self::IsolationRequired { .. }
             | Self::GenerationMismatch { .. }
+            | Self::RoutesChanged { .. }
             | Self::Fenced
             | Self::MessageTooLarge { .. }
             | Self::DeadlineExceeded

@@ -6,10 +6,11 @@ use super::{
     memory::Reach,
     offers::Choices,
     question::NoApprover,
+    routing::Routing,
     tool_policy::ToolRule,
     turn::{ContextUse, Usage},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// What a session is doing. The numbers are the contract's.
@@ -68,6 +69,8 @@ pub struct Session {
     pub used_model: String,
     /// Thinking level that its newest turn used, as far as the agent says.
     pub used_thinking_level: String,
+    /// How its newest turn was routed, or how it got its agent.
+    pub routing: Arc<Routing>,
     /// Tells apart what its agent offered; 0 where it never did.
     pub offers_digest: i64,
     /// Callers' labels.
@@ -163,6 +166,7 @@ impl Session {
             options: BTreeMap::new(),
             used_model: String::new(),
             used_thinking_level: String::new(),
+            routing: Arc::default(),
             offers_digest: 0,
             labels: BTreeMap::new(),
             cwd: String::new(),

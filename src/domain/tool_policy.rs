@@ -17,6 +17,9 @@ const OWN_TOOLS: [&str; 4] = [
     SUBMIT_RESULT,
 ];
 
+/// How agents begin the names of tools of the server that the gateway gives them.
+const OWN_SERVER_TOOLS: &str = "mcp__quarterdeck__";
+
 /// The tool by which an agent gives what its turn is to answer with.
 pub const SUBMIT_RESULT: &str = "submit_result";
 
@@ -165,9 +168,13 @@ pub fn verdict(agent: &[ToolRule], session: &[ToolRule], ask: &Ask) -> Verdict {
     }
 }
 
-/// Whether a tool of that name is the gateway's own.
+/// Whether a tool of that name is the gateway's own: as it is called, or as agents call it that name its server too.
 pub fn is_own(tool_name: &str) -> bool {
-    OWN_TOOLS.contains(&tool_name)
+    OWN_TOOLS.contains(
+        &tool_name
+            .strip_prefix(OWN_SERVER_TOOLS)
+            .unwrap_or(tool_name),
+    )
 }
 
 /// Whether a policy only makes another one stricter: the other's rules stand behind further ones that allow nothing.
@@ -229,6 +236,14 @@ mod tests {
 
     #[test]
     fn the_gateways_own_tools_run_unless_a_rule_says_otherwise() {
+        assert!(matches!(
+            verdict(&[], &[], &ask("mcp__quarterdeck__submit_result")),
+            Verdict::Allow { .. }
+        ));
+        assert_eq!(
+            verdict(&[], &[], &ask("mcp__other__submit_result")),
+            Verdict::Ask
+        );
         let said = |rule: &str| verdict(&rules(&[rule]), &[], &ask("memory_search"));
         assert!(matches!(said("ask bash"), Verdict::Allow { .. }));
         assert_eq!(said("ask *"), Verdict::Ask);

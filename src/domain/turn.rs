@@ -1,7 +1,10 @@
 //! Turns, their states, and the one table of how they end.
 
-use super::ids::{SessionKey, Time};
-use std::{collections::BTreeMap, time::Duration};
+use super::{
+    ids::{SessionKey, Time},
+    routing::Routing,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Where a turn stands. The numbers are the contract's and the store's.
@@ -244,6 +247,10 @@ pub struct Turn {
     pub agent_revision: String,
     /// Model that is used, as far as known.
     pub model: String,
+    /// Thinking level that was asked for at the newest start.
+    pub thinking_level: String,
+    /// How its newest start was routed.
+    pub routing: Arc<Routing>,
     /// What it used.
     pub usage: Usage,
     /// Admission.

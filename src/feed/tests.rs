@@ -69,6 +69,8 @@ fn turn(turn_id: Uuid, state: TurnState) -> Turn {
         not_before: None,
         principal: String::new(),
         agent_revision: String::new(),
+        thinking_level: String::new(),
+        routing: Arc::default(),
     }
 }
 
@@ -188,6 +190,9 @@ impl Store for Log {
     async fn create_session(&self, _: Caller, _: NewSession) -> Result<Committed, Refusal> { unreachable!() }
     async fn update_session(&self, _: UpdateSession) -> Result<Committed, Refusal> { unreachable!() }
     async fn choose(&self, _: crate::store::Choose) -> Result<Committed, Refusal> { unreachable!() }
+    async fn routes(&self, _: &str) -> Result<Vec<crate::domain::routing::Route>, Refusal> { unreachable!() }
+    async fn set_routes(&self, _: crate::store::SetRoutes) -> Result<(String, bool), Refusal> { unreachable!() }
+    async fn resolve_route(&self, _: crate::store::ResolveRoute) -> Result<crate::store::ResolvedRoute, Refusal> { unreachable!() }
     async fn offers(&self, _: &str, _: &str, _: Option<SessionRow>) -> Result<Option<crate::store::KeptOffers>, Refusal> { unreachable!() }
     async fn fork_session(&self, _: Fork) -> Result<Committed, Refusal> { unreachable!() }
     async fn delete_session(&self, _: Caller) -> Result<Committed, Refusal> { unreachable!() }

@@ -96,7 +96,7 @@ const WEBHOOK: Needs = Needs::Scopes(&[Scope::WebhookWrite, Scope::SessionRead])
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 84] = [
+pub static METHODS: [Method; 87] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -202,6 +202,11 @@ pub static METHODS: [Method; 84] = [
         .post("/v1/sessions/{session_key}/model"),
     Method::changes("/quarterdeck.v1.ModelService/SetThinkingLevel", WRITE)
         .post("/v1/sessions/{session_key}/thinking-level"),
+    Method::reads("/quarterdeck.v1.ModelService/ListRoutes", CONFIG)
+        .pages()
+        .get("/v1/routes"),
+    Method::changes("/quarterdeck.v1.ModelService/SetRoutes", CONFIG).post("/v1/routes"),
+    Method::reads("/quarterdeck.v1.ModelService/ResolveRoute", CONFIG).post("/v1/routes/resolve"),
     Method::reads("/quarterdeck.v1.GatewayService/ListCommands", READ)
         .get("/v1/sessions/{session_key}/commands"),
     // Which scope it needs is the command's to say; some wait for the turn that they stop.

@@ -205,6 +205,7 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::GenerationMismatch { generation } => {
             Row::of(Code::Aborted).fact("generation", generation)
         }
+        Refusal::RoutesChanged { etag } => Row::of(Code::Aborted).fact("etag", etag),
         Refusal::Fenced => Row::of(Code::Aborted),
 
         Refusal::CursorExpired(range) | Refusal::CursorAhead(range) => {
@@ -600,6 +601,12 @@ mod tests {
                 Aborted,
                 "",
                 &[("generation", "4")],
+            ),
+            (
+                Refusal::RoutesChanged { etag: s("e") },
+                Aborted,
+                "",
+                &[("etag", "e")],
             ),
             (Refusal::Fenced, Aborted, "", &[]),
             (

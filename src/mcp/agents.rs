@@ -1,10 +1,11 @@
 //! The agents' own door: a port of loopback at which nothing is served but the memory tools of the calling agent's
-//! session, to bearers of a credential of [`auth::agents`](crate::auth::agents).
+//! session, and the tool that takes what its turn answers with, to bearers of a credential of [`auth::agents`](crate::auth::agents).
 //!
 //! A port of its own speaks without TLS, whatever the gateway's does, and has nothing else that a mistake could open.
 
 use super::{PATH, local::Local};
 use crate::{
+    agent::submit::Submissions,
     auth::agents::{AgentCredentials, WorksFor},
     domain::turn::TurnState,
     memory::Memory,
@@ -31,6 +32,8 @@ pub struct AgentsDoor {
     pub memory: Arc<Memory>,
     /// Which turn of a session runs.
     pub store: Arc<dyn Store>,
+    /// Turns that wait for an output.
+    pub submissions: Arc<Submissions>,
     /// Whose credential it is.
     pub credentials: Arc<AgentCredentials>,
     /// Ends what is open.
@@ -49,6 +52,7 @@ pub fn routes(door: AgentsDoor) -> Router {
     let AgentsDoor {
         memory,
         store,
+        submissions,
         credentials,
         ending,
     } = door;
@@ -56,6 +60,7 @@ pub fn routes(door: AgentsDoor) -> Router {
         Local {
             memory,
             store: store.clone(),
+            submissions: Some(submissions),
         },
         ending,
     );

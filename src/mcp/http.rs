@@ -51,7 +51,14 @@ pub fn routes(options: HttpOptions) -> Router {
         channels,
         ending,
     } = options;
-    let service = super::service(Local { memory, store }, ending);
+    let service = super::service(
+        Local {
+            memory,
+            store,
+            submissions: None,
+        },
+        ending,
+    );
     Router::new()
         .route_service(PATH, service)
         .route_layer(from_fn(move |request, next| {

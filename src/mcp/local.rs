@@ -2,13 +2,14 @@
 //! that session's agent.
 
 use super::{
-    Backend,
+    Backend, Whom,
     agents::AtWork,
     tools::{
         self, ForgetArguments, Gone, Kept, Name, RememberArguments, SearchArguments, SearchResults,
     },
 };
 use crate::{
+    agent::submit::Submissions,
     auth::agents::WorksFor,
     client::code_name,
     clock,
@@ -39,6 +40,8 @@ use uuid::Uuid;
 pub(super) struct Local {
     pub(super) memory: Arc<Memory>,
     pub(super) store: Arc<dyn Store>,
+    /// Turns that wait for an output, where agents call.
+    pub(super) submissions: Option<Arc<Submissions>>,
 }
 
 /// Who calls, and what the address names.
@@ -66,6 +69,13 @@ enum Need {
 }
 
 impl Backend for Local {
+    fn whom(&self) -> Whom {
+        match self.submissions {
+            Some(_) => Whom::Agents,
+            None => Whom::Callers,
+        }
+    }
+
     async fn call(
         &self,
         call: CallToolRequestParams,
@@ -85,6 +95,7 @@ impl Backend for Local {
             Name::Search => self.search(&who, arguments).await,
             Name::Remember => self.remember(&who, arguments).await,
             Name::Forget => self.forget(&who, arguments).await,
+            Name::Submit => self.submit(&who, arguments),
         };
         if let Some(record) = &mut record {
             record.ended(&done);
@@ -235,6 +246,24 @@ impl Local {
         Ok(tools::done(text, &Gone { forgotten }))
     }
 
+    /// Takes what the agent's turn answers with. Whoever is no agent has no turn.
+    fn submit(&self, who: &Who<'_>, given: Option<rmcp::model::JsonObject>) -> Called {
+        let (Some(submissions), Who::Agent(agent)) = (&self.submissions, who) else {
+            return Ok(Ok(tools::refused(
+                "only an agent whose turn runs has a result to give",
+            )));
+        };
+        let mut given = given.unwrap_or_default();
+        // Some models leave the argument's name out.
+        let result = given
+            .remove("result")
+            .unwrap_or(serde_json::Value::Object(given));
+        Ok(match submissions.offer(agent.turn_id, &result) {
+            Ok(()) => Ok(tools::said("Taken. You are done.")),
+            Err(problem) => Ok(tools::refused(&problem)),
+        })
+    }
+
     /// Who acts, by the identity and by what the address names: `?session_key=`, `?namespace=` or neither.
     async fn caller(&self, who: &Who<'_>, need: Need) -> Result<Caller, Refusal> {
         let (identity, query) = match who {
@@ -293,6 +322,7 @@ impl<'a> Recorded<'a> {
             Name::Search => ("mcp/memory_search", false),
             Name::Remember => ("mcp/memory_remember", true),
             Name::Forget => ("mcp/memory_forget", true),
+            Name::Submit => ("mcp/submit_result", true),
         };
         let (by, due) = match who {
             Who::Caller { identity, .. } => (By::Caller(identity), due),

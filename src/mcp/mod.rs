@@ -71,13 +71,25 @@ async fn in_time(answer: impl Future<Output = Response>) -> Response {
     }
 }
 
-/// Every tool as JSON, as `tools/list` answers it.
+/// Every tool of agents as JSON, as `tools/list` answers it at their door.
 pub fn described() -> serde_json::Value {
-    serde_json::to_value(tools::all()).expect("tools are plain data")
+    serde_json::to_value(tools::of(Whom::Agents)).expect("tools are plain data")
+}
+
+/// Whom tools are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Agents of the gateway, while a turn runs.
+    Agents,
+    /// Whoever has a key.
+    Callers,
 }
 
 /// What carries out a tool.
 trait Backend: Clone + Send + Sync + 'static {
+    /// Whom it has tools for.
+    fn whom(&self) -> Whom;
+
     /// Carries out one call; `parts` is the HTTP request that it came with, where it came so.
     fn call(
         &self,

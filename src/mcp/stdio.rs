@@ -1,7 +1,7 @@
 //! MCP over standard input and output, for agents that start their servers themselves. Each call is passed on to a
 //! gateway, so it runs under the rights of the caller's key.
 
-use super::{Backend, PATH, server::Server};
+use super::{Backend, PATH, Whom, server::Server};
 use crate::client::Client;
 use bytes::Bytes;
 use http::StatusCode;
@@ -20,6 +20,8 @@ pub struct Reach {
     pub namespace: String,
     /// A session, for its agent; empty for none.
     pub session_key: String,
+    /// The caller is an agent of the gateway, by its credential.
+    pub is_agent: bool,
 }
 
 /// Why it can't serve.
@@ -41,6 +43,7 @@ pub enum StdioError {
 struct Remote {
     client: Client,
     path: String,
+    whom: Whom,
 }
 
 /// Answer to one call: one of both.
@@ -67,7 +70,12 @@ pub async fn serve(client: Client, reach: &Reach) -> Result<(), StdioError> {
     }
     let query = url.query().map(|it| format!("?{it}")).unwrap_or_default();
     let path = format!("{PATH}{query}");
-    let remote = Remote { client, path };
+    let whom = if reach.is_agent {
+        Whom::Agents
+    } else {
+        Whom::Callers
+    };
+    let remote = Remote { client, path, whom };
     // Who may not call is told before the first word of the protocol.
     remote.ask("ping", json!({})).await?;
     let transport = (tokio::io::stdin(), tokio::io::stdout());
@@ -109,6 +117,10 @@ impl Remote {
 }
 
 impl Backend for Remote {
+    fn whom(&self) -> Whom {
+        self.whom
+    }
+
     async fn call(
         &self,
         call: CallToolRequestParams,

@@ -1,11 +1,12 @@
 //! The tools: names, arguments, results. Their JSON schemas are made from these types; doc comments are what a model
 //! reads.
 
-use super::lenient;
+use super::{Whom, lenient};
 use crate::domain::memory::{
     Bucket, CONTENT_MAX_BYTES, Found, Hit, KEY_MAX_BYTES, Kind, QUERY_MAX_BYTES,
     SEARCH_LIMIT_DEFAULT, SearchMode, TAG_MAX_BYTES, TAGS_MAX,
 };
+use crate::domain::tool_policy::SUBMIT_RESULT;
 use rmcp::{
     ErrorData,
     handler::server::tool::schema_for_type,
@@ -23,6 +24,7 @@ pub(super) enum Name {
     Search,
     Remember,
     Forget,
+    Submit,
 }
 
 /// Arguments of `memory_search`.
@@ -80,6 +82,18 @@ pub(super) struct ForgetArguments {
     /// Erase it for good, its history too; without it the memory is only hidden.
     #[serde(default)]
     pub(super) hard: bool,
+}
+
+/// Arguments of `submit_result`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+pub(super) struct SubmitArguments {
+    /// The result, of the form that the user asked for.
+    #[allow(
+        dead_code,
+        reason = "what may be left out of the arguments is read by hand"
+    )]
+    result: serde_json::Value,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
@@ -167,13 +181,14 @@ pub(super) struct Gone {
 // === impl Name ===
 
 impl Name {
-    const ALL: [Self; 3] = [Self::Search, Self::Remember, Self::Forget];
+    const ALL: [Self; 4] = [Self::Search, Self::Remember, Self::Forget, Self::Submit];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Search => "memory_search",
             Self::Remember => "memory_remember",
             Self::Forget => "memory_forget",
+            Self::Submit => SUBMIT_RESULT,
         }
     }
 
@@ -213,13 +228,38 @@ impl Name {
                         .idempotent(true)
                         .open_world(false),
                 ),
+            Self::Submit => tool(
+                "Gives the final result of the task, as JSON that meets the schema which the user named. Call it only where the \
+                 user asked for that, once the work is done.",
+            )
+            .with_input_schema::<SubmitArguments>()
+            .with_annotations(
+                ToolAnnotations::new()
+                    .read_only(false)
+                    .destructive(false)
+                    .idempotent(true)
+                    .open_world(false),
+            ),
+        }
+    }
+
+    fn is_for(self, whom: Whom) -> bool {
+        match (self, whom) {
+            (Self::Search | Self::Remember | Self::Forget, _) => true,
+            (Self::Submit, whom) => whom == Whom::Agents,
         }
     }
 }
 
-/// Every tool.
-pub(super) fn all() -> Vec<Tool> {
-    Name::ALL.into_iter().map(Name::tool).collect()
+/// Every tool that somebody has.
+pub(super) fn of(whom: Whom) -> Vec<Tool> {
+    let theirs = Name::ALL.into_iter().filter(|name| name.is_for(whom));
+    theirs.map(Name::tool).collect()
+}
+
+/// A call that did its work, with nothing to show.
+pub(super) fn said(text: &str) -> CallToolResult {
+    CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
 /// Reads the arguments of a call; a wrong one is told to the model, which can mend it.

@@ -21,6 +21,7 @@ use crate::{
         access::agent_serves,
         ids::{OPERATOR_TENANT, Principal, SessionRow},
         limits::KILL_PROOF_MAX,
+        offers::Choices,
         refusal::Refusal,
         session::{Session, SessionState},
         turn::Cause,
@@ -218,6 +219,14 @@ impl Actor {
         metrics::turn_started(&started.turn);
         let turn_id = started.turn.turn_id;
         info!(attempt = started.turn.attempt, "turn {turn_id} started");
+        let routing = &started.turn.routing;
+        for route in &routing.skipped_rules {
+            warn!(
+                route,
+                reason = routing.reason,
+                "route {route} can't be used and is skipped"
+            );
+        }
         let deadline = tokio::time::Instant::now() + started.turn.turn_timeout;
         let ended = match self.open_agent(&started, deadline).await? {
             Opening::End(end) => self.end_turn(Vec::new(), end, String::new()).await?,
@@ -268,8 +277,9 @@ impl Actor {
         deadline: tokio::time::Instant,
     ) -> Result<Opening, Lost> {
         let session = &started.session;
+        let choices = started.choices();
         if let Some(opened) = self.opened.take() {
-            if opened.fits(session).await && !opened.agent.commands.is_closed() {
+            if opened.fits(session, &choices).await && !opened.agent.commands.is_closed() {
                 return Ok(Opening::Ready(opened));
             }
             close(opened).await;
@@ -291,7 +301,7 @@ impl Actor {
             return Ok(Opening::End(end));
         }
         let trace_context = started.turn.trace_context.clone();
-        let request = match self.open_request(session, trace_context).await {
+        let request = match self.open_request(session, &choices, trace_context).await {
             Ok(request) => request,
             Err(problem) => {
                 warn!(%problem, "the session's directories can't be used");
@@ -320,8 +330,8 @@ impl Actor {
                         agent,
                         session_id: session.session_id,
                         name: session.agent.clone(),
-                        model: session.model.clone(),
-                        thinking_level: session.thinking_level.clone(),
+                        model: choices.model,
+                        thinking_level: choices.thinking_level,
                         cwd: session.cwd.clone(),
                         working_directory: request.working_directory.clone(),
                     }));
@@ -355,6 +365,7 @@ impl Actor {
     async fn open_request(
         &self,
         session: &Session,
+        choices: &Choices,
         trace_context: String,
     ) -> Result<OpenRequest, Unusable> {
         let working_directory = if session.cwd.is_empty() {
@@ -400,8 +411,8 @@ impl Actor {
             tenant: session.tenant.clone(),
             session_key: session.key.to_string(),
             session_id: session.session_id,
-            model: session.model.clone(),
-            thinking_level: session.thinking_level.clone(),
+            model: choices.model.clone(),
+            thinking_level: choices.thinking_level.clone(),
             working_directory,
             session_directory,
             owner_directory,
@@ -544,11 +555,11 @@ impl Opened {
 
     /// Whether it can take the session's next turn. Not where the ground was taken away from under it: a directory that
     /// is made again under the same name is another one.
-    async fn fits(&self, session: &Session) -> bool {
+    async fn fits(&self, session: &Session, choices: &Choices) -> bool {
         let chosen = (&self.model, &self.thinking_level);
         self.session_id == session.session_id
             && self.name == session.agent
-            && (self.agent.takes_choices || chosen == (&session.model, &session.thinking_level))
+            && (self.agent.takes_choices || chosen == (&choices.model, &choices.thinking_level))
             && self.cwd == session.cwd
             && tokio::fs::try_exists(&self.working_directory)
                 .await
@@ -651,6 +662,7 @@ async fn close(opened: Opened) {
         mut events,
         capabilities: _,
         takes_choices: _,
+        submits: _,
         remembers: _,
         version: _,
     } = opened.agent;

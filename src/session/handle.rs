@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     agent::Driver,
+    agent::submit::Submissions,
     auth::agents::AgentCredentials,
     beneath::Directory,
     domain::{agent::KnownAgent, ids::SessionRow},
@@ -56,6 +57,8 @@ pub struct Workshop {
     pub cwd_roots: Arc<CwdRoots>,
     /// What agents call the gateway with; `None` where it has nothing for them.
     pub agent_credentials: Option<Arc<AgentCredentials>>,
+    /// Turns that wait for an output of their agents.
+    pub submissions: Arc<Submissions>,
     /// What agents told of their commands.
     pub commands: Arc<KnownCommands>,
     /// How long an agent may be idle.

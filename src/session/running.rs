@@ -8,7 +8,10 @@ use super::{
     transcript::Transcript,
 };
 use crate::{
-    agent::{AgentCommand, AgentEvent, TurnInput},
+    agent::{
+        AgentCommand, AgentEvent, Outcome, TurnInput,
+        submit::{Given, Submission},
+    },
     clock,
     domain::{
         Event,
@@ -80,6 +83,10 @@ pub(super) struct Running<'a> {
     /// Commands that the agent's channel had no room for yet; at most a Cancel, a Kill, the pending steers, and
     /// an answer to each question that it asked.
     commands: VecDeque<AgentCommand>,
+    /// Where the agent is to give what the turn answers with.
+    submission: Option<Submission>,
+    /// What it is told where it ends without; once.
+    reminder: Option<Box<TurnInput>>,
     /// Steers that the agent has and did not answer; an answer for another one crossed an earlier turn's end.
     given: HashSet<Uuid>,
     /// When open blocks are saved next; set while something is unsaved.
@@ -100,9 +107,10 @@ pub(super) struct Running<'a> {
 
 impl<'a> Running<'a> {
     pub(super) fn new(actor: &'a mut Actor, started: Started, deadline: Instant) -> Self {
+        let choices = started.choices();
         let Started {
             turn,
-            session,
+            session: _,
             attachments,
             user_messages_before,
             output_schema,
@@ -117,7 +125,7 @@ impl<'a> Running<'a> {
             command: turn.command,
             attachments,
             memory_context: String::new(),
-            choices: session.choices(),
+            choices,
             transcript: String::new(),
             user_messages_before,
             trace_context: turn.trace_context,
@@ -134,6 +142,8 @@ impl<'a> Running<'a> {
             deadline,
             stopping: None,
             commands: VecDeque::new(),
+            submission: None,
+            reminder: None,
             given: HashSet::new(),
             checkpoint_at: None,
             expiries: BTreeMap::new(),
@@ -156,6 +166,7 @@ impl<'a> Running<'a> {
                 .await;
         }
         self.remind(&mut input).await?;
+        self.want_output(&mut input);
         self.command(AgentCommand::StartTurn(input));
         self.look().await?;
         loop {
@@ -206,6 +217,55 @@ impl<'a> Running<'a> {
         self.actor
             .append(vec![Write::Event { item_id, event }])
             .await
+    }
+
+    /// Has an agent that can't be held to a schema in another way give its output by a tool of ours.
+    fn want_output(&mut self, input: &mut TurnInput) {
+        let opened = self.actor.opened.as_ref();
+        if !opened.is_some_and(|it| it.agent.submits) || !input.command.is_empty() {
+            return;
+        }
+        let submissions = &self.actor.workshop.submissions;
+        let Some(submission) = submissions.open(input.turn_id, &input.output_schema) else {
+            return;
+        };
+        self.reminder = Some(Box::new(TurnInput {
+            text: submission.reminder(),
+            attachments: Vec::new(),
+            memory_context: String::new(),
+            transcript: String::new(),
+            ..input.clone()
+        }));
+        input.text.push_str(&submission.instructions());
+        self.submission = Some(submission);
+    }
+
+    /// What becomes of the agent's word that it is done: `None` where it is told once that it gave no output.
+    fn settle_output(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) -> Option<Outcome> {
+        let (Some(submission), Outcome::Completed(_)) = (&self.submission, &outcome) else {
+            return Some(outcome);
+        };
+        match submission.given() {
+            Given::Output(output_json) => {
+                let accepted = AgentEvent::OutputAccepted { output_json };
+                self.machine.apply(accepted, effects);
+                Some(outcome)
+            }
+            Given::Nothing { spent, failure } => {
+                let listens = self.actor.opened.as_ref();
+                let listens = listens.is_some_and(|it| !it.agent.commands.is_closed());
+                if spent || !listens || self.stopping.is_some() {
+                    return Some(failure);
+                }
+                match self.reminder.take() {
+                    Some(reminder) => {
+                        self.command(AgentCommand::StartTurn(reminder));
+                        None
+                    }
+                    None => Some(failure),
+                }
+            }
+        }
     }
 
     /// Waits for whatever comes first; a stop before all else, so that a flood from the agent can't hold it up.
@@ -272,6 +332,16 @@ impl<'a> Running<'a> {
                     !self.given.remove(steer_id)
                 }
                 _ => false,
+            };
+            let event = match event {
+                AgentEvent::TurnEnded(outcome) => match self.settle_output(outcome, &mut effects) {
+                    Some(outcome) => AgentEvent::TurnEnded(outcome),
+                    None => {
+                        next = self.more(&mut taken);
+                        continue;
+                    }
+                },
+                other => other,
             };
             let verdict = if stale {
                 Verdict::Running

@@ -9,6 +9,7 @@
 mod access;
 pub(crate) mod core;
 pub mod round;
+mod routing;
 mod schedules;
 pub mod sqlite;
 mod webhooks_out;
@@ -17,6 +18,8 @@ pub use access::{
     ApiKeysFilter, ApiKeysPage, CreatedApiKey, KeptApiKey, KeyDigest, KeyRequest, NewApiKey,
     RevokeApiKey, RevokedApiKey,
 };
+
+pub use routing::{ResolveRoute, ResolvedRoute, SetRoutes};
 
 pub use schedules::{
     NewSchedule, RunsPage, ScheduleCaller, ScheduleStart, ScheduleStep, ScheduleUpdate,
@@ -50,6 +53,7 @@ use crate::domain::{
     question::{Question, QuestionState},
     quotas::Quotas,
     refusal::Refusal,
+    routing::Route,
     schedule::{Schedule, ScheduleRun},
     session::{Session, SessionFilter},
     turn::{Attachment, AttachmentRef, Turn, TurnState},
@@ -441,6 +445,12 @@ pub trait Store: Send + Sync + 'static {
         agent: &str,
         session: Option<SessionRow>,
     ) -> Result<Option<KeptOffers>, Refusal>;
+    /// A tenant's routes, in their order.
+    async fn routes(&self, tenant: &str) -> Result<Vec<Route>, Refusal>;
+    /// Replaces them; what they are called then, and true for a repeat. `ROUTES_CHANGED`.
+    async fn set_routes(&self, command: SetRoutes) -> Result<(String, bool), Refusal>;
+    /// What they would do with a turn.
+    async fn resolve_route(&self, ask: ResolveRoute) -> Result<ResolvedRoute, Refusal>;
     /// Turns after a position.
     async fn list_turns(
         &self,

@@ -12,7 +12,7 @@ use crate::{
         offers,
         question::{Answer, Ask, Question, SHOWN_ARGS_MAX_BYTES},
         session::Session,
-        turn::{AttachmentRef, OnInterrupt, StopReason, Turn, Usage},
+        turn::{AttachmentRef, Cause, OnInterrupt, StopReason, Turn, Usage},
     },
     proto,
 };
@@ -86,6 +86,11 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
         usage: Some(usage(&session.usage)),
         context_tokens: session.context.tokens,
         context_window: session.context.window,
+        routing: super::routing::routing(&session.routing),
+        held_reason: match session.budget_wait {
+            Some(_) => Cause::BudgetExceeded.as_str().to_owned(),
+            None => String::new(),
+        },
         cwd: session.cwd.clone(),
         next_agent: session.next_agent.clone(),
         expire_after_idle: session.expire_after_idle.map(micros),
@@ -257,6 +262,8 @@ pub fn turn(turn: &Turn, texts: TurnTexts) -> proto::Turn {
         command: turn.command.clone(),
         output_json,
         not_before: turn.not_before.map(timestamp),
+        routing: super::routing::routing(&turn.routing),
+        thinking_level: turn.thinking_level.clone(),
     }
 }
 

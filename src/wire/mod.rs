@@ -15,3 +15,4 @@ pub mod memory;
 pub mod offers;
 pub mod page;
 pub mod parse;
+pub mod routing;

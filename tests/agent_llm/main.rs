@@ -3,6 +3,8 @@
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
 mod output;
+mod programs;
+mod real_model;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

@@ -146,6 +146,54 @@ async fn real_pi_uses_the_memory_tools_of_its_session() {
     }
 }
 
+/// pi's turn is answered by a schema: its model gives the output by the gateway's tool, is told what is wrong with it, and is
+/// reminded where it gave none.
+#[tokio::test]
+async fn real_pi_gives_its_output_by_the_gateways_tool() {
+    for command in commands() {
+        eprintln!("== {command}");
+        let (_model, port) = Model::start();
+        let template = tempfile::tempdir().unwrap();
+        let gateway = start(&command, port, template.path(), "");
+        let caller = Caller::admin(&gateway).await;
+        let ask = async |text: &str| {
+            let request = proto::EnqueueRequest {
+                session_key: "s".into(),
+                text: text.into(),
+                output_schema:
+                    r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}"#
+                        .into(),
+                ..Default::default()
+            };
+            let accepted = caller
+                .gateway()
+                .enqueue(request)
+                .await
+                .expect("it is accepted");
+            let turn_id = accepted.into_inner().turn.expect("a turn").turn_id;
+            let request = proto::AwaitTurnRequest {
+                session_key: "s".into(),
+                turn_id,
+                wait: Some(prost_types::Duration {
+                    seconds: 120,
+                    nanos: 0,
+                }),
+                or_question: false,
+            };
+            let awaited = caller.gateway().await_turn(request).await.expect("known");
+            awaited.into_inner().turn.expect("a turn")
+        };
+        let turn = ask(r#"CALL submit_result {"result": {"n": 1}}"#).await;
+        assert_eq!(turn.state(), proto::TurnState::Completed, "{turn:?}");
+        assert_eq!(turn.output_json, r#"{"n":1}"#);
+        let turn = ask(r#"CALL submit_result {"result": {"n": "one"}}"#).await;
+        assert_eq!(turn.state(), proto::TurnState::Failed);
+        assert_eq!(turn.error.expect("an error").reason, "OUTPUT_INVALID");
+        let turn = ask("SAY nothing").await;
+        assert_eq!(turn.error.expect("an error").reason, "OUTPUT_INVALID");
+    }
+}
+
 /// A fork's pi goes on with a copy of the conversation up to the turn that was forked, and nobody tells it again.
 #[tokio::test]
 async fn a_fork_of_real_pi_remembers_up_to_its_turn() {

@@ -32,7 +32,7 @@ fn restart_with(gateway: &mut Gateway, config: &str) {
 }
 
 /// A server with a scripted agent of the Agent Client Protocol.
-fn scripted(words: &str, more: &str) -> String {
+pub(crate) fn scripted(words: &str, more: &str) -> String {
     // A version manager's shim needs files that an isolated agent does not see.
     let asked = Command::new("python3")
         .args(["-c", "import sys; print(sys.executable)"])

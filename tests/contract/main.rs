@@ -32,6 +32,7 @@ mod races;
 mod recover;
 mod requests;
 mod reset;
+mod routing;
 mod run;
 mod server;
 mod steer;

@@ -154,10 +154,79 @@ fn refused_as<T: std::fmt::Debug>(answer: Result<T, Status>, why: &str) {
     assert_eq!(reason(&answer.expect_err("it is refused")), why);
 }
 
+/// An agent that can't be held to a schema in another way gives its output by the gateway's tool: it is told what is wrong,
+/// reminded once, and failed with the validator's words; its text stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_agents_output_comes_by_the_gateways_tool() {
+    let mut server = Gateway::with(config(&crate::agents::scripted("servers", "")));
+    let mut client = server.client().await;
+    let key = "submit";
+    let turn = answers(&mut client, key, "submit {\"n\":1}").await;
+    assert_eq!(turn.state(), TurnState::Completed, "{turn:?}");
+    assert_eq!(turn.output_json, "{\"n\":1}");
+    assert_eq!(turn.response_text, "Taken. You are done.\n");
+    assert_eq!(
+        turn.text, "submit {\"n\":1}",
+        "what the user said stays that"
+    );
+    // Two wrong ones, a right one; the newest right one counts.
+    let turn = answers(
+        &mut client,
+        key,
+        "submit [] {\"n\":\"x\"} {\"n\":2} {\"n\":3}",
+    )
+    .await;
+    assert_eq!(
+        (turn.state(), turn.output_json.as_str()),
+        (TurnState::Completed, "{\"n\":3}")
+    );
+    assert!(
+        turn.response_text.contains("want integer"),
+        "{}",
+        turn.response_text
+    );
+    // It ends without one, and is reminded.
+    let turn = answers(&mut client, key, "later {\"n\":4}").await;
+    assert_eq!(
+        (turn.state(), turn.output_json.as_str()),
+        (TurnState::Completed, "{\"n\":4}"),
+        "{turn:?}"
+    );
+    // It is not reminded twice.
+    let turn = answers(&mut client, key, "later []").await;
+    assert_eq!(turn.state(), TurnState::Failed);
+    let error = turn.error.expect("an error");
+    assert_eq!(error.reason, "OUTPUT_INVALID");
+    assert!(error.message.contains("want object"), "{}", error.message);
+    assert!(!turn.response_text.is_empty(), "its text stays");
+    // Three wrong ones are all, and nothing is taken from a turn that nobody asked for a result.
+    let turn = answers(&mut client, key, "submit [] [] [] {\"n\":5}").await;
+    assert_eq!(
+        (turn.state(), turn.output_json.as_str()),
+        (TurnState::Failed, "")
+    );
+    assert!(
+        turn.response_text.contains("no more results are taken"),
+        "{}",
+        turn.response_text
+    );
+    let turn = run(&mut client, key, "submit {\"n\":6}").await;
+    assert_eq!(
+        (turn.state(), turn.output_json.as_str()),
+        (TurnState::Completed, "")
+    );
+    assert!(
+        turn.response_text.contains("nobody asked for a result"),
+        "{}",
+        turn.response_text
+    );
+    server.check_store();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_agent_that_does_neither_is_not_asked_to() {
     let server = Gateway::with(config(
-        "[agents.pi]\ndriver = \"pi\"\ncommand = [\"/none\"]\n",
+        "mcp = false\n[agents.pi]\ndriver = \"pi\"\ncommand = [\"/none\"]\n",
     ));
     let mut client = server.client().await;
     let refused = call!(client.enqueue(EnqueueRequest {
@@ -181,6 +250,28 @@ async fn an_agent_that_does_neither_is_not_asked_to() {
         client_tools: tools
     }));
     refused_as(refused, "UNSUPPORTED_BY_AGENT");
+    // Nor does a session with such tools become its.
+    let tools = vec![tool("a", "{}")];
+    ok!(client.create_session(CreateSessionRequest {
+        session_key: "t",
+        client_tools: tools
+    }));
+    let to = |agent: &str| proto::UpdateSessionRequest {
+        session_key: "t".into(),
+        session: Some(proto::SessionSnapshot {
+            agent: agent.into(),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["agent".into()],
+        }),
+        ..Default::default()
+    };
+    refused_as(
+        client.update_session(to("pi")).await,
+        "UNSUPPORTED_BY_AGENT",
+    );
+    client.update_session(to("echo")).await.expect("it stays");
     let admin = proto::admin_service_client::AdminServiceClient::connect(server.address.clone());
     let mut admin = admin.await.expect("the server accepts");
     let listed = admin.list_agents(proto::ListAgentsRequest {}).await;

@@ -182,6 +182,10 @@ export class RateLimited extends ResourceExhausted {
 export class Resync extends Unavailable {
   override readonly name: string = "Resync";
 }
+/** The routes have changed since they were read. */
+export class RoutesChanged extends Aborted {
+  override readonly name: string = "RoutesChanged";
+}
 /** The caller has no such schedule. */
 export class ScheduleNotFound extends NotFound {
   override readonly name: string = "ScheduleNotFound";
@@ -308,6 +312,7 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["QUEUE_FULL", QueueFull],
   ["RATE_LIMITED", RateLimited],
   ["RESYNC", Resync],
+  ["ROUTES_CHANGED", RoutesChanged],
   ["SCHEDULE_NOT_FOUND", ScheduleNotFound],
   ["SCOPE_REQUIRED", ScopeRequired],
   ["SECRET_UNREADABLE", SecretUnreadable],

@@ -95,7 +95,7 @@ impl Facts {
             workspace_diff: false,
             sub_agents: self.sub_agents,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 }

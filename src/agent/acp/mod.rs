@@ -275,7 +275,7 @@ impl Driver for AcpDriver {
             workspace_diff: false,
             sub_agents: true,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 
@@ -329,6 +329,7 @@ impl Driver for AcpDriver {
             capabilities,
             version,
             takes_choices: true,
+            submits: request.credential.is_some(),
             remembers,
         })
     }

@@ -405,7 +405,7 @@ impl Driver for PiDriver {
             workspace_diff: false,
             sub_agents: false,
             client_tools: false,
-            structured_output: false,
+            structured_output: true,
         }
     }
 
@@ -465,6 +465,7 @@ impl Driver for PiDriver {
             events,
             capabilities: self.capabilities(),
             takes_choices: false,
+            submits: request.credential.is_some(),
             remembers,
             // pi tells none in RPC mode.
             version: String::new(),

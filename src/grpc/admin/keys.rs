@@ -255,7 +255,7 @@ impl Admin {
 }
 
 /// The tenant that a call is about: the caller's own, or one that the operator names.
-pub(super) fn tenant_of(fields: &mut Fields, caller: &Identity, named: &str) -> String {
+pub(in crate::grpc) fn tenant_of(fields: &mut Fields, caller: &Identity, named: &str) -> String {
     let own = &caller.principal.tenant;
     if named.is_empty() || named == own {
         return own.clone();

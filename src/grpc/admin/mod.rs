@@ -8,6 +8,8 @@ mod logs;
 mod reload;
 mod usage;
 
+pub(in crate::grpc) use keys::tenant_of;
+
 use super::{channels::Channels, identity, status::status};
 use crate::{
     agent::isolation::{Confinement, Isolation},

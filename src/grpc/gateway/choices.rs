@@ -247,4 +247,29 @@ impl ModelService for Gateway {
                 .await,
         )
     }
+
+    async fn list_routes(
+        &self,
+        request: Request<proto::ListRoutesRequest>,
+    ) -> Answer<proto::ListRoutesResponse> {
+        answer(self.call(&request).list_routes(request.into_inner()).await)
+    }
+
+    async fn set_routes(
+        &self,
+        request: Request<proto::SetRoutesRequest>,
+    ) -> Answer<proto::SetRoutesResponse> {
+        answer(self.call(&request).set_routes(request.into_inner()).await)
+    }
+
+    async fn resolve_route(
+        &self,
+        request: Request<proto::ResolveRouteRequest>,
+    ) -> Answer<proto::ResolveRouteResponse> {
+        answer(
+            self.call(&request)
+                .resolve_route(request.into_inner())
+                .await,
+        )
+    }
 }

@@ -19,6 +19,7 @@ mod files;
 mod many;
 mod questions;
 mod reads;
+mod routes;
 mod streams;
 mod watch;
 

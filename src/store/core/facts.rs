@@ -16,10 +16,12 @@ use crate::domain::{
     ids::{SessionRow, Time},
     question::Question,
     refusal::Refusal,
+    routing::RouteTable,
     session::Session,
     turn::Turn,
 };
-use std::collections::BTreeMap;
+use crate::store::KeptOffers;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// What stands around a decision: the same for all of a commit.
@@ -89,6 +91,19 @@ pub(crate) enum Want {
     NewestKind,
     /// The budgets that somebody's calls count against.
     Budgets(Spender),
+    /// Whether the session has tools that its caller runs.
+    ClientTools,
+    /// What an agent told that it offers.
+    Offers {
+        /// The tenant.
+        tenant: String,
+        /// The agent.
+        agent: String,
+        /// How it is configured.
+        revision: String,
+        /// The session, where it told it in one.
+        session: Option<SessionRow>,
+    },
     /// A request's session, or what is left of it, and turns of it.
     Replay {
         /// The session.
@@ -121,6 +136,12 @@ pub(crate) struct Facts {
     pub(crate) newest_kind: Option<Option<EventKind>>,
     /// By who spends.
     pub(crate) budgets: BTreeMap<Spender, Vec<Budget>>,
+    /// See [`Want::ClientTools`].
+    pub(crate) has_client_tools: Option<bool>,
+    /// The tenant's routes. Always there.
+    pub(crate) routes: Arc<RouteTable>,
+    /// By what was asked for.
+    pub(crate) offers: BTreeMap<Want, Option<KeptOffers>>,
     /// See [`Want::Replay`].
     pub(crate) replay: Option<Replay>,
 }
@@ -185,6 +206,17 @@ impl Facts {
     pub(crate) fn budgets(&self, spender: &Spender) -> Decision<&[Budget]> {
         let known = self.budgets.get(spender).map(Vec::as_slice);
         known.ok_or_else(|| Stop::Wants(Want::Budgets(spender.clone())))
+    }
+
+    /// Whether the session has tools that its caller runs.
+    pub(crate) fn has_client_tools(&self) -> Decision<bool> {
+        self.has_client_tools.ok_or(Stop::Wants(Want::ClientTools))
+    }
+
+    /// What an agent told that it offers.
+    pub(crate) fn offers(&self, want: &Want) -> Decision<Option<&KeptOffers>> {
+        let known = self.offers.get(want).map(Option::as_ref);
+        known.ok_or_else(|| Stop::Wants(want.clone()))
     }
 
     /// What is left of the sessions that had the key before, the newest first.

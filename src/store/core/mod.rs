@@ -12,6 +12,7 @@ pub(crate) mod facts;
 pub(crate) mod ownership;
 pub(crate) mod published;
 pub(crate) mod request_id;
+pub(crate) mod routes;
 pub(crate) mod rules;
 pub(crate) mod snapshot;
 pub(crate) mod usage;

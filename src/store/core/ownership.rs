@@ -5,7 +5,7 @@ use crate::domain::{
     event::{BlockKind, Event, Role},
     ids::{SessionRow, Time},
     message::Part,
-    offers::Offers,
+    offers::{Choices, Offers},
     question::{Answer, Ask},
     session::Session,
     turn::{Attachment, Cause, StopReason, Turn},
@@ -62,6 +62,19 @@ pub struct Started {
     pub output_schema: String,
     /// The tools that the caller runs: the turn's own, else the session's.
     pub client_tools: Vec<ClientTool>,
+}
+
+// === impl Started ===
+
+impl Started {
+    /// What its agent is asked to use: as it was routed, and the session's options.
+    pub fn choices(&self) -> Choices {
+        Choices {
+            model: self.turn.model.clone(),
+            thinking_level: self.turn.thinking_level.clone(),
+            options: self.session.options.clone(),
+        }
+    }
 }
 
 /// One thing that an owner writes while its turn runs.

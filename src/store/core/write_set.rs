@@ -13,6 +13,7 @@ use crate::domain::{
     event::{BlockKind, Role},
     ids::{SessionRow, Time},
     question::Question,
+    routing::Routing,
     turn::{Attachment, Cancel, StopReason, Turn, TurnError, TurnState, Usage},
     usage::UsageOf,
 };
@@ -137,6 +138,10 @@ pub(crate) enum TurnWrite {
         agent_revision: String,
         /// Its model.
         model: String,
+        /// Its thinking level.
+        thinking_level: String,
+        /// How that came.
+        routing: Arc<Routing>,
     },
     /// Somebody had a part in it who may not name the tenant's memory.
     NoMemory {

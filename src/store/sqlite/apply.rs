@@ -3,7 +3,7 @@
 use super::{
     artifacts, budgets,
     fault::{Answer, Fault},
-    offers, rows, sums,
+    offers, routes, rows, sums,
 };
 use crate::{
     domain::{EventKind, budget::Grant, ids::Time, session::Session, turn::Turn},
@@ -219,10 +219,10 @@ fn insert_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
              first_seq, epoch, update_time, last_active_time, pending_reset, owner_life, memory_namespaces, wake, \
              idle_deadline, stored_bytes, shares, no_approver, question_ttl, pending_questions, \
              tool_policy, options, used_model, used_thinking_level, offers_digest, unpriced_calls, reasoning_tokens, \
-             context_tokens, context_window) \
+             context_tokens, context_window, routing) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
              ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, 0, ?38, ?39, ?40, ?41, ?42, \
-             ?43, ?44, ?45, ?46, ?47, '', '', 0, ?48, ?49, ?50, ?51)",
+             ?43, ?44, ?45, ?46, ?47, '', '', 0, ?48, ?49, ?50, ?51, ?52)",
         )?
         .execute(params![
             session.row.0,
@@ -276,6 +276,7 @@ fn insert_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
             usage.reasoning_tokens,
             session.context.tokens,
             session.context.window,
+            routes::routing_text(&session.routing),
         ])?;
     Ok(())
 }
@@ -347,7 +348,7 @@ fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
             "UPDATE session SET session_id = ?2, generation = ?3, display_name = ?4, agent = ?5, next_agent = ?6, \
              model = ?7, thinking_level = ?8, labels = ?9, expire_after_idle = ?10, memory_namespaces = ?11, \
              cwd = ?12, no_approver = ?13, question_ttl = ?14, tool_policy = ?15, options = ?16, used_model = ?17, \
-             used_thinking_level = ?18, offers_digest = ?19 WHERE row = ?1",
+             used_thinking_level = ?18, offers_digest = ?19, routing = ?20 WHERE row = ?1",
         )?
         .execute(params![
             session.row.0,
@@ -369,6 +370,7 @@ fn update_settings(connection: &Connection, session: &Session) -> Answer<()> {
             session.used_model,
             session.used_thinking_level,
             session.offers_digest,
+            routes::routing_text(&session.routing),
         ])?;
     Ok(())
 }
@@ -446,12 +448,23 @@ fn turn(connection: &Connection, session: i64, write: &TurnWrite) -> Answer<()> 
             agent,
             agent_revision,
             model,
+            thinking_level,
+            routing,
         } => {
             sql(
                 "UPDATE turn SET state = 2, attempt = ?2, start_time = ?3, agent = ?4, agent_revision = ?5, model = ?6, \
-                 grant_micros = NULL, grant_tokens = NULL WHERE row = ?1",
+                 thinking_level = ?7, routing = ?8, grant_micros = NULL, grant_tokens = NULL WHERE row = ?1",
             )?
-            .execute((row, attempt, time.0, agent, agent_revision, model))?;
+            .execute((
+                row,
+                attempt,
+                time.0,
+                agent,
+                agent_revision,
+                model,
+                thinking_level,
+                routes::routing_text(routing),
+            ))?;
         }
         TurnWrite::NoMemory { row } => {
             sql("UPDATE turn SET sender_memory = 0 WHERE row = ?1")?.execute([row])?;

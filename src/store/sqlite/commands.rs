@@ -65,7 +65,10 @@ impl Unit<'_> {
 
     /// What a command's decision always looks at.
     pub(super) fn facts_of(&self, caller: &Caller) -> Answer<Facts> {
-        let mut facts = Facts::default();
+        let mut facts = Facts {
+            routes: self.routes_of(&caller.identity.principal.tenant)?,
+            ..Facts::default()
+        };
         if let Some(request) = &caller.request {
             let digest =
                 request_id::digest(&caller.identity.principal, caller.key.as_str(), request);
@@ -81,7 +84,11 @@ impl Unit<'_> {
         decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<T>,
     ) -> Answer<T> {
         let found = self.snapshot_of_row(row)?;
-        self.decide(None, found, Facts::default(), decide)
+        let mut facts = Facts::default();
+        if let Some(found) = &found {
+            facts.routes = self.routes_of(&found.session.tenant)?;
+        }
+        self.decide(None, found, facts, decide)
     }
 
     /// Decides, and looks up what is wanted for that.
@@ -140,12 +147,27 @@ impl Unit<'_> {
         apply::session(self.connection, &write, self.life)?;
         let SessionWrite {
             after,
+            is_new,
             held,
             events,
             ended,
             ..
         } = write;
         let session = Arc::clone(&after.session);
+        for route in is_new
+            .then_some(&session.routing.skipped_rules)
+            .into_iter()
+            .flatten()
+        {
+            let (session_key, reason) = (session.key.as_str(), &session.routing.reason);
+            tracing::warn!(
+                tenant = session.tenant,
+                session_key,
+                route,
+                reason,
+                "route {route} can't be used and is skipped"
+            );
+        }
         self.count(&session.tenant, &session.owner, held);
         self.changed(after);
         if tell == Tell::All {

@@ -3,6 +3,7 @@
 use super::{
     budgets,
     fault::{Answer, Fault},
+    offers,
     rows::{self, Hidden as RowHidden},
 };
 use crate::store::Caller;
@@ -549,6 +550,22 @@ pub(super) fn look_up(
         Want::Budgets(spender) => {
             let budgets = budgets::of_spender(connection, spender)?;
             facts.budgets.insert(spender.clone(), budgets);
+        }
+        Want::ClientTools => {
+            let found = session(snapshot)?;
+            let has = connection
+                .prepare_cached("SELECT client_tools <> '' FROM session WHERE row = ?1")?
+                .query_row([found.session.row.0], |row| row.get(0))?;
+            facts.has_client_tools = Some(has);
+        }
+        Want::Offers {
+            tenant,
+            agent,
+            revision,
+            session,
+        } => {
+            let kept = offers::find(connection, (tenant, agent, revision), *session)?;
+            facts.offers.insert(want.clone(), kept);
         }
         Want::Replay {
             session: row,

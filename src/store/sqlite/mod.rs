@@ -34,6 +34,7 @@ mod removal;
 mod requests;
 mod retention;
 mod room;
+mod routes;
 mod rows;
 mod runnable;
 mod schedules;
@@ -58,10 +59,10 @@ use super::{
     Abort, AnswerQuestion, ApiKeysFilter, ApiKeysPage, BudgetsPage, Caller, Choose, Committed,
     CreatedApiKey, DeleteBudget, Ended, Enqueue, EventsPage, EventsRange, Fence, Fork, KeptApiKey,
     KeptOffers, MessagesPage, NewApiKey, NewSchedule, NewSession, OpenQuestion, PendingSteer,
-    Publisher, QuestionsFilter, QuestionsPage, Recovered, RevokeApiKey, RevokedApiKey, Runnable,
-    RunsPage, ScheduleCaller, ScheduleStep, ScheduleUpdate, SchedulesPage, SessionsPage, SetBudget,
-    Started, Steer, Store, StoreRules, Trouble, TurnEnd, TurnsFilter, TurnsPage, UpdateQueued,
-    UpdateSession, Waiting, Write,
+    Publisher, QuestionsFilter, QuestionsPage, Recovered, ResolveRoute, ResolvedRoute,
+    RevokeApiKey, RevokedApiKey, Runnable, RunsPage, ScheduleCaller, ScheduleStep, ScheduleUpdate,
+    SchedulesPage, SessionsPage, SetBudget, SetRoutes, Started, Steer, Store, StoreRules, Trouble,
+    TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
     core::decide::{admission, choices, control, questions, queue, sessions},
 };
 use crate::{
@@ -73,6 +74,7 @@ use crate::{
         budget::{Budget, Exceeded},
         ids::{Principal, SessionKey, SessionRow, Time},
         question::Question,
+        routing::Route,
         schedule::{Schedule, ScheduleRun},
         session::{Session, SessionFilter},
         turn::{Attachment, Turn},
@@ -810,6 +812,27 @@ impl Store for SqliteStore {
             offers::find(connection, (&tenant, &agent, &revision), session)
         })
         .await
+    }
+
+    async fn routes(&self, tenant: &str) -> Result<Vec<Route>, Refusal> {
+        let tenant = tenant.to_owned();
+        self.read(Account::of_tenant(&tenant), move |connection, _| {
+            routes::of_tenant(connection, &tenant)
+        })
+        .await
+    }
+
+    async fn set_routes(&self, command: SetRoutes) -> Result<(String, bool), Refusal> {
+        let account = Account::of_tenant(&command.tenant);
+        let set = move |unit: &mut Unit<'_>| routes::set(unit, &command);
+        self.writer.call(account, set).await
+    }
+
+    async fn resolve_route(&self, ask: ResolveRoute) -> Result<ResolvedRoute, Refusal> {
+        let account = Account::of_tenant(&ask.tenant);
+        // By the writer, which holds what a decision looks at.
+        let resolve = move |unit: &mut Unit<'_>| routes::resolve_one(unit, &ask);
+        self.writer.call(account, resolve).await
     }
 
     async fn set_budget(&self, command: SetBudget) -> Result<(Budget, bool), Refusal> {

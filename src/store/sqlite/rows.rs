@@ -8,6 +8,7 @@ use crate::domain::{
     memory::Reach,
     message::Message,
     question::{NoApprover, Question, QuestionState, Resolution},
+    routing::Routing,
     session::{Session, SessionState},
     tool_policy::ToolRule,
     turn::{
@@ -19,7 +20,7 @@ use crate::store::StoredEvent;
 use crate::wire::frames;
 use bytes::Bytes;
 use rusqlite::{Row, types::FromSql};
-use std::{cell::Cell, collections::BTreeMap, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Columns that [`session`] reads.
@@ -33,7 +34,7 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.context_tokens, session.context_window, session.budget_wait, session.head, session.first_seq, session.epoch, \
     session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
     session.no_approver, session.question_ttl, session.tool_policy, session.pending_questions, \
-    session.options, session.used_model, session.used_thinking_level, session.offers_digest, session.active_row, \
+    session.options, session.used_model, session.used_thinking_level, session.offers_digest, session.routing, session.active_row, \
     session.pending_reset, session.stored_bytes";
 
 /// A turn's prompt.
@@ -63,7 +64,8 @@ pub(super) const TURN: &str = concat!(
     turn_text!(),
     ", turn.response_text, turn.trace_context, \
     (SELECT session.tenant FROM session WHERE session.row = turn.session) || '/' || turn.sender, \
-    turn.agent_revision, turn.command, turn.output_json, turn.not_before"
+    turn.agent_revision, turn.command, turn.output_json, turn.not_before, \
+    turn.thinking_level, turn.routing"
 );
 
 /// Columns that [`question`] reads.
@@ -192,6 +194,7 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
         used_model: c.take()?,
         used_thinking_level: c.take()?,
         offers_digest: c.take()?,
+        routing: routing(&c.take::<String>()?)?,
     };
     let hidden = Hidden {
         active_row: c.take()?,
@@ -257,6 +260,11 @@ fn tool_policy_of(text: &str) -> Answer<Vec<ToolRule>> {
         return Ok(Vec::new());
     }
     serde_json::from_str(text).map_err(|error| Fault::Broken(format!("tool policy: {error}")))
+}
+
+/// Most are of tenants without routes.
+fn routing(text: &str) -> Answer<Arc<Routing>> {
+    super::routes::routing_of(text).map(Arc::new)
 }
 
 /// A turn of the session with that key.
@@ -330,6 +338,8 @@ pub(super) fn turn(row: &Row<'_>, session_key: &SessionKey) -> Answer<Turn> {
         command: c.take()?,
         output_json: c.take()?,
         not_before: c.maybe_time()?,
+        thinking_level: c.take()?,
+        routing: routing(&c.take::<String>()?)?,
     })
 }
 

@@ -28,12 +28,14 @@ use crate::{
     domain::{
         Refusal,
         ids::{SessionKey, SessionRow, Time},
+        routing::RouteTable,
     },
     store::{
         Published, Publisher, StoreRules, TroubleKind,
         core::{
             cache::Cache,
             facts::{Context, Ids},
+            routes::Routes,
             snapshot::Snapshot,
             usage::{Held, Ledger},
         },
@@ -104,6 +106,7 @@ pub(crate) struct Unit<'a> {
     slice: Slice,
     ledger: &'a RefCell<Ledger>,
     cache: &'a RefCell<Cache>,
+    routes: &'a RefCell<Routes>,
     numbers: &'a Numbers,
     /// What the job did; published if the batch commits.
     changes: Vec<Published>,
@@ -186,6 +189,7 @@ struct Thread {
     /// What every owner holds; a cell because jobs borrow the thread's other parts.
     ledger: RefCell<Ledger>,
     cache: RefCell<Cache>,
+    routes: RefCell<Routes>,
     numbers: Numbers,
     publisher: Arc<dyn Publisher>,
     /// Dropped with the thread.
@@ -265,6 +269,7 @@ impl Writer {
             condition,
             ledger: RefCell::new(ledger),
             cache: RefCell::default(),
+            routes: RefCell::default(),
             numbers,
             rules,
             publisher,
@@ -470,6 +475,22 @@ impl<'a> Unit<'a> {
     /// A session is gone.
     pub(super) fn forget(&self, row: SessionRow) {
         self.cache.borrow_mut().forget(row);
+    }
+
+    /// A tenant's routes.
+    pub(super) fn routes_of(&self, tenant: &str) -> Answer<Arc<RouteTable>> {
+        let kept = self.routes.borrow().of(tenant);
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let table = Arc::new(super::routes::table(self.connection, tenant)?);
+        self.routes.borrow_mut().keep(tenant, Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// A tenant's routes are other ones from now on.
+    pub(super) fn routes_changed(&self, tenant: &str) {
+        self.routes.borrow_mut().change(tenant);
     }
 
     /// Row of a session that will be made by a later commit; no other gets it.
@@ -795,6 +816,7 @@ impl Thread {
         self.log.committed(&self.connection, number);
         self.ledger.borrow_mut().settle();
         self.cache.borrow_mut().settle();
+        self.routes.borrow_mut().settle();
         self.shares.borrow_mut().committed(done, Instant::now());
         let metrics = metrics::get();
         if !stored.is_empty() {
@@ -851,6 +873,7 @@ impl Thread {
         }
         self.ledger.borrow_mut().undo_to(0);
         self.cache.borrow_mut().undo_to(0);
+        self.routes.borrow_mut().undo();
         if full {
             self.make_room();
         }
@@ -902,6 +925,7 @@ impl Thread {
             slice: Slice::begin(),
             ledger: &self.ledger,
             cache: &self.cache,
+            routes: &self.routes,
             numbers: &self.numbers,
             changes: Vec::new(),
         };
@@ -921,6 +945,7 @@ impl Thread {
         let refusal = self.condition.refusal(fault);
         self.ledger.borrow_mut().undo_to(mark);
         self.cache.borrow_mut().undo_to(cached);
+        self.routes.borrow_mut().undo();
         // Some failures make SQLite roll back by itself; then there is no savepoint left to go to.
         let whole = !self.connection.is_autocommit()
             && self.execute("ROLLBACK TO job").is_ok()

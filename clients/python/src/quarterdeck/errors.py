@@ -341,6 +341,10 @@ class Resync(Unavailable):
     """A watch fell too far behind."""
 
 
+class RoutesChanged(Aborted):
+    """The routes have changed since they were read."""
+
+
 class ScheduleNotFound(NotFound):
     """The caller has no such schedule."""
 

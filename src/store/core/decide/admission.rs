@@ -12,6 +12,7 @@ use super::{
     access::{self, Need},
     agents, budgets, control, queue, quotas,
     requests::{WhenGone, once, require_generation},
+    routing::FirstTurn,
     sessions,
 };
 use crate::domain::{
@@ -108,7 +109,26 @@ pub(crate) fn enqueue(
                 require_command(ctx, caller, &draft, command)?;
                 draft
             }
-            None => sessions::make(ctx, caller, new_session, None)?,
+            None => {
+                let first = FirstTurn {
+                    text,
+                    attachment_types: attachments
+                        .iter()
+                        .map(|it| it.reference.media_type.as_str())
+                        .collect(),
+                    source,
+                    labels: &new_session.labels,
+                    model: &new_session.model,
+                    thinking_level: &new_session.thinking_level,
+                };
+                sessions::make(
+                    ctx,
+                    facts,
+                    caller,
+                    new_session,
+                    sessions::Origin::New(first),
+                )?
+            }
             Some(draft) => {
                 require_admitting(ctx, &draft, &new_session.agent)?;
                 require_generation(caller, draft.admission_generation())?;
@@ -584,6 +604,8 @@ impl NewTurn {
             agent: draft.admission_agent().to_owned(),
             agent_revision: String::new(),
             model: draft.session.model.clone(),
+            thinking_level: String::new(),
+            routing: std::sync::Arc::default(),
             usage: Usage::default(),
             create_time: now,
             start_time: None,

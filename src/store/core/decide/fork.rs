@@ -102,8 +102,8 @@ pub(crate) fn finish(
             // Copied with the messages.
             client_tools: Vec::new(),
         };
-        let origin = Some(((*origin).clone(), *row));
-        let mut draft: Draft = sessions::make(ctx, &maker, &settings, origin)?;
+        let origin = sessions::Origin::Fork((*origin).clone(), *row);
+        let mut draft: Draft = sessions::make(ctx, facts, &maker, &settings, origin)?;
         draft.stored(*bytes);
         draft.session.message_count = counted.message_count;
         draft.session.user_message_count = counted.user_message_count;

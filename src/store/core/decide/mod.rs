@@ -15,6 +15,7 @@ pub(crate) mod queue;
 mod quotas;
 pub(crate) mod recovery;
 pub(crate) mod requests;
+pub(crate) mod routing;
 pub(crate) mod sessions;
 pub(crate) mod turns;
 

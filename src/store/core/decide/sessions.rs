@@ -13,6 +13,7 @@ use super::{
     access::{self, Need},
     agents, quotas,
     requests::{WhenGone, once, require_generation},
+    routing::{self, FirstTurn},
 };
 use crate::domain::{
     Event,
@@ -23,9 +24,11 @@ use crate::domain::{
     ids::{SessionRow, Time},
     question::NoApprover,
     refusal::Refusal,
+    routing::Routing,
     session::{Session, SessionState},
     tool_policy,
 };
+use std::sync::Arc;
 
 /// CreateSession.
 pub(crate) fn create(
@@ -44,19 +47,36 @@ pub(crate) fn create(
             caller.identity.require(Scope::SessionApprove)?;
         }
         ctx.require_room(0)?;
-        let draft = make(ctx, caller, new, None)?;
+        let first = FirstTurn {
+            text: "",
+            attachment_types: Vec::new(),
+            source: "",
+            labels: &new.labels,
+            model: &new.model,
+            thinking_level: &new.thinking_level,
+        };
+        let draft = make(ctx, facts, caller, new, Origin::New(first))?;
         let mut done = Done::of(draft.finish(caller.now));
         done.new_work_bytes = Some(0);
         Ok(done)
     })
 }
 
-/// Makes a session for a caller, with its first event. A fork's has its row already.
+/// Where a session that is made comes from.
+pub(super) enum Origin<'a> {
+    /// Nowhere, with what is known of its first turn.
+    New(FirstTurn<'a>),
+    /// Another one. It has its row already.
+    Fork(ForkOrigin, SessionRow),
+}
+
+/// Makes a session for a caller, with its first event.
 pub(super) fn make(
     ctx: &Context<'_>,
+    facts: &Facts,
     caller: &Caller,
     new: &NewSession,
-    fork: Option<(ForkOrigin, SessionRow)>,
+    from: Origin<'_>,
 ) -> Decision<Draft> {
     let NewSession {
         agent,
@@ -77,14 +97,18 @@ pub(super) fn make(
     if let Some(refusal) = cwd_refused {
         return Err(refusal.clone().into());
     }
-    let agent = match agent.as_str() {
-        "" => &ctx.rules.default_agent,
-        named => {
+    let (agent, routing) = match (agent.as_str(), &from) {
+        ("", Origin::New(first)) => {
+            routing::of_new_session(ctx, facts, caller, !cwd.is_empty(), first)?
+        }
+        ("", Origin::Fork(..)) => (ctx.rules.default_agent.clone(), Routing::default()),
+        (named, _) => {
             agents::require_agent(ctx, named)?;
-            agent
+            (agent.clone(), Routing::default())
         }
     };
-    if fork.is_none() {
+    let agent = &agent;
+    if matches!(from, Origin::New(_)) {
         if !model.is_empty() {
             agents::require(ctx, agent, Capability::Models)?;
         }
@@ -115,6 +139,7 @@ pub(super) fn make(
         model: model.clone(),
         thinking_level: thinking_level.clone(),
         options: options.clone(),
+        routing: Arc::new(routing),
         labels: labels.clone(),
         cwd: cwd.clone(),
         expire_after_idle: *expire_after_idle,
@@ -127,9 +152,9 @@ pub(super) fn make(
     };
     quotas::require_stored(ctx, &session, 0)?;
     quotas::require_place(ctx, &session)?;
-    let (forked_from, row) = match fork {
-        Some((origin, row)) => (Some(origin), row),
-        None => (None, ctx.ids.session_row()),
+    let (forked_from, row) = match from {
+        Origin::Fork(origin, row) => (Some(origin), row),
+        Origin::New(_) => (None, ctx.ids.session_row()),
     };
     session.row = row;
     let mut draft = Draft::new(session);
@@ -195,6 +220,10 @@ pub(crate) fn update(
         session.cwd = cwd.unwrap_or_else(|| before.cwd.clone());
         if let Some(agent) = agent {
             agents::require_agent(ctx, &agent)?;
+            if agent != session.agent && facts.has_client_tools()? {
+                // They would be gone without a word.
+                agents::require(ctx, &agent, Capability::ClientTools)?;
+            }
             session.next_agent = if agent == session.agent {
                 String::new()
             } else {

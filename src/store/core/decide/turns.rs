@@ -9,7 +9,7 @@ use super::{
         write_set::{SessionWrite, TurnEndRow, TurnExtras, TurnWrite},
     },
     admission::{self, NewTurn},
-    budgets, choices, control, items, questions, queue,
+    budgets, choices, control, items, questions, queue, routing,
 };
 use crate::domain::{
     Event,
@@ -154,7 +154,7 @@ fn start(
     turn.attempt += 1;
     turn.start_time = Some(now);
     turn.agent.clone_from(&draft.session.agent);
-    turn.model.clone_from(&draft.session.model);
+    routing::of_start(ctx, facts, &draft, &mut turn, &origin)?;
     let rule = ctx.rules.agents.get(&turn.agent);
     turn.agent_revision = rule.map_or_else(String::new, |rule| rule.known.get().revision.clone());
     draft.write_turn(TurnWrite::Start {
@@ -164,6 +164,8 @@ fn start(
         agent: turn.agent.clone(),
         agent_revision: turn.agent_revision.clone(),
         model: turn.model.clone(),
+        thinking_level: turn.thinking_level.clone(),
+        routing: Arc::clone(&turn.routing),
     });
     draft.session.last_active_time = now;
     draft.activate(ActiveTurn {
@@ -181,6 +183,7 @@ fn start(
     let Event::TurnStarted { turn } = started else {
         unreachable!("the event was made above")
     };
+    routing::note(&mut draft, &turn, now);
     let user_messages_before = if turn.attempt == 1 {
         let before = draft.session.user_message_count;
         let attachments = turn.attachments.clone();

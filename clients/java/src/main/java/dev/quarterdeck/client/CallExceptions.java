@@ -48,6 +48,7 @@ final class CallExceptions {
             entry("QUEUE_FULL", Refusal.QueueFull::new),
             entry("RATE_LIMITED", Refusal.RateLimited::new),
             entry("RESYNC", Refusal.Resync::new),
+            entry("ROUTES_CHANGED", Refusal.RoutesChanged::new),
             entry("SCHEDULE_NOT_FOUND", Refusal.ScheduleNotFound::new),
             entry("SCOPE_REQUIRED", Refusal.ScopeRequired::new),
             entry("SECRET_UNREADABLE", Refusal.SecretUnreadable::new),

@@ -267,6 +267,13 @@ public final class Refusal {
         }
     }
 
+    /** The routes have changed since they were read. */
+    public static final class RoutesChanged extends CallException.Aborted {
+        RoutesChanged(CallDetails details) {
+            super(details);
+        }
+    }
+
     /** The caller has no such schedule. */
     public static final class ScheduleNotFound extends CallException.NotFound {
         ScheduleNotFound(CallDetails details) {
