@@ -25,7 +25,7 @@ test("details tell what a session used, whose it is and what its ids are", async
     async (page) => {
       const key = world.newKey("details");
       await visit(page, key);
-      await say(page, "!usage=1200/300 hello");
+      await say(page, "!usage=1200,300 hello");
       await settled(page);
       assert.equal(await details(page).count(), 0, "they are closed at first");
       await page.getByRole("button", { name: "Details", exact: true }).click();
@@ -94,8 +94,8 @@ test("each setting is changed by its form, and one that is refused says why", as
     await value(page, "Unanswered questions").filter({ hasText: "denied at once" }).waitFor();
     await change(page, "Change tool rules", async (dialog) => {
       await dialog.getByRole("button", { name: "Add rule" }).click();
-      await dialog.getByLabel("Tool 1").fill("bash");
-      await dialog.getByLabel("Rule 1").selectOption({ label: "never run" });
+      await dialog.getByLabel("Tool 1", { exact: true }).fill("bash");
+      await dialog.getByLabel("What happens 1").selectOption({ label: "never run" });
     });
     await value(page, "Tool rules").filter({ hasText: "bash: deny" }).waitFor();
     await picture(page, "details-settings");
@@ -125,7 +125,7 @@ test("details have no fault of accessibility, in light, dark and on a phone", as
   for (const [look, options] of Object.entries(LOOKS)) {
     await world.withPage(async (page) => {
       await visit(page, world.newKey(`details-${look}`));
-      await say(page, "!usage=1200/300 hello");
+      await say(page, "!usage=1200,300 hello");
       await settled(page);
       await page.getByRole("button", { name: "Details", exact: true }).click();
       await details(page).waitFor();

@@ -90,7 +90,7 @@ test("what was used is summed up by day, session, agent and label, and budgets b
   await world.withPage(async (page) => {
     const key = world.newKey("used");
     await world.server.command("sessions", "create", key, "--label", "team=search");
-    await world.server.command("send", key, "!usage=1200/300 hello");
+    await world.server.command("send", key, "!usage=1200,300 hello");
     await goTo(page, "Usage");
     const rows = page.getByTestId("usage");
     await rows.filter({ hasText: new Date().toISOString().slice(0, 10) }).waitFor();
@@ -197,7 +197,7 @@ test("the configuration is searched, changed within its bounds, and a change is 
 test("no page has a fault of accessibility, in light, dark and on a phone", async () => {
   const key = world.newKey("looks");
   await world.server.command("sessions", "create", key, "--label", "team=search");
-  await world.server.command("send", key, "!usage=1200/300 hello");
+  await world.server.command("send", key, "!usage=1200,300 hello");
   await world.server.command("send", key, "!fail=out_of_rum no luck").catch(() => undefined);
   for (const [look, options] of Object.entries(LOOKS)) {
     await world.withPage(async (page) => {

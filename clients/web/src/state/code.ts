@@ -70,7 +70,6 @@ export function codeBlock(code: string, info: string, withColours: boolean): HTM
   copy.type = "button";
   copy.className = "copy-code";
   copy.textContent = "Copy";
-  copy.setAttribute("aria-label", "Copy this code");
   head.append(language, copy);
   const pre = document.createElement("pre");
   // Long lines scroll inside their block, which the keyboard must reach too.
@@ -82,4 +81,16 @@ export function codeBlock(code: string, info: string, withColours: boolean): HTM
   pre.append(body);
   block.append(head, pre);
   return block;
+}
+
+/** A fence that is not closed yet or is, its language, and what stands in it. */
+const FENCE = /^(`{3,}|~{3,})([^`\n]*)\n([^]*)$/;
+
+/** What stands in a text that is one fence, closed or not; undefined for another text. */
+export function fenced(text: string): { readonly info: string; readonly code: string } | undefined {
+  const [, ticks = "", info = "", rest = ""] = FENCE.exec(text) ?? [];
+  if (ticks === "") return undefined;
+  const lines = rest.trimEnd().split("\n");
+  const closed = lines.at(-1)?.startsWith(ticks) ?? false;
+  return { info, code: closed ? lines.slice(0, -1).join("\n") : rest };
 }

@@ -49,7 +49,7 @@ const marked = new Marked({
 });
 
 /** Characters of one block that are parsed; a longer one would hold the page up. */
-export const BLOCK_MAX = 64_000;
+export const BLOCK_MAX = 32_000;
 /** A link's address that is told apart from the link, maybe further down. */
 const LINK_DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
 

@@ -109,7 +109,7 @@ export function Details({ session }: { readonly session: SessionSnapshot }) {
 function UsagePart({ session }: { readonly session: SessionSnapshot }) {
   const { usage, contextTokens, contextWindow } = session;
   return (
-    <Part title="Usage">
+    <Part title="Usage" below={<UsageNotes session={session} />}>
       <Row name="Tokens">{usage ? tokensOf(usage).toLocaleString() : "0"}</Row>
       {usage ? (
         <Row name="Of these">
@@ -119,14 +119,22 @@ function UsagePart({ session }: { readonly session: SessionSnapshot }) {
       ) : null}
       <Row name="Model calls">{(usage?.modelCalls ?? 0n).toLocaleString()}</Row>
       <Row name="Cost">{usage ? money(usage.costMicros, usage.unpricedCalls > 0n) : money(0n)}</Row>
-      {usage && usage.unpricedCalls > 0n ? <p class="hint">The price of {count(usage.unpricedCalls, "call")} is not known.</p> : null}
       <Row name="Context">
         {contextTokens === 0n ? "not known" : contextWindow === 0n ? count(contextTokens, "token") : `${contextTokens.toLocaleString()} of ${contextWindow.toLocaleString()}`}
       </Row>
+    </Part>
+  );
+}
+
+function UsageNotes({ session }: { readonly session: SessionSnapshot }) {
+  const { usage, contextTokens, contextWindow } = session;
+  return (
+    <>
       {contextWindow > 0n ? (
         <progress aria-label="Context that is used" max={Number(contextWindow)} value={Math.min(Number(contextTokens), Number(contextWindow))} />
       ) : null}
-    </Part>
+      {usage && usage.unpricedCalls > 0n ? <p class="hint">The price of {count(usage.unpricedCalls, "call")} is not known.</p> : null}
+    </>
   );
 }
 
@@ -145,10 +153,12 @@ function approverWords({ noApprover, questionTtl }: SessionSnapshot): string {
 interface PartProps {
   readonly title: string;
   readonly action?: ComponentChildren;
+  /** What stands below the facts. */
+  readonly below?: ComponentChildren;
   readonly children: ComponentChildren;
 }
 
-function Part({ title, action, children }: PartProps) {
+function Part({ title, action, below, children }: PartProps) {
   return (
     <section class="details-part" aria-label={title}>
       <div class="details-title">
@@ -156,6 +166,7 @@ function Part({ title, action, children }: PartProps) {
         {action}
       </div>
       <dl>{children}</dl>
+      {below}
     </section>
   );
 }

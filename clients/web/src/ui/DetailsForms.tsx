@@ -195,7 +195,7 @@ function Rules({ session }: { readonly session: SessionSnapshot }) {
   return (
     <Edit title="Change tool rules" session={session} named={["toolPolicy"]} read={read}>
       <p>The first rule that fits a tool's name counts; * stands for any characters. A rule that forbids in the agent's configuration holds in any case.</p>
-      <Pairs name="Rule" columns={["Tool", "Rule"]} pairs={pairs} onChange={setPairs} choices={ACTIONS} max={RULES_MAX} />
+      <Pairs name="Rule" columns={["Tool", "What happens"]} pairs={pairs} onChange={setPairs} choices={ACTIONS} max={RULES_MAX} />
     </Edit>
   );
 }

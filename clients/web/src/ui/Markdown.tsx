@@ -3,6 +3,7 @@
 // Drawing all of a long text at each delta would take longer and longer. So blocks that can't change any more are drawn
 // once, in slices, with pauses in which the page answers; the last block is drawn at each delta.
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { codeBlock, fenced } from "../state/code";
 import { BLOCK_MAX, hasLinkDefinitions, renderMarkdown, settledLength } from "../state/markdown";
 import { copyText } from "../store/clipboard";
 
@@ -23,6 +24,17 @@ interface Drawn {
   nodes: number;
   /** When the next drawing may begin, in milliseconds of the page's clock. */
   next: number;
+  /** The last block where it is so long that it stands as it is written: only what is new is added to it. */
+  tail: Tail | undefined;
+}
+
+interface Tail {
+  /** Where more text goes. */
+  readonly sink: HTMLElement;
+  /** Characters of the text that are in it. */
+  length: number;
+  /** Length at which its end is looked for again. */
+  readonly lookAt: number;
 }
 
 /** Draws a text; `open` while more may come. */
@@ -30,7 +42,7 @@ export function Markdown({ text: written, open }: { readonly text: string; reado
   // The lexer counts line ends as one character.
   const text = written.replace(/\r\n?/g, "\n");
   const element = useRef<HTMLDivElement>(null);
-  const drawn = useRef<Drawn>({ settled: "", nodes: 0, next: 0 });
+  const drawn = useRef<Drawn>({ settled: "", nodes: 0, next: 0, tail: undefined });
   useLayoutEffect(() => {
     const box = element.current;
     if (!box) return undefined;
@@ -77,6 +89,14 @@ function drawMore(box: HTMLElement, drawn: Drawn, text: string, open: boolean, d
     drawn.nodes = 0;
   }
   if (!open && !again && drawn.settled === text) return true;
+  const { tail } = drawn;
+  if (open && !again && tail && text.length < tail.lookAt) {
+    // Another node for each addition: the browser need not look at those before it again.
+    tail.sink.append(text.slice(tail.length));
+    tail.length = text.length;
+    return true;
+  }
+  drawn.tail = undefined;
   while (box.childNodes.length > drawn.nodes) box.lastChild?.remove();
   for (let slice = SLICE; ; ) {
     const rest = text.slice(drawn.settled.length);
@@ -97,8 +117,14 @@ function drawMore(box: HTMLElement, drawn: Drawn, text: string, open: boolean, d
       settle(box, drawn, rest, unparsed(rest));
       return true;
     }
+    if (length === 0 && rest.length > GROWING_MAX) {
+      const block = unparsed(rest);
+      drawn.tail = { sink: block.querySelector("code") ?? block, length: text.length, lookAt: text.length + rest.length };
+      box.append(block);
+      return true;
+    }
     if (length === 0) {
-      box.append(rest.length > GROWING_MAX ? unparsed(rest) : renderMarkdown(rest, true));
+      box.append(renderMarkdown(rest, true));
       return true;
     }
     const next = rest.slice(0, length);
@@ -119,8 +145,10 @@ function wholeLines(text: string): string {
   return text.slice(0, text.lastIndexOf("\n") + 1);
 }
 
-/** A text as it was written, in the place of what it may become. */
+/** A text as it was written, in the place of what it may become; what stands in a fence as code. */
 function unparsed(text: string): HTMLElement {
+  const code = fenced(text);
+  if (code) return codeBlock(code.code, code.info, false);
   const block = document.createElement("div");
   block.className = "plain-text";
   block.textContent = text;

@@ -29,18 +29,20 @@ export function Page({ title, hint, action, children }: PageProps) {
 interface TableProps {
   readonly name: string;
   readonly columns: readonly string[];
+  /** Columns that hold numbers, which stand at the right. */
+  readonly numbers?: readonly string[];
   readonly children: ComponentChildren;
 }
 
 /** A table that scrolls sideways in its frame. */
-export function Table({ name, columns, children }: TableProps) {
+export function Table({ name, columns, numbers = [], children }: TableProps) {
   return (
     <div class="table-frame" tabIndex={0} role="region" aria-label={name}>
       <table class="table">
         <thead>
           <tr>
             {columns.map((column) => (
-              <th key={column} scope="col">
+              <th key={column} scope="col" class={numbers.includes(column) ? "number" : ""}>
                 {column}
               </th>
             ))}

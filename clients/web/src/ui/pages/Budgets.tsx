@@ -27,7 +27,7 @@ export function Budgets() {
         <h2>Budgets</h2>
         <Button onClick={() => openDialog(() => <SetBudget />)}>Set a budget</Button>
       </header>
-      <Table name="Budgets" columns={["For", "Period", "Spent", "Of", "Tokens", "Of so many", "When it is used up", ""]}>
+      <Table name="All budgets" columns={["For", "Period", "Spent", "Limit", "Tokens", "Token limit", "When it is used up", ""]} numbers={["Spent", "Limit", "Tokens", "Token limit"]}>
         {budgets.rows.value.map((budget) => (
           <Row key={`${budget.scope} ${budget.key} ${budget.period}`} budget={budget} />
         ))}

@@ -92,7 +92,7 @@ function Card({ schedule, write }: { readonly schedule: Schedule; readonly write
           <dd>{whereWords(schedule)}</dd>
         </div>
         <div>
-          <dt>Next</dt>
+          <dt>Next, your time</dt>
           <dd data-testid="next-times">{schedule.paused ? "when it is resumed" : times.join(" · ") || "no more"}</dd>
         </div>
         {schedule.remainingRuns === undefined ? null : (

@@ -66,7 +66,7 @@ export function Turns() {
           />
         </div>
       </div>
-      <Table name="Turns" columns={["State", "Session", "Prompt", "Agent", "Sent", "Took", "Tokens", "Cost"]}>
+      <Table name="Turns" columns={["State", "Session", "Prompt", "Agent", "Sent", "Took", "Tokens", "Cost"]} numbers={["Took", "Tokens", "Cost"]}>
         {turns.rows.value.map((turn) => (
           <Row key={turn.turnId} turn={turn} />
         ))}

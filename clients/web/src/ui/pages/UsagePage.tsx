@@ -62,7 +62,7 @@ export function UsagePage() {
         ) : null}
       </div>
       <Total usage={total.value} />
-      <Table name="Usage" columns={[heading(), "Tokens", "", "In", "Out", "Cached", "Model calls", "Cost"]}>
+      <Table name="Usage" columns={[heading(), "Tokens", "", "In", "Out", "Cached", "Model calls", "Cost"]} numbers={["Tokens", "In", "Out", "Cached", "Model calls", "Cost"]}>
         {rows.rows.value.map((row) => (
           <Row key={row.keys.join("\n")} row={row} most={most} />
         ))}
