@@ -151,6 +151,12 @@ test("a conversation is saved as Markdown and as JSON, all of it", async () => {
 });
 
 test("an answer of 20 000 words never holds the page up, as it comes, when it ends, and when it is read again", async (context) => {
+  await world.withPage(async (page) => {
+    const busy = () => page.evaluate(() => {
+      for (const end = performance.now() + 1000; performance.now() < end; );
+    });
+    assert.ok((await longestTask(world.browser, page, busy)) > TASK_MAX_MS, "what holds the page up is seen");
+  });
   for (const [name, prompt] of [
     ["one paragraph", "!repeat=40 " + "word ".repeat(WORDS / 40)],
     ["many blocks", Array.from({ length: WORDS / 40 }, (_, at) => `## Part ${at}\n\n${"several words of **text** and _more_ ".repeat(5)}\n\n- one\n- two\n`).join("\n")],

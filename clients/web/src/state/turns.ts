@@ -61,8 +61,9 @@ export function passesTurnFilter(turn: Turn, session: SessionSnapshot | undefine
   const wanted = label.trim();
   if (wanted === "") return true;
   const at = wanted.indexOf("=");
-  const value = session?.labels[at < 0 ? wanted : wanted.slice(0, at)];
-  return value !== undefined && (at < 0 || value === wanted.slice(at + 1));
+  const name = at < 0 ? wanted : wanted.slice(0, at);
+  if (!session || !Object.hasOwn(session.labels, name)) return false;
+  return at < 0 || session.labels[name] === wanted.slice(at + 1);
 }
 
 /** All tokens of a use. */
