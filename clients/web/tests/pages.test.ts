@@ -25,8 +25,8 @@ import { amountOf, microsOf, rangeStart } from "../src/state/usage";
 
 test("long prompts are folded, short ones and those that are hardly longer are not", () => {
   expect(foldedPrompt("short")).toBeUndefined();
-  expect(foldedPrompt("line\n".repeat(13).trim())).toBeUndefined();
-  expect(foldedPrompt(Array.from({ length: 40 }, (_, at) => String(at)).join("\n"))).toBe("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11");
+  expect(foldedPrompt("line\n".repeat(24).trim())).toBeUndefined();
+  expect(foldedPrompt(Array.from({ length: 40 }, (_, at) => String(at)).join("\n"))).toBe(Array.from({ length: 20 }, (_, at) => String(at)).join("\n"));
   expect(foldedPrompt("x".repeat(5000))?.length).toBe(1200);
   expect(foldedPrompt(`${"x".repeat(1199)}${"😀".repeat(500)}`)).toBe("x".repeat(1199));
 });

@@ -1,7 +1,7 @@
 // Long prompts are folded: what a person pasted stands in the way of what came of it.
 
 /** Lines and characters of a prompt that are shown without unfolding. */
-const LINES_MAX = 12;
+const LINES_MAX = 20;
 const CHARACTERS_MAX = 1200;
 /** So much more than that is not worth folding. */
 const SPARE = 1.25;

@@ -92,7 +92,7 @@ function Prompt({ text }: { readonly text: string }) {
     <>
       <div class="plain-text">{whole ? text : `${folded}…`}</div>
       <button type="button" class="text-button unfold" aria-expanded={whole} onClick={() => setWhole(!whole)}>
-        {whole ? "Show less" : `Show all (${count(text.length, "character")})`}
+        {whole ? "Show less" : `Show all (${count(text.split("\n").length, "line")}, ${count(text.length, "character")})`}
       </button>
     </>
   );

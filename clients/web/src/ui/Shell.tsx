@@ -46,7 +46,7 @@ const PLACES: readonly Place[] = [
 ];
 
 /** Places that a phone shows at its foot; the others are behind "More". */
-const AT_FOOT = 4;
+const AT_FOOT = 3;
 
 /** The page's title: where the person is, how many questions wait for an answer, else a dot where sessions have news. */
 function title(place: string): string {
