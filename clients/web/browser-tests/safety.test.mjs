@@ -158,6 +158,7 @@ test("what the server serves is small, has no source maps, and comes with its po
   for (const path of files) {
     const answer = await fetch(`${world.origin}${path}`);
     assert.equal(answer.status, 200, path);
+    if (/\.(?:js|css)$/.test(path)) assert.equal(answer.headers.get("content-encoding"), "gzip", `${path} is sent packed`);
     const bytes = Buffer.from(await answer.arrayBuffer());
     assert.ok(!bytes.includes("sourceMappingURL"), path);
     packed += gzipSync(bytes).length;

@@ -10,7 +10,7 @@ import {
   type WhoAmIResponse,
 } from "@quarterdeck/client";
 import { SCOPES } from "../state/scopes";
-import { clockTime, dateOf, duration, enumName, size } from "../state/format";
+import { clockTime, dateOf, duration, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";
 
@@ -38,6 +38,15 @@ export function ServerFacts() {
   );
 }
 
+/** How somebody is known, in words. */
+const CREDENTIALS: Readonly<Partial<Record<CredentialKind, string>>> = {
+  [CredentialKind.NONE]: "nothing: the server asks for no key",
+  [CredentialKind.API_KEY]: "an API key",
+  [CredentialKind.JWT]: "a token",
+  [CredentialKind.CERTIFICATE]: "a client certificate",
+  [CredentialKind.LOCAL_USER]: "the user who runs the server",
+};
+
 function WhoCard({ who }: { readonly who: WhoAmIResponse }) {
   const expires = dateOf(who.expireTime);
   return (
@@ -45,7 +54,7 @@ function WhoCard({ who }: { readonly who: WhoAmIResponse }) {
       <h2>You</h2>
       <dl>
         <Fact name="Signed in as" value={who.principal} />
-        <Fact name="Signed in with" value={enumName(CredentialKind, who.credential)} />
+        <Fact name="Signed in with" value={CREDENTIALS[who.credential] ?? "unknown"} />
         {who.keyId === "" ? null : <Fact name="Key id" value={who.keyId} />}
         <Fact name="Sign-in ends" value={expires ? clockTime(expires, new Date()) : "never"} />
       </dl>

@@ -116,7 +116,7 @@ async function nextTimes(kind: string, when: string, zone: string): Promise<stri
   try {
     const { times } = await client().previewSchedule({ spec: specOf(kind, when, zone), count: TIMES });
     const now = new Date();
-    return times.length === 0 ? "It would never run." : `Next: ${times.map((time) => clockTime(dateOf(time), now)).join(" · ")}`;
+    return times.length === 0 ? "It would never run." : `Next, by your time: ${times.map((time) => clockTime(dateOf(time), now)).join(" · ")}`;
   } catch (error) {
     return explain(error);
   }
