@@ -5,6 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use certificates::{Authority, Files};
+use flate2::read::GzDecoder;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -17,7 +18,7 @@ use quarterdeck::{
     listener::{Listener, ListenerOptions, Serving},
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use std::sync::Arc;
+use std::{io::Read, sync::Arc};
 use support::{Gateway, Options, SOON};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -178,6 +179,65 @@ async fn each_file_is_served_under_its_name_and_kept_as_long_as_it_may() {
         let changed = ask(&authority, Method::GET, path, &other).await;
         assert_eq!(changed.status, StatusCode::OK);
     }
+}
+
+/// Who takes gzip is sent text packed, under a tag of its own; others get the same bytes as ever.
+#[tokio::test]
+async fn text_is_packed_for_who_takes_that() {
+    let script: &'static [u8] = "const answer = 42;\n".repeat(500).leak().as_bytes();
+    let files: &'static [File] =
+        vec![("index.html", PAGE.as_bytes()), ("assets/a.js", script)].leak();
+    let (authority, _serving) = serve(files).await;
+    let plain = get(&authority, "/assets/a.js").await;
+    assert_eq!(
+        (plain.body.as_ref(), plain.told("content-encoding")),
+        (script, "")
+    );
+    for takes in ["gzip", "br, GZIP;q=0.5", "deflate,gzip;q=1.0,*;q=0"] {
+        let asked = [("accept-encoding", takes)];
+        let packed = ask(&authority, Method::GET, "/assets/a.js", &asked).await;
+        assert_eq!(packed.told("content-encoding"), "gzip", "{takes}");
+        assert_eq!(
+            packed.told("content-type"),
+            "text/javascript; charset=utf-8"
+        );
+        assert_eq!(packed.told("vary"), "accept-encoding");
+        assert_ne!(packed.told("etag"), plain.told("etag"));
+        assert!(
+            packed.body.len() * 10 < script.len(),
+            "{}",
+            packed.body.len()
+        );
+        let mut content = Vec::new();
+        GzDecoder::new(packed.body.as_ref())
+            .read_to_end(&mut content)
+            .unwrap();
+        assert_eq!(content, script);
+        packed.assert_strict();
+
+        let head = ask(&authority, Method::HEAD, "/assets/a.js", &asked).await;
+        assert_eq!(head.told("content-length"), packed.body.len().to_string());
+        let known = [asked[0], ("if-none-match", packed.told("etag"))];
+        let again = ask(&authority, Method::GET, "/assets/a.js", &known).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+        assert_eq!(again.told("content-encoding"), "");
+    }
+    for takes in ["identity", "br", "gzip;q=0", "gzip; q=0.0, br", ""] {
+        let asked = [("accept-encoding", takes)];
+        let answer = ask(&authority, Method::GET, "/assets/a.js", &asked).await;
+        assert_eq!(
+            (answer.body.as_ref(), answer.told("content-encoding")),
+            (script, ""),
+            "{takes}"
+        );
+        assert_eq!(answer.told("vary"), "accept-encoding");
+    }
+    // What packing does not make smaller is sent as it is.
+    let page = ask(&authority, Method::GET, "/", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(
+        (page.body.as_ref(), page.told("content-encoding")),
+        (PAGE.as_bytes(), "")
+    );
 }
 
 #[tokio::test]

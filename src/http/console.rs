@@ -11,9 +11,14 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 /// A file: its path below the console's root, and what it is.
 pub type File = (&'static str, &'static [u8]);
@@ -71,9 +76,13 @@ const NOT_BUILT: &str = "Quarterdeck is running, but this binary was built witho
 #[derive(Clone)]
 struct Answer {
     content: Bytes,
+    /// The content packed, made when it is asked for first; none where packing does not make it smaller.
+    packed: Arc<OnceLock<Option<Bytes>>>,
     kind: &'static str,
     caching: &'static str,
     tag: HeaderValue,
+    /// Another tag, since these are other bytes.
+    packed_tag: HeaderValue,
 }
 
 /// A route for each file, and `/` for the page.
@@ -106,44 +115,82 @@ pub fn routes(files: &[File]) -> Router {
 
 impl Answer {
     fn new(path: &str, content: &'static [u8]) -> Self {
-        let mut tag = String::from("\"");
+        let mut hash = String::new();
         for byte in &Sha256::digest(content)[..TAG_BYTES] {
             // Writing to a string does not fail.
-            let _ = write!(tag, "{byte:02x}");
+            let _ = write!(hash, "{byte:02x}");
         }
-        tag.push('"');
+        let tag = |tag: String| tag.parse().expect("it is visible characters");
         Self {
             content: Bytes::from_static(content),
+            packed: Arc::default(),
             kind: kind(path),
             caching: if path.starts_with(HASHED) {
                 "public, max-age=31536000, immutable"
             } else {
                 "no-cache"
             },
-            tag: tag.parse().expect("it is hexadecimal digits"),
+            tag: tag(format!("\"{hash}\"")),
+            packed_tag: tag(format!("\"{hash}-gzip\"")),
         }
     }
 
     fn answer(&self, asked: &HeaderMap) -> Response {
+        let packed = self.packed().filter(|_| takes_gzip(asked));
+        let tag = packed.map_or(&self.tag, |_| &self.packed_tag);
         let known = asked
             .get_all(header::IF_NONE_MATCH)
             .iter()
-            .any(|tags| names(tags, &self.tag));
+            .any(|tags| names(tags, tag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let kind = [(header::CONTENT_TYPE, self.kind)];
-            (kind, Body::from(self.content.clone())).into_response()
+            let content = packed.unwrap_or(&self.content);
+            (kind, Body::from(content.clone())).into_response()
         };
         let headers = response.headers_mut();
         headers.extend(HEADERS);
-        headers.insert(header::ETAG, self.tag.clone());
+        if packed.is_some() && !known {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(header::ETAG, tag.clone());
         headers.insert(
             header::CACHE_CONTROL,
             HeaderValue::from_static(self.caching),
         );
         response
     }
+
+    /// The content packed, where that is worth it.
+    fn packed(&self) -> Option<&Bytes> {
+        let packed = self.packed.get_or_init(|| {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+            // Writing to memory does not fail.
+            packer.write_all(&self.content).ok()?;
+            let packed = packer.finish().ok()?;
+            (packed.len() < self.content.len()).then(|| Bytes::from(packed))
+        });
+        packed.as_ref()
+    }
+}
+
+/// Whether who asks takes gzip: its weight is not 0.
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let values = asked.get_all(header::ACCEPT_ENCODING);
+    let mut codings = values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let zero = weight
+            .trim()
+            .strip_prefix("q=")
+            .is_some_and(|weight| weight.trim().parse::<f32>() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case("gzip") && !zero
+    })
 }
 
 /// Whether a list of tags has this one, or any.

@@ -7,6 +7,7 @@ import type { GatewayEvent } from "./gen/quarterdeck/v1/event_pb.js";
 import { GatewayService, type SessionFilterSchema } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { MemoryService } from "./gen/quarterdeck/v1/memory_pb.js";
 import { ModelService } from "./gen/quarterdeck/v1/model_pb.js";
+import { ScheduleService } from "./gen/quarterdeck/v1/schedule_pb.js";
 import { type ClientTuning, type Connection, Link } from "./link.js";
 import { ask, type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
 import { ManySubscription, type SubscribeManyOptions, type SubscribeOptions, Subscription } from "./subscribe.js";
@@ -57,6 +58,7 @@ export interface Client
     UnaryCalls<typeof GatewayService>,
     UnaryCalls<typeof MemoryService>,
     UnaryCalls<typeof ModelService>,
+    UnaryCalls<typeof ScheduleService>,
     UnaryCalls<typeof AdminService> {}
 
 /** A client over a connection. */
@@ -78,6 +80,7 @@ export function clientOver(connection: Connection, tuning: ClientTuning): Client
     ...unaryCalls(link, GatewayService),
     ...unaryCalls(link, MemoryService),
     ...unaryCalls(link, ModelService),
+    ...unaryCalls(link, ScheduleService),
     ...unaryCalls(link, AdminService),
     ...streams,
   };

@@ -18,6 +18,7 @@ export * from "./gen/quarterdeck/v1/message_pb.js";
 export * from "./gen/quarterdeck/v1/model_pb.js";
 export * from "./gen/quarterdeck/v1/command_pb.js";
 export * from "./gen/quarterdeck/v1/question_pb.js";
+export * from "./gen/quarterdeck/v1/schedule_pb.js";
 export * from "./gen/quarterdeck/v1/session_pb.js";
 export * from "./gen/quarterdeck/v1/turn_pb.js";
 export * from "./gen/quarterdeck/v1/usage_pb.js";

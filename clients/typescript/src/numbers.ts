@@ -11,8 +11,10 @@ import { file_quarterdeck_v1_memory } from "./gen/quarterdeck/v1/memory_pb.js";
 import { file_quarterdeck_v1_message } from "./gen/quarterdeck/v1/message_pb.js";
 import { file_quarterdeck_v1_model } from "./gen/quarterdeck/v1/model_pb.js";
 import { file_quarterdeck_v1_question } from "./gen/quarterdeck/v1/question_pb.js";
+import { file_quarterdeck_v1_schedule } from "./gen/quarterdeck/v1/schedule_pb.js";
 import { file_quarterdeck_v1_session } from "./gen/quarterdeck/v1/session_pb.js";
 import { file_quarterdeck_v1_turn } from "./gen/quarterdeck/v1/turn_pb.js";
+import { file_quarterdeck_v1_usage } from "./gen/quarterdeck/v1/usage_pb.js";
 
 const REGISTRY = createRegistry(
   file_google_rpc_error_details,
@@ -23,8 +25,10 @@ const REGISTRY = createRegistry(
   file_quarterdeck_v1_message,
   file_quarterdeck_v1_model,
   file_quarterdeck_v1_question,
+  file_quarterdeck_v1_schedule,
   file_quarterdeck_v1_session,
   file_quarterdeck_v1_turn,
+  file_quarterdeck_v1_usage,
 );
 
 /** Any message of the service as a value that `JSON.stringify` takes: 64-bit numbers become strings, times ISO 8601. */

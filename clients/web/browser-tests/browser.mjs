@@ -1,6 +1,7 @@
 // Debian's Chromium, and pages that note everything that should not happen.
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { servePages } from "./origin.mjs";
 import { chromium } from "playwright-core";
 
 const results = fileURLToPath(new URL("../test-results/", import.meta.url));
@@ -25,6 +26,7 @@ export async function launch() {
 /** Opens a page of the console. What is wrong on it is gathered in `faults`. */
 export async function open(browser, origin, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
+  await servePages(context, origin);
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const faults = [];

@@ -124,18 +124,18 @@ test("the count says how many of all are shown", async () => {
   });
 });
 
-test("telling all to read again asks first", async () => {
+test("refreshing all clients asks first", async () => {
   await world.withPage(async (page) => {
-    await page.evaluate(() => (window.location.hash = "#/channels"));
-    await page.getByRole("button", { name: "Tell all to read again" }).click();
+    await page.evaluate(() => (window.location.hash = "#/connections"));
+    await page.getByRole("button", { name: "Refresh all clients" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByText("fresh process").waitFor();
-    await picture(page, "tell-all");
+    await picture(page, "refresh-all");
     await dialog.getByRole("button", { name: "Cancel" }).click();
     await dialog.waitFor({ state: "detached" });
     assert.equal(await page.locator(".notice").count(), 0, "nobody was told");
-    await page.getByRole("button", { name: "Tell all to read again" }).click();
-    await dialog.getByRole("button", { name: "Tell all" }).click();
+    await page.getByRole("button", { name: "Refresh all clients" }).click();
+    await dialog.getByRole("button", { name: "Refresh all" }).click();
     await page.locator(".notice", { hasText: "told" }).waitFor();
   });
 });
@@ -207,7 +207,7 @@ test("on a phone words in tables stay whole, and a session can be renamed", asyn
       assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390, "the page itself does not scroll sideways");
       await page.getByRole("button", { name: "Rename" }).click();
       await page.getByLabel("Name", { exact: true }).fill("On the way");
-      await page.getByRole("dialog").getByRole("button", { name: "Rename", exact: true }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
       await page.getByRole("heading", { name: "On the way" }).waitFor();
       await picture(page, "phone-table");
     },

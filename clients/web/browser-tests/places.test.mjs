@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { open, picture, signIn } from "./browser.mjs";
 import { Server } from "./server.mjs";
 import { consoleOrigin } from "./origin.mjs";
-import { say, settled, setup, visit } from "./setup.mjs";
+import { goTo, say, settled, setup, visit } from "./setup.mjs";
 
 const world = setup();
 
@@ -137,11 +137,11 @@ test("the console holds one stream, and one more while the logs are shown", asyn
     await say(page, "hello");
     await settled(page);
     const rows = async () => (await page.locator(".table tbody tr td:nth-child(2)").allInnerTexts()).map((text) => text.trim());
-    await page.getByRole("link", { name: "Connected" }).click();
+    await page.getByRole("link", { name: "Connections" }).click();
     await page.locator(".table tbody tr").first().waitFor();
     await page.waitForFunction(() => document.querySelectorAll(".table tbody tr").length === 1, undefined, { timeout: 15_000 });
     assert.deepEqual(await rows(), ["SubscribeMany"]);
-    await picture(page, "connected");
+    await picture(page, "connections");
   });
 });
 
@@ -160,7 +160,7 @@ test("the log is followed from a level on", async () => {
 test("server facts are shown", async () => {
   await world.withPage(async (page) => {
     await page.getByRole("link", { name: "Server" }).click();
-    await page.getByText("Waiting turns of a session").waitFor();
+    await page.getByText("Turns that wait in a session").waitFor();
     await page.getByRole("region", { name: "Agents" }).getByText("default").waitFor();
     await picture(page, "server");
   });
@@ -192,7 +192,7 @@ test("the keyboard does what its help says", async () => {
     await page.keyboard.press("/");
     assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Search sessions");
     await page.keyboard.type("nothing is called so");
-    await page.getByText("No session is like that.").waitFor();
+    await page.getByText("No session matches.").waitFor();
     await page.keyboard.press("Escape");
     await page.keyboard.press("n");
     await page.getByRole("dialog", { name: "New session" }).waitFor();
@@ -233,11 +233,11 @@ test("everything can be used at the width of a phone", async () => {
     await fits("a session");
     await picture(page, "phone-session");
     await page.getByRole("button", { name: "All sessions" }).click();
-    for (const place of ["Memory", "Connected", "Logs", "Server"]) {
-      await page.getByRole("link", { name: place }).click();
+    for (const place of ["Turns", "Schedules", "Memory", "Usage", "Connections", "Logs", "API keys", "Configuration", "Server"]) {
+      await goTo(page, place);
       await page.getByRole("main", { name: place }).waitFor();
       await fits(place);
-      await picture(page, `phone-${place.toLowerCase()}`);
+      await picture(page, `phone-${place.toLowerCase().replace(" ", "-")}`);
     }
   }, phone);
 });
@@ -253,7 +253,8 @@ test("what a key may not do is hidden, or names the scope that is missing", asyn
       for (const [place, scope] of [
         ["Memory", "memory.read"],
         ["Logs", "admin.logs"],
-        ["Connected", "admin.logs"],
+        ["Connections", "admin.logs"],
+        ["Configuration", "admin.config"],
       ]) {
         await page.getByRole("link", { name: place }).click();
         await page.getByRole("main").getByText(scope).waitFor();

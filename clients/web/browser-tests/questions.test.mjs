@@ -136,6 +136,60 @@ test("questions of all sessions are counted in the title, and one that waited be
   });
 });
 
+test("who asked for it is notified of a question in a session that is not looked at, and a click goes there", async () => {
+  await world.withPage(
+    async (page) => {
+      // A real notification is the desktop's matter; what the page asks for is its own.
+      await page.addInitScript(() => {
+        window.shown = [];
+        window.Notification = class {
+          static permission = "default";
+          static requestPermission() {
+            this.permission = "granted";
+            return Promise.resolve("granted");
+          }
+          constructor(title, options) {
+            window.shown.push({ title, ...options, notification: this });
+          }
+          close() {}
+        };
+      });
+      await page.reload();
+      const [here, there] = [world.newKey("here"), world.newKey("asks")];
+      await visit(page, here);
+      await visit(page, there);
+      await visit(page, here);
+      await world.server.command("send", "--detach", there, "!ask=bash <b>hello</b>");
+      await page.waitForFunction(() => document.title.startsWith("(1) "));
+      assert.equal(await page.evaluate(() => window.shown.length), 0, "nobody asked for notifications yet");
+      await page.getByRole("button", { name: "Notify me of questions" }).click();
+      await page.getByRole("button", { name: "Stop notifying me of questions" }).waitFor();
+      assert.equal(await page.evaluate(() => window.shown.length), 0, "what waited before is no news");
+      await visit(page, there);
+      await card(page).getByRole("button", { name: "Deny" }).click();
+      await settled(page);
+      await visit(page, here);
+      await world.server.command("send", "--detach", there, "!ask=bash <b>again</b>");
+      await page.waitForFunction(() => window.shown.length === 1);
+      const [{ title, body }] = await page.evaluate(() => window.shown.map(({ title, body }) => ({ title, body })));
+      assert.deepEqual([title, body], ["An agent asks", `${there} waits for your answer.`]);
+      await page.evaluate(() => window.shown[0].notification.onclick());
+      await card(page).waitFor();
+      await card(page).getByRole("button", { name: "Deny" }).click();
+      await settled(page, 2);
+      await page.getByRole("button", { name: "Stop notifying me of questions" }).click();
+      await visit(page, here);
+      await world.server.command("send", "--detach", there, "!ask=bash third");
+      await page.waitForFunction(() => document.title.startsWith("(1) "));
+      assert.equal(await page.evaluate(() => window.shown.length), 1, "nor after they were turned off");
+      await visit(page, there);
+      await card(page).getByRole("button", { name: "Deny" }).click();
+      await settled(page, 3);
+    },
+    { permissions: ["notifications"] },
+  );
+});
+
 test("cards have no fault of accessibility, in light, dark and on a phone", async () => {
   const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
   for (const [name, options] of Object.entries({

@@ -240,7 +240,7 @@ test("a session is renamed and deleted", async () => {
     await visit(page, key);
     await page.getByRole("button", { name: "Rename" }).click();
     await page.getByLabel("Name", { exact: true }).fill("Short-lived");
-    await page.getByRole("dialog").getByRole("button", { name: "Rename" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
     await page.locator(`[data-session="${key}"]`, { hasText: "Short-lived" }).waitFor();
     await page.waitForFunction(() => document.title === "Short-lived · Quarterdeck");
     await page.getByRole("button", { name: "Delete session" }).click();

@@ -48,6 +48,16 @@ export async function visit(page, key) {
   await page.getByLabel("Message", { exact: true }).waitFor();
 }
 
+/** Goes to a page by its link, which a phone has behind "More". */
+export async function goTo(page, name) {
+  const link = page.getByRole("link", { name, exact: true });
+  const more = page.getByRole("button", { name: "More", exact: true });
+  await page.getByRole("navigation", { name: "Places" }).waitFor();
+  if ((await more.isVisible()) && !(await link.isVisible())) await more.click();
+  await link.click();
+  await page.getByRole("main", { name, exact: true }).waitFor();
+}
+
 /** Writes a message and sends it. */
 export async function say(page, text) {
   await page.getByLabel("Message", { exact: true }).fill(text);

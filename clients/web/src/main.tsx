@@ -6,8 +6,12 @@ import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/session.css";
 import "./styles/pages.css";
+import "./styles/code.css";
+import "./styles/details.css";
+import "./styles/tables.css";
 import { account, start } from "./store/account";
 import { startLive } from "./store/live";
+import { startNotifications } from "./store/notifications";
 import { startKeyboard } from "./ui/keyboard";
 import { Shell } from "./ui/Shell";
 import { SignIn } from "./ui/SignIn";
@@ -21,6 +25,7 @@ if (root) {
   root.replaceChildren();
   render(<App />, root);
   startLive();
+  startNotifications();
   startKeyboard();
   void start();
 }

@@ -39,7 +39,12 @@ test("what is nested deeper than anybody writes is told without parsing", () => 
 test("Markdown becomes elements", () => {
   expect(html("**bold** `code`")).toBe("<p><strong>bold</strong> <code>code</code></p>");
   expect(html("- [x] done")).toContain('type="checkbox"');
-  expect(html("```js\nlet a\n```")).toBe('<pre tabindex="0"><code>let a\n</code></pre>');
+  expect(html("```\n<a>\n```")).toBe(
+    '<div class="code-block"><div class="code-head"><span class="code-language">Text</span><button type="button" class="copy-code">Copy</button></div>' +
+      '<pre tabindex="0"><code>&lt;a&gt;\n</code></pre></div>',
+  );
+  expect(html("```js\nlet a\n```")).toContain('<span class="hljs-keyword">let</span> a');
+  expect(html("`a`")).not.toContain("class");
 });
 
 test("a growing text is settled up to its last block", () => {

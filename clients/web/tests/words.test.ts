@@ -42,7 +42,9 @@ test("a place stands in the hash and comes back from it", () => {
   for (const sessionKey of ["", "main", "a@b:c~d+e=f", "0"]) {
     expect(parseRoute(hashOf({ place: "sessions", sessionKey }))).toEqual({ place: "sessions", sessionKey });
   }
-  expect(parseRoute(hashOf({ place: "logs" }))).toEqual({ place: "logs" });
+  for (const place of ["turns", "schedules", "memory", "usage", "connections", "logs", "keys", "configuration", "server"] as const) {
+    expect(parseRoute(hashOf({ place }))).toEqual({ place });
+  }
   for (const odd of ["#/session/%", "#/session/../x", "#/session/a%20b", "#javascript:x", "#/session/http%3A%2F%2Fx"]) {
     expect(parseRoute(odd)).toEqual({ place: "sessions", sessionKey: "" });
   }

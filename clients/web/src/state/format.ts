@@ -53,6 +53,13 @@ export function size(bytes: number): string {
   return `${value >= 10 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
+/** Millionths of a US dollar: `$0.0042`, `$12.50`; `≥` where more was spent that nobody knows the price of. */
+export function money(micros: bigint, atLeast = false): string {
+  const dollars = Number(micros) / 1e6;
+  const digits = dollars === 0 || dollars >= 1 ? 2 : 4;
+  return `${atLeast ? "≥ " : ""}$${dollars.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
+}
+
 /** JSON text with line breaks; text that is not JSON stays as it is. Numbers keep the digits that the agent wrote. */
 export function prettyJson(text: string): string {
   try {

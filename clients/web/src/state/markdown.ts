@@ -4,6 +4,7 @@
 // writes can make no element that runs, loads or styles anything; a link is followed by a click alone, in a new tab.
 import DOMPurify from "dompurify";
 import { Marked, type Token, type Tokens } from "marked";
+import { codeBlock } from "./code";
 
 /** Elements that Markdown may make. */
 const ELEMENTS = [
@@ -11,7 +12,9 @@ const ELEMENTS = [
   "pre", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 ];
 /** Attributes that they may have. */
-const ATTRIBUTES = ["align", "alt", "checked", "disabled", "href", "src", "start", "title", "type"];
+const ATTRIBUTES = ["align", "alt", "checked", "class", "disabled", "href", "src", "start", "title", "type"];
+/** The one class that Markdown may give: the language of a block of code. */
+const LANGUAGE = /^language-(\S+)$/;
 /** Links that may be followed. */
 const LINK = /^(?:https?:|mailto:)/i;
 /** Images that hold their own bytes: nothing is fetched. SVG is left out because it is a document. */
@@ -45,8 +48,16 @@ const marked = new Marked({
   },
 });
 
-/** Nodes of a Markdown text. One that is nested too deeply is shown as text: parsing it would take the page's stack or time. */
-export function renderMarkdown(text: string): DocumentFragment {
+/** Characters of one block that are parsed; a longer one would hold the page up. */
+export const BLOCK_MAX = 32_000;
+/** A link's address that is told apart from the link, maybe further down. */
+const LINK_DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
+
+/**
+ * Nodes of a Markdown text. One that is nested too deeply is shown as text: parsing it would take the page's stack or time.
+ * `growing` leaves the colours of code out: they would be made anew with each word.
+ */
+export function renderMarkdown(text: string, growing = false): DocumentFragment {
   const html = isDeep(text) ? undefined : parse(text);
   if (html === undefined) return asText(text);
   const fragment = DOMPurify.sanitize(html, {
@@ -59,9 +70,18 @@ export function renderMarkdown(text: string): DocumentFragment {
   for (const link of fragment.querySelectorAll("a")) restrictLink(link);
   for (const image of fragment.querySelectorAll("img")) if (!OWN_IMAGE.test(image.src)) image.remove();
   for (const input of fragment.querySelectorAll("input")) restrictInput(input);
-  // Long lines scroll inside their block, which the keyboard must reach too.
-  for (const block of fragment.querySelectorAll("pre")) block.tabIndex = 0;
+  for (const other of fragment.querySelectorAll("[class]:not(pre > code)")) other.removeAttribute("class");
+  for (const block of fragment.querySelectorAll("pre")) {
+    const code = block.querySelector("code");
+    const info = LANGUAGE.exec(code?.className ?? "")?.[1] ?? "";
+    block.replaceWith(codeBlock(code?.textContent ?? block.textContent, info, !growing));
+  }
   return fragment;
+}
+
+/** Whether what is told further down may change how an earlier block looks. */
+export function hasLinkDefinitions(text: string): boolean {
+  return LINK_DEFINITION.test(text);
 }
 
 /**

@@ -3,10 +3,13 @@
 /** A place in the console. */
 export type Route =
   | { readonly place: "sessions"; readonly sessionKey: string }
-  | { readonly place: "memory" }
-  | { readonly place: "channels" }
-  | { readonly place: "logs" }
-  | { readonly place: "server" };
+  | { readonly place: Page };
+
+/** Places that are one page. */
+const PAGES = ["turns", "schedules", "memory", "usage", "connections", "logs", "keys", "configuration", "server"] as const;
+
+/** One of them. */
+export type Page = (typeof PAGES)[number];
 
 /** Grammar of session keys, as the contract has it. */
 const SESSION_KEY = /^[A-Za-z0-9][A-Za-z0-9._:@~+=-]{0,127}$/;
@@ -19,7 +22,8 @@ export function isSessionKey(text: string): boolean {
 /** Reads a hash; what can't be read is the list of sessions. */
 export function parseRoute(hash: string): Route {
   const [place, rest] = split(hash.replace(/^#\/?/, ""));
-  if (place === "memory" || place === "channels" || place === "logs" || place === "server") return { place };
+  const page = PAGES.find((each) => each === place);
+  if (page) return { place: page };
   const key = place === "session" ? decode(rest) : "";
   return { place: "sessions", sessionKey: isSessionKey(key) ? key : "" };
 }

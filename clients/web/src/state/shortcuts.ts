@@ -11,10 +11,16 @@ export type Command =
   | "stop"
   | "queue"
   | "theme"
+  | "details"
   | "go-sessions"
+  | "go-turns"
+  | "go-schedules"
   | "go-memory"
-  | "go-channels"
+  | "go-usage"
+  | "go-connections"
   | "go-logs"
+  | "go-keys"
+  | "go-configuration"
   | "go-server";
 
 /** One line of the help. */
@@ -34,12 +40,18 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ["c"], command: "compose", does: "Write a message" },
   { keys: ["s"], command: "stop", does: "Stop the running turn" },
   { keys: ["q"], command: "queue", does: "Go to the queue" },
+  { keys: ["d"], command: "details", does: "Show or hide the details of a session" },
   { keys: ["t"], command: "theme", does: "Light, dark, or as the system has it" },
   { keys: ["g", "s"], command: "go-sessions", does: "Go to the sessions" },
+  { keys: ["g", "t"], command: "go-turns", does: "Go to the turns" },
+  { keys: ["g", "p"], command: "go-schedules", does: "Go to the schedules" },
   { keys: ["g", "m"], command: "go-memory", does: "Go to the memory" },
-  { keys: ["g", "c"], command: "go-channels", does: "Go to who is connected" },
+  { keys: ["g", "u"], command: "go-usage", does: "Go to the usage" },
+  { keys: ["g", "c"], command: "go-connections", does: "Go to the connections" },
   { keys: ["g", "l"], command: "go-logs", does: "Go to the logs" },
-  { keys: ["g", "i"], command: "go-server", does: "Go to the server's facts" },
+  { keys: ["g", "k"], command: "go-keys", does: "Go to the API keys" },
+  { keys: ["g", "o"], command: "go-configuration", does: "Go to the configuration" },
+  { keys: ["g", "i"], command: "go-server", does: "Go to the server" },
 ];
 
 /** A key press, as far as it matters here. */

@@ -95,12 +95,6 @@ export async function createSession(sessionKey: string, agent: string, displayNa
   goSession(sessionKey);
 }
 
-/** Names a session for people. Throws where it was refused. */
-export async function rename(sessionKey: string, displayName: string): Promise<void> {
-  const request = { sessionKey, session: { displayName }, updateMask: { paths: ["display_name"] } };
-  await client().updateSession(request);
-}
-
 /** What can be chosen for a session. Throws where that can't be read. */
 export async function findChoices(sessionKey: string): Promise<{ models: ListModelsResponse; options: AgentOption[] }> {
   const [models, { options }] = await Promise.all([client().listModels({ sessionKey }), client().listOptions({ sessionKey })]);

@@ -1,9 +1,12 @@
 // One entry of the transcript. Entries never change, so one that is the same is not drawn again.
 import { Component } from "preact";
+import { useState } from "preact/hooks";
 import type { Block } from "../state/blocks";
 import type { Entry, MessageEntry, NoticeEntry } from "../state/entries";
 import { clockTime, count, oneLine } from "../state/format";
+import { foldedPrompt } from "../state/fold";
 import { Attachments } from "./Attachments";
+import { CopyButton } from "./Copy";
 import { Icon } from "./Icons";
 import { Markdown } from "./Markdown";
 import { PlanView } from "./Plan";
@@ -54,16 +57,51 @@ function MessageView({ entry, sessionKey, agent }: { readonly entry: MessageEntr
       ))}
       <Attachments attachments={entry.attachments} sessionKey={sessionKey} />
       {entry.partial ? <p class="cut-off">Cut off here.</p> : null}
-      {entry.time && entry.role === "user" ? <time class="message-time">{clockTime(entry.time, new Date())}</time> : null}
+      <MessageFoot entry={entry} />
     </article>
+  );
+}
+
+/** The time of what a person wrote, and copying. */
+function MessageFoot({ entry }: { readonly entry: MessageEntry }) {
+  const text = (): string => textOf(entry);
+  const copies = !entry.open && text() !== "";
+  if (!copies && entry.role !== "user") return null;
+  return (
+    <div class="message-foot">
+      {copies ? <CopyButton label="Copy message" text={text} /> : null}
+      {entry.time && entry.role === "user" ? <time class="message-time">{clockTime(entry.time, new Date())}</time> : null}
+    </div>
+  );
+}
+
+/** What a message says, as it was written. */
+function textOf(entry: MessageEntry): string {
+  return entry.blocks
+    .filter(({ kind }) => kind === "text")
+    .map(({ text }) => text)
+    .join("\n\n");
+}
+
+/** What a person wrote is shown as it was written, a long text folded. */
+function Prompt({ text }: { readonly text: string }) {
+  const [whole, setWhole] = useState(false);
+  const folded = foldedPrompt(text);
+  if (folded === undefined) return <div class="plain-text">{text}</div>;
+  return (
+    <>
+      <div class="plain-text">{whole ? text : `${folded}…`}</div>
+      <button type="button" class="text-button unfold" aria-expanded={whole} onClick={() => setWhole(!whole)}>
+        {whole ? "Show less" : `Show all (${count(text.split("\n").length, "line")}, ${count(text.length, "character")})`}
+      </button>
+    </>
   );
 }
 
 function BlockView({ block, role, open }: { readonly block: Block; readonly role: MessageEntry["role"]; readonly open: boolean }) {
   if (block.kind === "thinking") return <Thinking block={block} open={open} />;
   if (block.kind === "tool_input") return <ToolInput block={block} />;
-  // What a person wrote is shown as it was written.
-  if (role === "user") return <div class="plain-text">{block.text}</div>;
+  if (role === "user") return <Prompt text={block.text} />;
   return <Markdown text={block.text} open={open} />;
 }
 

@@ -38,7 +38,7 @@ export function Logs() {
     <main class="page logs" aria-label="Logs">
       <header class="page-head">
         <h1>Logs</h1>
-        <span class="hint">{tail.value.problem === "" ? `the newest ${LOG_RECORDS_MAX.toLocaleString()} are kept here` : tail.value.problem}</span>
+        <span class="hint">{tail.value.problem === "" ? `shows the newest ${LOG_RECORDS_MAX.toLocaleString()} records` : tail.value.problem}</span>
       </header>
       <div class="page-tools">
         <Choice
@@ -73,7 +73,7 @@ export function Logs() {
         </div>
         <IconButton
           icon={held.value ? "play" : "pause"}
-          label={held.value ? "Go on" : "Hold"}
+          label={held.value ? "Resume" : "Pause"}
           onClick={() => (held.value = held.value ? undefined : tail.value)}
         />
       </div>

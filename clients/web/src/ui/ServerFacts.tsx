@@ -1,4 +1,4 @@
-// What runs here, its bounds, and what the caller may do.
+// What runs here, its limits, and what the caller may do.
 import { useEffect } from "preact/hooks";
 import {
   type AccountLimits,
@@ -9,28 +9,12 @@ import {
   UsageReports,
   type WhoAmIResponse,
 } from "@quarterdeck/client";
-import { clockTime, dateOf, duration, enumName, size } from "../state/format";
+import { SCOPES } from "../state/scopes";
+import { clockTime, dateOf, duration, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";
 
-/** All scopes that there are, with what they are for. */
-const SCOPES: readonly (readonly [string, string])[] = [
-  ["session.read", "reading sessions, following events"],
-  ["session.write", "sessions and their work"],
-  ["session.steer", "steering"],
-  ["session.abort", "stopping"],
-  ["session.reset", "resetting and deleting"],
-  ["tenant.sessions", "every session of the tenant"],
-  ["memory.read", "reading memory"],
-  ["memory.write", "changing memory"],
-  ["workspace.read", "files that agents work with"],
-  ["budget.write", "budgets of the tenant"],
-  ["admin.keys", "API keys"],
-  ["admin.config", "configuration"],
-  ["admin.logs", "logs, and who is connected"],
-];
-
-/** The place of the server's facts. */
+/** The page of the server. */
 export function ServerFacts() {
   useEffect(() => void readServerInfo(), []);
   const info = serverInfo.value;
@@ -54,17 +38,27 @@ export function ServerFacts() {
   );
 }
 
+/** How somebody is known, in words. */
+const CREDENTIALS: Readonly<Partial<Record<CredentialKind, string>>> = {
+  [CredentialKind.NONE]: "nothing: the server asks for no key",
+  [CredentialKind.API_KEY]: "an API key",
+  [CredentialKind.JWT]: "a token",
+  [CredentialKind.CERTIFICATE]: "a client certificate",
+  [CredentialKind.LOCAL_USER]: "the user who runs the server",
+};
+
 function WhoCard({ who }: { readonly who: WhoAmIResponse }) {
   const expires = dateOf(who.expireTime);
   return (
     <section class="card" aria-label="You">
       <h2>You</h2>
       <dl>
-        <Fact name="Principal" value={who.principal} />
-        <Fact name="Credential" value={enumName(CredentialKind, who.credential)} />
-        {who.keyId === "" ? null : <Fact name="Key" value={who.keyId} />}
-        <Fact name="Ends" value={expires ? clockTime(expires, new Date()) : "never"} />
+        <Fact name="Signed in as" value={who.principal} />
+        <Fact name="Signed in with" value={CREDENTIALS[who.credential] ?? "unknown"} />
+        {who.keyId === "" ? null : <Fact name="Key id" value={who.keyId} />}
+        <Fact name="Sign-in ends" value={expires ? clockTime(expires, new Date()) : "never"} />
       </dl>
+      <h3>What you may do</h3>
       <ul class="scopes">
         {SCOPES.map(([scope, what]) => {
           const has = who.scopes.includes(scope);
@@ -105,26 +99,26 @@ function InfoCards({ info }: { readonly info: GetServerInfoResponse }) {
             </li>
           ))}
         </ul>
-        <h2>Kept</h2>
+        <h2>How long data is kept</h2>
         <dl>
-          <Fact name="Events of a session" value={amount(retention?.events)} />
-          <Fact name="Events up to" value={duration(retention?.eventAge) || "for ever"} />
-          <Fact name="Messages up to" value={duration(retention?.historyAge) || "for ever"} />
+          <Fact name="Events of each session" value={retention?.events ? `the newest ${retention.events.toLocaleString()}` : "all"} />
+          <Fact name="Events, for" value={duration(retention?.eventAge) || "ever"} />
+          <Fact name="Turns and messages, for" value={duration(retention?.historyAge) || "ever"} />
         </dl>
       </section>
-      <section class="card" aria-label="Bounds">
-        <h2>Bounds</h2>
+      <section class="card" aria-label="Limits">
+        <h2>Limits</h2>
         <dl>
-          <Fact name="Waiting turns of a session" value={amount(limits?.queueTurnsPerSession)} />
-          <Fact name="Waiting bytes of a session" value={bytes(limits?.queueBytesPerSession)} />
-          <Fact name="Prompt" value={bytes(limits?.textBytes)} />
-          <Fact name="Attachment" value={bytes(limits?.attachmentBytes)} />
-          <Fact name="Turns running at once" value={amount(limits?.runningTurns)} />
-          <Fact name="A turn takes at most" value={duration(limits?.turnTimeout) || "any time"} />
-          <Fact name="A turn may ask for" value={duration(limits?.maxTurnTimeout) || "any time"} />
+          <Fact name="Turns that wait in a session" value={amount(limits?.queueTurnsPerSession)} />
+          <Fact name="Their prompts and files together" value={bytes(limits?.queueBytesPerSession)} />
+          <Fact name="Length of a prompt" value={bytes(limits?.textBytes)} />
+          <Fact name="Size of an attachment" value={bytes(limits?.attachmentBytes)} />
+          <Fact name="Turns that run at once" value={amount(limits?.runningTurns)} />
+          <Fact name="Time of a turn" value={duration(limits?.turnTimeout) || "no limit"} />
+          <Fact name="Time that a caller may ask for" value={duration(limits?.maxTurnTimeout) || "no limit"} />
         </dl>
-        <BoundsOf name="Of one principal" limits={limits?.principal} />
-        <BoundsOf name="Of one tenant" limits={limits?.tenant} />
+        <LimitsOf name="Of each user" limits={limits?.principal} />
+        <LimitsOf name="Of all users of a tenant together" limits={limits?.tenant} />
       </section>
     </>
   );
@@ -153,20 +147,20 @@ function abilities(can: AgentCapabilities | undefined): string[] {
   return words.filter(([has]) => has).map(([, word]) => word);
 }
 
-function BoundsOf({ name, limits }: { readonly name: string; readonly limits: AccountLimits | undefined }) {
+function LimitsOf({ name, limits }: { readonly name: string; readonly limits: AccountLimits | undefined }) {
   if (!limits) return null;
   return (
     <>
       <h3>{name}</h3>
       <dl>
         <Fact name="Calls a second" value={amount(limits.requestsPerSecond)} />
-        <Fact name="Open streams" value={amount(limits.streams)} />
-        <Fact name="Running turns" value={amount(limits.runningTurns)} />
-        <Fact name="Awake agents" value={amount(limits.awakeAgents)} />
+        <Fact name="Open connections" value={amount(limits.streams)} />
+        <Fact name="Turns that run at once" value={amount(limits.runningTurns)} />
+        <Fact name="Agent processes at once" value={amount(limits.awakeAgents)} />
         <Fact name="Sessions" value={amount(limits.sessions)} />
-        <Fact name="Waiting bytes" value={bytes(limits.queueBytes)} />
-        <Fact name="Stored bytes" value={bytes(limits.storedBytes)} />
-        <Fact name="Waiting calls" value={amount(limits.waits)} />
+        <Fact name="Prompts and files that wait" value={bytes(limits.queueBytes)} />
+        <Fact name="Stored data" value={bytes(limits.storedBytes)} />
+        <Fact name="Calls that wait for news" value={amount(limits.waits)} />
       </dl>
     </>
   );
@@ -182,9 +176,9 @@ function Fact({ name, value }: { readonly name: string; readonly value: string }
 }
 
 function amount(value: bigint | undefined): string {
-  return !value ? "no bound" : value.toLocaleString();
+  return !value ? "no limit" : value.toLocaleString();
 }
 
 function bytes(value: bigint | undefined): string {
-  return !value ? "no bound" : size(Number(value));
+  return !value ? "no limit" : size(Number(value));
 }

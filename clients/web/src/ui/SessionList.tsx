@@ -25,7 +25,7 @@ const chosen = computed(() => chooseSessions(sessions.value, search.value, filte
 
 const FILTERS: readonly (readonly [SessionFilter, string])[] = [
   ["all", "All"],
-  ["busy", "Busy"],
+  ["busy", "Working"],
   ["unread", "Unread"],
 ];
 
@@ -91,7 +91,7 @@ function shownOfAll(shown: number, all: number): string {
 function Nothing() {
   if (!sessions.value.complete) return <p class="empty-list">Reading the sessions…</p>;
   if (sessions.value.sessions.size === 0) return <p class="empty-list">There are no sessions yet.</p>;
-  return <p class="empty-list">No session is like that.</p>;
+  return <p class="empty-list">No session matches.</p>;
 }
 
 function Row({ session }: { readonly session: SessionSnapshot }) {

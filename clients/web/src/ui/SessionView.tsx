@@ -1,10 +1,11 @@
 // One session: head, transcript, queue, composer.
 import { useState } from "preact/hooks";
 import { type SessionSnapshot, SessionState } from "@quarterdeck/client";
-import { count } from "../state/format";
+import { count, money } from "../state/format";
 import { stateName } from "../state/sessions";
+import { tokensOf } from "../state/turns";
 import { scopes } from "../store/account";
-import { createSession, deleteSession, fork, rename, reset, stop, stopping } from "../store/actions";
+import { createSession, deleteSession, fork, reset, stop, stopping } from "../store/actions";
 import { current, reload, viewed } from "../store/live";
 import { complain } from "../store/notices";
 import { goSession } from "../store/place";
@@ -12,7 +13,10 @@ import { canFork } from "../store/server";
 import { Button, IconButton } from "./Button";
 import { openChoices } from "./Choices";
 import { Composer } from "./Composer";
+import { Details, detailsOpen } from "./Details";
+import { editName } from "./DetailsForms";
 import { ask, Dialog, openDialog } from "./Dialog";
+import { openExport } from "./Export";
 import { Field, Form } from "./Form";
 import { Mark } from "./Icons";
 import { openNewSession } from "./NewSession";
@@ -37,15 +41,20 @@ export function SessionView() {
   return (
     <main class="session" aria-label={`Session ${shown.key}`}>
       <Head session={current.value} />
-      <TranscriptView key={shown.key} transcript={transcript} />
-      {transcript.deleted ? (
-        <p class="strip">This session was deleted.</p>
-      ) : (
-        <footer class="dock">
-          <Queue session={current.value} />
-          <Composer session={current.value} />
-        </footer>
-      )}
+      <div class="session-body">
+        <div class="session-main">
+          <TranscriptView key={shown.key} transcript={transcript} />
+          {transcript.deleted ? (
+            <p class="strip">This session was deleted.</p>
+          ) : (
+            <footer class="dock">
+              <Queue session={current.value} />
+              <Composer session={current.value} />
+            </footer>
+          )}
+        </div>
+        {detailsOpen.value ? <Details session={current.value} /> : null}
+      </div>
     </main>
   );
 }
@@ -120,14 +129,16 @@ function Head({ session }: { readonly session: SessionSnapshot }) {
       <div class="head-actions">
         <StopButton session={session} />
         {write ? <IconButton icon="sliders" label="Model and options" onClick={() => openChoices(session)} /> : null}
-        {write ? <IconButton icon="pencil" label="Rename" onClick={() => openDialog(() => <Rename session={session} />)} /> : null}
+        {write ? <IconButton icon="pencil" label="Rename" onClick={() => editName(session)} /> : null}
         {write && canFork(session.agent) ? (
           <IconButton icon="fork" label="Fork" onClick={() => openFork(key, "")} disabled={session.messageCount === 0n} />
         ) : null}
+        <IconButton icon="save" label="Export" onClick={() => openExport(session)} disabled={session.messageCount === 0n} />
         {scopes.value.has("session.reset") ? <IconButton icon="reset" label="Reset" onClick={() => askReset(session)} /> : null}
         {write && scopes.value.has("session.reset") && !session.primary ? (
           <IconButton icon="trash" label="Delete session" tone="danger" onClick={() => askDelete(key)} />
         ) : null}
+        <IconButton icon="info" label="Details" pressed={detailsOpen.value} onClick={() => (detailsOpen.value = !detailsOpen.value)} />
       </div>
     </header>
   );
@@ -145,17 +156,14 @@ function StateChip({ session }: { readonly session: SessionSnapshot }) {
 }
 
 function Usage({ session }: { readonly session: SessionSnapshot }) {
-  const usage = session.usage;
-  const tokens = usage ? usage.inputTokens + usage.outputTokens + usage.cacheReadTokens + usage.cacheWriteTokens : 0n;
+  const { usage } = session;
+  const tokens = tokensOf(usage);
   if (!usage || tokens === 0n) return null;
-  const cost = Number(usage.costMicros) / 1e6;
-  // Calls without a known price make it a lower bound.
-  const least = usage.unpricedCalls > 0n ? "≥ " : "";
   const full = session.contextWindow > 0n ? Number((session.contextTokens * 100n) / session.contextWindow) : undefined;
   return (
     <span class="wide-only">
       {count(tokens, "token")}
-      {cost > 0 ? ` · ${least}$${cost.toFixed(cost < 1 ? 4 : 2)}` : ""}
+      {usage.costMicros > 0n ? ` · ${money(usage.costMicros, usage.unpricedCalls > 0n)}` : ""}
       {full === undefined ? "" : ` · context ${full} %`}
     </span>
   );
@@ -215,17 +223,6 @@ function Fork({ sessionKey, turnId }: { readonly sessionKey: string; readonly tu
           . This one stays as it is.
         </p>
         <Field label="Key of the new session" value={key} onInput={setKey} required pattern="[A-Za-z0-9][A-Za-z0-9._:@~+=\-]*" />
-      </Form>
-    </Dialog>
-  );
-}
-
-function Rename({ session }: { readonly session: SessionSnapshot }) {
-  const [name, setName] = useState(session.displayName);
-  return (
-    <Dialog title="Rename">
-      <Form submit="Rename" onSubmit={() => rename(session.sessionKey, name)}>
-        <Field label="Name" value={name} onInput={setName} hint={`For people. Empty shows the key, ${session.sessionKey}.`} />
       </Form>
     </Dialog>
   );

@@ -1,20 +1,26 @@
 // The frame around everything: places, connection, theme, help, account.
 import { useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
-import type { Route } from "../state/route";
+import { hashOf, type Route } from "../state/route";
 import { isUnread, pendingQuestions } from "../state/sessions";
 import { account, open, scopes, signOut } from "../store/account";
 import { connection, current, sessions } from "../store/live";
 import { announcement, dismiss, notices } from "../store/notices";
 import { go, route } from "../store/place";
+import { asking, canNotify, notifies, toggleNotifications } from "../store/notifications";
 import { nextTheme, theme } from "../store/theme";
 import { Button, IconButton } from "./Button";
-import { Channels } from "./Channels";
-import { Dialogs } from "./Dialog";
+import { Connections } from "./Connections";
+import { closeDialog, Dialog, Dialogs, openDialog } from "./Dialog";
 import { openHelp } from "./Help";
 import { Icon, type IconName, Mark } from "./Icons";
 import { Logs } from "./Logs";
 import { Memory } from "./Memory";
+import { Configuration } from "./pages/Configuration";
+import { Keys } from "./pages/Keys";
+import { Schedules } from "./pages/Schedules";
+import { Turns } from "./pages/Turns";
+import { UsagePage } from "./pages/UsagePage";
 import { ServerFacts } from "./ServerFacts";
 import { Sessions } from "./Sessions";
 
@@ -28,11 +34,19 @@ interface Place {
 
 const PLACES: readonly Place[] = [
   { to: { place: "sessions", sessionKey: "" }, name: "Sessions", icon: "sessions", scope: "session.read" },
+  { to: { place: "turns" }, name: "Turns", icon: "table", scope: "session.read" },
+  { to: { place: "schedules" }, name: "Schedules", icon: "calendar", scope: "session.read" },
   { to: { place: "memory" }, name: "Memory", icon: "memory", scope: "memory.read" },
-  { to: { place: "channels" }, name: "Connected", icon: "channels", scope: "admin.logs" },
+  { to: { place: "usage" }, name: "Usage", icon: "coins", scope: "session.read" },
+  { to: { place: "connections" }, name: "Connections", icon: "channels", scope: "admin.logs" },
   { to: { place: "logs" }, name: "Logs", icon: "logs", scope: "admin.logs" },
+  { to: { place: "keys" }, name: "API keys", icon: "key", scope: "" },
+  { to: { place: "configuration" }, name: "Configuration", icon: "gear", scope: "admin.config" },
   { to: { place: "server" }, name: "Server", icon: "server", scope: "" },
 ];
+
+/** Places that a phone shows at its foot; the others are behind "More". */
+const AT_FOOT = 3;
 
 /** The page's title: where the person is, how many questions wait for an answer, else a dot where sessions have news. */
 function title(place: string): string {
@@ -57,16 +71,20 @@ export function Shell() {
       <nav class="rail" aria-label="Places">
         <Mark />
         <ul>
-          {PLACES.map((place) => (
-            <li key={place.name}>
-              <a href={`#/${place.to.place === "sessions" ? "" : place.to.place}`} aria-current={place === here ? "page" : undefined}>
-                <Icon name={place.icon} />
-                <span>{place.name}</span>
-              </a>
+          {PLACES.map((place, at) => (
+            <li key={place.name} class={at < AT_FOOT ? "" : "wide-place"}>
+              <PlaceLink place={place} here={place === here} />
             </li>
           ))}
+          <li class="only-narrow">
+            <button type="button" onClick={() => openDialog(() => <More />)}>
+              <Icon name="more" />
+              <span>More</span>
+            </button>
+          </li>
         </ul>
         <div class="rail-end">
+          {canNotify ? <BellButton /> : null}
           <ThemeButton />
           <IconButton icon="help" label="Keyboard shortcuts" onClick={openHelp} />
           {open.value ? null : <IconButton icon="leave" label={`Sign out ${who()}`} onClick={() => signOut()} />}
@@ -83,6 +101,36 @@ export function Shell() {
   );
 }
 
+function PlaceLink({ place, here, onClick }: { readonly place: Place; readonly here: boolean; readonly onClick?: () => void }) {
+  return (
+    <a href={hashOf(place.to)} aria-current={here ? "page" : undefined} {...(onClick ? { onClick } : {})}>
+      <Icon name={place.icon} />
+      <span>{place.name}</span>
+    </a>
+  );
+}
+
+/** The places that a phone has no room for. */
+function More() {
+  return (
+    <Dialog title="More">
+      <ul class="more-places">
+        {PLACES.slice(AT_FOOT).map((place) => (
+          <li key={place.name}>
+            <PlaceLink place={place} here={place.to.place === route.value.place} onClick={closeDialog} />
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}
+
+/** Chooses whether the browser tells of questions while one looks elsewhere. */
+function BellButton() {
+  const label = notifies.value ? "Stop notifying me of questions" : "Notify me of questions";
+  return <IconButton icon="bell" label={label} pressed={notifies.value} disabled={asking.value} onClick={() => void toggleNotifications()} />;
+}
+
 function Guarded({ place }: { readonly place: Place }) {
   if (place.scope !== "" && !scopes.value.has(place.scope)) {
     return (
@@ -92,16 +140,21 @@ function Guarded({ place }: { readonly place: Place }) {
           <p>
             This needs the scope <code>{place.scope}</code>, which {who()} does not have.
           </p>
-          <Button onClick={() => go({ place: "server" })}>What the key may do</Button>
+          <Button onClick={() => go({ place: "server" })}>What I may do</Button>
         </div>
       </main>
     );
   }
   const draw: Record<Route["place"], () => JSX.Element> = {
     sessions: Sessions,
+    turns: Turns,
+    schedules: Schedules,
     memory: Memory,
-    channels: Channels,
+    usage: UsagePage,
+    connections: Connections,
     logs: Logs,
+    keys: Keys,
+    configuration: Configuration,
     server: ServerFacts,
   };
   const Part = draw[place.to.place];

@@ -6,6 +6,7 @@ import { stop } from "../store/actions";
 import { current, sessions } from "../store/live";
 import { arrive, go, goSession, route } from "../store/place";
 import { nextTheme } from "../store/theme";
+import { detailsOpen } from "./Details";
 import { dialogIsOpen } from "./Dialog";
 import { openHelp } from "./Help";
 import { openNewSession } from "./NewSession";
@@ -63,20 +64,38 @@ function carryOut(command: Command): void {
     case "queue":
       focus("[data-queue] button");
       break;
+    case "details":
+      detailsOpen.value = !detailsOpen.value;
+      break;
     case "theme":
       nextTheme();
       break;
     case "go-sessions":
       goSession("");
       break;
+    case "go-turns":
+      go({ place: "turns" });
+      break;
+    case "go-schedules":
+      go({ place: "schedules" });
+      break;
     case "go-memory":
       go({ place: "memory" });
       break;
-    case "go-channels":
-      go({ place: "channels" });
+    case "go-usage":
+      go({ place: "usage" });
+      break;
+    case "go-connections":
+      go({ place: "connections" });
       break;
     case "go-logs":
       go({ place: "logs" });
+      break;
+    case "go-keys":
+      go({ place: "keys" });
+      break;
+    case "go-configuration":
+      go({ place: "configuration" });
       break;
     case "go-server":
       go({ place: "server" });

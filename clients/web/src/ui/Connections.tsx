@@ -1,4 +1,4 @@
-// Who is connected: every open stream of the tenant.
+// Open connections: every stream of the tenant, and who listens.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { explain } from "../api";
@@ -19,8 +19,8 @@ const channels = signal<readonly Channel[]>([]);
 const problem = signal("");
 const more = signal(false);
 
-/** The place of the open streams. */
-export function Channels() {
+/** The page of the open connections. */
+export function Connections() {
   useEffect(() => {
     void read();
     const timer = setInterval(() => void read(), READ_MS);
@@ -29,17 +29,17 @@ export function Channels() {
   const people = new Set(channels.value.map((channel) => channel.principal)).size;
   // It scrolls, also by keys, and holds nothing else to focus.
   return (
-    <main class="page" aria-label="Connected" tabindex={0}>
+    <main class="page" aria-label="Connections" tabindex={0}>
       <header class="page-head">
-        <h1>Connected</h1>
+        <h1>Connections</h1>
         <span class="hint">
-          {problem.value || `${count(channels.value.length, "open stream")} of ${count(people, "principal")}`}
+          {problem.value || `${count(channels.value.length, "connection")} of ${count(people, "user")} that follow what happens`}
         </span>
         {scopes.value.has("tenant.sessions") ? (
-          <Button onClick={askReload}>Tell all to read again</Button>
+          <Button onClick={askReload}>Refresh all clients</Button>
         ) : null}
       </header>
-      <div class="table-frame" tabIndex={0} role="region" aria-label="Open streams">
+      <div class="table-frame" tabIndex={0} role="region" aria-label="Open connections">
         <table class="table">
           <thead>
             <tr>
@@ -98,9 +98,9 @@ async function read(): Promise<void> {
 
 function askReload(): void {
   ask({
-    title: "Tell all to read again?",
-    text: "Every listening client of this tenant reads anew what it keeps. Its agents begin with a fresh process at their next turn, and idle ones end now.",
-    yes: "Tell all",
+    title: "Refresh all clients?",
+    text: "Every connected client of this tenant reads again what it shows. Agents begin their next turn with a fresh process and present settings; idle ones end now. Running turns go on.",
+    yes: "Refresh all",
     onYes: () => void reloadAll(),
   });
 }
@@ -108,7 +108,7 @@ function askReload(): void {
 async function reloadAll(): Promise<void> {
   try {
     const told = await client().broadcastReload({ reason: "asked for in the console" });
-    tell(`${count(told.channels, "stream")} told.`);
+    tell(`${count(told.channels, "connection")} told.`);
   } catch (error) {
     complain(error);
   }
