@@ -1,5 +1,5 @@
 //! Compiles `proto/` with protox, so that no system protoc is needed; and takes the console in, which npm builds where it
-//! is there. Without it the server has no console, and the build says so. `QUARTERDECK_CONSOLE=none` leaves it out.
+//! is there. Without it the server has no console, and the build says so. `BUILD_QUARTERDECK_CONSOLE=none` leaves it out.
 
 use std::{
     env,
@@ -24,7 +24,7 @@ const CONSOLE_SOURCES: [&str; 6] = [
     "clients/typescript/src",
 ];
 /// `none` builds no console.
-const CONSOLE_CHOICE: &str = "QUARTERDECK_CONSOLE";
+const CONSOLE_CHOICE: &str = "BUILD_QUARTERDECK_CONSOLE";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
