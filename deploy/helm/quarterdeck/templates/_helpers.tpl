@@ -1,5 +1,6 @@
 {{- define "quarterdeck.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name }}{{ end | trunc 63 | trimSuffix "-" }}
+{{- $both := printf "%s-%s" .Release.Name .Chart.Name -}}
+{{- ternary .Release.Name $both (contains .Chart.Name .Release.Name) | trunc 63 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "quarterdeck.selector" -}}
