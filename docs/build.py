@@ -1,5 +1,5 @@
-"""Makes the pages of the docs site: those of `pages/`, the sections of the project's README, and a reference generated
-from the contract, the configuration's table, the command line, the metrics and the reasons of errors.
+"""Makes the pages of the docs site: those of `pages/`, what of the project's README is for readers of the site too, and a
+reference generated from the contract, the configuration's table, the command line, the metrics and the reasons of errors.
 
     build.py PROGRAM TARGET      writes TARGET/src for mdBook; PROGRAM is the server, which is asked for its help
     build.py --links TARGET      checks every link of TARGET/book that stays inside
@@ -19,33 +19,48 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = "https://github.com/quarterdeck/quarterdeck/blob/main"
 
-# The site in its order: part, then (title, file, where it comes from). A heading of the README names its section.
+# The site in its order: part, then (title, file, where it comes from): a file of `pages/`, a heading of the README, another
+# file of the project, or what is generated.
 OUTLINE = [
     ("", [("Quarterdeck", "introduction.md", "page"), ("Concepts", "concepts.md", "page")]),
     ("How to", [
         ("The first five minutes", "five-minutes.md", "Five minutes"),
-        ("Your agent in your repository", "coding-agent.md", "A real coding agent"),
+        ("Your agent in your repository", "coding-agent.md", "page"),
+        ("Just a model", "just-a-model.md", "page"),
+        ("Bring your agent", "bring-your-agent.md", "page"),
+        ("Choose models and options", "models.md", "page"),
+        ("Read an agent's files", "files.md", "page"),
         ("Call it from your language", "clients.md", "Clients"),
-        ("The service, call by call", "service.md", "The service"),
-        ("Remember across sessions", "memory.md", "Memory"),
+        ("The service, call by call", "service.md", "page"),
+        ("Answer questions", "questions.md", "page"),
+        ("Have answers parsed", "parsed-answers.md", "page"),
+        ("Run tools yourself", "client-tools.md", "page"),
+        ("Schedule prompts", "schedules.md", "page"),
+        ("Remember across sessions", "memory.md", "page"),
         ("Memory in your MCP client", "mcp-clients.md", "page"),
-        ("REST, server-sent events, Connect", "rest.md", "REST, server-sent events, Connect"),
-        ("Webhooks", "webhooks.md", "Webhooks"),
-        ("Chat protocols", "chat-protocols.md", "Chat protocols"),
-        ("Web pages", "web-pages.md", "Web pages"),
+        ("Know what it cost", "usage.md", "page"),
+        ("REST, server-sent events, Connect", "rest.md", "page"),
+        ("Webhooks", "webhooks.md", "page"),
+        ("Chat protocols", "chat-protocols.md", "page"),
+        ("Web pages", "web-pages.md", "page"),
+        ("The console", "console.md", "page"),
+        ("The echo agent", "echo.md", "page"),
     ]),
     ("Operations", [
         ("Run it", "deploy.md", "page"),
-        ("On a network", "network.md", "On a network"),
-        ("Operation", "operation.md", "Operation"),
+        ("Configure it", "configuring.md", "page"),
+        ("On a network", "network.md", "page"),
+        ("Operation", "operation.md", "page"),
         ("Changes", "changes.md", "CHANGELOG.md"),
     ]),
     ("Security", [
-        ("Who may call", "callers.md", "Who may call"),
-        ("What is promised", "promises.md", "What is promised"),
+        ("Who may call", "callers.md", "page"),
+        ("Isolation", "isolation.md", "page"),
+        ("What is promised", "promises.md", "page"),
         ("Faults of security", "security.md", "SECURITY.md"),
     ]),
     ("Reference", [
+        ("Using the command line", "cli.md", "page"),
         ("Command line", "command-line.md", "commands"),
         ("Configuration", "configuration.md", "settings"),
         ("Calls and messages", "calls.md", "contract"),
@@ -53,9 +68,9 @@ OUTLINE = [
         ("Metrics", "metrics.md", "metrics"),
     ]),
     ("Measured", [
-        ("Measured", "measured.md", "Measured"),
-        ("Against others' suites", "suites.md", "Measured against others' suites"),
-        ("Inside", "inside.md", "Inside"),
+        ("Measured", "measured.md", "page"),
+        ("Against others' suites", "suites.md", "page"),
+        ("Inside", "inside.md", "page"),
     ]),
 ]
 
@@ -66,58 +81,47 @@ def slug(heading: str) -> str:
     return text.replace(" ", "-")
 
 
-class Readme:
-    """The README, cut at the headings that the outline names."""
+def section(heading: str) -> str:
+    """A section of the README, with all below it, as a page."""
+    found: list[str] = []
+    level, fenced = 0, False
+    for line in (ROOT / "README.md").read_text().splitlines():
+        fenced ^= line.startswith("```")
+        title = None if fenced else re.match(r"(#+) (.*)", line)
+        if title and title[2] == heading:
+            level = len(title[1])
+            found = [f"# {heading}"]
+        elif title and level and len(title[1]) <= level:
+            break
+        elif level:
+            found.append(line[level - 1 :] if title else line)
+    if not found:
+        raise SystemExit(f"the README has no section {heading}: change OUTLINE in docs/build.py")
+    return "\n".join(found) + "\n"
 
-    def __init__(self, named: dict[str, str]) -> None:
-        self.bodies: dict[str, list[str]] = {}
-        self.page_of: dict[str, str] = {}
-        here, fenced = "", False
-        for line in (ROOT / "README.md").read_text().splitlines():
-            fenced ^= line.startswith("```")
-            heading = None if fenced else re.match(r"(#+) (.*)", line)
-            if heading:
-                level, title = len(heading[1]), heading[2]
-                if title in named:
-                    here = title
-                    self.bodies[here] = [f"# {title}"]
-                    self.level = level
-                elif level <= 2:
-                    here = ""
-                if here:
-                    self.page_of[slug(title)] = named[here]
-                    if title != here:
-                        depth = max(2, level - self.level + 1)
-                        self.bodies[here].append(f"{'#' * depth} {title}")
-                continue
-            if here:
-                self.bodies[here].append(line)
-        missing = named.keys() - self.bodies.keys()
-        if missing:
-            raise SystemExit(f"the README has no section {sorted(missing)}: change OUTLINE in docs/build.py")
 
-    def page(self, title: str, file: str) -> str:
-        return self.linked("\n".join(self.bodies[title]) + "\n", file)
+def linked(text: str, base: pathlib.Path, file: str) -> str:
+    """The text with its links, which are those of the project's files, as links of the site; what is no page of it is linked
+    to its source."""
+    pages = {source if source.endswith(".md") else f"docs/pages/{name}": name for _, part in OUTLINE for _, name, source in part}
+    sections = {slug(source): name for _, part in OUTLINE for _, name, source in part}
 
-    def linked(self, text: str, file: str) -> str:
-        """Links to sections go to their pages, those to files of the project to its source."""
+    def there(match: re.Match[str]) -> str:
+        target = match[2]
+        if target is None or "://" in target or target.startswith("#"):
+            return match[0]  # code, elsewhere, or here
+        path, _, anchor = target.partition("#")
+        named = (base / path).resolve()
+        if named == ROOT / "README.md" and anchor in sections:
+            return f"]({sections[anchor]})"
+        inside = str(named.relative_to(ROOT))
+        if inside in pages:
+            return f"]({pages[inside]}{'#' + anchor if anchor else ''})"
+        if not named.exists():
+            raise SystemExit(f"{file} links to {target}, which the project does not have")
+        return f"]({SOURCE}/{inside}{'#' + anchor if anchor else ''})"
 
-        def there(match: re.Match[str]) -> str:
-            target = match[2]
-            if target is None:
-                return match[0]  # code
-            if target.startswith("#"):
-                page = self.page_of.get(target[1:])
-                if page is None:
-                    return f"]({SOURCE}/README.md{target})"
-                return f"]({target})" if page == file else f"]({page}{target})"
-            if "://" in target or target.endswith(".md") and (ROOT / "docs/pages" / target).exists():
-                return match[0]
-            if not (ROOT / target.split("#")[0]).exists():
-                raise SystemExit(f"{file} links to {target}, which the project does not have")
-            return f"]({SOURCE}/{target})"
-
-        return re.sub(r"(```.*?```|`[^`]*`)|\]\(([^)\s]+)\)", there, text, flags=re.DOTALL)
+    return re.sub(r"(```.*?```|`[^`]*`)|\]\(([^)\s]+)\)", there, text, flags=re.DOTALL)
 
 
 # --- Reference. ---
@@ -256,26 +260,19 @@ def build(program: str, target: pathlib.Path) -> None:
         "errors": errors,
         "metrics": metrics,
     }
-    entries = [entry for _, part in OUTLINE for entry in part]
-    sections = {
-        source: file
-        for _, file, source in entries
-        if source != "page" and source not in generated and not source.endswith(".md")
-    }
-    readme = Readme(sections)
     summary = ["# Summary\n"]
     for part, of_part in OUTLINE:
         if part:
             summary.append(f"\n# {part}\n")
         for title, file, source in of_part:
             if source == "page":
-                text = (ROOT / "docs/pages" / file).read_text()
+                text = linked((ROOT / "docs/pages" / file).read_text(), ROOT / "docs/pages", file)
             elif source in generated:
                 text = generated[source]()
             elif source.endswith(".md"):
-                text = readme.linked((ROOT / source).read_text(), file)
+                text = linked((ROOT / source).read_text(), ROOT, file)
             else:
-                text = readme.page(source, file)
+                text = linked(section(source), ROOT, file)
             (pages / file).write_text(text)
             summary.append(f"- [{title}]({file})" if part else f"[{title}]({file})")
     (pages / "SUMMARY.md").write_text("\n".join(summary) + "\n")
