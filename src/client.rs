@@ -25,11 +25,13 @@
 
 mod address;
 mod chat;
+mod cursors;
 mod error;
 mod follow;
 mod follow_many;
 mod logs;
 mod options;
+mod pages;
 mod questions;
 mod retry;
 mod run;
@@ -38,10 +40,12 @@ mod text;
 
 pub use address::{ClientTls, is_same_place, is_secure, is_this_machine, tls_problem};
 pub use chat::{Chat, ChatError, TurnFailed};
+pub use cursors::Cursors;
 pub use error::{Error, FieldViolation, Reason};
 pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 pub use options::{BadOptions, ClientOptions};
+pub use pages::Pages;
 pub use questions::answers;
 use retry::Backoff;
 pub use retry::{code_name, connection_lost, reason};

@@ -60,7 +60,7 @@
 //! | a read | as a command, with a query in `store::sqlite` in place of the decision |
 //! | a refusal | [`domain::refusal`]; `grpc::status`; the lists of reasons in `client::error` and `clients/` |
 //! | a driver | a room below [`agent`] that passes `tests/conformance`; its name in `config::setting::DriverKind`; where [`app`] makes drivers |
-//! | what an agent can do | [`domain::agent`]; what each driver says; `admin.proto`, `wire::encode`; how it is told in `cli::admin`; the README's table, which `tests/agent_acp_real` checks |
+//! | what an agent can do | [`domain::agent`]; what each driver says; `admin.proto`, `wire::encode`; how it is told in `cli::admin`; the table in `docs/pages/bring-your-agent.md`, which `tests/agent_acp_real` checks |
 //! | a model's price | `domain/prices.csv`, with its date in [`domain::prices`] |
 //! | a setting | its line in [`config`]'s table, from which file, variable, flag and documentation come; where [`app`] hands it on |
 //! | a fixed bound | [`domain::limits`], or a named constant beside what it bounds |

@@ -667,7 +667,7 @@ fn column(capabilities: Capabilities) -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// The table of CONTRACT-2 §11: what the README says of each agent is what the agent says when it starts.
+/// The table of CONTRACT-2 §11: what docs/pages/bring-your-agent.md says of each agent is what the agent says when it starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_says_what_each_agent_can() {
     const BEGIN: &str = "<!-- what each agent can do, as a test found it -->\n";
@@ -719,12 +719,12 @@ async fn the_readme_says_what_each_agent_can() {
             cells.join(" | ")
         ));
     }
-    let readme = include_str!("../README.md");
-    let (_, found) = readme.split_once(BEGIN).expect("the README has the table");
+    let page = include_str!("../docs/pages/bring-your-agent.md");
+    let (_, found) = page.split_once(BEGIN).expect("the page has the table");
     let (found, _) = found.split_once("\n\n").expect("it ends");
     assert_eq!(
         format!("{found}\n"),
         table,
-        "the README's table must be:\n{table}"
+        "the table in docs/pages/bring-your-agent.md must be:\n{table}"
     );
 }

@@ -61,8 +61,8 @@ fn each_command_of_the_tour_works() {
 #[test]
 fn the_commands_of_schedules_work() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("there is a README");
-    let steps = steps(&readme, "### Every morning at nine");
+    let page = std::fs::read_to_string(root.join("docs/pages/schedules.md")).expect("its page");
+    let steps = steps(&format!("\n{page}"), "# Every morning at nine");
     assert_eq!(steps.len(), 1);
     take(steps);
 }

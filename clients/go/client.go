@@ -19,6 +19,7 @@ type Client struct {
 	quarterdeckv1.MemoryServiceClient
 	quarterdeckv1.ModelServiceClient
 	quarterdeckv1.AdminServiceClient
+	quarterdeckv1.ScheduleServiceClient
 
 	connection *grpc.ClientConn
 	address    string
@@ -52,6 +53,7 @@ func New(address string, options ...Option) (*Client, error) {
 	client.MemoryServiceClient = quarterdeckv1.NewMemoryServiceClient(client.connection)
 	client.ModelServiceClient = quarterdeckv1.NewModelServiceClient(client.connection)
 	client.AdminServiceClient = quarterdeckv1.NewAdminServiceClient(client.connection)
+	client.ScheduleServiceClient = quarterdeckv1.NewScheduleServiceClient(client.connection)
 	return client, nil
 }
 

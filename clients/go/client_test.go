@@ -141,7 +141,7 @@ func TestDeadlinesAreTheCallers(t *testing.T) {
 	}
 	// And so are cancellations, in an iterator too.
 	ctx, cancel = context.WithCancel(t.Context())
-	for _, err = range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s"}) {
+	for _, err = range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s"}).Events() {
 		cancel()
 	}
 	if !errors.Is(err, context.Canceled) {

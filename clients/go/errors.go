@@ -152,8 +152,7 @@ type TurnFailedError struct {
 
 // Error says how the turn ended and why.
 func (failed *TurnFailedError) Error() string {
-	state := strings.TrimPrefix(failed.State.String(), "TURN_STATE_")
-	return fmt.Sprintf("turn %s ended %s: %s: %s", failed.Turn.GetTurnId(), state, failed.Reason, failed.Message)
+	return fmt.Sprintf("turn %s ended %s: %s: %s", failed.Turn.GetTurnId(), Name(failed.State), failed.Reason, failed.Message)
 }
 
 // turnFailed is nil for a turn that completed.

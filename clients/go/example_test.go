@@ -39,7 +39,7 @@ func ExampleClient_Subscribe() {
 		log.Fatal(err)
 	}
 	subscribe := &quarterdeckv1.SubscribeRequest{SessionKey: "example-subscribe", FromOldest: true}
-	for event, err := range client.Subscribe(ctx, subscribe) {
+	for event, err := range client.Subscribe(ctx, subscribe).Events() {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -64,9 +64,10 @@ func ExampleClient_SubscribeMany() {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	for event, err := range client.SubscribeMany(ctx, &quarterdeckv1.SubscribeManyRequest{
+	subscription := client.SubscribeMany(ctx, &quarterdeckv1.SubscribeManyRequest{
 		Filter: &quarterdeckv1.SessionFilter{KeyPrefix: "team-"},
-	}) {
+	})
+	for event, err := range subscription.Events() {
 		var void *quarterdeck.CursorError
 		switch {
 		case errors.As(err, &void):

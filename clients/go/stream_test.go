@@ -26,7 +26,7 @@ func TestSubscriptionsSurviveTheServer(t *testing.T) {
 	enqueue()
 	request := &quarterdeckv1.SubscribeRequest{SessionKey: "s", FromOldest: true}
 	next, ended, cuts := int64(1), 0, 0
-	for event, err := range client.Subscribe(ctx, request, OnCut(func(error) { cuts++ })) {
+	for event, err := range client.Subscribe(ctx, request, OnCut(func(error) { cuts++ })).Events() {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestSilentConnectionsAreLeft(t *testing.T) {
 	}
 	request := &quarterdeckv1.SubscribeRequest{SessionKey: "s", ProgressInterval: durationpb.New(time.Second)}
 	hellos := 0
-	for event, err := range client.Subscribe(ctx, request) {
+	for event, err := range client.Subscribe(ctx, request).Events() {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestVoidCursorsBringTheSession(t *testing.T) {
 	}
 	var seen []string
 	cursor := &Cursor{LogId: "another", AfterSeq: 1}
-	for event, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s", Cursor: cursor}) {
+	for event, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s", Cursor: cursor}).Events() {
 		var void *CursorError
 		switch {
 		case errors.As(err, &void):
@@ -199,7 +199,7 @@ func TestManySessionsInOneStream(t *testing.T) {
 	}
 	next := map[string]int64{}
 	ended, refused := 0, 0
-	for event, err := range client.SubscribeMany(ctx, request) {
+	for event, err := range client.SubscribeMany(ctx, request).Events() {
 		if errors.Is(err, ErrSessionNotFound) {
 			refused++
 			continue
@@ -253,7 +253,7 @@ func TestManySessionsEndWithTheLast(t *testing.T) {
 		Cursors: []*quarterdeckv1.SessionCursor{{SessionKey: "a"}, {SessionKey: "b", LogId: "another", AfterSeq: 1}},
 	}
 	void, caughtUp, deleted := 0, 0, 0
-	for event, err := range client.SubscribeMany(ctx, request) {
+	for event, err := range client.SubscribeMany(ctx, request).Events() {
 		var cursor *CursorError
 		switch {
 		case errors.As(err, &cursor) && cursor.SessionKey == "b" && cursor.Cursor.GetAfterSeq() == 1:
@@ -291,7 +291,7 @@ func TestLeavingTheLoopEndsTheStream(t *testing.T) {
 		}
 		return len(response.GetChannels())
 	}
-	for _, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s"}) {
+	for _, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "s"}).Events() {
 		if err != nil || listening() != 1 {
 			t.Fatalf("%d listen: %v", listening(), err)
 		}

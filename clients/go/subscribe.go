@@ -18,7 +18,8 @@ import (
 // A [CursorError] brings the session as it is now; if the loop goes on, so does the subscription, after that state. Every
 // other error is the last thing that the loop sees.
 //
-//	for event, err := range client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "demo"}) {
+//	subscription := client.Subscribe(ctx, &quarterdeckv1.SubscribeRequest{SessionKey: "demo"})
+//	for event, err := range subscription.Events() {
 //		var void *quarterdeck.CursorError
 //		switch {
 //		case errors.As(err, &void):
@@ -31,11 +32,26 @@ import (
 //	}
 func (client *Client) Subscribe(
 	ctx context.Context, request *quarterdeckv1.SubscribeRequest, options ...StreamOption,
-) iter.Seq2[*Event, error] {
-	return resume(ctx, client, func() source[Event] {
-		return &subscription{client: client, request: clone(request), position: position{request.GetCursor()}}
-	}, forEver, options)
+) *Subscription {
+	from := &subscription{client: client, request: clone(request), position: position{request.GetCursor()}}
+	return &Subscription{
+		events: resume(ctx, client, func() source[Event] { return from }, forEver, options),
+		from:   from,
+	}
 }
+
+// Subscription follows one session. One goroutine at a time may use it.
+type Subscription struct {
+	events iter.Seq2[*Event, error]
+	from   *subscription
+}
+
+// Events are the session's events. A second loop goes on where the first was left.
+func (subscription *Subscription) Events() iter.Seq2[*Event, error] { return subscription.events }
+
+// Cursor is where to go on later, in another run of the program too: after the event that the loop got last. It is nil
+// before the first one, unless the request had a cursor.
+func (subscription *Subscription) Cursor() *Cursor { return subscription.from.position.cursor }
 
 // subscription is one session's stream.
 type subscription struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,8 +21,44 @@ import (
 // and without a session that is gone ([ErrSessionNotFound], [ErrSessionDeleted]). Every other error is the last.
 func (client *Client) SubscribeMany(
 	ctx context.Context, request *quarterdeckv1.SubscribeManyRequest, options ...StreamOption,
-) iter.Seq2[*Event, error] {
-	return resume(ctx, client, func() source[Event] { return newManySubscription(client, request) }, forEver, options)
+) *ManySubscription {
+	from := newManySubscription(client, request)
+	return &ManySubscription{
+		events: resume(ctx, client, func() source[Event] { return from }, forEver, options),
+		from:   from,
+	}
+}
+
+// ManySubscription follows several sessions. One goroutine at a time may use it.
+type ManySubscription struct {
+	events iter.Seq2[*Event, error]
+	from   *manySubscription
+}
+
+// Events are the events of all sessions. A second loop goes on where the first was left.
+func (subscription *ManySubscription) Events() iter.Seq2[*Event, error] { return subscription.events }
+
+// Cursors are where to go on later, by session key, for each session of which the loop got an event or the request had a
+// cursor; [SessionCursors] makes of them what a request takes.
+func (subscription *ManySubscription) Cursors() map[string]*Cursor {
+	cursors := map[string]*Cursor{}
+	for key, session := range subscription.from.sessions {
+		if session.position.cursor != nil {
+			cursors[key] = session.position.cursor
+		}
+	}
+	return cursors
+}
+
+// SessionCursors makes the cursors of a SubscribeManyRequest of those that were kept, ordered by session key.
+func SessionCursors(kept map[string]*Cursor) []*quarterdeckv1.SessionCursor {
+	cursors := make([]*quarterdeckv1.SessionCursor, 0, len(kept))
+	for _, key := range slices.Sorted(maps.Keys(kept)) {
+		cursors = append(cursors, &quarterdeckv1.SessionCursor{
+			SessionKey: key, LogId: kept[key].GetLogId(), AfterSeq: kept[key].GetAfterSeq(),
+		})
+	}
+	return cursors
 }
 
 // manySubscription is one stream of several sessions.

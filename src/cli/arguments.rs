@@ -273,7 +273,7 @@ pub(crate) struct ClientArgs {
         value_name = "FILE",
         conflicts_with = "key"
     )]
-    key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// CA that the certificate of an https:// server is checked against, a PEM file [default: those of this machine]
     #[arg(long, env = "QUARTERDECK_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,

@@ -3,6 +3,7 @@
 use super::{
     arguments::{McpArgs, PATIENCE},
     failure::{DATA, Failure, NO_INPUT, NO_PERMISSION, UNAVAILABLE},
+    mcp_config,
 };
 use quarterdeck::{
     client::{Client, ClientOptions, ClientTls},
@@ -32,9 +33,13 @@ pub(crate) async fn mcp(arguments: McpArgs) -> Result<ExitCode, Failure> {
         namespace,
         session,
         credential_file,
+        print_config,
         client,
     } = arguments;
     let is_agent = credential_file.is_some();
+    if let Some(of) = print_config {
+        return mcp_config::print(of, &namespace, &session, &client);
+    }
     let client = match credential_file {
         Some(file) => agents_client(&file)?,
         None => client.client()?,

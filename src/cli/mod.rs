@@ -15,6 +15,7 @@ mod keys;
 mod local;
 mod logs;
 mod mcp;
+mod mcp_config;
 mod memory;
 mod output;
 mod questions;

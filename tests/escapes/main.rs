@@ -2,7 +2,7 @@
 //! of isolation, as root and as an ordinary user, held against one table.
 //!
 //! The agent is a scripted pi that runs `escape.py` beside this file as a shell command, behind a real server. Run with
-//! `QUARTERDECK_SHOW_ESCAPES=1` and `--nocapture` the table is printed as the README has it.
+//! `QUARTERDECK_SHOW_ESCAPES=1` and `--nocapture` the table is printed as docs/pages/isolation.md has it.
 
 #[path = "../support/mod.rs"]
 mod support;

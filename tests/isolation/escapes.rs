@@ -1,4 +1,4 @@
-//! The table of the README: what an agent can do on each rung. It is made here, by doing it.
+//! The table of docs/pages/isolation.md: what an agent can do on each rung. It is made here, by doing it.
 
 use crate::harness::{AS_ORDINARY, DEADLINE, RUNGS, World, again, fixtures, is_root, line};
 use quarterdeck::agent::isolation::Rung;
@@ -16,7 +16,7 @@ use std::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// What is tried (its word in `escape.py`), how the README tells it, and where it works: `none`, `landlock`, `namespace`.
+/// What is tried (its word in `escape.py`), how the docs tell it, and where it works: `none`, `landlock`, `namespace`.
 const TABLE: [(&str, &str, [bool; 3]); 11] = [
     (
         "own",
@@ -149,11 +149,11 @@ fn an_ordinary_users_agents_reach_what_the_table_says() {
     }
 }
 
-/// The README's table is this one.
+/// The table in the docs is this one.
 #[test]
-fn the_readme_tells_the_table() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).expect("it is there");
+fn the_docs_tell_the_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pages/isolation.md");
+    let page = fs::read_to_string(page).expect("it is there");
     for (_, told, [none, landlock, namespace]) in TABLE {
         let word = |can: bool| if can { "yes" } else { "no" };
         let row = format!(
@@ -162,7 +162,7 @@ fn the_readme_tells_the_table() {
             word(landlock),
             word(none)
         );
-        assert!(readme.contains(&row), "the README lacks: {row}");
+        assert!(page.contains(&row), "docs/pages/isolation.md lacks: {row}");
     }
 }
 

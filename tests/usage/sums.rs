@@ -319,17 +319,14 @@ async fn the_command_line_tells_what_it_cost() {
     assert!(quarterdeck(&gateway, &["budgets", "list"]).contains("no budgets"));
 }
 
-/// The README's lines, as they stand.
+/// The lines of the docs, as they stand.
 #[tokio::test]
-async fn what_the_readme_says_works() {
+async fn what_the_docs_say_works() {
     let gateway = start("");
     let mut client = gateway.client().await;
     run(&mut client, "s", "!usage=1000,100 hi").await;
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme
-        .split_once("\n### What it cost\n")
-        .expect("a section");
-    let (_, lines) = section.split_once("```sh\n").expect("commands");
+    let page = include_str!("../../docs/pages/usage.md");
+    let (_, lines) = page.split_once("```sh\n").expect("commands");
     let (lines, _) = lines.split_once("```").expect("their end");
     assert!(lines.lines().count() >= 5, "{lines}");
     for line in lines.lines() {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 from quarterdeck import (
@@ -19,6 +20,7 @@ from quarterdeck import (
     TurnFailed,
     answers,
     errors,
+    readable,
 )
 from quarterdeck.types import (
     AdmissionMode,
@@ -282,6 +284,66 @@ async def read_slowly(request: Fields) -> Fields:
     return {"events": events, "durable": durable, "peak_buffered": HELD_UNREAD}
 
 
+async def cursor(request: Fields) -> Fields:
+    subscription = subscriptions[request["subscription"]]
+    if isinstance(subscription, AsyncManySubscription):
+        return {"cursors": {key: dataclasses.asdict(each) for key, each in subscription.cursors.items()}}
+    return {"cursor": subscription.cursor and dataclasses.asdict(subscription.cursor)}
+
+
+async def collect(request: Fields, items: AsyncIterator[Any], field: str) -> list[Any]:
+    """What an iterator gives, or its first `at_most`."""
+    found: list[Any] = []
+    async for item in items:
+        found.append(getattr(item, field))
+        if len(found) == request.get("at_most"):
+            break
+    return found
+
+
+async def all_sessions(request: Fields) -> Fields:
+    sessions = client_of(request).all_sessions(timeout=deadline(request), **given(request, "page_size"))
+    return {"session_keys": await collect(request, sessions, "session_key")}
+
+
+async def all_turns(request: Fields) -> Fields:
+    turns = client_of(request).all_turns(timeout=deadline(request), **given(request, "session_key", "page_size"))
+    return {"turn_ids": await collect(request, turns, "turn_id")}
+
+
+async def all_schedules(request: Fields) -> Fields:
+    schedules = client_of(request).schedules.all(timeout=deadline(request), **given(request, "page_size"))
+    return {"schedule_names": await collect(request, schedules, "schedule_name")}
+
+
+async def all_schedule_runs(request: Fields) -> Fields:
+    runs = client_of(request).schedules.all_runs(request["schedule_name"], **given(request, "page_size"))
+    shown_runs = [readable(run) async for run in runs]
+    return {"runs": [f"{run.trigger} {run.outcome}" for run in shown_runs]}
+
+
+async def create_schedule(request: Fields) -> Fields:
+    answer = await client_of(request).schedules.create(
+        request["schedule_name"],
+        request["session_key"],
+        request["text"],
+        cron=request["cron"],
+        timeout=deadline(request),
+        **given(request, "request_id"),
+    )
+    return {"replayed": answer.replayed, "owner": answer.schedule.owner}
+
+
+async def run_schedule_now(request: Fields) -> Fields:
+    answer = await client_of(request).schedules.run_now(request["schedule_name"], timeout=deadline(request))
+    return {"session_key": answer.run.session_key, "turn_id": answer.run.turn_id}
+
+
+async def delete_schedule(request: Fields) -> Fields:
+    await client_of(request).schedules.delete(request["schedule_name"], timeout=deadline(request))
+    return {}
+
+
 async def close(request: Fields) -> Fields:
     await subscriptions.pop(request["subscription"]).close()
     return {}
@@ -335,6 +397,14 @@ OPERATIONS: Mapping[str, Operation] = {
         subscribe,
         subscribe_many,
         read_slowly,
+        cursor,
+        all_sessions,
+        all_turns,
+        all_schedules,
+        all_schedule_runs,
+        create_schedule,
+        run_schedule_now,
+        delete_schedule,
         close,
         remember,
         search_memory,
@@ -403,7 +473,7 @@ def problem(error: QuarterdeckError) -> Fields:
         "type": type(error).__name__,
         "code": error.code.name,
         "reason": error.reason,
-        "message": error.message,
+        "message": str(error),
         "metadata": dict(error.metadata),
     }
     if isinstance(error, TurnFailed):

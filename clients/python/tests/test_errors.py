@@ -87,5 +87,20 @@ def test_a_server_that_is_not_there_is_explained() -> None:
 
 
 def test_a_turn_that_failed_says_how() -> None:
-    error = errors.TurnFailed(Turn(state=TURN_STATE_CANCELED, error=TurnError(reason="ABORTED", message="stopped")))
-    assert (error.state, error.reason, str(error)) == ("CANCELED", "ABORTED", "ABORTED: stopped")
+    turn = Turn(turn_id="t1", state=TURN_STATE_CANCELED, error=TurnError(reason="ABORTED", message="stopped"))
+    error = errors.TurnFailed(turn)
+    assert (error.state, error.reason, str(error)) == (
+        "CANCELED",
+        "ABORTED",
+        "turn t1 ended CANCELED: ABORTED: stopped",
+    )
+
+
+def test_errors_show_all_that_they_know() -> None:
+    full = errors.QueueFull("the queue is full", reason="QUEUE_FULL", metadata={"limit": "32"}, retry_after=1.5)
+    assert repr(full) == (
+        "QueueFull(code='RESOURCE_EXHAUSTED', message='the queue is full', metadata={'limit': '32'}, retry_after=1.5)"
+    )
+    assert repr(errors.NotFound("no", reason="NEW_THING")) == (
+        "NotFound(reason='NEW_THING', code='NOT_FOUND', message='no')"
+    )

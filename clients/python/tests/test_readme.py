@@ -16,7 +16,7 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-EXPECTED = ("hello there", "hello there", "tidy up", "[weather: ", "turn_ended")
+EXPECTED = ("hello there", "hello there", "tidy up", " COMPLETED ", "[weather: ", "turn_ended")
 
 
 @pytest.mark.parametrize("number", range(len(EXPECTED)))

@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod lists;
 mod streams;
 
 use answers::Failure;
@@ -68,6 +69,7 @@ impl Driver {
             "subscribe_many" => self.subscribe_many(request),
             "next" => self.subscription(request)?.next(request).await,
             "read_slowly" => self.subscription(request)?.read_slowly(request).await,
+            "cursor" => Ok(self.subscription(request)?.cursor().await),
             "close" => {
                 let mut subscriptions = self.subscriptions.lock().expect("no panic");
                 subscriptions.remove(&request.text("subscription"));
@@ -76,6 +78,7 @@ impl Driver {
             "chat" => streams::chat(&self.client(request)?, request).await,
             "ask" => streams::ask(&self.client(request)?, request).await,
             "run" => streams::run(&self.client(request)?, request).await,
+            op if lists::OPS.contains(&op) => lists::call(&self.client(request)?, request).await,
             _ => calls::call(&self.client(request)?, request).await,
         }
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 use quarterdeck::{
     client::{
-        Client, Start, Update,
+        Client, Cursors, Start, Update,
         answers::{allow, content, decline, deny, tool_failed},
     },
     proto::{
@@ -21,7 +21,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc};
 use tonic::Status;
 
-type Updates = mpsc::Receiver<Result<Update, Status>>;
+/// What comes, and where one is after what was read of it.
+struct Updates {
+    receiver: mpsc::Receiver<Result<Update, Status>>,
+    cursors: Cursors,
+    /// The session, where there is only one.
+    session_key: Option<String>,
+}
 
 /// A client's subscription; one reads it at a time.
 #[derive(Clone)]
@@ -132,7 +138,8 @@ impl Subscription {
             session_key: request.text("session_key"),
             ..SubscribeRequest::default()
         };
-        Self(Arc::new(Mutex::new(client.follow(asked, start))))
+        let session_key = Some(request.text("session_key"));
+        Self::new(client.follow(asked, start), session_key)
     }
 
     pub fn many(client: &Client, request: &Request) -> Self {
@@ -147,7 +154,29 @@ impl Subscription {
             cursors: cursors.collect(),
             ..SubscribeManyRequest::default()
         };
-        Self(Arc::new(Mutex::new(client.follow_many(asked))))
+        Self::new(client.follow_many(asked), None)
+    }
+
+    fn new(receiver: mpsc::Receiver<Result<Update, Status>>, session_key: Option<String>) -> Self {
+        let cursors = Cursors::default();
+        Self(Arc::new(Mutex::new(Updates {
+            receiver,
+            cursors,
+            session_key,
+        })))
+    }
+
+    pub async fn cursor(&self) -> Value {
+        let updates = self.0.lock().await;
+        let shown = |it: &Cursor| json!({"log_id": it.log_id, "after_seq": it.after_seq});
+        match &updates.session_key {
+            Some(key) => json!({"cursor": updates.cursors.of(key).map(shown)}),
+            None => {
+                let cursors = updates.cursors.all();
+                let cursors = cursors.map(|(key, it)| (key.to_owned(), shown(it)));
+                json!({"cursors": cursors.collect::<serde_json::Map<_, _>>()})
+            }
+        }
     }
 
     /// Reads until the events of a kind have come so often.
@@ -178,7 +207,7 @@ impl Subscription {
                 break;
             }
             tokio::time::sleep(pause).await;
-            peak = peak.max(updates.len());
+            peak = peak.max(updates.receiver.len());
         }
         Ok(json!({"events": events, "durable": durable, "peak_buffered": peak}))
     }
@@ -186,8 +215,10 @@ impl Subscription {
 
 /// The next event; `None` where the subscription ended.
 async fn read(updates: &mut Updates) -> Result<Option<Value>, Failure> {
-    while let Some(update) = updates.recv().await {
-        match update? {
+    while let Some(update) = updates.receiver.recv().await {
+        let update = update?;
+        updates.cursors.note(&update);
+        match update {
             Update::Event(it) => return Ok(Some(event(&it))),
             Update::Cut(_) => {}
             Update::Resynced(resync) => return Err(Failure::Void(resync)),

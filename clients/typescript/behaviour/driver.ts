@@ -9,10 +9,11 @@ import {
   type CallOptions,
   type Client,
   createClient,
+  type Cursor,
   type GatewayEvent,
   GatewayEventSchema,
   isCursorError,
-  type ManySubscription,
+  ManySubscription,
   OnBusy,
   QuarterdeckError,
   type Question,
@@ -21,6 +22,9 @@ import {
   QuestionResolution,
   QuestionState,
   StopReason,
+  ScheduleOutcome,
+  type ScheduleRun,
+  ScheduleTrigger,
   type Subscription,
   TurnFailed,
   TurnState,
@@ -72,12 +76,80 @@ interface Request {
   limit?: number;
   memory_id?: string;
   hard?: boolean;
+  page_size?: number;
+  at_most?: number;
+  schedule_name: string;
+  cron: string;
 }
 
 const clients = new Map<string, Client>();
 const subscriptions = new Map<string, Subscription | ManySubscription>();
 
+/** What an iterator gives, or its first `at_most`. */
+async function collect<Item>(
+  request: Request,
+  all: AsyncIterable<Item>,
+  text: (item: Item) => string,
+): Promise<string[]> {
+  const found: string[] = [];
+  for await (const item of all) {
+    found.push(text(item));
+    if (found.length === request.at_most) {
+      break;
+    }
+  }
+  return found;
+}
+
+function shownCursor(cursor: Cursor | undefined) {
+  return cursor ? { log_id: cursor.logId, after_seq: toNumber(cursor.afterSeq) } : null;
+}
+
 const OPERATIONS: Record<string, (request: Request) => Promise<object> | object> = {
+  async all_sessions(request) {
+    const all = client(request).allSessions({ pageSize: request.page_size }, options(request));
+    return { session_keys: await collect(request, all, ({ sessionKey }) => sessionKey) };
+  },
+  async all_turns(request) {
+    const input = { sessionKey: request.session_key, pageSize: request.page_size };
+    return {
+      turn_ids: await collect(request, client(request).allTurns(input, options(request)), ({ turnId }) => turnId),
+    };
+  },
+  async all_schedules(request) {
+    const all = client(request).allSchedules({ pageSize: request.page_size }, options(request));
+    return { schedule_names: await collect(request, all, ({ scheduleName }) => scheduleName) };
+  },
+  async all_schedule_runs(request) {
+    const input = { scheduleName: request.schedule_name, pageSize: request.page_size };
+    const all = client(request).allScheduleRuns(input, options(request));
+    const show = ({ trigger, outcome }: ScheduleRun) => `${ScheduleTrigger[trigger]} ${ScheduleOutcome[outcome]}`;
+    return { runs: await collect(request, all, show) };
+  },
+  async create_schedule(request) {
+    const { schedule_name: scheduleName, cron, session_key: sessionKey, text, request_id: requestId } = request;
+    const when = { case: "cron", value: cron } as const;
+    const schedule = { scheduleName, spec: { when }, enqueue: { sessionKey, text } };
+    const answer = await client(request).createSchedule({ schedule, requestId }, options(request));
+    return { replayed: answer.replayed, owner: answer.schedule?.owner };
+  },
+  async run_schedule_now(request) {
+    const { run } = await client(request).runScheduleNow({ scheduleName: request.schedule_name }, options(request));
+    return { session_key: run?.sessionKey, turn_id: run?.turnId };
+  },
+  async delete_schedule(request) {
+    await client(request).deleteSchedule({ scheduleName: request.schedule_name }, options(request));
+    return {};
+  },
+  cursor(request) {
+    const subscription = subscriptions.get(request.subscription);
+    if (subscription instanceof ManySubscription) {
+      return {
+        cursors: Object.fromEntries(subscription.cursors.map((each) => [each.sessionKey, shownCursor(each)])),
+      };
+    }
+    return { cursor: shownCursor(subscription?.cursor) };
+  },
   connect({ client, address, key, ca }) {
     const tls = ca === undefined ? undefined : { ca: readFileSync(ca) };
     // An empty key is none; the variable of the environment is not looked at then.
@@ -380,7 +452,8 @@ function plainError(error: unknown): object {
       metadata: {},
     };
   }
-  const { name: type, code, reason, message, metadata } = error;
+  const { name: type, code, reason, metadata } = error;
+  const message = String(error);
   const resync = isCursorError(error) ? error.resync : undefined;
   const snapshot = resync && {
     seq: toNumber(resync.cursor.afterSeq),

@@ -9,8 +9,15 @@ import { MemoryService } from "./gen/quarterdeck/v1/memory_pb.js";
 import { ModelService } from "./gen/quarterdeck/v1/model_pb.js";
 import { ScheduleService } from "./gen/quarterdeck/v1/schedule_pb.js";
 import { type ClientTuning, type Connection, Link } from "./link.js";
-import { ask, type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
-import { ManySubscription, type SubscribeManyOptions, type SubscribeOptions, Subscription } from "./subscribe.js";
+import { type Pages, pagesOver } from "./paging.js";
+import { ask, type AskInput, type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
+import {
+  ManySubscription,
+  type SubscribeInput,
+  type SubscribeManyOptions,
+  type SubscribeOptions,
+  Subscription,
+} from "./subscribe.js";
 import { type UnaryCalls, unaryCalls } from "./unary.js";
 import { type SessionsUpdate, tailLogs, watchSessions } from "./watch.js";
 
@@ -21,12 +28,16 @@ export interface Streams {
    * early leaves the turn running. `onQuestion` of the options answers what the agent asks.
    */
   chat(sessionKey: string, text: string, options?: ChatOptions): AsyncGenerator<string, void>;
+  /** The same with all of the prompt as one object, as `run` takes it. */
+  chat(input: RunInput, options?: RunOptions): AsyncGenerator<string, void>;
   /**
    * Sends a prompt and gives what its turn answers by a JSON Schema, parsed; that it meets the schema is checked by the
    * server, that `T` is its type is yours to say. Throws TurnFailed where the turn does not complete, with the reason
    * `OUTPUT_INVALID` where the agent gave nothing that meets the schema.
    */
   ask<T = unknown>(sessionKey: string, text: string, outputSchema: object, options?: ChatOptions): Promise<T>;
+  /** The same with all of the prompt as one object. */
+  ask<T = unknown>(input: AskInput, options?: RunOptions): Promise<T>;
   /** Sends a prompt and yields its turn's events up to `turn_ended`. */
   run(input: RunInput, options?: RunOptions): Follower<GatewayEvent>;
   /**
@@ -34,6 +45,8 @@ export interface Streams {
    * the session's state and the cursor to go on from in `resync`.
    */
   subscribe(sessionKey: string, options?: SubscribeOptions): Subscription;
+  /** The same with one object. */
+  subscribe(input: SubscribeInput): Subscription;
   /** Follows many sessions in one stream; a browser on HTTP/1.1 has six connections. Throws as `subscribe` does. */
   subscribeMany(options: SubscribeManyOptions): ManySubscription;
   /** Follows which sessions there are, and their states. */
@@ -55,6 +68,7 @@ export interface Streams {
 export interface Client
   extends
     Streams,
+    Pages,
     UnaryCalls<typeof GatewayService>,
     UnaryCalls<typeof MemoryService>,
     UnaryCalls<typeof ModelService>,
@@ -65,10 +79,28 @@ export interface Client
 export function clientOver(connection: Connection, tuning: ClientTuning): Client {
   const link = new Link(connection, tuning);
   const streams: Streams = {
-    chat: (sessionKey, text, options = {}) => chat(link, sessionKey, text, options),
-    ask: (sessionKey, text, outputSchema, options = {}) => ask(link, sessionKey, text, outputSchema, options),
+    chat: (first: string | RunInput, second?: string | RunOptions, third: ChatOptions = {}) =>
+      typeof first === "string"
+        ? chat(link, { ...third.prompt, sessionKey: first, text: second as string }, third)
+        : chat(link, first, (second as RunOptions | undefined) ?? {}),
+    ask: <T>(
+      first: string | AskInput,
+      second?: string | RunOptions,
+      outputSchema?: object,
+      options: ChatOptions = {},
+    ) =>
+      typeof first === "string"
+        ? ask<T>(
+            link,
+            { ...options.prompt, sessionKey: first, text: second as string, outputSchema: outputSchema ?? {} },
+            options,
+          )
+        : ask<T>(link, first, (second as RunOptions | undefined) ?? {}),
     run: (input, options = {}) => run(link, input, options),
-    subscribe: (sessionKey, options = {}) => new Subscription(link, sessionKey, options),
+    subscribe: (first: string | SubscribeInput, options: SubscribeOptions = {}) =>
+      typeof first === "string"
+        ? new Subscription(link, first, options)
+        : new Subscription(link, first.sessionKey, first),
     subscribeMany: (options) => new ManySubscription(link, options),
     watchSessions: (filter = {}, options = {}) => watchSessions(link, filter, options),
     tailLogs: (request = {}, options = {}) => tailLogs(link, request, options),
@@ -76,12 +108,13 @@ export function clientOver(connection: Connection, tuning: ClientTuning): Client
     transport: link.transport,
     close: () => link.close(),
   };
-  return {
+  const calls = {
     ...unaryCalls(link, GatewayService),
     ...unaryCalls(link, MemoryService),
     ...unaryCalls(link, ModelService),
     ...unaryCalls(link, ScheduleService),
     ...unaryCalls(link, AdminService),
-    ...streams,
+    ...unaryCalls(link, ScheduleService),
   };
+  return { ...calls, ...pagesOver(calls), ...streams };
 }

@@ -72,6 +72,12 @@ export class QuarterdeckError extends Error {
     this.retryAfterMs = fields.retryAfterMs;
     this.fieldViolations = fields.fieldViolations ?? [];
   }
+
+  /** The reason, or the code where there is none, with the message and each field that is wrong. */
+  override toString(): string {
+    const fields = this.fieldViolations.map(({ field, description }) => `; ${field}: ${description}`);
+    return `${this.reason || this.code}: ${this.message}${fields.join("")}`;
+  }
 }
 
 // Names are given as text: bundlers shorten those of classes.

@@ -24,15 +24,18 @@ export * from "./gen/quarterdeck/v1/turn_pb.js";
 export * from "./gen/quarterdeck/v1/usage_pb.js";
 export { type CallOptions, type ClientTuning, DEFAULT_DEADLINE_MS, DEFAULT_PATIENCE_MS } from "./link.js";
 export { durationToMs, msToDuration, toNumber, toPlain } from "./numbers.js";
+export type { Pages } from "./paging.js";
 export type { QuestionHandler } from "./questions.js";
+export { type Readable, readable } from "./readable.js";
 export type { ResyncPoint } from "./reasons.js";
-export type { ChatOptions, RunInput, RunOptions } from "./run.js";
-export type {
-  EventKind,
-  EventOptions,
+export type { AskInput, ChatOptions, RunInput, RunOptions } from "./run.js";
+export {
+  type EventKind,
+  type EventOptions,
   ManySubscription,
-  SubscribeManyOptions,
-  SubscribeOptions,
+  type SubscribeInput,
+  type SubscribeManyOptions,
+  type SubscribeOptions,
   Subscription,
 } from "./subscribe.js";
 export {

@@ -44,7 +44,8 @@ export class TurnFailed extends Error {
   constructor(turn: Turn) {
     // A server that is newer than this package may name others.
     const state = (TurnState[turn.state] as string | undefined) ?? String(turn.state);
-    super(turn.error?.message || `the turn ended ${state}`);
+    const why = [turn.error?.reason, turn.error?.message].filter((part) => part).join(": ");
+    super(`turn ${turn.turnId} ended ${state}${why && `: ${why}`}`);
     this.turn = turn;
     this.state = state;
     this.reason = turn.error?.reason ?? "";

@@ -1,5 +1,6 @@
 /** The client for Node.js: gRPC over HTTP/2, TLS, and what the environment says. */
-import type { SecureClientSessionOptions } from "node:http2";
+import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
+import { connect as connectSocket } from "node:net";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type AddressOptions, type Target, target } from "./address.js";
@@ -16,6 +17,9 @@ const CONNECT_MS = 5_000;
 const PING_MS = 10_000;
 /** Largest answer, in bytes: the longest reply of a turn, and a page of messages. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
+
+/** What calls over a unix socket name as their origin. */
+const SOCKET_ORIGIN = "http://localhost";
 
 /** What Node.js calls a certificate whose signer is not trusted. */
 const CERTIFICATE_PROBLEMS: ReadonlySet<string> = new Set([
@@ -38,6 +42,11 @@ export interface TlsOptions {
 
 /** How to reach a server. What is not given comes from `QUARTERDECK_ADDR` and `QUARTERDECK_KEY`. */
 export interface NodeClientOptions extends AddressOptions, ClientTuning {
+  /**
+   * `http://HOST:PORT`, `https://HOST:PORT`, or `unix:PATH` for the server's socket, where its own user needs no key.
+   * Default: `QUARTERDECK_ADDR`, or `http://127.0.0.1:7777`.
+   */
+  address?: string | undefined;
   /** For `https://` addresses. */
   tls?: TlsOptions | undefined;
 }
@@ -53,15 +62,18 @@ export function createClient(options: NodeClientOptions = {}): Client {
 }
 
 function connectNode(options: NodeClientOptions): Connection {
-  const where = target(options);
+  const socket = socketOf(options.address);
+  const where = target(socket === undefined ? options : { ...options, address: SOCKET_ORIGIN });
   if (options.tls && !where.encrypted) {
     throw new TypeError("certificates are for https:// addresses");
   }
   if (options.tls && (options.tls.cert === undefined) !== (options.tls.key === undefined)) {
     throw new TypeError("a client certificate and its key go together: give both");
   }
+  const session: ClientSessionOptions | SecureClientSessionOptions =
+    socket === undefined ? secure(options.tls) : { createConnection: () => connectSocket(socket) };
   const ping = { pingIntervalMs: PING_MS, pingTimeoutMs: PING_MS };
-  const manager = new Http2SessionManager(where.baseUrl, ping, secure(options.tls));
+  const manager = new Http2SessionManager(where.baseUrl, ping, session);
   const transport = createGrpcTransport({
     baseUrl: where.baseUrl,
     sessionManager: manager,
@@ -70,9 +82,21 @@ function connectNode(options: NodeClientOptions): Connection {
   });
   return {
     transport,
-    explain: (error) => explain(where, error),
+    explain: (error) => explain(where, options.address ?? where.baseUrl, error),
     close: () => manager.abort(),
   };
+}
+
+/** The path of a `unix:PATH` address. */
+function socketOf(address: string | undefined): string | undefined {
+  if (!address?.startsWith("unix:")) {
+    return undefined;
+  }
+  const path = address.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
+  if (path === "") {
+    throw new TypeError("the address can't be used: unix: needs the path of the server's socket");
+  }
+  return path;
 }
 
 function secure(tls: TlsOptions | undefined): SecureClientSessionOptions {
@@ -102,8 +126,8 @@ function connectInTime(manager: Http2SessionManager): Interceptor {
   };
 }
 
-function explain(where: Target, error: QuarterdeckError): string {
-  return `can't reach ${where.baseUrl}: ${error.message}. ${advice(where, error)}`;
+function explain(where: Target, address: string, error: QuarterdeckError): string {
+  return `can't reach ${address}: ${error.message}. ${advice(where, error)}`;
 }
 
 /** What to do, by what Node.js calls the problem. */

@@ -5,6 +5,7 @@ import { createRegistry, type JsonValue, type Message, toJson } from "@bufbuild/
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_rpc_error_details } from "./gen/google/rpc/error_details_pb.js";
 import { file_quarterdeck_v1_admin } from "./gen/quarterdeck/v1/admin_pb.js";
+import { file_quarterdeck_v1_command } from "./gen/quarterdeck/v1/command_pb.js";
 import { file_quarterdeck_v1_event } from "./gen/quarterdeck/v1/event_pb.js";
 import { file_quarterdeck_v1_gateway } from "./gen/quarterdeck/v1/gateway_pb.js";
 import { file_quarterdeck_v1_memory } from "./gen/quarterdeck/v1/memory_pb.js";
@@ -16,9 +17,11 @@ import { file_quarterdeck_v1_session } from "./gen/quarterdeck/v1/session_pb.js"
 import { file_quarterdeck_v1_turn } from "./gen/quarterdeck/v1/turn_pb.js";
 import { file_quarterdeck_v1_usage } from "./gen/quarterdeck/v1/usage_pb.js";
 
-const REGISTRY = createRegistry(
+/** The messages that this package knows. */
+export const REGISTRY = createRegistry(
   file_google_rpc_error_details,
   file_quarterdeck_v1_admin,
+  file_quarterdeck_v1_command,
   file_quarterdeck_v1_event,
   file_quarterdeck_v1_gateway,
   file_quarterdeck_v1_memory,

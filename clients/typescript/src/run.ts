@@ -18,6 +18,9 @@ const SILENCE_MS = 45_000;
 /** What to run: a prompt with its session, and how. */
 export type RunInput = MessageInitShape<typeof EnqueueRequestSchema>;
 
+/** What `ask` takes: a prompt, and the JSON Schema that its turn answers by. */
+export type AskInput = Omit<RunInput, "$typeName" | "outputSchema"> & { outputSchema: object };
+
 /** Options of `run` and `chat`. */
 export interface RunOptions extends StreamOptions {
   /** Cancels the turn when nobody follows it any more. Default: it goes on. */
@@ -62,14 +65,9 @@ class TurnFollower extends Follower<GatewayEvent> {
 }
 
 /** The answer to a prompt, piece by piece. Throws TurnFailed where the turn did not complete. */
-export async function* chat(
-  link: Link,
-  sessionKey: string,
-  text: string,
-  options: ChatOptions,
-): AsyncGenerator<string, void> {
+export async function* chat(link: Link, input: RunInput, options: RunOptions): AsyncGenerator<string, void> {
   const pieces = new TextPieces();
-  for await (const event of run(link, { ...options.prompt, sessionKey, text }, options)) {
+  for await (const event of run(link, input, options)) {
     const piece = pieces.add(event);
     if (piece !== "") {
       yield piece;
@@ -84,14 +82,8 @@ export async function* chat(
 }
 
 /** What a turn answers by a schema, parsed. Throws TurnFailed where the turn did not complete. */
-export async function ask<T>(
-  link: Link,
-  sessionKey: string,
-  text: string,
-  outputSchema: object,
-  options: ChatOptions,
-): Promise<T> {
-  const input = { ...options.prompt, sessionKey, text, outputSchema: JSON.stringify(outputSchema) };
+export async function ask<T>(link: Link, asked: AskInput, options: RunOptions): Promise<T> {
+  const input: RunInput = { ...asked, outputSchema: JSON.stringify(asked.outputSchema) };
   let output = "";
   for await (const event of run(link, input, options)) {
     if (event.kind.case === "turnEnded") {

@@ -45,6 +45,12 @@ export interface SubscribeOptions extends EventOptions {
   fromOldest?: boolean | undefined;
 }
 
+/** What to follow, and how, as one object. */
+export interface SubscribeInput extends SubscribeOptions {
+  /** The session. */
+  sessionKey: string;
+}
+
 /** Options of `subscribeMany`. */
 export interface SubscribeManyOptions extends EventOptions {
   /** Sessions to follow, and from where; at most 1000. */

@@ -1,8 +1,16 @@
 /** Unary calls over real connections. */
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { BadRequestSchema, ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
+import { AdminService } from "../src/gen/quarterdeck/v1/admin_pb.js";
 import { GatewayService } from "../src/gen/quarterdeck/v1/gateway_pb.js";
+import { ScheduleService } from "../src/gen/quarterdeck/v1/schedule_pb.js";
 import { errors } from "../src/index.js";
 import { createClient } from "../src/node.js";
 import { forever, refusal, TestGateway, withGateway } from "./gateway.js";
@@ -97,5 +105,82 @@ test("errors without a reason of ours keep their code", async () => {
         },
       }),
     (client) => assert.rejects(client.reset({}), errors.PermissionDenied),
+  );
+});
+
+test("a list is one loop, which asks for no page that it does not need", async () => {
+  const asked: string[] = [];
+  await withGateway(
+    (router) => {
+      router.service(GatewayService, {
+        listSessions({ pageToken, pageSize, filter }) {
+          asked.push(`${filter?.keyPrefix} ${pageSize} ${pageToken}`);
+          const last = pageToken === "b";
+          return {
+            sessions: [{ sessionKey: pageToken || "first" }, {}],
+            nextPageToken: last ? "" : pageToken ? "b" : "a",
+          };
+        },
+      });
+      router.service(ScheduleService, {
+        listSchedules: () => ({ schedules: [{ scheduleName: "nightly" }] }),
+      });
+    },
+    async (client) => {
+      const keys: string[] = [];
+      for await (const { sessionKey } of client.allSessions({ pageSize: 2, filter: { keyPrefix: "x" } })) {
+        keys.push(sessionKey);
+      }
+      assert.deepEqual(keys, ["first", "", "a", "", "b", ""]);
+      assert.deepEqual(asked, ["x 2 ", "x 2 a", "x 2 b"]);
+      for await (const _ of client.allSessions({})) {
+        break;
+      }
+      assert.equal(asked.length, 4);
+      for await (const { scheduleName } of client.allSchedules()) {
+        assert.equal(scheduleName, "nightly");
+      }
+    },
+  );
+});
+
+test("a server is reached by its socket, and a missing one is named", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "quarterdeck-"));
+  const path = join(directory, "server.sock");
+  const routes = (router: ConnectRouter) =>
+    router.service(AdminService, {
+      whoAmI: (_, { requestHeader }) => ({ principal: requestHeader.get("authorization") ?? "by its socket" }),
+    });
+  const server = createServer(connectNodeAdapter({ routes }));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const client = createClient({ address: `unix:${path}`, key: "" });
+  assert.equal((await client.whoAmI({})).principal, "by its socket");
+  client.close();
+  await new Promise((resolve) => server.close(resolve));
+  const nobody = createClient({ address: `unix:${path}`, key: "" });
+  await assert.rejects(nobody.whoAmI({}), { name: "Unavailable", message: /can't reach unix:/ });
+  nobody.close();
+  await rm(directory, { recursive: true });
+  assert.throws(() => createClient({ address: "unix:", key: "" }), /needs the path/);
+});
+
+test("errors are printed with their reason", async () => {
+  const violations = {
+    desc: BadRequestSchema,
+    value: { fieldViolations: [{ field: "text", description: "is empty" }] },
+  };
+  const info = { desc: ErrorInfoSchema, value: { reason: "INVALID_FIELD", domain: "quarterdeck" } };
+  await withGateway(
+    (router) =>
+      router.service(GatewayService, {
+        enqueue() {
+          throw new ConnectError("a field is wrong", Code.InvalidArgument, undefined, [info, violations]);
+        },
+      }),
+    (client) =>
+      assert.rejects(client.enqueue({}), (error) => {
+        assert.equal(String(error), "INVALID_FIELD: a field is wrong; text: is empty");
+        return true;
+      }),
   );
 });

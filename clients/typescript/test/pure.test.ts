@@ -14,8 +14,11 @@ import { GatewayEventSchema } from "../src/gen/quarterdeck/v1/event_pb.js";
 import { BlockKind, Role } from "../src/gen/quarterdeck/v1/message_pb.js";
 import { OptionEffect, QuestionKind, QuestionSchema } from "../src/gen/quarterdeck/v1/question_pb.js";
 import { durationToMs, msToDuration, toNumber, toPlain } from "../src/numbers.js";
+import { readable } from "../src/readable.js";
 import { REASON_CLASSES } from "../src/reasons.js";
 import { advance } from "../src/subscribe.js";
+import { ScheduleSchema } from "../src/gen/quarterdeck/v1/schedule_pb.js";
+import { TurnSchema, TurnState } from "../src/gen/quarterdeck/v1/turn_pb.js";
 import { applyDelta, applySnapshot, EMPTY_BLOCK, TextPieces, utf8Length } from "../src/text.js";
 import { newRequestId } from "../src/unary.js";
 
@@ -212,4 +215,26 @@ test("answers choose what holds once, and nothing that is not offered", () => {
 
 test("a question can be made plain", () => {
   assert.deepEqual(toPlain(create(QuestionSchema, { questionId: "q" })), { questionId: "q" });
+});
+
+test("messages are readable: names, dates, milliseconds, numbers", () => {
+  const turn = create(TurnSchema, { turnId: "t", state: TurnState.COMPLETED, createTime: { seconds: 1_764_493_200n } });
+  assert.deepEqual(readable(turn), {
+    turnId: "t",
+    state: "COMPLETED",
+    createTime: new Date(1_764_493_200_000),
+  });
+  assert.equal(readable(create(TurnSchema, JSON.parse(`{"state": 99}`) as object)).state, 99);
+  const schedule = create(ScheduleSchema, {
+    spec: { when: { case: "every", value: { seconds: 90n } } },
+    remainingRuns: 3n,
+    nextTimes: [{ seconds: 1n }],
+    enqueue: { metadata: { ticket: "7" } },
+  });
+  assert.deepEqual(readable(schedule), {
+    spec: { every: 90_000 },
+    remainingRuns: 3,
+    nextTimes: [new Date(1000)],
+    enqueue: { metadata: { ticket: "7" } },
+  });
 });

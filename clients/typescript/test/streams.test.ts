@@ -308,7 +308,10 @@ test("a chat goes on after a cut, with each byte once, and fails as its turn doe
       assert.equal(requests[0]?.requestId, requests[1].requestId);
       await assert.rejects(client.chat("s", "fail").next(), (error) => {
         assert.ok(error instanceof TurnFailed);
-        assert.deepEqual([error.state, error.reason, error.message], ["FAILED", "AGENT_ERROR", "broken"]);
+        assert.deepEqual(
+          [error.state, error.reason, error.message],
+          ["FAILED", "AGENT_ERROR", "turn  ended FAILED: AGENT_ERROR: broken"],
+        );
         return true;
       });
     },

@@ -26,8 +26,31 @@ pub(crate) struct McpArgs {
     /// that session's memory, while one of its turns runs
     #[arg(long, value_name = "FILE", conflicts_with_all = ["namespace", "session", "key", "key_file"])]
     pub(crate) credential_file: Option<PathBuf>,
+    /// Print what makes an MCP client start this command, and where that belongs. The key is never in it: a client reads
+    /// it from the file of --key-file, or from the environment that it is started with
+    #[arg(
+        long,
+        value_name = "CLIENT",
+        value_enum,
+        conflicts_with = "credential_file"
+    )]
+    pub(crate) print_config: Option<McpClient>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// A program that speaks the Model Context Protocol and starts its servers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum McpClient {
+    ClaudeCode,
+    ClaudeDesktop,
+    Codex,
+    Cursor,
+    Gemini,
+    Opencode,
+    Vscode,
+    Windsurf,
+    Zed,
 }
 
 #[derive(Debug, Args)]

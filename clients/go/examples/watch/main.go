@@ -29,7 +29,7 @@ func main() {
 	defer client.Close()
 	request := &quarterdeckv1.SubscribeRequest{SessionKey: os.Args[1], FromOldest: true}
 	cut := quarterdeck.OnCut(func(reason error) { log.Printf("the connection is lost, coming back: %v", reason) })
-	for event, err := range client.Subscribe(ctx, request, cut) {
+	for event, err := range client.Subscribe(ctx, request, cut).Events() {
 		var void *quarterdeck.CursorError
 		switch {
 		case errors.As(err, &void):

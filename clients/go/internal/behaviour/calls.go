@@ -22,7 +22,7 @@ func (driver *driver) perform(ctx context.Context, request *request) (fields, er
 	switch request.Op {
 	case "connect":
 		return fields{}, driver.connect(request)
-	case "next", "read_slowly", "close":
+	case "next", "read_slowly", "close", "cursor":
 		driver.mutex.Lock()
 		subscription, ok := driver.subscriptions[request.Subscription]
 		driver.mutex.Unlock()

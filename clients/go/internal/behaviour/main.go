@@ -84,6 +84,10 @@ type request struct {
 	Limit        int32          `json:"limit"`
 	MemoryID     string         `json:"memory_id"`
 	Hard         bool           `json:"hard"`
+	PageSize     int32          `json:"page_size"`
+	AtMost       int            `json:"at_most"`
+	ScheduleName string         `json:"schedule_name"`
+	Cron         string         `json:"cron"`
 }
 
 // key is what `key` says: of a memory, or to call with.

@@ -18,9 +18,16 @@ type subscription struct {
 	reading sync.Mutex
 	next    func() (*quarterdeck.Event, error, bool)
 	stop    func()
+	cursors func() fields
 }
 
-type events = func(context.Context) iter.Seq2[*quarterdeck.Event, error]
+// opened is what an op begins: the events, and where to go on after those that were read.
+type opened struct {
+	events  iter.Seq2[*quarterdeck.Event, error]
+	cursors func() fields
+}
+
+type events = func(context.Context) opened
 
 func subscribe(client *client, request *request) events {
 	subscribe := &quarterdeckv1.SubscribeRequest{SessionKey: request.SessionKey, FromOldest: request.FromOldest}
@@ -30,8 +37,9 @@ func subscribe(client *client, request *request) events {
 			subscribe.Cursor.AfterSeq = *request.AfterSeq
 		}
 	}
-	return func(ctx context.Context) iter.Seq2[*quarterdeck.Event, error] {
-		return client.Subscribe(ctx, subscribe)
+	return func(ctx context.Context) opened {
+		subscription := client.Subscribe(ctx, subscribe)
+		return opened{subscription.Events(), func() fields { return fields{"cursor": showCursor(subscription.Cursor())} }}
 	}
 }
 
@@ -40,17 +48,32 @@ func subscribeMany(client *client, request *request) events {
 	for _, key := range request.SessionKeys {
 		subscribe.Cursors = append(subscribe.Cursors, &quarterdeckv1.SessionCursor{SessionKey: key})
 	}
-	return func(ctx context.Context) iter.Seq2[*quarterdeck.Event, error] {
-		return client.SubscribeMany(ctx, subscribe)
+	return func(ctx context.Context) opened {
+		subscription := client.SubscribeMany(ctx, subscribe)
+		return opened{subscription.Events(), func() fields {
+			cursors := fields{}
+			for key, cursor := range subscription.Cursors() {
+				cursors[key] = showCursor(cursor)
+			}
+			return fields{"cursors": cursors}
+		}}
 	}
+}
+
+func showCursor(cursor *quarterdeck.Cursor) any {
+	if cursor == nil {
+		return nil
+	}
+	return fields{"log_id": cursor.GetLogId(), "after_seq": cursor.GetAfterSeq()}
 }
 
 func (driver *driver) open(name string, events events) {
 	ctx, cancel := context.WithCancel(context.Background())
-	next, stop := iter.Pull2(events(ctx))
+	opened := events(ctx)
+	next, stop := iter.Pull2(opened.events)
 	driver.mutex.Lock()
 	defer driver.mutex.Unlock()
-	driver.subscriptions[name] = &subscription{cancel: cancel, next: next, stop: stop}
+	driver.subscriptions[name] = &subscription{cancel: cancel, next: next, stop: stop, cursors: opened.cursors}
 }
 
 func (subscription *subscription) perform(ctx context.Context, request *request) (fields, error) {
@@ -64,6 +87,9 @@ func (subscription *subscription) perform(ctx context.Context, request *request)
 	}
 	subscription.reading.Lock()
 	defer subscription.reading.Unlock()
+	if request.Op == "cursor" {
+		return subscription.cursors(), nil
+	}
 	defer context.AfterFunc(ctx, subscription.cancel)()
 	if request.Op == "next" {
 		events := []fields{}
@@ -124,7 +150,7 @@ func describe(err error) fields {
 		}
 		return fields{
 			"type": camel(errors.Unwrap(failure).Error()), "code": screaming(failure.Code.String()),
-			"reason": failure.Reason, "message": failure.Message, "metadata": metadata,
+			"reason": failure.Reason, "message": failure.Error(), "metadata": metadata,
 		}
 	case errors.As(err, &turn):
 		return fields{

@@ -31,6 +31,7 @@ from quarterdeck._sync.io import QuestionHandler
 from quarterdeck._sync.streams import Chat, LogTail, ManySubscription, Run, SessionWatch, Subscription
 from quarterdeck._version import __version__
 from quarterdeck.errors import Cursor, QuarterdeckError, TurnFailed
+from quarterdeck.readable import Record, readable
 
 __all__ = [
     "AsyncChat",
@@ -53,6 +54,7 @@ __all__ = [
     "PromptOptions",
     "QuarterdeckError",
     "QuestionHandler",
+    "Record",
     "Run",
     "SessionUpdate",
     "SessionWatch",
@@ -62,5 +64,6 @@ __all__ = [
     "__version__",
     "answers",
     "errors",
+    "readable",
     "types",
 ]

@@ -72,6 +72,19 @@ class QuarterdeckError(Exception):
         name = self.reason or self.code.name
         return f"{name}: {self.message}{fields}"
 
+    def __repr__(self) -> str:
+        facts: list[tuple[str, object]] = [("code", self.code.name), ("message", self.message)]
+        if self.metadata:
+            facts.append(("metadata", dict(self.metadata)))
+        if self.retry_after is not None:
+            facts.append(("retry_after", self.retry_after))
+        if self.field_violations:
+            facts.append(("field_violations", self.field_violations))
+        # The class's name is the reason's, where this package knows it.
+        if self.reason and _upper_snake(type(self).__name__) != self.reason:
+            facts.insert(0, ("reason", self.reason))
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in facts)})"
+
 
 # --- One class for each code. ---
 
@@ -188,6 +201,9 @@ class TurnFailed(QuarterdeckError):
             reason=turn.error.reason,
             metadata={"turn_id": turn.turn_id, "state": self.state},
         )
+
+    def __str__(self) -> str:
+        return f"turn {self.turn.turn_id} ended {self.state}: {super().__str__()}"
 
 
 # --- One class for each reason. INTERNAL and DEADLINE_EXCEEDED are their codes' classes. ---

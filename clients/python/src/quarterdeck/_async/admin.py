@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from quarterdeck._core.position import LogPosition
 from quarterdeck._core.retry import FOREVER
 from quarterdeck._core.values import Seconds, duration
 from quarterdeck.v1.admin_pb2 import (
+    ApiKey,
     BroadcastReloadRequest,
     BroadcastReloadResponse,
+    Channel,
     CreateApiKeyRequest,
     CreateApiKeyResponse,
     DeleteBudgetRequest,
@@ -40,14 +42,17 @@ from quarterdeck.v1.admin_pb2 import (
     WhoAmIResponse,
 )
 from quarterdeck.v1.usage_pb2 import (
+    Budget,
     BudgetPeriod,
     BudgetScope,
     OnExceeded,
     UsageFilter,
     UsageGrouping,
+    UsageRow,
 )
 
 from .calls import AsyncCalls
+from .paging import pages
 from .streams import AsyncLogTail
 
 
@@ -115,6 +120,21 @@ class AsyncAdmin(AsyncCalls):
         request = ListChannelsRequest(session_key=session_key, page_size=page_size, page_token=page_token)
         return await self._connection.call("admin", "ListChannels", request, ListChannelsResponse, timeout)
 
+    def all_channels(
+        self,
+        *,
+        session_key: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Channel]:
+        """All open streams of the caller's tenant; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_channels(
+                session_key=session_key, page_size=page_size, page_token=token, timeout=timeout
+            ),
+            "channels",
+        )
+
     async def broadcast_reload(
         self,
         *,
@@ -162,6 +182,22 @@ class AsyncAdmin(AsyncCalls):
         )
         return await self._connection.call("admin", "ListApiKeys", request, ListApiKeysResponse, timeout)
 
+    def all_api_keys(
+        self,
+        *,
+        include_ended: bool = False,
+        tenant: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ApiKey]:
+        """All API keys, newest first, without secrets; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_api_keys(
+                include_ended=include_ended, tenant=tenant, page_size=page_size, page_token=token, timeout=timeout
+            ),
+            "api_keys",
+        )
+
     async def revoke_api_key(
         self,
         key_id: str,
@@ -188,6 +224,24 @@ class AsyncAdmin(AsyncCalls):
             filter=filter, group_by=group_by, page_size=page_size, page_token=page_token, tenant=tenant
         )
         return await self._connection.call("admin", "GetUsage", request, GetUsageResponse, timeout)
+
+    def all_usage(
+        self,
+        *,
+        filter: UsageFilter | None = None,
+        group_by: Iterable[UsageGrouping] = (),
+        tenant: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[UsageRow]:
+        """All rows of what was used, summed up by group; ``page_size`` are fetched at once."""
+        group_by = tuple(group_by)
+        return pages(
+            lambda token: self.get_usage(
+                filter=filter, group_by=group_by, tenant=tenant, page_size=page_size, page_token=token, timeout=timeout
+            ),
+            "rows",
+        )
 
     async def set_budget(
         self,
@@ -230,6 +284,19 @@ class AsyncAdmin(AsyncCalls):
         """Lists the budgets of a tenant, and what of them is used."""
         request = ListBudgetsRequest(page_size=page_size, page_token=page_token, tenant=tenant)
         return await self._connection.call("admin", "ListBudgets", request, ListBudgetsResponse, timeout)
+
+    def all_budgets(
+        self,
+        *,
+        tenant: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Budget]:
+        """All budgets of a tenant, and what of them is used; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_budgets(tenant=tenant, page_size=page_size, page_token=token, timeout=timeout),
+            "budgets",
+        )
 
     async def delete_budget(
         self,

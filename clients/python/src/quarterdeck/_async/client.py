@@ -35,6 +35,7 @@ from .calls import AsyncConnection, AsyncStub
 from .choices import AsyncChoiceCalls
 from .memory import AsyncMemory
 from .questions import AsyncQuestionCalls
+from .schedules import AsyncSchedules
 from .sessions import AsyncSessionCalls
 from .streams import AsyncChat, AsyncManySubscription, AsyncRun, AsyncSessionWatch, AsyncSubscription
 from .turns import AsyncTurnCalls
@@ -81,6 +82,8 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQues
         """Memory that survives, is found, and reaches the agent."""
         self.admin = AsyncAdmin(self._connection)
         """The server itself: who may call, how it is set, what it says."""
+        self.schedules = AsyncSchedules(self._connection)
+        """Prompts that are sent by the clock."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._connection.endpoint.address!r})"
@@ -98,8 +101,8 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQues
         await self._connection.close()
 
     def stub(self, service: str) -> AsyncStub:
-        """The generated stub of ``gateway``, ``memory``, ``models`` or ``admin``: calls carry the key, nothing is tried
-        again."""
+        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin`` or ``schedules``: calls carry the key,
+        nothing is tried again."""
         return self._connection.stub(service)
 
     def subscribe(

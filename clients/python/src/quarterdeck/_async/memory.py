@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 from quarterdeck.v1.memory_pb2 import (
@@ -31,6 +31,7 @@ from quarterdeck.v1.memory_pb2 import (
 )
 
 from .calls import AsyncCalls
+from .paging import pages
 
 
 class AsyncMemory(AsyncCalls):
@@ -141,6 +142,34 @@ class AsyncMemory(AsyncCalls):
             tags=tags,
         )
         return await self._connection.call("memory", "ListMemories", request, ListMemoriesResponse, timeout)
+
+    def all(
+        self,
+        *,
+        namespace: str = "",
+        session_key: str = "",
+        bucket: MemoryBucket | str | None = None,
+        kinds: Iterable[MemoryKind | str] = (),
+        tags: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[MemoryItem]:
+        """All memories of one scope, newest change first; ``page_size`` are fetched at once."""
+        kinds = tuple(kinds)
+        tags = tuple(tags)
+        return pages(
+            lambda token: self.list(
+                namespace=namespace,
+                session_key=session_key,
+                bucket=bucket,
+                kinds=kinds,
+                tags=tags,
+                page_size=page_size,
+                page_token=token,
+                timeout=timeout,
+            ),
+            "memories",
+        )
 
     async def list_core(
         self,

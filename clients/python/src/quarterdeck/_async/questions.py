@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from quarterdeck import errors
 from quarterdeck.v1.event_pb2 import GatewayEvent
@@ -19,6 +19,7 @@ from quarterdeck.v1.question_pb2 import Answer, Question, QuestionState
 
 from . import io
 from .calls import AsyncCalls
+from .paging import pages
 
 
 class AsyncQuestionCalls(AsyncCalls):
@@ -39,6 +40,29 @@ class AsyncQuestionCalls(AsyncCalls):
             session_key=session_key, filter=filter, states=states, page_size=page_size, page_token=page_token
         )
         return await self._connection.call("gateway", "ListQuestions", request, ListQuestionsResponse, timeout)
+
+    def all_questions(
+        self,
+        *,
+        session_key: str = "",
+        filter: SessionFilter | None = None,
+        states: Iterable[QuestionState | str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Question]:
+        """All questions, the oldest first: of one session, or of all; ``page_size`` are fetched at once."""
+        states = tuple(states)
+        return pages(
+            lambda token: self.list_questions(
+                session_key=session_key,
+                filter=filter,
+                states=states,
+                page_size=page_size,
+                page_token=token,
+                timeout=timeout,
+            ),
+            "questions",
+        )
 
     async def get_question(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -25,6 +25,7 @@ from quarterdeck.v1.gateway_pb2 import (
     CreateSessionResponse,
     DeleteSessionRequest,
     DeleteSessionResponse,
+    FileEntry,
     ForkSessionRequest,
     ForkSessionResponse,
     GetAttachmentRequest,
@@ -53,10 +54,12 @@ from quarterdeck.v1.gateway_pb2 import (
     UpdateSessionRequest,
     UpdateSessionResponse,
 )
+from quarterdeck.v1.message_pb2 import Message
 from quarterdeck.v1.question_pb2 import NoApprover, ToolRule
 from quarterdeck.v1.session_pb2 import SessionSnapshot
 
 from .calls import AsyncCalls
+from .paging import pages
 
 
 class AsyncSessionCalls(AsyncCalls):
@@ -139,6 +142,19 @@ class AsyncSessionCalls(AsyncCalls):
         """Lists sessions, the newest created first."""
         request = ListSessionsRequest(filter=filter, page_size=page_size, page_token=page_token)
         return await self._connection.call("gateway", "ListSessions", request, ListSessionsResponse, timeout)
+
+    def all_sessions(
+        self,
+        *,
+        filter: SessionFilter | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[SessionSnapshot]:
+        """All sessions, the newest created first; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_sessions(filter=filter, page_size=page_size, page_token=token, timeout=timeout),
+            "sessions",
+        )
 
     async def update_session(
         self,
@@ -279,6 +295,28 @@ class AsyncSessionCalls(AsyncCalls):
         )
         return await self._connection.call("gateway", "ListMessages", request, ListMessagesResponse, timeout)
 
+    def all_messages(
+        self,
+        session_key: str,
+        *,
+        generation: int | None = None,
+        min_seq: int = 0,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Message]:
+        """All messages: the newest page first, oldest first inside a page; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_messages(
+                session_key,
+                generation=generation,
+                min_seq=min_seq,
+                page_size=page_size,
+                page_token=token,
+                timeout=timeout,
+            ),
+            "messages",
+        )
+
     async def get_attachment(
         self,
         session_key: str,
@@ -302,6 +340,20 @@ class AsyncSessionCalls(AsyncCalls):
         """Lists a directory of those that the session works in."""
         request = ListFilesRequest(session_key=session_key, path=path, page_size=page_size, page_token=page_token)
         return await self._connection.call("gateway", "ListFiles", request, ListFilesResponse, timeout)
+
+    def all_files(
+        self,
+        session_key: str,
+        path: str = "",
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[FileEntry]:
+        """All that is in a directory of those that the session works in; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_files(session_key, path, page_size=page_size, page_token=token, timeout=timeout),
+            "entries",
+        )
 
     async def read_file(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from typing_extensions import Unpack
 
@@ -32,9 +32,10 @@ from quarterdeck.v1.gateway_pb2 import (
     UpdateQueuedResponse,
 )
 from quarterdeck.v1.message_pb2 import Attachment
-from quarterdeck.v1.turn_pb2 import TurnState
+from quarterdeck.v1.turn_pb2 import Turn, TurnState
 
 from .calls import AsyncCalls
+from .paging import pages
 
 
 class AsyncTurnCalls(AsyncCalls):
@@ -91,6 +92,23 @@ class AsyncTurnCalls(AsyncCalls):
         """Lists turns, newest first: of one session, or of all."""
         request = ListTurnsRequest(session_key=session_key, states=states, page_size=page_size, page_token=page_token)
         return await self._connection.call("gateway", "ListTurns", request, ListTurnsResponse, timeout)
+
+    def all_turns(
+        self,
+        *,
+        session_key: str = "",
+        states: Iterable[TurnState | str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Turn]:
+        """All turns, newest first: of one session, or of all; ``page_size`` are fetched at once."""
+        states = tuple(states)
+        return pages(
+            lambda token: self.list_turns(
+                session_key=session_key, states=states, page_size=page_size, page_token=token, timeout=timeout
+            ),
+            "turns",
+        )
 
     async def steer(
         self,

@@ -36,6 +36,7 @@ from .calls import Connection, Stub
 from .choices import ChoiceCalls
 from .memory import Memory
 from .questions import QuestionCalls
+from .schedules import Schedules
 from .sessions import SessionCalls
 from .streams import Chat, ManySubscription, Run, SessionWatch, Subscription
 from .turns import TurnCalls
@@ -82,6 +83,8 @@ class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
         """Memory that survives, is found, and reaches the agent."""
         self.admin = Admin(self._connection)
         """The server itself: who may call, how it is set, what it says."""
+        self.schedules = Schedules(self._connection)
+        """Prompts that are sent by the clock."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._connection.endpoint.address!r})"
@@ -99,8 +102,8 @@ class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
         self._connection.close()
 
     def stub(self, service: str) -> Stub:
-        """The generated stub of ``gateway``, ``memory``, ``models`` or ``admin``: calls carry the key, nothing is tried
-        again."""
+        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin`` or ``schedules``: calls carry the key,
+        nothing is tried again."""
         return self._connection.stub(service)
 
     def subscribe(

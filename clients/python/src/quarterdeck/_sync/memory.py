@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from quarterdeck.v1.memory_pb2 import (
@@ -32,6 +32,7 @@ from quarterdeck.v1.memory_pb2 import (
 )
 
 from .calls import Calls
+from .paging import pages
 
 
 class Memory(Calls):
@@ -142,6 +143,34 @@ class Memory(Calls):
             tags=tags,
         )
         return self._connection.call("memory", "ListMemories", request, ListMemoriesResponse, timeout)
+
+    def all(
+        self,
+        *,
+        namespace: str = "",
+        session_key: str = "",
+        bucket: MemoryBucket | str | None = None,
+        kinds: Iterable[MemoryKind | str] = (),
+        tags: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[MemoryItem]:
+        """All memories of one scope, newest change first; ``page_size`` are fetched at once."""
+        kinds = tuple(kinds)
+        tags = tuple(tags)
+        return pages(
+            lambda token: self.list(
+                namespace=namespace,
+                session_key=session_key,
+                bucket=bucket,
+                kinds=kinds,
+                tags=tags,
+                page_size=page_size,
+                page_token=token,
+                timeout=timeout,
+            ),
+            "memories",
+        )
 
     def list_core(
         self,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -26,6 +26,7 @@ from quarterdeck.v1.gateway_pb2 import (
     CreateSessionResponse,
     DeleteSessionRequest,
     DeleteSessionResponse,
+    FileEntry,
     ForkSessionRequest,
     ForkSessionResponse,
     GetAttachmentRequest,
@@ -54,10 +55,12 @@ from quarterdeck.v1.gateway_pb2 import (
     UpdateSessionRequest,
     UpdateSessionResponse,
 )
+from quarterdeck.v1.message_pb2 import Message
 from quarterdeck.v1.question_pb2 import NoApprover, ToolRule
 from quarterdeck.v1.session_pb2 import SessionSnapshot
 
 from .calls import Calls
+from .paging import pages
 
 
 class SessionCalls(Calls):
@@ -140,6 +143,19 @@ class SessionCalls(Calls):
         """Lists sessions, the newest created first."""
         request = ListSessionsRequest(filter=filter, page_size=page_size, page_token=page_token)
         return self._connection.call("gateway", "ListSessions", request, ListSessionsResponse, timeout)
+
+    def all_sessions(
+        self,
+        *,
+        filter: SessionFilter | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[SessionSnapshot]:
+        """All sessions, the newest created first; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_sessions(filter=filter, page_size=page_size, page_token=token, timeout=timeout),
+            "sessions",
+        )
 
     def update_session(
         self,
@@ -280,6 +296,28 @@ class SessionCalls(Calls):
         )
         return self._connection.call("gateway", "ListMessages", request, ListMessagesResponse, timeout)
 
+    def all_messages(
+        self,
+        session_key: str,
+        *,
+        generation: int | None = None,
+        min_seq: int = 0,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Message]:
+        """All messages: the newest page first, oldest first inside a page; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_messages(
+                session_key,
+                generation=generation,
+                min_seq=min_seq,
+                page_size=page_size,
+                page_token=token,
+                timeout=timeout,
+            ),
+            "messages",
+        )
+
     def get_attachment(
         self,
         session_key: str,
@@ -303,6 +341,20 @@ class SessionCalls(Calls):
         """Lists a directory of those that the session works in."""
         request = ListFilesRequest(session_key=session_key, path=path, page_size=page_size, page_token=page_token)
         return self._connection.call("gateway", "ListFiles", request, ListFilesResponse, timeout)
+
+    def all_files(
+        self,
+        session_key: str,
+        path: str = "",
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[FileEntry]:
+        """All that is in a directory of those that the session works in; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_files(session_key, path, page_size=page_size, page_token=token, timeout=timeout),
+            "entries",
+        )
 
     def read_file(
         self,

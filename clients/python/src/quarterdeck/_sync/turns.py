@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from typing_extensions import Unpack
 
@@ -33,9 +33,10 @@ from quarterdeck.v1.gateway_pb2 import (
     UpdateQueuedResponse,
 )
 from quarterdeck.v1.message_pb2 import Attachment
-from quarterdeck.v1.turn_pb2 import TurnState
+from quarterdeck.v1.turn_pb2 import Turn, TurnState
 
 from .calls import Calls
+from .paging import pages
 
 
 class TurnCalls(Calls):
@@ -92,6 +93,23 @@ class TurnCalls(Calls):
         """Lists turns, newest first: of one session, or of all."""
         request = ListTurnsRequest(session_key=session_key, states=states, page_size=page_size, page_token=page_token)
         return self._connection.call("gateway", "ListTurns", request, ListTurnsResponse, timeout)
+
+    def all_turns(
+        self,
+        *,
+        session_key: str = "",
+        states: Iterable[TurnState | str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Turn]:
+        """All turns, newest first: of one session, or of all; ``page_size`` are fetched at once."""
+        states = tuple(states)
+        return pages(
+            lambda token: self.list_turns(
+                session_key=session_key, states=states, page_size=page_size, page_token=token, timeout=timeout
+            ),
+            "turns",
+        )
 
     def steer(
         self,

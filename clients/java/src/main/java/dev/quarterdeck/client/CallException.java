@@ -31,6 +31,20 @@ public abstract class CallException extends QuarterdeckException {
         this.details = details;
     }
 
+    /** The class, then the reason (or the code where there is none), the message and each field that is wrong. */
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder(getClass().getName())
+                .append(": ")
+                .append(reason().isEmpty() ? code().name() : reason())
+                .append(": ")
+                .append(getMessage());
+        fieldViolations()
+                .forEach(wrong ->
+                        text.append("; ").append(wrong.getField()).append(": ").append(wrong.getDescription()));
+        return text.toString();
+    }
+
     /** The gRPC code. */
     public Status.Code code() {
         return details.code();

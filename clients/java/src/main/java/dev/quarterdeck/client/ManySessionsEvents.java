@@ -47,6 +47,23 @@ final class ManySessionsEvents implements Resumable<GatewayEvent> {
     }
 
     @Override
+    public void positions(Map<String, Cursor> cursors) {
+        cursors.keySet().retainAll(sessions.keySet());
+        sessions.forEach((key, followed) -> followed.position().cursor().ifPresent(cursor -> cursors.put(key, cursor)));
+    }
+
+    @Override
+    public void position(GatewayEvent event, Map<String, Cursor> cursors) {
+        String key = event.getSessionKey();
+        Followed followed = sessions.get(key);
+        if (followed == null) {
+            cursors.remove(key);
+        } else {
+            followed.position().cursor().ifPresent(cursor -> cursors.put(key, cursor));
+        }
+    }
+
+    @Override
     public boolean accept(GatewayEvent event) {
         String key = event.getSessionKey();
         if (event.hasSessionDeleted()) {

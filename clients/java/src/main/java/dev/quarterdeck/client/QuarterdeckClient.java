@@ -21,6 +21,9 @@ import dev.quarterdeck.v1.Turn;
 import dev.quarterdeck.v1.WatchSessionsRequest;
 import io.grpc.Channel;
 import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
@@ -34,7 +37,7 @@ import java.util.function.Function;
  * }</pre>
  *
  * <p>The everyday calls are here; all calls, with all their fields, are in {@link #gateway()}, {@link #memory()},
- * {@link #models()} and {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
+ * {@link #models()}, {@link #schedules()} and {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
  */
 public final class QuarterdeckClient implements AutoCloseable {
     private final Calls calls;
@@ -84,6 +87,25 @@ public final class QuarterdeckClient implements AutoCloseable {
         return new ModelCalls(calls);
     }
 
+    /** All calls about schedules. */
+    public ScheduleCalls schedules() {
+        return new ScheduleCalls(calls);
+    }
+
+    /** All that List calls give, page after page. */
+    public AllPages all() {
+        return new AllPages(this);
+    }
+
+    /**
+     * Makes a call on a thread of an executor, which bounds how many run at once: {@code client.future(it ->
+     * it.enqueue("demo", "hello"), executor)}. The call is repeated as it would be here. Cancelling the future does not
+     * take the call back.
+     */
+    public <T> CompletableFuture<T> future(Function<QuarterdeckClient, T> call, Executor executor) {
+        return CompletableFuture.supplyAsync(() -> call.apply(this), executor);
+    }
+
     /** All calls about the server and its keys. */
     public AdminCalls admin() {
         return new AdminCalls(calls);
@@ -118,6 +140,15 @@ public final class QuarterdeckClient implements AutoCloseable {
     }
 
     /**
+     * Sends a prompt with options, such as {@code prompt -> prompt.setAgent("pi")}, and gives the agent's answer as it is
+     * written; what the agent asks is answered by the handler.
+     */
+    public ChatReply chat(
+            String sessionKey, String text, Consumer<EnqueueRequest.Builder> options, QuestionHandler onQuestion) {
+        return chat(prompt(sessionKey, text, options), onQuestion);
+    }
+
+    /**
      * Sends a prompt and gives what its turn answers by a JSON Schema, read by {@code read}: a method of the JSON library
      * that you use, such as {@code json -> gson.fromJson(json, Weather.class)}. Throws {@link TurnFailed} where the turn
      * does not complete, with the reason {@code OUTPUT_INVALID} where the agent gave nothing that meets the schema.
@@ -130,6 +161,16 @@ public final class QuarterdeckClient implements AutoCloseable {
                         .setOutputSchema(outputSchema)
                         .build(),
                 read);
+    }
+
+    /** Sends a prompt with options and gives what its turn answers by a JSON Schema, read by {@code read}. */
+    public <T> T ask(
+            String sessionKey,
+            String text,
+            String outputSchema,
+            Function<String, T> read,
+            Consumer<EnqueueRequest.Builder> options) {
+        return ask(prompt(sessionKey, text, options.andThen(prompt -> prompt.setOutputSchema(outputSchema))), read);
     }
 
     /** Sends a prompt that has an {@code output_schema} and gives what its turn answers by that, read by {@code read}. */
@@ -145,6 +186,13 @@ public final class QuarterdeckClient implements AutoCloseable {
         return run(RunRequest.newBuilder().setEnqueue(prompt(sessionKey, text)).build());
     }
 
+    /** Sends a prompt with options and gives the events of its turn, to {@code turn_ended}. */
+    public Subscription<GatewayEvent> run(String sessionKey, String text, Consumer<EnqueueRequest.Builder> options) {
+        return run(RunRequest.newBuilder()
+                .setEnqueue(prompt(sessionKey, text, options))
+                .build());
+    }
+
     /** Sends a prompt with all that may be said about it and gives the events of its turn, to {@code turn_ended}. */
     public Subscription<GatewayEvent> run(RunRequest request) {
         return new Subscription<>(calls, new TurnEvents(calls, request));
@@ -158,6 +206,11 @@ public final class QuarterdeckClient implements AutoCloseable {
     /** Sends a prompt, without waiting for what becomes of it. */
     public EnqueueResponse enqueue(String sessionKey, String text) {
         return gateway().enqueue(prompt(sessionKey, text));
+    }
+
+    /** Sends a prompt with options, without waiting for what becomes of it. */
+    public EnqueueResponse enqueue(String sessionKey, String text, Consumer<EnqueueRequest.Builder> options) {
+        return gateway().enqueue(prompt(sessionKey, text, options));
     }
 
     /** Waits for a turn's end. */
@@ -176,6 +229,28 @@ public final class QuarterdeckClient implements AutoCloseable {
                         .setSessionKey(sessionKey)
                         .setText(text)
                         .build());
+    }
+
+    /** Gives text to the turn that runs, with options. */
+    public SteerResponse steer(String sessionKey, String text, Consumer<SteerRequest.Builder> options) {
+        SteerRequest.Builder request =
+                SteerRequest.newBuilder().setSessionKey(sessionKey).setText(text);
+        options.accept(request);
+        return gateway().steer(request.build());
+    }
+
+    /** Stops a turn, with options such as {@code abort -> abort.setClearQueue(true)}. */
+    public AbortResponse abort(String sessionKey, Consumer<AbortRequest.Builder> options) {
+        AbortRequest.Builder request = AbortRequest.newBuilder().setSessionKey(sessionKey);
+        options.accept(request);
+        return gateway().abort(request.build());
+    }
+
+    /** Begins a fresh conversation, with options. */
+    public ResetResponse reset(String sessionKey, Consumer<ResetRequest.Builder> options) {
+        ResetRequest.Builder request = ResetRequest.newBuilder().setSessionKey(sessionKey);
+        options.accept(request);
+        return gateway().reset(request.build());
     }
 
     /** Stops the turn that runs, and answers when nothing of it is left. */
@@ -243,6 +318,12 @@ public final class QuarterdeckClient implements AutoCloseable {
                 .setSessionKey(sessionKey)
                 .setText(text)
                 .build();
+    }
+
+    private static EnqueueRequest prompt(String sessionKey, String text, Consumer<EnqueueRequest.Builder> options) {
+        EnqueueRequest.Builder prompt = prompt(sessionKey, text).toBuilder();
+        options.accept(prompt);
+        return prompt.build();
     }
 
     private Turn whole(Turn turn) {

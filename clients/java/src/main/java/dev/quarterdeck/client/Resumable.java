@@ -1,8 +1,10 @@
 package dev.quarterdeck.client;
 
+import dev.quarterdeck.v1.Cursor;
 import io.grpc.CallOptions;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.util.Map;
 
 /** A stream that can be asked for again from where its reader is: what differs between the streams of the service. */
 interface Resumable<T> {
@@ -11,6 +13,12 @@ interface Resumable<T> {
 
     /** Notes where its reader is; false where the message was handed on before. */
     boolean accept(T message);
+
+    /** Puts in where reading stands in each session. */
+    default void positions(Map<String, Cursor> cursors) {}
+
+    /** Puts in where reading stands in the session of a message that was accepted just now. */
+    default void position(T message, Map<String, Cursor> cursors) {}
 
     /** True where nothing comes after this message. */
     boolean isLast(T message);

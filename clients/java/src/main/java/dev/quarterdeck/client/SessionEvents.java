@@ -1,11 +1,13 @@
 package dev.quarterdeck.client;
 
+import dev.quarterdeck.v1.Cursor;
 import dev.quarterdeck.v1.GatewayEvent;
 import dev.quarterdeck.v1.GatewayServiceGrpc;
 import dev.quarterdeck.v1.GetSessionStateResponse;
 import dev.quarterdeck.v1.SubscribeRequest;
 import io.grpc.CallOptions;
 import java.time.Duration;
+import java.util.Map;
 import java.util.Optional;
 
 /** Subscribe: the events of one session. */
@@ -30,6 +32,16 @@ final class SessionEvents implements Resumable<GatewayEvent> {
         SubscribeRequest.Builder from = request.toBuilder();
         position.cursor().ifPresent(cursor -> from.setCursor(cursor).setFromOldest(false));
         return Resumable.stream(calls, GatewayServiceGrpc.getSubscribeMethod(), options, from.build());
+    }
+
+    @Override
+    public void positions(Map<String, Cursor> cursors) {
+        position.cursor().ifPresent(cursor -> cursors.put(request.getSessionKey(), cursor));
+    }
+
+    @Override
+    public void position(GatewayEvent event, Map<String, Cursor> cursors) {
+        positions(cursors);
     }
 
     @Override

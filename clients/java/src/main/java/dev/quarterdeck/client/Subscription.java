@@ -3,14 +3,17 @@ package dev.quarterdeck.client;
 import dev.quarterdeck.client.ServerStream.Arrival;
 import dev.quarterdeck.client.ServerStream.End;
 import dev.quarterdeck.client.ServerStream.Message;
+import dev.quarterdeck.v1.Cursor;
 import io.grpc.CallOptions;
 import io.grpc.Status;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.Iterator;
+import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 
 /**
@@ -52,6 +55,9 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
     private boolean attached;
 
     private boolean ended;
+    /** Where reading stands, by session key. */
+    private final Map<String, Cursor> cursors = new ConcurrentHashMap<>();
+
     private T next;
 
     Subscription(Calls calls, Resumable<T> source) {
@@ -64,6 +70,7 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
         this.source = source;
         this.deadline = calls.wholeDeadline();
         this.outage = calls.outage();
+        source.positions(cursors);
         open();
     }
 
@@ -88,7 +95,21 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
         }
         T event = next;
         next = null;
+        source.position(event, cursors);
         return event;
+    }
+
+    /**
+     * Where to go on later, in another run of the program too, by session key: after the events that {@link #next()} gave.
+     * A session is missing before its first event, unless the request said where it begins.
+     */
+    public Map<String, Cursor> cursors() {
+        return Map.copyOf(cursors);
+    }
+
+    /** Where to go on later, of a subscription to one session; empty before the first event. */
+    public Optional<Cursor> cursor() {
+        return cursors.values().stream().findFirst();
     }
 
     /** Events that have arrived and wait to be read; at most {@value ServerStream#AHEAD_MAX}. */
@@ -177,7 +198,9 @@ public final class Subscription<T> implements Iterator<T>, AutoCloseable {
             return;
         }
         Resumable.Refused refused = source.refused(error);
-        if (!refused.goesOn()) {
+        if (refused.goesOn()) {
+            source.positions(cursors);
+        } else {
             end();
         }
         throw refused.error();

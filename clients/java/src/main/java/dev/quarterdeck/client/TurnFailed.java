@@ -30,8 +30,7 @@ public final class TurnFailed extends QuarterdeckException {
     }
 
     private static String describe(Turn turn) {
-        String state = turn.getState().name().replaceFirst("^TURN_STATE_", "");
-        return "turn " + turn.getTurnId() + " ended " + state + ", "
+        return "turn " + turn.getTurnId() + " ended " + Readable.name(turn.getState()) + ": "
                 + turn.getError().getReason() + ": " + turn.getError().getMessage();
     }
 }

@@ -68,6 +68,14 @@ final class Operations {
             case "answer_question" -> Questions.answer(client(request), request);
             case "subscribe" -> subscribe(request);
             case "subscribe_many" -> subscribeMany(request);
+            case "cursor" -> Lists.cursor(subscription(request));
+            case "all_sessions" -> Lists.sessions(client(request), request);
+            case "all_turns" -> Lists.turns(client(request), request);
+            case "all_schedules" -> Lists.schedules(client(request), request);
+            case "all_schedule_runs" -> Lists.runs(client(request), request);
+            case "create_schedule" -> Lists.createSchedule(client(request), request);
+            case "run_schedule_now" -> Lists.runNow(client(request), request);
+            case "delete_schedule" -> Lists.deleteSchedule(client(request), request);
             case "next" -> next(request);
             case "read_slowly" -> readSlowly(request);
             case "close" -> close(request);

@@ -47,7 +47,8 @@ final class Rendering {
     static JsonObject error(RuntimeException error) {
         JsonObject json = new JsonObject();
         json.addProperty("type", error.getClass().getSimpleName());
-        json.addProperty("message", String.valueOf(error.getMessage()));
+        json.addProperty(
+                "message", error instanceof CallException ? error.toString() : String.valueOf(error.getMessage()));
         json.addProperty("reason", error instanceof QuarterdeckException known ? known.reason() : "");
         JsonObject metadata = new JsonObject();
         if (error instanceof CallException call) {
