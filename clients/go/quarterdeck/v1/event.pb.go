@@ -243,6 +243,7 @@ type GatewayEvent struct {
 	//	*GatewayEvent_ContextRebuilt
 	//	*GatewayEvent_TurnScheduled
 	//	*GatewayEvent_BudgetWarning
+	//	*GatewayEvent_WebhookPaused
 	//	*GatewayEvent_SubagentStarted
 	//	*GatewayEvent_SubagentCompleted
 	//	*GatewayEvent_SubagentItem
@@ -621,6 +622,15 @@ func (x *GatewayEvent) GetBudgetWarning() *BudgetWarning {
 	return nil
 }
 
+func (x *GatewayEvent) GetWebhookPaused() *WebhookPaused {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_WebhookPaused); ok {
+			return x.WebhookPaused
+		}
+	}
+	return nil
+}
+
 func (x *GatewayEvent) GetSubagentStarted() *SubagentStarted {
 	if x != nil {
 		if x, ok := x.Kind.(*GatewayEvent_SubagentStarted); ok {
@@ -941,6 +951,11 @@ type GatewayEvent_BudgetWarning struct {
 	BudgetWarning *BudgetWarning `protobuf:"bytes,38,opt,name=budget_warning,json=budgetWarning,proto3,oneof"`
 }
 
+type GatewayEvent_WebhookPaused struct {
+	// Durable: a webhook that told of this session's events does not any more.
+	WebhookPaused *WebhookPaused `protobuf:"bytes,43,opt,name=webhook_paused,json=webhookPaused,proto3,oneof"`
+}
+
 type GatewayEvent_SubagentStarted struct {
 	// Durable: the turn's agent gave a task to a sub-agent.
 	SubagentStarted *SubagentStarted `protobuf:"bytes,45,opt,name=subagent_started,json=subagentStarted,proto3,oneof"`
@@ -1094,6 +1109,8 @@ func (*GatewayEvent_ContextRebuilt) isGatewayEvent_Kind() {}
 func (*GatewayEvent_TurnScheduled) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_BudgetWarning) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_WebhookPaused) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_SubagentStarted) isGatewayEvent_Kind() {}
 
@@ -2425,6 +2442,79 @@ func (x *BudgetWarning) GetBudget() *Budget {
 	return nil
 }
 
+// A webhook is paused, for the delivery of an event of this session failed for the last time.
+type WebhookPaused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook, see WebhookService.
+	WebhookId string `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// Who made it, `tenant/subject`.
+	Owner string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Why: `FAILING` or `GONE`, see Webhook.pause_reason.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// `seq` of the event that could not be delivered; it and what follows is when the webhook is resumed.
+	UndeliveredSeq int64 `protobuf:"varint,4,opt,name=undelivered_seq,json=undeliveredSeq,proto3" json:"undelivered_seq,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WebhookPaused) Reset() {
+	*x = WebhookPaused{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookPaused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookPaused) ProtoMessage() {}
+
+func (x *WebhookPaused) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookPaused.ProtoReflect.Descriptor instead.
+func (*WebhookPaused) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WebhookPaused) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *WebhookPaused) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *WebhookPaused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WebhookPaused) GetUndeliveredSeq() int64 {
+	if x != nil {
+		return x.UndeliveredSeq
+	}
+	return 0
+}
+
 // The agent began to shorten its context.
 type CompactionStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2436,7 +2526,7 @@ type CompactionStarted struct {
 
 func (x *CompactionStarted) Reset() {
 	*x = CompactionStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2538,7 @@ func (x *CompactionStarted) String() string {
 func (*CompactionStarted) ProtoMessage() {}
 
 func (x *CompactionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2551,7 @@ func (x *CompactionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionStarted.ProtoReflect.Descriptor instead.
 func (*CompactionStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompactionStarted) GetReason() string {
@@ -2490,7 +2580,7 @@ type CompactionCompleted struct {
 
 func (x *CompactionCompleted) Reset() {
 	*x = CompactionCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2592,7 @@ func (x *CompactionCompleted) String() string {
 func (*CompactionCompleted) ProtoMessage() {}
 
 func (x *CompactionCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2605,7 @@ func (x *CompactionCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionCompleted.ProtoReflect.Descriptor instead.
 func (*CompactionCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompactionCompleted) GetReason() string {
@@ -2570,7 +2660,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2672,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2685,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RetryScheduled) GetAttempt() int32 {
@@ -2637,7 +2727,7 @@ type AgentExited struct {
 
 func (x *AgentExited) Reset() {
 	*x = AgentExited{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2739,7 @@ func (x *AgentExited) String() string {
 func (*AgentExited) ProtoMessage() {}
 
 func (x *AgentExited) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2752,7 @@ func (x *AgentExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentExited.ProtoReflect.Descriptor instead.
 func (*AgentExited) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AgentExited) GetMessage() string {
@@ -2687,7 +2777,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2789,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2802,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Hello) GetSession() *SessionSnapshot {
@@ -2747,7 +2837,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2849,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +2862,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CaughtUp) GetSeq() int64 {
@@ -2793,7 +2883,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2895,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2908,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Progress) GetSeq() int64 {
@@ -2839,7 +2929,7 @@ type SessionStateChanged struct {
 
 func (x *SessionStateChanged) Reset() {
 	*x = SessionStateChanged{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +2941,7 @@ func (x *SessionStateChanged) String() string {
 func (*SessionStateChanged) ProtoMessage() {}
 
 func (x *SessionStateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +2954,7 @@ func (x *SessionStateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStateChanged.ProtoReflect.Descriptor instead.
 func (*SessionStateChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionStateChanged) GetSession() *SessionSnapshot {
@@ -2889,7 +2979,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +2991,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3004,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Token) GetDelta() string {
@@ -2953,7 +3043,7 @@ type Thinking struct {
 
 func (x *Thinking) Reset() {
 	*x = Thinking{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3055,7 @@ func (x *Thinking) String() string {
 func (*Thinking) ProtoMessage() {}
 
 func (x *Thinking) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3068,7 @@ func (x *Thinking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thinking.ProtoReflect.Descriptor instead.
 func (*Thinking) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Thinking) GetDelta() string {
@@ -3021,7 +3111,7 @@ type ToolInput struct {
 
 func (x *ToolInput) Reset() {
 	*x = ToolInput{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3123,7 @@ func (x *ToolInput) String() string {
 func (*ToolInput) ProtoMessage() {}
 
 func (x *ToolInput) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3136,7 @@ func (x *ToolInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolInput.ProtoReflect.Descriptor instead.
 func (*ToolInput) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{32}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ToolInput) GetDelta() string {
@@ -3101,7 +3191,7 @@ type ToolUpdate struct {
 
 func (x *ToolUpdate) Reset() {
 	*x = ToolUpdate{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3203,7 @@ func (x *ToolUpdate) String() string {
 func (*ToolUpdate) ProtoMessage() {}
 
 func (x *ToolUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3216,7 @@ func (x *ToolUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolUpdate.ProtoReflect.Descriptor instead.
 func (*ToolUpdate) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{33}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ToolUpdate) GetToolCallId() string {
@@ -3180,7 +3270,7 @@ type ItemSnapshot struct {
 
 func (x *ItemSnapshot) Reset() {
 	*x = ItemSnapshot{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +3282,7 @@ func (x *ItemSnapshot) String() string {
 func (*ItemSnapshot) ProtoMessage() {}
 
 func (x *ItemSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +3295,7 @@ func (x *ItemSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemSnapshot.ProtoReflect.Descriptor instead.
 func (*ItemSnapshot) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{34}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ItemSnapshot) GetBlock() BlockKind {
@@ -3270,7 +3360,7 @@ type Lagging struct {
 
 func (x *Lagging) Reset() {
 	*x = Lagging{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3372,7 @@ func (x *Lagging) String() string {
 func (*Lagging) ProtoMessage() {}
 
 func (x *Lagging) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3385,7 @@ func (x *Lagging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagging.ProtoReflect.Descriptor instead.
 func (*Lagging) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{35}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Lagging) GetFromSeq() int64 {
@@ -3323,7 +3413,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3425,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3438,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{36}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Draining) GetDeadline() *timestamppb.Timestamp {
@@ -3369,7 +3459,7 @@ type Reload struct {
 
 func (x *Reload) Reset() {
 	*x = Reload{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3471,7 @@ func (x *Reload) String() string {
 func (*Reload) ProtoMessage() {}
 
 func (x *Reload) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3484,7 @@ func (x *Reload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reload.ProtoReflect.Descriptor instead.
 func (*Reload) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{37}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Reload) GetReason() string {
@@ -3415,7 +3505,7 @@ type QuestionAsked struct {
 
 func (x *QuestionAsked) Reset() {
 	*x = QuestionAsked{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3517,7 @@ func (x *QuestionAsked) String() string {
 func (*QuestionAsked) ProtoMessage() {}
 
 func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,7 +3530,7 @@ func (x *QuestionAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionAsked.ProtoReflect.Descriptor instead.
 func (*QuestionAsked) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{38}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *QuestionAsked) GetQuestion() *Question {
@@ -3469,7 +3559,7 @@ type QuestionResolved struct {
 
 func (x *QuestionResolved) Reset() {
 	*x = QuestionResolved{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3571,7 @@ func (x *QuestionResolved) String() string {
 func (*QuestionResolved) ProtoMessage() {}
 
 func (x *QuestionResolved) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3584,7 @@ func (x *QuestionResolved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionResolved.ProtoReflect.Descriptor instead.
 func (*QuestionResolved) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{39}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *QuestionResolved) GetQuestionId() string {
@@ -3543,7 +3633,7 @@ type AnswerDelivered struct {
 
 func (x *AnswerDelivered) Reset() {
 	*x = AnswerDelivered{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3555,7 +3645,7 @@ func (x *AnswerDelivered) String() string {
 func (*AnswerDelivered) ProtoMessage() {}
 
 func (x *AnswerDelivered) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3568,7 +3658,7 @@ func (x *AnswerDelivered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerDelivered.ProtoReflect.Descriptor instead.
 func (*AnswerDelivered) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{40}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AnswerDelivered) GetQuestionId() string {
@@ -3589,7 +3679,7 @@ type QuestionPending struct {
 
 func (x *QuestionPending) Reset() {
 	*x = QuestionPending{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3691,7 @@ func (x *QuestionPending) String() string {
 func (*QuestionPending) ProtoMessage() {}
 
 func (x *QuestionPending) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3704,7 @@ func (x *QuestionPending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuestionPending.ProtoReflect.Descriptor instead.
 func (*QuestionPending) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{41}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *QuestionPending) GetQuestion() *Question {
@@ -3640,7 +3730,7 @@ type ModelChanged struct {
 
 func (x *ModelChanged) Reset() {
 	*x = ModelChanged{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3742,7 @@ func (x *ModelChanged) String() string {
 func (*ModelChanged) ProtoMessage() {}
 
 func (x *ModelChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3755,7 @@ func (x *ModelChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelChanged.ProtoReflect.Descriptor instead.
 func (*ModelChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{42}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ModelChanged) GetProvider() string {
@@ -3698,7 +3788,7 @@ type OptionsChanged struct {
 
 func (x *OptionsChanged) Reset() {
 	*x = OptionsChanged{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +3800,7 @@ func (x *OptionsChanged) String() string {
 func (*OptionsChanged) ProtoMessage() {}
 
 func (x *OptionsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +3813,7 @@ func (x *OptionsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptionsChanged.ProtoReflect.Descriptor instead.
 func (*OptionsChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{43}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{44}
 }
 
 // The agent did not find its conversation again: what is stored of it was put in front of this turn's prompt, the newest
@@ -3740,7 +3830,7 @@ type ContextRebuilt struct {
 
 func (x *ContextRebuilt) Reset() {
 	*x = ContextRebuilt{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3842,7 @@ func (x *ContextRebuilt) String() string {
 func (*ContextRebuilt) ProtoMessage() {}
 
 func (x *ContextRebuilt) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3855,7 @@ func (x *ContextRebuilt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextRebuilt.ProtoReflect.Descriptor instead.
 func (*ContextRebuilt) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{44}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ContextRebuilt) GetMessageCount() int32 {
@@ -3791,7 +3881,7 @@ type CommandsChanged struct {
 
 func (x *CommandsChanged) Reset() {
 	*x = CommandsChanged{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3803,7 +3893,7 @@ func (x *CommandsChanged) String() string {
 func (*CommandsChanged) ProtoMessage() {}
 
 func (x *CommandsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3816,7 +3906,7 @@ func (x *CommandsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandsChanged.ProtoReflect.Descriptor instead.
 func (*CommandsChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{45}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{46}
 }
 
 // The turn's agent gave a task to a sub-agent, or a sub-agent did. What it says is its own: it stands in no message, preview,
@@ -3839,7 +3929,7 @@ type SubagentStarted struct {
 
 func (x *SubagentStarted) Reset() {
 	*x = SubagentStarted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3941,7 @@ func (x *SubagentStarted) String() string {
 func (*SubagentStarted) ProtoMessage() {}
 
 func (x *SubagentStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3954,7 @@ func (x *SubagentStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubagentStarted.ProtoReflect.Descriptor instead.
 func (*SubagentStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{46}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SubagentStarted) GetAgentId() string {
@@ -3919,7 +4009,7 @@ type SubagentCompleted struct {
 
 func (x *SubagentCompleted) Reset() {
 	*x = SubagentCompleted{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4021,7 @@ func (x *SubagentCompleted) String() string {
 func (*SubagentCompleted) ProtoMessage() {}
 
 func (x *SubagentCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4034,7 @@ func (x *SubagentCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubagentCompleted.ProtoReflect.Descriptor instead.
 func (*SubagentCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{47}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SubagentCompleted) GetAgentId() string {
@@ -3988,7 +4078,7 @@ type SubagentStats struct {
 
 func (x *SubagentStats) Reset() {
 	*x = SubagentStats{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4000,7 +4090,7 @@ func (x *SubagentStats) String() string {
 func (*SubagentStats) ProtoMessage() {}
 
 func (x *SubagentStats) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4013,7 +4103,7 @@ func (x *SubagentStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubagentStats.ProtoReflect.Descriptor instead.
 func (*SubagentStats) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{48}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SubagentStats) GetMessageCount() int64 {
@@ -4045,7 +4135,7 @@ type SubagentItem struct {
 
 func (x *SubagentItem) Reset() {
 	*x = SubagentItem{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4147,7 @@ func (x *SubagentItem) String() string {
 func (*SubagentItem) ProtoMessage() {}
 
 func (x *SubagentItem) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4160,7 @@ func (x *SubagentItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubagentItem.ProtoReflect.Descriptor instead.
 func (*SubagentItem) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{49}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SubagentItem) GetAgentPath() []string {
@@ -4107,7 +4197,7 @@ type ArtifactCreated struct {
 
 func (x *ArtifactCreated) Reset() {
 	*x = ArtifactCreated{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4209,7 @@ func (x *ArtifactCreated) String() string {
 func (*ArtifactCreated) ProtoMessage() {}
 
 func (x *ArtifactCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4222,7 @@ func (x *ArtifactCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactCreated.ProtoReflect.Descriptor instead.
 func (*ArtifactCreated) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{50}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ArtifactCreated) GetAttachment() *AttachmentRef {
@@ -4160,7 +4250,7 @@ type PlanUpdated struct {
 
 func (x *PlanUpdated) Reset() {
 	*x = PlanUpdated{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4172,7 +4262,7 @@ func (x *PlanUpdated) String() string {
 func (*PlanUpdated) ProtoMessage() {}
 
 func (x *PlanUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4185,7 +4275,7 @@ func (x *PlanUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanUpdated.ProtoReflect.Descriptor instead.
 func (*PlanUpdated) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{51}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PlanUpdated) GetEntries() []*PlanEntry {
@@ -4210,7 +4300,7 @@ type PlanEntry struct {
 
 func (x *PlanEntry) Reset() {
 	*x = PlanEntry{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4222,7 +4312,7 @@ func (x *PlanEntry) String() string {
 func (*PlanEntry) ProtoMessage() {}
 
 func (x *PlanEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4235,7 +4325,7 @@ func (x *PlanEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEntry.ProtoReflect.Descriptor instead.
 func (*PlanEntry) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{52}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PlanEntry) GetText() string {
@@ -4263,7 +4353,7 @@ var File_quarterdeck_v1_event_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\x98\x1c\n" +
+	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xe0\x1c\n" +
 	"\fGatewayEvent\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x15\n" +
@@ -4308,7 +4398,8 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\rmodel_changed\x18# \x01(\v2\x1c.quarterdeck.v1.ModelChangedH\x00R\fmodelChanged\x12I\n" +
 	"\x0fcontext_rebuilt\x18$ \x01(\v2\x1e.quarterdeck.v1.ContextRebuiltH\x00R\x0econtextRebuilt\x12F\n" +
 	"\x0eturn_scheduled\x18% \x01(\v2\x1d.quarterdeck.v1.TurnScheduledH\x00R\rturnScheduled\x12F\n" +
-	"\x0ebudget_warning\x18& \x01(\v2\x1d.quarterdeck.v1.BudgetWarningH\x00R\rbudgetWarning\x12L\n" +
+	"\x0ebudget_warning\x18& \x01(\v2\x1d.quarterdeck.v1.BudgetWarningH\x00R\rbudgetWarning\x12F\n" +
+	"\x0ewebhook_paused\x18+ \x01(\v2\x1d.quarterdeck.v1.WebhookPausedH\x00R\rwebhookPaused\x12L\n" +
 	"\x10subagent_started\x18- \x01(\v2\x1f.quarterdeck.v1.SubagentStartedH\x00R\x0fsubagentStarted\x12R\n" +
 	"\x12subagent_completed\x18. \x01(\v2!.quarterdeck.v1.SubagentCompletedH\x00R\x11subagentCompleted\x12C\n" +
 	"\rsubagent_item\x18/ \x01(\v2\x1c.quarterdeck.v1.SubagentItemH\x00R\fsubagentItem\x12L\n" +
@@ -4418,7 +4509,13 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\vgranularity\x18\x05 \x01(\x0e2 .quarterdeck.v1.UsageGranularityR\vgranularity\x12#\n" +
 	"\rprice_version\x18\x06 \x01(\tR\fpriceVersion\"?\n" +
 	"\rBudgetWarning\x12.\n" +
-	"\x06budget\x18\x01 \x01(\v2\x16.quarterdeck.v1.BudgetR\x06budget\"+\n" +
+	"\x06budget\x18\x01 \x01(\v2\x16.quarterdeck.v1.BudgetR\x06budget\"\x85\x01\n" +
+	"\rWebhookPaused\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12'\n" +
+	"\x0fundelivered_seq\x18\x04 \x01(\x03R\x0eundeliveredSeq\"+\n" +
 	"\x11CompactionStarted\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xab\x01\n" +
 	"\x13CompactionCompleted\x12\x16\n" +
@@ -4568,7 +4665,7 @@ func file_quarterdeck_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(UsageSource)(0),              // 0: quarterdeck.v1.UsageSource
 	(UsageGranularity)(0),         // 1: quarterdeck.v1.UsageGranularity
@@ -4595,54 +4692,55 @@ var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(*SteerRequeued)(nil),         // 22: quarterdeck.v1.SteerRequeued
 	(*UsageRecorded)(nil),         // 23: quarterdeck.v1.UsageRecorded
 	(*BudgetWarning)(nil),         // 24: quarterdeck.v1.BudgetWarning
-	(*CompactionStarted)(nil),     // 25: quarterdeck.v1.CompactionStarted
-	(*CompactionCompleted)(nil),   // 26: quarterdeck.v1.CompactionCompleted
-	(*RetryScheduled)(nil),        // 27: quarterdeck.v1.RetryScheduled
-	(*AgentExited)(nil),           // 28: quarterdeck.v1.AgentExited
-	(*Hello)(nil),                 // 29: quarterdeck.v1.Hello
-	(*CaughtUp)(nil),              // 30: quarterdeck.v1.CaughtUp
-	(*Progress)(nil),              // 31: quarterdeck.v1.Progress
-	(*SessionStateChanged)(nil),   // 32: quarterdeck.v1.SessionStateChanged
-	(*Token)(nil),                 // 33: quarterdeck.v1.Token
-	(*Thinking)(nil),              // 34: quarterdeck.v1.Thinking
-	(*ToolInput)(nil),             // 35: quarterdeck.v1.ToolInput
-	(*ToolUpdate)(nil),            // 36: quarterdeck.v1.ToolUpdate
-	(*ItemSnapshot)(nil),          // 37: quarterdeck.v1.ItemSnapshot
-	(*Lagging)(nil),               // 38: quarterdeck.v1.Lagging
-	(*Draining)(nil),              // 39: quarterdeck.v1.Draining
-	(*Reload)(nil),                // 40: quarterdeck.v1.Reload
-	(*QuestionAsked)(nil),         // 41: quarterdeck.v1.QuestionAsked
-	(*QuestionResolved)(nil),      // 42: quarterdeck.v1.QuestionResolved
-	(*AnswerDelivered)(nil),       // 43: quarterdeck.v1.AnswerDelivered
-	(*QuestionPending)(nil),       // 44: quarterdeck.v1.QuestionPending
-	(*ModelChanged)(nil),          // 45: quarterdeck.v1.ModelChanged
-	(*OptionsChanged)(nil),        // 46: quarterdeck.v1.OptionsChanged
-	(*ContextRebuilt)(nil),        // 47: quarterdeck.v1.ContextRebuilt
-	(*CommandsChanged)(nil),       // 48: quarterdeck.v1.CommandsChanged
-	(*SubagentStarted)(nil),       // 49: quarterdeck.v1.SubagentStarted
-	(*SubagentCompleted)(nil),     // 50: quarterdeck.v1.SubagentCompleted
-	(*SubagentStats)(nil),         // 51: quarterdeck.v1.SubagentStats
-	(*SubagentItem)(nil),          // 52: quarterdeck.v1.SubagentItem
-	(*ArtifactCreated)(nil),       // 53: quarterdeck.v1.ArtifactCreated
-	(*PlanUpdated)(nil),           // 54: quarterdeck.v1.PlanUpdated
-	(*PlanEntry)(nil),             // 55: quarterdeck.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),       // 57: quarterdeck.v1.SessionSnapshot
-	(*Turn)(nil),                  // 58: quarterdeck.v1.Turn
-	(Role)(0),                     // 59: quarterdeck.v1.Role
-	(*AttachmentRef)(nil),         // 60: quarterdeck.v1.AttachmentRef
-	(*Usage)(nil),                 // 61: quarterdeck.v1.Usage
-	(*Budget)(nil),                // 62: quarterdeck.v1.Budget
-	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
-	(BlockKind)(0),                // 64: quarterdeck.v1.BlockKind
-	(*Question)(nil),              // 65: quarterdeck.v1.Question
-	(QuestionState)(0),            // 66: quarterdeck.v1.QuestionState
-	(QuestionResolution)(0),       // 67: quarterdeck.v1.QuestionResolution
-	(*Answer)(nil),                // 68: quarterdeck.v1.Answer
-	(*MessagePart)(nil),           // 69: quarterdeck.v1.MessagePart
+	(*WebhookPaused)(nil),         // 25: quarterdeck.v1.WebhookPaused
+	(*CompactionStarted)(nil),     // 26: quarterdeck.v1.CompactionStarted
+	(*CompactionCompleted)(nil),   // 27: quarterdeck.v1.CompactionCompleted
+	(*RetryScheduled)(nil),        // 28: quarterdeck.v1.RetryScheduled
+	(*AgentExited)(nil),           // 29: quarterdeck.v1.AgentExited
+	(*Hello)(nil),                 // 30: quarterdeck.v1.Hello
+	(*CaughtUp)(nil),              // 31: quarterdeck.v1.CaughtUp
+	(*Progress)(nil),              // 32: quarterdeck.v1.Progress
+	(*SessionStateChanged)(nil),   // 33: quarterdeck.v1.SessionStateChanged
+	(*Token)(nil),                 // 34: quarterdeck.v1.Token
+	(*Thinking)(nil),              // 35: quarterdeck.v1.Thinking
+	(*ToolInput)(nil),             // 36: quarterdeck.v1.ToolInput
+	(*ToolUpdate)(nil),            // 37: quarterdeck.v1.ToolUpdate
+	(*ItemSnapshot)(nil),          // 38: quarterdeck.v1.ItemSnapshot
+	(*Lagging)(nil),               // 39: quarterdeck.v1.Lagging
+	(*Draining)(nil),              // 40: quarterdeck.v1.Draining
+	(*Reload)(nil),                // 41: quarterdeck.v1.Reload
+	(*QuestionAsked)(nil),         // 42: quarterdeck.v1.QuestionAsked
+	(*QuestionResolved)(nil),      // 43: quarterdeck.v1.QuestionResolved
+	(*AnswerDelivered)(nil),       // 44: quarterdeck.v1.AnswerDelivered
+	(*QuestionPending)(nil),       // 45: quarterdeck.v1.QuestionPending
+	(*ModelChanged)(nil),          // 46: quarterdeck.v1.ModelChanged
+	(*OptionsChanged)(nil),        // 47: quarterdeck.v1.OptionsChanged
+	(*ContextRebuilt)(nil),        // 48: quarterdeck.v1.ContextRebuilt
+	(*CommandsChanged)(nil),       // 49: quarterdeck.v1.CommandsChanged
+	(*SubagentStarted)(nil),       // 50: quarterdeck.v1.SubagentStarted
+	(*SubagentCompleted)(nil),     // 51: quarterdeck.v1.SubagentCompleted
+	(*SubagentStats)(nil),         // 52: quarterdeck.v1.SubagentStats
+	(*SubagentItem)(nil),          // 53: quarterdeck.v1.SubagentItem
+	(*ArtifactCreated)(nil),       // 54: quarterdeck.v1.ArtifactCreated
+	(*PlanUpdated)(nil),           // 55: quarterdeck.v1.PlanUpdated
+	(*PlanEntry)(nil),             // 56: quarterdeck.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),       // 58: quarterdeck.v1.SessionSnapshot
+	(*Turn)(nil),                  // 59: quarterdeck.v1.Turn
+	(Role)(0),                     // 60: quarterdeck.v1.Role
+	(*AttachmentRef)(nil),         // 61: quarterdeck.v1.AttachmentRef
+	(*Usage)(nil),                 // 62: quarterdeck.v1.Usage
+	(*Budget)(nil),                // 63: quarterdeck.v1.Budget
+	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
+	(BlockKind)(0),                // 65: quarterdeck.v1.BlockKind
+	(*Question)(nil),              // 66: quarterdeck.v1.Question
+	(QuestionState)(0),            // 67: quarterdeck.v1.QuestionState
+	(QuestionResolution)(0),       // 68: quarterdeck.v1.QuestionResolution
+	(*Answer)(nil),                // 69: quarterdeck.v1.Answer
+	(*MessagePart)(nil),           // 70: quarterdeck.v1.MessagePart
 }
 var file_quarterdeck_v1_event_proto_depIdxs = []int32{
-	56, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
+	57, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
 	6,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
 	7,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
@@ -4660,77 +4758,78 @@ var file_quarterdeck_v1_event_proto_depIdxs = []int32{
 	21, // 15: quarterdeck.v1.GatewayEvent.steer_applied:type_name -> quarterdeck.v1.SteerApplied
 	22, // 16: quarterdeck.v1.GatewayEvent.steer_requeued:type_name -> quarterdeck.v1.SteerRequeued
 	23, // 17: quarterdeck.v1.GatewayEvent.usage_recorded:type_name -> quarterdeck.v1.UsageRecorded
-	25, // 18: quarterdeck.v1.GatewayEvent.compaction_started:type_name -> quarterdeck.v1.CompactionStarted
-	26, // 19: quarterdeck.v1.GatewayEvent.compaction_completed:type_name -> quarterdeck.v1.CompactionCompleted
-	27, // 20: quarterdeck.v1.GatewayEvent.retry_scheduled:type_name -> quarterdeck.v1.RetryScheduled
-	28, // 21: quarterdeck.v1.GatewayEvent.agent_exited:type_name -> quarterdeck.v1.AgentExited
-	41, // 22: quarterdeck.v1.GatewayEvent.question_asked:type_name -> quarterdeck.v1.QuestionAsked
-	42, // 23: quarterdeck.v1.GatewayEvent.question_resolved:type_name -> quarterdeck.v1.QuestionResolved
-	43, // 24: quarterdeck.v1.GatewayEvent.answer_delivered:type_name -> quarterdeck.v1.AnswerDelivered
-	54, // 25: quarterdeck.v1.GatewayEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
-	45, // 26: quarterdeck.v1.GatewayEvent.model_changed:type_name -> quarterdeck.v1.ModelChanged
-	47, // 27: quarterdeck.v1.GatewayEvent.context_rebuilt:type_name -> quarterdeck.v1.ContextRebuilt
+	26, // 18: quarterdeck.v1.GatewayEvent.compaction_started:type_name -> quarterdeck.v1.CompactionStarted
+	27, // 19: quarterdeck.v1.GatewayEvent.compaction_completed:type_name -> quarterdeck.v1.CompactionCompleted
+	28, // 20: quarterdeck.v1.GatewayEvent.retry_scheduled:type_name -> quarterdeck.v1.RetryScheduled
+	29, // 21: quarterdeck.v1.GatewayEvent.agent_exited:type_name -> quarterdeck.v1.AgentExited
+	42, // 22: quarterdeck.v1.GatewayEvent.question_asked:type_name -> quarterdeck.v1.QuestionAsked
+	43, // 23: quarterdeck.v1.GatewayEvent.question_resolved:type_name -> quarterdeck.v1.QuestionResolved
+	44, // 24: quarterdeck.v1.GatewayEvent.answer_delivered:type_name -> quarterdeck.v1.AnswerDelivered
+	55, // 25: quarterdeck.v1.GatewayEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
+	46, // 26: quarterdeck.v1.GatewayEvent.model_changed:type_name -> quarterdeck.v1.ModelChanged
+	48, // 27: quarterdeck.v1.GatewayEvent.context_rebuilt:type_name -> quarterdeck.v1.ContextRebuilt
 	10, // 28: quarterdeck.v1.GatewayEvent.turn_scheduled:type_name -> quarterdeck.v1.TurnScheduled
 	24, // 29: quarterdeck.v1.GatewayEvent.budget_warning:type_name -> quarterdeck.v1.BudgetWarning
-	49, // 30: quarterdeck.v1.GatewayEvent.subagent_started:type_name -> quarterdeck.v1.SubagentStarted
-	50, // 31: quarterdeck.v1.GatewayEvent.subagent_completed:type_name -> quarterdeck.v1.SubagentCompleted
-	52, // 32: quarterdeck.v1.GatewayEvent.subagent_item:type_name -> quarterdeck.v1.SubagentItem
-	53, // 33: quarterdeck.v1.GatewayEvent.artifact_created:type_name -> quarterdeck.v1.ArtifactCreated
-	29, // 34: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
-	30, // 35: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
-	31, // 36: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
-	32, // 37: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
-	33, // 38: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
-	34, // 39: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
-	35, // 40: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
-	36, // 41: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
-	37, // 42: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
-	38, // 43: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
-	39, // 44: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
-	40, // 45: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
-	44, // 46: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
-	46, // 47: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
-	48, // 48: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
-	57, // 49: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	5,  // 50: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
-	57, // 51: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	58, // 52: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
-	58, // 53: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
-	58, // 54: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
-	58, // 55: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
-	58, // 56: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
-	59, // 57: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
-	60, // 58: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	59, // 59: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
-	16, // 60: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	60, // 61: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	58, // 62: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	61, // 63: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
-	0,  // 64: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
-	1,  // 65: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
-	62, // 66: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
-	63, // 67: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	57, // 68: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	57, // 69: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	64, // 70: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	59, // 71: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	56, // 72: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	65, // 73: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
-	66, // 74: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
-	67, // 75: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
-	68, // 76: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
-	65, // 77: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
-	51, // 78: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
-	59, // 79: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
-	69, // 80: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
-	60, // 81: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
-	55, // 82: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
-	2,  // 83: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	25, // 30: quarterdeck.v1.GatewayEvent.webhook_paused:type_name -> quarterdeck.v1.WebhookPaused
+	50, // 31: quarterdeck.v1.GatewayEvent.subagent_started:type_name -> quarterdeck.v1.SubagentStarted
+	51, // 32: quarterdeck.v1.GatewayEvent.subagent_completed:type_name -> quarterdeck.v1.SubagentCompleted
+	53, // 33: quarterdeck.v1.GatewayEvent.subagent_item:type_name -> quarterdeck.v1.SubagentItem
+	54, // 34: quarterdeck.v1.GatewayEvent.artifact_created:type_name -> quarterdeck.v1.ArtifactCreated
+	30, // 35: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
+	31, // 36: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
+	32, // 37: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
+	33, // 38: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
+	34, // 39: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
+	35, // 40: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
+	36, // 41: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
+	37, // 42: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
+	38, // 43: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
+	39, // 44: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
+	40, // 45: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
+	41, // 46: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
+	45, // 47: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
+	47, // 48: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
+	49, // 49: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
+	58, // 50: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,  // 51: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
+	58, // 52: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	59, // 53: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
+	59, // 54: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
+	59, // 55: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
+	59, // 56: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
+	59, // 57: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
+	60, // 58: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
+	61, // 59: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	60, // 60: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
+	16, // 61: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
+	61, // 62: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	59, // 63: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	62, // 64: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	0,  // 65: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
+	1,  // 66: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
+	63, // 67: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
+	64, // 68: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	58, // 69: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	58, // 70: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	65, // 71: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	60, // 72: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	57, // 73: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	66, // 74: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
+	67, // 75: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
+	68, // 76: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
+	69, // 77: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
+	66, // 78: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
+	52, // 79: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
+	60, // 80: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
+	70, // 81: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
+	61, // 82: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	56, // 83: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
+	2,  // 84: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }
@@ -4773,6 +4872,7 @@ func file_quarterdeck_v1_event_proto_init() {
 		(*GatewayEvent_ContextRebuilt)(nil),
 		(*GatewayEvent_TurnScheduled)(nil),
 		(*GatewayEvent_BudgetWarning)(nil),
+		(*GatewayEvent_WebhookPaused)(nil),
 		(*GatewayEvent_SubagentStarted)(nil),
 		(*GatewayEvent_SubagentCompleted)(nil),
 		(*GatewayEvent_SubagentItem)(nil),
@@ -4799,7 +4899,7 @@ func file_quarterdeck_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_event_proto_rawDesc), len(file_quarterdeck_v1_event_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -356,7 +356,9 @@ type EnqueueRequest struct {
 	// session has at most 64, with as many bytes as may wait in its queue. A time that has passed means now. Only with
 	// `on_busy` ENQUEUE; `queue_ttl` counts from then on. RemoveQueued and Abort take it, UpdateQueued changes its text, Reset
 	// and DeleteSession reject it, ClearQueue leaves it; ListTurns with the state SCHEDULED lists it.
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// What to do where the agent of a new session asks and nobody is there, see CreateSession. Default: the agent's choice.
+	NoApprover    NoApprover `protobuf:"varint,22,opt,name=no_approver,json=noApprover,proto3,enum=quarterdeck.v1.NoApprover" json:"no_approver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -536,6 +538,13 @@ func (x *EnqueueRequest) GetNotBefore() *timestamppb.Timestamp {
 		return x.NotBefore
 	}
 	return nil
+}
+
+func (x *EnqueueRequest) GetNoApprover() NoApprover {
+	if x != nil {
+		return x.NoApprover
+	}
+	return NoApprover_NO_APPROVER_UNSPECIFIED
 }
 
 // A tool that the caller runs. When the model calls it the turn waits with a question of the kind TOOL_CALL, whose
@@ -5840,7 +5849,7 @@ var File_quarterdeck_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/gateway.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/command.proto\x1a\x1aquarterdeck/v1/event.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\"\xc9\b\n" +
+	"\x1cquarterdeck/v1/gateway.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/command.proto\x1a\x1aquarterdeck/v1/event.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\"\x86\t\n" +
 	"\x0eEnqueueRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x12\n" +
@@ -5866,7 +5875,9 @@ const file_quarterdeck_v1_gateway_proto_rawDesc = "" +
 	"\routput_schema\x18\x13 \x01(\tR\foutputSchema\x12=\n" +
 	"\fclient_tools\x18\x14 \x03(\v2\x1a.quarterdeck.v1.ClientToolR\vclientTools\x129\n" +
 	"\n" +
-	"not_before\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x1a;\n" +
+	"not_before\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12;\n" +
+	"\vno_approver\x18\x16 \x01(\x0e2\x1a.quarterdeck.v1.NoApproverR\n" +
+	"noApprover\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
@@ -6499,14 +6510,14 @@ var file_quarterdeck_v1_gateway_proto_goTypes = []any{
 	(OnInterrupt)(0),                // 84: quarterdeck.v1.OnInterrupt
 	(*durationpb.Duration)(nil),     // 85: google.protobuf.Duration
 	(*timestamppb.Timestamp)(nil),   // 86: google.protobuf.Timestamp
-	(*Turn)(nil),                    // 87: quarterdeck.v1.Turn
-	(*Question)(nil),                // 88: quarterdeck.v1.Question
-	(TurnState)(0),                  // 89: quarterdeck.v1.TurnState
-	(*AttachmentRef)(nil),           // 90: quarterdeck.v1.AttachmentRef
-	(*SessionSnapshot)(nil),         // 91: quarterdeck.v1.SessionSnapshot
-	(*GatewayEvent)(nil),            // 92: quarterdeck.v1.GatewayEvent
-	(SessionState)(0),               // 93: quarterdeck.v1.SessionState
-	(NoApprover)(0),                 // 94: quarterdeck.v1.NoApprover
+	(NoApprover)(0),                 // 87: quarterdeck.v1.NoApprover
+	(*Turn)(nil),                    // 88: quarterdeck.v1.Turn
+	(*Question)(nil),                // 89: quarterdeck.v1.Question
+	(TurnState)(0),                  // 90: quarterdeck.v1.TurnState
+	(*AttachmentRef)(nil),           // 91: quarterdeck.v1.AttachmentRef
+	(*SessionSnapshot)(nil),         // 92: quarterdeck.v1.SessionSnapshot
+	(*GatewayEvent)(nil),            // 93: quarterdeck.v1.GatewayEvent
+	(SessionState)(0),               // 94: quarterdeck.v1.SessionState
 	(*ToolRule)(nil),                // 95: quarterdeck.v1.ToolRule
 	(*Message)(nil),                 // 96: quarterdeck.v1.Message
 	(*ToolCallPart)(nil),            // 97: quarterdeck.v1.ToolCallPart
@@ -6533,162 +6544,163 @@ var file_quarterdeck_v1_gateway_proto_depIdxs = []int32{
 	80,  // 6: quarterdeck.v1.EnqueueRequest.labels:type_name -> quarterdeck.v1.EnqueueRequest.LabelsEntry
 	6,   // 7: quarterdeck.v1.EnqueueRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
 	86,  // 8: quarterdeck.v1.EnqueueRequest.not_before:type_name -> google.protobuf.Timestamp
-	87,  // 9: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
-	3,   // 10: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	5,   // 11: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
-	85,  // 12: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
-	87,  // 13: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	88,  // 14: quarterdeck.v1.AwaitTurnResponse.questions:type_name -> quarterdeck.v1.Question
-	87,  // 15: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
-	89,  // 16: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
-	87,  // 17: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
-	17,  // 18: quarterdeck.v1.ListFilesResponse.entries:type_name -> quarterdeck.v1.FileEntry
-	0,   // 19: quarterdeck.v1.FileEntry.kind:type_name -> quarterdeck.v1.FileKind
-	86,  // 20: quarterdeck.v1.FileEntry.update_time:type_name -> google.protobuf.Timestamp
-	22,  // 21: quarterdeck.v1.GetDiffResponse.files:type_name -> quarterdeck.v1.FileDiff
-	1,   // 22: quarterdeck.v1.FileDiff.change:type_name -> quarterdeck.v1.FileChange
-	25,  // 23: quarterdeck.v1.ListArtifactsResponse.artifacts:type_name -> quarterdeck.v1.Artifact
-	90,  // 24: quarterdeck.v1.Artifact.attachment:type_name -> quarterdeck.v1.AttachmentRef
-	86,  // 25: quarterdeck.v1.Artifact.create_time:type_name -> google.protobuf.Timestamp
-	83,  // 26: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
-	3,   // 27: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
-	87,  // 28: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
-	4,   // 29: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
-	85,  // 30: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
-	87,  // 31: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
-	91,  // 32: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	87,  // 33: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	87,  // 34: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	87,  // 35: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
-	87,  // 36: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
-	40,  // 37: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	85,  // 38: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
-	85,  // 39: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
-	48,  // 40: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	43,  // 41: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
-	48,  // 42: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
-	85,  // 43: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
-	85,  // 44: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
-	44,  // 45: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
-	40,  // 46: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
-	85,  // 47: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
-	92,  // 48: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
-	48,  // 49: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	81,  // 50: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
-	93,  // 51: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
-	82,  // 52: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
-	85,  // 53: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
-	94,  // 54: quarterdeck.v1.CreateSessionRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
-	85,  // 55: quarterdeck.v1.CreateSessionRequest.question_ttl:type_name -> google.protobuf.Duration
-	95,  // 56: quarterdeck.v1.CreateSessionRequest.tool_policy:type_name -> quarterdeck.v1.ToolRule
-	6,   // 57: quarterdeck.v1.CreateSessionRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
-	91,  // 58: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	91,  // 59: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	91,  // 60: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	96,  // 61: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
-	96,  // 62: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
-	97,  // 63: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
-	88,  // 64: quarterdeck.v1.GetSessionStateResponse.questions:type_name -> quarterdeck.v1.Question
-	98,  // 65: quarterdeck.v1.GetSessionStateResponse.plan:type_name -> quarterdeck.v1.PlanEntry
-	48,  // 66: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	91,  // 67: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
-	91,  // 68: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
-	99,  // 69: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	91,  // 70: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	91,  // 71: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	96,  // 72: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
-	83,  // 73: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
-	48,  // 74: quarterdeck.v1.ListQuestionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
-	100, // 75: quarterdeck.v1.ListQuestionsRequest.states:type_name -> quarterdeck.v1.QuestionState
-	88,  // 76: quarterdeck.v1.ListQuestionsResponse.questions:type_name -> quarterdeck.v1.Question
-	88,  // 77: quarterdeck.v1.GetQuestionResponse.question:type_name -> quarterdeck.v1.Question
-	101, // 78: quarterdeck.v1.AnswerQuestionRequest.answer:type_name -> quarterdeck.v1.Answer
-	88,  // 79: quarterdeck.v1.AnswerQuestionResponse.question:type_name -> quarterdeck.v1.Question
-	75,  // 80: quarterdeck.v1.ListOptionsResponse.options:type_name -> quarterdeck.v1.AgentOption
-	86,  // 81: quarterdeck.v1.ListOptionsResponse.as_of:type_name -> google.protobuf.Timestamp
-	76,  // 82: quarterdeck.v1.AgentOption.values:type_name -> quarterdeck.v1.AgentOptionValue
-	91,  // 83: quarterdeck.v1.SetOptionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	5,   // 84: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
-	8,   // 85: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
-	9,   // 86: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
-	11,  // 87: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
-	13,  // 88: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
-	26,  // 89: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
-	28,  // 90: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
-	30,  // 91: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
-	32,  // 92: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
-	34,  // 93: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
-	36,  // 94: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
-	38,  // 95: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
-	41,  // 96: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
-	42,  // 97: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
-	45,  // 98: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
-	47,  // 99: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
-	49,  // 100: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
-	51,  // 101: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
-	53,  // 102: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
-	55,  // 103: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
-	57,  // 104: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
-	59,  // 105: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
-	61,  // 106: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
-	63,  // 107: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
-	65,  // 108: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
-	15,  // 109: quarterdeck.v1.GatewayService.ListFiles:input_type -> quarterdeck.v1.ListFilesRequest
-	18,  // 110: quarterdeck.v1.GatewayService.ReadFile:input_type -> quarterdeck.v1.ReadFileRequest
-	20,  // 111: quarterdeck.v1.GatewayService.GetDiff:input_type -> quarterdeck.v1.GetDiffRequest
-	23,  // 112: quarterdeck.v1.GatewayService.ListArtifacts:input_type -> quarterdeck.v1.ListArtifactsRequest
-	67,  // 113: quarterdeck.v1.GatewayService.ListQuestions:input_type -> quarterdeck.v1.ListQuestionsRequest
-	69,  // 114: quarterdeck.v1.GatewayService.GetQuestion:input_type -> quarterdeck.v1.GetQuestionRequest
-	71,  // 115: quarterdeck.v1.GatewayService.AnswerQuestion:input_type -> quarterdeck.v1.AnswerQuestionRequest
-	73,  // 116: quarterdeck.v1.GatewayService.ListOptions:input_type -> quarterdeck.v1.ListOptionsRequest
-	77,  // 117: quarterdeck.v1.GatewayService.SetOption:input_type -> quarterdeck.v1.SetOptionRequest
-	102, // 118: quarterdeck.v1.GatewayService.ListCommands:input_type -> quarterdeck.v1.ListCommandsRequest
-	103, // 119: quarterdeck.v1.GatewayService.ExecuteCommand:input_type -> quarterdeck.v1.ExecuteCommandRequest
-	104, // 120: quarterdeck.v1.GatewayService.CompactSession:input_type -> quarterdeck.v1.CompactSessionRequest
-	105, // 121: quarterdeck.v1.GatewayService.ReloadSession:input_type -> quarterdeck.v1.ReloadSessionRequest
-	7,   // 122: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
-	92,  // 123: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
-	10,  // 124: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
-	12,  // 125: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
-	14,  // 126: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
-	27,  // 127: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
-	29,  // 128: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
-	31,  // 129: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
-	33,  // 130: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
-	35,  // 131: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
-	37,  // 132: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
-	39,  // 133: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
-	92,  // 134: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
-	92,  // 135: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
-	46,  // 136: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
-	91,  // 137: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
-	50,  // 138: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
-	52,  // 139: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
-	54,  // 140: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
-	56,  // 141: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
-	58,  // 142: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
-	60,  // 143: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
-	62,  // 144: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
-	64,  // 145: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
-	66,  // 146: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
-	16,  // 147: quarterdeck.v1.GatewayService.ListFiles:output_type -> quarterdeck.v1.ListFilesResponse
-	19,  // 148: quarterdeck.v1.GatewayService.ReadFile:output_type -> quarterdeck.v1.ReadFileResponse
-	21,  // 149: quarterdeck.v1.GatewayService.GetDiff:output_type -> quarterdeck.v1.GetDiffResponse
-	24,  // 150: quarterdeck.v1.GatewayService.ListArtifacts:output_type -> quarterdeck.v1.ListArtifactsResponse
-	68,  // 151: quarterdeck.v1.GatewayService.ListQuestions:output_type -> quarterdeck.v1.ListQuestionsResponse
-	70,  // 152: quarterdeck.v1.GatewayService.GetQuestion:output_type -> quarterdeck.v1.GetQuestionResponse
-	72,  // 153: quarterdeck.v1.GatewayService.AnswerQuestion:output_type -> quarterdeck.v1.AnswerQuestionResponse
-	74,  // 154: quarterdeck.v1.GatewayService.ListOptions:output_type -> quarterdeck.v1.ListOptionsResponse
-	78,  // 155: quarterdeck.v1.GatewayService.SetOption:output_type -> quarterdeck.v1.SetOptionResponse
-	106, // 156: quarterdeck.v1.GatewayService.ListCommands:output_type -> quarterdeck.v1.ListCommandsResponse
-	107, // 157: quarterdeck.v1.GatewayService.ExecuteCommand:output_type -> quarterdeck.v1.ExecuteCommandResponse
-	108, // 158: quarterdeck.v1.GatewayService.CompactSession:output_type -> quarterdeck.v1.CompactSessionResponse
-	109, // 159: quarterdeck.v1.GatewayService.ReloadSession:output_type -> quarterdeck.v1.ReloadSessionResponse
-	122, // [122:160] is the sub-list for method output_type
-	84,  // [84:122] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	87,  // 9: quarterdeck.v1.EnqueueRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
+	88,  // 10: quarterdeck.v1.EnqueueResponse.turn:type_name -> quarterdeck.v1.Turn
+	3,   // 11: quarterdeck.v1.EnqueueResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	5,   // 12: quarterdeck.v1.RunRequest.enqueue:type_name -> quarterdeck.v1.EnqueueRequest
+	85,  // 13: quarterdeck.v1.AwaitTurnRequest.wait:type_name -> google.protobuf.Duration
+	88,  // 14: quarterdeck.v1.AwaitTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	89,  // 15: quarterdeck.v1.AwaitTurnResponse.questions:type_name -> quarterdeck.v1.Question
+	88,  // 16: quarterdeck.v1.GetTurnResponse.turn:type_name -> quarterdeck.v1.Turn
+	90,  // 17: quarterdeck.v1.ListTurnsRequest.states:type_name -> quarterdeck.v1.TurnState
+	88,  // 18: quarterdeck.v1.ListTurnsResponse.turns:type_name -> quarterdeck.v1.Turn
+	17,  // 19: quarterdeck.v1.ListFilesResponse.entries:type_name -> quarterdeck.v1.FileEntry
+	0,   // 20: quarterdeck.v1.FileEntry.kind:type_name -> quarterdeck.v1.FileKind
+	86,  // 21: quarterdeck.v1.FileEntry.update_time:type_name -> google.protobuf.Timestamp
+	22,  // 22: quarterdeck.v1.GetDiffResponse.files:type_name -> quarterdeck.v1.FileDiff
+	1,   // 23: quarterdeck.v1.FileDiff.change:type_name -> quarterdeck.v1.FileChange
+	25,  // 24: quarterdeck.v1.ListArtifactsResponse.artifacts:type_name -> quarterdeck.v1.Artifact
+	91,  // 25: quarterdeck.v1.Artifact.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	86,  // 26: quarterdeck.v1.Artifact.create_time:type_name -> google.protobuf.Timestamp
+	83,  // 27: quarterdeck.v1.SteerRequest.attachments:type_name -> quarterdeck.v1.Attachment
+	3,   // 28: quarterdeck.v1.SteerResponse.mode:type_name -> quarterdeck.v1.AdmissionMode
+	88,  // 29: quarterdeck.v1.SteerResponse.turn:type_name -> quarterdeck.v1.Turn
+	4,   // 30: quarterdeck.v1.AbortRequest.mode:type_name -> quarterdeck.v1.AbortMode
+	85,  // 31: quarterdeck.v1.AbortRequest.grace:type_name -> google.protobuf.Duration
+	88,  // 32: quarterdeck.v1.AbortResponse.turn:type_name -> quarterdeck.v1.Turn
+	92,  // 33: quarterdeck.v1.ResetResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	88,  // 34: quarterdeck.v1.ListQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	88,  // 35: quarterdeck.v1.UpdateQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	88,  // 36: quarterdeck.v1.RemoveQueuedResponse.turn:type_name -> quarterdeck.v1.Turn
+	88,  // 37: quarterdeck.v1.ClearQueueResponse.turns:type_name -> quarterdeck.v1.Turn
+	40,  // 38: quarterdeck.v1.SubscribeRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	85,  // 39: quarterdeck.v1.SubscribeRequest.progress_interval:type_name -> google.protobuf.Duration
+	85,  // 40: quarterdeck.v1.SubscribeRequest.coalesce:type_name -> google.protobuf.Duration
+	48,  // 41: quarterdeck.v1.SubscribeManyRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	43,  // 42: quarterdeck.v1.SubscribeManyRequest.cursors:type_name -> quarterdeck.v1.SessionCursor
+	48,  // 43: quarterdeck.v1.SubscribeManyRequest.watch:type_name -> quarterdeck.v1.SessionFilter
+	85,  // 44: quarterdeck.v1.SubscribeManyRequest.progress_interval:type_name -> google.protobuf.Duration
+	85,  // 45: quarterdeck.v1.SubscribeManyRequest.coalesce:type_name -> google.protobuf.Duration
+	44,  // 46: quarterdeck.v1.SessionCursor.events:type_name -> quarterdeck.v1.EventSelection
+	40,  // 47: quarterdeck.v1.ReadEventsRequest.cursor:type_name -> quarterdeck.v1.Cursor
+	85,  // 48: quarterdeck.v1.ReadEventsRequest.wait:type_name -> google.protobuf.Duration
+	93,  // 49: quarterdeck.v1.ReadEventsResponse.events:type_name -> quarterdeck.v1.GatewayEvent
+	48,  // 50: quarterdeck.v1.WatchSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	81,  // 51: quarterdeck.v1.SessionFilter.labels:type_name -> quarterdeck.v1.SessionFilter.LabelsEntry
+	94,  // 52: quarterdeck.v1.SessionFilter.states:type_name -> quarterdeck.v1.SessionState
+	82,  // 53: quarterdeck.v1.CreateSessionRequest.labels:type_name -> quarterdeck.v1.CreateSessionRequest.LabelsEntry
+	85,  // 54: quarterdeck.v1.CreateSessionRequest.expire_after_idle:type_name -> google.protobuf.Duration
+	87,  // 55: quarterdeck.v1.CreateSessionRequest.no_approver:type_name -> quarterdeck.v1.NoApprover
+	85,  // 56: quarterdeck.v1.CreateSessionRequest.question_ttl:type_name -> google.protobuf.Duration
+	95,  // 57: quarterdeck.v1.CreateSessionRequest.tool_policy:type_name -> quarterdeck.v1.ToolRule
+	6,   // 58: quarterdeck.v1.CreateSessionRequest.client_tools:type_name -> quarterdeck.v1.ClientTool
+	92,  // 59: quarterdeck.v1.CreateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	92,  // 60: quarterdeck.v1.GetSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	92,  // 61: quarterdeck.v1.GetSessionStateResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	96,  // 62: quarterdeck.v1.GetSessionStateResponse.messages:type_name -> quarterdeck.v1.Message
+	96,  // 63: quarterdeck.v1.GetSessionStateResponse.open_message:type_name -> quarterdeck.v1.Message
+	97,  // 64: quarterdeck.v1.GetSessionStateResponse.running_tools:type_name -> quarterdeck.v1.ToolCallPart
+	89,  // 65: quarterdeck.v1.GetSessionStateResponse.questions:type_name -> quarterdeck.v1.Question
+	98,  // 66: quarterdeck.v1.GetSessionStateResponse.plan:type_name -> quarterdeck.v1.PlanEntry
+	48,  // 67: quarterdeck.v1.ListSessionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	92,  // 68: quarterdeck.v1.ListSessionsResponse.sessions:type_name -> quarterdeck.v1.SessionSnapshot
+	92,  // 69: quarterdeck.v1.UpdateSessionRequest.session:type_name -> quarterdeck.v1.SessionSnapshot
+	99,  // 70: quarterdeck.v1.UpdateSessionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	92,  // 71: quarterdeck.v1.UpdateSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	92,  // 72: quarterdeck.v1.ForkSessionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	96,  // 73: quarterdeck.v1.ListMessagesResponse.messages:type_name -> quarterdeck.v1.Message
+	83,  // 74: quarterdeck.v1.GetAttachmentResponse.attachment:type_name -> quarterdeck.v1.Attachment
+	48,  // 75: quarterdeck.v1.ListQuestionsRequest.filter:type_name -> quarterdeck.v1.SessionFilter
+	100, // 76: quarterdeck.v1.ListQuestionsRequest.states:type_name -> quarterdeck.v1.QuestionState
+	89,  // 77: quarterdeck.v1.ListQuestionsResponse.questions:type_name -> quarterdeck.v1.Question
+	89,  // 78: quarterdeck.v1.GetQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	101, // 79: quarterdeck.v1.AnswerQuestionRequest.answer:type_name -> quarterdeck.v1.Answer
+	89,  // 80: quarterdeck.v1.AnswerQuestionResponse.question:type_name -> quarterdeck.v1.Question
+	75,  // 81: quarterdeck.v1.ListOptionsResponse.options:type_name -> quarterdeck.v1.AgentOption
+	86,  // 82: quarterdeck.v1.ListOptionsResponse.as_of:type_name -> google.protobuf.Timestamp
+	76,  // 83: quarterdeck.v1.AgentOption.values:type_name -> quarterdeck.v1.AgentOptionValue
+	92,  // 84: quarterdeck.v1.SetOptionResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,   // 85: quarterdeck.v1.GatewayService.Enqueue:input_type -> quarterdeck.v1.EnqueueRequest
+	8,   // 86: quarterdeck.v1.GatewayService.Run:input_type -> quarterdeck.v1.RunRequest
+	9,   // 87: quarterdeck.v1.GatewayService.AwaitTurn:input_type -> quarterdeck.v1.AwaitTurnRequest
+	11,  // 88: quarterdeck.v1.GatewayService.GetTurn:input_type -> quarterdeck.v1.GetTurnRequest
+	13,  // 89: quarterdeck.v1.GatewayService.ListTurns:input_type -> quarterdeck.v1.ListTurnsRequest
+	26,  // 90: quarterdeck.v1.GatewayService.Steer:input_type -> quarterdeck.v1.SteerRequest
+	28,  // 91: quarterdeck.v1.GatewayService.Abort:input_type -> quarterdeck.v1.AbortRequest
+	30,  // 92: quarterdeck.v1.GatewayService.Reset:input_type -> quarterdeck.v1.ResetRequest
+	32,  // 93: quarterdeck.v1.GatewayService.ListQueue:input_type -> quarterdeck.v1.ListQueueRequest
+	34,  // 94: quarterdeck.v1.GatewayService.UpdateQueued:input_type -> quarterdeck.v1.UpdateQueuedRequest
+	36,  // 95: quarterdeck.v1.GatewayService.RemoveQueued:input_type -> quarterdeck.v1.RemoveQueuedRequest
+	38,  // 96: quarterdeck.v1.GatewayService.ClearQueue:input_type -> quarterdeck.v1.ClearQueueRequest
+	41,  // 97: quarterdeck.v1.GatewayService.Subscribe:input_type -> quarterdeck.v1.SubscribeRequest
+	42,  // 98: quarterdeck.v1.GatewayService.SubscribeMany:input_type -> quarterdeck.v1.SubscribeManyRequest
+	45,  // 99: quarterdeck.v1.GatewayService.ReadEvents:input_type -> quarterdeck.v1.ReadEventsRequest
+	47,  // 100: quarterdeck.v1.GatewayService.WatchSessions:input_type -> quarterdeck.v1.WatchSessionsRequest
+	49,  // 101: quarterdeck.v1.GatewayService.CreateSession:input_type -> quarterdeck.v1.CreateSessionRequest
+	51,  // 102: quarterdeck.v1.GatewayService.GetSession:input_type -> quarterdeck.v1.GetSessionRequest
+	53,  // 103: quarterdeck.v1.GatewayService.GetSessionState:input_type -> quarterdeck.v1.GetSessionStateRequest
+	55,  // 104: quarterdeck.v1.GatewayService.ListSessions:input_type -> quarterdeck.v1.ListSessionsRequest
+	57,  // 105: quarterdeck.v1.GatewayService.UpdateSession:input_type -> quarterdeck.v1.UpdateSessionRequest
+	59,  // 106: quarterdeck.v1.GatewayService.DeleteSession:input_type -> quarterdeck.v1.DeleteSessionRequest
+	61,  // 107: quarterdeck.v1.GatewayService.ForkSession:input_type -> quarterdeck.v1.ForkSessionRequest
+	63,  // 108: quarterdeck.v1.GatewayService.ListMessages:input_type -> quarterdeck.v1.ListMessagesRequest
+	65,  // 109: quarterdeck.v1.GatewayService.GetAttachment:input_type -> quarterdeck.v1.GetAttachmentRequest
+	15,  // 110: quarterdeck.v1.GatewayService.ListFiles:input_type -> quarterdeck.v1.ListFilesRequest
+	18,  // 111: quarterdeck.v1.GatewayService.ReadFile:input_type -> quarterdeck.v1.ReadFileRequest
+	20,  // 112: quarterdeck.v1.GatewayService.GetDiff:input_type -> quarterdeck.v1.GetDiffRequest
+	23,  // 113: quarterdeck.v1.GatewayService.ListArtifacts:input_type -> quarterdeck.v1.ListArtifactsRequest
+	67,  // 114: quarterdeck.v1.GatewayService.ListQuestions:input_type -> quarterdeck.v1.ListQuestionsRequest
+	69,  // 115: quarterdeck.v1.GatewayService.GetQuestion:input_type -> quarterdeck.v1.GetQuestionRequest
+	71,  // 116: quarterdeck.v1.GatewayService.AnswerQuestion:input_type -> quarterdeck.v1.AnswerQuestionRequest
+	73,  // 117: quarterdeck.v1.GatewayService.ListOptions:input_type -> quarterdeck.v1.ListOptionsRequest
+	77,  // 118: quarterdeck.v1.GatewayService.SetOption:input_type -> quarterdeck.v1.SetOptionRequest
+	102, // 119: quarterdeck.v1.GatewayService.ListCommands:input_type -> quarterdeck.v1.ListCommandsRequest
+	103, // 120: quarterdeck.v1.GatewayService.ExecuteCommand:input_type -> quarterdeck.v1.ExecuteCommandRequest
+	104, // 121: quarterdeck.v1.GatewayService.CompactSession:input_type -> quarterdeck.v1.CompactSessionRequest
+	105, // 122: quarterdeck.v1.GatewayService.ReloadSession:input_type -> quarterdeck.v1.ReloadSessionRequest
+	7,   // 123: quarterdeck.v1.GatewayService.Enqueue:output_type -> quarterdeck.v1.EnqueueResponse
+	93,  // 124: quarterdeck.v1.GatewayService.Run:output_type -> quarterdeck.v1.GatewayEvent
+	10,  // 125: quarterdeck.v1.GatewayService.AwaitTurn:output_type -> quarterdeck.v1.AwaitTurnResponse
+	12,  // 126: quarterdeck.v1.GatewayService.GetTurn:output_type -> quarterdeck.v1.GetTurnResponse
+	14,  // 127: quarterdeck.v1.GatewayService.ListTurns:output_type -> quarterdeck.v1.ListTurnsResponse
+	27,  // 128: quarterdeck.v1.GatewayService.Steer:output_type -> quarterdeck.v1.SteerResponse
+	29,  // 129: quarterdeck.v1.GatewayService.Abort:output_type -> quarterdeck.v1.AbortResponse
+	31,  // 130: quarterdeck.v1.GatewayService.Reset:output_type -> quarterdeck.v1.ResetResponse
+	33,  // 131: quarterdeck.v1.GatewayService.ListQueue:output_type -> quarterdeck.v1.ListQueueResponse
+	35,  // 132: quarterdeck.v1.GatewayService.UpdateQueued:output_type -> quarterdeck.v1.UpdateQueuedResponse
+	37,  // 133: quarterdeck.v1.GatewayService.RemoveQueued:output_type -> quarterdeck.v1.RemoveQueuedResponse
+	39,  // 134: quarterdeck.v1.GatewayService.ClearQueue:output_type -> quarterdeck.v1.ClearQueueResponse
+	93,  // 135: quarterdeck.v1.GatewayService.Subscribe:output_type -> quarterdeck.v1.GatewayEvent
+	93,  // 136: quarterdeck.v1.GatewayService.SubscribeMany:output_type -> quarterdeck.v1.GatewayEvent
+	46,  // 137: quarterdeck.v1.GatewayService.ReadEvents:output_type -> quarterdeck.v1.ReadEventsResponse
+	92,  // 138: quarterdeck.v1.GatewayService.WatchSessions:output_type -> quarterdeck.v1.SessionSnapshot
+	50,  // 139: quarterdeck.v1.GatewayService.CreateSession:output_type -> quarterdeck.v1.CreateSessionResponse
+	52,  // 140: quarterdeck.v1.GatewayService.GetSession:output_type -> quarterdeck.v1.GetSessionResponse
+	54,  // 141: quarterdeck.v1.GatewayService.GetSessionState:output_type -> quarterdeck.v1.GetSessionStateResponse
+	56,  // 142: quarterdeck.v1.GatewayService.ListSessions:output_type -> quarterdeck.v1.ListSessionsResponse
+	58,  // 143: quarterdeck.v1.GatewayService.UpdateSession:output_type -> quarterdeck.v1.UpdateSessionResponse
+	60,  // 144: quarterdeck.v1.GatewayService.DeleteSession:output_type -> quarterdeck.v1.DeleteSessionResponse
+	62,  // 145: quarterdeck.v1.GatewayService.ForkSession:output_type -> quarterdeck.v1.ForkSessionResponse
+	64,  // 146: quarterdeck.v1.GatewayService.ListMessages:output_type -> quarterdeck.v1.ListMessagesResponse
+	66,  // 147: quarterdeck.v1.GatewayService.GetAttachment:output_type -> quarterdeck.v1.GetAttachmentResponse
+	16,  // 148: quarterdeck.v1.GatewayService.ListFiles:output_type -> quarterdeck.v1.ListFilesResponse
+	19,  // 149: quarterdeck.v1.GatewayService.ReadFile:output_type -> quarterdeck.v1.ReadFileResponse
+	21,  // 150: quarterdeck.v1.GatewayService.GetDiff:output_type -> quarterdeck.v1.GetDiffResponse
+	24,  // 151: quarterdeck.v1.GatewayService.ListArtifacts:output_type -> quarterdeck.v1.ListArtifactsResponse
+	68,  // 152: quarterdeck.v1.GatewayService.ListQuestions:output_type -> quarterdeck.v1.ListQuestionsResponse
+	70,  // 153: quarterdeck.v1.GatewayService.GetQuestion:output_type -> quarterdeck.v1.GetQuestionResponse
+	72,  // 154: quarterdeck.v1.GatewayService.AnswerQuestion:output_type -> quarterdeck.v1.AnswerQuestionResponse
+	74,  // 155: quarterdeck.v1.GatewayService.ListOptions:output_type -> quarterdeck.v1.ListOptionsResponse
+	78,  // 156: quarterdeck.v1.GatewayService.SetOption:output_type -> quarterdeck.v1.SetOptionResponse
+	106, // 157: quarterdeck.v1.GatewayService.ListCommands:output_type -> quarterdeck.v1.ListCommandsResponse
+	107, // 158: quarterdeck.v1.GatewayService.ExecuteCommand:output_type -> quarterdeck.v1.ExecuteCommandResponse
+	108, // 159: quarterdeck.v1.GatewayService.CompactSession:output_type -> quarterdeck.v1.CompactSessionResponse
+	109, // 160: quarterdeck.v1.GatewayService.ReloadSession:output_type -> quarterdeck.v1.ReloadSessionResponse
+	123, // [123:161] is the sub-list for method output_type
+	85,  // [85:123] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_gateway_proto_init() }

@@ -66,8 +66,9 @@ type MemoryServiceClient interface {
 	// One memory with its past, by id, in whatever scope the caller may read. Unknown: NOT_FOUND, `MEMORY_NOT_FOUND`. Needs
 	// `memory.read`, and `memory.write` with `reveal`.
 	GetMemory(ctx context.Context, in *GetMemoryRequest, opts ...grpc.CallOption) (*GetMemoryResponse, error)
-	// Writes up to 1000 memories in one transaction, each as Remember does, but with source and times as they are given.
-	// Needs `memory.write` and `admin.config`.
+	// Writes up to 1000 memories, each as Remember does, but with source and times as they are given. Others' work is done
+	// between them: where a bound is met or the server dies, those before are written, and the same call again writes the
+	// rest and touches those. Bad input writes none. Needs `memory.write` and `admin.config`.
 	ImportMemories(ctx context.Context, in *ImportMemoriesRequest, opts ...grpc.CallOption) (*ImportMemoriesResponse, error)
 }
 
@@ -205,8 +206,9 @@ type MemoryServiceServer interface {
 	// One memory with its past, by id, in whatever scope the caller may read. Unknown: NOT_FOUND, `MEMORY_NOT_FOUND`. Needs
 	// `memory.read`, and `memory.write` with `reveal`.
 	GetMemory(context.Context, *GetMemoryRequest) (*GetMemoryResponse, error)
-	// Writes up to 1000 memories in one transaction, each as Remember does, but with source and times as they are given.
-	// Needs `memory.write` and `admin.config`.
+	// Writes up to 1000 memories, each as Remember does, but with source and times as they are given. Others' work is done
+	// between them: where a bound is met or the server dies, those before are written, and the same call again writes the
+	// rest and touches those. Bad input writes none. Needs `memory.write` and `admin.config`.
 	ImportMemories(context.Context, *ImportMemoriesRequest) (*ImportMemoriesResponse, error)
 	mustEmbedUnimplementedMemoryServiceServer()
 }

@@ -72,7 +72,7 @@ ABORT_MODE_CANCEL: AbortMode
 ABORT_MODE_KILL: AbortMode
 
 class EnqueueRequest(_message.Message):
-    __slots__ = ("session_key", "text", "attachments", "source", "metadata", "request_id", "on_busy", "on_interrupt", "turn_timeout", "queue_ttl", "expected_generation", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "memory_namespaces", "output_schema", "client_tools", "not_before")
+    __slots__ = ("session_key", "text", "attachments", "source", "metadata", "request_id", "on_busy", "on_interrupt", "turn_timeout", "queue_ttl", "expected_generation", "agent", "model", "thinking_level", "labels", "cwd", "display_name", "memory_namespaces", "output_schema", "client_tools", "not_before", "no_approver")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class EnqueueRequest(_message.Message):
     OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TOOLS_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    NO_APPROVER_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     text: str
     attachments: _containers.RepeatedCompositeFieldContainer[_message_pb2.Attachment]
@@ -129,7 +130,8 @@ class EnqueueRequest(_message.Message):
     output_schema: str
     client_tools: _containers.RepeatedCompositeFieldContainer[ClientTool]
     not_before: _timestamp_pb2.Timestamp
-    def __init__(self, session_key: _Optional[str] = ..., text: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.Attachment, _Mapping]]] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., on_busy: _Optional[_Union[OnBusy, str]] = ..., on_interrupt: _Optional[_Union[_turn_pb2.OnInterrupt, str]] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected_generation: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., output_schema: _Optional[str] = ..., client_tools: _Optional[_Iterable[_Union[ClientTool, _Mapping]]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    no_approver: _question_pb2.NoApprover
+    def __init__(self, session_key: _Optional[str] = ..., text: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.Attachment, _Mapping]]] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., on_busy: _Optional[_Union[OnBusy, str]] = ..., on_interrupt: _Optional[_Union[_turn_pb2.OnInterrupt, str]] = ..., turn_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected_generation: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., cwd: _Optional[str] = ..., display_name: _Optional[str] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., output_schema: _Optional[str] = ..., client_tools: _Optional[_Iterable[_Union[ClientTool, _Mapping]]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., no_approver: _Optional[_Union[_question_pb2.NoApprover, str]] = ...) -> None: ...
 
 class ClientTool(_message.Message):
     __slots__ = ("name", "description", "schema_json")

@@ -164,8 +164,9 @@ class MemoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ImportMemories(self, request, context):
-        """Writes up to 1000 memories in one transaction, each as Remember does, but with source and times as they are given.
-        Needs `memory.write` and `admin.config`.
+        """Writes up to 1000 memories, each as Remember does, but with source and times as they are given. Others' work is done
+        between them: where a bound is met or the server dies, those before are written, and the same call again writes the
+        rest and touches those. Bad input writes none. Needs `memory.write` and `admin.config`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/event.proto.
  */
 export const file_quarterdeck_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEipRYKDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASNwoOcXVlc3Rpb25fYXNrZWQYHyABKAsyHS5xdWFydGVyZGVjay52MS5RdWVzdGlvbkFza2VkSAASPQoRcXVlc3Rpb25fcmVzb2x2ZWQYICABKAsyIC5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdmVkSAASOwoQYW5zd2VyX2RlbGl2ZXJlZBghIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlckRlbGl2ZXJlZEgAEjMKDHBsYW5fdXBkYXRlZBgiIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLlBsYW5VcGRhdGVkSAASNQoNbW9kZWxfY2hhbmdlZBgjIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsQ2hhbmdlZEgAEjkKD2NvbnRleHRfcmVidWlsdBgkIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLkNvbnRleHRSZWJ1aWx0SAASNwoOdHVybl9zY2hlZHVsZWQYJSABKAsyHS5xdWFydGVyZGVjay52MS5UdXJuU2NoZWR1bGVkSAASNwoOYnVkZ2V0X3dhcm5pbmcYJiABKAsyHS5xdWFydGVyZGVjay52MS5CdWRnZXRXYXJuaW5nSAASOwoQc3ViYWdlbnRfc3RhcnRlZBgtIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhcnRlZEgAEj8KEnN1YmFnZW50X2NvbXBsZXRlZBguIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50Q29tcGxldGVkSAASNQoNc3ViYWdlbnRfaXRlbRgvIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50SXRlbUgAEjsKEGFydGlmYWN0X2NyZWF0ZWQYMCABKAsyHy5xdWFydGVyZGVjay52MS5BcnRpZmFjdENyZWF0ZWRIABImCgVoZWxsbxg8IAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLkhlbGxvSAASLQoJY2F1Z2h0X3VwGD0gASgLMhgucXVhcnRlcmRlY2sudjEuQ2F1Z2h0VXBIABIsCghwcm9ncmVzcxg+IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLlByb2dyZXNzSAASPAoNc2Vzc2lvbl9zdGF0ZRg/IAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TdGF0ZUNoYW5nZWRIABImCgV0b2tlbhhAIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlRva2VuSAASLAoIdGhpbmtpbmcYQSABKAsyGC5xdWFydGVyZGVjay52MS5UaGlua2luZ0gAEi8KCnRvb2xfaW5wdXQYQiABKAsyGS5xdWFydGVyZGVjay52MS5Ub29sSW5wdXRIABIxCgt0b29sX3VwZGF0ZRhDIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLlRvb2xVcGRhdGVIABI1Cg1pdGVtX3NuYXBzaG90GEQgASgLMhwucXVhcnRlcmRlY2sudjEuSXRlbVNuYXBzaG90SAASKgoHbGFnZ2luZxhFIAEoCzIXLnF1YXJ0ZXJkZWNrLnYxLkxhZ2dpbmdIABIsCghkcmFpbmluZxhGIAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkRyYWluaW5nSAASKAoGcmVsb2FkGEcgASgLMhYucXVhcnRlcmRlY2sudjEuUmVsb2FkSAASOwoQcXVlc3Rpb25fcGVuZGluZxhIIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlF1ZXN0aW9uUGVuZGluZ0gAEjkKD29wdGlvbnNfY2hhbmdlZBhKIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLk9wdGlvbnNDaGFuZ2VkSAASOwoQY29tbWFuZHNfY2hhbmdlZBhJIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkNvbW1hbmRzQ2hhbmdlZEgAQgYKBGtpbmQicwoOU2Vzc2lvbkNyZWF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdBIvCgtmb3JrZWRfZnJvbRgCIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLkZvcmtPcmlnaW4iQgoKRm9ya09yaWdpbhITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSDwoHdHVybl9pZBgDIAEoCSJCCg5TZXNzaW9uVXBkYXRlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90IkUKDFNlc3Npb25SZXNldBISCgpnZW5lcmF0aW9uGAEgASgDEhIKCnNlc3Npb25faWQYAiABKAkSDQoFYWdlbnQYAyABKAkiEAoOU2Vzc2lvbkRlbGV0ZWQiSAoKVHVyblF1ZXVlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIzCg1UdXJuU2NoZWR1bGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIkkKC1R1cm5VcGRhdGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuEhYKDnF1ZXVlX3Bvc2l0aW9uGAIgASgFIjEKC1R1cm5TdGFydGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIlEKCVR1cm5FbmRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIgChh1bmRlbGl2ZXJlZF9xdWVzdGlvbl9pZHMYAiADKAkidgoOTWVzc2FnZVN0YXJ0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIyCgthdHRhY2htZW50cxgDIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYilgEKEE1lc3NhZ2VDb21wbGV0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIsCgZibG9ja3MYAyADKAsyHC5xdWFydGVyZGVjay52MS5NZXNzYWdlQmxvY2sSDwoHcGFydGlhbBgEIAEoCBIRCgljb250aW51ZWQYBSABKAgiMwoMTWVzc2FnZUJsb2NrEhUKDWNvbnRlbnRfaW5kZXgYASABKAUSDAoEdGV4dBgCIAEoCSJJChFUaGlua2luZ0NvbXBsZXRlZBIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkSDwoHcGFydGlhbBgDIAEoCCJvCgtUb29sU3RhcnRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhEKCWFyZ3NfanNvbhgDIAEoCRIRCgl0cnVuY2F0ZWQYBCABKAgSEQoJZnVsbF9zaXplGAUgASgDIsoBCg1Ub29sQ29tcGxldGVkEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIRCgl0b29sX25hbWUYAiABKAkSEwoLcmVzdWx0X2pzb24YAyABKAkSEAoIaXNfZXJyb3IYBCABKAgSDwoHcGFydGlhbBgFIAEoCBIRCgl0cnVuY2F0ZWQYBiABKAgSEQoJZnVsbF9zaXplGAcgASgDEjIKC2F0dGFjaG1lbnRzGAggAygLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZiJACg1TdGVlckFjY2VwdGVkEhAKCHN0ZWVyX2lkGAEgASgJEg8KB3R1cm5faWQYAiABKAkSDAoEdGV4dBgDIAEoCSIgCgxTdGVlckFwcGxpZWQSEAoIc3RlZXJfaWQYASABKAkiXwoNU3RlZXJSZXF1ZXVlZBIQCghzdGVlcl9pZBgBIAEoCRIiCgR0dXJuGAIgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIYChBwb3NzaWJseV9hcHBsaWVkGAMgASgIItEBCg1Vc2FnZVJlY29yZGVkEiQKBXVzYWdlGAEgASgLMhUucXVhcnRlcmRlY2sudjEuVXNhZ2USDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSKwoGc291cmNlGAQgASgOMhsucXVhcnRlcmRlY2sudjEuVXNhZ2VTb3VyY2USNQoLZ3JhbnVsYXJpdHkYBSABKA4yIC5xdWFydGVyZGVjay52MS5Vc2FnZUdyYW51bGFyaXR5EhUKDXByaWNlX3ZlcnNpb24YBiABKAkiNwoNQnVkZ2V0V2FybmluZxImCgZidWRnZXQYASABKAsyFi5xdWFydGVyZGVjay52MS5CdWRnZXQiIwoRQ29tcGFjdGlvblN0YXJ0ZWQSDgoGcmVhc29uGAEgASgJInUKE0NvbXBhY3Rpb25Db21wbGV0ZWQSDgoGcmVhc29uGAEgASgJEg8KB3N1bW1hcnkYAiABKAkSDwoHYWJvcnRlZBgDIAEoCBIVCg1lcnJvcl9tZXNzYWdlGAQgASgJEhUKDXRva2Vuc19iZWZvcmUYBSABKAMieAoOUmV0cnlTY2hlZHVsZWQSDwoHYXR0ZW1wdBgBIAEoBRIUCgxtYXhfYXR0ZW1wdHMYAiABKAUSKAoFZGVsYXkYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNZXJyb3JfbWVzc2FnZRgEIAEoCSIeCgtBZ2VudEV4aXRlZBIPCgdtZXNzYWdlGAEgASgJIl4KBUhlbGxvEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSEAoIaGVhZF9zZXEYAiABKAMSEQoJZmlyc3Rfc2VxGAMgASgDIhcKCENhdWdodFVwEgsKA3NlcRgBIAEoAyIXCghQcm9ncmVzcxILCgNzZXEYASABKAMiRwoTU2Vzc2lvblN0YXRlQ2hhbmdlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90Ij0KBVRva2VuEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDIkAKCFRoaW5raW5nEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDImoKCVRvb2xJbnB1dBINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAxIUCgx0b29sX2NhbGxfaWQYBCABKAkSEQoJdG9vbF9uYW1lGAUgASgJImUKClRvb2xVcGRhdGUSFAoMdG9vbF9jYWxsX2lkGAEgASgJEhsKE3BhcnRpYWxfcmVzdWx0X2pzb24YAiABKAkSEQoJdHJ1bmNhdGVkGAMgASgIEhEKCWZ1bGxfc2l6ZRgEIAEoAyK6AQoMSXRlbVNuYXBzaG90EigKBWJsb2NrGAEgASgOMhkucXVhcnRlcmRlY2sudjEuQmxvY2tLaW5kEiIKBHJvbGUYAiABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEhUKDWNvbnRlbnRfaW5kZXgYAyABKAUSDgoGb2Zmc2V0GAQgASgDEgwKBHRleHQYBSABKAkSFAoMdG9vbF9jYWxsX2lkGAYgASgJEhEKCXRvb2xfbmFtZRgHIAEoCSIrCgdMYWdnaW5nEhAKCGZyb21fc2VxGAEgASgDEg4KBnRvX3NlcRgCIAEoAyI4CghEcmFpbmluZxIsCghkZWFkbGluZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGAoGUmVsb2FkEg4KBnJlYXNvbhgBIAEoCSI7Cg1RdWVzdGlvbkFza2VkEioKCHF1ZXN0aW9uGAEgASgLMhgucXVhcnRlcmRlY2sudjEuUXVlc3Rpb24iygEKEFF1ZXN0aW9uUmVzb2x2ZWQSEwoLcXVlc3Rpb25faWQYASABKAkSLAoFc3RhdGUYAiABKA4yHS5xdWFydGVyZGVjay52MS5RdWVzdGlvblN0YXRlEjYKCnJlc29sdXRpb24YAyABKA4yIi5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdXRpb24SEwoLYW5zd2VyZWRfYnkYBCABKAkSJgoGYW5zd2VyGAUgASgLMhYucXVhcnRlcmRlY2sudjEuQW5zd2VyIiYKD0Fuc3dlckRlbGl2ZXJlZBITCgtxdWVzdGlvbl9pZBgBIAEoCSI9Cg9RdWVzdGlvblBlbmRpbmcSKgoIcXVlc3Rpb24YASABKAsyGC5xdWFydGVyZGVjay52MS5RdWVzdGlvbiJKCgxNb2RlbENoYW5nZWQSEAoIcHJvdmlkZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYAyABKAkiEAoOT3B0aW9uc0NoYW5nZWQiOgoOQ29udGV4dFJlYnVpbHQSFQoNbWVzc2FnZV9jb3VudBgBIAEoBRIRCgl0cnVuY2F0ZWQYAiABKAgiEQoPQ29tbWFuZHNDaGFuZ2VkIm4KD1N1YmFnZW50U3RhcnRlZBIQCghhZ2VudF9pZBgBIAEoCRIXCg9wYXJlbnRfYWdlbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIUCgx0b29sX2NhbGxfaWQYBCABKAkSDAoEdGFzaxgFIAEoCSJ3ChFTdWJhZ2VudENvbXBsZXRlZBIQCghhZ2VudF9pZBgBIAEoCRIQCghpc19lcnJvchgCIAEoCBIQCghyZXNwb25zZRgDIAEoCRIsCgVzdGF0cxgEIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhdHMiPwoNU3ViYWdlbnRTdGF0cxIVCg1tZXNzYWdlX2NvdW50GAEgASgDEhcKD3Rvb2xfY2FsbF9jb3VudBgCIAEoAyJyCgxTdWJhZ2VudEl0ZW0SEgoKYWdlbnRfcGF0aBgBIAMoCRIiCgRyb2xlGAIgASgOMhQucXVhcnRlcmRlY2sudjEuUm9sZRIqCgVwYXJ0cxgDIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLk1lc3NhZ2VQYXJ0IlMKD0FydGlmYWN0Q3JlYXRlZBIxCgphdHRhY2htZW50GAEgASgLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZhINCgV0aXRsZRgCIAEoCSI5CgtQbGFuVXBkYXRlZBIqCgdlbnRyaWVzGAEgAygLMhkucXVhcnRlcmRlY2sudjEuUGxhbkVudHJ5IlcKCVBsYW5FbnRyeRIMCgR0ZXh0GAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlBsYW5TdGF0dXMSEAoIcHJpb3JpdHkYAyABKAkqYgoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1JFUE9SVEVEEAESGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBACKm0KEFVzYWdlR3JhbnVsYXJpdHkSIQodVVNBR0VfR1JBTlVMQVJJVFlfVU5TUEVDSUZJRUQQABIaChZVU0FHRV9HUkFOVUxBUklUWV9DQUxMEAESGgoWVVNBR0VfR1JBTlVMQVJJVFlfVFVSThACKnoKClBsYW5TdGF0dXMSGwoXUExBTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNQTEFOX1NUQVRVU19QRU5ESU5HEAESGwoXUExBTl9TVEFUVVNfSU5fUFJPR1JFU1MQAhIZChVQTEFOX1NUQVRVU19DT01QTEVURUQQA0JiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_question, file_quarterdeck_v1_session, file_quarterdeck_v1_turn, file_quarterdeck_v1_usage]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9ldmVudC5wcm90bxIOcXVhcnRlcmRlY2sudjEi3hYKDEdhdGV3YXlFdmVudBITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSCwoDc2VxGAMgASgDEhEKCWFmdGVyX3NlcRgEIAEoAxIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0dXJuX2lkGAYgASgJEg8KB2l0ZW1faWQYByABKAkSEgoKZ2VuZXJhdGlvbhgIIAEoAxI5Cg9zZXNzaW9uX2NyZWF0ZWQYCiABKAsyHi5xdWFydGVyZGVjay52MS5TZXNzaW9uQ3JlYXRlZEgAEjkKD3Nlc3Npb25fdXBkYXRlZBgLIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25VcGRhdGVkSAASNQoNc2Vzc2lvbl9yZXNldBgMIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25SZXNldEgAEjkKD3Nlc3Npb25fZGVsZXRlZBgNIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25EZWxldGVkSAASMQoLdHVybl9xdWV1ZWQYDiABKAsyGi5xdWFydGVyZGVjay52MS5UdXJuUXVldWVkSAASMwoMdHVybl91cGRhdGVkGA8gASgLMhsucXVhcnRlcmRlY2sudjEuVHVyblVwZGF0ZWRIABIzCgx0dXJuX3N0YXJ0ZWQYECABKAsyGy5xdWFydGVyZGVjay52MS5UdXJuU3RhcnRlZEgAEi8KCnR1cm5fZW5kZWQYESABKAsyGS5xdWFydGVyZGVjay52MS5UdXJuRW5kZWRIABI5Cg9tZXNzYWdlX3N0YXJ0ZWQYEiABKAsyHi5xdWFydGVyZGVjay52MS5NZXNzYWdlU3RhcnRlZEgAEj0KEW1lc3NhZ2VfY29tcGxldGVkGBMgASgLMiAucXVhcnRlcmRlY2sudjEuTWVzc2FnZUNvbXBsZXRlZEgAEj8KEnRoaW5raW5nX2NvbXBsZXRlZBgUIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlRoaW5raW5nQ29tcGxldGVkSAASMwoMdG9vbF9zdGFydGVkGBUgASgLMhsucXVhcnRlcmRlY2sudjEuVG9vbFN0YXJ0ZWRIABI3Cg50b29sX2NvbXBsZXRlZBgWIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlRvb2xDb21wbGV0ZWRIABI3Cg5zdGVlcl9hY2NlcHRlZBgXIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN0ZWVyQWNjZXB0ZWRIABI1Cg1zdGVlcl9hcHBsaWVkGBggASgLMhwucXVhcnRlcmRlY2sudjEuU3RlZXJBcHBsaWVkSAASNwoOc3RlZXJfcmVxdWV1ZWQYGSABKAsyHS5xdWFydGVyZGVjay52MS5TdGVlclJlcXVldWVkSAASNwoOdXNhZ2VfcmVjb3JkZWQYGiABKAsyHS5xdWFydGVyZGVjay52MS5Vc2FnZVJlY29yZGVkSAASPwoSY29tcGFjdGlvbl9zdGFydGVkGBsgASgLMiEucXVhcnRlcmRlY2sudjEuQ29tcGFjdGlvblN0YXJ0ZWRIABJDChRjb21wYWN0aW9uX2NvbXBsZXRlZBgcIAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLkNvbXBhY3Rpb25Db21wbGV0ZWRIABI5Cg9yZXRyeV9zY2hlZHVsZWQYHSABKAsyHi5xdWFydGVyZGVjay52MS5SZXRyeVNjaGVkdWxlZEgAEjMKDGFnZW50X2V4aXRlZBgeIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLkFnZW50RXhpdGVkSAASNwoOcXVlc3Rpb25fYXNrZWQYHyABKAsyHS5xdWFydGVyZGVjay52MS5RdWVzdGlvbkFza2VkSAASPQoRcXVlc3Rpb25fcmVzb2x2ZWQYICABKAsyIC5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdmVkSAASOwoQYW5zd2VyX2RlbGl2ZXJlZBghIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkFuc3dlckRlbGl2ZXJlZEgAEjMKDHBsYW5fdXBkYXRlZBgiIAEoCzIbLnF1YXJ0ZXJkZWNrLnYxLlBsYW5VcGRhdGVkSAASNQoNbW9kZWxfY2hhbmdlZBgjIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsQ2hhbmdlZEgAEjkKD2NvbnRleHRfcmVidWlsdBgkIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLkNvbnRleHRSZWJ1aWx0SAASNwoOdHVybl9zY2hlZHVsZWQYJSABKAsyHS5xdWFydGVyZGVjay52MS5UdXJuU2NoZWR1bGVkSAASNwoOYnVkZ2V0X3dhcm5pbmcYJiABKAsyHS5xdWFydGVyZGVjay52MS5CdWRnZXRXYXJuaW5nSAASNwoOd2ViaG9va19wYXVzZWQYKyABKAsyHS5xdWFydGVyZGVjay52MS5XZWJob29rUGF1c2VkSAASOwoQc3ViYWdlbnRfc3RhcnRlZBgtIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhcnRlZEgAEj8KEnN1YmFnZW50X2NvbXBsZXRlZBguIAEoCzIhLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50Q29tcGxldGVkSAASNQoNc3ViYWdlbnRfaXRlbRgvIAEoCzIcLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50SXRlbUgAEjsKEGFydGlmYWN0X2NyZWF0ZWQYMCABKAsyHy5xdWFydGVyZGVjay52MS5BcnRpZmFjdENyZWF0ZWRIABImCgVoZWxsbxg8IAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLkhlbGxvSAASLQoJY2F1Z2h0X3VwGD0gASgLMhgucXVhcnRlcmRlY2sudjEuQ2F1Z2h0VXBIABIsCghwcm9ncmVzcxg+IAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLlByb2dyZXNzSAASPAoNc2Vzc2lvbl9zdGF0ZRg/IAEoCzIjLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TdGF0ZUNoYW5nZWRIABImCgV0b2tlbhhAIAEoCzIVLnF1YXJ0ZXJkZWNrLnYxLlRva2VuSAASLAoIdGhpbmtpbmcYQSABKAsyGC5xdWFydGVyZGVjay52MS5UaGlua2luZ0gAEi8KCnRvb2xfaW5wdXQYQiABKAsyGS5xdWFydGVyZGVjay52MS5Ub29sSW5wdXRIABIxCgt0b29sX3VwZGF0ZRhDIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLlRvb2xVcGRhdGVIABI1Cg1pdGVtX3NuYXBzaG90GEQgASgLMhwucXVhcnRlcmRlY2sudjEuSXRlbVNuYXBzaG90SAASKgoHbGFnZ2luZxhFIAEoCzIXLnF1YXJ0ZXJkZWNrLnYxLkxhZ2dpbmdIABIsCghkcmFpbmluZxhGIAEoCzIYLnF1YXJ0ZXJkZWNrLnYxLkRyYWluaW5nSAASKAoGcmVsb2FkGEcgASgLMhYucXVhcnRlcmRlY2sudjEuUmVsb2FkSAASOwoQcXVlc3Rpb25fcGVuZGluZxhIIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlF1ZXN0aW9uUGVuZGluZ0gAEjkKD29wdGlvbnNfY2hhbmdlZBhKIAEoCzIeLnF1YXJ0ZXJkZWNrLnYxLk9wdGlvbnNDaGFuZ2VkSAASOwoQY29tbWFuZHNfY2hhbmdlZBhJIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLkNvbW1hbmRzQ2hhbmdlZEgAQgYKBGtpbmQicwoOU2Vzc2lvbkNyZWF0ZWQSMAoHc2Vzc2lvbhgBIAEoCzIfLnF1YXJ0ZXJkZWNrLnYxLlNlc3Npb25TbmFwc2hvdBIvCgtmb3JrZWRfZnJvbRgCIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLkZvcmtPcmlnaW4iQgoKRm9ya09yaWdpbhITCgtzZXNzaW9uX2tleRgBIAEoCRIOCgZsb2dfaWQYAiABKAkSDwoHdHVybl9pZBgDIAEoCSJCCg5TZXNzaW9uVXBkYXRlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90IkUKDFNlc3Npb25SZXNldBISCgpnZW5lcmF0aW9uGAEgASgDEhIKCnNlc3Npb25faWQYAiABKAkSDQoFYWdlbnQYAyABKAkiEAoOU2Vzc2lvbkRlbGV0ZWQiSAoKVHVyblF1ZXVlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIWCg5xdWV1ZV9wb3NpdGlvbhgCIAEoBSIzCg1UdXJuU2NoZWR1bGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIkkKC1R1cm5VcGRhdGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuEhYKDnF1ZXVlX3Bvc2l0aW9uGAIgASgFIjEKC1R1cm5TdGFydGVkEiIKBHR1cm4YASABKAsyFC5xdWFydGVyZGVjay52MS5UdXJuIlEKCVR1cm5FbmRlZBIiCgR0dXJuGAEgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIgChh1bmRlbGl2ZXJlZF9xdWVzdGlvbl9pZHMYAiADKAkidgoOTWVzc2FnZVN0YXJ0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIyCgthdHRhY2htZW50cxgDIAMoCzIdLnF1YXJ0ZXJkZWNrLnYxLkF0dGFjaG1lbnRSZWYilgEKEE1lc3NhZ2VDb21wbGV0ZWQSIgoEcm9sZRgBIAEoDjIULnF1YXJ0ZXJkZWNrLnYxLlJvbGUSDAoEdGV4dBgCIAEoCRIsCgZibG9ja3MYAyADKAsyHC5xdWFydGVyZGVjay52MS5NZXNzYWdlQmxvY2sSDwoHcGFydGlhbBgEIAEoCBIRCgljb250aW51ZWQYBSABKAgiMwoMTWVzc2FnZUJsb2NrEhUKDWNvbnRlbnRfaW5kZXgYASABKAUSDAoEdGV4dBgCIAEoCSJJChFUaGlua2luZ0NvbXBsZXRlZBIVCg1jb250ZW50X2luZGV4GAEgASgFEgwKBHRleHQYAiABKAkSDwoHcGFydGlhbBgDIAEoCCJvCgtUb29sU3RhcnRlZBIUCgx0b29sX2NhbGxfaWQYASABKAkSEQoJdG9vbF9uYW1lGAIgASgJEhEKCWFyZ3NfanNvbhgDIAEoCRIRCgl0cnVuY2F0ZWQYBCABKAgSEQoJZnVsbF9zaXplGAUgASgDIsoBCg1Ub29sQ29tcGxldGVkEhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIRCgl0b29sX25hbWUYAiABKAkSEwoLcmVzdWx0X2pzb24YAyABKAkSEAoIaXNfZXJyb3IYBCABKAgSDwoHcGFydGlhbBgFIAEoCBIRCgl0cnVuY2F0ZWQYBiABKAgSEQoJZnVsbF9zaXplGAcgASgDEjIKC2F0dGFjaG1lbnRzGAggAygLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZiJACg1TdGVlckFjY2VwdGVkEhAKCHN0ZWVyX2lkGAEgASgJEg8KB3R1cm5faWQYAiABKAkSDAoEdGV4dBgDIAEoCSIgCgxTdGVlckFwcGxpZWQSEAoIc3RlZXJfaWQYASABKAkiXwoNU3RlZXJSZXF1ZXVlZBIQCghzdGVlcl9pZBgBIAEoCRIiCgR0dXJuGAIgASgLMhQucXVhcnRlcmRlY2sudjEuVHVybhIYChBwb3NzaWJseV9hcHBsaWVkGAMgASgIItEBCg1Vc2FnZVJlY29yZGVkEiQKBXVzYWdlGAEgASgLMhUucXVhcnRlcmRlY2sudjEuVXNhZ2USDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSKwoGc291cmNlGAQgASgOMhsucXVhcnRlcmRlY2sudjEuVXNhZ2VTb3VyY2USNQoLZ3JhbnVsYXJpdHkYBSABKA4yIC5xdWFydGVyZGVjay52MS5Vc2FnZUdyYW51bGFyaXR5EhUKDXByaWNlX3ZlcnNpb24YBiABKAkiNwoNQnVkZ2V0V2FybmluZxImCgZidWRnZXQYASABKAsyFi5xdWFydGVyZGVjay52MS5CdWRnZXQiWwoNV2ViaG9va1BhdXNlZBISCgp3ZWJob29rX2lkGAEgASgJEg0KBW93bmVyGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIXCg91bmRlbGl2ZXJlZF9zZXEYBCABKAMiIwoRQ29tcGFjdGlvblN0YXJ0ZWQSDgoGcmVhc29uGAEgASgJInUKE0NvbXBhY3Rpb25Db21wbGV0ZWQSDgoGcmVhc29uGAEgASgJEg8KB3N1bW1hcnkYAiABKAkSDwoHYWJvcnRlZBgDIAEoCBIVCg1lcnJvcl9tZXNzYWdlGAQgASgJEhUKDXRva2Vuc19iZWZvcmUYBSABKAMieAoOUmV0cnlTY2hlZHVsZWQSDwoHYXR0ZW1wdBgBIAEoBRIUCgxtYXhfYXR0ZW1wdHMYAiABKAUSKAoFZGVsYXkYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNZXJyb3JfbWVzc2FnZRgEIAEoCSIeCgtBZ2VudEV4aXRlZBIPCgdtZXNzYWdlGAEgASgJIl4KBUhlbGxvEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSEAoIaGVhZF9zZXEYAiABKAMSEQoJZmlyc3Rfc2VxGAMgASgDIhcKCENhdWdodFVwEgsKA3NlcRgBIAEoAyIXCghQcm9ncmVzcxILCgNzZXEYASABKAMiRwoTU2Vzc2lvblN0YXRlQ2hhbmdlZBIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90Ij0KBVRva2VuEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDIkAKCFRoaW5raW5nEg0KBWRlbHRhGAEgASgJEhUKDWNvbnRlbnRfaW5kZXgYAiABKAUSDgoGb2Zmc2V0GAMgASgDImoKCVRvb2xJbnB1dBINCgVkZWx0YRgBIAEoCRIVCg1jb250ZW50X2luZGV4GAIgASgFEg4KBm9mZnNldBgDIAEoAxIUCgx0b29sX2NhbGxfaWQYBCABKAkSEQoJdG9vbF9uYW1lGAUgASgJImUKClRvb2xVcGRhdGUSFAoMdG9vbF9jYWxsX2lkGAEgASgJEhsKE3BhcnRpYWxfcmVzdWx0X2pzb24YAiABKAkSEQoJdHJ1bmNhdGVkGAMgASgIEhEKCWZ1bGxfc2l6ZRgEIAEoAyK6AQoMSXRlbVNuYXBzaG90EigKBWJsb2NrGAEgASgOMhkucXVhcnRlcmRlY2sudjEuQmxvY2tLaW5kEiIKBHJvbGUYAiABKA4yFC5xdWFydGVyZGVjay52MS5Sb2xlEhUKDWNvbnRlbnRfaW5kZXgYAyABKAUSDgoGb2Zmc2V0GAQgASgDEgwKBHRleHQYBSABKAkSFAoMdG9vbF9jYWxsX2lkGAYgASgJEhEKCXRvb2xfbmFtZRgHIAEoCSIrCgdMYWdnaW5nEhAKCGZyb21fc2VxGAEgASgDEg4KBnRvX3NlcRgCIAEoAyI4CghEcmFpbmluZxIsCghkZWFkbGluZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGAoGUmVsb2FkEg4KBnJlYXNvbhgBIAEoCSI7Cg1RdWVzdGlvbkFza2VkEioKCHF1ZXN0aW9uGAEgASgLMhgucXVhcnRlcmRlY2sudjEuUXVlc3Rpb24iygEKEFF1ZXN0aW9uUmVzb2x2ZWQSEwoLcXVlc3Rpb25faWQYASABKAkSLAoFc3RhdGUYAiABKA4yHS5xdWFydGVyZGVjay52MS5RdWVzdGlvblN0YXRlEjYKCnJlc29sdXRpb24YAyABKA4yIi5xdWFydGVyZGVjay52MS5RdWVzdGlvblJlc29sdXRpb24SEwoLYW5zd2VyZWRfYnkYBCABKAkSJgoGYW5zd2VyGAUgASgLMhYucXVhcnRlcmRlY2sudjEuQW5zd2VyIiYKD0Fuc3dlckRlbGl2ZXJlZBITCgtxdWVzdGlvbl9pZBgBIAEoCSI9Cg9RdWVzdGlvblBlbmRpbmcSKgoIcXVlc3Rpb24YASABKAsyGC5xdWFydGVyZGVjay52MS5RdWVzdGlvbiJKCgxNb2RlbENoYW5nZWQSEAoIcHJvdmlkZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYAyABKAkiEAoOT3B0aW9uc0NoYW5nZWQiOgoOQ29udGV4dFJlYnVpbHQSFQoNbWVzc2FnZV9jb3VudBgBIAEoBRIRCgl0cnVuY2F0ZWQYAiABKAgiEQoPQ29tbWFuZHNDaGFuZ2VkIm4KD1N1YmFnZW50U3RhcnRlZBIQCghhZ2VudF9pZBgBIAEoCRIXCg9wYXJlbnRfYWdlbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIUCgx0b29sX2NhbGxfaWQYBCABKAkSDAoEdGFzaxgFIAEoCSJ3ChFTdWJhZ2VudENvbXBsZXRlZBIQCghhZ2VudF9pZBgBIAEoCRIQCghpc19lcnJvchgCIAEoCBIQCghyZXNwb25zZRgDIAEoCRIsCgVzdGF0cxgEIAEoCzIdLnF1YXJ0ZXJkZWNrLnYxLlN1YmFnZW50U3RhdHMiPwoNU3ViYWdlbnRTdGF0cxIVCg1tZXNzYWdlX2NvdW50GAEgASgDEhcKD3Rvb2xfY2FsbF9jb3VudBgCIAEoAyJyCgxTdWJhZ2VudEl0ZW0SEgoKYWdlbnRfcGF0aBgBIAMoCRIiCgRyb2xlGAIgASgOMhQucXVhcnRlcmRlY2sudjEuUm9sZRIqCgVwYXJ0cxgDIAMoCzIbLnF1YXJ0ZXJkZWNrLnYxLk1lc3NhZ2VQYXJ0IlMKD0FydGlmYWN0Q3JlYXRlZBIxCgphdHRhY2htZW50GAEgASgLMh0ucXVhcnRlcmRlY2sudjEuQXR0YWNobWVudFJlZhINCgV0aXRsZRgCIAEoCSI5CgtQbGFuVXBkYXRlZBIqCgdlbnRyaWVzGAEgAygLMhkucXVhcnRlcmRlY2sudjEuUGxhbkVudHJ5IlcKCVBsYW5FbnRyeRIMCgR0ZXh0GAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLnF1YXJ0ZXJkZWNrLnYxLlBsYW5TdGF0dXMSEAoIcHJpb3JpdHkYAyABKAkqYgoLVXNhZ2VTb3VyY2USHAoYVVNBR0VfU09VUkNFX1VOU1BFQ0lGSUVEEAASGQoVVVNBR0VfU09VUkNFX1JFUE9SVEVEEAESGgoWVVNBR0VfU09VUkNFX0VTVElNQVRFRBACKm0KEFVzYWdlR3JhbnVsYXJpdHkSIQodVVNBR0VfR1JBTlVMQVJJVFlfVU5TUEVDSUZJRUQQABIaChZVU0FHRV9HUkFOVUxBUklUWV9DQUxMEAESGgoWVVNBR0VfR1JBTlVMQVJJVFlfVFVSThACKnoKClBsYW5TdGF0dXMSGwoXUExBTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNQTEFOX1NUQVRVU19QRU5ESU5HEAESGwoXUExBTl9TVEFUVVNfSU5fUFJPR1JFU1MQAhIZChVQTEFOX1NUQVRVU19DT01QTEVURUQQA0JiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_quarterdeck_v1_message, file_quarterdeck_v1_question, file_quarterdeck_v1_session, file_quarterdeck_v1_turn, file_quarterdeck_v1_usage]);
 
 /**
  * Something that happened in a session.
@@ -328,6 +328,14 @@ export type GatewayEvent = Message<"quarterdeck.v1.GatewayEvent"> & {
      */
     value: BudgetWarning;
     case: "budgetWarning";
+  } | {
+    /**
+     * Durable: a webhook that told of this session's events does not any more.
+     *
+     * @generated from field: quarterdeck.v1.WebhookPaused webhook_paused = 43;
+     */
+    value: WebhookPaused;
+    case: "webhookPaused";
   } | {
     /**
      * Durable: the turn's agent gave a task to a sub-agent.
@@ -1188,6 +1196,48 @@ export const BudgetWarningSchema: GenMessage<BudgetWarning> = /*@__PURE__*/
   messageDesc(file_quarterdeck_v1_event, 21);
 
 /**
+ * A webhook is paused, for the delivery of an event of this session failed for the last time.
+ *
+ * @generated from message quarterdeck.v1.WebhookPaused
+ */
+export type WebhookPaused = Message<"quarterdeck.v1.WebhookPaused"> & {
+  /**
+   * The webhook, see WebhookService.
+   *
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * Who made it, `tenant/subject`.
+   *
+   * @generated from field: string owner = 2;
+   */
+  owner: string;
+
+  /**
+   * Why: `FAILING` or `GONE`, see Webhook.pause_reason.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * `seq` of the event that could not be delivered; it and what follows is when the webhook is resumed.
+   *
+   * @generated from field: int64 undelivered_seq = 4;
+   */
+  undeliveredSeq: bigint;
+};
+
+/**
+ * Describes the message quarterdeck.v1.WebhookPaused.
+ * Use `create(WebhookPausedSchema)` to create a new message.
+ */
+export const WebhookPausedSchema: GenMessage<WebhookPaused> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_event, 22);
+
+/**
  * The agent began to shorten its context.
  *
  * @generated from message quarterdeck.v1.CompactionStarted
@@ -1206,7 +1256,7 @@ export type CompactionStarted = Message<"quarterdeck.v1.CompactionStarted"> & {
  * Use `create(CompactionStartedSchema)` to create a new message.
  */
 export const CompactionStartedSchema: GenMessage<CompactionStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 22);
+  messageDesc(file_quarterdeck_v1_event, 23);
 
 /**
  * The agent shortened its context, or failed to.
@@ -1255,7 +1305,7 @@ export type CompactionCompleted = Message<"quarterdeck.v1.CompactionCompleted"> 
  * Use `create(CompactionCompletedSchema)` to create a new message.
  */
 export const CompactionCompletedSchema: GenMessage<CompactionCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 23);
+  messageDesc(file_quarterdeck_v1_event, 24);
 
 /**
  * Something will be tried again.
@@ -1297,7 +1347,7 @@ export type RetryScheduled = Message<"quarterdeck.v1.RetryScheduled"> & {
  * Use `create(RetryScheduledSchema)` to create a new message.
  */
 export const RetryScheduledSchema: GenMessage<RetryScheduled> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 24);
+  messageDesc(file_quarterdeck_v1_event, 25);
 
 /**
  * The agent's process ended.
@@ -1318,7 +1368,7 @@ export type AgentExited = Message<"quarterdeck.v1.AgentExited"> & {
  * Use `create(AgentExitedSchema)` to create a new message.
  */
 export const AgentExitedSchema: GenMessage<AgentExited> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 25);
+  messageDesc(file_quarterdeck_v1_event, 26);
 
 /**
  * First event of Subscribe.
@@ -1353,7 +1403,7 @@ export type Hello = Message<"quarterdeck.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 26);
+  messageDesc(file_quarterdeck_v1_event, 27);
 
 /**
  * Everything up to here was delivered.
@@ -1374,7 +1424,7 @@ export type CaughtUp = Message<"quarterdeck.v1.CaughtUp"> & {
  * Use `create(CaughtUpSchema)` to create a new message.
  */
 export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 27);
+  messageDesc(file_quarterdeck_v1_event, 28);
 
 /**
  * Nothing was sent for a while; the stream is alive.
@@ -1395,7 +1445,7 @@ export type Progress = Message<"quarterdeck.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 28);
+  messageDesc(file_quarterdeck_v1_event, 29);
 
 /**
  * State of the session as of `after_seq`.
@@ -1416,7 +1466,7 @@ export type SessionStateChanged = Message<"quarterdeck.v1.SessionStateChanged"> 
  * Use `create(SessionStateChangedSchema)` to create a new message.
  */
 export const SessionStateChangedSchema: GenMessage<SessionStateChanged> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 29);
+  messageDesc(file_quarterdeck_v1_event, 30);
 
 /**
  * Text delta.
@@ -1451,7 +1501,7 @@ export type Token = Message<"quarterdeck.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 30);
+  messageDesc(file_quarterdeck_v1_event, 31);
 
 /**
  * Thinking delta.
@@ -1486,7 +1536,7 @@ export type Thinking = Message<"quarterdeck.v1.Thinking"> & {
  * Use `create(ThinkingSchema)` to create a new message.
  */
 export const ThinkingSchema: GenMessage<Thinking> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 31);
+  messageDesc(file_quarterdeck_v1_event, 32);
 
 /**
  * Delta of a tool call's arguments while the model writes them.
@@ -1535,7 +1585,7 @@ export type ToolInput = Message<"quarterdeck.v1.ToolInput"> & {
  * Use `create(ToolInputSchema)` to create a new message.
  */
 export const ToolInputSchema: GenMessage<ToolInput> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 32);
+  messageDesc(file_quarterdeck_v1_event, 33);
 
 /**
  * Partial result of a running tool; replaces the one before.
@@ -1577,7 +1627,7 @@ export type ToolUpdate = Message<"quarterdeck.v1.ToolUpdate"> & {
  * Use `create(ToolUpdateSchema)` to create a new message.
  */
 export const ToolUpdateSchema: GenMessage<ToolUpdate> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 33);
+  messageDesc(file_quarterdeck_v1_event, 34);
 
 /**
  * An open block as it stands: keep the first `offset` bytes, then append `text`. A TOOL_RESULT replaces.
@@ -1640,7 +1690,7 @@ export type ItemSnapshot = Message<"quarterdeck.v1.ItemSnapshot"> & {
  * Use `create(ItemSnapshotSchema)` to create a new message.
  */
 export const ItemSnapshotSchema: GenMessage<ItemSnapshot> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 34);
+  messageDesc(file_quarterdeck_v1_event, 35);
 
 /**
  * This reader was too slow for deltas: it is served durable events, then snapshots of what it missed.
@@ -1668,7 +1718,7 @@ export type Lagging = Message<"quarterdeck.v1.Lagging"> & {
  * Use `create(LaggingSchema)` to create a new message.
  */
 export const LaggingSchema: GenMessage<Lagging> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 35);
+  messageDesc(file_quarterdeck_v1_event, 36);
 
 /**
  * The server is going to stop.
@@ -1689,7 +1739,7 @@ export type Draining = Message<"quarterdeck.v1.Draining"> & {
  * Use `create(DrainingSchema)` to create a new message.
  */
 export const DrainingSchema: GenMessage<Draining> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 36);
+  messageDesc(file_quarterdeck_v1_event, 37);
 
 /**
  * What a client keeps may be out of date. Comes always, whatever `kinds` says.
@@ -1710,7 +1760,7 @@ export type Reload = Message<"quarterdeck.v1.Reload"> & {
  * Use `create(ReloadSchema)` to create a new message.
  */
 export const ReloadSchema: GenMessage<Reload> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 37);
+  messageDesc(file_quarterdeck_v1_event, 38);
 
 /**
  * The agent asks, and waits for an answer.
@@ -1731,7 +1781,7 @@ export type QuestionAsked = Message<"quarterdeck.v1.QuestionAsked"> & {
  * Use `create(QuestionAskedSchema)` to create a new message.
  */
 export const QuestionAskedSchema: GenMessage<QuestionAsked> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 38);
+  messageDesc(file_quarterdeck_v1_event, 39);
 
 /**
  * A question is closed.
@@ -1780,7 +1830,7 @@ export type QuestionResolved = Message<"quarterdeck.v1.QuestionResolved"> & {
  * Use `create(QuestionResolvedSchema)` to create a new message.
  */
 export const QuestionResolvedSchema: GenMessage<QuestionResolved> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 39);
+  messageDesc(file_quarterdeck_v1_event, 40);
 
 /**
  * The agent has the answer to a question.
@@ -1801,7 +1851,7 @@ export type AnswerDelivered = Message<"quarterdeck.v1.AnswerDelivered"> & {
  * Use `create(AnswerDeliveredSchema)` to create a new message.
  */
 export const AnswerDeliveredSchema: GenMessage<AnswerDelivered> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 40);
+  messageDesc(file_quarterdeck_v1_event, 41);
 
 /**
  * A question that is pending.
@@ -1822,7 +1872,7 @@ export type QuestionPending = Message<"quarterdeck.v1.QuestionPending"> & {
  * Use `create(QuestionPendingSchema)` to create a new message.
  */
 export const QuestionPendingSchema: GenMessage<QuestionPending> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 41);
+  messageDesc(file_quarterdeck_v1_event, 42);
 
 /**
  * The model or the thinking level in use is another one than in the session's turns before. Where a session never used one
@@ -1858,7 +1908,7 @@ export type ModelChanged = Message<"quarterdeck.v1.ModelChanged"> & {
  * Use `create(ModelChangedSchema)` to create a new message.
  */
 export const ModelChangedSchema: GenMessage<ModelChanged> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 42);
+  messageDesc(file_quarterdeck_v1_event, 43);
 
 /**
  * What can be chosen for the session has changed, or was chosen.
@@ -1873,7 +1923,7 @@ export type OptionsChanged = Message<"quarterdeck.v1.OptionsChanged"> & {
  * Use `create(OptionsChangedSchema)` to create a new message.
  */
 export const OptionsChangedSchema: GenMessage<OptionsChanged> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 43);
+  messageDesc(file_quarterdeck_v1_event, 44);
 
 /**
  * The agent did not find its conversation again: what is stored of it was put in front of this turn's prompt, the newest
@@ -1902,7 +1952,7 @@ export type ContextRebuilt = Message<"quarterdeck.v1.ContextRebuilt"> & {
  * Use `create(ContextRebuiltSchema)` to create a new message.
  */
 export const ContextRebuiltSchema: GenMessage<ContextRebuilt> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 44);
+  messageDesc(file_quarterdeck_v1_event, 45);
 
 /**
  * The session's commands changed.
@@ -1917,7 +1967,7 @@ export type CommandsChanged = Message<"quarterdeck.v1.CommandsChanged"> & {
  * Use `create(CommandsChangedSchema)` to create a new message.
  */
 export const CommandsChangedSchema: GenMessage<CommandsChanged> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 45);
+  messageDesc(file_quarterdeck_v1_event, 46);
 
 /**
  * The turn's agent gave a task to a sub-agent, or a sub-agent did. What it says is its own: it stands in no message, preview,
@@ -1967,7 +2017,7 @@ export type SubagentStarted = Message<"quarterdeck.v1.SubagentStarted"> & {
  * Use `create(SubagentStartedSchema)` to create a new message.
  */
 export const SubagentStartedSchema: GenMessage<SubagentStarted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 46);
+  messageDesc(file_quarterdeck_v1_event, 47);
 
 /**
  * A sub-agent ended. It comes for each that started, before its turn's end; where the gateway died, `turn_ended` alone tells.
@@ -2009,7 +2059,7 @@ export type SubagentCompleted = Message<"quarterdeck.v1.SubagentCompleted"> & {
  * Use `create(SubagentCompletedSchema)` to create a new message.
  */
 export const SubagentCompletedSchema: GenMessage<SubagentCompleted> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 47);
+  messageDesc(file_quarterdeck_v1_event, 48);
 
 /**
  * What a sub-agent did, its own sub-agents not included.
@@ -2037,7 +2087,7 @@ export type SubagentStats = Message<"quarterdeck.v1.SubagentStats"> & {
  * Use `create(SubagentStatsSchema)` to create a new message.
  */
 export const SubagentStatsSchema: GenMessage<SubagentStats> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 48);
+  messageDesc(file_quarterdeck_v1_event, 49);
 
 /**
  * A sub-agent said something, or ran a tool. It comes once it is whole, and has no deltas.
@@ -2072,7 +2122,7 @@ export type SubagentItem = Message<"quarterdeck.v1.SubagentItem"> & {
  * Use `create(SubagentItemSchema)` to create a new message.
  */
 export const SubagentItemSchema: GenMessage<SubagentItem> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 49);
+  messageDesc(file_quarterdeck_v1_event, 50);
 
 /**
  * The agent made something for its caller to keep. GetAttachment returns its bytes, ListArtifacts lists those of a session.
@@ -2100,7 +2150,7 @@ export type ArtifactCreated = Message<"quarterdeck.v1.ArtifactCreated"> & {
  * Use `create(ArtifactCreatedSchema)` to create a new message.
  */
 export const ArtifactCreatedSchema: GenMessage<ArtifactCreated> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 50);
+  messageDesc(file_quarterdeck_v1_event, 51);
 
 /**
  * What the agent means to do.
@@ -2121,7 +2171,7 @@ export type PlanUpdated = Message<"quarterdeck.v1.PlanUpdated"> & {
  * Use `create(PlanUpdatedSchema)` to create a new message.
  */
 export const PlanUpdatedSchema: GenMessage<PlanUpdated> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 51);
+  messageDesc(file_quarterdeck_v1_event, 52);
 
 /**
  * A step of an agent's plan.
@@ -2156,7 +2206,7 @@ export type PlanEntry = Message<"quarterdeck.v1.PlanEntry"> & {
  * Use `create(PlanEntrySchema)` to create a new message.
  */
 export const PlanEntrySchema: GenMessage<PlanEntry> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_event, 52);
+  messageDesc(file_quarterdeck_v1_event, 53);
 
 /**
  * Whose word a cost is.

@@ -1447,8 +1447,9 @@ export const MemoryService: GenService<{
     output: typeof GetMemoryResponseSchema;
   },
   /**
-   * Writes up to 1000 memories in one transaction, each as Remember does, but with source and times as they are given.
-   * Needs `memory.write` and `admin.config`.
+   * Writes up to 1000 memories, each as Remember does, but with source and times as they are given. Others' work is done
+   * between them: where a bound is met or the server dies, those before are written, and the same call again writes the
+   * rest and touches those. Bad input writes none. Needs `memory.write` and `admin.config`.
    *
    * @generated from rpc quarterdeck.v1.MemoryService.ImportMemories
    */
