@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 /// A rule, and the query for the sessions that break it.
-const RULES: [(&str, &str); 27] = [
+const RULES: [(&str, &str); 28] = [
     (
         "events are dense from first_seq to head",
         "SELECT session.row FROM session LEFT JOIN event ON event.session = session.row GROUP BY session.row \
