@@ -1052,7 +1052,7 @@ fn drivers(
             DriverKind::Llm => {
                 let options =
                     llm::options(config, agent).with_context(|| format!("agents.{name}"))?;
-                Arc::new(LlmDriver::new(options)?)
+                Arc::new(LlmDriver::new(options, host)?)
             }
         })
     };
@@ -1105,9 +1105,10 @@ fn process_limits(agent: &AgentConfig) -> ProcessLimits {
 }
 
 /// Where an agent's program lives, and what else its command line names.
-fn program_places(agent: &AgentConfig) -> Vec<PathBuf> {
+fn program_places(config: &Config, agent: &AgentConfig) -> Vec<PathBuf> {
     match agent.driver {
-        DriverKind::Echo | DriverKind::Llm => vec![],
+        DriverKind::Echo => vec![],
+        DriverKind::Llm => llm::program_places(config, agent),
         DriverKind::Pi => pi_options(agent).places(),
         DriverKind::Acp => acp_options(agent).places(),
     }

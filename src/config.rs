@@ -64,7 +64,7 @@ const ECHO_KEYS: [&str; 10] = [
     "commands_allowed",
 ];
 /// Keys that mean something to an `llm` agent, and to others too.
-const LLM_KEYS: [&str; 10] = [
+const LLM_KEYS: [&str; 17] = [
     "driver",
     "model",
     "thinking_level",
@@ -75,6 +75,13 @@ const LLM_KEYS: [&str; 10] = [
     "no_approver",
     "tool_policy",
     "question_ttl",
+    "isolation",
+    "isolation_read",
+    "network",
+    "max_processes",
+    "max_open_files",
+    "max_file_bytes",
+    "max_memory_bytes",
 ];
 /// Keys that mean something to an `llm` agent alone.
 const LLM_ONLY_KEYS: [&str; 8] = [
@@ -494,8 +501,14 @@ settings! {
     /// A server of the Model Context Protocol whose tools `llm` agents may have.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct McpServerConfig, keys MCP_SERVER_KEYS {
-        /// Its address, such as `https://tools.example.org/mcp`, by streamable HTTP.
+        /// Its address, such as `https://tools.example.org/mcp`, by streamable HTTP. Either this or `command`.
         url: String = "", http_url;
+        /// Its program and arguments, such as `["npx", "-y", "some-server"]`: it speaks by its standard input and output. Each
+        /// session has one of its own, in the session's directory, kept apart as the agent's processes are; it ends with the agent and
+        /// where a turn is stopped.
+        command: Vec<String> = "[]";
+        /// Variables of that program, besides the few that it inherits. The values are secrets and never shown.
+        environment: Secrets = "{}", no_marks;
         /// Headers of every call to it. The values are secrets and never shown; none is taken from a caller.
         headers: Secrets = "{}", headers;
         /// How long one call of a tool may take; progress that the server tells begins it anew.

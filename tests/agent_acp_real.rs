@@ -666,7 +666,7 @@ fn column(capabilities: Capabilities) -> Vec<(&'static str, &'static str)> {
 async fn the_readme_says_what_each_agent_can() {
     const BEGIN: &str = "<!-- what each agent can do, as a test found it -->\n";
     let pi = PiDriver::new(PiOptions::default(), support::host());
-    let llm = LlmDriver::new(LlmOptions {
+    let llm = LlmOptions {
         endpoint: Endpoint {
             api: Api::ChatCompletions,
             base_url: "http://127.0.0.1:9".into(),
@@ -678,7 +678,9 @@ async fn the_readme_says_what_each_agent_can() {
         max_output_tokens: 1,
         mcp_servers: vec![],
         memory_tools: false,
-    });
+        limits: ProcessLimits::default(),
+    };
+    let llm = LlmDriver::new(llm, support::host());
     let llm = llm.unwrap().capabilities();
     let mut agents = vec![
         ("echo", Echo.capabilities()),

@@ -36,8 +36,12 @@ mod llm {
     use super::{
         conformance::{Prompts, Row, conformance},
         llm_support::{Model, Shed},
+        support,
     };
-    use quarterdeck::agent::llm::{Api, Endpoint, LlmDriver, LlmOptions, McpOptions, ModelName};
+    use quarterdeck::agent::{
+        llm::{Api, Endpoint, LlmDriver, LlmOptions, McpOptions, McpPlace, ModelName},
+        process::ProcessLimits,
+    };
     use std::{
         sync::{Arc, LazyLock},
         time::Duration,
@@ -61,13 +65,16 @@ mod llm {
             memory_tools: true,
             mcp_servers: vec![McpOptions {
                 name: "shed".into(),
-                url: SHED.url(),
-                headers: vec![],
+                at: McpPlace::Http {
+                    url: SHED.url(),
+                    headers: vec![],
+                },
                 timeout: Duration::from_secs(20),
             }],
+            limits: ProcessLimits::default(),
         };
         Row {
-            driver: Arc::new(LlmDriver::new(options).expect("a client")),
+            driver: Arc::new(LlmDriver::new(options, support::host()).expect("a client")),
             prompts: Prompts {
                 say: |text| format!("SAY {text}"),
                 endless: "ENDLESS".into(),

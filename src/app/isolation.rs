@@ -1,6 +1,6 @@
 //! What this machine offers to keep agents apart, and what of it each agent gets.
 
-use super::program_places;
+use super::{llm, program_places};
 use crate::{
     agent::{
         isolation::{
@@ -64,8 +64,9 @@ pub(super) async fn find(
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
         match agent.driver {
-            DriverKind::Echo | DriverKind::Llm => continue,
-            DriverKind::Pi | DriverKind::Acp => {}
+            DriverKind::Echo => continue,
+            DriverKind::Llm if !llm::starts_programs(config, agent) => continue,
+            DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => {}
         }
         let choice = match choice(agent.isolation) {
             Choice::Auto => Choice::Exactly(server.rung),
@@ -109,7 +110,7 @@ fn needs_root(config: &Config, agent: &AgentConfig, rung: Rung) -> Option<String
                 .into(),
         );
     }
-    let mut places = program_places(agent);
+    let mut places = program_places(config, agent);
     places.extend(config.isolation_read.iter().cloned());
     places.extend(agent.isolation_read.iter().cloned());
     let closed = program::closed_to_others(&places, rung)?;

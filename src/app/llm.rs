@@ -1,14 +1,17 @@
 //! How an agent that is a model is set up.
 
+use super::process_limits;
 use crate::{
-    agent::llm::{Api, Endpoint, KnownProvider, LlmOptions, McpOptions, ModelName},
+    agent::llm::{
+        Api, Endpoint, KnownProvider, LlmOptions, McpOptions, McpPlace, ModelName, Program,
+    },
     auth::secret_files,
-    config::{AgentConfig, ApiWanted, Config},
+    config::{AgentConfig, ApiWanted, Config, McpServerConfig},
 };
 use anyhow::{Context as _, anyhow};
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The options of an agent.
 ///
@@ -44,6 +47,7 @@ pub(super) fn options(config: &Config, agent: &AgentConfig) -> anyhow::Result<Ll
         max_output_tokens: agent.max_output_tokens,
         memory_tools: agent.memory_tools,
         mcp_servers: mcp_servers(config, agent)?,
+        limits: process_limits(agent),
     })
 }
 
@@ -57,14 +61,49 @@ fn mcp_servers(config: &Config, agent: &AgentConfig) -> anyhow::Result<Vec<McpOp
             value.set_sensitive(true);
             Ok((HeaderName::from_bytes(name.as_bytes())?, value))
         });
+        let at = match programs(server) {
+            Some(program) => McpPlace::Program(program),
+            None => McpPlace::Http {
+                url: server.url.clone(),
+                headers: headers.collect::<anyhow::Result<_>>()?,
+            },
+        };
         Ok(McpOptions {
             name: name.clone(),
-            url: server.url.clone(),
-            headers: headers.collect::<anyhow::Result<_>>()?,
+            at,
             timeout: server.timeout,
         })
     });
     servers.collect()
+}
+
+/// The program that a server is; `None` where it is reached by HTTP.
+fn programs(server: &McpServerConfig) -> Option<Program> {
+    (!server.command.is_empty()).then(|| Program {
+        command: server.command.clone(),
+        environment: server.environment.0.clone().into_iter().collect(),
+    })
+}
+
+/// Where the servers of an agent lie that are programs.
+pub(super) fn program_places(config: &Config, agent: &AgentConfig) -> Vec<PathBuf> {
+    let servers = agent.mcp_servers.iter();
+    let servers = servers.filter_map(|name| config.mcp_servers.get(name));
+    servers
+        .filter_map(programs)
+        .flat_map(|it| it.places())
+        .collect()
+}
+
+/// Whether an agent starts processes, though its driver is a model.
+pub(super) fn starts_programs(config: &Config, agent: &AgentConfig) -> bool {
+    let mut servers = agent.mcp_servers.iter();
+    servers.any(|name| {
+        config
+            .mcp_servers
+            .get(name)
+            .is_some_and(|it| !it.command.is_empty())
+    })
 }
 
 /// The key that a known provider's own programs take.

@@ -349,14 +349,21 @@ impl Loader {
                 problems.push((mode, "means nothing without driver = \"acp\"".into()));
             }
         }
-        for name in self.config.mcp_servers.keys() {
-            let url = format!("mcp_servers.{name}.url");
+        for (name, server) in &self.config.mcp_servers {
             if name == OWN_SERVER {
                 let problem = "is the name of the gateway's own tools; take another one";
                 problems.push((format!("mcp_servers.{name}"), problem.into()));
             }
-            if !self.places.contains_key(&url) {
-                problems.push((format!("mcp_servers.{name}"), "needs a `url`".into()));
+            match (server.url.is_empty(), server.command.is_empty()) {
+                (true, false) | (false, true) => {}
+                (true, true) => {
+                    let problem = "needs a `url`, or the `command` of a program";
+                    problems.push((format!("mcp_servers.{name}"), problem.into()));
+                }
+                (false, false) => {
+                    let problem = "is given, and so is url; give one of them";
+                    problems.push((format!("mcp_servers.{name}.command"), problem.into()));
+                }
             }
         }
         problems.extend(webhooks(&self.config));

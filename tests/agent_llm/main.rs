@@ -3,6 +3,7 @@
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
 mod output;
+mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

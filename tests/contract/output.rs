@@ -181,7 +181,7 @@ async fn an_agents_output_comes_by_the_gateways_tool() {
         (TurnState::Completed, "{\"n\":3}")
     );
     assert!(
-        turn.response_text.contains("is not of type"),
+        turn.response_text.contains("want integer"),
         "{}",
         turn.response_text
     );
@@ -197,11 +197,7 @@ async fn an_agents_output_comes_by_the_gateways_tool() {
     assert_eq!(turn.state(), TurnState::Failed);
     let error = turn.error.expect("an error");
     assert_eq!(error.reason, "OUTPUT_INVALID");
-    assert!(
-        error.message.contains("is not of type"),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains("want object"), "{}", error.message);
     assert!(!turn.response_text.is_empty(), "its text stays");
     // Three wrong ones are all, and nothing is taken from a turn that nobody asked for a result.
     let turn = answers(&mut client, key, "submit [] [] [] {\"n\":5}").await;
@@ -254,6 +250,28 @@ async fn an_agent_that_does_neither_is_not_asked_to() {
         client_tools: tools
     }));
     refused_as(refused, "UNSUPPORTED_BY_AGENT");
+    // Nor does a session with such tools become its.
+    let tools = vec![tool("a", "{}")];
+    ok!(client.create_session(CreateSessionRequest {
+        session_key: "t",
+        client_tools: tools
+    }));
+    let to = |agent: &str| proto::UpdateSessionRequest {
+        session_key: "t".into(),
+        session: Some(proto::SessionSnapshot {
+            agent: agent.into(),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["agent".into()],
+        }),
+        ..Default::default()
+    };
+    refused_as(
+        client.update_session(to("pi")).await,
+        "UNSUPPORTED_BY_AGENT",
+    );
+    client.update_session(to("echo")).await.expect("it stays");
     let admin = proto::admin_service_client::AdminServiceClient::connect(server.address.clone());
     let mut admin = admin.await.expect("the server accepts");
     let listed = admin.list_agents(proto::ListAgentsRequest {}).await;

@@ -4,7 +4,7 @@ use crate::{
     Admin, admin,
     llm_support::Model,
     reports, start,
-    support::{Client, await_turn, enqueue, log, run},
+    support::{Client, SOON, await_turn, enqueue, log, run},
 };
 use proto::{BudgetPeriod, BudgetScope, TurnState, gateway_event::Kind};
 use quarterdeck::proto;
@@ -462,6 +462,27 @@ async fn a_paused_turn_goes_on_for_as_much_as_it_is_granted() {
     gateway.check_store();
 }
 
+/// Comes back once the session says so of its next turn.
+async fn held_by(client: &mut Client, key: &str, reason: &str) {
+    let said = async {
+        loop {
+            let request = proto::GetSessionRequest {
+                session_key: key.into(),
+                ..Default::default()
+            };
+            let got = client.get_session(request).await.expect("it is there");
+            let session = got.into_inner().session.expect("a session");
+            if session.held_reason == reason {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, said)
+        .await
+        .expect("it says so soon");
+}
+
 /// With PAUSE new turns wait, over restarts too, until the budget is raised or taken away; who is not bounded does not.
 #[tokio::test]
 async fn paused_turns_wait_in_the_queue_until_there_is_more() {
@@ -485,6 +506,7 @@ async fn paused_turns_wait_in_the_queue_until_there_is_more() {
         .await
         .expect("it waits");
     let first = first.turn.expect("a turn").turn_id;
+    held_by(&mut client, "s", "BUDGET_EXCEEDED").await;
     run(&mut client, "other", "who is not bounded").await;
     gateway.kill();
     gateway.restart();
@@ -492,6 +514,7 @@ async fn paused_turns_wait_in_the_queue_until_there_is_more() {
     admin_client = admin(&gateway).await;
     let second = enqueue(&mut client, "s", "second").await.expect("it waits");
     let second = second.turn.expect("a turn").turn_id;
+    held_by(&mut client, "s", "BUDGET_EXCEEDED").await;
     run(&mut client, "other", "again").await;
     let waiting = proto::ListQueueRequest {
         session_key: "s".into(),
@@ -523,5 +546,6 @@ async fn paused_turns_wait_in_the_queue_until_there_is_more() {
         await_turn(&mut client, "s", &second).await.state(),
         TurnState::Completed
     );
+    held_by(&mut client, "s", "").await;
     gateway.check_store();
 }

@@ -9,10 +9,11 @@
 //! | `conversation` | stored messages as what a model is given, pure |
 //! | `provider` | the four dialects: a conversation as a request, a stream as a reply, pure |
 //! | `http` | the one place that calls a provider |
-//! | `tools`, `mcp` | tools of servers that speak the Model Context Protocol |
+//! | `tools`, `mcp`, `stdio` | tools of servers that speak the Model Context Protocol, by HTTP or as programs |
 //! | `options` | how it is set up |
 //!
-//! Its memory is the session's stored messages and nothing else: it starts no process and writes no file. A conversation
+//! Its memory is the session's stored messages and nothing else: it writes no file, and starts no process but servers that are
+//! configured as programs. A conversation
 //! goes on after a crash, in a fork and after a Reset as its messages say. An error of a provider fails the turn, with what
 //! the provider says of it; calls that may succeed later are tried again first, as often as [`turn::TRIES_MAX`] says.
 
@@ -22,15 +23,20 @@ mod mcp;
 mod options;
 mod provider;
 mod session;
+mod stdio;
 mod tools;
 mod turn;
 
-pub use mcp::McpOptions;
+pub use mcp::{McpOptions, McpPlace};
 pub use options::{Endpoint, KnownProvider, LlmOptions, ModelName};
 pub use provider::Api;
+pub use stdio::Program;
 pub use tools::OWN_SERVER;
 
-use super::{Agent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events};
+use super::{
+    Agent, COMMANDS_MAX, Capabilities, Driver, OpenRequest, StartError, events,
+    process::{self, ProcessHost},
+};
 use crate::{
     auth::agents::AgentCredential,
     domain::agent::{ToolPolicySupport, UsageReports},
@@ -41,6 +47,7 @@ use reqwest::Client;
 use secrecy::ExposeSecret as _;
 use session::Session;
 use std::{sync::Arc, time::Duration};
+use stdio::Launch;
 use tokio::sync::mpsc;
 use tools::Servers;
 
@@ -55,6 +62,8 @@ pub struct LlmDriver {
     options: Arc<LlmOptions>,
     /// Connections to the provider, shared by all sessions.
     client: Client,
+    /// How servers that are programs are kept.
+    host: ProcessHost,
 }
 
 /// The client can't be made.
@@ -69,11 +78,17 @@ impl LlmDriver {
     ///
     /// # Errors
     /// The system's certificates can't be read.
-    pub fn new(options: LlmOptions) -> Result<Self, BadClient> {
+    pub fn new(options: LlmOptions, host: ProcessHost) -> Result<Self, BadClient> {
         Ok(Self {
+            host,
             options: Arc::new(options),
             client: http::client().map_err(BadClient)?,
         })
+    }
+
+    /// Whether some of its servers are programs.
+    fn starts_programs(&self) -> bool {
+        self.options.starts_programs()
     }
 
     /// Whether calls go to that provider itself, and not to a server that stands for it.
@@ -122,6 +137,16 @@ impl Driver for LlmDriver {
         }
     }
 
+    fn operator_only(&self) -> bool {
+        self.starts_programs() && self.host.confinement.operator_only()
+    }
+
+    async fn sweep_leftovers(&self) {
+        if self.starts_programs() {
+            process::sweep_leftovers(&self.host.node_mark).await;
+        }
+    }
+
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError> {
         let provider = &self.options.model.provider;
         let keyless = self.options.endpoint.key.expose_secret().is_empty();
@@ -145,13 +170,15 @@ impl Driver for LlmDriver {
         let memory = memory.and_then(memory_server);
         let servers = self.options.mcp_servers.iter().cloned().chain(memory);
         let servers: Vec<McpOptions> = servers.collect();
+        let launch = Launch::new(&self.host, self.options.limits, &request);
+        let launch = self.starts_programs().then_some(launch);
         let session = Session {
             client: self.client.clone(),
             options: Arc::clone(&self.options),
             model_name: format!("{provider}/{model}"),
             model,
             thinking_level,
-            servers: Servers::new(&servers, &self.client),
+            servers: Servers::new(&servers, &self.client, launch.as_ref()),
             _credential: request.credential,
             conversation: request.conversation,
             commands: command_receiver,
@@ -178,8 +205,10 @@ fn memory_server(credential: &AgentCredential) -> Option<McpOptions> {
     bearer.set_sensitive(true);
     Some(McpOptions {
         name: OWN_SERVER.to_owned(),
-        url: format!("{}{MEMORY_PATH}", credential.address()),
-        headers: vec![(header::AUTHORIZATION, bearer)],
+        at: McpPlace::Http {
+            url: format!("{}{MEMORY_PATH}", credential.address()),
+            headers: vec![(header::AUTHORIZATION, bearer)],
+        },
         timeout: MEMORY_TIMEOUT,
     })
 }

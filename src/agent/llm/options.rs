@@ -1,6 +1,10 @@
 //! What an agent of this driver is set up with.
 
-use super::{mcp::McpOptions, provider::Api};
+use super::{
+    mcp::{McpOptions, McpPlace},
+    provider::Api,
+};
+use crate::agent::process::ProcessLimits;
 use secrecy::SecretString;
 
 /// Longest id of a model, in bytes.
@@ -23,6 +27,16 @@ pub struct LlmOptions {
     pub memory_tools: bool,
     /// Servers whose tools it has.
     pub mcp_servers: Vec<McpOptions>,
+    /// Bounds of those that are programs.
+    pub limits: ProcessLimits,
+}
+
+impl LlmOptions {
+    /// Whether some of its servers are programs.
+    pub fn starts_programs(&self) -> bool {
+        let is_program = |server: &McpOptions| matches!(server.at, McpPlace::Program(_));
+        self.mcp_servers.iter().any(is_program)
+    }
 }
 
 /// Where a provider is, and how it is spoken to.

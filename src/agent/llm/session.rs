@@ -2,7 +2,7 @@
 
 use super::{
     conversation, http,
-    mcp::Ran,
+    mcp::{Elicited, Ran},
     options::LlmOptions,
     provider::Prompt,
     tools::{Runs, Servers, Tool},
@@ -14,15 +14,16 @@ use crate::{
         conversation::Conversation,
         events::{Closed, EventSender},
         output::Wanted,
+        process::StopFailed,
     },
     auth::agents::AgentCredential,
-    domain::{refusal::Refusal, turn::Attachment},
+    domain::{question::Answer, refusal::Refusal, turn::Attachment},
 };
 use reqwest::Client;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -37,6 +38,8 @@ const PIECES_MAX: usize = 64;
 
 /// Tools of one session that run at a time; others wait.
 const RUNNING_TOOLS_MAX: usize = 8;
+/// Questions of servers that may wait to be asked.
+const QUESTIONS_MAX: usize = 8;
 /// Words of running tools that may wait to be heard.
 const TOOL_WORDS_MAX: usize = 64;
 /// Time that tools of a stopped turn have to be told.
@@ -73,6 +76,11 @@ struct Running {
     places: Arc<Semaphore>,
     words: mpsc::Sender<Heard>,
     heard: mpsc::Receiver<Heard>,
+    /// What servers ask.
+    elicited: mpsc::Receiver<Elicited>,
+    /// What of that waits for an answer, by our id.
+    asked: BTreeMap<String, oneshot::Sender<Box<Answer>>>,
+    asks: u64,
 }
 
 /// How a turn is left before its own end.
@@ -114,9 +122,12 @@ impl Call {
 // === impl Running ===
 
 impl Running {
-    fn new() -> Self {
+    fn new(elicited: mpsc::Receiver<Elicited>) -> Self {
         let (words, heard) = mpsc::channel(TOOL_WORDS_MAX);
         Self {
+            elicited,
+            asked: BTreeMap::new(),
+            asks: 0,
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
             places: Arc::new(Semaphore::new(RUNNING_TOOLS_MAX)),
@@ -152,9 +163,14 @@ impl Running {
         });
     }
 
-    async fn next(&mut self) -> Heard {
-        let heard = self.heard.recv().await;
-        heard.expect("it holds a sender itself")
+    /// Notes a server's question; what the actor is told.
+    fn asks(&mut self, elicited: Elicited) -> AgentEvent {
+        let Elicited { ask, reply } = elicited;
+        self.asks += 1;
+        // No call of a model has such an id.
+        let ask_id = format!("elicited\0{}", self.asks);
+        self.asked.insert(ask_id.clone(), reply);
+        AgentEvent::Asked { ask_id, ask }
     }
 
     /// Ends all; servers are told that their calls are not needed any more.
@@ -170,7 +186,16 @@ impl Running {
 // === impl Session ===
 
 impl Session {
+    /// Runs turns until nobody holds it any more; then nothing of its servers is left either.
     pub(super) async fn run(mut self) {
+        self.serve().await;
+        if let Err(StopFailed(survivors)) = self.servers.stop().await {
+            // Nobody may listen any more.
+            let _ = self.events.send(AgentEvent::StopFailed { survivors }).await;
+        }
+    }
+
+    async fn serve(&mut self) {
         let model = self.model_name.clone();
         if self.events.send(AgentEvent::Ready { model }).await.is_err() {
             return;
@@ -180,10 +205,18 @@ impl Session {
                 AgentCommand::StartTurn(input) => match self.turn(&input).await {
                     Ok(outcome) => self.events.send(AgentEvent::TurnEnded(outcome)).await,
                     Err(Left::Closed) => return,
-                    Err(Left::Stopped) => {
-                        let stopped = AgentEvent::TurnEnded(Outcome::Stopped);
-                        self.events.send(stopped).await
-                    }
+                    // What a call started may go on in its server.
+                    Err(Left::Stopped) => match self.servers.stop().await {
+                        Ok(()) => {
+                            let stopped = AgentEvent::TurnEnded(Outcome::Stopped);
+                            self.events.send(stopped).await
+                        }
+                        Err(StopFailed(survivors)) => {
+                            let failed = AgentEvent::StopFailed { survivors };
+                            let _ = self.events.send(failed).await;
+                            return;
+                        }
+                    },
                 },
                 AgentCommand::Steer { steer_id, .. } => {
                     self.events
@@ -228,7 +261,9 @@ impl Session {
             turn.hear(Heard::Steered(steer), &mut acts);
         }
         let mut call: Option<Call> = None;
-        let mut running = Running::new();
+        let (questions, elicited) = mpsc::channel(QUESTIONS_MAX);
+        self.servers.ask_at(Some(questions));
+        let mut running = Running::new(elicited);
         let asks = input.calls_are_granted;
         let ended = self
             .drive((&mut turn, asks), acts, &mut call, &mut running)
@@ -236,6 +271,7 @@ impl Session {
         if let Some(call) = call {
             call.end().await;
         }
+        self.servers.ask_at(None);
         running.end().await;
         ended
     }
@@ -278,7 +314,15 @@ impl Session {
                     AgentCommand::Steer { steer_id, text, attachments } => {
                         Heard::Steered(Steer { steer_id, text, attachments })
                     }
-                    AgentCommand::Answer { ask_id, answer } => Heard::Answered(ask_id, answer),
+                    AgentCommand::Answer { ask_id, answer } => match running.asked.remove(&ask_id) {
+                        Some(reply) => {
+                            // Its server may have given up meanwhile.
+                            let _ = reply.send(answer);
+                            self.events.send(AgentEvent::AnswerDelivered { ask_id }).await?;
+                            continue;
+                        }
+                        None => Heard::Answered(ask_id, answer),
+                    },
                     AgentCommand::Call => {
                         if std::mem::take(&mut wanted) {
                             *call = Some(self.call(turn));
@@ -288,8 +332,13 @@ impl Session {
                     // No second one starts while one runs.
                     AgentCommand::StartTurn(_) => continue,
                 },
+                Some(elicited) = running.elicited.recv() => {
+                    let asked = running.asks(elicited);
+                    self.events.send(asked).await?;
+                    continue;
+                }
                 said = Call::next(call) => Heard::Said(said),
-                heard = running.next() => heard,
+                heard = running.heard.recv() => heard.expect("it holds a sender itself"),
                 () = until(pause) => {
                     pause = None;
                     Heard::Paused

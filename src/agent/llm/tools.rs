@@ -1,12 +1,17 @@
 //! The tools of a turn: those of the agent's servers, under names that every provider takes, those that the caller runs,
 //! and the one that takes the turn's output.
 
-use super::mcp::{McpOptions, Offered, Server};
+use super::{
+    mcp::{Elicited, McpOptions, Offered, Questions, Server},
+    stdio::Launch,
+};
+use crate::agent::process::StopFailed;
 use crate::domain::{client_tool::ClientTool, tool_policy::SUBMIT_RESULT};
 use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::mpsc;
 
 /// Tools of one agent, over all servers.
 pub(super) const TOOLS_MAX: usize = 256;
@@ -75,14 +80,47 @@ fn with_type(schema_json: &str) -> Value {
 
 /// The servers of an agent.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<Arc<Server>>);
+pub(super) struct Servers {
+    all: Vec<Arc<Server>>,
+    questions: Arc<Questions>,
+}
 
 // === impl Servers ===
 
 impl Servers {
-    pub(super) fn new(options: &[McpOptions], client: &Client) -> Self {
-        let server = |it: &McpOptions| Arc::new(Server::new(it.clone(), client.clone()));
-        Self(options.iter().map(server).collect())
+    /// Those of a session. `launch` is how programs are started.
+    pub(super) fn new(options: &[McpOptions], client: &Client, launch: Option<&Launch>) -> Self {
+        let questions = Arc::<Questions>::default();
+        let server = |it: &McpOptions| {
+            let questions = Arc::clone(&questions);
+            Arc::new(Server::new(
+                it.clone(),
+                client.clone(),
+                launch.cloned(),
+                questions,
+            ))
+        };
+        Self {
+            all: options.iter().map(server).collect(),
+            questions,
+        }
+    }
+
+    /// Has what they ask go there; without a place it is declined.
+    pub(super) fn ask_at(&self, place: Option<mpsc::Sender<Elicited>>) {
+        *self
+            .questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    /// Ends those that are programs, and proves that; they are started anew when they are needed.
+    ///
+    /// # Errors
+    /// What may be left of one.
+    pub(super) async fn stop(&self) -> Result<(), StopFailed> {
+        let stopped = join_all(self.all.iter().map(|server| server.stop())).await;
+        stopped.into_iter().collect()
     }
 
     /// What all of them offer now.
@@ -90,9 +128,9 @@ impl Servers {
     /// # Errors
     /// One of them can't be reached; for people.
     pub(super) async fn tools(&self) -> Result<Vec<Tool>, String> {
-        let listing = self.0.iter().map(|it| it.tools());
+        let listing = self.all.iter().map(|it| it.tools());
         let mut tools: Vec<Tool> = vec![];
-        for (server, offered) in self.0.iter().zip(join_all(listing).await) {
+        for (server, offered) in self.all.iter().zip(join_all(listing).await) {
             let offered = match offered {
                 Err(problem) if server.name() == OWN_SERVER => {
                     // Memory that fails costs the turn its tools, never the turn.

@@ -91,6 +91,8 @@ pub(crate) enum Want {
     NewestKind,
     /// The budgets that somebody's calls count against.
     Budgets(Spender),
+    /// Whether the session has tools that its caller runs.
+    ClientTools,
     /// What an agent told that it offers.
     Offers {
         /// The tenant.
@@ -134,6 +136,8 @@ pub(crate) struct Facts {
     pub(crate) newest_kind: Option<Option<EventKind>>,
     /// By who spends.
     pub(crate) budgets: BTreeMap<Spender, Vec<Budget>>,
+    /// See [`Want::ClientTools`].
+    pub(crate) has_client_tools: Option<bool>,
     /// The tenant's routes. Always there.
     pub(crate) routes: Arc<RouteTable>,
     /// By what was asked for.
@@ -202,6 +206,11 @@ impl Facts {
     pub(crate) fn budgets(&self, spender: &Spender) -> Decision<&[Budget]> {
         let known = self.budgets.get(spender).map(Vec::as_slice);
         known.ok_or_else(|| Stop::Wants(Want::Budgets(spender.clone())))
+    }
+
+    /// Whether the session has tools that its caller runs.
+    pub(crate) fn has_client_tools(&self) -> Decision<bool> {
+        self.has_client_tools.ok_or(Stop::Wants(Want::ClientTools))
     }
 
     /// What an agent told that it offers.

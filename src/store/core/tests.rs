@@ -334,6 +334,10 @@ impl Memory {
             Want::Budgets(spender) => {
                 facts.budgets.insert(spender, Vec::new());
             }
+            Want::ClientTools => facts.has_client_tools = Some(false),
+            Want::Offers { .. } => {
+                facts.offers.insert(want, None);
+            }
             Want::LastText => facts.last_text = Some(String::new()),
             Want::NewestKind => {
                 facts.newest_kind = Some(self.events.last().map(|(_, kind, _)| *kind));

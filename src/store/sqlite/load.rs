@@ -547,6 +547,13 @@ pub(super) fn look_up(
             let budgets = budgets::of_spender(connection, spender)?;
             facts.budgets.insert(spender.clone(), budgets);
         }
+        Want::ClientTools => {
+            let found = session(snapshot)?;
+            let has = connection
+                .prepare_cached("SELECT client_tools <> '' FROM session WHERE row = ?1")?
+                .query_row([found.session.row.0], |row| row.get(0))?;
+            facts.has_client_tools = Some(has);
+        }
         Want::Offers {
             tenant,
             agent,

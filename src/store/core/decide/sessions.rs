@@ -220,6 +220,10 @@ pub(crate) fn update(
         session.cwd = cwd.unwrap_or_else(|| before.cwd.clone());
         if let Some(agent) = agent {
             agents::require_agent(ctx, &agent)?;
+            if agent != session.agent && facts.has_client_tools()? {
+                // They would be gone without a word.
+                agents::require(ctx, &agent, Capability::ClientTools)?;
+            }
             session.next_agent = if agent == session.agent {
                 String::new()
             } else {
