@@ -22,6 +22,417 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Whose routes.
+type ListRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoutesRequest) Reset() {
+	*x = ListRoutesRequest{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoutesRequest) ProtoMessage() {}
+
+func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
+func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListRoutesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The routes as they are.
+type ListRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All of them, the first one first; at most 32.
+	Routes []*Route `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Names this state of them; also where there are none.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoutesResponse) Reset() {
+	*x = ListRoutesResponse{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoutesResponse) ProtoMessage() {}
+
+func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
+func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListRoutesResponse) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *ListRoutesResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// Routes that are to be.
+type SetRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All of them, the first one first, at most 32; empty takes routing away.
+	Routes []*Route `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// `etag` of what they replace, as ListRoutes has it; empty replaces whatever there is.
+	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Makes the call repeatable for 24 hours; see Enqueue.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoutesRequest) Reset() {
+	*x = SetRoutesRequest{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoutesRequest) ProtoMessage() {}
+
+func (x *SetRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoutesRequest.ProtoReflect.Descriptor instead.
+func (*SetRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetRoutesRequest) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *SetRoutesRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SetRoutesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetRoutesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The routes are set.
+type SetRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names this state of them.
+	Etag string `protobuf:"bytes,1,opt,name=etag,proto3" json:"etag,omitempty"`
+	// True for a repeat.
+	Replayed      bool `protobuf:"varint,2,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoutesResponse) Reset() {
+	*x = SetRoutesResponse{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoutesResponse) ProtoMessage() {}
+
+func (x *SetRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoutesResponse.ProtoReflect.Descriptor instead.
+func (*SetRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetRoutesResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SetRoutesResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+// A turn that might be.
+type ResolveRouteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its prompt; at most 512 KiB.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Media types of its attachments, at most 64.
+	AttachmentTypes []string `protobuf:"bytes,2,rep,name=attachment_types,json=attachmentTypes,proto3" json:"attachment_types,omitempty"`
+	// Labels of its session.
+	Labels map[string]string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who sends it, `tenant/subject`; empty is the caller.
+	Principal string `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`
+	// Its `source`.
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// The agent of its session; empty asks for a session that is made by it.
+	Agent string `protobuf:"bytes,6,opt,name=agent,proto3" json:"agent,omitempty"`
+	// The tenant; empty is the caller's. Another one can be named by the operator alone.
+	Tenant        string `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRouteRequest) Reset() {
+	*x = ResolveRouteRequest{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRouteRequest) ProtoMessage() {}
+
+func (x *ResolveRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRouteRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRouteRequest) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ResolveRouteRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ResolveRouteRequest) GetAttachmentTypes() []string {
+	if x != nil {
+		return x.AttachmentTypes
+	}
+	return nil
+}
+
+func (x *ResolveRouteRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *ResolveRouteRequest) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *ResolveRouteRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ResolveRouteRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *ResolveRouteRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// What the routes would do with it, in a session that has no model and thinking level of its own.
+type ResolveRouteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent.
+	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Provider of the model; empty where the agent names none, and where its own default counts.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The model; empty where the agent's own default counts.
+	ModelId string `protobuf:"bytes,3,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
+	// The thinking level; empty where the agent's own default counts.
+	ThinkingLevel string `protobuf:"bytes,4,opt,name=thinking_level,json=thinkingLevel,proto3" json:"thinking_level,omitempty"`
+	// Why; unset where the tenant has no routes.
+	Routing       *Routing `protobuf:"bytes,5,opt,name=routing,proto3" json:"routing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRouteResponse) Reset() {
+	*x = ResolveRouteResponse{}
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRouteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRouteResponse) ProtoMessage() {}
+
+func (x *ResolveRouteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRouteResponse.ProtoReflect.Descriptor instead.
+func (*ResolveRouteResponse) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ResolveRouteResponse) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *ResolveRouteResponse) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ResolveRouteResponse) GetModelId() string {
+	if x != nil {
+		return x.ModelId
+	}
+	return ""
+}
+
+func (x *ResolveRouteResponse) GetThinkingLevel() string {
+	if x != nil {
+		return x.ThinkingLevel
+	}
+	return ""
+}
+
+func (x *ResolveRouteResponse) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
 // Asks for a session's models, or for an agent's.
 type ListModelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -35,7 +446,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[0]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +458,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[0]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +471,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{0}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListModelsRequest) GetSessionKey() string {
@@ -95,7 +506,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -107,7 +518,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[1]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -120,7 +531,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListModelsResponse) GetAgent() string {
@@ -175,7 +586,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +598,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[2]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +611,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{2}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Model) GetProvider() string {
@@ -267,7 +678,7 @@ type ModelCapabilities struct {
 
 func (x *ModelCapabilities) Reset() {
 	*x = ModelCapabilities{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +690,7 @@ func (x *ModelCapabilities) String() string {
 func (*ModelCapabilities) ProtoMessage() {}
 
 func (x *ModelCapabilities) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[3]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +703,7 @@ func (x *ModelCapabilities) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelCapabilities.ProtoReflect.Descriptor instead.
 func (*ModelCapabilities) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{3}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ModelCapabilities) GetReasoning() bool {
@@ -331,7 +742,7 @@ type ModelInUse struct {
 
 func (x *ModelInUse) Reset() {
 	*x = ModelInUse{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +754,7 @@ func (x *ModelInUse) String() string {
 func (*ModelInUse) ProtoMessage() {}
 
 func (x *ModelInUse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[4]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +767,7 @@ func (x *ModelInUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelInUse.ProtoReflect.Descriptor instead.
 func (*ModelInUse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{4}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ModelInUse) GetProvider() string {
@@ -387,7 +798,8 @@ type SetModelRequest struct {
 	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
 	// Provider, as ListModels has it; empty where that is empty.
 	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Model, as ListModels has it. Empty beside an empty `provider` gives the choice back: the agent's own default counts.
+	// Model, as ListModels has it. Empty beside an empty `provider` gives the choice back: a route's counts, else the agent's own
+	// default.
 	ModelId string `protobuf:"bytes,3,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
 	// Makes repeats safe: 1 to 128 visible ASCII characters, made by the client.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -399,7 +811,7 @@ type SetModelRequest struct {
 
 func (x *SetModelRequest) Reset() {
 	*x = SetModelRequest{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +823,7 @@ func (x *SetModelRequest) String() string {
 func (*SetModelRequest) ProtoMessage() {}
 
 func (x *SetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[5]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +836,7 @@ func (x *SetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetModelRequest.ProtoReflect.Descriptor instead.
 func (*SetModelRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{5}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetModelRequest) GetSessionKey() string {
@@ -479,7 +891,7 @@ type SetModelResponse struct {
 
 func (x *SetModelResponse) Reset() {
 	*x = SetModelResponse{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +903,7 @@ func (x *SetModelResponse) String() string {
 func (*SetModelResponse) ProtoMessage() {}
 
 func (x *SetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[6]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +916,7 @@ func (x *SetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetModelResponse.ProtoReflect.Descriptor instead.
 func (*SetModelResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{6}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SetModelResponse) GetSession() *SessionSnapshot {
@@ -540,7 +952,7 @@ type SetThinkingLevelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session.
 	SessionKey string `protobuf:"bytes,1,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
-	// The level, as the agent calls it. Empty gives the choice back: the agent's own default counts.
+	// The level, as the agent calls it. Empty gives the choice back: a route's counts, else the agent's own default.
 	Level string `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
 	// Makes repeats safe: 1 to 128 visible ASCII characters, made by the client.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -552,7 +964,7 @@ type SetThinkingLevelRequest struct {
 
 func (x *SetThinkingLevelRequest) Reset() {
 	*x = SetThinkingLevelRequest{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +976,7 @@ func (x *SetThinkingLevelRequest) String() string {
 func (*SetThinkingLevelRequest) ProtoMessage() {}
 
 func (x *SetThinkingLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[7]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +989,7 @@ func (x *SetThinkingLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetThinkingLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetThinkingLevelRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{7}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetThinkingLevelRequest) GetSessionKey() string {
@@ -625,7 +1037,7 @@ type SetThinkingLevelResponse struct {
 
 func (x *SetThinkingLevelResponse) Reset() {
 	*x = SetThinkingLevelResponse{}
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +1049,7 @@ func (x *SetThinkingLevelResponse) String() string {
 func (*SetThinkingLevelResponse) ProtoMessage() {}
 
 func (x *SetThinkingLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_model_proto_msgTypes[8]
+	mi := &file_quarterdeck_v1_model_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +1062,7 @@ func (x *SetThinkingLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetThinkingLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetThinkingLevelResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{8}
+	return file_quarterdeck_v1_model_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetThinkingLevelResponse) GetSession() *SessionSnapshot {
@@ -685,7 +1097,38 @@ var File_quarterdeck_v1_model_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/model.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/session.proto\"J\n" +
+	"\x1aquarterdeck/v1/model.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/routing.proto\x1a\x1cquarterdeck/v1/session.proto\"+\n" +
+	"\x11ListRoutesRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"W\n" +
+	"\x12ListRoutesResponse\x12-\n" +
+	"\x06routes\x18\x01 \x03(\v2\x15.quarterdeck.v1.RouteR\x06routes\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x8c\x01\n" +
+	"\x10SetRoutesRequest\x12-\n" +
+	"\x06routes\x18\x01 \x03(\v2\x15.quarterdeck.v1.RouteR\x06routes\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06tenant\x18\x04 \x01(\tR\x06tenant\"C\n" +
+	"\x11SetRoutesResponse\x12\x12\n" +
+	"\x04etag\x18\x01 \x01(\tR\x04etag\x12\x1a\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xbc\x02\n" +
+	"\x13ResolveRouteRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12)\n" +
+	"\x10attachment_types\x18\x02 \x03(\tR\x0fattachmentTypes\x12G\n" +
+	"\x06labels\x18\x03 \x03(\v2/.quarterdeck.v1.ResolveRouteRequest.LabelsEntryR\x06labels\x12\x1c\n" +
+	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n" +
+	"\x05agent\x18\x06 \x01(\tR\x05agent\x12\x16\n" +
+	"\x06tenant\x18\a \x01(\tR\x06tenant\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbd\x01\n" +
+	"\x14ResolveRouteResponse\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x19\n" +
+	"\bmodel_id\x18\x03 \x01(\tR\amodelId\x12%\n" +
+	"\x0ethinking_level\x18\x04 \x01(\tR\rthinkingLevel\x121\n" +
+	"\arouting\x18\x05 \x01(\v2\x17.quarterdeck.v1.RoutingR\arouting\"J\n" +
 	"\x11ListModelsRequest\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x14\n" +
@@ -742,12 +1185,16 @@ const file_quarterdeck_v1_model_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1f.quarterdeck.v1.SessionSnapshotR\asession\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n" +
 	"\breplayed\x18\x03 \x01(\bR\breplayed\x12\x15\n" +
-	"\x06log_id\x18\x04 \x01(\tR\x05logId2\x99\x02\n" +
+	"\x06log_id\x18\x04 \x01(\tR\x05logId2\x9b\x04\n" +
 	"\fModelService\x12S\n" +
 	"\n" +
 	"ListModels\x12!.quarterdeck.v1.ListModelsRequest\x1a\".quarterdeck.v1.ListModelsResponse\x12M\n" +
 	"\bSetModel\x12\x1f.quarterdeck.v1.SetModelRequest\x1a .quarterdeck.v1.SetModelResponse\x12e\n" +
-	"\x10SetThinkingLevel\x12'.quarterdeck.v1.SetThinkingLevelRequest\x1a(.quarterdeck.v1.SetThinkingLevelResponseBb\n" +
+	"\x10SetThinkingLevel\x12'.quarterdeck.v1.SetThinkingLevelRequest\x1a(.quarterdeck.v1.SetThinkingLevelResponse\x12S\n" +
+	"\n" +
+	"ListRoutes\x12!.quarterdeck.v1.ListRoutesRequest\x1a\".quarterdeck.v1.ListRoutesResponse\x12P\n" +
+	"\tSetRoutes\x12 .quarterdeck.v1.SetRoutesRequest\x1a!.quarterdeck.v1.SetRoutesResponse\x12Y\n" +
+	"\fResolveRoute\x12#.quarterdeck.v1.ResolveRouteRequest\x1a$.quarterdeck.v1.ResolveRouteResponseBb\n" +
 	"\x12dev.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3"
 
 var (
@@ -762,38 +1209,57 @@ func file_quarterdeck_v1_model_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_model_proto_rawDescData
 }
 
-var file_quarterdeck_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_quarterdeck_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_quarterdeck_v1_model_proto_goTypes = []any{
-	(*ListModelsRequest)(nil),        // 0: quarterdeck.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),       // 1: quarterdeck.v1.ListModelsResponse
-	(*Model)(nil),                    // 2: quarterdeck.v1.Model
-	(*ModelCapabilities)(nil),        // 3: quarterdeck.v1.ModelCapabilities
-	(*ModelInUse)(nil),               // 4: quarterdeck.v1.ModelInUse
-	(*SetModelRequest)(nil),          // 5: quarterdeck.v1.SetModelRequest
-	(*SetModelResponse)(nil),         // 6: quarterdeck.v1.SetModelResponse
-	(*SetThinkingLevelRequest)(nil),  // 7: quarterdeck.v1.SetThinkingLevelRequest
-	(*SetThinkingLevelResponse)(nil), // 8: quarterdeck.v1.SetThinkingLevelResponse
-	(*timestamppb.Timestamp)(nil),    // 9: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),          // 10: quarterdeck.v1.SessionSnapshot
+	(*ListRoutesRequest)(nil),        // 0: quarterdeck.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),       // 1: quarterdeck.v1.ListRoutesResponse
+	(*SetRoutesRequest)(nil),         // 2: quarterdeck.v1.SetRoutesRequest
+	(*SetRoutesResponse)(nil),        // 3: quarterdeck.v1.SetRoutesResponse
+	(*ResolveRouteRequest)(nil),      // 4: quarterdeck.v1.ResolveRouteRequest
+	(*ResolveRouteResponse)(nil),     // 5: quarterdeck.v1.ResolveRouteResponse
+	(*ListModelsRequest)(nil),        // 6: quarterdeck.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),       // 7: quarterdeck.v1.ListModelsResponse
+	(*Model)(nil),                    // 8: quarterdeck.v1.Model
+	(*ModelCapabilities)(nil),        // 9: quarterdeck.v1.ModelCapabilities
+	(*ModelInUse)(nil),               // 10: quarterdeck.v1.ModelInUse
+	(*SetModelRequest)(nil),          // 11: quarterdeck.v1.SetModelRequest
+	(*SetModelResponse)(nil),         // 12: quarterdeck.v1.SetModelResponse
+	(*SetThinkingLevelRequest)(nil),  // 13: quarterdeck.v1.SetThinkingLevelRequest
+	(*SetThinkingLevelResponse)(nil), // 14: quarterdeck.v1.SetThinkingLevelResponse
+	nil,                              // 15: quarterdeck.v1.ResolveRouteRequest.LabelsEntry
+	(*Route)(nil),                    // 16: quarterdeck.v1.Route
+	(*Routing)(nil),                  // 17: quarterdeck.v1.Routing
+	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),          // 19: quarterdeck.v1.SessionSnapshot
 }
 var file_quarterdeck_v1_model_proto_depIdxs = []int32{
-	2,  // 0: quarterdeck.v1.ListModelsResponse.models:type_name -> quarterdeck.v1.Model
-	4,  // 1: quarterdeck.v1.ListModelsResponse.current:type_name -> quarterdeck.v1.ModelInUse
-	9,  // 2: quarterdeck.v1.ListModelsResponse.as_of:type_name -> google.protobuf.Timestamp
-	3,  // 3: quarterdeck.v1.Model.capabilities:type_name -> quarterdeck.v1.ModelCapabilities
-	10, // 4: quarterdeck.v1.SetModelResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	10, // 5: quarterdeck.v1.SetThinkingLevelResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
-	0,  // 6: quarterdeck.v1.ModelService.ListModels:input_type -> quarterdeck.v1.ListModelsRequest
-	5,  // 7: quarterdeck.v1.ModelService.SetModel:input_type -> quarterdeck.v1.SetModelRequest
-	7,  // 8: quarterdeck.v1.ModelService.SetThinkingLevel:input_type -> quarterdeck.v1.SetThinkingLevelRequest
-	1,  // 9: quarterdeck.v1.ModelService.ListModels:output_type -> quarterdeck.v1.ListModelsResponse
-	6,  // 10: quarterdeck.v1.ModelService.SetModel:output_type -> quarterdeck.v1.SetModelResponse
-	8,  // 11: quarterdeck.v1.ModelService.SetThinkingLevel:output_type -> quarterdeck.v1.SetThinkingLevelResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	16, // 0: quarterdeck.v1.ListRoutesResponse.routes:type_name -> quarterdeck.v1.Route
+	16, // 1: quarterdeck.v1.SetRoutesRequest.routes:type_name -> quarterdeck.v1.Route
+	15, // 2: quarterdeck.v1.ResolveRouteRequest.labels:type_name -> quarterdeck.v1.ResolveRouteRequest.LabelsEntry
+	17, // 3: quarterdeck.v1.ResolveRouteResponse.routing:type_name -> quarterdeck.v1.Routing
+	8,  // 4: quarterdeck.v1.ListModelsResponse.models:type_name -> quarterdeck.v1.Model
+	10, // 5: quarterdeck.v1.ListModelsResponse.current:type_name -> quarterdeck.v1.ModelInUse
+	18, // 6: quarterdeck.v1.ListModelsResponse.as_of:type_name -> google.protobuf.Timestamp
+	9,  // 7: quarterdeck.v1.Model.capabilities:type_name -> quarterdeck.v1.ModelCapabilities
+	19, // 8: quarterdeck.v1.SetModelResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	19, // 9: quarterdeck.v1.SetThinkingLevelResponse.session:type_name -> quarterdeck.v1.SessionSnapshot
+	6,  // 10: quarterdeck.v1.ModelService.ListModels:input_type -> quarterdeck.v1.ListModelsRequest
+	11, // 11: quarterdeck.v1.ModelService.SetModel:input_type -> quarterdeck.v1.SetModelRequest
+	13, // 12: quarterdeck.v1.ModelService.SetThinkingLevel:input_type -> quarterdeck.v1.SetThinkingLevelRequest
+	0,  // 13: quarterdeck.v1.ModelService.ListRoutes:input_type -> quarterdeck.v1.ListRoutesRequest
+	2,  // 14: quarterdeck.v1.ModelService.SetRoutes:input_type -> quarterdeck.v1.SetRoutesRequest
+	4,  // 15: quarterdeck.v1.ModelService.ResolveRoute:input_type -> quarterdeck.v1.ResolveRouteRequest
+	7,  // 16: quarterdeck.v1.ModelService.ListModels:output_type -> quarterdeck.v1.ListModelsResponse
+	12, // 17: quarterdeck.v1.ModelService.SetModel:output_type -> quarterdeck.v1.SetModelResponse
+	14, // 18: quarterdeck.v1.ModelService.SetThinkingLevel:output_type -> quarterdeck.v1.SetThinkingLevelResponse
+	1,  // 19: quarterdeck.v1.ModelService.ListRoutes:output_type -> quarterdeck.v1.ListRoutesResponse
+	3,  // 20: quarterdeck.v1.ModelService.SetRoutes:output_type -> quarterdeck.v1.SetRoutesResponse
+	5,  // 21: quarterdeck.v1.ModelService.ResolveRoute:output_type -> quarterdeck.v1.ResolveRouteResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_model_proto_init() }
@@ -801,17 +1267,18 @@ func file_quarterdeck_v1_model_proto_init() {
 	if File_quarterdeck_v1_model_proto != nil {
 		return
 	}
+	file_quarterdeck_v1_routing_proto_init()
 	file_quarterdeck_v1_session_proto_init()
-	file_quarterdeck_v1_model_proto_msgTypes[3].OneofWrappers = []any{}
-	file_quarterdeck_v1_model_proto_msgTypes[5].OneofWrappers = []any{}
-	file_quarterdeck_v1_model_proto_msgTypes[7].OneofWrappers = []any{}
+	file_quarterdeck_v1_model_proto_msgTypes[9].OneofWrappers = []any{}
+	file_quarterdeck_v1_model_proto_msgTypes[11].OneofWrappers = []any{}
+	file_quarterdeck_v1_model_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_model_proto_rawDesc), len(file_quarterdeck_v1_model_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

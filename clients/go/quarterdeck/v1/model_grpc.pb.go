@@ -22,6 +22,9 @@ const (
 	ModelService_ListModels_FullMethodName       = "/quarterdeck.v1.ModelService/ListModels"
 	ModelService_SetModel_FullMethodName         = "/quarterdeck.v1.ModelService/SetModel"
 	ModelService_SetThinkingLevel_FullMethodName = "/quarterdeck.v1.ModelService/SetThinkingLevel"
+	ModelService_ListRoutes_FullMethodName       = "/quarterdeck.v1.ModelService/ListRoutes"
+	ModelService_SetRoutes_FullMethodName        = "/quarterdeck.v1.ModelService/SetRoutes"
+	ModelService_ResolveRoute_FullMethodName     = "/quarterdeck.v1.ModelService/ResolveRoute"
 )
 
 // ModelServiceClient is the client API for ModelService service.
@@ -42,6 +45,13 @@ type ModelServiceClient interface {
 	// Chooses a session's thinking level. Known not to be offered with the session's model: `INVALID_ARGUMENT`, which lists
 	// those that are; where nothing is known it is accepted, as with SetModel.
 	SetThinkingLevel(ctx context.Context, in *SetThinkingLevelRequest, opts ...grpc.CallOption) (*SetThinkingLevelResponse, error)
+	// Reads a tenant's routes in their order. Needs `admin.config`.
+	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
+	// Replaces a tenant's routes, all of them. They count for sessions and turns that are made or started from then on. Where
+	// they have changed since `etag`, `ABORTED`, `ROUTES_CHANGED`, with the present one. Needs `admin.config`.
+	SetRoutes(ctx context.Context, in *SetRoutesRequest, opts ...grpc.CallOption) (*SetRoutesResponse, error)
+	// Tells what the routes would do with a turn, and does nothing. Needs `admin.config`.
+	ResolveRoute(ctx context.Context, in *ResolveRouteRequest, opts ...grpc.CallOption) (*ResolveRouteResponse, error)
 }
 
 type modelServiceClient struct {
@@ -82,6 +92,36 @@ func (c *modelServiceClient) SetThinkingLevel(ctx context.Context, in *SetThinki
 	return out, nil
 }
 
+func (c *modelServiceClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRoutesResponse)
+	err := c.cc.Invoke(ctx, ModelService_ListRoutes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *modelServiceClient) SetRoutes(ctx context.Context, in *SetRoutesRequest, opts ...grpc.CallOption) (*SetRoutesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetRoutesResponse)
+	err := c.cc.Invoke(ctx, ModelService_SetRoutes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *modelServiceClient) ResolveRoute(ctx context.Context, in *ResolveRouteRequest, opts ...grpc.CallOption) (*ResolveRouteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveRouteResponse)
+	err := c.cc.Invoke(ctx, ModelService_ResolveRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ModelServiceServer is the server API for ModelService service.
 // All implementations must embed UnimplementedModelServiceServer
 // for forward compatibility.
@@ -100,6 +140,13 @@ type ModelServiceServer interface {
 	// Chooses a session's thinking level. Known not to be offered with the session's model: `INVALID_ARGUMENT`, which lists
 	// those that are; where nothing is known it is accepted, as with SetModel.
 	SetThinkingLevel(context.Context, *SetThinkingLevelRequest) (*SetThinkingLevelResponse, error)
+	// Reads a tenant's routes in their order. Needs `admin.config`.
+	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
+	// Replaces a tenant's routes, all of them. They count for sessions and turns that are made or started from then on. Where
+	// they have changed since `etag`, `ABORTED`, `ROUTES_CHANGED`, with the present one. Needs `admin.config`.
+	SetRoutes(context.Context, *SetRoutesRequest) (*SetRoutesResponse, error)
+	// Tells what the routes would do with a turn, and does nothing. Needs `admin.config`.
+	ResolveRoute(context.Context, *ResolveRouteRequest) (*ResolveRouteResponse, error)
 	mustEmbedUnimplementedModelServiceServer()
 }
 
@@ -118,6 +165,15 @@ func (UnimplementedModelServiceServer) SetModel(context.Context, *SetModelReques
 }
 func (UnimplementedModelServiceServer) SetThinkingLevel(context.Context, *SetThinkingLevelRequest) (*SetThinkingLevelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetThinkingLevel not implemented")
+}
+func (UnimplementedModelServiceServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
+}
+func (UnimplementedModelServiceServer) SetRoutes(context.Context, *SetRoutesRequest) (*SetRoutesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetRoutes not implemented")
+}
+func (UnimplementedModelServiceServer) ResolveRoute(context.Context, *ResolveRouteRequest) (*ResolveRouteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveRoute not implemented")
 }
 func (UnimplementedModelServiceServer) mustEmbedUnimplementedModelServiceServer() {}
 func (UnimplementedModelServiceServer) testEmbeddedByValue()                      {}
@@ -194,6 +250,60 @@ func _ModelService_SetThinkingLevel_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ModelService_ListRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRoutesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServiceServer).ListRoutes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ModelService_ListRoutes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServiceServer).ListRoutes(ctx, req.(*ListRoutesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ModelService_SetRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetRoutesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServiceServer).SetRoutes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ModelService_SetRoutes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServiceServer).SetRoutes(ctx, req.(*SetRoutesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ModelService_ResolveRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServiceServer).ResolveRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ModelService_ResolveRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServiceServer).ResolveRoute(ctx, req.(*ResolveRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ModelService_ServiceDesc is the grpc.ServiceDesc for ModelService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -212,6 +322,18 @@ var ModelService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetThinkingLevel",
 			Handler:    _ModelService_SetThinkingLevel_Handler,
+		},
+		{
+			MethodName: "ListRoutes",
+			Handler:    _ModelService_ListRoutes_Handler,
+		},
+		{
+			MethodName: "SetRoutes",
+			Handler:    _ModelService_SetRoutes_Handler,
+		},
+		{
+			MethodName: "ResolveRoute",
+			Handler:    _ModelService_ResolveRoute_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -163,9 +163,9 @@ type SessionSnapshot struct {
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Name of the configured agent that runs the turns of this generation.
 	Agent string `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
-	// Model that the agent is asked to use; empty means the agent's own default.
+	// Model that the agent is asked to use; empty means a route's, else the agent's own default.
 	Model string `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
-	// Thinking level that the agent is asked to use; empty means the agent's own default.
+	// Thinking level that the agent is asked to use; empty means a route's, else the agent's own default.
 	ThinkingLevel string `protobuf:"bytes,7,opt,name=thinking_level,json=thinkingLevel,proto3" json:"thinking_level,omitempty"`
 	// What the session is doing. Follows the active turn; waiting turns alone leave it IDLE.
 	State SessionState `protobuf:"varint,8,opt,name=state,proto3,enum=quarterdeck.v1.SessionState" json:"state,omitempty"`
@@ -224,6 +224,11 @@ type SessionSnapshot struct {
 	ContextTokens int64 `protobuf:"varint,32,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
 	// Tokens that this context holds; 0 where nobody knows.
 	ContextWindow int64 `protobuf:"varint,33,opt,name=context_window,json=contextWindow,proto3" json:"context_window,omitempty"`
+	// How its newest turn was routed; before the first, how it got its agent. Unset where its tenant had no routes then.
+	Routing *Routing `protobuf:"bytes,38,opt,name=routing,proto3" json:"routing,omitempty"`
+	// Why its next turn does not start though none is active: `BUDGET_EXCEEDED`, a budget that pauses is used up, and the turn waits
+	// until there is more, or its next period begins. Empty where nothing holds it. May grow.
+	HeldReason    string `protobuf:"bytes,39,opt,name=held_reason,json=heldReason,proto3" json:"held_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -489,6 +494,20 @@ func (x *SessionSnapshot) GetContextWindow() int64 {
 	return 0
 }
 
+func (x *SessionSnapshot) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
+func (x *SessionSnapshot) GetHeldReason() string {
+	if x != nil {
+		return x.HeldReason
+	}
+	return ""
+}
+
 // Lets another principal of the same tenant use a session.
 type SessionShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -658,7 +677,7 @@ var File_quarterdeck_v1_session_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\"\xb1\v\n" +
+	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/routing.proto\"\x85\f\n" +
 	"\x0fSessionSnapshot\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x1d\n" +
@@ -703,7 +722,10 @@ const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\vtool_policy\x18\x1f \x03(\v2\x18.quarterdeck.v1.ToolRuleR\n" +
 	"toolPolicy\x12%\n" +
 	"\x0econtext_tokens\x18  \x01(\x03R\rcontextTokens\x12%\n" +
-	"\x0econtext_window\x18! \x01(\x03R\rcontextWindow\x1a9\n" +
+	"\x0econtext_window\x18! \x01(\x03R\rcontextWindow\x121\n" +
+	"\arouting\x18& \x01(\v2\x17.quarterdeck.v1.RoutingR\arouting\x12\x1f\n" +
+	"\vheld_reason\x18' \x01(\tR\n" +
+	"heldReason\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
@@ -761,6 +783,7 @@ var file_quarterdeck_v1_session_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
 	(NoApprover)(0),               // 8: quarterdeck.v1.NoApprover
 	(*ToolRule)(nil),              // 9: quarterdeck.v1.ToolRule
+	(*Routing)(nil),               // 10: quarterdeck.v1.Routing
 }
 var file_quarterdeck_v1_session_proto_depIdxs = []int32{
 	1,  // 0: quarterdeck.v1.SessionSnapshot.state:type_name -> quarterdeck.v1.SessionState
@@ -774,12 +797,13 @@ var file_quarterdeck_v1_session_proto_depIdxs = []int32{
 	8,  // 8: quarterdeck.v1.SessionSnapshot.no_approver:type_name -> quarterdeck.v1.NoApprover
 	7,  // 9: quarterdeck.v1.SessionSnapshot.question_ttl:type_name -> google.protobuf.Duration
 	9,  // 10: quarterdeck.v1.SessionSnapshot.tool_policy:type_name -> quarterdeck.v1.ToolRule
-	0,  // 11: quarterdeck.v1.SessionShare.access:type_name -> quarterdeck.v1.ShareAccess
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 11: quarterdeck.v1.SessionSnapshot.routing:type_name -> quarterdeck.v1.Routing
+	0,  // 12: quarterdeck.v1.SessionShare.access:type_name -> quarterdeck.v1.ShareAccess
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_session_proto_init() }
@@ -788,6 +812,7 @@ func file_quarterdeck_v1_session_proto_init() {
 		return
 	}
 	file_quarterdeck_v1_question_proto_init()
+	file_quarterdeck_v1_routing_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

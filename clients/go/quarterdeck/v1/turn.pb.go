@@ -290,7 +290,11 @@ type Turn struct {
 	// `turn_ended` have it.
 	OutputJson string `protobuf:"bytes,26,opt,name=output_json,json=outputJson,proto3" json:"output_json,omitempty"`
 	// It does not enter the queue before this time; unset where none was asked for, or it had passed at admission.
-	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// How its newest start was routed; unset while it never started, and where its tenant had no routes then.
+	Routing *Routing `protobuf:"bytes,32,opt,name=routing,proto3" json:"routing,omitempty"`
+	// Thinking level that its agent was asked to use at its newest start; empty means the agent's default.
+	ThinkingLevel string `protobuf:"bytes,33,opt,name=thinking_level,json=thinkingLevel,proto3" json:"thinking_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -514,6 +518,20 @@ func (x *Turn) GetNotBefore() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Turn) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
+func (x *Turn) GetThinkingLevel() string {
+	if x != nil {
+		return x.ThinkingLevel
+	}
+	return ""
+}
+
 // Why a turn did not complete.
 type TurnError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -576,7 +594,8 @@ var File_quarterdeck_v1_turn_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_turn_proto_rawDesc = "" +
 	"\n" +
-	"\x19quarterdeck/v1/turn.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/session.proto\"\xc7\t\n" +
+	"\x19quarterdeck/v1/turn.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1cquarterdeck/v1/routing.proto\x1a\x1cquarterdeck/v1/session.proto\"\xa1\n" +
+	"\n" +
 	"\x04Turn\x12\x17\n" +
 	"\aturn_id\x18\x01 \x01(\tR\x06turnId\x12\x1f\n" +
 	"\vsession_key\x18\x02 \x01(\tR\n" +
@@ -614,7 +633,9 @@ const file_quarterdeck_v1_turn_proto_rawDesc = "" +
 	"\voutput_json\x18\x1a \x01(\tR\n" +
 	"outputJson\x129\n" +
 	"\n" +
-	"not_before\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x1a;\n" +
+	"not_before\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x121\n" +
+	"\arouting\x18  \x01(\v2\x17.quarterdeck.v1.RoutingR\arouting\x12%\n" +
+	"\x0ethinking_level\x18! \x01(\tR\rthinkingLevel\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
@@ -673,6 +694,7 @@ var file_quarterdeck_v1_turn_proto_goTypes = []any{
 	(*Usage)(nil),                 // 6: quarterdeck.v1.Usage
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 	(*AttachmentRef)(nil),         // 8: quarterdeck.v1.AttachmentRef
+	(*Routing)(nil),               // 9: quarterdeck.v1.Routing
 }
 var file_quarterdeck_v1_turn_proto_depIdxs = []int32{
 	0,  // 0: quarterdeck.v1.Turn.state:type_name -> quarterdeck.v1.TurnState
@@ -687,11 +709,12 @@ var file_quarterdeck_v1_turn_proto_depIdxs = []int32{
 	2,  // 9: quarterdeck.v1.Turn.on_interrupt:type_name -> quarterdeck.v1.OnInterrupt
 	7,  // 10: quarterdeck.v1.Turn.expire_time:type_name -> google.protobuf.Timestamp
 	7,  // 11: quarterdeck.v1.Turn.not_before:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	9,  // 12: quarterdeck.v1.Turn.routing:type_name -> quarterdeck.v1.Routing
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_turn_proto_init() }
@@ -700,6 +723,7 @@ func file_quarterdeck_v1_turn_proto_init() {
 		return
 	}
 	file_quarterdeck_v1_message_proto_init()
+	file_quarterdeck_v1_routing_proto_init()
 	file_quarterdeck_v1_session_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

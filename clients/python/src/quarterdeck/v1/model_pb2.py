@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from quarterdeck.v1 import routing_pb2 as quarterdeck_dot_v1_dot_routing__pb2
 from quarterdeck.v1 import session_pb2 as quarterdeck_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/model.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/session.proto\"J\n\x11ListModelsRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x14\n\x05\x61gent\x18\x02 \x01(\tR\x05\x61gent\"\xc0\x01\n\x12ListModelsResponse\x12\x14\n\x05\x61gent\x18\x01 \x01(\tR\x05\x61gent\x12-\n\x06models\x18\x02 \x03(\x0b\x32\x15.quarterdeck.v1.ModelR\x06models\x12\x34\n\x07\x63urrent\x18\x03 \x01(\x0b\x32\x1a.quarterdeck.v1.ModelInUseR\x07\x63urrent\x12/\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\"\xa4\x02\n\x05Model\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x02 \x01(\tR\x07modelId\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x45\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32!.quarterdeck.v1.ModelCapabilitiesR\x0c\x63\x61pabilities\x12%\n\x0e\x63ontext_window\x18\x05 \x01(\x03R\rcontextWindow\x12*\n\x11max_output_tokens\x18\x06 \x01(\x03R\x0fmaxOutputTokens\x12\'\n\x0fthinking_levels\x18\x07 \x03(\tR\x0ethinkingLevels\"\x91\x01\n\x11ModelCapabilities\x12!\n\treasoning\x18\x01 \x01(\x08H\x00R\treasoning\x88\x01\x01\x12\x1b\n\x06vision\x18\x02 \x01(\x08H\x01R\x06vision\x88\x01\x01\x12\x19\n\x05tools\x18\x03 \x01(\x08H\x02R\x05tools\x88\x01\x01\x42\x0c\n\n_reasoningB\t\n\x07_visionB\x08\n\x06_tools\"j\n\nModelInUse\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x02 \x01(\tR\x07modelId\x12%\n\x0ethinking_level\x18\x03 \x01(\tR\rthinkingLevel\"\xd6\x01\n\x0fSetModelRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x03 \x01(\tR\x07modelId\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\x12\x34\n\x13\x65xpected_generation\x18\x05 \x01(\x03H\x00R\x12\x65xpectedGeneration\x88\x01\x01\x42\x16\n\x14_expected_generation\"\x92\x01\n\x10SetModelResponse\x12\x39\n\x07session\x18\x01 \x01(\x0b\x32\x1f.quarterdeck.v1.SessionSnapshotR\x07session\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n\x08replayed\x18\x03 \x01(\x08R\x08replayed\x12\x15\n\x06log_id\x18\x04 \x01(\tR\x05logId\"\xbd\x01\n\x17SetThinkingLevelRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x14\n\x05level\x18\x02 \x01(\tR\x05level\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\x12\x34\n\x13\x65xpected_generation\x18\x04 \x01(\x03H\x00R\x12\x65xpectedGeneration\x88\x01\x01\x42\x16\n\x14_expected_generation\"\x9a\x01\n\x18SetThinkingLevelResponse\x12\x39\n\x07session\x18\x01 \x01(\x0b\x32\x1f.quarterdeck.v1.SessionSnapshotR\x07session\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n\x08replayed\x18\x03 \x01(\x08R\x08replayed\x12\x15\n\x06log_id\x18\x04 \x01(\tR\x05logId2\x99\x02\n\x0cModelService\x12S\n\nListModels\x12!.quarterdeck.v1.ListModelsRequest\x1a\".quarterdeck.v1.ListModelsResponse\x12M\n\x08SetModel\x12\x1f.quarterdeck.v1.SetModelRequest\x1a .quarterdeck.v1.SetModelResponse\x12\x65\n\x10SetThinkingLevel\x12\'.quarterdeck.v1.SetThinkingLevelRequest\x1a(.quarterdeck.v1.SetThinkingLevelResponseBb\n\x12\x64\x65v.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/model.proto\x12\x0equarterdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/routing.proto\x1a\x1cquarterdeck/v1/session.proto\"+\n\x11ListRoutesRequest\x12\x16\n\x06tenant\x18\x01 \x01(\tR\x06tenant\"W\n\x12ListRoutesResponse\x12-\n\x06routes\x18\x01 \x03(\x0b\x32\x15.quarterdeck.v1.RouteR\x06routes\x12\x12\n\x04\x65tag\x18\x02 \x01(\tR\x04\x65tag\"\x8c\x01\n\x10SetRoutesRequest\x12-\n\x06routes\x18\x01 \x03(\x0b\x32\x15.quarterdeck.v1.RouteR\x06routes\x12\x12\n\x04\x65tag\x18\x02 \x01(\tR\x04\x65tag\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\x12\x16\n\x06tenant\x18\x04 \x01(\tR\x06tenant\"C\n\x11SetRoutesResponse\x12\x12\n\x04\x65tag\x18\x01 \x01(\tR\x04\x65tag\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed\"\xbc\x02\n\x13ResolveRouteRequest\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12)\n\x10\x61ttachment_types\x18\x02 \x03(\tR\x0f\x61ttachmentTypes\x12G\n\x06labels\x18\x03 \x03(\x0b\x32/.quarterdeck.v1.ResolveRouteRequest.LabelsEntryR\x06labels\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n\x05\x61gent\x18\x06 \x01(\tR\x05\x61gent\x12\x16\n\x06tenant\x18\x07 \x01(\tR\x06tenant\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xbd\x01\n\x14ResolveRouteResponse\x12\x14\n\x05\x61gent\x18\x01 \x01(\tR\x05\x61gent\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x03 \x01(\tR\x07modelId\x12%\n\x0ethinking_level\x18\x04 \x01(\tR\rthinkingLevel\x12\x31\n\x07routing\x18\x05 \x01(\x0b\x32\x17.quarterdeck.v1.RoutingR\x07routing\"J\n\x11ListModelsRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x14\n\x05\x61gent\x18\x02 \x01(\tR\x05\x61gent\"\xc0\x01\n\x12ListModelsResponse\x12\x14\n\x05\x61gent\x18\x01 \x01(\tR\x05\x61gent\x12-\n\x06models\x18\x02 \x03(\x0b\x32\x15.quarterdeck.v1.ModelR\x06models\x12\x34\n\x07\x63urrent\x18\x03 \x01(\x0b\x32\x1a.quarterdeck.v1.ModelInUseR\x07\x63urrent\x12/\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\"\xa4\x02\n\x05Model\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x02 \x01(\tR\x07modelId\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x45\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32!.quarterdeck.v1.ModelCapabilitiesR\x0c\x63\x61pabilities\x12%\n\x0e\x63ontext_window\x18\x05 \x01(\x03R\rcontextWindow\x12*\n\x11max_output_tokens\x18\x06 \x01(\x03R\x0fmaxOutputTokens\x12\'\n\x0fthinking_levels\x18\x07 \x03(\tR\x0ethinkingLevels\"\x91\x01\n\x11ModelCapabilities\x12!\n\treasoning\x18\x01 \x01(\x08H\x00R\treasoning\x88\x01\x01\x12\x1b\n\x06vision\x18\x02 \x01(\x08H\x01R\x06vision\x88\x01\x01\x12\x19\n\x05tools\x18\x03 \x01(\x08H\x02R\x05tools\x88\x01\x01\x42\x0c\n\n_reasoningB\t\n\x07_visionB\x08\n\x06_tools\"j\n\nModelInUse\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x02 \x01(\tR\x07modelId\x12%\n\x0ethinking_level\x18\x03 \x01(\tR\rthinkingLevel\"\xd6\x01\n\x0fSetModelRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x19\n\x08model_id\x18\x03 \x01(\tR\x07modelId\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\x12\x34\n\x13\x65xpected_generation\x18\x05 \x01(\x03H\x00R\x12\x65xpectedGeneration\x88\x01\x01\x42\x16\n\x14_expected_generation\"\x92\x01\n\x10SetModelResponse\x12\x39\n\x07session\x18\x01 \x01(\x0b\x32\x1f.quarterdeck.v1.SessionSnapshotR\x07session\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n\x08replayed\x18\x03 \x01(\x08R\x08replayed\x12\x15\n\x06log_id\x18\x04 \x01(\tR\x05logId\"\xbd\x01\n\x17SetThinkingLevelRequest\x12\x1f\n\x0bsession_key\x18\x01 \x01(\tR\nsessionKey\x12\x14\n\x05level\x18\x02 \x01(\tR\x05level\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\x12\x34\n\x13\x65xpected_generation\x18\x04 \x01(\x03H\x00R\x12\x65xpectedGeneration\x88\x01\x01\x42\x16\n\x14_expected_generation\"\x9a\x01\n\x18SetThinkingLevelResponse\x12\x39\n\x07session\x18\x01 \x01(\x0b\x32\x1f.quarterdeck.v1.SessionSnapshotR\x07session\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x1a\n\x08replayed\x18\x03 \x01(\x08R\x08replayed\x12\x15\n\x06log_id\x18\x04 \x01(\tR\x05logId2\x9b\x04\n\x0cModelService\x12S\n\nListModels\x12!.quarterdeck.v1.ListModelsRequest\x1a\".quarterdeck.v1.ListModelsResponse\x12M\n\x08SetModel\x12\x1f.quarterdeck.v1.SetModelRequest\x1a .quarterdeck.v1.SetModelResponse\x12\x65\n\x10SetThinkingLevel\x12\'.quarterdeck.v1.SetThinkingLevelRequest\x1a(.quarterdeck.v1.SetThinkingLevelResponse\x12S\n\nListRoutes\x12!.quarterdeck.v1.ListRoutesRequest\x1a\".quarterdeck.v1.ListRoutesResponse\x12P\n\tSetRoutes\x12 .quarterdeck.v1.SetRoutesRequest\x1a!.quarterdeck.v1.SetRoutesResponse\x12Y\n\x0cResolveRoute\x12#.quarterdeck.v1.ResolveRouteRequest\x1a$.quarterdeck.v1.ResolveRouteResponseBb\n\x12\x64\x65v.quarterdeck.v1P\x01ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +35,40 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quarterdeck.v1.model_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.quarterdeck.v1P\001ZJgithub.com/quarterdeck/quarterdeck/clients/go/quarterdeck/v1;quarterdeckv1'
-  _globals['_LISTMODELSREQUEST']._serialized_start=109
-  _globals['_LISTMODELSREQUEST']._serialized_end=183
-  _globals['_LISTMODELSRESPONSE']._serialized_start=186
-  _globals['_LISTMODELSRESPONSE']._serialized_end=378
-  _globals['_MODEL']._serialized_start=381
-  _globals['_MODEL']._serialized_end=673
-  _globals['_MODELCAPABILITIES']._serialized_start=676
-  _globals['_MODELCAPABILITIES']._serialized_end=821
-  _globals['_MODELINUSE']._serialized_start=823
-  _globals['_MODELINUSE']._serialized_end=929
-  _globals['_SETMODELREQUEST']._serialized_start=932
-  _globals['_SETMODELREQUEST']._serialized_end=1146
-  _globals['_SETMODELRESPONSE']._serialized_start=1149
-  _globals['_SETMODELRESPONSE']._serialized_end=1295
-  _globals['_SETTHINKINGLEVELREQUEST']._serialized_start=1298
-  _globals['_SETTHINKINGLEVELREQUEST']._serialized_end=1487
-  _globals['_SETTHINKINGLEVELRESPONSE']._serialized_start=1490
-  _globals['_SETTHINKINGLEVELRESPONSE']._serialized_end=1644
-  _globals['_MODELSERVICE']._serialized_start=1647
-  _globals['_MODELSERVICE']._serialized_end=1928
+  _globals['_RESOLVEROUTEREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_RESOLVEROUTEREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTROUTESREQUEST']._serialized_start=139
+  _globals['_LISTROUTESREQUEST']._serialized_end=182
+  _globals['_LISTROUTESRESPONSE']._serialized_start=184
+  _globals['_LISTROUTESRESPONSE']._serialized_end=271
+  _globals['_SETROUTESREQUEST']._serialized_start=274
+  _globals['_SETROUTESREQUEST']._serialized_end=414
+  _globals['_SETROUTESRESPONSE']._serialized_start=416
+  _globals['_SETROUTESRESPONSE']._serialized_end=483
+  _globals['_RESOLVEROUTEREQUEST']._serialized_start=486
+  _globals['_RESOLVEROUTEREQUEST']._serialized_end=802
+  _globals['_RESOLVEROUTEREQUEST_LABELSENTRY']._serialized_start=745
+  _globals['_RESOLVEROUTEREQUEST_LABELSENTRY']._serialized_end=802
+  _globals['_RESOLVEROUTERESPONSE']._serialized_start=805
+  _globals['_RESOLVEROUTERESPONSE']._serialized_end=994
+  _globals['_LISTMODELSREQUEST']._serialized_start=996
+  _globals['_LISTMODELSREQUEST']._serialized_end=1070
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1073
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1265
+  _globals['_MODEL']._serialized_start=1268
+  _globals['_MODEL']._serialized_end=1560
+  _globals['_MODELCAPABILITIES']._serialized_start=1563
+  _globals['_MODELCAPABILITIES']._serialized_end=1708
+  _globals['_MODELINUSE']._serialized_start=1710
+  _globals['_MODELINUSE']._serialized_end=1816
+  _globals['_SETMODELREQUEST']._serialized_start=1819
+  _globals['_SETMODELREQUEST']._serialized_end=2033
+  _globals['_SETMODELRESPONSE']._serialized_start=2036
+  _globals['_SETMODELRESPONSE']._serialized_end=2182
+  _globals['_SETTHINKINGLEVELREQUEST']._serialized_start=2185
+  _globals['_SETTHINKINGLEVELREQUEST']._serialized_end=2374
+  _globals['_SETTHINKINGLEVELRESPONSE']._serialized_start=2377
+  _globals['_SETTHINKINGLEVELRESPONSE']._serialized_end=2531
+  _globals['_MODELSERVICE']._serialized_start=2534
+  _globals['_MODELSERVICE']._serialized_end=3073
 # @@protoc_insertion_point(module_scope)

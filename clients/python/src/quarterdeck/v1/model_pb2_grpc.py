@@ -54,6 +54,21 @@ class ModelServiceStub(object):
                 request_serializer=quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelResponse.FromString,
                 _registered_method=True)
+        self.ListRoutes = channel.unary_unary(
+                '/quarterdeck.v1.ModelService/ListRoutes',
+                request_serializer=quarterdeck_dot_v1_dot_model__pb2.ListRoutesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_model__pb2.ListRoutesResponse.FromString,
+                _registered_method=True)
+        self.SetRoutes = channel.unary_unary(
+                '/quarterdeck.v1.ModelService/SetRoutes',
+                request_serializer=quarterdeck_dot_v1_dot_model__pb2.SetRoutesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_model__pb2.SetRoutesResponse.FromString,
+                _registered_method=True)
+        self.ResolveRoute = channel.unary_unary(
+                '/quarterdeck.v1.ModelService/ResolveRoute',
+                request_serializer=quarterdeck_dot_v1_dot_model__pb2.ResolveRouteRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_model__pb2.ResolveRouteResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer(object):
@@ -87,6 +102,28 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRoutes(self, request, context):
+        """Reads a tenant's routes in their order. Needs `admin.config`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRoutes(self, request, context):
+        """Replaces a tenant's routes, all of them. They count for sessions and turns that are made or started from then on. Where
+        they have changed since `etag`, `ABORTED`, `ROUTES_CHANGED`, with the present one. Needs `admin.config`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveRoute(self, request, context):
+        """Tells what the routes would do with a turn, and does nothing. Needs `admin.config`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -104,6 +141,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.SetThinkingLevel,
                     request_deserializer=quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelResponse.SerializeToString,
+            ),
+            'ListRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoutes,
+                    request_deserializer=quarterdeck_dot_v1_dot_model__pb2.ListRoutesRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_model__pb2.ListRoutesResponse.SerializeToString,
+            ),
+            'SetRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRoutes,
+                    request_deserializer=quarterdeck_dot_v1_dot_model__pb2.SetRoutesRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_model__pb2.SetRoutesResponse.SerializeToString,
+            ),
+            'ResolveRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveRoute,
+                    request_deserializer=quarterdeck_dot_v1_dot_model__pb2.ResolveRouteRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_model__pb2.ResolveRouteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -192,6 +244,87 @@ class ModelService(object):
             '/quarterdeck.v1.ModelService/SetThinkingLevel',
             quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelRequest.SerializeToString,
             quarterdeck_dot_v1_dot_model__pb2.SetThinkingLevelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ModelService/ListRoutes',
+            quarterdeck_dot_v1_dot_model__pb2.ListRoutesRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_model__pb2.ListRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ModelService/SetRoutes',
+            quarterdeck_dot_v1_dot_model__pb2.SetRoutesRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_model__pb2.SetRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ModelService/ResolveRoute',
+            quarterdeck_dot_v1_dot_model__pb2.ResolveRouteRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_model__pb2.ResolveRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from quarterdeck.v1 import message_pb2 as _message_pb2
+from quarterdeck.v1 import routing_pb2 as _routing_pb2
 from quarterdeck.v1 import session_pb2 as _session_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -64,7 +65,7 @@ ON_INTERRUPT_MARK: OnInterrupt
 ON_INTERRUPT_RETRY: OnInterrupt
 
 class Turn(_message.Message):
-    __slots__ = ("turn_id", "session_key", "state", "text", "response_text", "stop_reason", "error", "attempt", "agent", "model", "usage", "create_time", "start_time", "end_time", "generation", "source", "metadata", "attachments", "text_truncated", "response_text_truncated", "on_interrupt", "expire_time", "principal", "agent_revision", "command", "output_json", "not_before")
+    __slots__ = ("turn_id", "session_key", "state", "text", "response_text", "stop_reason", "error", "attempt", "agent", "model", "usage", "create_time", "start_time", "end_time", "generation", "source", "metadata", "attachments", "text_truncated", "response_text_truncated", "on_interrupt", "expire_time", "principal", "agent_revision", "command", "output_json", "not_before", "routing", "thinking_level")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +100,8 @@ class Turn(_message.Message):
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_JSON_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
+    THINKING_LEVEL_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     session_key: str
     state: TurnState
@@ -126,7 +129,9 @@ class Turn(_message.Message):
     command: str
     output_json: str
     not_before: _timestamp_pb2.Timestamp
-    def __init__(self, turn_id: _Optional[str] = ..., session_key: _Optional[str] = ..., state: _Optional[_Union[TurnState, str]] = ..., text: _Optional[str] = ..., response_text: _Optional[str] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., error: _Optional[_Union[TurnError, _Mapping]] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ..., text_truncated: bool = ..., response_text_truncated: bool = ..., on_interrupt: _Optional[_Union[OnInterrupt, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., agent_revision: _Optional[str] = ..., command: _Optional[str] = ..., output_json: _Optional[str] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    routing: _routing_pb2.Routing
+    thinking_level: str
+    def __init__(self, turn_id: _Optional[str] = ..., session_key: _Optional[str] = ..., state: _Optional[_Union[TurnState, str]] = ..., text: _Optional[str] = ..., response_text: _Optional[str] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., error: _Optional[_Union[TurnError, _Mapping]] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_session_pb2.Usage, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., attachments: _Optional[_Iterable[_Union[_message_pb2.AttachmentRef, _Mapping]]] = ..., text_truncated: bool = ..., response_text_truncated: bool = ..., on_interrupt: _Optional[_Union[OnInterrupt, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., agent_revision: _Optional[str] = ..., command: _Optional[str] = ..., output_json: _Optional[str] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., routing: _Optional[_Union[_routing_pb2.Routing, _Mapping]] = ..., thinking_level: _Optional[str] = ...) -> None: ...
 
 class TurnError(_message.Message):
     __slots__ = ("reason", "message")

@@ -6,6 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Route, Routing } from "./routing_pb.js";
+import { file_quarterdeck_v1_routing } from "./routing_pb.js";
 import type { SessionSnapshot } from "./session_pb.js";
 import { file_quarterdeck_v1_session } from "./session_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,238 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/model.proto.
  */
 export const file_quarterdeck_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChpxdWFydGVyZGVjay92MS9tb2RlbC5wcm90bxIOcXVhcnRlcmRlY2sudjEiNwoRTGlzdE1vZGVsc1JlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSDQoFYWdlbnQYAiABKAkiogEKEkxpc3RNb2RlbHNSZXNwb25zZRINCgVhZ2VudBgBIAEoCRIlCgZtb2RlbHMYAiADKAsyFS5xdWFydGVyZGVjay52MS5Nb2RlbBIrCgdjdXJyZW50GAMgASgLMhoucXVhcnRlcmRlY2sudjEuTW9kZWxJblVzZRIpCgVhc19vZhgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgEKBU1vZGVsEhAKCHByb3ZpZGVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRI3CgxjYXBhYmlsaXRpZXMYBCABKAsyIS5xdWFydGVyZGVjay52MS5Nb2RlbENhcGFiaWxpdGllcxIWCg5jb250ZXh0X3dpbmRvdxgFIAEoAxIZChFtYXhfb3V0cHV0X3Rva2VucxgGIAEoAxIXCg90aGlua2luZ19sZXZlbHMYByADKAkidwoRTW9kZWxDYXBhYmlsaXRpZXMSFgoJcmVhc29uaW5nGAEgASgISACIAQESEwoGdmlzaW9uGAIgASgISAGIAQESEgoFdG9vbHMYAyABKAhIAogBAUIMCgpfcmVhc29uaW5nQgkKB192aXNpb25CCAoGX3Rvb2xzIkgKCk1vZGVsSW5Vc2USEAoIcHJvdmlkZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSFgoOdGhpbmtpbmdfbGV2ZWwYAyABKAkimAEKD1NldE1vZGVsUmVxdWVzdBITCgtzZXNzaW9uX2tleRgBIAEoCRIQCghwcm92aWRlchgCIAEoCRIQCghtb2RlbF9pZBgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YBSABKANIAIgBAUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbiJzChBTZXRNb2RlbFJlc3BvbnNlEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSCwoDc2VxGAIgASgDEhAKCHJlcGxheWVkGAMgASgIEg4KBmxvZ19pZBgEIAEoCSKLAQoXU2V0VGhpbmtpbmdMZXZlbFJlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSDQoFbGV2ZWwYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAQgASgDSACIAQFCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24iewoYU2V0VGhpbmtpbmdMZXZlbFJlc3BvbnNlEjAKB3Nlc3Npb24YASABKAsyHy5xdWFydGVyZGVjay52MS5TZXNzaW9uU25hcHNob3QSCwoDc2VxGAIgASgDEhAKCHJlcGxheWVkGAMgASgIEg4KBmxvZ19pZBgEIAEoCTKZAgoMTW9kZWxTZXJ2aWNlElMKCkxpc3RNb2RlbHMSIS5xdWFydGVyZGVjay52MS5MaXN0TW9kZWxzUmVxdWVzdBoiLnF1YXJ0ZXJkZWNrLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJNCghTZXRNb2RlbBIfLnF1YXJ0ZXJkZWNrLnYxLlNldE1vZGVsUmVxdWVzdBogLnF1YXJ0ZXJkZWNrLnYxLlNldE1vZGVsUmVzcG9uc2USZQoQU2V0VGhpbmtpbmdMZXZlbBInLnF1YXJ0ZXJkZWNrLnYxLlNldFRoaW5raW5nTGV2ZWxSZXF1ZXN0GigucXVhcnRlcmRlY2sudjEuU2V0VGhpbmtpbmdMZXZlbFJlc3BvbnNlQmIKEmRldi5xdWFydGVyZGVjay52MVABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_quarterdeck_v1_session]);
+  fileDesc("ChpxdWFydGVyZGVjay92MS9tb2RlbC5wcm90bxIOcXVhcnRlcmRlY2sudjEiIwoRTGlzdFJvdXRlc1JlcXVlc3QSDgoGdGVuYW50GAEgASgJIkkKEkxpc3RSb3V0ZXNSZXNwb25zZRIlCgZyb3V0ZXMYASADKAsyFS5xdWFydGVyZGVjay52MS5Sb3V0ZRIMCgRldGFnGAIgASgJImsKEFNldFJvdXRlc1JlcXVlc3QSJQoGcm91dGVzGAEgAygLMhUucXVhcnRlcmRlY2sudjEuUm91dGUSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEg4KBnRlbmFudBgEIAEoCSIzChFTZXRSb3V0ZXNSZXNwb25zZRIMCgRldGFnGAEgASgJEhAKCHJlcGxheWVkGAIgASgIIu8BChNSZXNvbHZlUm91dGVSZXF1ZXN0EgwKBHRleHQYASABKAkSGAoQYXR0YWNobWVudF90eXBlcxgCIAMoCRI/CgZsYWJlbHMYAyADKAsyLy5xdWFydGVyZGVjay52MS5SZXNvbHZlUm91dGVSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXByaW5jaXBhbBgEIAEoCRIOCgZzb3VyY2UYBSABKAkSDQoFYWdlbnQYBiABKAkSDgoGdGVuYW50GAcgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiiwEKFFJlc29sdmVSb3V0ZVJlc3BvbnNlEg0KBWFnZW50GAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEhAKCG1vZGVsX2lkGAMgASgJEhYKDnRoaW5raW5nX2xldmVsGAQgASgJEigKB3JvdXRpbmcYBSABKAsyFy5xdWFydGVyZGVjay52MS5Sb3V0aW5nIjcKEUxpc3RNb2RlbHNSZXF1ZXN0EhMKC3Nlc3Npb25fa2V5GAEgASgJEg0KBWFnZW50GAIgASgJIqIBChJMaXN0TW9kZWxzUmVzcG9uc2USDQoFYWdlbnQYASABKAkSJQoGbW9kZWxzGAIgAygLMhUucXVhcnRlcmRlY2sudjEuTW9kZWwSKwoHY3VycmVudBgDIAEoCzIaLnF1YXJ0ZXJkZWNrLnYxLk1vZGVsSW5Vc2USKQoFYXNfb2YYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsYBCgVNb2RlbBIQCghwcm92aWRlchgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSNwoMY2FwYWJpbGl0aWVzGAQgASgLMiEucXVhcnRlcmRlY2sudjEuTW9kZWxDYXBhYmlsaXRpZXMSFgoOY29udGV4dF93aW5kb3cYBSABKAMSGQoRbWF4X291dHB1dF90b2tlbnMYBiABKAMSFwoPdGhpbmtpbmdfbGV2ZWxzGAcgAygJIncKEU1vZGVsQ2FwYWJpbGl0aWVzEhYKCXJlYXNvbmluZxgBIAEoCEgAiAEBEhMKBnZpc2lvbhgCIAEoCEgBiAEBEhIKBXRvb2xzGAMgASgISAKIAQFCDAoKX3JlYXNvbmluZ0IJCgdfdmlzaW9uQggKBl90b29scyJICgpNb2RlbEluVXNlEhAKCHByb3ZpZGVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEhYKDnRoaW5raW5nX2xldmVsGAMgASgJIpgBCg9TZXRNb2RlbFJlcXVlc3QSEwoLc2Vzc2lvbl9rZXkYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSEAoIbW9kZWxfaWQYAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAUgASgDSACIAQFCFgoUX2V4cGVjdGVkX2dlbmVyYXRpb24icwoQU2V0TW9kZWxSZXNwb25zZRIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90EgsKA3NlcRgCIAEoAxIQCghyZXBsYXllZBgDIAEoCBIOCgZsb2dfaWQYBCABKAkiiwEKF1NldFRoaW5raW5nTGV2ZWxSZXF1ZXN0EhMKC3Nlc3Npb25fa2V5GAEgASgJEg0KBWxldmVsGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSIAoTZXhwZWN0ZWRfZ2VuZXJhdGlvbhgEIAEoA0gAiAEBQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uInsKGFNldFRoaW5raW5nTGV2ZWxSZXNwb25zZRIwCgdzZXNzaW9uGAEgASgLMh8ucXVhcnRlcmRlY2sudjEuU2Vzc2lvblNuYXBzaG90EgsKA3NlcRgCIAEoAxIQCghyZXBsYXllZBgDIAEoCBIOCgZsb2dfaWQYBCABKAkymwQKDE1vZGVsU2VydmljZRJTCgpMaXN0TW9kZWxzEiEucXVhcnRlcmRlY2sudjEuTGlzdE1vZGVsc1JlcXVlc3QaIi5xdWFydGVyZGVjay52MS5MaXN0TW9kZWxzUmVzcG9uc2USTQoIU2V0TW9kZWwSHy5xdWFydGVyZGVjay52MS5TZXRNb2RlbFJlcXVlc3QaIC5xdWFydGVyZGVjay52MS5TZXRNb2RlbFJlc3BvbnNlEmUKEFNldFRoaW5raW5nTGV2ZWwSJy5xdWFydGVyZGVjay52MS5TZXRUaGlua2luZ0xldmVsUmVxdWVzdBooLnF1YXJ0ZXJkZWNrLnYxLlNldFRoaW5raW5nTGV2ZWxSZXNwb25zZRJTCgpMaXN0Um91dGVzEiEucXVhcnRlcmRlY2sudjEuTGlzdFJvdXRlc1JlcXVlc3QaIi5xdWFydGVyZGVjay52MS5MaXN0Um91dGVzUmVzcG9uc2USUAoJU2V0Um91dGVzEiAucXVhcnRlcmRlY2sudjEuU2V0Um91dGVzUmVxdWVzdBohLnF1YXJ0ZXJkZWNrLnYxLlNldFJvdXRlc1Jlc3BvbnNlElkKDFJlc29sdmVSb3V0ZRIjLnF1YXJ0ZXJkZWNrLnYxLlJlc29sdmVSb3V0ZVJlcXVlc3QaJC5xdWFydGVyZGVjay52MS5SZXNvbHZlUm91dGVSZXNwb25zZUJiChJkZXYucXVhcnRlcmRlY2sudjFQAVpKZ2l0aHViLmNvbS9xdWFydGVyZGVjay9xdWFydGVyZGVjay9jbGllbnRzL2dvL3F1YXJ0ZXJkZWNrL3YxO3F1YXJ0ZXJkZWNrdjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_quarterdeck_v1_routing, file_quarterdeck_v1_session]);
+
+/**
+ * Whose routes.
+ *
+ * @generated from message quarterdeck.v1.ListRoutesRequest
+ */
+export type ListRoutesRequest = Message<"quarterdeck.v1.ListRoutesRequest"> & {
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListRoutesRequest.
+ * Use `create(ListRoutesRequestSchema)` to create a new message.
+ */
+export const ListRoutesRequestSchema: GenMessage<ListRoutesRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 0);
+
+/**
+ * The routes as they are.
+ *
+ * @generated from message quarterdeck.v1.ListRoutesResponse
+ */
+export type ListRoutesResponse = Message<"quarterdeck.v1.ListRoutesResponse"> & {
+  /**
+   * All of them, the first one first; at most 32.
+   *
+   * @generated from field: repeated quarterdeck.v1.Route routes = 1;
+   */
+  routes: Route[];
+
+  /**
+   * Names this state of them; also where there are none.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ListRoutesResponse.
+ * Use `create(ListRoutesResponseSchema)` to create a new message.
+ */
+export const ListRoutesResponseSchema: GenMessage<ListRoutesResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 1);
+
+/**
+ * Routes that are to be.
+ *
+ * @generated from message quarterdeck.v1.SetRoutesRequest
+ */
+export type SetRoutesRequest = Message<"quarterdeck.v1.SetRoutesRequest"> & {
+  /**
+   * All of them, the first one first, at most 32; empty takes routing away.
+   *
+   * @generated from field: repeated quarterdeck.v1.Route routes = 1;
+   */
+  routes: Route[];
+
+  /**
+   * `etag` of what they replace, as ListRoutes has it; empty replaces whatever there is.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+
+  /**
+   * Makes the call repeatable for 24 hours; see Enqueue.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 4;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SetRoutesRequest.
+ * Use `create(SetRoutesRequestSchema)` to create a new message.
+ */
+export const SetRoutesRequestSchema: GenMessage<SetRoutesRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 2);
+
+/**
+ * The routes are set.
+ *
+ * @generated from message quarterdeck.v1.SetRoutesResponse
+ */
+export type SetRoutesResponse = Message<"quarterdeck.v1.SetRoutesResponse"> & {
+  /**
+   * Names this state of them.
+   *
+   * @generated from field: string etag = 1;
+   */
+  etag: string;
+
+  /**
+   * True for a repeat.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message quarterdeck.v1.SetRoutesResponse.
+ * Use `create(SetRoutesResponseSchema)` to create a new message.
+ */
+export const SetRoutesResponseSchema: GenMessage<SetRoutesResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 3);
+
+/**
+ * A turn that might be.
+ *
+ * @generated from message quarterdeck.v1.ResolveRouteRequest
+ */
+export type ResolveRouteRequest = Message<"quarterdeck.v1.ResolveRouteRequest"> & {
+  /**
+   * Its prompt; at most 512 KiB.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * Media types of its attachments, at most 64.
+   *
+   * @generated from field: repeated string attachment_types = 2;
+   */
+  attachmentTypes: string[];
+
+  /**
+   * Labels of its session.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Who sends it, `tenant/subject`; empty is the caller.
+   *
+   * @generated from field: string principal = 4;
+   */
+  principal: string;
+
+  /**
+   * Its `source`.
+   *
+   * @generated from field: string source = 5;
+   */
+  source: string;
+
+  /**
+   * The agent of its session; empty asks for a session that is made by it.
+   *
+   * @generated from field: string agent = 6;
+   */
+  agent: string;
+
+  /**
+   * The tenant; empty is the caller's. Another one can be named by the operator alone.
+   *
+   * @generated from field: string tenant = 7;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ResolveRouteRequest.
+ * Use `create(ResolveRouteRequestSchema)` to create a new message.
+ */
+export const ResolveRouteRequestSchema: GenMessage<ResolveRouteRequest> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 4);
+
+/**
+ * What the routes would do with it, in a session that has no model and thinking level of its own.
+ *
+ * @generated from message quarterdeck.v1.ResolveRouteResponse
+ */
+export type ResolveRouteResponse = Message<"quarterdeck.v1.ResolveRouteResponse"> & {
+  /**
+   * The agent.
+   *
+   * @generated from field: string agent = 1;
+   */
+  agent: string;
+
+  /**
+   * Provider of the model; empty where the agent names none, and where its own default counts.
+   *
+   * @generated from field: string provider = 2;
+   */
+  provider: string;
+
+  /**
+   * The model; empty where the agent's own default counts.
+   *
+   * @generated from field: string model_id = 3;
+   */
+  modelId: string;
+
+  /**
+   * The thinking level; empty where the agent's own default counts.
+   *
+   * @generated from field: string thinking_level = 4;
+   */
+  thinkingLevel: string;
+
+  /**
+   * Why; unset where the tenant has no routes.
+   *
+   * @generated from field: quarterdeck.v1.Routing routing = 5;
+   */
+  routing?: Routing | undefined;
+};
+
+/**
+ * Describes the message quarterdeck.v1.ResolveRouteResponse.
+ * Use `create(ResolveRouteResponseSchema)` to create a new message.
+ */
+export const ResolveRouteResponseSchema: GenMessage<ResolveRouteResponse> = /*@__PURE__*/
+  messageDesc(file_quarterdeck_v1_model, 5);
 
 /**
  * Asks for a session's models, or for an agent's.
@@ -42,7 +275,7 @@ export type ListModelsRequest = Message<"quarterdeck.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 0);
+  messageDesc(file_quarterdeck_v1_model, 6);
 
 /**
  * What can be chosen.
@@ -85,7 +318,7 @@ export type ListModelsResponse = Message<"quarterdeck.v1.ListModelsResponse"> & 
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 1);
+  messageDesc(file_quarterdeck_v1_model, 7);
 
 /**
  * A model that an agent offers.
@@ -149,7 +382,7 @@ export type Model = Message<"quarterdeck.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 2);
+  messageDesc(file_quarterdeck_v1_model, 8);
 
 /**
  * What a model can do. A field is unset where the agent does not tell.
@@ -184,7 +417,7 @@ export type ModelCapabilities = Message<"quarterdeck.v1.ModelCapabilities"> & {
  * Use `create(ModelCapabilitiesSchema)` to create a new message.
  */
 export const ModelCapabilitiesSchema: GenMessage<ModelCapabilities> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 3);
+  messageDesc(file_quarterdeck_v1_model, 9);
 
 /**
  * What is in use.
@@ -219,7 +452,7 @@ export type ModelInUse = Message<"quarterdeck.v1.ModelInUse"> & {
  * Use `create(ModelInUseSchema)` to create a new message.
  */
 export const ModelInUseSchema: GenMessage<ModelInUse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 4);
+  messageDesc(file_quarterdeck_v1_model, 10);
 
 /**
  * Chooses a model.
@@ -242,7 +475,8 @@ export type SetModelRequest = Message<"quarterdeck.v1.SetModelRequest"> & {
   provider: string;
 
   /**
-   * Model, as ListModels has it. Empty beside an empty `provider` gives the choice back: the agent's own default counts.
+   * Model, as ListModels has it. Empty beside an empty `provider` gives the choice back: a route's counts, else the agent's own
+   * default.
    *
    * @generated from field: string model_id = 3;
    */
@@ -268,7 +502,7 @@ export type SetModelRequest = Message<"quarterdeck.v1.SetModelRequest"> & {
  * Use `create(SetModelRequestSchema)` to create a new message.
  */
 export const SetModelRequestSchema: GenMessage<SetModelRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 5);
+  messageDesc(file_quarterdeck_v1_model, 11);
 
 /**
  * A model is chosen.
@@ -310,7 +544,7 @@ export type SetModelResponse = Message<"quarterdeck.v1.SetModelResponse"> & {
  * Use `create(SetModelResponseSchema)` to create a new message.
  */
 export const SetModelResponseSchema: GenMessage<SetModelResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 6);
+  messageDesc(file_quarterdeck_v1_model, 12);
 
 /**
  * Chooses a thinking level.
@@ -326,7 +560,7 @@ export type SetThinkingLevelRequest = Message<"quarterdeck.v1.SetThinkingLevelRe
   sessionKey: string;
 
   /**
-   * The level, as the agent calls it. Empty gives the choice back: the agent's own default counts.
+   * The level, as the agent calls it. Empty gives the choice back: a route's counts, else the agent's own default.
    *
    * @generated from field: string level = 2;
    */
@@ -352,7 +586,7 @@ export type SetThinkingLevelRequest = Message<"quarterdeck.v1.SetThinkingLevelRe
  * Use `create(SetThinkingLevelRequestSchema)` to create a new message.
  */
 export const SetThinkingLevelRequestSchema: GenMessage<SetThinkingLevelRequest> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 7);
+  messageDesc(file_quarterdeck_v1_model, 13);
 
 /**
  * A thinking level is chosen.
@@ -394,7 +628,7 @@ export type SetThinkingLevelResponse = Message<"quarterdeck.v1.SetThinkingLevelR
  * Use `create(SetThinkingLevelResponseSchema)` to create a new message.
  */
 export const SetThinkingLevelResponseSchema: GenMessage<SetThinkingLevelResponse> = /*@__PURE__*/
-  messageDesc(file_quarterdeck_v1_model, 8);
+  messageDesc(file_quarterdeck_v1_model, 14);
 
 /**
  * Models and thinking levels of agents, and which of them a session uses.
@@ -437,6 +671,37 @@ export const ModelService: GenService<{
     methodKind: "unary";
     input: typeof SetThinkingLevelRequestSchema;
     output: typeof SetThinkingLevelResponseSchema;
+  },
+  /**
+   * Reads a tenant's routes in their order. Needs `admin.config`.
+   *
+   * @generated from rpc quarterdeck.v1.ModelService.ListRoutes
+   */
+  listRoutes: {
+    methodKind: "unary";
+    input: typeof ListRoutesRequestSchema;
+    output: typeof ListRoutesResponseSchema;
+  },
+  /**
+   * Replaces a tenant's routes, all of them. They count for sessions and turns that are made or started from then on. Where
+   * they have changed since `etag`, `ABORTED`, `ROUTES_CHANGED`, with the present one. Needs `admin.config`.
+   *
+   * @generated from rpc quarterdeck.v1.ModelService.SetRoutes
+   */
+  setRoutes: {
+    methodKind: "unary";
+    input: typeof SetRoutesRequestSchema;
+    output: typeof SetRoutesResponseSchema;
+  },
+  /**
+   * Tells what the routes would do with a turn, and does nothing. Needs `admin.config`.
+   *
+   * @generated from rpc quarterdeck.v1.ModelService.ResolveRoute
+   */
+  resolveRoute: {
+    methodKind: "unary";
+    input: typeof ResolveRouteRequestSchema;
+    output: typeof ResolveRouteResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quarterdeck_v1_model, 0);
