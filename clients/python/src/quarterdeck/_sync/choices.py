@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from quarterdeck.v1.gateway_pb2 import (
     ListOptionsRequest,
     ListOptionsResponse,
@@ -12,11 +14,18 @@ from quarterdeck.v1.gateway_pb2 import (
 from quarterdeck.v1.model_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
+    ListRoutesRequest,
+    ListRoutesResponse,
+    ResolveRouteRequest,
+    ResolveRouteResponse,
     SetModelRequest,
     SetModelResponse,
+    SetRoutesRequest,
+    SetRoutesResponse,
     SetThinkingLevelRequest,
     SetThinkingLevelResponse,
 )
+from quarterdeck.v1.routing_pb2 import Route
 
 from .calls import Calls
 
@@ -69,6 +78,28 @@ class ChoiceCalls(Calls):
             session_key=session_key, level=level, request_id=request_id, expected_generation=expected_generation
         )
         return self._connection.call("models", "SetThinkingLevel", request, SetThinkingLevelResponse, timeout)
+
+    def list_routes(self, *, tenant: str = "", timeout: float | None = None) -> ListRoutesResponse:
+        """A tenant's routes in their order. Needs ``admin.config``."""
+        request = ListRoutesRequest(tenant=tenant)
+        return self._connection.call("models", "ListRoutes", request, ListRoutesResponse, timeout)
+
+    def set_routes(
+        self,
+        routes: Iterable[Route],
+        *,
+        etag: str = "",
+        request_id: str | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> SetRoutesResponse:
+        """Replaces a tenant's routes, all of them. Raises ``RoutesChanged`` where they have changed since ``etag``."""
+        request = SetRoutesRequest(routes=routes, etag=etag, request_id=request_id, tenant=tenant)
+        return self._connection.call("models", "SetRoutes", request, SetRoutesResponse, timeout)
+
+    def resolve_route(self, request: ResolveRouteRequest, *, timeout: float | None = None) -> ResolveRouteResponse:
+        """What the routes would do with a turn; nothing is sent. Needs ``admin.config``."""
+        return self._connection.call("models", "ResolveRoute", request, ResolveRouteResponse, timeout)
 
     def list_options(self, session_key: str, *, timeout: float | None = None) -> ListOptionsResponse:
         """What a session's agent lets be chosen besides model and thinking level, and what is chosen."""

@@ -2,9 +2,15 @@ package dev.quarterdeck.client;
 
 import dev.quarterdeck.v1.ListModelsRequest;
 import dev.quarterdeck.v1.ListModelsResponse;
+import dev.quarterdeck.v1.ListRoutesRequest;
+import dev.quarterdeck.v1.ListRoutesResponse;
 import dev.quarterdeck.v1.ModelServiceGrpc;
+import dev.quarterdeck.v1.ResolveRouteRequest;
+import dev.quarterdeck.v1.ResolveRouteResponse;
 import dev.quarterdeck.v1.SetModelRequest;
 import dev.quarterdeck.v1.SetModelResponse;
+import dev.quarterdeck.v1.SetRoutesRequest;
+import dev.quarterdeck.v1.SetRoutesResponse;
 import dev.quarterdeck.v1.SetThinkingLevelRequest;
 import dev.quarterdeck.v1.SetThinkingLevelResponse;
 
@@ -35,5 +41,23 @@ public final class ModelCalls {
      */
     public SetThinkingLevelResponse setThinkingLevel(SetThinkingLevelRequest request) {
         return calls.unary(ModelServiceGrpc.getSetThinkingLevelMethod(), request);
+    }
+
+    /** A tenant's routes in their order. Needs {@code admin.config}. */
+    public ListRoutesResponse listRoutes(ListRoutesRequest request) {
+        return calls.unary(ModelServiceGrpc.getListRoutesMethod(), request);
+    }
+
+    /**
+     * Replaces a tenant's routes, all of them. Changed since the request's etag: ABORTED, {@code ROUTES_CHANGED}. Needs
+     * {@code admin.config}.
+     */
+    public SetRoutesResponse setRoutes(SetRoutesRequest request) {
+        return calls.unary(ModelServiceGrpc.getSetRoutesMethod(), request);
+    }
+
+    /** What the routes would do with a turn; nothing is sent. Needs {@code admin.config}. */
+    public ResolveRouteResponse resolveRoute(ResolveRouteRequest request) {
+        return calls.unary(ModelServiceGrpc.getResolveRouteMethod(), request);
     }
 }
