@@ -4,6 +4,7 @@
 mod llm_support;
 mod output;
 mod programs;
+mod real_model;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
