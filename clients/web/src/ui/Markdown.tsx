@@ -10,11 +10,11 @@ import { copyText } from "../store/clipboard";
 /** Share of the time that drawing a growing text may take: after a drawing comes a pause of as many times as long. */
 const PAUSES = 3;
 /** Characters that are parsed at once, where they hold a whole block. */
-const SLICE = 6_000;
+const SLICE = 4_000;
 /** A last block that is longer stands as it is written until it is complete. */
 const GROWING_MAX = 12_000;
 /** Time that all texts of the page together draw at once, in milliseconds; what is left follows after a pause. */
-const AT_ONCE_MS = 30;
+const AT_ONCE_MS = 16;
 /** How long a button says that it copied, in milliseconds. */
 const COPIED_MS = 1500;
 
