@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, Write as _},
     process::{Command, Output, Stdio},
 };
 use support::{Gateway, Options};
@@ -243,4 +243,65 @@ fn the_memory_key_may_come_as_a_variable() {
     );
     other.set_environment("QUARTERDECK_MEMORY_KEY", own.trim());
     other.restart();
+}
+
+/// What is printed for an MCP client starts the memory's tools wherever the client runs, with the key's file alone.
+#[test]
+fn a_printed_configuration_starts_the_tools() {
+    let gateway = Gateway::with(Options {
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        ..Options::default()
+    });
+    let key_file = gateway.data().join("admin.key");
+    let printed = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+        .args([
+            "mcp",
+            "--print-config",
+            "claude-code",
+            "--namespace",
+            "team",
+        ])
+        .args(["--addr", &gateway.address, "--key-file"])
+        .arg(&key_file)
+        .output()
+        .expect("the binary runs");
+    let told = String::from_utf8_lossy(&printed.stderr);
+    assert!(told.contains(".mcp.json"), "{told}");
+    let text = String::from_utf8(printed.stdout).expect("UTF-8");
+    let key = std::fs::read_to_string(&key_file).expect("a key");
+    assert!(!text.contains(key.trim()) && !told.contains(key.trim()));
+    let printed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let server = &printed["mcpServers"]["quarterdeck"];
+    let texts = |list: &serde_json::Value| -> Vec<String> {
+        let list = list.as_array().expect("a list").iter();
+        list.map(|it| it.as_str().expect("text").to_owned())
+            .collect()
+    };
+    let variables = server["env"].as_object().expect("variables").iter();
+    let mut child = Command::new(server["command"].as_str().expect("a program"))
+        .args(texts(&server["args"]))
+        .env_clear()
+        .envs(variables.map(|(name, value)| (name, value.as_str().expect("text"))))
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the printed command runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}
+{"jsonrpc":"2.0","method":"notifications/initialized"}
+{"jsonrpc":"2.0","id":2,"method":"tools/list"}
+"#;
+    stdin.write_all(hello.as_bytes()).expect("it reads");
+    let mut answers = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    let mut answer = || {
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("an answer");
+        line
+    };
+    assert!(answer().contains("\"serverInfo\""));
+    let tools = answer();
+    assert!(tools.contains("memory_search"), "{tools}");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
 }

@@ -183,7 +183,7 @@ mod tests {
             };
             let wanted = ["/usr/bin/quarterdeck", "mcp", "--namespace", "a \"b\""];
             assert_eq!(line, wanted.map(Value::from), "{of:?}");
-            let variables = server.get("env").or(server.get("environment"));
+            let variables = server.get("env").or_else(|| server.get("environment"));
             assert_eq!(
                 variables.expect("variables")["QUARTERDECK_ADDR"],
                 "http://127.0.0.1:7777"
