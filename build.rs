@@ -1,5 +1,5 @@
 //! Compiles `proto/` with protox, so that no system protoc is needed; and takes the console in, which npm builds where it
-//! is there. Without it the server has no console, and the build says so. `QUARTERDECK_CONSOLE=none` leaves it out.
+//! is there. Without it the server has no console, and the build says so. `BUILD_QUARTERDECK_CONSOLE=none` leaves it out.
 
 use std::{
     env,
@@ -23,8 +23,10 @@ const CONSOLE_SOURCES: [&str; 6] = [
     "clients/web/vite.config.ts",
     "clients/typescript/src",
 ];
+/// The service that has an RPC `Connect`.
+const WORKER_SERVICE: &str = "WorkerService";
 /// `none` builds no console.
-const CONSOLE_CHOICE: &str = "QUARTERDECK_CONSOLE";
+const CONSOLE_CHOICE: &str = "BUILD_QUARTERDECK_CONSOLE";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -35,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "quarterdeck/v1/memory.proto",
             "quarterdeck/v1/model.proto",
             "quarterdeck/v1/schedule.proto",
+            "quarterdeck/v1/worker.proto",
         ],
         ["proto"],
     )?;
@@ -55,11 +58,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .compile_fds_with_config(descriptors.clone(), messages)?;
     let clients = out.join("clients");
     fs::create_dir_all(&clients)?;
+    let (mut others, mut workers) = (descriptors.clone(), descriptors);
+    for file in &mut others.file {
+        file.service.retain(|it| it.name() != WORKER_SERVICE);
+    }
+    for file in &mut workers.file {
+        file.service.retain(|it| it.name() == WORKER_SERVICE);
+    }
     tonic_prost_build::configure()
         .build_server(false)
         .extern_path(".quarterdeck.v1", "crate::proto")
         .out_dir(clients)
-        .compile_fds(descriptors)?;
+        .compile_fds(others)?;
+    let worker = out.join("worker");
+    fs::create_dir_all(&worker)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        // Its constructor `connect` would hide the RPC of that name.
+        .build_transport(false)
+        .extern_path(".quarterdeck.v1", "crate::proto")
+        .out_dir(worker)
+        .compile_fds(workers)?;
     fs::write(out.join("console.rs"), console()?)?;
     Ok(())
 }

@@ -80,7 +80,14 @@ use crate::{
     telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
 };
+use crate::workers::{
+    LeaseRules,
+    driver::WorkerDriver,
+    hub::{Hub, Selector},
+    service::WorkerCalls,
+};
 use access::Access;
+use proto::worker_service_server::WorkerServiceServer;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::middleware::from_fn;
@@ -173,6 +180,7 @@ pub struct App {
     live: Arc<LiveConfig>,
     quotas: LiveQuotas,
     conversations: Conversations,
+    workers: Arc<Hub>,
     facts: ServerFacts,
     memory: Arc<Memory>,
     pages: Arc<PageTokens>,
@@ -228,7 +236,8 @@ impl App {
             let names = agents.map(|(name, _)| name.clone()).collect();
             AgentUsers::new(range, names, node_mark.clone())
         });
-        let drivers = drivers(&config, &host, isolation.agents)?;
+        let workers = Hub::new(lease_rules(&config));
+        let drivers = drivers(&config, &host, isolation.agents, &workers)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
@@ -285,7 +294,10 @@ impl App {
         }
         let limits = Arc::new(Limits::new(access::rates(&live.current().config)));
         let access = access::build(&config, keys.clone(), limits.clone(), trust_socket).await?;
+        let leases = store.leases().await;
+        let leases = leases.context("can't read the leases of workers")?;
         recover(&store).await?;
+        workers.begin(store.clone(), leases);
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
         let registry = Registry::new(drain_sender);
@@ -316,6 +328,8 @@ impl App {
             cwd_roots: cwd_roots.clone(),
             agent_credentials: agent_credentials.clone(),
             commands: registry.commands().clone(),
+            workers: workers.clone(),
+            worker_agents: worker_agents(&config),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -334,6 +348,7 @@ impl App {
             registry_task,
             cwd_roots,
             conversations,
+            workers,
             workspaces,
             keys,
             access,
@@ -375,6 +390,7 @@ impl App {
             registry_task,
             cwd_roots,
             conversations,
+            workers,
             workspaces,
             keys,
             access: Access { auth, key_set },
@@ -443,6 +459,7 @@ impl App {
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         tokio::spawn(process::end_orphans());
+        tokio::spawn(workers.clone().run());
         let behind = [
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
@@ -457,7 +474,16 @@ impl App {
             ScheduleCalls {
                 store: store.clone(),
                 schedules: schedules.clone(),
+                pages: page_tokens.clone(),
+            },
+            WorkerCalls {
+                hub: workers.clone(),
+                labels: worker_agents(&config)
+                    .into_iter()
+                    .map(|(name, selector)| (name, selector.labels))
+                    .collect(),
                 pages: page_tokens,
+                ending: ending.clone(),
             },
             health_service,
             config.reflection,
@@ -556,6 +582,7 @@ impl App {
             .set_service_status("", tonic_health::ServingStatus::NotServing)
             .await;
         registry.begin_drain();
+        workers.drain(config.drain_timeout);
         // What is due from here on is found by the next start.
         timer.abort();
         let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
@@ -634,6 +661,7 @@ fn routes(
     admin: Admin,
     memory: MemoryCalls,
     schedules: ScheduleCalls,
+    workers: WorkerCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -686,6 +714,13 @@ fn routes(
         .add_service(memory)
         .add_service(models)
         .add_service(schedules)
+        .add_service(
+            WorkerServiceServer::new(workers)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip)
+                .max_decoding_message_size(INPUT_MESSAGE_MAX_BYTES)
+                .max_encoding_message_size(usize::MAX),
+        )
         .add_service(health);
     if reflection {
         let v1 = descriptors()
@@ -761,7 +796,7 @@ pub fn check_data_directory(directory: &Path) -> anyhow::Result<Option<Report>> 
 /// Where agents call the gateway; `None` where it offers them nothing.
 async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     let calls = |agent: &AgentConfig| match agent.driver {
-        DriverKind::Echo => false,
+        DriverKind::Echo | DriverKind::Worker => false,
         DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => true,
     };
     if !config.mcp || !config.agents.values().any(calls) {
@@ -1032,7 +1067,9 @@ fn drivers(
     config: &Config,
     host: &ProcessHost,
     mut confinements: BTreeMap<String, Confinement>,
+    workers: &Arc<Hub>,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
+    let selectors = worker_agents(config);
     let mut driver = |name: &str, agent: &AgentConfig| -> anyhow::Result<Arc<dyn Driver>> {
         let host = ProcessHost {
             confinement: confinements.remove(name).unwrap_or_default(),
@@ -1047,6 +1084,10 @@ fn drivers(
                     llm::options(config, agent).with_context(|| format!("agents.{name}"))?;
                 Arc::new(LlmDriver::new(options)?)
             }
+            DriverKind::Worker => {
+                let selector = selectors.get(name).cloned().unwrap_or_default();
+                Arc::new(WorkerDriver::new(workers.clone(), selector))
+            }
         })
     };
     config
@@ -1054,6 +1095,75 @@ fn drivers(
         .iter()
         .map(|(name, agent)| Ok((name.clone(), driver(name, agent)?)))
         .collect()
+}
+
+/// What a worker runs on: its agents, isolated as a server's, and where they keep their files.
+pub struct WorkerParts {
+    /// The agents by name.
+    pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// Where they keep their files.
+    pub directories: Directories,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+/// Builds the agents of that name from a worker's own configuration, and ends what an earlier life of it left running.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<WorkerParts> {
+    let (lock, node_mark) = take_data_directory(&config.data_dir)?;
+    let mut own = config.clone();
+    own.agents.retain(|name, _| agents.contains(name));
+    if let Some(missing) = agents.iter().find(|name| !own.agents.contains_key(*name)) {
+        anyhow::bail!("agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration");
+    }
+    let host = process_host(&node_mark)?;
+    let isolation = isolation::find(&own, &host, None).await?;
+    let users = isolation.users.map(|range| {
+        let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
+        let names = agents.map(|(name, _)| name.clone()).collect();
+        AgentUsers::new(range, names, node_mark.clone())
+    });
+    let none = Hub::new(lease_rules(&own));
+    let drivers = drivers(&own, &host, isolation.agents, &none)?;
+    for driver in drivers.values() {
+        driver.sweep_leftovers().await;
+    }
+    Ok(WorkerParts {
+        drivers,
+        directories: Directories::new(&isolation::real(&own.data_dir)?, users),
+        _lock: lock,
+    })
+}
+
+/// The agents that run on workers, and on which.
+fn worker_agents(config: &Config) -> BTreeMap<String, Selector> {
+    let agents = config.agents.iter();
+    let agents = agents.filter(|(_, agent)| agent.driver == DriverKind::Worker);
+    let selector = |(name, agent): (&String, &AgentConfig)| {
+        let labels = agent.worker_labels.iter();
+        let labels = labels.filter_map(|label| label.split_once('='));
+        let selector = Selector {
+            agent: name.clone(),
+            labels: labels
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            principals: agent.worker_principals.iter().cloned().collect(),
+        };
+        (name.clone(), selector)
+    };
+    agents.map(selector).collect()
+}
+
+fn lease_rules(config: &Config) -> LeaseRules {
+    LeaseRules {
+        heartbeat: config.worker_heartbeat,
+        lease: config.worker_lease,
+        stop_after: config.worker_stop_after,
+        accept: config.worker_heartbeat,
+        sticky_wait: config.worker_sticky_wait,
+    }
 }
 
 /// How pi is run for an agent.
@@ -1100,7 +1210,7 @@ fn process_limits(agent: &AgentConfig) -> ProcessLimits {
 /// Where an agent's program lives, and what else its command line names.
 fn program_places(agent: &AgentConfig) -> Vec<PathBuf> {
     match agent.driver {
-        DriverKind::Echo | DriverKind::Llm => vec![],
+        DriverKind::Echo | DriverKind::Llm | DriverKind::Worker => vec![],
         DriverKind::Pi => pi_options(agent).places(),
         DriverKind::Acp => acp_options(agent).places(),
     }

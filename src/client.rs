@@ -43,7 +43,7 @@ pub use follow::{Cut, Resync, Start, Update};
 pub use logs::{LogReader, LogUpdate};
 pub use options::{BadOptions, ClientOptions};
 pub use questions::answers;
-use retry::Backoff;
+pub(crate) use retry::Backoff;
 pub use retry::{code_name, connection_lost, reason};
 
 use crate::{
@@ -52,6 +52,7 @@ use crate::{
         self, admin_service_client::AdminServiceClient,
         gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
         model_service_client::ModelServiceClient, schedule_service_client::ScheduleServiceClient,
+        worker_service_client::WorkerServiceClient,
     },
 };
 use bytes::Bytes;
@@ -65,8 +66,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
@@ -97,6 +99,7 @@ pub struct Client {
     memory: Memory,
     models: Models,
     schedules: Schedules,
+    workers: Workers,
     /// For what is no RPC.
     service: Service,
     patience: Duration,
@@ -111,6 +114,7 @@ type Admin = AdminServiceClient<Service>;
 type Memory = MemoryServiceClient<Service>;
 type Models = ModelServiceClient<Service>;
 type Schedules = ScheduleServiceClient<Service>;
+type Workers = WorkerServiceClient<Service>;
 
 #[derive(Clone)]
 struct Bearer(Option<MetadataValue<Ascii>>);
@@ -270,6 +274,13 @@ calls! { schedules:
     reads list_schedule_runs(ListScheduleRunsRequest) -> ListScheduleRunsResponse;
 }
 
+calls! { workers:
+    /// Lists workers.
+    reads list_workers(ListWorkersRequest) -> ListWorkersResponse;
+    /// Tells a worker to end.
+    reads terminate_worker(TerminateWorkerRequest) -> TerminateWorkerResponse;
+}
+
 calls! { memory:
     /// Counts memories, and tells the health of index and embeddings.
     reads get_memory_status(GetMemoryStatusRequest) -> GetMemoryStatusResponse;
@@ -322,11 +333,24 @@ impl Client {
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             schedules: ScheduleServiceClient::new(service.clone())
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
+            workers: WorkerServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES)
+                .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES),
             service,
             patience,
             deadline,
             answered: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// The connection of a worker. Tried once.
+    pub(crate) async fn connect_worker(
+        &self,
+        frames: ReceiverStream<proto::ConnectRequest>,
+    ) -> Result<Streaming<proto::ConnectResponse>, Status> {
+        let answer = self.workers.clone().connect(frames).await?;
+        self.note_answer();
+        Ok(answer.into_inner())
     }
 
     /// The same client, whose calls may take no longer than this, repeats included.

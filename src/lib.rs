@@ -17,6 +17,7 @@
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`domain`] |
+//! | [`workers`] | turns on other machines: who is connected, leases, placement, the driver `worker`; and the worker program | [`agent`], [`store`], [`client`], [`wire`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
@@ -87,12 +88,14 @@ pub mod session;
 pub mod store;
 pub mod telemetry;
 pub mod wire;
+pub mod workers;
 
 /// The generated contract of `proto/quarterdeck/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod proto {
     tonic::include_proto!("quarterdeck.v1");
     include!(concat!(env!("OUT_DIR"), "/clients/quarterdeck.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/worker/quarterdeck.v1.rs"));
 
     /// Every message and service with its comments, for reflection and for JSON output.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/quarterdeck.binpb"));

@@ -120,4 +120,5 @@ var (
 	ErrTurnNotFound         = reasonKind("TURN_NOT_FOUND", codes.NotFound)
 	ErrTurnNotQueued        = reasonKind("TURN_NOT_QUEUED", codes.FailedPrecondition)
 	ErrUnsupportedByAgent   = reasonKind("UNSUPPORTED_BY_AGENT", codes.FailedPrecondition)
+	ErrWorkerNotFound       = reasonKind("WORKER_NOT_FOUND", codes.NotFound)
 )

@@ -64,7 +64,7 @@ pub(super) async fn find(
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
         match agent.driver {
-            DriverKind::Echo | DriverKind::Llm => continue,
+            DriverKind::Echo | DriverKind::Llm | DriverKind::Worker => continue,
             DriverKind::Pi | DriverKind::Acp => {}
         }
         let choice = match choice(agent.isolation) {

@@ -5,12 +5,14 @@ mod schedules;
 mod sessions;
 mod usage;
 mod work;
+mod workers;
 
 pub(crate) use operate::*;
 pub(crate) use schedules::*;
 pub(crate) use sessions::*;
 pub(crate) use usage::*;
 pub(crate) use work::*;
+pub(crate) use workers::*;
 
 use super::{
     contexts,
@@ -134,6 +136,13 @@ pub(crate) enum Verb {
     Usage(UsageArgs),
     /// Set, list and take away budgets: how much may be used. Needs the scope `budget.write`.
     Budgets(BudgetsArgs),
+    /// Run turns of a gateway on this machine, outbound only, with agents of its own configuration.
+    ///
+    /// The gateway's agent of the same name has `driver = "worker"`, and `worker_principals` names whose key this is; it needs the
+    /// scope `worker.connect`. At SIGTERM it finishes what it has and leaves.
+    Worker(Box<WorkerArgs>),
+    /// List who runs turns on other machines, and how many sessions wait for a worker; end one.
+    Workers(WorkersArgs),
     /// Remember, search, forget: what survives a conversation.
     Memory(MemoryArgs),
     /// Tell what runs at the address: version, agents, limits.

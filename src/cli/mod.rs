@@ -27,6 +27,7 @@ mod sessions;
 mod supervisor;
 mod turns;
 mod usage;
+mod workers;
 
 use arguments::{AuditVerb, CommandLine, KeysVerb, TurnsVerb, Verb};
 use clap::{
@@ -154,6 +155,8 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Worker(arguments) => workers::worker(*arguments),
+        Verb::Workers(arguments) => wait(workers::workers(arguments)),
         Verb::Usage(arguments) => wait(usage::usage(arguments)),
         Verb::Budgets(arguments) => wait(usage::budgets(arguments)),
         Verb::Audit(arguments) => match arguments.command {

@@ -130,6 +130,7 @@ reasons! {
     TurnNotFound "TURN_NOT_FOUND",
     TurnNotQueued "TURN_NOT_QUEUED",
     UnsupportedByAgent "UNSUPPORTED_BY_AGENT",
+    WorkerNotFound "WORKER_NOT_FOUND",
 }
 
 // === impl Error ===

@@ -134,7 +134,7 @@ impl Scope {
     /// not advertised.
     pub fn is_in_use(self) -> bool {
         match self {
-            Self::SessionApprove | Self::WorkerConnect => false,
+            Self::SessionApprove => false,
             Self::SessionRead
             | Self::SessionWrite
             | Self::SessionSteer
@@ -148,6 +148,7 @@ impl Scope {
             | Self::AdminLogs
             | Self::WorkspaceRead
             | Self::ScheduleWrite
+            | Self::WorkerConnect
             | Self::BudgetWrite => true,
         }
     }

@@ -171,6 +171,10 @@ pub enum Event {
     BudgetWarning {
         budget: Box<Budget>,
     },
+    TurnWaiting {
+        reason: String,
+        message: String,
+    },
     CompactionStarted {
         reason: String,
     },
@@ -247,7 +251,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 44] = [
+pub const KINDS: [(EventKind, &str); 45] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -277,6 +281,7 @@ pub const KINDS: [(EventKind, &str); 44] = [
     (EventKind::CONTEXT_REBUILT, "context_rebuilt"),
     (EventKind::TURN_SCHEDULED, "turn_scheduled"),
     (EventKind::BUDGET_WARNING, "budget_warning"),
+    (EventKind::TURN_WAITING, "turn_waiting"),
     (EventKind::HELLO, "hello"),
     (EventKind::CAUGHT_UP, "caught_up"),
     (EventKind::PROGRESS, "progress"),
@@ -325,6 +330,7 @@ impl EventKind {
     pub const CONTEXT_REBUILT: Self = Self(36);
     pub const TURN_SCHEDULED: Self = Self(37);
     pub const BUDGET_WARNING: Self = Self(38);
+    pub const TURN_WAITING: Self = Self(39);
     pub const HELLO: Self = Self(60);
     pub const CAUGHT_UP: Self = Self(61);
     pub const PROGRESS: Self = Self(62);
@@ -371,6 +377,7 @@ impl Event {
             Self::SteerRequeued { .. } => EventKind::STEER_REQUEUED,
             Self::UsageRecorded { .. } => EventKind::USAGE_RECORDED,
             Self::BudgetWarning { .. } => EventKind::BUDGET_WARNING,
+            Self::TurnWaiting { .. } => EventKind::TURN_WAITING,
             Self::CompactionStarted { .. } => EventKind::COMPACTION_STARTED,
             Self::CompactionCompleted { .. } => EventKind::COMPACTION_COMPLETED,
             Self::RetryScheduled { .. } => EventKind::RETRY_SCHEDULED,

@@ -113,6 +113,12 @@ pub enum Refusal {
         /// The name as given.
         name: String,
     },
+    /// No such worker is connected.
+    #[error("no worker {name} is connected; ListWorkers tells which are")]
+    WorkerNotFound {
+        /// The name as given.
+        name: String,
+    },
     /// No such question in that session.
     #[error("question {question_id} does not exist in this session")]
     QuestionNotFound {
@@ -486,6 +492,7 @@ impl Refusal {
             Self::SessionDeleted { .. } => "SESSION_DELETED",
             Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
             Self::ScheduleNotFound { .. } => "SCHEDULE_NOT_FOUND",
+            Self::WorkerNotFound { .. } => "WORKER_NOT_FOUND",
             Self::QuestionNotFound { .. } => "QUESTION_NOT_FOUND",
             Self::ModelNotFound { .. } => "MODEL_NOT_FOUND",
             Self::OptionNotFound { .. } => "OPTION_NOT_FOUND",
@@ -566,6 +573,7 @@ impl Refusal {
             | Self::SessionDeleted { .. }
             | Self::TurnNotFound { .. }
             | Self::ScheduleNotFound { .. }
+            | Self::WorkerNotFound { .. }
             | Self::QuestionNotFound { .. }
             | Self::ModelNotFound { .. }
             | Self::OptionNotFound { .. }

@@ -230,6 +230,7 @@ impl Change {
             | Kind::SteerRequeued(_)
             | Kind::UsageRecorded(_)
             | Kind::BudgetWarning(_)
+            | Kind::TurnWaiting(_)
             | Kind::CompactionStarted(_)
             | Kind::CompactionCompleted(_)
             | Kind::RetryScheduled(_)

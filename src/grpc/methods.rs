@@ -92,10 +92,11 @@ const MEMORY_ADMIN: Needs = Needs::Scopes(&[Scope::MemoryWrite, Scope::AdminConf
 const WORKSPACE: Needs = Needs::Scopes(&[Scope::WorkspaceRead]);
 const BUDGETS: Needs = Needs::Scopes(&[Scope::BudgetWrite]);
 const SCHEDULE: Needs = Needs::Scopes(&[Scope::ScheduleWrite]);
+const WORKER: Needs = Needs::Scopes(&[Scope::WorkerConnect]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 76] = [
+pub static METHODS: [Method; 79] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -276,6 +277,13 @@ pub static METHODS: [Method; 76] = [
     Method::reads("/quarterdeck.v1.ScheduleService/ListScheduleRuns", READ)
         .pages()
         .get("/v1/schedules/{schedule_name}/runs"),
+    // A stream of both sides: no request of HTTP can stand for it.
+    Method::changes("/quarterdeck.v1.WorkerService/Connect", WORKER).streams(),
+    Method::reads("/quarterdeck.v1.WorkerService/ListWorkers", SESSIONS)
+        .pages()
+        .get("/v1/workers"),
+    Method::changes("/quarterdeck.v1.WorkerService/TerminateWorker", CONFIG)
+        .delete("/v1/workers/{worker_name}"),
     Method::reads("/grpc.health.v1.Health/Check", NOTHING),
     Method::reads("/grpc.health.v1.Health/Watch", NOTHING).streams(),
     Method::reads(
@@ -445,6 +453,8 @@ mod tests {
         for row in METHODS
             .iter()
             .filter(|row| row.path.starts_with("/quarterdeck."))
+            // A stream of both sides.
+            .filter(|row| !row.path.ends_with("WorkerService/Connect"))
         {
             let route = row
                 .route

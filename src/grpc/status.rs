@@ -117,6 +117,9 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::ScheduleNotFound { name } => Row::of(Code::NotFound)
             .fact("schedule_name", name)
             .detail(Detail::Resource("schedule", name.clone())),
+        Refusal::WorkerNotFound { name } => Row::of(Code::NotFound)
+            .fact("worker_name", name)
+            .detail(Detail::Resource("worker", name.clone())),
         Refusal::QuestionNotFound { question_id } => Row::of(Code::NotFound)
             .fact("question_id", question_id)
             .detail(Detail::Resource("question", question_id.clone())),
@@ -452,6 +455,12 @@ mod tests {
                 NotFound,
                 "ResourceInfo",
                 &[("turn_id", "t")],
+            ),
+            (
+                Refusal::WorkerNotFound { name: s("n") },
+                NotFound,
+                "ResourceInfo",
+                &[("worker_name", "n")],
             ),
             (
                 Refusal::ScheduleNotFound { name: s("n") },

@@ -22,6 +22,6 @@ pub mod recall;
 pub mod registry;
 mod running;
 mod told;
-mod transcript;
+pub(crate) mod transcript;
 pub mod users;
 pub mod workspace;

@@ -70,6 +70,7 @@ impl Grammar {
             | AgentEvent::CommandsChanged { .. }
             | AgentEvent::SteerReturned { .. }
             | AgentEvent::Exited { .. }
+            | AgentEvent::Lost { .. }
             | AgentEvent::StopFailed { .. } => false,
             AgentEvent::MessageStarted
             | AgentEvent::TextDelta { .. }
@@ -171,6 +172,7 @@ impl Grammar {
             | AgentEvent::CommandsChanged { .. }
             | AgentEvent::Offered { .. } => {}
             AgentEvent::StopFailed { .. } => return wrong("every stop here can be proven"),
+            AgentEvent::Lost { .. } => return wrong("no machine is lost here"),
         }
         Ok(())
     }

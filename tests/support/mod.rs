@@ -390,6 +390,7 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
         K::AnswerDelivered(_) => "answer_delivered",
         K::PlanUpdated(_) => "plan_updated",
         K::BudgetWarning(_) => "budget_warning",
+        K::TurnWaiting(_) => "turn_waiting",
         K::ContextRebuilt(_) => "context_rebuilt",
         K::QuestionPending(_) => "question_pending",
         K::ModelChanged(_) => "model_changed",

@@ -209,6 +209,7 @@ fn kind_and_text(event: &GatewayEvent) -> (&'static str, String) {
         Some(Kind::AnswerDelivered(_)) => "answer_delivered",
         Some(Kind::PlanUpdated(_)) => "plan_updated",
         Some(Kind::BudgetWarning(_)) => "budget_warning",
+        Some(Kind::TurnWaiting(_)) => "turn_waiting",
         Some(Kind::ContextRebuilt(_)) => "context_rebuilt",
         Some(Kind::ModelChanged(_)) => "model_changed",
         Some(Kind::QuestionPending(_)) => "question_pending",

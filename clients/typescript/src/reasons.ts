@@ -262,6 +262,10 @@ export class TurnNotQueued extends FailedPrecondition {
 export class UnsupportedByAgent extends FailedPrecondition {
   override readonly name: string = "UnsupportedByAgent";
 }
+/** No such worker is connected. */
+export class WorkerNotFound extends NotFound {
+  override readonly name: string = "WorkerNotFound";
+}
 
 /** The class of each reason. */
 export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
@@ -324,4 +328,5 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["TURN_NOT_FOUND", TurnNotFound],
   ["TURN_NOT_QUEUED", TurnNotQueued],
   ["UNSUPPORTED_BY_AGENT", UnsupportedByAgent],
+  ["WORKER_NOT_FOUND", WorkerNotFound],
 ]);

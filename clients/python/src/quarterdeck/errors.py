@@ -421,6 +421,10 @@ class UnsupportedByAgent(FailedPrecondition):
     """The session's agent can't do that."""
 
 
+class WorkerNotFound(NotFound):
+    """No such worker is connected."""
+
+
 def _below(root: type[QuarterdeckError]) -> list[type[QuarterdeckError]]:
     classes = root.__subclasses__()
     return classes + [deeper for each in classes for deeper in _below(each)]

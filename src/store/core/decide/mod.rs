@@ -17,6 +17,7 @@ pub(crate) mod recovery;
 pub(crate) mod requests;
 pub(crate) mod sessions;
 pub(crate) mod turns;
+pub(crate) mod workers;
 
 use super::{
     commands::{Admission, Committed, Receipt},

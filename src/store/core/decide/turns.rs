@@ -10,6 +10,7 @@ use super::{
     },
     admission::{self, NewTurn},
     budgets, choices, control, items, questions, queue,
+    recovery::{self, Verdict},
 };
 use crate::domain::{
     Event,
@@ -383,9 +384,15 @@ struct Requeued {
 fn died(end: &TurnEnd) -> bool {
     match end {
         TurnEnd::Failed(
-            Cause::AgentExited | Cause::StopUnproven | Cause::TurnTimeout | Cause::Draining,
+            Cause::AgentExited
+            | Cause::StopUnproven
+            | Cause::TurnTimeout
+            | Cause::Draining
+            | Cause::LeaseLost
+            | Cause::MaxAttempts,
             _,
         ) => true,
+        TurnEnd::Lost { .. } => true,
         TurnEnd::Failed(..) | TurnEnd::Completed(_) | TurnEnd::Stopped => false,
     }
 }
@@ -485,6 +492,28 @@ pub(crate) fn end_turn(
     let mut draft = fenced(found, fence)?;
     budgets::look_up(facts, &draft, writes)?;
     apply(ctx, facts, &mut draft, writes, now)?;
+    let lost;
+    let end = match end {
+        TurnEnd::Lost { message, tool_ran } => {
+            let active = draft.active().map(|active| active.turn.clone());
+            let active = active.ok_or_else(|| Stop::Broken("no turn was lost".into()))?;
+            match recovery::verdict(ctx, &draft, &active, Cause::LeaseLost, *tool_ran) {
+                Verdict::Retry { max_attempts } => {
+                    retry(ctx, &mut draft, max_attempts, Cause::LeaseLost, now)?;
+                    return Ok((active, draft.finish(now)));
+                }
+                Verdict::End(TurnEnd::Failed(Cause::LeaseLost, _)) => {
+                    lost = TurnEnd::Failed(Cause::LeaseLost, message.clone());
+                    &lost
+                }
+                Verdict::End(other) => {
+                    lost = other;
+                    &lost
+                }
+            }
+        }
+        TurnEnd::Completed(_) | TurnEnd::Failed(..) | TurnEnd::Stopped => end,
+    };
     let witness = Witness::Owner { response_text };
     let turn = finish(ctx, facts, &mut draft, end, witness, now)?;
     Ok((turn, draft.finish(now)))
@@ -536,6 +565,7 @@ pub(super) fn retry(
     ctx: &Context<'_>,
     draft: &mut Draft,
     max_attempts: i32,
+    cause: Cause,
     now: Time,
 ) -> Decision<()> {
     let mut active = draft.deactivate()?;
@@ -551,7 +581,7 @@ pub(super) fn retry(
         attempt,
         max_attempts,
         delay: Duration::ZERO,
-        error_message: Cause::GatewayCrashed.sentence().to_owned(),
+        error_message: cause.sentence().to_owned(),
     };
     draft.event(now, Some(about), None, &event);
     store_requeued(draft, requeued, now)?;
@@ -632,6 +662,9 @@ impl Ending {
             }
             (Some(cause), _) => Self::of_cause(cause, true, cause.sentence()),
             (None, TurnEnd::Failed(cause, message)) => Self::of_cause(*cause, true, message),
+            (None, TurnEnd::Lost { message, .. }) => {
+                Self::of_cause(Cause::LeaseLost, true, message)
+            }
             (None, TurnEnd::Stopped) => {
                 Self::of_cause(Cause::Aborted, true, Cause::Aborted.sentence())
             }

@@ -67,7 +67,8 @@ final class CallExceptions {
             entry("TURN_MISMATCH", Refusal.TurnMismatch::new),
             entry("TURN_NOT_FOUND", Refusal.TurnNotFound::new),
             entry("TURN_NOT_QUEUED", Refusal.TurnNotQueued::new),
-            entry("UNSUPPORTED_BY_AGENT", Refusal.UnsupportedByAgent::new));
+            entry("UNSUPPORTED_BY_AGENT", Refusal.UnsupportedByAgent::new),
+            entry("WORKER_NOT_FOUND", Refusal.WorkerNotFound::new));
 
     private static final Map<Code, Function<CallDetails, CallException>> BY_CODE = Map.ofEntries(
             entry(Code.CANCELLED, CallException.Cancelled::new),
