@@ -16,6 +16,12 @@ mod own_process;
 pub use apart::NotApart;
 pub use own_process::close_to_others;
 
+use crate::workers::{
+    LeaseRules,
+    driver::WorkerDriver,
+    hub::{Hub, Selector},
+    service::WorkerCalls,
+};
 use crate::{
     agent::{
         Driver,
@@ -80,14 +86,7 @@ use crate::{
     telemetry::{Telemetry, audit, metrics, scrape},
     wire::page::PageTokens,
 };
-use crate::workers::{
-    LeaseRules,
-    driver::WorkerDriver,
-    hub::{Hub, Selector},
-    service::WorkerCalls,
-};
 use access::Access;
-use proto::worker_service_server::WorkerServiceServer;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::middleware::from_fn;
@@ -99,6 +98,7 @@ use proto::gateway_service_server::GatewayServiceServer;
 use proto::memory_service_server::MemoryServiceServer;
 use proto::model_service_server::ModelServiceServer;
 use proto::schedule_service_server::ScheduleServiceServer;
+use proto::worker_service_server::WorkerServiceServer;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
@@ -1116,7 +1116,9 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
     let mut own = config.clone();
     own.agents.retain(|name, _| agents.contains(name));
     if let Some(missing) = agents.iter().find(|name| !own.agents.contains_key(*name)) {
-        anyhow::bail!("agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration");
+        anyhow::bail!(
+            "agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration"
+        );
     }
     let host = process_host(&node_mark)?;
     let isolation = isolation::find(&own, &host, None).await?;

@@ -108,7 +108,9 @@ async fn start(client: &mut Client, key: &str, text: &str, on_interrupt: OnInter
 }
 
 fn reason(turn: &proto::Turn) -> String {
-    turn.error.as_ref().map_or_else(String::new, |it| it.reason.clone())
+    turn.error
+        .as_ref()
+        .map_or_else(String::new, |it| it.reason.clone())
 }
 
 /// FEATURES 6.3, hole 11: without a worker a turn waits and says why; it begins when there is one; and a worker that is told
@@ -128,7 +130,11 @@ async fn a_turn_waits_for_a_worker_and_runs_when_there_is_one() {
         session_key: "s".into(),
         ..Default::default()
     };
-    let session = client.get_session(session).await.expect("it is there").into_inner();
+    let session = client
+        .get_session(session)
+        .await
+        .expect("it is there")
+        .into_inner();
     assert_eq!(session.session.expect("a session").wait_reason, "NO_WORKER");
     let mut worker = Worker::start(&gateway, "one");
     let turn = await_turn(&mut client, "s", &turn_id).await;
@@ -141,7 +147,10 @@ async fn a_turn_waits_for_a_worker_and_runs_when_there_is_one() {
     assert_eq!(turn.state(), TurnState::Completed);
     let events = log(&mut client, "t").await;
     let place = |wanted: fn(&Kind) -> bool| {
-        events.iter().position(|it| it.kind.as_ref().is_some_and(wanted)).expect("it is there")
+        events
+            .iter()
+            .position(|it| it.kind.as_ref().is_some_and(wanted))
+            .expect("it is there")
     };
     let thought = place(|it| matches!(it, Kind::ThinkingCompleted(_)));
     let ran = place(|it| matches!(it, Kind::ToolCompleted(_)));
@@ -182,7 +191,13 @@ async fn a_lost_workers_turn_is_interrupted_or_runs_again_after_its_lease() {
     let mut client = gateway.client().await;
     let mut worker = Worker::start(&gateway, "one");
     let marked = start(&mut client, "m", "!hang", OnInterrupt::Mark).await;
-    let again = start(&mut client, "r", "!delay=300ms a b c d e f g h i j k l", OnInterrupt::Retry).await;
+    let again = start(
+        &mut client,
+        "r",
+        "!delay=300ms a b c d e f g h i j k l",
+        OnInterrupt::Retry,
+    )
+    .await;
     for key in ["m", "r"] {
         until(&mut client, key, |it| matches!(it, Kind::TurnStarted(_))).await;
     }
@@ -191,14 +206,20 @@ async fn a_lost_workers_turn_is_interrupted_or_runs_again_after_its_lease() {
     let killed = Instant::now();
     let _other = Worker::start(&gateway, "two");
     let turn = await_turn(&mut client, "m", &marked).await;
-    assert!(killed.elapsed() + Duration::from_secs(1) >= LEASE, "{:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() + Duration::from_secs(1) >= LEASE,
+        "{:?}",
+        killed.elapsed()
+    );
     assert_eq!(turn.state(), TurnState::Interrupted, "{turn:?}");
     assert_eq!(reason(&turn), "LEASE_LOST");
     let turn = await_turn(&mut client, "r", &again).await;
     assert_eq!(turn.state(), TurnState::Completed, "{turn:?}");
     assert_eq!(turn.attempt, 2);
     let events = log(&mut client, "r").await;
-    let starts = events.iter().filter(|it| matches!(it.kind, Some(Kind::TurnStarted(_))));
+    let starts = events
+        .iter()
+        .filter(|it| matches!(it.kind, Some(Kind::TurnStarted(_))));
     assert_eq!(starts.count(), 2);
     gateway.check_store();
 }
@@ -210,7 +231,13 @@ async fn a_worker_that_stood_still_past_its_lease_says_nothing_more() {
     let mut gateway = gateway();
     let mut client = gateway.client().await;
     let worker = Worker::start(&gateway, "one");
-    let turn_id = start(&mut client, "s", "!delay=200ms !repeat=1000 word", OnInterrupt::Mark).await;
+    let turn_id = start(
+        &mut client,
+        "s",
+        "!delay=200ms !repeat=1000 word",
+        OnInterrupt::Mark,
+    )
+    .await;
     until(&mut client, "s", |it| matches!(it, Kind::TurnStarted(_))).await;
     worker.signal(rustix::process::Signal::STOP);
     let turn = await_turn(&mut client, "s", &turn_id).await;
@@ -221,7 +248,10 @@ async fn a_worker_that_stood_still_past_its_lease_says_nothing_more() {
     assert_eq!(next.response_text, "well again");
     let events = log(&mut client, "s").await;
     let of_lost = events.iter().filter(|it| it.turn_id == turn_id);
-    assert!(matches!(of_lost.last().and_then(|it| it.kind.as_ref()), Some(Kind::TurnEnded(_))));
+    assert!(matches!(
+        of_lost.last().and_then(|it| it.kind.as_ref()),
+        Some(Kind::TurnEnded(_))
+    ));
     gateway.check_store();
 }
 
@@ -239,7 +269,10 @@ async fn a_killed_gateway_settles_its_workers_turns_after_their_leases() {
         .args(["workers", "--addr", &gateway.address])
         .output()
         .expect("it runs");
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("1 of 4"), "{listed:?}");
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("1 of 4"),
+        "{listed:?}"
+    );
     gateway.kill();
     gateway.restart();
     let mut client = gateway.client().await;
@@ -247,7 +280,11 @@ async fn a_killed_gateway_settles_its_workers_turns_after_their_leases() {
         session_key: "s".into(),
         turn_id: turn_id.clone(),
     };
-    let turn = client.get_turn(read).await.expect("it is there").into_inner();
+    let turn = client
+        .get_turn(read)
+        .await
+        .expect("it is there")
+        .into_inner();
     assert_eq!(turn.turn.expect("a turn").state(), TurnState::Running);
     let turn = await_turn(&mut client, "s", &turn_id).await;
     assert_eq!(turn.state(), TurnState::Interrupted);

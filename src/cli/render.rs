@@ -229,10 +229,9 @@ impl Renderer {
                     "the agent had lost its conversation and was told {count} messages of it{cut}"
                 ))
             }
-            Kind::TurnWaiting(waiting) => self.note_if_whole(&format!(
-                "the next turn waits: {}",
-                waiting.message
-            )),
+            Kind::TurnWaiting(waiting) => {
+                self.note_if_whole(&format!("the next turn waits: {}", waiting.message))
+            }
             Kind::BudgetWarning(warning) => {
                 let budget = warning.budget.clone().unwrap_or_default();
                 let spent = format!(

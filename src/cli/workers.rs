@@ -93,14 +93,22 @@ async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
     let heading = ["NAME", "PRINCIPAL", "STATE", "TURNS", "AGENTS", "LABELS"];
     let mut rows = vec![heading.map(str::to_owned)];
     let mut page_token = String::new();
-    let mut wanted;
-    loop {
+    let wanted = loop {
         let request = proto::ListWorkersRequest {
             agent: String::new(),
             page_size: PAGE,
             page_token,
         };
-        let page = client.list_workers(request).await?;
+        let page = client.list_workers(request).await;
+        let page = page.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if arguments.json {
+            output::json("ListWorkersResponse", &page)?;
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            continue;
+        }
         for worker in page.workers {
             let state = match worker.state() {
                 WorkerState::Connected => "connected",
@@ -109,7 +117,9 @@ async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
                 WorkerState::Unspecified => "",
             };
             let labels = worker.labels.iter();
-            let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+            let labels: Vec<_> = labels
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             rows.push([
                 worker.worker_name,
                 worker.principal,
@@ -119,12 +129,11 @@ async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
                 labels.join(","),
             ]);
         }
-        wanted = page.wanted;
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            break page.wanted;
         }
-    }
+    };
     output::write(&table(&rows))?;
     for proto::WorkerWanted { agent, waiting, .. } in wanted {
         output::line(&format!("{waiting} sessions wait for a worker of {agent}"))?;
@@ -142,6 +151,7 @@ async fn terminate(arguments: TerminateWorkerArgs) -> Result<ExitCode, Failure> 
         worker_name: name,
         reason,
     };
-    client.client()?.terminate_worker(request).await?;
+    let ended = client.client()?.terminate_worker(request).await;
+    ended.map_err(|status| Failure::call(&client.addr, &status))?;
     Ok(ExitCode::SUCCESS)
 }

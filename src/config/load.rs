@@ -2,9 +2,9 @@
 
 use super::{
     AGENT_KEYS, AUTO_AGENT, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE,
-    DriverKind, Exposed, FILE_MAX_BYTES, IsolationWanted, KEYS, Key, LLM_ONLY_KEYS, WORKER_ONLY_KEYS,
+    DriverKind, Exposed, FILE_MAX_BYTES, IsolationWanted, KEYS, Key, LLM_ONLY_KEYS,
     MCP_SERVER_KEYS, McpServerConfig, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
-    WEBHOOK_KEYS, WebhookConfig,
+    WEBHOOK_KEYS, WORKER_ONLY_KEYS, WebhookConfig,
 };
 use crate::{
     agent::llm::{KnownProvider, ModelName, OWN_SERVER},
@@ -351,7 +351,9 @@ impl Loader {
             }
             if kind != DriverKind::Worker {
                 let stray = WORKER_ONLY_KEYS.map(|key| format!("{agent}.{key}"));
-                let stray = stray.into_iter().filter(|key| self.places.contains_key(key));
+                let stray = stray
+                    .into_iter()
+                    .filter(|key| self.places.contains_key(key));
                 let problem = "means nothing without driver = \"worker\"";
                 problems.extend(stray.map(|key| (key, problem.to_owned())));
             }

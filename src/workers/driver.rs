@@ -180,11 +180,10 @@ impl Remote {
         while let Some(command) = self.commands.recv().await {
             let goes_on = match command {
                 AgentCommand::StartTurn(input) => self.turn(*input).await == Last::More,
-                AgentCommand::Steer { steer_id, .. } => {
-                    self.send(AgentEvent::SteerReturned { steer_id })
-                        .await
-                        .is_ok()
-                }
+                AgentCommand::Steer { steer_id, .. } => self
+                    .send(AgentEvent::SteerReturned { steer_id })
+                    .await
+                    .is_ok(),
                 AgentCommand::Answer { .. }
                 | AgentCommand::Call
                 | AgentCommand::Cancel
@@ -235,7 +234,10 @@ impl Remote {
                 Ran::Ended(last) => return last,
                 Ran::NotBegun(worker, why) => {
                     self.forget(turn_id).await;
-                    warn!(worker = worker.name(), why, "turn {turn_id} was not begun; it goes to another worker");
+                    warn!(
+                        worker = worker.name(),
+                        why, "turn {turn_id} was not begun; it goes to another worker"
+                    );
                     passed_over.push(worker);
                 }
             }

@@ -947,7 +947,10 @@ mod tests {
             let proto::connect_request::Frame::AgentEvent(told) = frame else {
                 panic!("{frame:?}")
             };
-            assert_eq!(decode(told.event.expect("it is there")), Some(Told::Said(event)));
+            assert_eq!(
+                decode(told.event.expect("it is there")),
+                Some(Told::Said(event))
+            );
         }
     }
 }

@@ -291,9 +291,8 @@ impl Hub {
                 worker.draining = true;
                 if let Some((_, out)) = worker.connection.take() {
                     let reason = "another process took the worker's name".to_owned();
-                    let _ = out.try_send(Ok(down(Down::Terminate(proto::WorkerTerminate {
-                        reason,
-                    }))));
+                    let _ =
+                        out.try_send(Ok(down(Down::Terminate(proto::WorkerTerminate { reason }))));
                 }
             }
         }
@@ -352,7 +351,11 @@ impl Hub {
         worker.connection = all_sent.then_some((number, out));
         state.count();
         drop(state);
-        info!(worker = key.name, principal = key.principal, "a worker connected");
+        info!(
+            worker = key.name,
+            principal = key.principal,
+            "a worker connected"
+        );
         self.tell_room();
         Ok(ConnectionKey {
             worker: key,
@@ -419,7 +422,11 @@ impl Hub {
                 if let Some(worker) = state.workers.get_mut(&from.worker) {
                     worker.draining = true;
                 }
-                info!(worker = from.worker.name, reason = it.reason, "a worker leaves");
+                info!(
+                    worker = from.worker.name,
+                    reason = it.reason,
+                    "a worker leaves"
+                );
             }
             Up::Log(it) => {
                 let line = crate::domain::limits::cut(&it.line, 4096);
@@ -468,7 +475,11 @@ impl Hub {
                 continue;
             };
             if !worker.leases.is_empty() {
-                warn!(worker = key.name, turns = worker.leases.len(), "a worker is lost");
+                warn!(
+                    worker = key.name,
+                    turns = worker.leases.len(),
+                    "a worker is lost"
+                );
             }
             for token in worker.leases {
                 metrics::get().worker_leases_lost.increment(1);
@@ -657,7 +668,11 @@ impl Hub {
         };
         let current = state.workers.get(&lease.worker);
         let current = current.and_then(|it| it.connection.as_ref()).map(|it| it.0);
-        let taken = if current == Some(connection) { taken } else { 0 };
+        let taken = if current == Some(connection) {
+            taken
+        } else {
+            0
+        };
         state.send(&lease.worker, ack(token, frame, taken));
     }
 
@@ -749,7 +764,11 @@ impl State {
         connection.is_some_and(|(_, out)| match out.try_send(Ok(down(frame))) {
             Ok(()) => true,
             Err(_) => {
-                warn!(worker = key.name, limit = OUT_FRAMES_MAX, "a worker does not read");
+                warn!(
+                    worker = key.name,
+                    limit = OUT_FRAMES_MAX,
+                    "a worker does not read"
+                );
                 false
             }
         })
@@ -971,9 +990,8 @@ impl State {
         let free = self.workers.iter().filter(fits);
         let free = free.filter(|(_, it)| it.has_room());
         // Loads are compared without dividing: a / b < c / d where a * d < c * b.
-        let least = free.min_by(|(_, a), (_, b)| {
-            (a.load() * b.capacity).cmp(&(b.load() * a.capacity))
-        });
+        let least =
+            free.min_by(|(_, a), (_, b)| (a.load() * b.capacity).cmp(&(b.load() * a.capacity)));
         least.map_or(Placement::None, |(key, _)| Placement::At(key.clone()))
     }
 
@@ -1008,7 +1026,9 @@ impl Worker {
         self.takes()
             && self.agents.contains_key(agent)
             && principals.contains(&key.principal)
-            && labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+            && labels
+                .iter()
+                .all(|(name, value)| self.labels.get(name) == Some(value))
     }
 }
 
@@ -1113,7 +1133,10 @@ fn check(told: &proto::WorkerRegister) -> Result<(), Refusal> {
         return wrong("register.worker_name", problem);
     }
     if !word(&told.incarnation, 64) {
-        return wrong("register.incarnation", "must be 1 to 64 of A-Z a-z 0-9 . _ -".into());
+        return wrong(
+            "register.incarnation",
+            "must be 1 to 64 of A-Z a-z 0-9 . _ -".into(),
+        );
     }
     if told.capacity < 1 || told.capacity > CAPACITY_MAX {
         let problem = format!("must be from 1 to {CAPACITY_MAX}");
@@ -1126,16 +1149,26 @@ fn check(told: &proto::WorkerRegister) -> Result<(), Refusal> {
     ];
     for (field, count) in lists {
         if count > WORDS_MAX {
-            return wrong(field, format!("has {count} entries; at most {WORDS_MAX} are allowed"));
+            return wrong(
+                field,
+                format!("has {count} entries; at most {WORDS_MAX} are allowed"),
+            );
         }
     }
     let too_long = |it: &String| it.len() > WORD_MAX_BYTES;
-    if told.labels.iter().any(|(name, value)| too_long(name) || too_long(value)) {
+    if told
+        .labels
+        .iter()
+        .any(|(name, value)| too_long(name) || too_long(value))
+    {
         let problem = format!("has a name or value of more than {WORD_MAX_BYTES} bytes");
         return wrong("register.labels", problem);
     }
     if told.version.len() > NAME_MAX_BYTES {
-        return wrong("register.version", format!("is longer than {NAME_MAX_BYTES} bytes"));
+        return wrong(
+            "register.version",
+            format!("is longer than {NAME_MAX_BYTES} bytes"),
+        );
     }
     Ok(())
 }

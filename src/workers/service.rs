@@ -82,7 +82,9 @@ impl WorkerService for WorkerCalls {
     ) -> Result<Response<proto::ListWorkersResponse>, Status> {
         let identity = grpc::identity(&request);
         let listed = self.list(&identity, request.into_inner()).await;
-        listed.map(Response::new).map_err(|refusal| status(&refusal))
+        listed
+            .map(Response::new)
+            .map_err(|refusal| status(&refusal))
     }
 
     async fn terminate_worker(
@@ -112,7 +114,9 @@ impl WorkerCalls {
     ) -> Result<proto::ListWorkersResponse, Refusal> {
         let mut fields = Fields::default();
         let limit = fields.page_size(request.page_size);
-        let list = self.pages.list(identity, &format!("workers {}", request.agent));
+        let list = self
+            .pages
+            .list(identity, &format!("workers {}", request.agent));
         let after = list.position(&mut fields, &request.page_token);
         fields.check()?;
         let after = after.map_or(0, |[after]| usize::try_from(after).unwrap_or(0));
@@ -124,11 +128,13 @@ impl WorkerCalls {
             Some(store) => store.wanted_workers().await?,
             None => Vec::new(),
         };
-        let wanted = wanted.into_iter().map(|(agent, waiting)| proto::WorkerWanted {
-            labels: self.labels.get(&agent).cloned().unwrap_or_default(),
-            waiting: i32::try_from(waiting).unwrap_or(i32::MAX),
-            agent,
-        });
+        let wanted = wanted
+            .into_iter()
+            .map(|(agent, waiting)| proto::WorkerWanted {
+                labels: self.labels.get(&agent).cloned().unwrap_or_default(),
+                waiting: i32::try_from(waiting).unwrap_or(i32::MAX),
+                agent,
+            });
         Ok(proto::ListWorkersResponse {
             workers,
             next_page_token: list.token(next),

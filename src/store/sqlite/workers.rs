@@ -1,10 +1,6 @@
 //! Leases of turns that workers run, and sessions that wait for a worker.
 
-use super::{
-    commands::Tell,
-    fault::Answer,
-    writer::Unit,
-};
+use super::{commands::Tell, fault::Answer, writer::Unit};
 use crate::{
     domain::{
         ids::{SessionRow, Time},
@@ -49,7 +45,8 @@ pub(super) fn all(unit: &Unit<'_>) -> Answer<Vec<KeptLease>> {
          (SELECT active_turn FROM session WHERE active_row IS NOT NULL AND active_turn IS NOT NULL)",
     )?
     .execute([])?;
-    let mut statement = unit.sql("SELECT turn_id, attempt, worker, token_hash FROM worker_lease")?;
+    let mut statement =
+        unit.sql("SELECT turn_id, attempt, worker, token_hash FROM worker_lease")?;
     let leases = statement.query_map([], |row| {
         Ok(KeptLease {
             turn_id: row.get(0)?,

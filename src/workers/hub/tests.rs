@@ -88,9 +88,13 @@ async fn a_numbered_frame_counts_once() {
     let mut assignment = assign(&hub);
     let token = assignment.token.clone();
     for _ in 0..3 {
-        hub.frame(&key, said(&token, 1), 10).expect("it is passed over");
+        hub.frame(&key, said(&token, 1), 10)
+            .expect("it is passed over");
     }
-    assert!(matches!(heard(&mut assignment), Some(Inbound::Said { frame: 1, .. })));
+    assert!(matches!(
+        heard(&mut assignment),
+        Some(Inbound::Said { frame: 1, .. })
+    ));
     assert!(heard(&mut assignment).is_none());
     assert!(hub.frame(&key, said(&token, 3), 10).is_err());
 }
@@ -105,13 +109,15 @@ async fn a_worker_touches_turns_of_its_own_leases_only() {
     let owner = assignment.worker.name().to_owned();
     assert_eq!(owner, "w1");
     let token = assignment.token.clone();
-    hub.frame(&stranger, said(&token, 1), 10).expect("it is passed over");
+    hub.frame(&stranger, said(&token, 1), 10)
+        .expect("it is passed over");
     let ends = proto::WorkerCompleted {
         lease_token: token,
         frame: 1,
         ..Default::default()
     };
-    hub.frame(&stranger, Up::Completed(ends), 10).expect("it is passed over");
+    hub.frame(&stranger, Up::Completed(ends), 10)
+        .expect("it is passed over");
     assert!(heard(&mut assignment).is_none());
 }
 
@@ -200,7 +206,12 @@ async fn a_turn_goes_where_its_files_are_else_to_the_least_loaded() {
     let (_three, _in3) = connect(&hub, at_home);
     let place = |workspace: u128| {
         let state = hub.lock();
-        let place = state.place(&selector(), &Uuid::from_u128(workspace).to_string(), true, &[]);
+        let place = state.place(
+            &selector(),
+            &Uuid::from_u128(workspace).to_string(),
+            true,
+            &[],
+        );
         match place {
             Placement::At(key) => key.name().to_owned(),
             other => format!("{other:?}"),

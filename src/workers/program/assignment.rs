@@ -11,9 +11,7 @@ use crate::{
         conversation::Conversation,
     },
     beneath::blocking,
-    domain::{
-        limits::KILL_PROOF_MAX, message::Message, refusal::Refusal, turn::Attachment,
-    },
+    domain::{limits::KILL_PROOF_MAX, message::Message, refusal::Refusal, turn::Attachment},
     proto::{self, connect_request::Frame as Up},
     session::handle::{Directories, Prepared},
     workers::frames,
@@ -153,9 +151,7 @@ impl Task {
         assign: &mut proto::WorkerAssign,
     ) -> Option<Kept> {
         let Some(input) = frames::input_of(assign) else {
-            running
-                .outbox
-                .not_started("its turn has no id".to_owned());
+            running.outbox.not_started("its turn has no id".to_owned());
             self.deliver(running).await;
             return None;
         };
@@ -273,7 +269,8 @@ impl Task {
             temporary,
             owner,
             user,
-        } = prepared.map_err(|problem| Some(format!("its directories can't be used: {problem}")))?;
+        } = prepared
+            .map_err(|problem| Some(format!("its directories can't be used: {problem}")))?;
         let history = assign.history.iter().map(frames::message_of).collect();
         Ok(OpenRequest {
             tenant: assign.tenant.clone(),

@@ -9,7 +9,7 @@ mod outbox;
 
 use crate::{
     agent::{Agent, Driver},
-    client::{Client, Backoff},
+    client::{Backoff, Client},
     domain::limits::KILL_PROOF_MAX,
     proto::{self, connect_request::Frame as Up, connect_response::Frame as Down},
     session::handle::Directories,
@@ -192,7 +192,10 @@ pub async fn run(options: WorkerOptions, shutdown: impl Future<Output = ()>) -> 
 fn is_final(status: &Status) -> bool {
     matches!(
         status.code(),
-        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented
+        Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::InvalidArgument
+            | Code::Unimplemented
     )
 }
 
@@ -327,7 +330,8 @@ impl Program {
                 Next::Look => {
                     look_at = Instant::now() + LOOK_EVERY;
                     let idle = self.options.agent_idle_timeout;
-                    self.kept.retain(|_, it| it.since.elapsed() < idle && it.lives());
+                    self.kept
+                        .retain(|_, it| it.since.elapsed() < idle && it.lives());
                 }
                 Next::Frame(Some(frame)) => {
                     if let Some(left) = self.take(link, frame).await {

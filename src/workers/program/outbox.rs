@@ -2,10 +2,7 @@
 
 use crate::{
     agent::AgentEvent,
-    proto::{
-        self,
-        connect_request::Frame as Up,
-    },
+    proto::{self, connect_request::Frame as Up},
     workers::frames::{self, FRAME_COST_BYTES, Offsets},
 };
 use prost::Message as _;

@@ -1,7 +1,10 @@
 //! Sessions whose next turn waits for a worker.
 
 use super::{
-    super::{draft::Draft, facts::Decision, ownership::Fence, snapshot::Snapshot, write_set::SessionWrite},
+    super::{
+        draft::Draft, facts::Decision, ownership::Fence, snapshot::Snapshot,
+        write_set::SessionWrite,
+    },
     turns::fenced,
 };
 use crate::domain::{Event, ids::Time, turn::Cause};
