@@ -50,6 +50,7 @@ OUTLINE = [
         ("Run it", "deploy.md", "page"),
         ("Configure it", "configuring.md", "page"),
         ("On a network", "network.md", "page"),
+        ("Agents on other machines", "workers.md", "page"),
         ("Operation", "operation.md", "page"),
         ("Changes", "changes.md", "CHANGELOG.md"),
     ]),

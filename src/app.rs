@@ -16,6 +16,12 @@ mod own_process;
 pub use apart::NotApart;
 pub use own_process::close_to_others;
 
+use crate::workers::{
+    LeaseRules,
+    driver::WorkerDriver,
+    hub::{Hub, Selector},
+    service::WorkerCalls,
+};
 use crate::{
     agent::{
         Driver,
@@ -96,6 +102,7 @@ use proto::memory_service_server::MemoryServiceServer;
 use proto::model_service_server::ModelServiceServer;
 use proto::schedule_service_server::ScheduleServiceServer;
 use proto::webhook_service_server::WebhookServiceServer;
+use proto::worker_service_server::WorkerServiceServer;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
@@ -178,6 +185,7 @@ pub struct App {
     live: Arc<LiveConfig>,
     quotas: LiveQuotas,
     conversations: Conversations,
+    workers: Arc<Hub>,
     facts: ServerFacts,
     memory: Arc<Memory>,
     webhooks: WebhookParts,
@@ -243,7 +251,8 @@ impl App {
             let names = agents.map(|(name, _)| name.clone()).collect();
             AgentUsers::new(range, names, node_mark.clone())
         });
-        let drivers = drivers(&config, &host, isolation.agents)?;
+        let workers = Hub::new(lease_rules(&config));
+        let drivers = drivers(&config, &host, isolation.agents, &workers)?;
         let feed = Feed::new(FeedOptions {
             serving_runtimes: config.serve_threads.0,
             max_streams: config.max_streams,
@@ -313,7 +322,10 @@ impl App {
         };
         let inbox: Arc<dyn Watcher> = webhooks.inbox.clone();
         feed.add_watcher(Arc::downgrade(&inbox));
+        let leases = store.leases().await;
+        let leases = leases.context("can't read the leases of workers")?;
         recover(&store).await?;
+        workers.begin(store.clone(), leases);
         make_primary(&store, &config).await?;
         let (drain_sender, drain) = watch::channel(Drain::No);
         let registry = Registry::new(drain_sender);
@@ -346,6 +358,8 @@ impl App {
             agent_credentials: agent_credentials.clone(),
             submissions: submissions.clone(),
             commands: registry.commands().clone(),
+            workers: workers.clone(),
+            worker_agents: worker_agents(&config),
             agent_idle_timeout: config.agent_idle_timeout,
             drain,
         });
@@ -365,6 +379,7 @@ impl App {
             registry_task,
             cwd_roots,
             conversations,
+            workers,
             workspaces,
             keys,
             access,
@@ -408,6 +423,7 @@ impl App {
             registry_task,
             cwd_roots,
             conversations,
+            workers,
             workspaces,
             keys,
             access: Access { auth, key_set },
@@ -478,6 +494,7 @@ impl App {
         };
         tokio::spawn(rooms.follow(live.subscribe()));
         tokio::spawn(process::end_orphans());
+        tokio::spawn(workers.clone().run());
         let behind = [
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
@@ -500,8 +517,17 @@ impl App {
                 vault: webhook_parts.vault.clone(),
                 reach: webhook_parts.reach.clone(),
                 inbox: webhook_parts.inbox.clone(),
-                pages: page_tokens,
+                pages: page_tokens.clone(),
                 live: live.clone(),
+            },
+            WorkerCalls {
+                hub: workers.clone(),
+                labels: worker_agents(&config)
+                    .into_iter()
+                    .map(|(name, selector)| (name, selector.labels))
+                    .collect(),
+                pages: page_tokens,
+                ending: ending.clone(),
             },
             health_service,
             config.reflection,
@@ -614,6 +640,7 @@ impl App {
             .set_service_status("", tonic_health::ServingStatus::NotServing)
             .await;
         registry.begin_drain();
+        workers.drain(config.drain_timeout);
         // What is due from here on is found by the next start.
         timer.abort();
         let window = i64::try_from(config.drain_timeout.as_micros()).unwrap_or(i64::MAX);
@@ -693,6 +720,7 @@ fn routes(
     memory: MemoryCalls,
     schedules: ScheduleCalls,
     webhooks: WebhookCalls,
+    workers: WorkerCalls,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -751,6 +779,13 @@ fn routes(
         .add_service(models)
         .add_service(schedules)
         .add_service(webhooks)
+        .add_service(
+            WorkerServiceServer::new(workers)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip)
+                .max_decoding_message_size(INPUT_MESSAGE_MAX_BYTES)
+                .max_encoding_message_size(usize::MAX),
+        )
         .add_service(health);
     if reflection {
         let v1 = descriptors()
@@ -832,7 +867,7 @@ pub fn check_data_directory(directory: &Path) -> anyhow::Result<Option<Report>> 
 /// Where agents call the gateway; `None` where it offers them nothing.
 async fn agents_listener(config: &Config) -> anyhow::Result<Option<Listener>> {
     let calls = |agent: &AgentConfig| match agent.driver {
-        DriverKind::Echo => false,
+        DriverKind::Echo | DriverKind::Worker => false,
         DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => true,
     };
     if !config.mcp || !config.agents.values().any(calls) {
@@ -1104,7 +1139,9 @@ fn drivers(
     config: &Config,
     host: &ProcessHost,
     mut confinements: BTreeMap<String, Confinement>,
+    workers: &Arc<Hub>,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn Driver>>> {
+    let selectors = worker_agents(config);
     let mut driver = |name: &str, agent: &AgentConfig| -> anyhow::Result<Arc<dyn Driver>> {
         let host = ProcessHost {
             confinement: confinements.remove(name).unwrap_or_default(),
@@ -1119,6 +1156,10 @@ fn drivers(
                     llm::options(config, agent).with_context(|| format!("agents.{name}"))?;
                 Arc::new(LlmDriver::new(options, host)?)
             }
+            DriverKind::Worker => {
+                let selector = selectors.get(name).cloned().unwrap_or_default();
+                Arc::new(WorkerDriver::new(workers.clone(), selector))
+            }
         })
     };
     config
@@ -1126,6 +1167,77 @@ fn drivers(
         .iter()
         .map(|(name, agent)| Ok((name.clone(), driver(name, agent)?)))
         .collect()
+}
+
+/// What a worker runs on: its agents, isolated as a server's, and where they keep their files.
+pub struct WorkerParts {
+    /// The agents by name.
+    pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// Where they keep their files.
+    pub directories: Directories,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+/// Builds the agents of that name from a worker's own configuration, and ends what an earlier life of it left running.
+///
+/// # Errors
+/// [`DataDirectoryLocked`], or what stands in the way, for people.
+pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<WorkerParts> {
+    let (lock, node_mark) = take_data_directory(&config.data_dir)?;
+    let mut own = config.clone();
+    own.agents.retain(|name, _| agents.contains(name));
+    if let Some(missing) = agents.iter().find(|name| !own.agents.contains_key(*name)) {
+        anyhow::bail!(
+            "agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration"
+        );
+    }
+    let host = process_host(&node_mark)?;
+    let isolation = isolation::find(&own, &host, None).await?;
+    let users = isolation.users.map(|range| {
+        let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
+        let names = agents.map(|(name, _)| name.clone()).collect();
+        AgentUsers::new(range, names, node_mark.clone())
+    });
+    let none = Hub::new(lease_rules(&own));
+    let drivers = drivers(&own, &host, isolation.agents, &none)?;
+    for driver in drivers.values() {
+        driver.sweep_leftovers().await;
+    }
+    Ok(WorkerParts {
+        drivers,
+        directories: Directories::new(&isolation::real(&own.data_dir)?, users),
+        _lock: lock,
+    })
+}
+
+/// The agents that run on workers, and on which.
+fn worker_agents(config: &Config) -> BTreeMap<String, Selector> {
+    let agents = config.agents.iter();
+    let agents = agents.filter(|(_, agent)| agent.driver == DriverKind::Worker);
+    let selector = |(name, agent): (&String, &AgentConfig)| {
+        let labels = agent.worker_labels.iter();
+        let labels = labels.filter_map(|label| label.split_once('='));
+        let selector = Selector {
+            agent: name.clone(),
+            labels: labels
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            principals: agent.worker_principals.iter().cloned().collect(),
+        };
+        (name.clone(), selector)
+    };
+    agents.map(selector).collect()
+}
+
+fn lease_rules(config: &Config) -> LeaseRules {
+    LeaseRules {
+        heartbeat: config.worker_heartbeat,
+        lease: config.worker_lease,
+        stop_after: config.worker_stop_after,
+        accept: config.worker_heartbeat,
+        sticky_wait: config.worker_sticky_wait,
+    }
 }
 
 /// How pi is run for an agent.
@@ -1172,7 +1284,7 @@ fn process_limits(agent: &AgentConfig) -> ProcessLimits {
 /// Where an agent's program lives, and what else its command line names.
 fn program_places(config: &Config, agent: &AgentConfig) -> Vec<PathBuf> {
     match agent.driver {
-        DriverKind::Echo => vec![],
+        DriverKind::Echo | DriverKind::Worker => vec![],
         DriverKind::Llm => llm::program_places(config, agent),
         DriverKind::Pi => pi_options(agent).places(),
         DriverKind::Acp => acp_options(agent).places(),

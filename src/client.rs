@@ -47,7 +47,7 @@ pub use logs::{LogReader, LogUpdate};
 pub use options::{BadOptions, ClientOptions};
 pub use pages::Pages;
 pub use questions::answers;
-use retry::Backoff;
+pub(crate) use retry::Backoff;
 pub use retry::{code_name, connection_lost, reason};
 
 use crate::{
@@ -57,6 +57,7 @@ use crate::{
         gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
         model_service_client::ModelServiceClient, schedule_service_client::ScheduleServiceClient,
         webhook_service_client::WebhookServiceClient,
+        worker_service_client::WorkerServiceClient,
     },
 };
 use bytes::Bytes;
@@ -70,8 +71,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
@@ -103,6 +105,7 @@ pub struct Client {
     models: Models,
     schedules: Schedules,
     webhooks: Webhooks,
+    workers: Workers,
     /// For what is no RPC.
     service: Service,
     patience: Duration,
@@ -118,6 +121,7 @@ type Memory = MemoryServiceClient<Service>;
 type Models = ModelServiceClient<Service>;
 type Schedules = ScheduleServiceClient<Service>;
 type Webhooks = WebhookServiceClient<Service>;
+type Workers = WorkerServiceClient<Service>;
 
 #[derive(Clone)]
 struct Bearer(Option<MetadataValue<Ascii>>);
@@ -302,6 +306,13 @@ calls! { webhooks:
     reads list_deliveries(ListDeliveriesRequest) -> ListDeliveriesResponse;
 }
 
+calls! { workers:
+    /// Lists workers.
+    reads list_workers(ListWorkersRequest) -> ListWorkersResponse;
+    /// Tells a worker to end.
+    reads terminate_worker(TerminateWorkerRequest) -> TerminateWorkerResponse;
+}
+
 calls! { memory:
     /// Counts memories, and tells the health of index and embeddings.
     reads get_memory_status(GetMemoryStatusRequest) -> GetMemoryStatusResponse;
@@ -356,11 +367,24 @@ impl Client {
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
             webhooks: WebhookServiceClient::new(service.clone())
                 .max_decoding_message_size(ANSWER_MAX_BYTES),
+            workers: WorkerServiceClient::new(service.clone())
+                .max_decoding_message_size(ANSWER_MAX_BYTES)
+                .max_encoding_message_size(limits::INPUT_MESSAGE_MAX_BYTES),
             service,
             patience,
             deadline,
             answered: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// The connection of a worker. Tried once.
+    pub(crate) async fn connect_worker(
+        &self,
+        frames: ReceiverStream<proto::ConnectRequest>,
+    ) -> Result<Streaming<proto::ConnectResponse>, Status> {
+        let answer = self.workers.clone().connect(frames).await?;
+        self.note_answer();
+        Ok(answer.into_inner())
     }
 
     /// The same client, whose calls may take no longer than this, repeats included.

@@ -36,7 +36,7 @@ use checks::{
     absolute, at_least_a_second, command, command_names, few_rules, few_secrets, few_servers,
     few_words, headers, host_names, http_url, instructions, known_scopes, log_level, memory_key,
     no_marks, origins, otlp_endpoint, places, scopes, session_key, short, signatures, web_address,
-    webhook_template, within, zero_or,
+    webhook_template, within, worker_labels, zero_or,
 };
 use load::Loader;
 use std::{
@@ -98,6 +98,9 @@ const LLM_ONLY_KEYS: [&str; 9] = [
     "max_output_tokens",
     "models",
 ];
+
+/// Keys that mean something to an agent on workers alone.
+const WORKER_ONLY_KEYS: [&str; 2] = ["worker_principals", "worker_labels"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -393,6 +396,15 @@ settings! {
         /// What models cost, where the shipped table does not know it or says otherwise, by `provider/model`: US dollars for a
         /// million tokens, `input`, `output` and, where they differ from `input`, `cache_read` and `cache_write`. At most 1024.
         prices: PriceList = "{}";
+        /// Longest time between two heartbeats of a worker.
+        worker_heartbeat: Duration = "10s", within(Duration::from_millis(10), HOUR);
+        /// Time without contact after which a worker ends its agents; at least twice `worker_heartbeat`.
+        worker_stop_after: Duration = "35s", within(Duration::from_millis(20), HOUR);
+        /// Time after the last word of a worker until its turns are given up; longer than `worker_stop_after`, so that no agent
+        /// is left by then.
+        worker_lease: Duration = "45s", within(Duration::from_millis(30), HOUR);
+        /// How long a session's next turn waits for the worker that has its files, before it goes to any other.
+        worker_sticky_wait: Duration = "10s", within(Duration::ZERO, HOUR);
         /// Whether the server describes itself (gRPC reflection) to callers with a valid credential.
         reflection: bool = "true";
         /// Least level of what is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`. Audit records are
@@ -419,8 +431,8 @@ settings! {
     /// A named way to run turns.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct AgentConfig, keys AGENT_KEYS {
-        /// What runs the turns: `echo`, `pi`, `acp`, any agent that speaks the Agent Client Protocol, or `llm`, a model of
-        /// any provider without any other program.
+        /// What runs the turns: `echo`, `pi`, `acp`, any agent that speaks the Agent Client Protocol, `llm`, a model of any
+        /// provider without any other program, or `worker`, a `quarterdeck worker` on another machine.
         driver: DriverKind = "pi";
         /// Program and first arguments of the agent's process. An agent with the driver `acp` must name its own.
         command: Vec<String> = r#"["pi"]"#, command;
@@ -482,6 +494,12 @@ settings! {
         /// provider which it has.
         models: Vec<String> = "[]", few_words;
         /// What a crash of the server does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
+        /// Who may run this agent as a worker, each `tenant/subject`, with the scope `worker.connect`. With the driver `worker`
+        /// alone, like the next.
+        worker_principals: Vec<String> = "[]", few_words;
+        /// Labels that its workers must have, each `name=value`.
+        worker_labels: Vec<String> = "[]", worker_labels;
+        /// What a crash of the server, or the loss of a worker, does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
         on_interrupt: OnInterrupt = "mark";
         /// Starts of one turn at most, with `retry`.
         max_attempts: u64 = "3", within(1, 100);
@@ -693,9 +711,16 @@ impl Config {
             text.push_str(&format!("[agents.{name}]\n"));
             write_keys(&mut text, AGENT_KEYS, agent, |key| match agent.driver {
                 DriverKind::Echo => ECHO_KEYS.contains(&key),
-                DriverKind::Pi => key != "mode" && !LLM_ONLY_KEYS.contains(&key),
-                DriverKind::Acp => !LLM_ONLY_KEYS.contains(&key),
+                DriverKind::Pi => {
+                    key != "mode"
+                        && !LLM_ONLY_KEYS.contains(&key)
+                        && !WORKER_ONLY_KEYS.contains(&key)
+                }
+                DriverKind::Acp => {
+                    !LLM_ONLY_KEYS.contains(&key) && !WORKER_ONLY_KEYS.contains(&key)
+                }
                 DriverKind::Llm => LLM_KEYS.contains(&key) || LLM_ONLY_KEYS.contains(&key),
+                DriverKind::Worker => ECHO_KEYS.contains(&key) || WORKER_ONLY_KEYS.contains(&key),
             });
         }
         for (name, server) in &self.mcp_servers {

@@ -19,6 +19,7 @@
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
 //! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`auth`] (agents' credentials), [`beneath`], [`domain`], [`proto`] |
 //! | [`webhooks_out`] | what happens in sessions, posted to addresses: who is told what, tries, signatures, links that answer | [`store`], [`feed`] (hears of commits), [`memory`] (seals secrets), [`auth`] (private addresses), [`wire`], [`domain`], [`proto`] |
+//! | [`workers`] | turns on other machines: who is connected, leases, placement, the driver `worker`; and the worker program | [`agent`], [`store`], [`client`], [`wire`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
@@ -94,12 +95,14 @@ pub mod store;
 pub mod telemetry;
 pub mod webhooks_out;
 pub mod wire;
+pub mod workers;
 
 /// The generated contract of `proto/quarterdeck/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod proto {
     tonic::include_proto!("quarterdeck.v1");
     include!(concat!(env!("OUT_DIR"), "/clients/quarterdeck.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/worker/quarterdeck.v1.rs"));
 
     /// Every message and service with its comments, for reflection and for JSON output.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/quarterdeck.binpb"));

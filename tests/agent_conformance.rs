@@ -32,6 +32,93 @@ mod echo {
     conformance!(row);
 }
 
+/// Any of them, on a worker: the gateway's half, a real socket, and the worker program on the echo driver.
+mod worker {
+    use super::conformance::{Prompts, Row, conformance};
+    use quarterdeck::{
+        agent::echo::Echo,
+        client::{Client, ClientOptions},
+        domain::access::Identity,
+        proto::worker_service_server::WorkerServiceServer,
+        session::handle::Directories,
+        wire::page::PageTokens,
+        workers::{
+            LeaseRules,
+            driver::WorkerDriver,
+            hub::{Hub, Selector},
+            program::{self, WorkerOptions},
+            service::WorkerCalls,
+        },
+    };
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        future::pending,
+        sync::Arc,
+        time::Duration,
+    };
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tokio_util::sync::CancellationToken;
+    use tonic::{Request, transport::Server};
+
+    /// A gateway's half and a worker; both end with the test's runtime.
+    fn row() -> Row {
+        let identity = Arc::new(Identity::unauthenticated());
+        let hub = Hub::new(LeaseRules::default());
+        let selector = Selector {
+            agent: "echo".into(),
+            labels: BTreeMap::new(),
+            principals: BTreeSet::from([identity.principal.to_string()]),
+        };
+        let calls = WorkerCalls {
+            hub: hub.clone(),
+            labels: BTreeMap::new(),
+            pages: Arc::new(PageTokens::new(b"no secret")),
+            ending: CancellationToken::new(),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        listener.set_nonblocking(true).expect("it can be asked");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("it listens");
+        let service = WorkerServiceServer::with_interceptor(calls, move |mut it: Request<()>| {
+            it.extensions_mut().insert(identity.clone());
+            Ok(it)
+        });
+        let server = Server::builder().tcp_nodelay(true).add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let directory = tempfile::TempDir::new().expect("there is room for a directory");
+        let options = WorkerOptions {
+            name: "one".into(),
+            labels: BTreeMap::new(),
+            capacity: 4,
+            drivers: BTreeMap::from([("echo".to_owned(), Arc::new(Echo) as Arc<_>)]),
+            directories: Directories::new(directory.path(), None),
+            client: Client::new(ClientOptions::new(format!("http://{address}"))).expect("a client"),
+            once: false,
+            agent_idle_timeout: Duration::from_secs(60),
+        };
+        tokio::spawn(async move {
+            let _directory = directory;
+            program::run(options, pending()).await
+        });
+        Row {
+            driver: Arc::new(WorkerDriver::new(hub, selector)),
+            prompts: Prompts {
+                say: |text| text.to_owned(),
+                endless: "!delay=1ms !repeat=400000 word".into(),
+                hang: "!hang".into(),
+                stubborn: Ok("!stubborn !hang".into()),
+                fail: ("!fail=broken".into(), "broken"),
+                tool: ("!tool=hammer a nail".into(), "hammer"),
+                ask: "!ask=hammer a nail",
+                recall: |_| ("!history".into(), "1".into()),
+            },
+            child: Err("what runs on a worker is its own driver's to end"),
+        }
+    }
+
+    conformance!(row);
+}
+
 /// A scripted model of each dialect, called over HTTP.
 mod llm {
     use super::{

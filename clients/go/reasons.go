@@ -122,4 +122,5 @@ var (
 	ErrTurnNotQueued        = reasonKind("TURN_NOT_QUEUED", codes.FailedPrecondition)
 	ErrUnsupportedByAgent   = reasonKind("UNSUPPORTED_BY_AGENT", codes.FailedPrecondition)
 	ErrWebhookNotFound      = reasonKind("WEBHOOK_NOT_FOUND", codes.NotFound)
+	ErrWorkerNotFound       = reasonKind("WORKER_NOT_FOUND", codes.NotFound)
 )

@@ -6,7 +6,7 @@
 use super::AgentEvent;
 use crate::domain::command::Command;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// Events that an agent may be ahead of its session's actor.
 pub const EVENTS_MAX: usize = 256;
@@ -27,7 +27,11 @@ pub struct EventSender {
 
 /// The actor's end.
 #[derive(Debug)]
-pub struct EventReceiver(mpsc::Receiver<Queued>);
+pub struct EventReceiver {
+    events: mpsc::Receiver<Queued>,
+    taken: u64,
+    settled: watch::Sender<u64>,
+}
 
 /// An event, and its part of the bytes.
 #[derive(Debug)]
@@ -37,20 +41,25 @@ struct Queued {
 }
 
 /// A place in the channel for one event.
-pub(super) struct Place<'s>(mpsc::Permit<'s, Queued>, OwnedSemaphorePermit);
+pub(crate) struct Place<'s>(mpsc::Permit<'s, Queued>, OwnedSemaphorePermit);
 
 /// A channel.
 pub fn channel() -> (EventSender, EventReceiver) {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let room = Arc::new(Semaphore::new(EVENTS_MAX_BYTES));
-    (EventSender { events, room }, EventReceiver(receiver))
+    let receiver = EventReceiver {
+        events: receiver,
+        taken: 0,
+        settled: watch::Sender::new(0),
+    };
+    (EventSender { events, room }, receiver)
 }
 
 // === impl EventSender ===
 
 impl EventSender {
     /// Waits for a place for an event of so many bytes. Cancel-safe.
-    pub(super) async fn place(&self, bytes: usize) -> Result<Place<'_>, Closed> {
+    pub(crate) async fn place(&self, bytes: usize) -> Result<Place<'_>, Closed> {
         let share = u32::try_from(bytes.min(EVENTS_MAX_BYTES)).expect("the bound has 32 bits");
         let room = Arc::clone(&self.room).acquire_many_owned(share).await;
         let room = room.expect("it is never closed");
@@ -71,26 +80,46 @@ impl EventSender {
 // === impl EventReceiver ===
 
 impl EventReceiver {
-    /// The next event; `None` after the agent's last one. Cancel-safe.
+    /// The next event; `None` after the agent's last one. Cancel-safe. Who asks for it is done with those before: what is
+    /// durable of them is committed.
     pub async fn recv(&mut self) -> Option<AgentEvent> {
-        self.0.recv().await.map(|queued| queued.event)
+        self.settle();
+        let next = self.events.recv().await;
+        self.taken += u64::from(next.is_some());
+        next.map(|queued| queued.event)
+    }
+
+    fn settle(&self) {
+        let taken = self.taken;
+        self.settled.send_if_modified(|settled| {
+            let news = *settled != taken;
+            *settled = taken;
+            news
+        });
+    }
+
+    /// Events that the actor is done with, by count.
+    pub fn settled(&self) -> watch::Receiver<u64> {
+        self.settled.subscribe()
     }
 
     /// Events that wait.
     pub fn waiting(&self) -> usize {
-        self.0.len()
+        self.events.len()
     }
 
     /// The next event where one is there.
     pub fn try_recv(&mut self) -> Option<AgentEvent> {
-        self.0.try_recv().ok().map(|queued| queued.event)
+        let next = self.events.try_recv().ok()?;
+        self.taken += 1;
+        Some(next.event)
     }
 }
 
 // === impl Place ===
 
 impl Place<'_> {
-    pub(super) fn send(self, event: AgentEvent) {
+    pub(crate) fn send(self, event: AgentEvent) {
         let Self(place, _share) = self;
         place.send(Queued { event, _share });
     }
@@ -100,7 +129,7 @@ impl Place<'_> {
 
 impl AgentEvent {
     /// Bytes of its texts.
-    pub(super) fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         use super::Outcome;
         match self {
             Self::Ready { model } => model.len(),
@@ -154,7 +183,8 @@ impl AgentEvent {
             } => reason.len() + summary.len() + error_message.len(),
             Self::RetryScheduled { error_message, .. } => error_message.len(),
             Self::TurnEnded(Outcome::Failed(message) | Outcome::OutputInvalid(message))
-            | Self::Exited { message } => message.len(),
+            | Self::Exited { message }
+            | Self::Lost { message } => message.len(),
             Self::TurnEnded(Outcome::Completed(_) | Outcome::Stopped) => 0,
             Self::StopFailed { survivors } => survivors.len(),
         }

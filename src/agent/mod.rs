@@ -46,6 +46,7 @@ use crate::{
         command::Command,
         event::PlanEntry,
         ids::Time,
+        limits::KILL_PROOF_MAX,
         offers::{Choices, Offers},
         question::{Answer, Ask},
         subagent::SubagentEvent,
@@ -387,6 +388,11 @@ pub enum AgentEvent {
         /// Exit status and the last lines of its standard error, at most 4 KiB, secrets not included.
         message: String,
     },
+    /// The machine that ran it was out of reach for so long that it has ended it by itself, with all that it started.
+    Lost {
+        /// What is known, for people.
+        message: String,
+    },
     /// A stop could not be proven.
     StopFailed {
         /// What is left, for people.
@@ -414,6 +420,12 @@ pub struct Agent {
     pub version: String,
 }
 
+/// Room for one turn where it will run; given back when it is dropped.
+#[derive(Default)]
+pub struct TurnRoom {
+    _held: Option<Box<dyn Send + Sync>>,
+}
+
 /// Why an agent did not start. For people; holds no secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -439,6 +451,16 @@ pub trait Driver: Send + Sync + 'static {
     /// What went wrong, for people.
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError>;
 
+    /// Takes room for a session's next turn, before it starts; `None` where there is none: the turn waits.
+    async fn room(&self, _: Uuid) -> Option<TurnRoom> {
+        Some(TurnRoom::default())
+    }
+
+    /// How long the proof of a stop may take.
+    fn proof_max(&self) -> Duration {
+        KILL_PROOF_MAX
+    }
+
     /// Copies what an agent keeps of a conversation to a session that is forked from it. One that keeps nothing, or can't
     /// copy it, does nothing: the new session's agent is told the stored conversation then.
     ///
@@ -450,4 +472,15 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Ends what an earlier life of the gateway left running. Called once at start, under the data directory's lock.
     async fn sweep_leftovers(&self) {}
+}
+
+// === impl TurnRoom ===
+
+impl TurnRoom {
+    /// Room that is held by something.
+    pub fn held(by: impl Send + Sync + 'static) -> Self {
+        Self {
+            _held: Some(Box::new(by)),
+        }
+    }
 }

@@ -79,7 +79,8 @@ mod tests {
             node_mark: String::new(),
             confinement: Confinement::default(),
         };
-        let drivers = drivers(&config, &host, BTreeMap::new()).expect("they can be made");
+        let hub = crate::workers::hub::Hub::new(crate::workers::LeaseRules::default());
+        let drivers = drivers(&config, &host, BTreeMap::new(), &hub).expect("they can be made");
         assert_eq!(drivers.len(), 4);
         for (name, driver) in drivers {
             let kind = config.agents[&name].driver;

@@ -109,7 +109,7 @@ fn choice(
     };
     let mut found = candidates(config);
     found.retain(|(_, agent, _)| match agent.driver {
-        DriverKind::Echo | DriverKind::Llm => true,
+        DriverKind::Echo | DriverKind::Llm | DriverKind::Worker => true,
         DriverKind::Pi | DriverKind::Acp => {
             with_processes.is_ok()
                 && agent.isolation != IsolationWanted::None

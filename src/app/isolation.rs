@@ -64,7 +64,7 @@ pub(super) async fn find(
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
         match agent.driver {
-            DriverKind::Echo => continue,
+            DriverKind::Echo | DriverKind::Worker => continue,
             DriverKind::Llm if !llm::starts_programs(config, agent) => continue,
             DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => {}
         }

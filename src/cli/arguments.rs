@@ -7,6 +7,7 @@ mod sessions;
 mod usage;
 mod webhooks;
 mod work;
+mod workers;
 
 pub(crate) use operate::*;
 pub(crate) use routes::*;
@@ -15,6 +16,7 @@ pub(crate) use sessions::*;
 pub(crate) use usage::*;
 pub(crate) use webhooks::*;
 pub(crate) use work::*;
+pub(crate) use workers::*;
 
 use super::{
     contexts,
@@ -145,6 +147,13 @@ pub(crate) enum Verb {
     /// The first route that matches counts. Its agent is that of a new session whose maker named none; its model and thinking
     /// level are used at each start of a turn where the session has none of its own.
     Routes(RoutesArgs),
+    /// Run turns of a gateway on this machine, outbound only, with agents of its own configuration.
+    ///
+    /// The gateway's agent of the same name has `driver = "worker"`, and `worker_principals` names whose key this is; it needs the
+    /// scope `worker.connect`. At SIGTERM it finishes what it has and leaves.
+    Worker(Box<WorkerArgs>),
+    /// List who runs turns on other machines, and how many sessions wait for a worker; end one.
+    Workers(WorkersArgs),
     /// Remember, search, forget: what survives a conversation.
     Memory(MemoryArgs),
     /// Tell what runs at the address: version, agents, limits.

@@ -30,6 +30,7 @@ mod supervisor;
 mod turns;
 mod usage;
 mod webhooks;
+mod workers;
 
 use arguments::{AuditVerb, CommandLine, KeysVerb, TurnsVerb, Verb};
 use clap::{
@@ -158,6 +159,8 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
             KeysVerb::Revoke(arguments) => wait(keys::revoke(arguments)),
             KeysVerb::ResetAdmin(arguments) => keys::reset_admin(arguments),
         },
+        Verb::Worker(arguments) => workers::worker(*arguments),
+        Verb::Workers(arguments) => wait(workers::workers(arguments)),
         Verb::Usage(arguments) => wait(usage::usage(arguments)),
         Verb::Budgets(arguments) => wait(usage::budgets(arguments)),
         Verb::Routes(arguments) => wait(routes::routes(arguments)),

@@ -233,6 +233,9 @@ impl Renderer {
                 "webhook {} is paused: {}",
                 paused.webhook_id, paused.reason
             )),
+            Kind::TurnWaiting(waiting) => {
+                self.note_if_whole(&format!("the next turn waits: {}", waiting.message))
+            }
             Kind::BudgetWarning(warning) => {
                 let budget = warning.budget.clone().unwrap_or_default();
                 let spent = format!(

@@ -132,6 +132,7 @@ reasons! {
     TurnNotQueued "TURN_NOT_QUEUED",
     UnsupportedByAgent "UNSUPPORTED_BY_AGENT",
     WebhookNotFound "WEBHOOK_NOT_FOUND",
+    WorkerNotFound "WORKER_NOT_FOUND",
 }
 
 // === impl Error ===

@@ -9,7 +9,7 @@ use uuid::Uuid;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The pause before the next try: doubles, with a random part so that many clients don't come back together.
-pub(super) struct Backoff(Duration);
+pub(crate) struct Backoff(Duration);
 
 /// `ErrorInfo.reason` of a status; empty where the status did not come from the server.
 pub fn reason(status: &Status) -> String {
@@ -66,12 +66,12 @@ pub fn connection_lost(status: &Status) -> bool {
 // === impl Backoff ===
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(BACKOFF.0)
     }
 
     /// Half to all of the pause that is due.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let due = self.0;
         self.0 = (due * 2).min(BACKOFF.1);
         let share = u32::from(Uuid::new_v4().as_bytes()[0]);

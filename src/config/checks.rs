@@ -199,6 +199,15 @@ pub(super) fn few_words(value: &[String]) -> Result<(), String> {
     }
 }
 
+/// Labels of workers.
+pub(super) fn worker_labels(value: &[String]) -> Result<(), String> {
+    few_words(value)?;
+    match value.iter().find(|label| !label.contains('=')) {
+        Some(label) => Err(format!("`{label}` is not name=value")),
+        None => Ok(()),
+    }
+}
+
 /// Servers of one agent.
 const SERVERS_MAX: usize = 16;
 

@@ -4,7 +4,7 @@ use super::{
     AGENT_KEYS, AUTO_AGENT, AgentConfig, Config, ConfigError, ConfigErrors, DEFAULT_FILE,
     DriverKind, Exposed, FILE_MAX_BYTES, IsolationWanted, KEYS, Key, LLM_ONLY_KEYS,
     MCP_SERVER_KEYS, McpServerConfig, Raw, Setting as _, TenantPlaces, VARIABLE_PREFIX,
-    WEBHOOK_KEYS, WebhookConfig,
+    WEBHOOK_KEYS, WORKER_ONLY_KEYS, WebhookConfig,
 };
 use crate::{
     agent::llm::{KnownProvider, ModelName, OWN_SERVER},
@@ -345,6 +345,18 @@ impl Loader {
                 problems.push((command, problem.into()));
             }
             problems.extend(llm(name, &self.config.agents[name], &self.places));
+            if kind == DriverKind::Worker && self.config.agents[name].worker_principals.is_empty() {
+                let problem = "names who may run it as a worker, such as [\"default/builder\"]; without any nobody may";
+                problems.push((format!("{agent}.worker_principals"), problem.into()));
+            }
+            if kind != DriverKind::Worker {
+                let stray = WORKER_ONLY_KEYS.map(|key| format!("{agent}.{key}"));
+                let stray = stray
+                    .into_iter()
+                    .filter(|key| self.places.contains_key(key));
+                let problem = "means nothing without driver = \"worker\"";
+                problems.extend(stray.map(|key| (key, problem.to_owned())));
+            }
             if kind != DriverKind::Acp && self.places.contains_key(&mode) {
                 problems.push((mode, "means nothing without driver = \"acp\"".into()));
             }
@@ -422,6 +434,14 @@ pub(super) fn together(config: &Config) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     if let Err(Exposed { key, problem }) = config.exposure() {
         problems.push((key.to_owned(), problem));
+    }
+    if config.worker_stop_after < 2 * config.worker_heartbeat {
+        let problem = "must be at least twice worker_heartbeat";
+        problems.push(("worker_stop_after".to_owned(), problem.to_owned()));
+    }
+    if config.worker_lease <= config.worker_stop_after {
+        let problem = "must be longer than worker_stop_after: a worker ends its agents before its turns are given up";
+        problems.push(("worker_lease".to_owned(), problem.to_owned()));
     }
     let certificate = ("tls_certificate", config.tls_certificate.is_some());
     let key = ("tls_key", config.tls_key.is_some());

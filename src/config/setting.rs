@@ -89,6 +89,8 @@ pub enum DriverKind {
     Acp,
     /// A model of any provider, by our own loop.
     Llm,
+    /// A worker on another machine.
+    Worker,
 }
 
 /// The API by which a model is called.
@@ -145,7 +147,7 @@ impl DriverKind {
     /// Whether its agents keep to rules for tools, as far as that is known before one starts; as the driver itself says.
     pub fn tool_policy(self) -> ToolPolicySupport {
         match self {
-            Self::Echo | Self::Acp => ToolPolicySupport::OnRequest,
+            Self::Echo | Self::Acp | Self::Worker => ToolPolicySupport::OnRequest,
             Self::Llm => ToolPolicySupport::Enforced,
             Self::Pi => ToolPolicySupport::None,
         }
@@ -632,7 +634,8 @@ words!(DriverKind {
     DriverKind::Echo = "echo",
     DriverKind::Pi = "pi",
     DriverKind::Acp = "acp",
-    DriverKind::Llm = "llm"
+    DriverKind::Llm = "llm",
+    DriverKind::Worker = "worker"
 });
 words!(ApiWanted {
     ApiWanted::Auto = "auto",

@@ -137,7 +137,7 @@ impl Scope {
     /// not advertised.
     pub fn is_in_use(self) -> bool {
         match self {
-            Self::SessionApprove | Self::WorkerConnect => false,
+            Self::SessionApprove => false,
             Self::SessionRead
             | Self::SessionWrite
             | Self::SessionSteer
@@ -152,7 +152,8 @@ impl Scope {
             | Self::WorkspaceRead
             | Self::ScheduleWrite
             | Self::BudgetWrite
-            | Self::WebhookWrite => true,
+            | Self::WebhookWrite
+            | Self::WorkerConnect => true,
         }
     }
 

@@ -172,6 +172,10 @@ pub enum Event {
     BudgetWarning {
         budget: Box<Budget>,
     },
+    TurnWaiting {
+        reason: String,
+        message: String,
+    },
     CompactionStarted {
         reason: String,
     },
@@ -277,7 +281,7 @@ pub enum Delta {
 pub struct EventKind(pub u8);
 
 /// Every kind with the name that filters take.
-pub const KINDS: [(EventKind, &str); 49] = [
+pub const KINDS: [(EventKind, &str); 50] = [
     (EventKind::SESSION_CREATED, "session_created"),
     (EventKind::SESSION_UPDATED, "session_updated"),
     (EventKind::SESSION_RESET, "session_reset"),
@@ -312,6 +316,7 @@ pub const KINDS: [(EventKind, &str); 49] = [
     (EventKind::SUBAGENT_COMPLETED, "subagent_completed"),
     (EventKind::SUBAGENT_ITEM, "subagent_item"),
     (EventKind::ARTIFACT_CREATED, "artifact_created"),
+    (EventKind::TURN_WAITING, "turn_waiting"),
     (EventKind::HELLO, "hello"),
     (EventKind::CAUGHT_UP, "caught_up"),
     (EventKind::PROGRESS, "progress"),
@@ -365,6 +370,7 @@ impl EventKind {
     pub const SUBAGENT_COMPLETED: Self = Self(46);
     pub const SUBAGENT_ITEM: Self = Self(47);
     pub const ARTIFACT_CREATED: Self = Self(48);
+    pub const TURN_WAITING: Self = Self(39);
     pub const HELLO: Self = Self(60);
     pub const CAUGHT_UP: Self = Self(61);
     pub const PROGRESS: Self = Self(62);
@@ -422,6 +428,7 @@ impl Event {
             Self::SteerRequeued { .. } => EventKind::STEER_REQUEUED,
             Self::UsageRecorded { .. } => EventKind::USAGE_RECORDED,
             Self::BudgetWarning { .. } => EventKind::BUDGET_WARNING,
+            Self::TurnWaiting { .. } => EventKind::TURN_WAITING,
             Self::CompactionStarted { .. } => EventKind::COMPACTION_STARTED,
             Self::CompactionCompleted { .. } => EventKind::COMPACTION_COMPLETED,
             Self::RetryScheduled { .. } => EventKind::RETRY_SCHEDULED,

@@ -12,6 +12,7 @@ pub mod cron;
 pub mod event;
 mod form;
 pub mod ids;
+pub mod lease;
 pub mod limits;
 pub mod memory;
 pub mod message;

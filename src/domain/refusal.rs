@@ -119,6 +119,12 @@ pub enum Refusal {
         /// The id as given.
         webhook_id: String,
     },
+    /// No such worker is connected.
+    #[error("no worker {name} is connected; ListWorkers tells which are")]
+    WorkerNotFound {
+        /// The name as given.
+        name: String,
+    },
     /// No such question in that session.
     #[error("question {question_id} does not exist in this session")]
     QuestionNotFound {
@@ -501,6 +507,7 @@ impl Refusal {
             Self::TurnNotFound { .. } => "TURN_NOT_FOUND",
             Self::ScheduleNotFound { .. } => "SCHEDULE_NOT_FOUND",
             Self::WebhookNotFound { .. } => "WEBHOOK_NOT_FOUND",
+            Self::WorkerNotFound { .. } => "WORKER_NOT_FOUND",
             Self::QuestionNotFound { .. } => "QUESTION_NOT_FOUND",
             Self::ModelNotFound { .. } => "MODEL_NOT_FOUND",
             Self::OptionNotFound { .. } => "OPTION_NOT_FOUND",
@@ -583,6 +590,7 @@ impl Refusal {
             | Self::TurnNotFound { .. }
             | Self::ScheduleNotFound { .. }
             | Self::WebhookNotFound { .. }
+            | Self::WorkerNotFound { .. }
             | Self::QuestionNotFound { .. }
             | Self::ModelNotFound { .. }
             | Self::OptionNotFound { .. }

@@ -8,7 +8,7 @@ use super::{
     question::NoApprover,
     routing::Routing,
     tool_policy::ToolRule,
-    turn::{ContextUse, Usage},
+    turn::{Cause, ContextUse, Usage},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
@@ -107,6 +107,8 @@ pub struct Session {
     pub usage: Usage,
     /// The day, since 1970, on which its next turn was found to wait for a budget; `None` where it does not.
     pub budget_wait: Option<i64>,
+    /// Row of its next turn, where that was found to wait for a worker; negative once it is looked at again.
+    pub worker_wait: Option<i64>,
     /// How full the model's context was in the newest call of this generation; 0 where its agent does not tell.
     pub context: ContextUse,
     /// Newest durable event.
@@ -141,6 +143,29 @@ pub struct SessionFilter {
 // === impl Session ===
 
 impl Session {
+    /// Whether its next turn waits for a worker.
+    pub fn waits_for_worker(&self) -> bool {
+        self.worker_wait.is_some_and(|row| row > 0)
+    }
+
+    /// Has its next turn looked at again, where that waits for a worker.
+    pub fn look_for_worker(&mut self) {
+        self.worker_wait = self.worker_wait.map(|row| -row.abs());
+    }
+
+    /// Why its next turn waits; empty where it waits for nothing but its place.
+    pub fn wait_reason(&self) -> &'static str {
+        if self.queue_depth == 0 {
+            ""
+        } else if self.waits_for_worker() {
+            Cause::NO_WORKER
+        } else if self.budget_wait.is_some() {
+            Cause::BudgetExceeded.as_str()
+        } else {
+            ""
+        }
+    }
+
     /// A session in which nothing has happened: of the first generation, with empty settings.
     pub fn new(
         (row, uid, log_id): (SessionRow, Uuid, LogId),
@@ -185,6 +210,7 @@ impl Session {
             last_message_preview: String::new(),
             usage: Usage::default(),
             budget_wait: None,
+            worker_wait: None,
             context: ContextUse::default(),
             head: 0,
             first_seq: 1,

@@ -112,6 +112,8 @@ pub enum Cause {
     PermissionRevoked,
     /// A budget is used up.
     BudgetExceeded,
+    /// The worker that ran it was lost.
+    LeaseLost,
 }
 
 /// How to stop a turn. Ordered: a stop is only ever raised.
@@ -349,7 +351,10 @@ impl StopReason {
 // === impl Cause ===
 
 impl Cause {
-    const ALL: [Self; 19] = [
+    /// Why a turn waits: nobody who has room runs its agent.
+    pub const NO_WORKER: &'static str = "NO_WORKER";
+
+    const ALL: [Self; 20] = [
         Self::AgentError,
         Self::OutputInvalid,
         Self::AgentExited,
@@ -369,6 +374,7 @@ impl Cause {
         Self::Removed,
         Self::PermissionRevoked,
         Self::BudgetExceeded,
+        Self::LeaseLost,
     ];
 
     /// `error.reason` of the contract.
@@ -393,6 +399,7 @@ impl Cause {
             Self::Removed => "REMOVED",
             Self::PermissionRevoked => "PERMISSION_REVOKED",
             Self::BudgetExceeded => "BUDGET_EXCEEDED",
+            Self::LeaseLost => "LEASE_LOST",
         }
     }
 
@@ -412,7 +419,7 @@ impl Cause {
             | Self::StopUnproven
             | Self::MaxAttempts => (TurnState::Failed, Some(StopReason::Error)),
             Self::TurnTimeout => (TurnState::Failed, Some(StopReason::Aborted)),
-            Self::GatewayCrashed | Self::Draining => {
+            Self::GatewayCrashed | Self::LeaseLost | Self::Draining => {
                 (TurnState::Interrupted, Some(StopReason::Aborted))
             }
             Self::BudgetExceeded if started => (TurnState::Failed, Some(StopReason::Error)),
@@ -445,13 +452,14 @@ impl Cause {
             Self::AgentUnavailable => "the agent did not start",
             Self::TurnTimeout => "the turn ran longer than its turn_timeout",
             Self::StopUnproven => "the stop of the turn could not be proven",
-            Self::MaxAttempts => "the gateway died under every allowed attempt",
+            Self::MaxAttempts => "the gateway or its worker died under every allowed attempt",
             Self::Aborted => "the turn was aborted",
             Self::InterruptedByTurn => "a later turn interrupted it",
             Self::Disconnected => "its last caller was gone",
             Self::SessionReset => "the session was reset",
             Self::SessionDeleted => "the session was deleted",
             Self::GatewayCrashed => "the gateway died while the turn ran",
+            Self::LeaseLost => "the worker that ran the turn was lost",
             Self::Draining => "the gateway was told to stop while the turn ran",
             Self::QueueTtl => "the turn waited longer than its queue_ttl",
             Self::QueueCleared => "the queue was cleared",

@@ -231,6 +231,7 @@ impl Change {
             | Kind::UsageRecorded(_)
             | Kind::BudgetWarning(_)
             | Kind::WebhookPaused(_)
+            | Kind::TurnWaiting(_)
             | Kind::CompactionStarted(_)
             | Kind::CompactionCompleted(_)
             | Kind::RetryScheduled(_)

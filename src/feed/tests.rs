@@ -5,6 +5,7 @@ use crate::{
     domain::{
         event::{BlockKind, Delta, Event, EventKind, Role},
         ids::{LogId, Principal, SessionKey},
+        lease::KeptLease,
         schedule::{Schedule, ScheduleRun},
         session::SessionState,
         turn::{Turn, TurnState, Usage},
@@ -166,6 +167,13 @@ impl Store for Log {
     async fn steer(&self, _: Steer) -> Result<Committed, Refusal> { unreachable!() }
     async fn abort(&self, _: Abort) -> Result<Committed, Refusal> { unreachable!() }
     async fn queue_due(&self, _: Time, _: Time) -> Result<usize, Refusal> { unreachable!() }
+    async fn put_lease(&self, _: KeptLease) -> Result<(), Refusal> { unreachable!() }
+    async fn end_lease(&self, _: Uuid) -> Result<(), Refusal> { unreachable!() }
+    async fn leases(&self) -> Result<Vec<KeptLease>, Refusal> { unreachable!() }
+    async fn settle_lease(&self, _: Uuid, _: Time) -> Result<(), Refusal> { unreachable!() }
+    async fn wait_for_worker(&self, _: Fence, _: String, _: Time) -> Result<(), Refusal> { unreachable!() }
+    async fn look_for_workers(&self, _: &str, _: usize, _: Time) -> Result<usize, Refusal> { unreachable!() }
+    async fn wanted_workers(&self) -> Result<Vec<(String, i64)>, Refusal> { unreachable!() }
     async fn next_due(&self) -> Result<Option<Time>, Refusal> { unreachable!() }
     async fn create_schedule(&self, _: NewSchedule) -> Result<(Schedule, bool), Refusal> { unreachable!() }
     async fn update_schedule(&self, _: ScheduleUpdate) -> Result<Option<(Schedule, bool)>, Refusal> { unreachable!() }
@@ -391,6 +399,7 @@ impl Client {
             Kind::SubagentCompleted(_) => "subagent_completed",
             Kind::SubagentItem(_) => "subagent_item",
             Kind::ArtifactCreated(_) => "artifact_created",
+            Kind::TurnWaiting(_) => "turn_waiting",
             Kind::ContextRebuilt(_) => "context_rebuilt",
             Kind::QuestionPending(_) => "question_pending",
             Kind::ModelChanged(_) => "model_changed",

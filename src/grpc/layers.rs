@@ -66,6 +66,8 @@ pub const INPUTS: [&str; 3] = [
     "/quarterdeck.v1.GatewayService/Run",
     "/quarterdeck.v1.GatewayService/Steer",
 ];
+/// A worker's frames: pictures and results of tools are among them.
+const WORKER: &str = "/quarterdeck.v1.WorkerService/Connect";
 /// Compressions of messages that are read, as `grpc-accept-encoding` names them.
 const COMPRESSIONS: HeaderValue = HeaderValue::from_static("gzip,identity");
 /// What a ticket is for.
@@ -203,7 +205,7 @@ async fn guard(
     let waits = WAITS.contains(&path);
     let whole = Answers::are_whole(path);
     let end = request.extensions().get::<ConnectionEnd>().cloned();
-    let limit = if INPUTS.contains(&path) {
+    let limit = if INPUTS.contains(&path) || path == WORKER {
         INPUT_MESSAGE_MAX_BYTES
     } else {
         MESSAGE_MAX_BYTES

@@ -93,10 +93,11 @@ const WORKSPACE: Needs = Needs::Scopes(&[Scope::WorkspaceRead]);
 const BUDGETS: Needs = Needs::Scopes(&[Scope::BudgetWrite]);
 const SCHEDULE: Needs = Needs::Scopes(&[Scope::ScheduleWrite]);
 const WEBHOOK: Needs = Needs::Scopes(&[Scope::WebhookWrite, Scope::SessionRead]);
+const WORKER: Needs = Needs::Scopes(&[Scope::WorkerConnect]);
 const LOGS: Needs = Needs::Scopes(&[Scope::AdminLogs]);
 
 /// The table.
-pub static METHODS: [Method; 87] = [
+pub static METHODS: [Method; 90] = [
     Method::changes("/quarterdeck.v1.GatewayService/Enqueue", WRITE)
         .post("/v1/sessions/{session_key}/turns"),
     Method::changes("/quarterdeck.v1.GatewayService/Run", WRITE_READ)
@@ -305,6 +306,13 @@ pub static METHODS: [Method; 87] = [
     Method::reads("/quarterdeck.v1.WebhookService/ListDeliveries", READ)
         .pages()
         .get("/v1/webhooks/{webhook_id}/deliveries"),
+    // A stream of both sides: no request of HTTP can stand for it.
+    Method::changes("/quarterdeck.v1.WorkerService/Connect", WORKER).streams(),
+    Method::reads("/quarterdeck.v1.WorkerService/ListWorkers", SESSIONS)
+        .pages()
+        .get("/v1/workers"),
+    Method::changes("/quarterdeck.v1.WorkerService/TerminateWorker", CONFIG)
+        .delete("/v1/workers/{worker_name}"),
     Method::reads("/grpc.health.v1.Health/Check", NOTHING),
     Method::reads("/grpc.health.v1.Health/Watch", NOTHING).streams(),
     Method::reads(
@@ -474,6 +482,8 @@ mod tests {
         for row in METHODS
             .iter()
             .filter(|row| row.path.starts_with("/quarterdeck."))
+            // A stream of both sides.
+            .filter(|row| !row.path.ends_with("WorkerService/Connect"))
         {
             let route = row
                 .route

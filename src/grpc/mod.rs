@@ -25,7 +25,7 @@ use observe::CallFacts;
 use std::sync::Arc;
 
 /// Who calls, as the layers recognised it.
-fn identity<R>(request: &tonic::Request<R>) -> Arc<Identity> {
+pub(crate) fn identity<R>(request: &tonic::Request<R>) -> Arc<Identity> {
     let identity = request.extensions().get::<Arc<Identity>>();
     identity
         .cloned()

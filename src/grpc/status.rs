@@ -120,6 +120,9 @@ fn row(refusal: &Refusal) -> Row {
         Refusal::WebhookNotFound { webhook_id } => Row::of(Code::NotFound)
             .fact("webhook_id", webhook_id)
             .detail(Detail::Resource("webhook", webhook_id.clone())),
+        Refusal::WorkerNotFound { name } => Row::of(Code::NotFound)
+            .fact("worker_name", name)
+            .detail(Detail::Resource("worker", name.clone())),
         Refusal::QuestionNotFound { question_id } => Row::of(Code::NotFound)
             .fact("question_id", question_id)
             .detail(Detail::Resource("question", question_id.clone())),
@@ -456,6 +459,12 @@ mod tests {
                 NotFound,
                 "ResourceInfo",
                 &[("turn_id", "t")],
+            ),
+            (
+                Refusal::WorkerNotFound { name: s("n") },
+                NotFound,
+                "ResourceInfo",
+                &[("worker_name", "n")],
             ),
             (
                 Refusal::ScheduleNotFound { name: s("n") },

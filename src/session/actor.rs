@@ -12,7 +12,7 @@ use super::{
     workspace::Workspaces,
 };
 use crate::{
-    agent::{Agent, AgentEvent, OpenRequest},
+    agent::{Agent, AgentEvent, OpenRequest, TurnRoom},
     auth::agents::{AgentCredential, WorksFor},
     beneath::blocking,
     clock,
@@ -33,6 +33,7 @@ use crate::{
         metrics::{self, Counted},
         trace::{self, TraceContext},
     },
+    workers,
 };
 use std::{
     path::PathBuf,
@@ -74,6 +75,8 @@ pub(super) struct Opened {
     cwd: String,
     /// Where it works.
     working_directory: PathBuf,
+    /// How long the proof of a stop may take.
+    pub(super) proof_max: Duration,
     /// It has no conversation of its own, and was not told the stored one yet.
     pub(super) forgot: bool,
 }
@@ -179,6 +182,14 @@ impl Actor {
         if *self.drain.borrow() != Drain::No {
             return Ok(Used::Well);
         }
+        let session = self.tail.session();
+        let _room = match self.workshop.drivers.get(&session.agent) {
+            Some(driver) => match driver.room(session.session_id).await {
+                Some(room) => room,
+                None => return self.wait_for_worker(&session.agent).await,
+            },
+            None => TurnRoom::default(),
+        };
         match self
             .workshop
             .store
@@ -190,6 +201,20 @@ impl Actor {
                 Ok(Used::Well)
             }
             Ok(None) => Ok(Used::Well),
+            Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
+            Err(other) => Err(lost(other)),
+        }
+    }
+
+    /// The next turn waits until a worker has room; the registry wakes its session then.
+    async fn wait_for_worker(&self, agent: &str) -> Result<Used, Lost> {
+        let message = workers::driver::no_worker(agent);
+        let store = &self.workshop.store;
+        match store
+            .wait_for_worker(self.fence, message, clock::now())
+            .await
+        {
+            Ok(()) => Ok(Used::Well),
             Err(Refusal::StoreUnavailable | Refusal::StorageFull) => Ok(Used::NotYet),
             Err(other) => Err(lost(other)),
         }
@@ -327,6 +352,7 @@ impl Actor {
                     self.learn(session, &agent).await;
                     return Ok(Opening::Ready(Opened {
                         forgot: !agent.remembers,
+                        proof_max: driver.proof_max(),
                         agent,
                         session_id: session.session_id,
                         name: session.agent.clone(),

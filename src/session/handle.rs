@@ -13,6 +13,7 @@ use crate::{
     domain::{agent::KnownAgent, ids::SessionRow},
     feed::Feed,
     store::Store,
+    workers::hub::{Hub, Selector},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -61,6 +62,10 @@ pub struct Workshop {
     pub submissions: Arc<Submissions>,
     /// What agents told of their commands.
     pub commands: Arc<KnownCommands>,
+    /// The workers that are connected.
+    pub workers: Arc<Hub>,
+    /// The agents that run on workers.
+    pub worker_agents: BTreeMap<String, Selector>,
     /// How long an agent may be idle.
     pub agent_idle_timeout: Duration,
     /// How far the gateway is on its way down.

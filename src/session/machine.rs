@@ -74,7 +74,7 @@ pub enum Verdict {
     Ended(TurnEnd),
     /// The agent's process is gone and with it all that it started; all items are closed.
     Exited(TurnEnd),
-    /// A stop could not be proven; all items are closed.
+    /// A stop could not be proven, or the machine is lost; all items are closed.
     Unproven(TurnEnd),
 }
 
@@ -362,6 +362,13 @@ impl TurnMachine {
                     },
                 );
                 return Verdict::Exited(TurnEnd::Failed(Cause::AgentExited, message));
+            }
+            AgentEvent::Lost { message } => {
+                let message = cut(&message, ERROR_MESSAGE_MAX_BYTES).to_owned();
+                // Nobody knows what a tool that ran has done.
+                let tool_ran = !self.tools.is_empty();
+                self.close(true, effects);
+                return Verdict::Unproven(TurnEnd::Lost { message, tool_ran });
             }
             AgentEvent::StopFailed { survivors } => {
                 self.close(true, effects);
@@ -942,6 +949,7 @@ fn bounded(mut event: AgentEvent) -> AgentEvent {
         | AgentEvent::RetryScheduled { .. }
         | AgentEvent::TurnEnded(_)
         | AgentEvent::Exited { .. }
+        | AgentEvent::Lost { .. }
         | AgentEvent::StopFailed { .. } => {}
     }
     event

@@ -24,6 +24,6 @@ mod running;
 pub mod snapshots;
 mod subagents;
 mod told;
-mod transcript;
+pub(crate) mod transcript;
 pub mod users;
 pub mod workspace;

@@ -176,6 +176,7 @@ impl RegistryTask {
         // Beside the loop: a long round of it must not keep a turn from starting.
         let mut house = pin!(keep_house(self.workshop.store.clone()));
         let mut give_up_at: Option<Instant> = None;
+        let mut workers_room = self.workshop.workers.room();
         self.refill().await;
         loop {
             if *drain.borrow() != Drain::No && self.actors.is_empty() {
@@ -191,9 +192,12 @@ impl RegistryTask {
                 }
                 Some(done) = self.done.1.recv() => self.finished(done).await,
                 Some(exit) = self.actors.join_next_with_id() => self.exited(exit).await,
+                Ok(()) = workers_room.changed() => self.look_for_workers().await,
                 () = &mut house => unreachable!("it never ends"),
                 _ = tick.tick() => {
                     self.expire_queued().await;
+                    // What began to wait in the moment in which there was room.
+                    self.look_for_workers().await;
                     for row in std::mem::take(&mut self.unsettled) {
                         self.settle(row).await;
                     }
@@ -247,7 +251,9 @@ impl RegistryTask {
         match session.state {
             SessionState::Deleting => true,
             SessionState::Idle => {
-                let waits = session.queue_depth > 0 && session.budget_wait.is_none();
+                let waits = session.queue_depth > 0
+                    && session.budget_wait.is_none()
+                    && !session.waits_for_worker();
                 waits && !self.registry.draining()
             }
             SessionState::Running
@@ -425,6 +431,20 @@ impl RegistryTask {
         if let Err(problem) = settled.await {
             error!(%problem, "a turn could not be settled; it is tried again");
             self.unsettled.insert(row);
+        }
+    }
+
+    /// Wakes sessions that wait for a worker, as many as there is room for.
+    async fn look_for_workers(&self) {
+        for (agent, selector) in &self.workshop.worker_agents {
+            let free = self.workshop.workers.free(selector);
+            if free == 0 || self.registry.draining() {
+                continue;
+            }
+            let store = &self.workshop.store;
+            if let Err(problem) = store.look_for_workers(agent, free, clock::now()).await {
+                warn!(%problem, "sessions that wait for a worker could not be looked at");
+            }
         }
     }
 

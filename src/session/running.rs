@@ -433,7 +433,9 @@ impl<'a> Running<'a> {
             (end @ TurnEnd::Failed(Cause::StopUnproven, _), _) => end,
             // It came to its end before the stop reached it.
             (end @ TurnEnd::Completed(_), _) => end,
-            (TurnEnd::Stopped | TurnEnd::Failed(..), Some(cause)) => {
+            // Its machine was out of reach for so long that it has ended it: that is the proof.
+            (TurnEnd::Lost { .. }, None) if self.stopping.is_some() => TurnEnd::Stopped,
+            (TurnEnd::Stopped | TurnEnd::Failed(..) | TurnEnd::Lost { .. }, Some(cause)) => {
                 let why = self.stopping.as_mut().map(|it| std::mem::take(&mut it.why));
                 let why = why.filter(|it| !it.is_empty());
                 TurnEnd::Failed(cause, why.unwrap_or_else(|| cause.sentence().to_owned()))
@@ -666,7 +668,8 @@ impl<'a> Running<'a> {
             return;
         };
         if stopping.proof_by.is_none() {
-            stopping.proof_by = Some(Instant::now() + KILL_PROOF_MAX);
+            let proof_max = self.actor.opened.as_ref().map(|it| it.proof_max);
+            stopping.proof_by = Some(Instant::now() + proof_max.unwrap_or(KILL_PROOF_MAX));
             self.command(AgentCommand::Kill);
         }
     }
@@ -715,7 +718,7 @@ impl<'a> Running<'a> {
                 self.machine.close(true, &mut effects);
                 let end = TurnEnd::Failed(
                     Cause::StopUnproven,
-                    format!("the agent gave no proof of its stop within {KILL_PROOF_MAX:?}"),
+                    "the agent gave no proof of its stop in time".to_owned(),
                 );
                 let ended = self.finish(effects, end).await?;
                 self.actor.opened = None;

@@ -26,6 +26,9 @@ pub(super) fn of_agent(session: &Session, mut event: AgentEvent) -> AgentEvent {
         return event;
     }
     match &mut event {
+        AgentEvent::Lost { message } => {
+            *message = of_process(session, Cause::LeaseLost, std::mem::take(message));
+        }
         AgentEvent::Exited { message } => {
             *message = of_process(session, Cause::AgentExited, std::mem::take(message));
         }

@@ -79,6 +79,26 @@ impl Transcript {
     }
 }
 
+/// The same of messages that were read already, oldest first; empty where there is nothing to tell.
+pub(crate) fn of_messages(messages: &[Message], turn_id: Uuid) -> String {
+    let mut told = Vec::new();
+    let mut room = TRANSCRIPT_MAX_BYTES - HEAD.len() - TAIL.len();
+    for message in messages.iter().rev().filter(|it| it.turn_id != turn_id) {
+        let (text, _) = said(message);
+        let Some(left) = room.checked_sub(text.len()) else {
+            break;
+        };
+        room = left;
+        told.push(text);
+    }
+    told.reverse();
+    let told = told.concat();
+    if told.is_empty() {
+        return told;
+    }
+    format!("{HEAD}{told}{TAIL}")
+}
+
 /// A message as it is told, and whether it was cut; empty where there is nothing to tell.
 fn said(message: &Message) -> (String, bool) {
     let mut text = String::new();

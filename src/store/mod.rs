@@ -48,6 +48,7 @@ use crate::domain::{
     budget::{Bounds, Budget, BudgetName, Exceeded, OnExceeded},
     event::EventKind,
     ids::{Principal, SessionKey, SessionRow, Time},
+    lease::KeptLease,
     message::Message,
     offers::Offers,
     question::{Question, QuestionState},
@@ -513,6 +514,32 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what an agent told, in place of what its revision told before; at most
     /// [`REVISIONS_MAX`](crate::domain::agent::REVISIONS_MAX) revisions of each.
     async fn put_told_agent(&self, told: ToldAgent) -> Result<(), Refusal>;
+    /// Keeps the lease of a turn that a worker is to run: before the worker hears of it.
+    async fn put_lease(&self, lease: KeptLease) -> Result<(), Refusal>;
+    /// Forgets a lease: nothing of its turn runs on a worker any more.
+    async fn end_lease(&self, turn_id: Uuid) -> Result<(), Refusal>;
+    /// The leases that an earlier life left. Their turns are not recovered before [`Store::settle_lease`].
+    async fn leases(&self) -> Result<Vec<KeptLease>, Refusal>;
+    /// Recovers a turn that an earlier life left with a lease, which is over, and forgets that; again is OK.
+    async fn settle_lease(&self, turn_id: Uuid, now: Time) -> Result<(), Refusal>;
+    /// The session's next turn waits for a worker: `turn_waiting`, once for each turn that is next. Nobody wakes for it until
+    /// [`Store::look_for_workers`].
+    async fn wait_for_worker(
+        &self,
+        fence: Fence,
+        message: String,
+        now: Time,
+    ) -> Result<(), Refusal>;
+    /// Has at most so many sessions looked at again whose next turns wait for a worker of that agent, those that have waited
+    /// longest; returns how many.
+    async fn look_for_workers(
+        &self,
+        agent: &str,
+        limit: usize,
+        now: Time,
+    ) -> Result<usize, Refusal>;
+    /// Sessions whose next turn waits for a worker, by agent.
+    async fn wanted_workers(&self) -> Result<Vec<(String, i64)>, Refusal>;
     /// The troubles that the engine knows it is in, the gravest first; for health, and for who asks.
     fn troubles(&self) -> Vec<Trouble>;
     /// Answers when the engine can read and write; for health.

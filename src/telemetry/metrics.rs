@@ -35,6 +35,11 @@ const READ_DURATION: &str = "quarterdeck_store_read_duration_seconds";
 const LOG_PAGES: &str = "quarterdeck_store_log_pages";
 const LOG_FAILURES: &str = "quarterdeck_store_log_failures_total";
 const STORE_TROUBLE: &str = "quarterdeck_store_trouble";
+const WORKERS: &str = "quarterdeck_workers";
+const WORKER_LEASES: &str = "quarterdeck_worker_leases";
+const WORKER_LEASES_LOST: &str = "quarterdeck_worker_leases_lost_total";
+const WORKER_FRAMES_DROPPED: &str = "quarterdeck_worker_frames_dropped_total";
+const WORKER_WANTED: &str = "quarterdeck_worker_wanted";
 const AUTHENTICATION_FAILURES: &str = "quarterdeck_authentication_failures_total";
 const WEBHOOK_DELIVERIES: &str = "quarterdeck_webhook_deliveries_total";
 const WEBHOOKS_PAUSED: &str = "quarterdeck_webhooks_paused_total";
@@ -90,6 +95,14 @@ pub struct Metrics {
     pub log_failures: Counter,
     /// Calls and handshakes that no caller was recognised for.
     pub authentication_failures: Counter,
+    /// Workers that are connected.
+    pub workers: Gauge,
+    /// Turns that workers have.
+    pub worker_leases: Gauge,
+    /// Turns whose worker was out of reach for too long.
+    pub worker_leases_lost: Counter,
+    /// Frames of workers that were late, repeated or about a lease of others.
+    pub worker_frames_dropped: Counter,
 }
 
 /// Counts one in a gauge for as long as it lives.
@@ -112,11 +125,21 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     log_pages: gauge!(LOG_PAGES),
     log_failures: counter!(LOG_FAILURES),
     authentication_failures: counter!(AUTHENTICATION_FAILURES),
+    workers: gauge!(WORKERS),
+    worker_leases: gauge!(WORKER_LEASES),
+    worker_leases_lost: counter!(WORKER_LEASES_LOST),
+    worker_frames_dropped: counter!(WORKER_FRAMES_DROPPED),
 });
 
 /// The handles. Metrics must be installed before, or not at all.
 pub fn get() -> &'static Metrics {
     &METRICS
+}
+
+/// Says how many sessions wait for a worker of an agent.
+pub fn worker_wanted(agent: &str, labels: &str, waiting: i64) {
+    gauge!(WORKER_WANTED, "agent" => agent.to_owned(), "labels" => labels.to_owned())
+        .set(waiting as f64);
 }
 
 /// Counts a turn's end. Once a turn, so its handles are looked up by name.
@@ -273,6 +296,20 @@ fn describe() {
     describe_counter!(
         AUTHENTICATION_FAILURES,
         "Calls and handshakes whose credential was missing or not valid."
+    );
+    describe_gauge!(WORKERS, "Workers that are connected now.");
+    describe_gauge!(WORKER_LEASES, "Turns that workers have now.");
+    describe_counter!(
+        WORKER_LEASES_LOST,
+        "Turns whose worker was out of reach for longer than a lease."
+    );
+    describe_counter!(
+        WORKER_FRAMES_DROPPED,
+        "Frames of workers that were late, repeated, or about a lease that is not their sender's."
+    );
+    describe_gauge!(
+        WORKER_WANTED,
+        "Sessions whose next turn waits for a worker, by agent and by the labels that its workers must have."
     );
 }
 

@@ -110,6 +110,7 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
                 action: rule.action as i32,
             })
             .collect(),
+        wait_reason: session.wait_reason().to_owned(),
         owner: principal(&session.tenant, &session.owner),
         shares: session
             .shares
@@ -565,6 +566,10 @@ pub fn event(event: &Event) -> Kind {
         Event::BudgetWarning { budget: reached } => Kind::BudgetWarning(proto::BudgetWarning {
             budget: Some(budget(reached)),
         }),
+        Event::TurnWaiting { reason, message } => Kind::TurnWaiting(proto::TurnWaiting {
+            reason: reason.clone(),
+            message: message.clone(),
+        }),
         Event::CompactionStarted { reason } => Kind::CompactionStarted(proto::CompactionStarted {
             reason: reason.clone(),
         }),
@@ -766,7 +771,7 @@ pub fn cut_args(mut question: proto::Question) -> proto::Question {
     question
 }
 
-fn answer(answer: Answer) -> proto::Answer {
+pub(crate) fn answer(answer: Answer) -> proto::Answer {
     let Answer {
         option_id,
         content_json,

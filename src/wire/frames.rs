@@ -113,7 +113,7 @@ pub fn decode_parts(bytes: &[u8]) -> Vec<Part> {
     message.parts.into_iter().filter_map(decode_part).collect()
 }
 
-fn decode_part(part: proto::MessagePart) -> Option<Part> {
+pub(crate) fn decode_part(part: proto::MessagePart) -> Option<Part> {
     use proto::message_part::Part as P;
     let content_index = part.content_index;
     Some(match part.part? {

@@ -76,7 +76,7 @@ pub fn options(
     offers.options.iter().map(option).collect()
 }
 
-fn value(value: &OptionValue) -> proto::AgentOptionValue {
+pub(crate) fn value(value: &OptionValue) -> proto::AgentOptionValue {
     let OptionValue {
         value,
         name,

@@ -73,6 +73,7 @@ impl Grammar {
             | AgentEvent::CommandsChanged { .. }
             | AgentEvent::SteerReturned { .. }
             | AgentEvent::Exited { .. }
+            | AgentEvent::Lost { .. }
             | AgentEvent::StopFailed { .. } => false,
             AgentEvent::MessageStarted
             | AgentEvent::TextDelta { .. }
@@ -193,6 +194,7 @@ impl Grammar {
                 }
             },
             AgentEvent::StopFailed { .. } => return wrong("every stop here can be proven"),
+            AgentEvent::Lost { .. } => return wrong("no machine is lost here"),
         }
         Ok(())
     }

@@ -395,6 +395,7 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
         K::SubagentCompleted(_) => "subagent_completed",
         K::SubagentItem(_) => "subagent_item",
         K::ArtifactCreated(_) => "artifact_created",
+        K::TurnWaiting(_) => "turn_waiting",
         K::ContextRebuilt(_) => "context_rebuilt",
         K::QuestionPending(_) => "question_pending",
         K::ModelChanged(_) => "model_changed",

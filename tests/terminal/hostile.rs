@@ -118,6 +118,9 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("keys create", remote(&["--scopes", "session.read"])),
         ("keys list", remote(&[])),
         ("keys revoke", remote(&["k"])),
+        ("worker", local(&["--agent", "a"], Local::Config)),
+        ("workers", remote(&[])),
+        ("workers terminate", remote(&["w"])),
         ("usage", remote(&["--by", "model"])),
         (
             "budgets set",
@@ -158,6 +161,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
 
 /// Commands that print no text of an answer; of a refusal they do.
 const SILENT: [&str; 14] = [
+    "workers terminate",
     "budgets delete",
     "reset",
     "memory import",

@@ -214,6 +214,7 @@ fn kind_and_text(event: &GatewayEvent) -> (&'static str, String) {
         Some(Kind::SubagentCompleted(_)) => "subagent_completed",
         Some(Kind::SubagentItem(_)) => "subagent_item",
         Some(Kind::ArtifactCreated(_)) => "artifact_created",
+        Some(Kind::TurnWaiting(_)) => "turn_waiting",
         Some(Kind::ContextRebuilt(_)) => "context_rebuilt",
         Some(Kind::ModelChanged(_)) => "model_changed",
         Some(Kind::QuestionPending(_)) => "question_pending",

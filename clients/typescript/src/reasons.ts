@@ -271,6 +271,11 @@ export class WebhookNotFound extends NotFound {
   override readonly name: string = "WebhookNotFound";
 }
 
+/** No such worker is connected. */
+export class WorkerNotFound extends NotFound {
+  override readonly name: string = "WorkerNotFound";
+}
+
 /** The class of each reason. */
 export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ["AGENT_MISMATCH", AgentMismatch],
@@ -334,4 +339,5 @@ export const REASON_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, E
   ["TURN_NOT_QUEUED", TurnNotQueued],
   ["UNSUPPORTED_BY_AGENT", UnsupportedByAgent],
   ["WEBHOOK_NOT_FOUND", WebhookNotFound],
+  ["WORKER_NOT_FOUND", WorkerNotFound],
 ]);

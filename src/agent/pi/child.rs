@@ -294,7 +294,9 @@ impl PiChild {
                 *message = self.secrets.mask(message)
             }
             // Their texts are this process's own, and masked where they are made.
-            AgentEvent::Exited { message: _ } | AgentEvent::StopFailed { survivors: _ } => {}
+            AgentEvent::Exited { message: _ }
+            | AgentEvent::Lost { message: _ }
+            | AgentEvent::StopFailed { survivors: _ } => {}
             // What the model and its tools say is told as it is.
             AgentEvent::Ready { .. }
             | AgentEvent::MessageStarted

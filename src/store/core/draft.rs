@@ -593,6 +593,7 @@ impl Draft {
         let index = self.index_of(turn_id)?;
         let waiting = self.waiting.remove(index);
         self.session.budget_wait = None;
+        self.session.look_for_worker();
         self.session.queue_depth -= 1;
         self.session.queue_bytes -= waiting.bytes;
         Ok(Arc::unwrap_or_clone(waiting))
@@ -602,6 +603,7 @@ impl Draft {
     pub(crate) fn move_to(&mut self, turn_id: Uuid, index: usize) -> Decision<()> {
         let from = self.index_of(turn_id)?;
         self.session.budget_wait = None;
+        self.session.look_for_worker();
         let waiting = self.waiting.remove(from);
         let row = waiting.turn.row;
         self.positions.entry(row).or_insert(waiting.position);
@@ -627,6 +629,7 @@ impl Draft {
         let waiting = Arc::make_mut(found);
         let more = bytes - waiting.bytes;
         self.session.budget_wait = None;
+        self.session.look_for_worker();
         waiting.bytes = bytes;
         waiting.turn.text.clone_from(&text);
         waiting.turn.command.clone_from(&command);
@@ -672,6 +675,7 @@ impl Draft {
         };
         // Looked at anew: the next one may be another one.
         self.session.budget_wait = None;
+        self.session.look_for_worker();
         self.session.queue_depth += 1;
         self.session.queue_bytes += waiting.bytes;
         self.waiting.insert(index, Arc::new(waiting));

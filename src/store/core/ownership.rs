@@ -176,6 +176,14 @@ pub enum TurnEnd {
     Failed(Cause, String),
     /// It was stopped by the accepted cancel.
     Stopped,
+    /// The machine that ran it is lost, and nothing of it is alive any more. It runs again where it may: its `on_interrupt`
+    /// says so, attempts are left, and no tool was running.
+    Lost {
+        /// What is known, for people.
+        message: String,
+        /// A tool was running.
+        tool_ran: bool,
+    },
 }
 
 /// What a finished turn left.

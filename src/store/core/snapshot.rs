@@ -204,7 +204,8 @@ impl Snapshot {
         if self.session.state == crate::domain::session::SessionState::Deleting {
             return Some(0);
         }
-        if self.active.is_some() || self.session.budget_wait.is_some() {
+        let waits = self.session.budget_wait.is_some() || self.session.waits_for_worker();
+        if self.active.is_some() || waits {
             return None;
         }
         self.waiting.iter().map(|waiting| waiting.turn.row).min()

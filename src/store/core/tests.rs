@@ -877,7 +877,13 @@ impl Memory {
                 if let Some(found) = self.snapshot.clone() {
                     let now = Time(self.now);
                     let settled = self.decide(Request::None, |ctx, facts, now_found| {
-                        recovery::settle(ctx, facts, now_found.unwrap_or(&found), now)
+                        recovery::settle(
+                            ctx,
+                            facts,
+                            now_found.unwrap_or(&found),
+                            Cause::GatewayCrashed,
+                            now,
+                        )
                     });
                     let (_, write) = settled.expect("a crash is settled");
                     self.write(write);

@@ -292,7 +292,7 @@ fn update_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
              model_calls = ?15, head = ?16, first_seq = ?17, epoch = ?18, update_time = ?19, \
              last_active_time = ?20, pending_reset = ?21, wake = ?22, idle_deadline = ?23, stored_bytes = ?24, \
              pending_questions = ?25, unpriced_calls = ?26, reasoning_tokens = ?27, context_tokens = ?28, \
-             context_window = ?29, budget_wait = ?30 \
+             context_window = ?29, budget_wait = ?30, worker_wait = ?31 \
              WHERE row = ?1",
         )?
         .execute(params![
@@ -326,6 +326,7 @@ fn update_session(connection: &Connection, after: &Snapshot, wake: Option<i64>) 
             session.context.tokens,
             session.context.window,
             session.budget_wait,
+            session.worker_wait,
         ])?;
     Ok(())
 }

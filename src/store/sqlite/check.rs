@@ -115,7 +115,7 @@ const RULES: [(&str, &str); 28] = [
     (
         "an owner is woken for what waits",
         "SELECT session.row FROM session WHERE wake IS NOT CASE WHEN state = 6 AND wake IS NOT NULL THEN 0 \
-         WHEN state = 6 OR budget_wait IS NOT NULL THEN NULL \
+         WHEN state = 6 OR budget_wait IS NOT NULL OR worker_wait > 0 THEN NULL \
          WHEN active_row IS NULL THEN (SELECT min(turn.row) FROM turn WHERE turn.session = session.row AND state = 1) \
          END",
     ),

@@ -13,7 +13,7 @@ use crate::{
         client_tool,
         ids::{SessionRow, Time},
         session::Session,
-        turn::Turn,
+        turn::{Cause, Turn},
     },
     store::{
         Caller, Committed, Fence, PendingSteer, Published, Recovered, Started, Write,
@@ -78,7 +78,7 @@ impl Unit<'_> {
     }
 
     /// A decision about the session of a row.
-    fn of_row<T>(
+    pub(super) fn of_row<T>(
         &self,
         row: SessionRow,
         decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<T>,
@@ -328,7 +328,8 @@ pub(super) fn resume_deletes(unit: &mut Unit<'_>) -> Answer<()> {
 /// left alone, so a second call finds nothing.
 pub(super) fn recover(unit: &mut Unit<'_>, now: Time) -> Answer<Option<Recovered>> {
     let left: Vec<i64> = unit
-        .sql("SELECT row FROM session WHERE active_row IS NOT NULL AND owner_life <> ?1 LIMIT ?2")?
+        .sql("SELECT row FROM session WHERE active_row IS NOT NULL AND owner_life <> ?1 \
+              AND NOT EXISTS (SELECT 1 FROM worker_lease WHERE turn_id = session.active_turn) LIMIT ?2")?
         .query_map((unit.life, RECOVER_MAX_SESSIONS), |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     if left.is_empty() {
@@ -338,7 +339,7 @@ pub(super) fn recover(unit: &mut Unit<'_>, now: Time) -> Answer<Option<Recovered
     for row in left.into_iter().map(SessionRow) {
         let (one, write) = unit.of_row(row, |ctx, facts, found| {
             let found = found.ok_or(Stop::Refused(Refusal::Fenced))?;
-            recovery::settle(ctx, facts, found, now)
+            recovery::settle(ctx, facts, found, Cause::GatewayCrashed, now)
         })?;
         unit.write(write, Tell::All)?;
         all.ended += one.ended;

@@ -44,6 +44,7 @@ mod shares;
 mod storage;
 mod sums;
 mod webhooks_out;
+mod workers;
 mod writer;
 
 pub use backup::{backup, restore};
@@ -73,6 +74,7 @@ use crate::{
         agent::ToldAgent,
         budget::{Budget, Exceeded},
         ids::{Principal, SessionKey, SessionRow, Time},
+        lease::KeptLease,
         question::Question,
         routing::Route,
         schedule::{Schedule, ScheduleRun},
@@ -1026,6 +1028,63 @@ impl Store for SqliteStore {
     async fn put_told_agent(&self, told: ToldAgent) -> Result<(), Refusal> {
         self.writer
             .call(Account::SERVER, move |unit| agents::put(unit, &told))
+            .await
+    }
+
+    async fn put_lease(&self, lease: KeptLease) -> Result<(), Refusal> {
+        self.writer
+            .call(Account::SERVER, move |unit| workers::put(unit, &lease))
+            .await
+    }
+
+    async fn end_lease(&self, turn_id: Uuid) -> Result<(), Refusal> {
+        self.writer
+            .call(Account::SERVER, move |unit| workers::end(unit, turn_id))
+            .await
+    }
+
+    async fn leases(&self) -> Result<Vec<KeptLease>, Refusal> {
+        self.writer
+            .call(Account::SERVER, |unit| workers::all(unit))
+            .await
+    }
+
+    async fn settle_lease(&self, turn_id: Uuid, now: Time) -> Result<(), Refusal> {
+        self.writer
+            .call(Account::SERVER, move |unit| {
+                workers::settle(unit, turn_id, now)
+            })
+            .await
+    }
+
+    async fn wait_for_worker(
+        &self,
+        fence: Fence,
+        message: String,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        self.owner(fence.session, move |unit| {
+            workers::wait(unit, fence, &message, now)
+        })
+        .await
+    }
+
+    async fn look_for_workers(
+        &self,
+        agent: &str,
+        limit: usize,
+        now: Time,
+    ) -> Result<usize, Refusal> {
+        let agent = agent.to_owned();
+        self.writer
+            .call(Account::SERVER, move |unit| {
+                workers::look(unit, &agent, limit, now)
+            })
+            .await
+    }
+
+    async fn wanted_workers(&self) -> Result<Vec<(String, i64)>, Refusal> {
+        self.read(Account::SERVER, |connection, _| workers::wanted(connection))
             .await
     }
 

@@ -31,7 +31,7 @@ pub(super) const SESSION: &str = "session.row, session.tenant, session.key, sess
     session.queue_bytes, session.message_count, session.user_message_count, session.last_message_preview, \
     session.input_tokens, session.output_tokens, session.cache_read_tokens, session.cache_write_tokens, \
     session.cost_micros, session.model_calls, session.unpriced_calls, session.reasoning_tokens, \
-    session.context_tokens, session.context_window, session.budget_wait, session.head, session.first_seq, session.epoch, \
+    session.context_tokens, session.context_window, session.budget_wait, session.worker_wait, session.head, session.first_seq, session.epoch, \
     session.update_time, session.last_active_time, session.shares, session.memory_namespaces, \
     session.no_approver, session.question_ttl, session.tool_policy, session.pending_questions, \
     session.options, session.used_model, session.used_thinking_level, session.offers_digest, session.routing, session.active_row, \
@@ -176,6 +176,7 @@ pub(super) fn session(row: &Row<'_>, store_generation: Uuid) -> Answer<(Session,
             window: c.take()?,
         },
         budget_wait: c.take()?,
+        worker_wait: c.take()?,
         head: c.take()?,
         first_seq: c.take()?,
         epoch: c.take()?,

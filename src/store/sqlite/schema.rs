@@ -22,7 +22,7 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 20] = [
+const MIGRATIONS: [&str; 21] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
@@ -39,6 +39,7 @@ const MIGRATIONS: [&str; 20] = [
     include_str!("migrations/0014_output.sql"),
     include_str!("migrations/0015_usage.sql"),
     include_str!("migrations/0016_schedules.sql"),
+    include_str!("migrations/0017_workers.sql"),
     include_str!("migrations/0018_webhooks.sql"),
     include_str!("migrations/0019_artifacts.sql"),
     include_str!("migrations/0020_routing.sql"),

@@ -248,6 +248,7 @@ type GatewayEvent struct {
 	//	*GatewayEvent_SubagentCompleted
 	//	*GatewayEvent_SubagentItem
 	//	*GatewayEvent_ArtifactCreated
+	//	*GatewayEvent_TurnWaiting
 	//	*GatewayEvent_Hello
 	//	*GatewayEvent_CaughtUp
 	//	*GatewayEvent_Progress
@@ -667,6 +668,15 @@ func (x *GatewayEvent) GetArtifactCreated() *ArtifactCreated {
 	return nil
 }
 
+func (x *GatewayEvent) GetTurnWaiting() *TurnWaiting {
+	if x != nil {
+		if x, ok := x.Kind.(*GatewayEvent_TurnWaiting); ok {
+			return x.TurnWaiting
+		}
+	}
+	return nil
+}
+
 func (x *GatewayEvent) GetHello() *Hello {
 	if x != nil {
 		if x, ok := x.Kind.(*GatewayEvent_Hello); ok {
@@ -977,6 +987,11 @@ type GatewayEvent_ArtifactCreated struct {
 	ArtifactCreated *ArtifactCreated `protobuf:"bytes,48,opt,name=artifact_created,json=artifactCreated,proto3,oneof"`
 }
 
+type GatewayEvent_TurnWaiting struct {
+	// Durable: a turn that is next waits for something besides its place in the queue.
+	TurnWaiting *TurnWaiting `protobuf:"bytes,39,opt,name=turn_waiting,json=turnWaiting,proto3,oneof"`
+}
+
 type GatewayEvent_Hello struct {
 	// Ephemeral: first event of Subscribe.
 	Hello *Hello `protobuf:"bytes,60,opt,name=hello,proto3,oneof"`
@@ -1119,6 +1134,8 @@ func (*GatewayEvent_SubagentCompleted) isGatewayEvent_Kind() {}
 func (*GatewayEvent_SubagentItem) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_ArtifactCreated) isGatewayEvent_Kind() {}
+
+func (*GatewayEvent_TurnWaiting) isGatewayEvent_Kind() {}
 
 func (*GatewayEvent_Hello) isGatewayEvent_Kind() {}
 
@@ -4285,6 +4302,61 @@ func (x *PlanUpdated) GetEntries() []*PlanEntry {
 	return nil
 }
 
+// A turn that is next waits.
+type TurnWaiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What for: `NO_WORKER`, a worker that runs its agent and has room. It begins as soon as there is one.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For people.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnWaiting) Reset() {
+	*x = TurnWaiting{}
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnWaiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnWaiting) ProtoMessage() {}
+
+func (x *TurnWaiting) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnWaiting.ProtoReflect.Descriptor instead.
+func (*TurnWaiting) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *TurnWaiting) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TurnWaiting) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // A step of an agent's plan.
 type PlanEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4300,7 +4372,7 @@ type PlanEntry struct {
 
 func (x *PlanEntry) Reset() {
 	*x = PlanEntry{}
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4312,7 +4384,7 @@ func (x *PlanEntry) String() string {
 func (*PlanEntry) ProtoMessage() {}
 
 func (x *PlanEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_event_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4325,7 +4397,7 @@ func (x *PlanEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanEntry.ProtoReflect.Descriptor instead.
 func (*PlanEntry) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{53}
+	return file_quarterdeck_v1_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PlanEntry) GetText() string {
@@ -4353,7 +4425,7 @@ var File_quarterdeck_v1_event_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xe0\x1c\n" +
+	"\x1aquarterdeck/v1/event.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/message.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/session.proto\x1a\x19quarterdeck/v1/turn.proto\x1a\x1aquarterdeck/v1/usage.proto\"\xa2\x1d\n" +
 	"\fGatewayEvent\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x15\n" +
@@ -4403,7 +4475,8 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"\x10subagent_started\x18- \x01(\v2\x1f.quarterdeck.v1.SubagentStartedH\x00R\x0fsubagentStarted\x12R\n" +
 	"\x12subagent_completed\x18. \x01(\v2!.quarterdeck.v1.SubagentCompletedH\x00R\x11subagentCompleted\x12C\n" +
 	"\rsubagent_item\x18/ \x01(\v2\x1c.quarterdeck.v1.SubagentItemH\x00R\fsubagentItem\x12L\n" +
-	"\x10artifact_created\x180 \x01(\v2\x1f.quarterdeck.v1.ArtifactCreatedH\x00R\x0fartifactCreated\x12-\n" +
+	"\x10artifact_created\x180 \x01(\v2\x1f.quarterdeck.v1.ArtifactCreatedH\x00R\x0fartifactCreated\x12@\n" +
+	"\fturn_waiting\x18' \x01(\v2\x1b.quarterdeck.v1.TurnWaitingH\x00R\vturnWaiting\x12-\n" +
 	"\x05hello\x18< \x01(\v2\x15.quarterdeck.v1.HelloH\x00R\x05hello\x127\n" +
 	"\tcaught_up\x18= \x01(\v2\x18.quarterdeck.v1.CaughtUpH\x00R\bcaughtUp\x126\n" +
 	"\bprogress\x18> \x01(\v2\x18.quarterdeck.v1.ProgressH\x00R\bprogress\x12J\n" +
@@ -4631,7 +4704,10 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"attachment\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\"B\n" +
 	"\vPlanUpdated\x123\n" +
-	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"o\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"?\n" +
+	"\vTurnWaiting\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"o\n" +
 	"\tPlanEntry\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x122\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1a.quarterdeck.v1.PlanStatusR\x06status\x12\x1a\n" +
@@ -4665,7 +4741,7 @@ func file_quarterdeck_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(UsageSource)(0),              // 0: quarterdeck.v1.UsageSource
 	(UsageGranularity)(0),         // 1: quarterdeck.v1.UsageGranularity
@@ -4723,24 +4799,25 @@ var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(*SubagentItem)(nil),          // 53: quarterdeck.v1.SubagentItem
 	(*ArtifactCreated)(nil),       // 54: quarterdeck.v1.ArtifactCreated
 	(*PlanUpdated)(nil),           // 55: quarterdeck.v1.PlanUpdated
-	(*PlanEntry)(nil),             // 56: quarterdeck.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),       // 58: quarterdeck.v1.SessionSnapshot
-	(*Turn)(nil),                  // 59: quarterdeck.v1.Turn
-	(Role)(0),                     // 60: quarterdeck.v1.Role
-	(*AttachmentRef)(nil),         // 61: quarterdeck.v1.AttachmentRef
-	(*Usage)(nil),                 // 62: quarterdeck.v1.Usage
-	(*Budget)(nil),                // 63: quarterdeck.v1.Budget
-	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
-	(BlockKind)(0),                // 65: quarterdeck.v1.BlockKind
-	(*Question)(nil),              // 66: quarterdeck.v1.Question
-	(QuestionState)(0),            // 67: quarterdeck.v1.QuestionState
-	(QuestionResolution)(0),       // 68: quarterdeck.v1.QuestionResolution
-	(*Answer)(nil),                // 69: quarterdeck.v1.Answer
-	(*MessagePart)(nil),           // 70: quarterdeck.v1.MessagePart
+	(*TurnWaiting)(nil),           // 56: quarterdeck.v1.TurnWaiting
+	(*PlanEntry)(nil),             // 57: quarterdeck.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),       // 59: quarterdeck.v1.SessionSnapshot
+	(*Turn)(nil),                  // 60: quarterdeck.v1.Turn
+	(Role)(0),                     // 61: quarterdeck.v1.Role
+	(*AttachmentRef)(nil),         // 62: quarterdeck.v1.AttachmentRef
+	(*Usage)(nil),                 // 63: quarterdeck.v1.Usage
+	(*Budget)(nil),                // 64: quarterdeck.v1.Budget
+	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
+	(BlockKind)(0),                // 66: quarterdeck.v1.BlockKind
+	(*Question)(nil),              // 67: quarterdeck.v1.Question
+	(QuestionState)(0),            // 68: quarterdeck.v1.QuestionState
+	(QuestionResolution)(0),       // 69: quarterdeck.v1.QuestionResolution
+	(*Answer)(nil),                // 70: quarterdeck.v1.Answer
+	(*MessagePart)(nil),           // 71: quarterdeck.v1.MessagePart
 }
 var file_quarterdeck_v1_event_proto_depIdxs = []int32{
-	57, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
+	58, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
 	6,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
 	7,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
@@ -4775,61 +4852,62 @@ var file_quarterdeck_v1_event_proto_depIdxs = []int32{
 	51, // 32: quarterdeck.v1.GatewayEvent.subagent_completed:type_name -> quarterdeck.v1.SubagentCompleted
 	53, // 33: quarterdeck.v1.GatewayEvent.subagent_item:type_name -> quarterdeck.v1.SubagentItem
 	54, // 34: quarterdeck.v1.GatewayEvent.artifact_created:type_name -> quarterdeck.v1.ArtifactCreated
-	30, // 35: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
-	31, // 36: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
-	32, // 37: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
-	33, // 38: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
-	34, // 39: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
-	35, // 40: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
-	36, // 41: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
-	37, // 42: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
-	38, // 43: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
-	39, // 44: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
-	40, // 45: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
-	41, // 46: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
-	45, // 47: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
-	47, // 48: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
-	49, // 49: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
-	58, // 50: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	5,  // 51: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
-	58, // 52: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	59, // 53: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
-	59, // 54: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
-	59, // 55: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
-	59, // 56: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
-	59, // 57: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
-	60, // 58: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
-	61, // 59: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	60, // 60: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
-	16, // 61: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	61, // 62: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	59, // 63: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	62, // 64: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
-	0,  // 65: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
-	1,  // 66: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
-	63, // 67: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
-	64, // 68: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	58, // 69: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	58, // 70: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	65, // 71: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	60, // 72: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	57, // 73: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	66, // 74: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
-	67, // 75: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
-	68, // 76: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
-	69, // 77: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
-	66, // 78: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
-	52, // 79: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
-	60, // 80: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
-	70, // 81: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
-	61, // 82: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
-	56, // 83: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
-	2,  // 84: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	56, // 35: quarterdeck.v1.GatewayEvent.turn_waiting:type_name -> quarterdeck.v1.TurnWaiting
+	30, // 36: quarterdeck.v1.GatewayEvent.hello:type_name -> quarterdeck.v1.Hello
+	31, // 37: quarterdeck.v1.GatewayEvent.caught_up:type_name -> quarterdeck.v1.CaughtUp
+	32, // 38: quarterdeck.v1.GatewayEvent.progress:type_name -> quarterdeck.v1.Progress
+	33, // 39: quarterdeck.v1.GatewayEvent.session_state:type_name -> quarterdeck.v1.SessionStateChanged
+	34, // 40: quarterdeck.v1.GatewayEvent.token:type_name -> quarterdeck.v1.Token
+	35, // 41: quarterdeck.v1.GatewayEvent.thinking:type_name -> quarterdeck.v1.Thinking
+	36, // 42: quarterdeck.v1.GatewayEvent.tool_input:type_name -> quarterdeck.v1.ToolInput
+	37, // 43: quarterdeck.v1.GatewayEvent.tool_update:type_name -> quarterdeck.v1.ToolUpdate
+	38, // 44: quarterdeck.v1.GatewayEvent.item_snapshot:type_name -> quarterdeck.v1.ItemSnapshot
+	39, // 45: quarterdeck.v1.GatewayEvent.lagging:type_name -> quarterdeck.v1.Lagging
+	40, // 46: quarterdeck.v1.GatewayEvent.draining:type_name -> quarterdeck.v1.Draining
+	41, // 47: quarterdeck.v1.GatewayEvent.reload:type_name -> quarterdeck.v1.Reload
+	45, // 48: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
+	47, // 49: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
+	49, // 50: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
+	59, // 51: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	5,  // 52: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
+	59, // 53: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	60, // 54: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
+	60, // 55: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
+	60, // 56: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
+	60, // 57: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
+	60, // 58: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
+	61, // 59: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
+	62, // 60: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	61, // 61: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
+	16, // 62: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
+	62, // 63: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	60, // 64: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	63, // 65: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	0,  // 66: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
+	1,  // 67: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
+	64, // 68: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
+	65, // 69: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	59, // 70: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	59, // 71: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	66, // 72: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	61, // 73: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	58, // 74: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	67, // 75: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
+	68, // 76: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
+	69, // 77: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
+	70, // 78: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
+	67, // 79: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
+	52, // 80: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
+	61, // 81: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
+	71, // 82: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
+	62, // 83: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	57, // 84: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
+	2,  // 85: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
+	86, // [86:86] is the sub-list for method output_type
+	86, // [86:86] is the sub-list for method input_type
+	86, // [86:86] is the sub-list for extension type_name
+	86, // [86:86] is the sub-list for extension extendee
+	0,  // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }
@@ -4877,6 +4955,7 @@ func file_quarterdeck_v1_event_proto_init() {
 		(*GatewayEvent_SubagentCompleted)(nil),
 		(*GatewayEvent_SubagentItem)(nil),
 		(*GatewayEvent_ArtifactCreated)(nil),
+		(*GatewayEvent_TurnWaiting)(nil),
 		(*GatewayEvent_Hello)(nil),
 		(*GatewayEvent_CaughtUp)(nil),
 		(*GatewayEvent_Progress)(nil),
@@ -4899,7 +4978,7 @@ func file_quarterdeck_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_event_proto_rawDesc), len(file_quarterdeck_v1_event_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -228,7 +228,10 @@ type SessionSnapshot struct {
 	Routing *Routing `protobuf:"bytes,38,opt,name=routing,proto3" json:"routing,omitempty"`
 	// Why its next turn does not start though none is active: `BUDGET_EXCEEDED`, a budget that pauses is used up, and the turn waits
 	// until there is more, or its next period begins. Empty where nothing holds it. May grow.
-	HeldReason    string `protobuf:"bytes,39,opt,name=held_reason,json=heldReason,proto3" json:"held_reason,omitempty"`
+	HeldReason string `protobuf:"bytes,39,opt,name=held_reason,json=heldReason,proto3" json:"held_reason,omitempty"`
+	// Why the next turn waits: `NO_WORKER`, until a worker has room, or `BUDGET_EXCEEDED`. Empty where it waits for nothing but
+	// its place in the queue.
+	WaitReason    string `protobuf:"bytes,34,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -508,6 +511,13 @@ func (x *SessionSnapshot) GetHeldReason() string {
 	return ""
 }
 
+func (x *SessionSnapshot) GetWaitReason() string {
+	if x != nil {
+		return x.WaitReason
+	}
+	return ""
+}
+
 // Lets another principal of the same tenant use a session.
 type SessionShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -677,7 +687,7 @@ var File_quarterdeck_v1_session_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/routing.proto\"\x85\f\n" +
+	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/routing.proto\"\xa6\f\n" +
 	"\x0fSessionSnapshot\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x1d\n" +
@@ -725,7 +735,9 @@ const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\x0econtext_window\x18! \x01(\x03R\rcontextWindow\x121\n" +
 	"\arouting\x18& \x01(\v2\x17.quarterdeck.v1.RoutingR\arouting\x12\x1f\n" +
 	"\vheld_reason\x18' \x01(\tR\n" +
-	"heldReason\x1a9\n" +
+	"heldReason\x12\x1f\n" +
+	"\vwait_reason\x18\" \x01(\tR\n" +
+	"waitReason\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +

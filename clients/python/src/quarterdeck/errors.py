@@ -445,6 +445,10 @@ class WebhookNotFound(NotFound):
     """The caller has no such webhook."""
 
 
+class WorkerNotFound(NotFound):
+    """No such worker is connected."""
+
+
 def _below(root: type[QuarterdeckError]) -> list[type[QuarterdeckError]]:
     classes = root.__subclasses__()
     return classes + [deeper for each in classes for deeper in _below(each)]

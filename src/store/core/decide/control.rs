@@ -203,6 +203,7 @@ pub(super) fn complete_reset(ctx: &Context<'_>, draft: &mut Draft, now: Time) {
     session.session_id = ctx.ids.ordered();
     if !session.next_agent.is_empty() {
         session.agent = std::mem::take(&mut session.next_agent);
+        session.look_for_worker();
         // They are the other agent's own.
         session.options.clear();
     }

@@ -55,6 +55,7 @@ pub(super) fn follow(draft: &mut Draft, item_id: Option<Uuid>, event: &Event) ->
         | Event::SteerRequeued { .. }
         | Event::UsageRecorded { .. }
         | Event::BudgetWarning { .. }
+        | Event::TurnWaiting { .. }
         | Event::CompactionStarted { .. }
         | Event::CompactionCompleted { .. }
         | Event::RetryScheduled { .. }

@@ -18,6 +18,7 @@ pub(crate) mod requests;
 pub(crate) mod routing;
 pub(crate) mod sessions;
 pub(crate) mod turns;
+pub(crate) mod workers;
 
 use super::{
     commands::{Admission, Committed, Receipt},

@@ -287,7 +287,7 @@ pub(super) fn end_all(
 /// What closes the questions of a turn that ends of a cause.
 pub(super) fn resolution_of(cause: Option<Cause>) -> Resolution {
     match cause {
-        Some(Cause::AgentExited) => Resolution::AgentGone,
+        Some(Cause::AgentExited | Cause::LeaseLost) => Resolution::AgentGone,
         Some(Cause::GatewayCrashed | Cause::MaxAttempts) => Resolution::GatewayCrashed,
         Some(Cause::Draining) => Resolution::Draining,
         Some(

@@ -9,7 +9,9 @@ use super::{
         write_set::{SessionWrite, TurnEndRow, TurnExtras, TurnWrite},
     },
     admission::{self, NewTurn},
-    budgets, choices, control, items, questions, queue, routing,
+    budgets, choices, control, items, questions, queue,
+    recovery::{self, Verdict},
+    routing,
 };
 use crate::domain::{
     Event,
@@ -386,9 +388,15 @@ struct Requeued {
 fn died(end: &TurnEnd) -> bool {
     match end {
         TurnEnd::Failed(
-            Cause::AgentExited | Cause::StopUnproven | Cause::TurnTimeout | Cause::Draining,
+            Cause::AgentExited
+            | Cause::StopUnproven
+            | Cause::TurnTimeout
+            | Cause::Draining
+            | Cause::LeaseLost
+            | Cause::MaxAttempts,
             _,
         ) => true,
+        TurnEnd::Lost { .. } => true,
         TurnEnd::Failed(..) | TurnEnd::Completed(_) | TurnEnd::Stopped => false,
     }
 }
@@ -488,6 +496,28 @@ pub(crate) fn end_turn(
     let mut draft = fenced(found, fence)?;
     budgets::look_up(facts, &draft, writes)?;
     apply(ctx, facts, &mut draft, writes, now)?;
+    let lost;
+    let end = match end {
+        TurnEnd::Lost { message, tool_ran } => {
+            let active = draft.active().map(|active| active.turn.clone());
+            let active = active.ok_or_else(|| Stop::Broken("no turn was lost".into()))?;
+            match recovery::verdict(ctx, &draft, &active, Cause::LeaseLost, *tool_ran) {
+                Verdict::Retry { max_attempts } => {
+                    retry(ctx, &mut draft, max_attempts, Cause::LeaseLost, now)?;
+                    return Ok((active, draft.finish(now)));
+                }
+                Verdict::End(TurnEnd::Failed(Cause::LeaseLost, _)) => {
+                    lost = TurnEnd::Failed(Cause::LeaseLost, message.clone());
+                    &lost
+                }
+                Verdict::End(other) => {
+                    lost = other;
+                    &lost
+                }
+            }
+        }
+        TurnEnd::Completed(_) | TurnEnd::Failed(..) | TurnEnd::Stopped => end,
+    };
     let witness = Witness::Owner { response_text };
     let turn = finish(ctx, facts, &mut draft, end, witness, now)?;
     Ok((turn, draft.finish(now)))
@@ -539,6 +569,7 @@ pub(super) fn retry(
     ctx: &Context<'_>,
     draft: &mut Draft,
     max_attempts: i32,
+    cause: Cause,
     now: Time,
 ) -> Decision<()> {
     let mut active = draft.deactivate()?;
@@ -554,7 +585,7 @@ pub(super) fn retry(
         attempt,
         max_attempts,
         delay: Duration::ZERO,
-        error_message: Cause::GatewayCrashed.sentence().to_owned(),
+        error_message: cause.sentence().to_owned(),
     };
     draft.event(now, Some(about), None, &event);
     store_requeued(draft, requeued, now)?;
@@ -635,6 +666,9 @@ impl Ending {
             }
             (Some(cause), _) => Self::of_cause(cause, true, cause.sentence()),
             (None, TurnEnd::Failed(cause, message)) => Self::of_cause(*cause, true, message),
+            (None, TurnEnd::Lost { message, .. }) => {
+                Self::of_cause(Cause::LeaseLost, true, message)
+            }
             (None, TurnEnd::Stopped) => {
                 Self::of_cause(Cause::Aborted, true, Cause::Aborted.sentence())
             }

@@ -69,7 +69,8 @@ final class CallExceptions {
             entry("TURN_NOT_FOUND", Refusal.TurnNotFound::new),
             entry("TURN_NOT_QUEUED", Refusal.TurnNotQueued::new),
             entry("UNSUPPORTED_BY_AGENT", Refusal.UnsupportedByAgent::new),
-            entry("WEBHOOK_NOT_FOUND", Refusal.WebhookNotFound::new));
+            entry("WEBHOOK_NOT_FOUND", Refusal.WebhookNotFound::new),
+            entry("WORKER_NOT_FOUND", Refusal.WorkerNotFound::new));
 
     private static final Map<Code, Function<CallDetails, CallException>> BY_CODE = Map.ofEntries(
             entry(Code.CANCELLED, CallException.Cancelled::new),

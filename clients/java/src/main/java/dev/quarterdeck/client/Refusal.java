@@ -420,4 +420,11 @@ public final class Refusal {
             super(details);
         }
     }
+
+    /** No such worker is connected. */
+    public static final class WorkerNotFound extends CallException.NotFound {
+        WorkerNotFound(CallDetails details) {
+            super(details);
+        }
+    }
 }
