@@ -23,6 +23,8 @@ const CONSOLE_SOURCES: [&str; 6] = [
     "clients/web/vite.config.ts",
     "clients/typescript/src",
 ];
+/// The service that has an RPC `Connect`.
+const WORKER_SERVICE: &str = "WorkerService";
 /// `none` builds no console.
 const CONSOLE_CHOICE: &str = "BUILD_QUARTERDECK_CONSOLE";
 
@@ -36,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "quarterdeck/v1/model.proto",
             "quarterdeck/v1/schedule.proto",
             "quarterdeck/v1/webhook.proto",
+            "quarterdeck/v1/worker.proto",
         ],
         ["proto"],
     )?;
@@ -56,11 +59,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .compile_fds_with_config(descriptors.clone(), messages)?;
     let clients = out.join("clients");
     fs::create_dir_all(&clients)?;
+    let (mut others, mut workers) = (descriptors.clone(), descriptors);
+    for file in &mut others.file {
+        file.service.retain(|it| it.name() != WORKER_SERVICE);
+    }
+    for file in &mut workers.file {
+        file.service.retain(|it| it.name() == WORKER_SERVICE);
+    }
     tonic_prost_build::configure()
         .build_server(false)
         .extern_path(".quarterdeck.v1", "crate::proto")
         .out_dir(clients)
-        .compile_fds(descriptors)?;
+        .compile_fds(others)?;
+    let worker = out.join("worker");
+    fs::create_dir_all(&worker)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        // Its constructor `connect` would hide the RPC of that name.
+        .build_transport(false)
+        .extern_path(".quarterdeck.v1", "crate::proto")
+        .out_dir(worker)
+        .compile_fds(workers)?;
     fs::write(out.join("console.rs"), console()?)?;
     Ok(())
 }

@@ -20,7 +20,6 @@ use crate::workers::{
     LeaseRules,
     driver::WorkerDriver,
     hub::{Hub, Selector},
-    service::WorkerCalls,
 };
 use crate::{
     agent::{
@@ -57,6 +56,7 @@ use crate::{
         schedules::ScheduleCalls,
         web,
         webhooks::WebhookCalls,
+        workers::WorkerCalls,
     },
     http::console,
     listener::{Bounds, Listener, ListenerOptions, ServedAt, Serving, TlsOptions, UnixOptions},

@@ -56,8 +56,7 @@ use crate::{
         self, admin_service_client::AdminServiceClient,
         gateway_service_client::GatewayServiceClient, memory_service_client::MemoryServiceClient,
         model_service_client::ModelServiceClient, schedule_service_client::ScheduleServiceClient,
-        webhook_service_client::WebhookServiceClient,
-        worker_service_client::WorkerServiceClient,
+        webhook_service_client::WebhookServiceClient, worker_service_client::WorkerServiceClient,
     },
 };
 use bytes::Bytes;

@@ -17,13 +17,14 @@
 //! | [`beneath`] | files in directories that agents can write | nothing |
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
-//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`store`], [`feed`], [`agent`], [`memory`], [`auth`] (agents' credentials), [`beneath`], [`domain`], [`proto`] |
+//! | [`session`] | `machine` (pure), actors, the registry that wakes, bounds, retires and drains them | [`workers`] (who has room), [`store`], [`feed`], [`agent`], [`memory`], [`auth`] (agents' credentials), [`beneath`], [`domain`], [`proto`] |
 //! | [`webhooks_out`] | what happens in sessions, posted to addresses: who is told what, tries, signatures, links that answer | [`store`], [`feed`] (hears of commits), [`memory`] (seals secrets), [`auth`] (private addresses), [`wire`], [`domain`], [`proto`] |
-//! | [`workers`] | turns on other machines: who is connected, leases, placement, the driver `worker`; and the worker program | [`agent`], [`store`], [`client`], [`wire`], [`domain`], [`proto`] |
+//! | [`workers`] | turns on other machines: who is connected, leases, placement, the driver `worker`, frames | [`agent`], [`beneath`], [`store`], [`wire`], [`domain`], [`proto`] |
+//! | [`worker`] | the worker program: drivers on another machine, outbound to its gateway | [`workers`] (frames), [`session`] (directories), [`agent`], [`client`], [`beneath`], [`wire`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
 //! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
-//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`webhooks_out`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
+//! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`webhooks_out`], [`workers`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
 //! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`webhooks_out`] (links that answer), [`store`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |
 //! | [`mod@http`] | the console's files, for browsers | nothing |
 //! | [`client`] | calls that repeat safely, subscriptions that resume; what the command line is built on | [`domain`], [`proto`] |
@@ -95,6 +96,7 @@ pub mod store;
 pub mod telemetry;
 pub mod webhooks_out;
 pub mod wire;
+pub mod worker;
 pub mod workers;
 
 /// The generated contract of `proto/quarterdeck/v1`.

@@ -39,15 +39,15 @@ mod worker {
         agent::echo::Echo,
         client::{Client, ClientOptions},
         domain::access::Identity,
+        grpc::workers::WorkerCalls,
         proto::worker_service_server::WorkerServiceServer,
         session::handle::Directories,
         wire::page::PageTokens,
+        worker::{self, WorkerOptions},
         workers::{
             LeaseRules,
             driver::WorkerDriver,
             hub::{Hub, Selector},
-            program::{self, WorkerOptions},
-            service::WorkerCalls,
         },
     };
     use std::{
@@ -98,7 +98,7 @@ mod worker {
         };
         tokio::spawn(async move {
             let _directory = directory;
-            program::run(options, pending()).await
+            worker::run(options, pending()).await
         });
         Row {
             driver: Arc::new(WorkerDriver::new(hub, selector)),

@@ -36,6 +36,7 @@ pub mod process;
 mod secrets;
 pub mod submit;
 mod tool_output;
+pub(crate) mod transcript;
 
 pub use crate::domain::agent::Capabilities;
 

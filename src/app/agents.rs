@@ -19,7 +19,7 @@ pub(super) fn known(
         // They are held to a schema by a tool at the agents' own door.
         let needs_door = agent.is_some_and(|agent| match agent.driver {
             DriverKind::Pi | DriverKind::Acp => true,
-            DriverKind::Echo | DriverKind::Llm => false,
+            DriverKind::Echo | DriverKind::Llm | DriverKind::Worker => false,
         });
         let at_most = Capabilities {
             workspace: agent.is_some_and(|agent| agent.workspace_read),

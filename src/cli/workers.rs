@@ -9,7 +9,7 @@ use quarterdeck::{
     app,
     proto::{self, WorkerState},
     telemetry::{self, TelemetryOptions},
-    workers::program::{self, Left},
+    worker::{self, Left},
 };
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,7 +45,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Result<ExitCode, Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let worker = app::worker(&config, &agents).await;
         let worker = worker.map_err(|error| Failure::new(CONFIG, format!("{error:#}")))?;
-        let options = program::WorkerOptions {
+        let options = worker::WorkerOptions {
             name,
             labels: labels.into_iter().collect(),
             capacity,
@@ -68,7 +68,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Result<ExitCode, Failure> {
                 std::process::exit(143);
             });
         };
-        let left = program::run(options, shutdown).await;
+        let left = worker::run(options, shutdown).await;
         telemetry.finish().await;
         match left {
             Left::Done => Ok(ExitCode::SUCCESS),

@@ -19,6 +19,7 @@ pub mod schedules;
 pub mod status;
 pub mod web;
 pub mod webhooks;
+pub mod workers;
 
 use crate::domain::access::Identity;
 use observe::CallFacts;

@@ -24,6 +24,6 @@ mod running;
 pub mod snapshots;
 mod subagents;
 mod told;
-pub(crate) mod transcript;
+mod transcript;
 pub mod users;
 pub mod workspace;

@@ -4,13 +4,13 @@ use super::{
     actor::{Actor, Lost, insist, of_session},
     handle::Drain,
     machine::{Effect, TurnMachine, Verdict},
-    told,
-    transcript::Transcript,
+    told, transcript,
 };
 use crate::{
     agent::{
         AgentCommand, AgentEvent, Outcome, TurnInput,
         submit::{Given, Submission},
+        transcript::Transcript,
     },
     clock,
     domain::{
@@ -199,7 +199,8 @@ impl<'a> Running<'a> {
         };
         opened.forgot = false;
         let (store, row) = (&self.actor.workshop.store, self.actor.row);
-        let told = insist(|| Transcript::of(store.as_ref(), row, self.generation, input.turn_id));
+        let told =
+            insist(|| transcript::stored(store.as_ref(), row, self.generation, input.turn_id));
         let Transcript {
             text,
             messages: message_count,

@@ -13,6 +13,7 @@ use crate::{
         StartError, TurnInput, TurnRoom,
         conversation::Conversation,
         events::{self, EventSender},
+        transcript::Transcript,
     },
     domain::{
         agent::{ToolPolicySupport, UsageReports},
@@ -20,7 +21,6 @@ use crate::{
         turn::{AbortMode, Cause},
     },
     proto::{self, connect_response::Frame as Down},
-    session::transcript,
     wire::encode,
 };
 use async_trait::async_trait;
@@ -123,6 +123,8 @@ impl Driver for WorkerDriver {
             usage: UsageReports::Call,
             deny_continues: true,
             workspace: false,
+            workspace_diff: false,
+            sub_agents: false,
             client_tools: true,
             structured_output: true,
         }
@@ -160,6 +162,8 @@ impl Driver for WorkerDriver {
             events,
             capabilities: capabilities.unwrap_or_else(|| self.capabilities()),
             takes_choices: true,
+            // Its worker's driver asks for the answer itself.
+            submits: false,
             // Its worker is told the conversation where it has none.
             remembers: true,
             version: String::new(),
@@ -295,7 +299,7 @@ impl Remote {
         };
         let mut assign = frames::assign(input.clone());
         if assign.transcript.is_empty() && assign.command.is_empty() {
-            assign.transcript = transcript::of_messages(&history, input.turn_id);
+            assign.transcript = Transcript::of(&history, input.turn_id).text;
         }
         proto::WorkerAssign {
             agent: self.selector.agent.clone(),

@@ -71,7 +71,14 @@ pub fn encode(
     };
     let none = proto::StopReason::Unspecified as i32;
     let said = match event {
-        AgentEvent::Ready { .. } => return None,
+        // What its sub-agents do is not told over a connection yet: `sub_agents` of a worker's agent is false.
+        AgentEvent::Ready { .. } | AgentEvent::Subagent { .. } => return None,
+        AgentEvent::ArtifactCreated { title, artifact } => {
+            Said::ArtifactCreated(proto::AgentArtifactCreated {
+                title,
+                artifact: attachments(vec![*artifact]).pop(),
+            })
+        }
         AgentEvent::TurnEnded(Outcome::Completed(reason)) => {
             return Some(completed(
                 proto::WorkerOutcome::Completed,
@@ -336,6 +343,10 @@ pub fn decode(event: Said) -> Option<Told> {
         },
         Said::Asked(it) => ask_of(it)?,
         Said::AskWithdrawn(it) => AgentEvent::AskWithdrawn { ask_id: it.ask_id },
+        Said::ArtifactCreated(it) => AgentEvent::ArtifactCreated {
+            title: it.title,
+            artifact: Box::new(parse::attachments(vec![it.artifact?]).pop()?),
+        },
         Said::AnswerTaken(it) => AgentEvent::AnswerDelivered { ask_id: it.ask_id },
         Said::PlanUpdated(it) => {
             let entry = |it: proto::PlanEntry| PlanEntry {
@@ -599,6 +610,8 @@ pub fn capabilities_of(told: &proto::AgentCapabilities) -> Capabilities {
         },
         deny_continues: told.deny_continues,
         workspace: false,
+        workspace_diff: false,
+        sub_agents: false,
         client_tools: told.client_tools,
         structured_output: told.structured_output,
     }
@@ -833,7 +846,7 @@ fn length(text: &str) -> i64 {
 }
 
 /// Block and text of a delta.
-pub(super) fn block(event: &AgentEvent) -> Option<(Block, &str)> {
+pub(crate) fn block(event: &AgentEvent) -> Option<(Block, &str)> {
     match event {
         AgentEvent::TextDelta {
             content_index,

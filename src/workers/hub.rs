@@ -222,7 +222,7 @@ impl Hub {
     }
 
     /// Where leases are kept.
-    pub(super) fn store(&self) -> Option<&Arc<dyn Store>> {
+    pub(crate) fn store(&self) -> Option<&Arc<dyn Store>> {
         self.store.get()
     }
 

@@ -1,9 +1,7 @@
 //! Remote workers: agents on other machines, as one more driver.
 //!
 //! * [`hub`]: who is connected, which turn is on which worker, and where the next one goes. The only owner of leases.
-//! * [`service`]: `WorkerService`, a worker's connection.
 //! * [`driver`]: the driver `worker`, which the session engine sees as any other.
-//! * [`program`]: the worker program, `quarterdeck worker`, on the same drivers as the server.
 //! * [`frames`]: what agents say, as frames, and back.
 //!
 //! What keeps a turn from running twice: a lease is given away no earlier than [`LeaseRules::lease`] after the last frame
@@ -14,8 +12,6 @@
 pub mod driver;
 pub mod frames;
 pub mod hub;
-pub mod program;
-pub mod service;
 
 use std::time::Duration;
 

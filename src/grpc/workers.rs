@@ -3,15 +3,15 @@
 //! A connection's frames are taken as they come: nothing of it waits for an actor, so a heartbeat never stands behind
 //! output. What an assignment may send ahead is bounded by its credit.
 
-use super::{
-    OUT_FRAMES_MAX,
-    hub::{ConnectionKey, Hub},
-};
+use super::{identity, status::status};
 use crate::{
     domain::{access::Identity, refusal::Refusal},
-    grpc::{self, status::status},
     proto::{self, connect_request::Frame as Up, worker_service_server::WorkerService},
     wire::{page::PageTokens, parse::Fields},
+    workers::{
+        OUT_FRAMES_MAX,
+        hub::{self, ConnectionKey, Hub},
+    },
 };
 use prost::Message as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -58,7 +58,7 @@ impl WorkerService for WorkerCalls {
         &self,
         request: Request<Streaming<proto::ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        let identity = grpc::identity(&request);
+        let identity = identity(&request);
         let frames = request.into_inner();
         let (out, receiver) = mpsc::channel(OUT_FRAMES_MAX);
         let (hub, ending) = (self.hub.clone(), self.ending.clone());
@@ -80,7 +80,7 @@ impl WorkerService for WorkerCalls {
         &self,
         request: Request<proto::ListWorkersRequest>,
     ) -> Result<Response<proto::ListWorkersResponse>, Status> {
-        let identity = grpc::identity(&request);
+        let identity = identity(&request);
         let listed = self.list(&identity, request.into_inner()).await;
         listed
             .map(Response::new)
@@ -148,7 +148,7 @@ async fn follow(
     hub: Arc<Hub>,
     identity: Arc<Identity>,
     mut frames: Streaming<proto::ConnectRequest>,
-    out: super::hub::Out,
+    out: hub::Out,
 ) -> Result<(), Status> {
     let first = timeout(REGISTER_MAX, frames.message()).await;
     let first = first.map_err(|_| status(&Refusal::DeadlineExceeded))??;
