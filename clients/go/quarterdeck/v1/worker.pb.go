@@ -1388,6 +1388,7 @@ type WorkerEvent struct {
 	//	*WorkerEvent_CompactionStarted
 	//	*WorkerEvent_CompactionCompleted
 	//	*WorkerEvent_RetryScheduled
+	//	*WorkerEvent_ArtifactCreated
 	Event         isWorkerEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1651,6 +1652,15 @@ func (x *WorkerEvent) GetRetryScheduled() *AgentRetryScheduled {
 	return nil
 }
 
+func (x *WorkerEvent) GetArtifactCreated() *AgentArtifactCreated {
+	if x != nil {
+		if x, ok := x.Event.(*WorkerEvent_ArtifactCreated); ok {
+			return x.ArtifactCreated
+		}
+	}
+	return nil
+}
+
 type isWorkerEvent_Event interface {
 	isWorkerEvent_Event()
 }
@@ -1770,6 +1780,11 @@ type WorkerEvent_RetryScheduled struct {
 	RetryScheduled *AgentRetryScheduled `protobuf:"bytes,32,opt,name=retry_scheduled,json=retryScheduled,proto3,oneof"`
 }
 
+type WorkerEvent_ArtifactCreated struct {
+	// Durable: it made something for its caller to keep.
+	ArtifactCreated *AgentArtifactCreated `protobuf:"bytes,33,opt,name=artifact_created,json=artifactCreated,proto3,oneof"`
+}
+
 func (*WorkerEvent_MessageStarted) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_TextDelta) isWorkerEvent_Event() {}
@@ -1816,6 +1831,8 @@ func (*WorkerEvent_CompactionCompleted) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_RetryScheduled) isWorkerEvent_Event() {}
 
+func (*WorkerEvent_ArtifactCreated) isWorkerEvent_Event() {}
+
 // An assistant message begins.
 type AgentMessageStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1853,6 +1870,61 @@ func (*AgentMessageStarted) Descriptor() ([]byte, []int) {
 	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
+// The agent made something for its caller to keep.
+type AgentArtifactCreated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For people, at most 4 KiB; empty where its name says it.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// The thing, at most 8 MiB.
+	Artifact      *Attachment `protobuf:"bytes,2,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentArtifactCreated) Reset() {
+	*x = AgentArtifactCreated{}
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentArtifactCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentArtifactCreated) ProtoMessage() {}
+
+func (x *AgentArtifactCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentArtifactCreated.ProtoReflect.Descriptor instead.
+func (*AgentArtifactCreated) Descriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AgentArtifactCreated) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *AgentArtifactCreated) GetArtifact() *Attachment {
+	if x != nil {
+		return x.Artifact
+	}
+	return nil
+}
+
 // More of a block.
 type AgentDelta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1868,7 +1940,7 @@ type AgentDelta struct {
 
 func (x *AgentDelta) Reset() {
 	*x = AgentDelta{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1952,7 @@ func (x *AgentDelta) String() string {
 func (*AgentDelta) ProtoMessage() {}
 
 func (x *AgentDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[12]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1965,7 @@ func (x *AgentDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentDelta.ProtoReflect.Descriptor instead.
 func (*AgentDelta) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AgentDelta) GetContentIndex() int32 {
@@ -1936,7 +2008,7 @@ type AgentToolInputDelta struct {
 
 func (x *AgentToolInputDelta) Reset() {
 	*x = AgentToolInputDelta{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2020,7 @@ func (x *AgentToolInputDelta) String() string {
 func (*AgentToolInputDelta) ProtoMessage() {}
 
 func (x *AgentToolInputDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[13]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2033,7 @@ func (x *AgentToolInputDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentToolInputDelta.ProtoReflect.Descriptor instead.
 func (*AgentToolInputDelta) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AgentToolInputDelta) GetContentIndex() int32 {
@@ -2012,7 +2084,7 @@ type AgentThinkingCompleted struct {
 
 func (x *AgentThinkingCompleted) Reset() {
 	*x = AgentThinkingCompleted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2096,7 @@ func (x *AgentThinkingCompleted) String() string {
 func (*AgentThinkingCompleted) ProtoMessage() {}
 
 func (x *AgentThinkingCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[14]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2109,7 @@ func (x *AgentThinkingCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentThinkingCompleted.ProtoReflect.Descriptor instead.
 func (*AgentThinkingCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AgentThinkingCompleted) GetContentIndex() int32 {
@@ -2065,7 +2137,7 @@ type AgentMessageCompleted struct {
 
 func (x *AgentMessageCompleted) Reset() {
 	*x = AgentMessageCompleted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2149,7 @@ func (x *AgentMessageCompleted) String() string {
 func (*AgentMessageCompleted) ProtoMessage() {}
 
 func (x *AgentMessageCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[15]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2162,7 @@ func (x *AgentMessageCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentMessageCompleted.ProtoReflect.Descriptor instead.
 func (*AgentMessageCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AgentMessageCompleted) GetBlocks() []*AgentTextBlock {
@@ -2113,7 +2185,7 @@ type AgentTextBlock struct {
 
 func (x *AgentTextBlock) Reset() {
 	*x = AgentTextBlock{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2197,7 @@ func (x *AgentTextBlock) String() string {
 func (*AgentTextBlock) ProtoMessage() {}
 
 func (x *AgentTextBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[16]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2210,7 @@ func (x *AgentTextBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentTextBlock.ProtoReflect.Descriptor instead.
 func (*AgentTextBlock) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AgentTextBlock) GetContentIndex() int32 {
@@ -2170,7 +2242,7 @@ type AgentToolStarted struct {
 
 func (x *AgentToolStarted) Reset() {
 	*x = AgentToolStarted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2254,7 @@ func (x *AgentToolStarted) String() string {
 func (*AgentToolStarted) ProtoMessage() {}
 
 func (x *AgentToolStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[17]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2267,7 @@ func (x *AgentToolStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentToolStarted.ProtoReflect.Descriptor instead.
 func (*AgentToolStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AgentToolStarted) GetToolCallId() string {
@@ -2232,7 +2304,7 @@ type AgentToolUpdate struct {
 
 func (x *AgentToolUpdate) Reset() {
 	*x = AgentToolUpdate{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2316,7 @@ func (x *AgentToolUpdate) String() string {
 func (*AgentToolUpdate) ProtoMessage() {}
 
 func (x *AgentToolUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[18]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2329,7 @@ func (x *AgentToolUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentToolUpdate.ProtoReflect.Descriptor instead.
 func (*AgentToolUpdate) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AgentToolUpdate) GetToolCallId() string {
@@ -2293,7 +2365,7 @@ type AgentToolCompleted struct {
 
 func (x *AgentToolCompleted) Reset() {
 	*x = AgentToolCompleted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2377,7 @@ func (x *AgentToolCompleted) String() string {
 func (*AgentToolCompleted) ProtoMessage() {}
 
 func (x *AgentToolCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[19]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2390,7 @@ func (x *AgentToolCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentToolCompleted.ProtoReflect.Descriptor instead.
 func (*AgentToolCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AgentToolCompleted) GetToolCallId() string {
@@ -2367,7 +2439,7 @@ type AgentSteerApplied struct {
 
 func (x *AgentSteerApplied) Reset() {
 	*x = AgentSteerApplied{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2451,7 @@ func (x *AgentSteerApplied) String() string {
 func (*AgentSteerApplied) ProtoMessage() {}
 
 func (x *AgentSteerApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[20]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2464,7 @@ func (x *AgentSteerApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentSteerApplied.ProtoReflect.Descriptor instead.
 func (*AgentSteerApplied) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AgentSteerApplied) GetSteerId() string {
@@ -2413,7 +2485,7 @@ type AgentSteerReturned struct {
 
 func (x *AgentSteerReturned) Reset() {
 	*x = AgentSteerReturned{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2497,7 @@ func (x *AgentSteerReturned) String() string {
 func (*AgentSteerReturned) ProtoMessage() {}
 
 func (x *AgentSteerReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[21]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2510,7 @@ func (x *AgentSteerReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentSteerReturned.ProtoReflect.Descriptor instead.
 func (*AgentSteerReturned) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AgentSteerReturned) GetSteerId() string {
@@ -2477,7 +2549,7 @@ type AgentAsked struct {
 
 func (x *AgentAsked) Reset() {
 	*x = AgentAsked{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2561,7 @@ func (x *AgentAsked) String() string {
 func (*AgentAsked) ProtoMessage() {}
 
 func (x *AgentAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[22]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2574,7 @@ func (x *AgentAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentAsked.ProtoReflect.Descriptor instead.
 func (*AgentAsked) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AgentAsked) GetAskId() string {
@@ -2586,7 +2658,7 @@ type AgentAskWithdrawn struct {
 
 func (x *AgentAskWithdrawn) Reset() {
 	*x = AgentAskWithdrawn{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2670,7 @@ func (x *AgentAskWithdrawn) String() string {
 func (*AgentAskWithdrawn) ProtoMessage() {}
 
 func (x *AgentAskWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[23]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2683,7 @@ func (x *AgentAskWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentAskWithdrawn.ProtoReflect.Descriptor instead.
 func (*AgentAskWithdrawn) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AgentAskWithdrawn) GetAskId() string {
@@ -2632,7 +2704,7 @@ type AgentAnswerTaken struct {
 
 func (x *AgentAnswerTaken) Reset() {
 	*x = AgentAnswerTaken{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2716,7 @@ func (x *AgentAnswerTaken) String() string {
 func (*AgentAnswerTaken) ProtoMessage() {}
 
 func (x *AgentAnswerTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[24]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2729,7 @@ func (x *AgentAnswerTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentAnswerTaken.ProtoReflect.Descriptor instead.
 func (*AgentAnswerTaken) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AgentAnswerTaken) GetAskId() string {
@@ -2686,7 +2758,7 @@ type AgentOffered struct {
 
 func (x *AgentOffered) Reset() {
 	*x = AgentOffered{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2770,7 @@ func (x *AgentOffered) String() string {
 func (*AgentOffered) ProtoMessage() {}
 
 func (x *AgentOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[25]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2783,7 @@ func (x *AgentOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentOffered.ProtoReflect.Descriptor instead.
 func (*AgentOffered) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AgentOffered) GetModels() []*Model {
@@ -2772,7 +2844,7 @@ type AgentOfferedOption struct {
 
 func (x *AgentOfferedOption) Reset() {
 	*x = AgentOfferedOption{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2856,7 @@ func (x *AgentOfferedOption) String() string {
 func (*AgentOfferedOption) ProtoMessage() {}
 
 func (x *AgentOfferedOption) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[26]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2869,7 @@ func (x *AgentOfferedOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentOfferedOption.ProtoReflect.Descriptor instead.
 func (*AgentOfferedOption) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AgentOfferedOption) GetOptionId() string {
@@ -2860,7 +2932,7 @@ type AgentCommandsChanged struct {
 
 func (x *AgentCommandsChanged) Reset() {
 	*x = AgentCommandsChanged{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2944,7 @@ func (x *AgentCommandsChanged) String() string {
 func (*AgentCommandsChanged) ProtoMessage() {}
 
 func (x *AgentCommandsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[27]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +2957,7 @@ func (x *AgentCommandsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentCommandsChanged.ProtoReflect.Descriptor instead.
 func (*AgentCommandsChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AgentCommandsChanged) GetCommands() []*Command {
@@ -2906,7 +2978,7 @@ type AgentOutputAccepted struct {
 
 func (x *AgentOutputAccepted) Reset() {
 	*x = AgentOutputAccepted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +2990,7 @@ func (x *AgentOutputAccepted) String() string {
 func (*AgentOutputAccepted) ProtoMessage() {}
 
 func (x *AgentOutputAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[28]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3003,7 @@ func (x *AgentOutputAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentOutputAccepted.ProtoReflect.Descriptor instead.
 func (*AgentOutputAccepted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AgentOutputAccepted) GetOutputJson() string {
@@ -2960,7 +3032,7 @@ type AgentUsage struct {
 
 func (x *AgentUsage) Reset() {
 	*x = AgentUsage{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3044,7 @@ func (x *AgentUsage) String() string {
 func (*AgentUsage) ProtoMessage() {}
 
 func (x *AgentUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[29]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3057,7 @@ func (x *AgentUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentUsage.ProtoReflect.Descriptor instead.
 func (*AgentUsage) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AgentUsage) GetUsage() *Usage {
@@ -3034,7 +3106,7 @@ type AgentCallWanted struct {
 
 func (x *AgentCallWanted) Reset() {
 	*x = AgentCallWanted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3118,7 @@ func (x *AgentCallWanted) String() string {
 func (*AgentCallWanted) ProtoMessage() {}
 
 func (x *AgentCallWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[30]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3131,7 @@ func (x *AgentCallWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentCallWanted.ProtoReflect.Descriptor instead.
 func (*AgentCallWanted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AgentCallWanted) GetModel() string {
@@ -3080,7 +3152,7 @@ type AgentCompactionStarted struct {
 
 func (x *AgentCompactionStarted) Reset() {
 	*x = AgentCompactionStarted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3164,7 @@ func (x *AgentCompactionStarted) String() string {
 func (*AgentCompactionStarted) ProtoMessage() {}
 
 func (x *AgentCompactionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[31]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3177,7 @@ func (x *AgentCompactionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentCompactionStarted.ProtoReflect.Descriptor instead.
 func (*AgentCompactionStarted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AgentCompactionStarted) GetReason() string {
@@ -3136,7 +3208,7 @@ type AgentCompactionCompleted struct {
 
 func (x *AgentCompactionCompleted) Reset() {
 	*x = AgentCompactionCompleted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3220,7 @@ func (x *AgentCompactionCompleted) String() string {
 func (*AgentCompactionCompleted) ProtoMessage() {}
 
 func (x *AgentCompactionCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[32]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3233,7 @@ func (x *AgentCompactionCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentCompactionCompleted.ProtoReflect.Descriptor instead.
 func (*AgentCompactionCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{32}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AgentCompactionCompleted) GetReason() string {
@@ -3223,7 +3295,7 @@ type AgentRetryScheduled struct {
 
 func (x *AgentRetryScheduled) Reset() {
 	*x = AgentRetryScheduled{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3235,7 +3307,7 @@ func (x *AgentRetryScheduled) String() string {
 func (*AgentRetryScheduled) ProtoMessage() {}
 
 func (x *AgentRetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[33]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3248,7 +3320,7 @@ func (x *AgentRetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentRetryScheduled.ProtoReflect.Descriptor instead.
 func (*AgentRetryScheduled) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{33}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AgentRetryScheduled) GetAttempt() int32 {
@@ -3292,7 +3364,7 @@ type WorkspaceModeChanged struct {
 
 func (x *WorkspaceModeChanged) Reset() {
 	*x = WorkspaceModeChanged{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3376,7 @@ func (x *WorkspaceModeChanged) String() string {
 func (*WorkspaceModeChanged) ProtoMessage() {}
 
 func (x *WorkspaceModeChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[34]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3389,7 @@ func (x *WorkspaceModeChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkspaceModeChanged.ProtoReflect.Descriptor instead.
 func (*WorkspaceModeChanged) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{34}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WorkspaceModeChanged) GetWorkspaceId() string {
@@ -3353,7 +3425,7 @@ type WorkerCompleted struct {
 
 func (x *WorkerCompleted) Reset() {
 	*x = WorkerCompleted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3437,7 @@ func (x *WorkerCompleted) String() string {
 func (*WorkerCompleted) ProtoMessage() {}
 
 func (x *WorkerCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[35]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3450,7 @@ func (x *WorkerCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerCompleted.ProtoReflect.Descriptor instead.
 func (*WorkerCompleted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{35}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WorkerCompleted) GetLeaseToken() string {
@@ -3431,7 +3503,7 @@ type WorkerStopped struct {
 
 func (x *WorkerStopped) Reset() {
 	*x = WorkerStopped{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3515,7 @@ func (x *WorkerStopped) String() string {
 func (*WorkerStopped) ProtoMessage() {}
 
 func (x *WorkerStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[36]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3528,7 @@ func (x *WorkerStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStopped.ProtoReflect.Descriptor instead.
 func (*WorkerStopped) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{36}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WorkerStopped) GetLeaseToken() string {
@@ -3495,7 +3567,7 @@ type WorkerRecoveryRequest struct {
 
 func (x *WorkerRecoveryRequest) Reset() {
 	*x = WorkerRecoveryRequest{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3579,7 @@ func (x *WorkerRecoveryRequest) String() string {
 func (*WorkerRecoveryRequest) ProtoMessage() {}
 
 func (x *WorkerRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[37]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3592,7 @@ func (x *WorkerRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*WorkerRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{37}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WorkerRecoveryRequest) GetTurnId() string {
@@ -3555,7 +3627,7 @@ type WorkerLeaving struct {
 
 func (x *WorkerLeaving) Reset() {
 	*x = WorkerLeaving{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3639,7 @@ func (x *WorkerLeaving) String() string {
 func (*WorkerLeaving) ProtoMessage() {}
 
 func (x *WorkerLeaving) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[38]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3652,7 @@ func (x *WorkerLeaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerLeaving.ProtoReflect.Descriptor instead.
 func (*WorkerLeaving) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{38}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WorkerLeaving) GetReason() string {
@@ -3601,7 +3673,7 @@ type WorkerLog struct {
 
 func (x *WorkerLog) Reset() {
 	*x = WorkerLog{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3685,7 @@ func (x *WorkerLog) String() string {
 func (*WorkerLog) ProtoMessage() {}
 
 func (x *WorkerLog) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[39]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3698,7 @@ func (x *WorkerLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerLog.ProtoReflect.Descriptor instead.
 func (*WorkerLog) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{39}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WorkerLog) GetLine() string {
@@ -3649,7 +3721,7 @@ type WorkerApplied struct {
 
 func (x *WorkerApplied) Reset() {
 	*x = WorkerApplied{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3733,7 @@ func (x *WorkerApplied) String() string {
 func (*WorkerApplied) ProtoMessage() {}
 
 func (x *WorkerApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[40]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3746,7 @@ func (x *WorkerApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerApplied.ProtoReflect.Descriptor instead.
 func (*WorkerApplied) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{40}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WorkerApplied) GetLeaseToken() string {
@@ -3712,7 +3784,7 @@ type WorkerRegistered struct {
 
 func (x *WorkerRegistered) Reset() {
 	*x = WorkerRegistered{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3796,7 @@ func (x *WorkerRegistered) String() string {
 func (*WorkerRegistered) ProtoMessage() {}
 
 func (x *WorkerRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[41]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +3809,7 @@ func (x *WorkerRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRegistered.ProtoReflect.Descriptor instead.
 func (*WorkerRegistered) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{41}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WorkerRegistered) GetHeartbeat() *durationpb.Duration {
@@ -3790,7 +3862,7 @@ type WorkerResume struct {
 
 func (x *WorkerResume) Reset() {
 	*x = WorkerResume{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3802,7 +3874,7 @@ func (x *WorkerResume) String() string {
 func (*WorkerResume) ProtoMessage() {}
 
 func (x *WorkerResume) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[42]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3815,7 +3887,7 @@ func (x *WorkerResume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerResume.ProtoReflect.Descriptor instead.
 func (*WorkerResume) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{42}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WorkerResume) GetLeaseToken() string {
@@ -3895,7 +3967,7 @@ type WorkerAssign struct {
 
 func (x *WorkerAssign) Reset() {
 	*x = WorkerAssign{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3907,7 +3979,7 @@ func (x *WorkerAssign) String() string {
 func (*WorkerAssign) ProtoMessage() {}
 
 func (x *WorkerAssign) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[43]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3920,7 +3992,7 @@ func (x *WorkerAssign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAssign.ProtoReflect.Descriptor instead.
 func (*WorkerAssign) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{43}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WorkerAssign) GetTurnId() string {
@@ -4101,7 +4173,7 @@ type WorkerSteer struct {
 
 func (x *WorkerSteer) Reset() {
 	*x = WorkerSteer{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4185,7 @@ func (x *WorkerSteer) String() string {
 func (*WorkerSteer) ProtoMessage() {}
 
 func (x *WorkerSteer) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[44]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4198,7 @@ func (x *WorkerSteer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerSteer.ProtoReflect.Descriptor instead.
 func (*WorkerSteer) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{44}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WorkerSteer) GetLeaseToken() string {
@@ -4172,7 +4244,7 @@ type WorkerAbort struct {
 
 func (x *WorkerAbort) Reset() {
 	*x = WorkerAbort{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +4256,7 @@ func (x *WorkerAbort) String() string {
 func (*WorkerAbort) ProtoMessage() {}
 
 func (x *WorkerAbort) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[45]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +4269,7 @@ func (x *WorkerAbort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAbort.ProtoReflect.Descriptor instead.
 func (*WorkerAbort) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{45}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WorkerAbort) GetLeaseToken() string {
@@ -4238,7 +4310,7 @@ type WorkerAnswer struct {
 
 func (x *WorkerAnswer) Reset() {
 	*x = WorkerAnswer{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4250,7 +4322,7 @@ func (x *WorkerAnswer) String() string {
 func (*WorkerAnswer) ProtoMessage() {}
 
 func (x *WorkerAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[46]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4263,7 +4335,7 @@ func (x *WorkerAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAnswer.ProtoReflect.Descriptor instead.
 func (*WorkerAnswer) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{46}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WorkerAnswer) GetLeaseToken() string {
@@ -4307,7 +4379,7 @@ type WorkerCall struct {
 
 func (x *WorkerCall) Reset() {
 	*x = WorkerCall{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4391,7 @@ func (x *WorkerCall) String() string {
 func (*WorkerCall) ProtoMessage() {}
 
 func (x *WorkerCall) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[47]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4404,7 @@ func (x *WorkerCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerCall.ProtoReflect.Descriptor instead.
 func (*WorkerCall) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{47}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WorkerCall) GetLeaseToken() string {
@@ -4364,7 +4436,7 @@ type WorkerRecoveryDecision struct {
 
 func (x *WorkerRecoveryDecision) Reset() {
 	*x = WorkerRecoveryDecision{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4376,7 +4448,7 @@ func (x *WorkerRecoveryDecision) String() string {
 func (*WorkerRecoveryDecision) ProtoMessage() {}
 
 func (x *WorkerRecoveryDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[48]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4389,7 +4461,7 @@ func (x *WorkerRecoveryDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRecoveryDecision.ProtoReflect.Descriptor instead.
 func (*WorkerRecoveryDecision) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{48}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WorkerRecoveryDecision) GetTurnId() string {
@@ -4424,7 +4496,7 @@ type WorkerTerminate struct {
 
 func (x *WorkerTerminate) Reset() {
 	*x = WorkerTerminate{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4436,7 +4508,7 @@ func (x *WorkerTerminate) String() string {
 func (*WorkerTerminate) ProtoMessage() {}
 
 func (x *WorkerTerminate) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[49]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4449,7 +4521,7 @@ func (x *WorkerTerminate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerTerminate.ProtoReflect.Descriptor instead.
 func (*WorkerTerminate) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{49}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WorkerTerminate) GetReason() string {
@@ -4470,7 +4542,7 @@ type WorkerDrain struct {
 
 func (x *WorkerDrain) Reset() {
 	*x = WorkerDrain{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4482,7 +4554,7 @@ func (x *WorkerDrain) String() string {
 func (*WorkerDrain) ProtoMessage() {}
 
 func (x *WorkerDrain) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[50]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4495,7 +4567,7 @@ func (x *WorkerDrain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerDrain.ProtoReflect.Descriptor instead.
 func (*WorkerDrain) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{50}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WorkerDrain) GetDeadline() *durationpb.Duration {
@@ -4520,7 +4592,7 @@ type WorkerAck struct {
 
 func (x *WorkerAck) Reset() {
 	*x = WorkerAck{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4604,7 @@ func (x *WorkerAck) String() string {
 func (*WorkerAck) ProtoMessage() {}
 
 func (x *WorkerAck) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[51]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4617,7 @@ func (x *WorkerAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAck.ProtoReflect.Descriptor instead.
 func (*WorkerAck) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{51}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WorkerAck) GetLeaseToken() string {
@@ -4580,7 +4652,7 @@ type WorkerPing struct {
 
 func (x *WorkerPing) Reset() {
 	*x = WorkerPing{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4592,7 +4664,7 @@ func (x *WorkerPing) String() string {
 func (*WorkerPing) ProtoMessage() {}
 
 func (x *WorkerPing) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[52]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4605,7 +4677,7 @@ func (x *WorkerPing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerPing.ProtoReflect.Descriptor instead.
 func (*WorkerPing) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{52}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WorkerPing) GetHeartbeat() int64 {
@@ -4626,7 +4698,7 @@ type WorkerClose struct {
 
 func (x *WorkerClose) Reset() {
 	*x = WorkerClose{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +4710,7 @@ func (x *WorkerClose) String() string {
 func (*WorkerClose) ProtoMessage() {}
 
 func (x *WorkerClose) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[53]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +4723,7 @@ func (x *WorkerClose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerClose.ProtoReflect.Descriptor instead.
 func (*WorkerClose) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{53}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WorkerClose) GetWorkspaceId() string {
@@ -4676,7 +4748,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[54]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4688,7 +4760,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[54]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4701,7 +4773,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{54}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListWorkersRequest) GetAgent() string {
@@ -4740,7 +4812,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[55]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +4824,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[55]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +4837,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{55}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -4820,7 +4892,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[56]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4832,7 +4904,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[56]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4845,7 +4917,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{56}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Worker) GetWorkerName() string {
@@ -4942,7 +5014,7 @@ type WorkerLease struct {
 
 func (x *WorkerLease) Reset() {
 	*x = WorkerLease{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[57]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4954,7 +5026,7 @@ func (x *WorkerLease) String() string {
 func (*WorkerLease) ProtoMessage() {}
 
 func (x *WorkerLease) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[57]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4967,7 +5039,7 @@ func (x *WorkerLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerLease.ProtoReflect.Descriptor instead.
 func (*WorkerLease) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{57}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *WorkerLease) GetTurnId() string {
@@ -5013,7 +5085,7 @@ type WorkerWanted struct {
 
 func (x *WorkerWanted) Reset() {
 	*x = WorkerWanted{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[58]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5025,7 +5097,7 @@ func (x *WorkerWanted) String() string {
 func (*WorkerWanted) ProtoMessage() {}
 
 func (x *WorkerWanted) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[58]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5038,7 +5110,7 @@ func (x *WorkerWanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerWanted.ProtoReflect.Descriptor instead.
 func (*WorkerWanted) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{58}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *WorkerWanted) GetAgent() string {
@@ -5075,7 +5147,7 @@ type TerminateWorkerRequest struct {
 
 func (x *TerminateWorkerRequest) Reset() {
 	*x = TerminateWorkerRequest{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[59]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5087,7 +5159,7 @@ func (x *TerminateWorkerRequest) String() string {
 func (*TerminateWorkerRequest) ProtoMessage() {}
 
 func (x *TerminateWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[59]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5100,7 +5172,7 @@ func (x *TerminateWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateWorkerRequest.ProtoReflect.Descriptor instead.
 func (*TerminateWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{59}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TerminateWorkerRequest) GetWorkerName() string {
@@ -5126,7 +5198,7 @@ type TerminateWorkerResponse struct {
 
 func (x *TerminateWorkerResponse) Reset() {
 	*x = TerminateWorkerResponse{}
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[60]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +5210,7 @@ func (x *TerminateWorkerResponse) String() string {
 func (*TerminateWorkerResponse) ProtoMessage() {}
 
 func (x *TerminateWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quarterdeck_v1_worker_proto_msgTypes[60]
+	mi := &file_quarterdeck_v1_worker_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +5223,7 @@ func (x *TerminateWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateWorkerResponse.ProtoReflect.Descriptor instead.
 func (*TerminateWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{60}
+	return file_quarterdeck_v1_worker_proto_rawDescGZIP(), []int{61}
 }
 
 var File_quarterdeck_v1_worker_proto protoreflect.FileDescriptor
@@ -5233,7 +5305,7 @@ const file_quarterdeck_v1_worker_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"1\n" +
 	"\x0eWorkerReleased\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
-	"leaseToken\"\xf2\r\n" +
+	"leaseToken\"\xc5\x0e\n" +
 	"\vWorkerEvent\x12\x1f\n" +
 	"\vlease_token\x18\x01 \x01(\tR\n" +
 	"leaseToken\x12\x14\n" +
@@ -5264,9 +5336,13 @@ const file_quarterdeck_v1_worker_proto_rawDesc = "" +
 	"callWanted\x12W\n" +
 	"\x12compaction_started\x18\x1e \x01(\v2&.quarterdeck.v1.AgentCompactionStartedH\x00R\x11compactionStarted\x12]\n" +
 	"\x14compaction_completed\x18\x1f \x01(\v2(.quarterdeck.v1.AgentCompactionCompletedH\x00R\x13compactionCompleted\x12N\n" +
-	"\x0fretry_scheduled\x18  \x01(\v2#.quarterdeck.v1.AgentRetryScheduledH\x00R\x0eretryScheduledB\a\n" +
+	"\x0fretry_scheduled\x18  \x01(\v2#.quarterdeck.v1.AgentRetryScheduledH\x00R\x0eretryScheduled\x12Q\n" +
+	"\x10artifact_created\x18! \x01(\v2$.quarterdeck.v1.AgentArtifactCreatedH\x00R\x0fartifactCreatedB\a\n" +
 	"\x05event\"\x15\n" +
-	"\x13AgentMessageStarted\"_\n" +
+	"\x13AgentMessageStarted\"d\n" +
+	"\x14AgentArtifactCreated\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x126\n" +
+	"\bartifact\x18\x02 \x01(\v2\x1a.quarterdeck.v1.AttachmentR\bartifact\"_\n" +
 	"\n" +
 	"AgentDelta\x12#\n" +
 	"\rcontent_index\x18\x01 \x01(\x05R\fcontentIndex\x12\x16\n" +
@@ -5578,7 +5654,7 @@ func file_quarterdeck_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_quarterdeck_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_quarterdeck_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_quarterdeck_v1_worker_proto_goTypes = []any{
 	(WorkspaceMode)(0),               // 0: quarterdeck.v1.WorkspaceMode
 	(WorkerOutcome)(0),               // 1: quarterdeck.v1.WorkerOutcome
@@ -5597,76 +5673,77 @@ var file_quarterdeck_v1_worker_proto_goTypes = []any{
 	(*WorkerReleased)(nil),           // 14: quarterdeck.v1.WorkerReleased
 	(*WorkerEvent)(nil),              // 15: quarterdeck.v1.WorkerEvent
 	(*AgentMessageStarted)(nil),      // 16: quarterdeck.v1.AgentMessageStarted
-	(*AgentDelta)(nil),               // 17: quarterdeck.v1.AgentDelta
-	(*AgentToolInputDelta)(nil),      // 18: quarterdeck.v1.AgentToolInputDelta
-	(*AgentThinkingCompleted)(nil),   // 19: quarterdeck.v1.AgentThinkingCompleted
-	(*AgentMessageCompleted)(nil),    // 20: quarterdeck.v1.AgentMessageCompleted
-	(*AgentTextBlock)(nil),           // 21: quarterdeck.v1.AgentTextBlock
-	(*AgentToolStarted)(nil),         // 22: quarterdeck.v1.AgentToolStarted
-	(*AgentToolUpdate)(nil),          // 23: quarterdeck.v1.AgentToolUpdate
-	(*AgentToolCompleted)(nil),       // 24: quarterdeck.v1.AgentToolCompleted
-	(*AgentSteerApplied)(nil),        // 25: quarterdeck.v1.AgentSteerApplied
-	(*AgentSteerReturned)(nil),       // 26: quarterdeck.v1.AgentSteerReturned
-	(*AgentAsked)(nil),               // 27: quarterdeck.v1.AgentAsked
-	(*AgentAskWithdrawn)(nil),        // 28: quarterdeck.v1.AgentAskWithdrawn
-	(*AgentAnswerTaken)(nil),         // 29: quarterdeck.v1.AgentAnswerTaken
-	(*AgentOffered)(nil),             // 30: quarterdeck.v1.AgentOffered
-	(*AgentOfferedOption)(nil),       // 31: quarterdeck.v1.AgentOfferedOption
-	(*AgentCommandsChanged)(nil),     // 32: quarterdeck.v1.AgentCommandsChanged
-	(*AgentOutputAccepted)(nil),      // 33: quarterdeck.v1.AgentOutputAccepted
-	(*AgentUsage)(nil),               // 34: quarterdeck.v1.AgentUsage
-	(*AgentCallWanted)(nil),          // 35: quarterdeck.v1.AgentCallWanted
-	(*AgentCompactionStarted)(nil),   // 36: quarterdeck.v1.AgentCompactionStarted
-	(*AgentCompactionCompleted)(nil), // 37: quarterdeck.v1.AgentCompactionCompleted
-	(*AgentRetryScheduled)(nil),      // 38: quarterdeck.v1.AgentRetryScheduled
-	(*WorkspaceModeChanged)(nil),     // 39: quarterdeck.v1.WorkspaceModeChanged
-	(*WorkerCompleted)(nil),          // 40: quarterdeck.v1.WorkerCompleted
-	(*WorkerStopped)(nil),            // 41: quarterdeck.v1.WorkerStopped
-	(*WorkerRecoveryRequest)(nil),    // 42: quarterdeck.v1.WorkerRecoveryRequest
-	(*WorkerLeaving)(nil),            // 43: quarterdeck.v1.WorkerLeaving
-	(*WorkerLog)(nil),                // 44: quarterdeck.v1.WorkerLog
-	(*WorkerApplied)(nil),            // 45: quarterdeck.v1.WorkerApplied
-	(*WorkerRegistered)(nil),         // 46: quarterdeck.v1.WorkerRegistered
-	(*WorkerResume)(nil),             // 47: quarterdeck.v1.WorkerResume
-	(*WorkerAssign)(nil),             // 48: quarterdeck.v1.WorkerAssign
-	(*WorkerSteer)(nil),              // 49: quarterdeck.v1.WorkerSteer
-	(*WorkerAbort)(nil),              // 50: quarterdeck.v1.WorkerAbort
-	(*WorkerAnswer)(nil),             // 51: quarterdeck.v1.WorkerAnswer
-	(*WorkerCall)(nil),               // 52: quarterdeck.v1.WorkerCall
-	(*WorkerRecoveryDecision)(nil),   // 53: quarterdeck.v1.WorkerRecoveryDecision
-	(*WorkerTerminate)(nil),          // 54: quarterdeck.v1.WorkerTerminate
-	(*WorkerDrain)(nil),              // 55: quarterdeck.v1.WorkerDrain
-	(*WorkerAck)(nil),                // 56: quarterdeck.v1.WorkerAck
-	(*WorkerPing)(nil),               // 57: quarterdeck.v1.WorkerPing
-	(*WorkerClose)(nil),              // 58: quarterdeck.v1.WorkerClose
-	(*ListWorkersRequest)(nil),       // 59: quarterdeck.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 60: quarterdeck.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 61: quarterdeck.v1.Worker
-	(*WorkerLease)(nil),              // 62: quarterdeck.v1.WorkerLease
-	(*WorkerWanted)(nil),             // 63: quarterdeck.v1.WorkerWanted
-	(*TerminateWorkerRequest)(nil),   // 64: quarterdeck.v1.TerminateWorkerRequest
-	(*TerminateWorkerResponse)(nil),  // 65: quarterdeck.v1.TerminateWorkerResponse
-	nil,                              // 66: quarterdeck.v1.WorkerRegister.LabelsEntry
-	nil,                              // 67: quarterdeck.v1.WorkerAssign.OptionsEntry
-	nil,                              // 68: quarterdeck.v1.Worker.LabelsEntry
-	nil,                              // 69: quarterdeck.v1.WorkerWanted.LabelsEntry
-	(*AgentCapabilities)(nil),        // 70: quarterdeck.v1.AgentCapabilities
-	(*PlanUpdated)(nil),              // 71: quarterdeck.v1.PlanUpdated
-	(*Attachment)(nil),               // 72: quarterdeck.v1.Attachment
-	(QuestionKind)(0),                // 73: quarterdeck.v1.QuestionKind
-	(*QuestionOption)(nil),           // 74: quarterdeck.v1.QuestionOption
-	(*Model)(nil),                    // 75: quarterdeck.v1.Model
-	(*AgentOptionValue)(nil),         // 76: quarterdeck.v1.AgentOptionValue
-	(*Command)(nil),                  // 77: quarterdeck.v1.Command
-	(*Usage)(nil),                    // 78: quarterdeck.v1.Usage
-	(UsageGranularity)(0),            // 79: quarterdeck.v1.UsageGranularity
-	(*durationpb.Duration)(nil),      // 80: google.protobuf.Duration
-	(StopReason)(0),                  // 81: quarterdeck.v1.StopReason
-	(*Message)(nil),                  // 82: quarterdeck.v1.Message
-	(*ClientTool)(nil),               // 83: quarterdeck.v1.ClientTool
-	(AbortMode)(0),                   // 84: quarterdeck.v1.AbortMode
-	(*Answer)(nil),                   // 85: quarterdeck.v1.Answer
-	(*timestamppb.Timestamp)(nil),    // 86: google.protobuf.Timestamp
+	(*AgentArtifactCreated)(nil),     // 17: quarterdeck.v1.AgentArtifactCreated
+	(*AgentDelta)(nil),               // 18: quarterdeck.v1.AgentDelta
+	(*AgentToolInputDelta)(nil),      // 19: quarterdeck.v1.AgentToolInputDelta
+	(*AgentThinkingCompleted)(nil),   // 20: quarterdeck.v1.AgentThinkingCompleted
+	(*AgentMessageCompleted)(nil),    // 21: quarterdeck.v1.AgentMessageCompleted
+	(*AgentTextBlock)(nil),           // 22: quarterdeck.v1.AgentTextBlock
+	(*AgentToolStarted)(nil),         // 23: quarterdeck.v1.AgentToolStarted
+	(*AgentToolUpdate)(nil),          // 24: quarterdeck.v1.AgentToolUpdate
+	(*AgentToolCompleted)(nil),       // 25: quarterdeck.v1.AgentToolCompleted
+	(*AgentSteerApplied)(nil),        // 26: quarterdeck.v1.AgentSteerApplied
+	(*AgentSteerReturned)(nil),       // 27: quarterdeck.v1.AgentSteerReturned
+	(*AgentAsked)(nil),               // 28: quarterdeck.v1.AgentAsked
+	(*AgentAskWithdrawn)(nil),        // 29: quarterdeck.v1.AgentAskWithdrawn
+	(*AgentAnswerTaken)(nil),         // 30: quarterdeck.v1.AgentAnswerTaken
+	(*AgentOffered)(nil),             // 31: quarterdeck.v1.AgentOffered
+	(*AgentOfferedOption)(nil),       // 32: quarterdeck.v1.AgentOfferedOption
+	(*AgentCommandsChanged)(nil),     // 33: quarterdeck.v1.AgentCommandsChanged
+	(*AgentOutputAccepted)(nil),      // 34: quarterdeck.v1.AgentOutputAccepted
+	(*AgentUsage)(nil),               // 35: quarterdeck.v1.AgentUsage
+	(*AgentCallWanted)(nil),          // 36: quarterdeck.v1.AgentCallWanted
+	(*AgentCompactionStarted)(nil),   // 37: quarterdeck.v1.AgentCompactionStarted
+	(*AgentCompactionCompleted)(nil), // 38: quarterdeck.v1.AgentCompactionCompleted
+	(*AgentRetryScheduled)(nil),      // 39: quarterdeck.v1.AgentRetryScheduled
+	(*WorkspaceModeChanged)(nil),     // 40: quarterdeck.v1.WorkspaceModeChanged
+	(*WorkerCompleted)(nil),          // 41: quarterdeck.v1.WorkerCompleted
+	(*WorkerStopped)(nil),            // 42: quarterdeck.v1.WorkerStopped
+	(*WorkerRecoveryRequest)(nil),    // 43: quarterdeck.v1.WorkerRecoveryRequest
+	(*WorkerLeaving)(nil),            // 44: quarterdeck.v1.WorkerLeaving
+	(*WorkerLog)(nil),                // 45: quarterdeck.v1.WorkerLog
+	(*WorkerApplied)(nil),            // 46: quarterdeck.v1.WorkerApplied
+	(*WorkerRegistered)(nil),         // 47: quarterdeck.v1.WorkerRegistered
+	(*WorkerResume)(nil),             // 48: quarterdeck.v1.WorkerResume
+	(*WorkerAssign)(nil),             // 49: quarterdeck.v1.WorkerAssign
+	(*WorkerSteer)(nil),              // 50: quarterdeck.v1.WorkerSteer
+	(*WorkerAbort)(nil),              // 51: quarterdeck.v1.WorkerAbort
+	(*WorkerAnswer)(nil),             // 52: quarterdeck.v1.WorkerAnswer
+	(*WorkerCall)(nil),               // 53: quarterdeck.v1.WorkerCall
+	(*WorkerRecoveryDecision)(nil),   // 54: quarterdeck.v1.WorkerRecoveryDecision
+	(*WorkerTerminate)(nil),          // 55: quarterdeck.v1.WorkerTerminate
+	(*WorkerDrain)(nil),              // 56: quarterdeck.v1.WorkerDrain
+	(*WorkerAck)(nil),                // 57: quarterdeck.v1.WorkerAck
+	(*WorkerPing)(nil),               // 58: quarterdeck.v1.WorkerPing
+	(*WorkerClose)(nil),              // 59: quarterdeck.v1.WorkerClose
+	(*ListWorkersRequest)(nil),       // 60: quarterdeck.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 61: quarterdeck.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 62: quarterdeck.v1.Worker
+	(*WorkerLease)(nil),              // 63: quarterdeck.v1.WorkerLease
+	(*WorkerWanted)(nil),             // 64: quarterdeck.v1.WorkerWanted
+	(*TerminateWorkerRequest)(nil),   // 65: quarterdeck.v1.TerminateWorkerRequest
+	(*TerminateWorkerResponse)(nil),  // 66: quarterdeck.v1.TerminateWorkerResponse
+	nil,                              // 67: quarterdeck.v1.WorkerRegister.LabelsEntry
+	nil,                              // 68: quarterdeck.v1.WorkerAssign.OptionsEntry
+	nil,                              // 69: quarterdeck.v1.Worker.LabelsEntry
+	nil,                              // 70: quarterdeck.v1.WorkerWanted.LabelsEntry
+	(*AgentCapabilities)(nil),        // 71: quarterdeck.v1.AgentCapabilities
+	(*PlanUpdated)(nil),              // 72: quarterdeck.v1.PlanUpdated
+	(*Attachment)(nil),               // 73: quarterdeck.v1.Attachment
+	(QuestionKind)(0),                // 74: quarterdeck.v1.QuestionKind
+	(*QuestionOption)(nil),           // 75: quarterdeck.v1.QuestionOption
+	(*Model)(nil),                    // 76: quarterdeck.v1.Model
+	(*AgentOptionValue)(nil),         // 77: quarterdeck.v1.AgentOptionValue
+	(*Command)(nil),                  // 78: quarterdeck.v1.Command
+	(*Usage)(nil),                    // 79: quarterdeck.v1.Usage
+	(UsageGranularity)(0),            // 80: quarterdeck.v1.UsageGranularity
+	(*durationpb.Duration)(nil),      // 81: google.protobuf.Duration
+	(StopReason)(0),                  // 82: quarterdeck.v1.StopReason
+	(*Message)(nil),                  // 83: quarterdeck.v1.Message
+	(*ClientTool)(nil),               // 84: quarterdeck.v1.ClientTool
+	(AbortMode)(0),                   // 85: quarterdeck.v1.AbortMode
+	(*Answer)(nil),                   // 86: quarterdeck.v1.Answer
+	(*timestamppb.Timestamp)(nil),    // 87: google.protobuf.Timestamp
 }
 var file_quarterdeck_v1_worker_proto_depIdxs = []int32{
 	7,  // 0: quarterdeck.v1.ConnectRequest.register:type_name -> quarterdeck.v1.WorkerRegister
@@ -5675,101 +5752,103 @@ var file_quarterdeck_v1_worker_proto_depIdxs = []int32{
 	13, // 3: quarterdeck.v1.ConnectRequest.rejected:type_name -> quarterdeck.v1.WorkerRejected
 	14, // 4: quarterdeck.v1.ConnectRequest.released:type_name -> quarterdeck.v1.WorkerReleased
 	15, // 5: quarterdeck.v1.ConnectRequest.agent_event:type_name -> quarterdeck.v1.WorkerEvent
-	39, // 6: quarterdeck.v1.ConnectRequest.workspace_mode_changed:type_name -> quarterdeck.v1.WorkspaceModeChanged
-	40, // 7: quarterdeck.v1.ConnectRequest.completed:type_name -> quarterdeck.v1.WorkerCompleted
-	41, // 8: quarterdeck.v1.ConnectRequest.stopped:type_name -> quarterdeck.v1.WorkerStopped
-	42, // 9: quarterdeck.v1.ConnectRequest.request_recovery:type_name -> quarterdeck.v1.WorkerRecoveryRequest
-	43, // 10: quarterdeck.v1.ConnectRequest.leaving:type_name -> quarterdeck.v1.WorkerLeaving
-	44, // 11: quarterdeck.v1.ConnectRequest.log:type_name -> quarterdeck.v1.WorkerLog
-	45, // 12: quarterdeck.v1.ConnectRequest.applied:type_name -> quarterdeck.v1.WorkerApplied
-	46, // 13: quarterdeck.v1.ConnectResponse.registered:type_name -> quarterdeck.v1.WorkerRegistered
-	47, // 14: quarterdeck.v1.ConnectResponse.resume:type_name -> quarterdeck.v1.WorkerResume
-	48, // 15: quarterdeck.v1.ConnectResponse.assign:type_name -> quarterdeck.v1.WorkerAssign
-	49, // 16: quarterdeck.v1.ConnectResponse.steer:type_name -> quarterdeck.v1.WorkerSteer
-	50, // 17: quarterdeck.v1.ConnectResponse.abort:type_name -> quarterdeck.v1.WorkerAbort
-	51, // 18: quarterdeck.v1.ConnectResponse.answer:type_name -> quarterdeck.v1.WorkerAnswer
-	53, // 19: quarterdeck.v1.ConnectResponse.recovery_decision:type_name -> quarterdeck.v1.WorkerRecoveryDecision
-	54, // 20: quarterdeck.v1.ConnectResponse.terminate:type_name -> quarterdeck.v1.WorkerTerminate
-	55, // 21: quarterdeck.v1.ConnectResponse.drain:type_name -> quarterdeck.v1.WorkerDrain
-	56, // 22: quarterdeck.v1.ConnectResponse.ack:type_name -> quarterdeck.v1.WorkerAck
-	57, // 23: quarterdeck.v1.ConnectResponse.ping:type_name -> quarterdeck.v1.WorkerPing
-	52, // 24: quarterdeck.v1.ConnectResponse.call:type_name -> quarterdeck.v1.WorkerCall
-	58, // 25: quarterdeck.v1.ConnectResponse.close:type_name -> quarterdeck.v1.WorkerClose
-	66, // 26: quarterdeck.v1.WorkerRegister.labels:type_name -> quarterdeck.v1.WorkerRegister.LabelsEntry
+	40, // 6: quarterdeck.v1.ConnectRequest.workspace_mode_changed:type_name -> quarterdeck.v1.WorkspaceModeChanged
+	41, // 7: quarterdeck.v1.ConnectRequest.completed:type_name -> quarterdeck.v1.WorkerCompleted
+	42, // 8: quarterdeck.v1.ConnectRequest.stopped:type_name -> quarterdeck.v1.WorkerStopped
+	43, // 9: quarterdeck.v1.ConnectRequest.request_recovery:type_name -> quarterdeck.v1.WorkerRecoveryRequest
+	44, // 10: quarterdeck.v1.ConnectRequest.leaving:type_name -> quarterdeck.v1.WorkerLeaving
+	45, // 11: quarterdeck.v1.ConnectRequest.log:type_name -> quarterdeck.v1.WorkerLog
+	46, // 12: quarterdeck.v1.ConnectRequest.applied:type_name -> quarterdeck.v1.WorkerApplied
+	47, // 13: quarterdeck.v1.ConnectResponse.registered:type_name -> quarterdeck.v1.WorkerRegistered
+	48, // 14: quarterdeck.v1.ConnectResponse.resume:type_name -> quarterdeck.v1.WorkerResume
+	49, // 15: quarterdeck.v1.ConnectResponse.assign:type_name -> quarterdeck.v1.WorkerAssign
+	50, // 16: quarterdeck.v1.ConnectResponse.steer:type_name -> quarterdeck.v1.WorkerSteer
+	51, // 17: quarterdeck.v1.ConnectResponse.abort:type_name -> quarterdeck.v1.WorkerAbort
+	52, // 18: quarterdeck.v1.ConnectResponse.answer:type_name -> quarterdeck.v1.WorkerAnswer
+	54, // 19: quarterdeck.v1.ConnectResponse.recovery_decision:type_name -> quarterdeck.v1.WorkerRecoveryDecision
+	55, // 20: quarterdeck.v1.ConnectResponse.terminate:type_name -> quarterdeck.v1.WorkerTerminate
+	56, // 21: quarterdeck.v1.ConnectResponse.drain:type_name -> quarterdeck.v1.WorkerDrain
+	57, // 22: quarterdeck.v1.ConnectResponse.ack:type_name -> quarterdeck.v1.WorkerAck
+	58, // 23: quarterdeck.v1.ConnectResponse.ping:type_name -> quarterdeck.v1.WorkerPing
+	53, // 24: quarterdeck.v1.ConnectResponse.call:type_name -> quarterdeck.v1.WorkerCall
+	59, // 25: quarterdeck.v1.ConnectResponse.close:type_name -> quarterdeck.v1.WorkerClose
+	67, // 26: quarterdeck.v1.WorkerRegister.labels:type_name -> quarterdeck.v1.WorkerRegister.LabelsEntry
 	8,  // 27: quarterdeck.v1.WorkerRegister.agents:type_name -> quarterdeck.v1.WorkerAgent
 	9,  // 28: quarterdeck.v1.WorkerRegister.workspaces:type_name -> quarterdeck.v1.WorkerWorkspace
 	10, // 29: quarterdeck.v1.WorkerRegister.held:type_name -> quarterdeck.v1.WorkerHeldLease
-	70, // 30: quarterdeck.v1.WorkerAgent.capabilities:type_name -> quarterdeck.v1.AgentCapabilities
+	71, // 30: quarterdeck.v1.WorkerAgent.capabilities:type_name -> quarterdeck.v1.AgentCapabilities
 	0,  // 31: quarterdeck.v1.WorkerWorkspace.mode:type_name -> quarterdeck.v1.WorkspaceMode
 	16, // 32: quarterdeck.v1.WorkerEvent.message_started:type_name -> quarterdeck.v1.AgentMessageStarted
-	17, // 33: quarterdeck.v1.WorkerEvent.text_delta:type_name -> quarterdeck.v1.AgentDelta
-	17, // 34: quarterdeck.v1.WorkerEvent.thinking_delta:type_name -> quarterdeck.v1.AgentDelta
-	18, // 35: quarterdeck.v1.WorkerEvent.tool_input_delta:type_name -> quarterdeck.v1.AgentToolInputDelta
-	19, // 36: quarterdeck.v1.WorkerEvent.thinking_completed:type_name -> quarterdeck.v1.AgentThinkingCompleted
-	20, // 37: quarterdeck.v1.WorkerEvent.message_completed:type_name -> quarterdeck.v1.AgentMessageCompleted
-	22, // 38: quarterdeck.v1.WorkerEvent.tool_started:type_name -> quarterdeck.v1.AgentToolStarted
-	23, // 39: quarterdeck.v1.WorkerEvent.tool_update:type_name -> quarterdeck.v1.AgentToolUpdate
-	24, // 40: quarterdeck.v1.WorkerEvent.tool_completed:type_name -> quarterdeck.v1.AgentToolCompleted
-	25, // 41: quarterdeck.v1.WorkerEvent.steer_applied:type_name -> quarterdeck.v1.AgentSteerApplied
-	26, // 42: quarterdeck.v1.WorkerEvent.steer_returned:type_name -> quarterdeck.v1.AgentSteerReturned
-	27, // 43: quarterdeck.v1.WorkerEvent.asked:type_name -> quarterdeck.v1.AgentAsked
-	28, // 44: quarterdeck.v1.WorkerEvent.ask_withdrawn:type_name -> quarterdeck.v1.AgentAskWithdrawn
-	29, // 45: quarterdeck.v1.WorkerEvent.answer_taken:type_name -> quarterdeck.v1.AgentAnswerTaken
-	71, // 46: quarterdeck.v1.WorkerEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
-	30, // 47: quarterdeck.v1.WorkerEvent.offered:type_name -> quarterdeck.v1.AgentOffered
-	32, // 48: quarterdeck.v1.WorkerEvent.commands_changed:type_name -> quarterdeck.v1.AgentCommandsChanged
-	33, // 49: quarterdeck.v1.WorkerEvent.output_accepted:type_name -> quarterdeck.v1.AgentOutputAccepted
-	34, // 50: quarterdeck.v1.WorkerEvent.usage:type_name -> quarterdeck.v1.AgentUsage
-	35, // 51: quarterdeck.v1.WorkerEvent.call_wanted:type_name -> quarterdeck.v1.AgentCallWanted
-	36, // 52: quarterdeck.v1.WorkerEvent.compaction_started:type_name -> quarterdeck.v1.AgentCompactionStarted
-	37, // 53: quarterdeck.v1.WorkerEvent.compaction_completed:type_name -> quarterdeck.v1.AgentCompactionCompleted
-	38, // 54: quarterdeck.v1.WorkerEvent.retry_scheduled:type_name -> quarterdeck.v1.AgentRetryScheduled
-	21, // 55: quarterdeck.v1.AgentMessageCompleted.blocks:type_name -> quarterdeck.v1.AgentTextBlock
-	72, // 56: quarterdeck.v1.AgentToolCompleted.pictures:type_name -> quarterdeck.v1.Attachment
-	73, // 57: quarterdeck.v1.AgentAsked.kind:type_name -> quarterdeck.v1.QuestionKind
-	74, // 58: quarterdeck.v1.AgentAsked.options:type_name -> quarterdeck.v1.QuestionOption
-	75, // 59: quarterdeck.v1.AgentOffered.models:type_name -> quarterdeck.v1.Model
-	31, // 60: quarterdeck.v1.AgentOffered.options:type_name -> quarterdeck.v1.AgentOfferedOption
-	76, // 61: quarterdeck.v1.AgentOfferedOption.values:type_name -> quarterdeck.v1.AgentOptionValue
-	77, // 62: quarterdeck.v1.AgentCommandsChanged.commands:type_name -> quarterdeck.v1.Command
-	78, // 63: quarterdeck.v1.AgentUsage.usage:type_name -> quarterdeck.v1.Usage
-	79, // 64: quarterdeck.v1.AgentUsage.granularity:type_name -> quarterdeck.v1.UsageGranularity
-	80, // 65: quarterdeck.v1.AgentRetryScheduled.delay:type_name -> google.protobuf.Duration
-	0,  // 66: quarterdeck.v1.WorkspaceModeChanged.mode:type_name -> quarterdeck.v1.WorkspaceMode
-	1,  // 67: quarterdeck.v1.WorkerCompleted.outcome:type_name -> quarterdeck.v1.WorkerOutcome
-	81, // 68: quarterdeck.v1.WorkerCompleted.stop_reason:type_name -> quarterdeck.v1.StopReason
-	80, // 69: quarterdeck.v1.WorkerRegistered.heartbeat:type_name -> google.protobuf.Duration
-	80, // 70: quarterdeck.v1.WorkerRegistered.lease:type_name -> google.protobuf.Duration
-	80, // 71: quarterdeck.v1.WorkerRegistered.stop_after:type_name -> google.protobuf.Duration
-	2,  // 72: quarterdeck.v1.WorkerResume.action:type_name -> quarterdeck.v1.WorkerResumeAction
-	72, // 73: quarterdeck.v1.WorkerAssign.attachments:type_name -> quarterdeck.v1.Attachment
-	67, // 74: quarterdeck.v1.WorkerAssign.options:type_name -> quarterdeck.v1.WorkerAssign.OptionsEntry
-	82, // 75: quarterdeck.v1.WorkerAssign.history:type_name -> quarterdeck.v1.Message
-	83, // 76: quarterdeck.v1.WorkerAssign.client_tools:type_name -> quarterdeck.v1.ClientTool
-	72, // 77: quarterdeck.v1.WorkerSteer.attachments:type_name -> quarterdeck.v1.Attachment
-	84, // 78: quarterdeck.v1.WorkerAbort.mode:type_name -> quarterdeck.v1.AbortMode
-	85, // 79: quarterdeck.v1.WorkerAnswer.answer:type_name -> quarterdeck.v1.Answer
-	3,  // 80: quarterdeck.v1.WorkerRecoveryDecision.action:type_name -> quarterdeck.v1.WorkerRecoveryAction
-	80, // 81: quarterdeck.v1.WorkerDrain.deadline:type_name -> google.protobuf.Duration
-	61, // 82: quarterdeck.v1.ListWorkersResponse.workers:type_name -> quarterdeck.v1.Worker
-	63, // 83: quarterdeck.v1.ListWorkersResponse.wanted:type_name -> quarterdeck.v1.WorkerWanted
-	68, // 84: quarterdeck.v1.Worker.labels:type_name -> quarterdeck.v1.Worker.LabelsEntry
-	62, // 85: quarterdeck.v1.Worker.leases:type_name -> quarterdeck.v1.WorkerLease
-	4,  // 86: quarterdeck.v1.Worker.state:type_name -> quarterdeck.v1.WorkerState
-	86, // 87: quarterdeck.v1.Worker.connect_time:type_name -> google.protobuf.Timestamp
-	80, // 88: quarterdeck.v1.Worker.idle:type_name -> google.protobuf.Duration
-	69, // 89: quarterdeck.v1.WorkerWanted.labels:type_name -> quarterdeck.v1.WorkerWanted.LabelsEntry
-	5,  // 90: quarterdeck.v1.WorkerService.Connect:input_type -> quarterdeck.v1.ConnectRequest
-	59, // 91: quarterdeck.v1.WorkerService.ListWorkers:input_type -> quarterdeck.v1.ListWorkersRequest
-	64, // 92: quarterdeck.v1.WorkerService.TerminateWorker:input_type -> quarterdeck.v1.TerminateWorkerRequest
-	6,  // 93: quarterdeck.v1.WorkerService.Connect:output_type -> quarterdeck.v1.ConnectResponse
-	60, // 94: quarterdeck.v1.WorkerService.ListWorkers:output_type -> quarterdeck.v1.ListWorkersResponse
-	65, // 95: quarterdeck.v1.WorkerService.TerminateWorker:output_type -> quarterdeck.v1.TerminateWorkerResponse
-	93, // [93:96] is the sub-list for method output_type
-	90, // [90:93] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	18, // 33: quarterdeck.v1.WorkerEvent.text_delta:type_name -> quarterdeck.v1.AgentDelta
+	18, // 34: quarterdeck.v1.WorkerEvent.thinking_delta:type_name -> quarterdeck.v1.AgentDelta
+	19, // 35: quarterdeck.v1.WorkerEvent.tool_input_delta:type_name -> quarterdeck.v1.AgentToolInputDelta
+	20, // 36: quarterdeck.v1.WorkerEvent.thinking_completed:type_name -> quarterdeck.v1.AgentThinkingCompleted
+	21, // 37: quarterdeck.v1.WorkerEvent.message_completed:type_name -> quarterdeck.v1.AgentMessageCompleted
+	23, // 38: quarterdeck.v1.WorkerEvent.tool_started:type_name -> quarterdeck.v1.AgentToolStarted
+	24, // 39: quarterdeck.v1.WorkerEvent.tool_update:type_name -> quarterdeck.v1.AgentToolUpdate
+	25, // 40: quarterdeck.v1.WorkerEvent.tool_completed:type_name -> quarterdeck.v1.AgentToolCompleted
+	26, // 41: quarterdeck.v1.WorkerEvent.steer_applied:type_name -> quarterdeck.v1.AgentSteerApplied
+	27, // 42: quarterdeck.v1.WorkerEvent.steer_returned:type_name -> quarterdeck.v1.AgentSteerReturned
+	28, // 43: quarterdeck.v1.WorkerEvent.asked:type_name -> quarterdeck.v1.AgentAsked
+	29, // 44: quarterdeck.v1.WorkerEvent.ask_withdrawn:type_name -> quarterdeck.v1.AgentAskWithdrawn
+	30, // 45: quarterdeck.v1.WorkerEvent.answer_taken:type_name -> quarterdeck.v1.AgentAnswerTaken
+	72, // 46: quarterdeck.v1.WorkerEvent.plan_updated:type_name -> quarterdeck.v1.PlanUpdated
+	31, // 47: quarterdeck.v1.WorkerEvent.offered:type_name -> quarterdeck.v1.AgentOffered
+	33, // 48: quarterdeck.v1.WorkerEvent.commands_changed:type_name -> quarterdeck.v1.AgentCommandsChanged
+	34, // 49: quarterdeck.v1.WorkerEvent.output_accepted:type_name -> quarterdeck.v1.AgentOutputAccepted
+	35, // 50: quarterdeck.v1.WorkerEvent.usage:type_name -> quarterdeck.v1.AgentUsage
+	36, // 51: quarterdeck.v1.WorkerEvent.call_wanted:type_name -> quarterdeck.v1.AgentCallWanted
+	37, // 52: quarterdeck.v1.WorkerEvent.compaction_started:type_name -> quarterdeck.v1.AgentCompactionStarted
+	38, // 53: quarterdeck.v1.WorkerEvent.compaction_completed:type_name -> quarterdeck.v1.AgentCompactionCompleted
+	39, // 54: quarterdeck.v1.WorkerEvent.retry_scheduled:type_name -> quarterdeck.v1.AgentRetryScheduled
+	17, // 55: quarterdeck.v1.WorkerEvent.artifact_created:type_name -> quarterdeck.v1.AgentArtifactCreated
+	73, // 56: quarterdeck.v1.AgentArtifactCreated.artifact:type_name -> quarterdeck.v1.Attachment
+	22, // 57: quarterdeck.v1.AgentMessageCompleted.blocks:type_name -> quarterdeck.v1.AgentTextBlock
+	73, // 58: quarterdeck.v1.AgentToolCompleted.pictures:type_name -> quarterdeck.v1.Attachment
+	74, // 59: quarterdeck.v1.AgentAsked.kind:type_name -> quarterdeck.v1.QuestionKind
+	75, // 60: quarterdeck.v1.AgentAsked.options:type_name -> quarterdeck.v1.QuestionOption
+	76, // 61: quarterdeck.v1.AgentOffered.models:type_name -> quarterdeck.v1.Model
+	32, // 62: quarterdeck.v1.AgentOffered.options:type_name -> quarterdeck.v1.AgentOfferedOption
+	77, // 63: quarterdeck.v1.AgentOfferedOption.values:type_name -> quarterdeck.v1.AgentOptionValue
+	78, // 64: quarterdeck.v1.AgentCommandsChanged.commands:type_name -> quarterdeck.v1.Command
+	79, // 65: quarterdeck.v1.AgentUsage.usage:type_name -> quarterdeck.v1.Usage
+	80, // 66: quarterdeck.v1.AgentUsage.granularity:type_name -> quarterdeck.v1.UsageGranularity
+	81, // 67: quarterdeck.v1.AgentRetryScheduled.delay:type_name -> google.protobuf.Duration
+	0,  // 68: quarterdeck.v1.WorkspaceModeChanged.mode:type_name -> quarterdeck.v1.WorkspaceMode
+	1,  // 69: quarterdeck.v1.WorkerCompleted.outcome:type_name -> quarterdeck.v1.WorkerOutcome
+	82, // 70: quarterdeck.v1.WorkerCompleted.stop_reason:type_name -> quarterdeck.v1.StopReason
+	81, // 71: quarterdeck.v1.WorkerRegistered.heartbeat:type_name -> google.protobuf.Duration
+	81, // 72: quarterdeck.v1.WorkerRegistered.lease:type_name -> google.protobuf.Duration
+	81, // 73: quarterdeck.v1.WorkerRegistered.stop_after:type_name -> google.protobuf.Duration
+	2,  // 74: quarterdeck.v1.WorkerResume.action:type_name -> quarterdeck.v1.WorkerResumeAction
+	73, // 75: quarterdeck.v1.WorkerAssign.attachments:type_name -> quarterdeck.v1.Attachment
+	68, // 76: quarterdeck.v1.WorkerAssign.options:type_name -> quarterdeck.v1.WorkerAssign.OptionsEntry
+	83, // 77: quarterdeck.v1.WorkerAssign.history:type_name -> quarterdeck.v1.Message
+	84, // 78: quarterdeck.v1.WorkerAssign.client_tools:type_name -> quarterdeck.v1.ClientTool
+	73, // 79: quarterdeck.v1.WorkerSteer.attachments:type_name -> quarterdeck.v1.Attachment
+	85, // 80: quarterdeck.v1.WorkerAbort.mode:type_name -> quarterdeck.v1.AbortMode
+	86, // 81: quarterdeck.v1.WorkerAnswer.answer:type_name -> quarterdeck.v1.Answer
+	3,  // 82: quarterdeck.v1.WorkerRecoveryDecision.action:type_name -> quarterdeck.v1.WorkerRecoveryAction
+	81, // 83: quarterdeck.v1.WorkerDrain.deadline:type_name -> google.protobuf.Duration
+	62, // 84: quarterdeck.v1.ListWorkersResponse.workers:type_name -> quarterdeck.v1.Worker
+	64, // 85: quarterdeck.v1.ListWorkersResponse.wanted:type_name -> quarterdeck.v1.WorkerWanted
+	69, // 86: quarterdeck.v1.Worker.labels:type_name -> quarterdeck.v1.Worker.LabelsEntry
+	63, // 87: quarterdeck.v1.Worker.leases:type_name -> quarterdeck.v1.WorkerLease
+	4,  // 88: quarterdeck.v1.Worker.state:type_name -> quarterdeck.v1.WorkerState
+	87, // 89: quarterdeck.v1.Worker.connect_time:type_name -> google.protobuf.Timestamp
+	81, // 90: quarterdeck.v1.Worker.idle:type_name -> google.protobuf.Duration
+	70, // 91: quarterdeck.v1.WorkerWanted.labels:type_name -> quarterdeck.v1.WorkerWanted.LabelsEntry
+	5,  // 92: quarterdeck.v1.WorkerService.Connect:input_type -> quarterdeck.v1.ConnectRequest
+	60, // 93: quarterdeck.v1.WorkerService.ListWorkers:input_type -> quarterdeck.v1.ListWorkersRequest
+	65, // 94: quarterdeck.v1.WorkerService.TerminateWorker:input_type -> quarterdeck.v1.TerminateWorkerRequest
+	6,  // 95: quarterdeck.v1.WorkerService.Connect:output_type -> quarterdeck.v1.ConnectResponse
+	61, // 96: quarterdeck.v1.WorkerService.ListWorkers:output_type -> quarterdeck.v1.ListWorkersResponse
+	66, // 97: quarterdeck.v1.WorkerService.TerminateWorker:output_type -> quarterdeck.v1.TerminateWorkerResponse
+	95, // [95:98] is the sub-list for method output_type
+	92, // [92:95] is the sub-list for method input_type
+	92, // [92:92] is the sub-list for extension type_name
+	92, // [92:92] is the sub-list for extension extendee
+	0,  // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_worker_proto_init() }
@@ -5840,6 +5919,7 @@ func file_quarterdeck_v1_worker_proto_init() {
 		(*WorkerEvent_CompactionStarted)(nil),
 		(*WorkerEvent_CompactionCompleted)(nil),
 		(*WorkerEvent_RetryScheduled)(nil),
+		(*WorkerEvent_ArtifactCreated)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5847,7 +5927,7 @@ func file_quarterdeck_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_worker_proto_rawDesc), len(file_quarterdeck_v1_worker_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

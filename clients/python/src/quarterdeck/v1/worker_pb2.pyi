@@ -217,7 +217,7 @@ class WorkerReleased(_message.Message):
     def __init__(self, lease_token: _Optional[str] = ...) -> None: ...
 
 class WorkerEvent(_message.Message):
-    __slots__ = ("lease_token", "frame", "message_started", "text_delta", "thinking_delta", "tool_input_delta", "thinking_completed", "message_completed", "tool_started", "tool_update", "tool_completed", "steer_applied", "steer_returned", "asked", "ask_withdrawn", "answer_taken", "plan_updated", "offered", "commands_changed", "output_accepted", "usage", "call_wanted", "compaction_started", "compaction_completed", "retry_scheduled")
+    __slots__ = ("lease_token", "frame", "message_started", "text_delta", "thinking_delta", "tool_input_delta", "thinking_completed", "message_completed", "tool_started", "tool_update", "tool_completed", "steer_applied", "steer_returned", "asked", "ask_withdrawn", "answer_taken", "plan_updated", "offered", "commands_changed", "output_accepted", "usage", "call_wanted", "compaction_started", "compaction_completed", "retry_scheduled", "artifact_created")
     LEASE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +243,7 @@ class WorkerEvent(_message.Message):
     COMPACTION_STARTED_FIELD_NUMBER: _ClassVar[int]
     COMPACTION_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     RETRY_SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_CREATED_FIELD_NUMBER: _ClassVar[int]
     lease_token: str
     frame: int
     message_started: AgentMessageStarted
@@ -268,11 +269,20 @@ class WorkerEvent(_message.Message):
     compaction_started: AgentCompactionStarted
     compaction_completed: AgentCompactionCompleted
     retry_scheduled: AgentRetryScheduled
-    def __init__(self, lease_token: _Optional[str] = ..., frame: _Optional[int] = ..., message_started: _Optional[_Union[AgentMessageStarted, _Mapping]] = ..., text_delta: _Optional[_Union[AgentDelta, _Mapping]] = ..., thinking_delta: _Optional[_Union[AgentDelta, _Mapping]] = ..., tool_input_delta: _Optional[_Union[AgentToolInputDelta, _Mapping]] = ..., thinking_completed: _Optional[_Union[AgentThinkingCompleted, _Mapping]] = ..., message_completed: _Optional[_Union[AgentMessageCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[AgentToolStarted, _Mapping]] = ..., tool_update: _Optional[_Union[AgentToolUpdate, _Mapping]] = ..., tool_completed: _Optional[_Union[AgentToolCompleted, _Mapping]] = ..., steer_applied: _Optional[_Union[AgentSteerApplied, _Mapping]] = ..., steer_returned: _Optional[_Union[AgentSteerReturned, _Mapping]] = ..., asked: _Optional[_Union[AgentAsked, _Mapping]] = ..., ask_withdrawn: _Optional[_Union[AgentAskWithdrawn, _Mapping]] = ..., answer_taken: _Optional[_Union[AgentAnswerTaken, _Mapping]] = ..., plan_updated: _Optional[_Union[_event_pb2.PlanUpdated, _Mapping]] = ..., offered: _Optional[_Union[AgentOffered, _Mapping]] = ..., commands_changed: _Optional[_Union[AgentCommandsChanged, _Mapping]] = ..., output_accepted: _Optional[_Union[AgentOutputAccepted, _Mapping]] = ..., usage: _Optional[_Union[AgentUsage, _Mapping]] = ..., call_wanted: _Optional[_Union[AgentCallWanted, _Mapping]] = ..., compaction_started: _Optional[_Union[AgentCompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[AgentCompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[AgentRetryScheduled, _Mapping]] = ...) -> None: ...
+    artifact_created: AgentArtifactCreated
+    def __init__(self, lease_token: _Optional[str] = ..., frame: _Optional[int] = ..., message_started: _Optional[_Union[AgentMessageStarted, _Mapping]] = ..., text_delta: _Optional[_Union[AgentDelta, _Mapping]] = ..., thinking_delta: _Optional[_Union[AgentDelta, _Mapping]] = ..., tool_input_delta: _Optional[_Union[AgentToolInputDelta, _Mapping]] = ..., thinking_completed: _Optional[_Union[AgentThinkingCompleted, _Mapping]] = ..., message_completed: _Optional[_Union[AgentMessageCompleted, _Mapping]] = ..., tool_started: _Optional[_Union[AgentToolStarted, _Mapping]] = ..., tool_update: _Optional[_Union[AgentToolUpdate, _Mapping]] = ..., tool_completed: _Optional[_Union[AgentToolCompleted, _Mapping]] = ..., steer_applied: _Optional[_Union[AgentSteerApplied, _Mapping]] = ..., steer_returned: _Optional[_Union[AgentSteerReturned, _Mapping]] = ..., asked: _Optional[_Union[AgentAsked, _Mapping]] = ..., ask_withdrawn: _Optional[_Union[AgentAskWithdrawn, _Mapping]] = ..., answer_taken: _Optional[_Union[AgentAnswerTaken, _Mapping]] = ..., plan_updated: _Optional[_Union[_event_pb2.PlanUpdated, _Mapping]] = ..., offered: _Optional[_Union[AgentOffered, _Mapping]] = ..., commands_changed: _Optional[_Union[AgentCommandsChanged, _Mapping]] = ..., output_accepted: _Optional[_Union[AgentOutputAccepted, _Mapping]] = ..., usage: _Optional[_Union[AgentUsage, _Mapping]] = ..., call_wanted: _Optional[_Union[AgentCallWanted, _Mapping]] = ..., compaction_started: _Optional[_Union[AgentCompactionStarted, _Mapping]] = ..., compaction_completed: _Optional[_Union[AgentCompactionCompleted, _Mapping]] = ..., retry_scheduled: _Optional[_Union[AgentRetryScheduled, _Mapping]] = ..., artifact_created: _Optional[_Union[AgentArtifactCreated, _Mapping]] = ...) -> None: ...
 
 class AgentMessageStarted(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AgentArtifactCreated(_message.Message):
+    __slots__ = ("title", "artifact")
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    title: str
+    artifact: _message_pb2.Attachment
+    def __init__(self, title: _Optional[str] = ..., artifact: _Optional[_Union[_message_pb2.Attachment, _Mapping]] = ...) -> None: ...
 
 class AgentDelta(_message.Message):
     __slots__ = ("content_index", "offset", "delta")
