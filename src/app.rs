@@ -37,7 +37,7 @@ use crate::{
     config::{AgentConfig, Config, DriverKind, SocketPath, WebhookConfig, live::LiveConfig},
     domain::{
         access::{Credential, Identity, Scope, Scopes},
-        agent::KnownAgent,
+        agent::{Capabilities, KnownAgent},
         ids::{Principal, SessionKey},
         limits::{INPUT_MESSAGE_MAX_BYTES, MESSAGE_MAX_BYTES},
         prices::Prices,
@@ -499,20 +499,20 @@ impl App {
             tokio::spawn(memory.clone().run(ending.clone())),
             tokio::spawn(memory.clone().run_embedding(ending.clone())),
         ];
-        let routes = routes(
+        let services = Services {
             gateway,
             admin,
-            MemoryCalls {
+            memory: MemoryCalls {
                 memory: memory.clone(),
                 pages: page_tokens.clone(),
             },
-            ScheduleCalls {
+            schedules: ScheduleCalls {
                 store: store.clone(),
                 schedules: schedules.clone(),
                 pages: page_tokens.clone(),
                 live: live.clone(),
             },
-            WebhookCalls {
+            webhooks: WebhookCalls {
                 store: webhook_parts.store.clone(),
                 vault: webhook_parts.vault.clone(),
                 reach: webhook_parts.reach.clone(),
@@ -520,7 +520,7 @@ impl App {
                 pages: page_tokens.clone(),
                 live: live.clone(),
             },
-            WorkerCalls {
+            workers: WorkerCalls {
                 hub: workers.clone(),
                 labels: worker_agents(&config)
                     .into_iter()
@@ -529,9 +529,8 @@ impl App {
                 pages: page_tokens,
                 ending: ending.clone(),
             },
-            health_service,
-            config.reflection,
-        )?;
+        };
+        let routes = routes(services, health_service, config.reflection)?;
         let agents_memory = memory.clone();
         let auth = Arc::new(auth);
         let gate = Gate {
@@ -714,13 +713,18 @@ fn schedules(store: Arc<dyn Store>, gateway: Arc<Gateway>, sooner: Arc<Notify>) 
     Schedules::new(store, Arc::new(prepare), Arc::new(clock::wall), sooner)
 }
 
-fn routes(
+/// What answers the calls.
+struct Services {
     gateway: Arc<Gateway>,
     admin: Admin,
     memory: MemoryCalls,
     schedules: ScheduleCalls,
     webhooks: WebhookCalls,
     workers: WorkerCalls,
+}
+
+fn routes(
+    services: Services,
     health: impl tonic::codegen::Service<
         http::Request<tonic::body::Body>,
         Response = http::Response<tonic::body::Body>,
@@ -733,6 +737,14 @@ fn routes(
     + 'static,
     reflection: bool,
 ) -> anyhow::Result<axum::Router> {
+    let Services {
+        gateway,
+        admin,
+        memory,
+        schedules,
+        webhooks,
+        workers,
+    } = services;
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -1173,6 +1185,8 @@ fn drivers(
 pub struct WorkerParts {
     /// The agents by name.
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// What they can do here.
+    pub capabilities: BTreeMap<String, Capabilities>,
     /// Where they keep their files.
     pub directories: Directories,
     /// Held until the process ends.
@@ -1187,6 +1201,8 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
     let (lock, node_mark) = take_data_directory(&config.data_dir)?;
     let mut own = config.clone();
     own.agents.retain(|name, _| agents.contains(name));
+    // There is no gateway beside them whose tools they could call.
+    own.mcp = false;
     if let Some(missing) = agents.iter().find(|name| !own.agents.contains_key(*name)) {
         anyhow::bail!(
             "agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration"
@@ -1204,7 +1220,11 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
     for driver in drivers.values() {
         driver.sweep_leftovers().await;
     }
+    let known = agents::known(&own, &drivers).into_iter();
     Ok(WorkerParts {
+        capabilities: known
+            .map(|(name, it)| (name, it.get().capabilities))
+            .collect(),
         drivers,
         directories: Directories::new(&isolation::real(&own.data_dir)?, users),
         _lock: lock,

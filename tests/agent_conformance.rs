@@ -36,7 +36,7 @@ mod echo {
 mod worker {
     use super::conformance::{Prompts, Row, conformance};
     use quarterdeck::{
-        agent::echo::Echo,
+        agent::{Driver as _, echo::Echo},
         client::{Client, ClientOptions},
         domain::access::Identity,
         grpc::workers::WorkerCalls,
@@ -91,6 +91,7 @@ mod worker {
             labels: BTreeMap::new(),
             capacity: 4,
             drivers: BTreeMap::from([("echo".to_owned(), Arc::new(Echo) as Arc<_>)]),
+            capabilities: BTreeMap::from([("echo".to_owned(), Echo.capabilities())]),
             directories: Directories::new(directory.path(), None),
             client: Client::new(ClientOptions::new(format!("http://{address}"))).expect("a client"),
             once: false,
@@ -110,6 +111,7 @@ mod worker {
                 fail: ("!fail=broken".into(), "broken"),
                 tool: ("!tool=hammer a nail".into(), "hammer"),
                 ask: "!ask=hammer a nail",
+                sub_agent: Err("a connection does not tell of sub-agents"),
                 recall: |_| ("!history".into(), "1".into()),
             },
             child: Err("what runs on a worker is its own driver's to end"),

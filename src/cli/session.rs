@@ -203,7 +203,7 @@ fn rows(session: SessionSnapshot) -> Vec<[String; 2]> {
         ("state", state),
         ("running turn", session.active_turn_id),
         ("turns that wait", number(session.queue_depth.into())),
-        ("the next one is held by", session.held_reason),
+        ("the next one is held by", session.wait_reason),
         (
             "questions that wait",
             number(session.pending_questions.into()),

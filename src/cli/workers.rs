@@ -50,6 +50,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Result<ExitCode, Failure> {
             labels: labels.into_iter().collect(),
             capacity,
             drivers: worker.drivers.clone(),
+            capabilities: worker.capabilities.clone(),
             directories: worker.directories.clone(),
             client: client.client()?,
             once,

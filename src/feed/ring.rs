@@ -101,7 +101,7 @@ impl Filter {
     pub fn new(kinds: &[EventKind], deltas: bool, subagents: bool, turn: Option<Uuid>) -> Self {
         let bits = |kinds: &[EventKind]| kinds.iter().fold(0u128, |bits, k| bits | bit(*k));
         let mut wanted = if kinds.is_empty() {
-            u128::MAX & !bit(EventKind::SUBAGENT_ITEM)
+            !bit(EventKind::SUBAGENT_ITEM)
         } else {
             bits(kinds) | bits(&Self::ALWAYS)
         };

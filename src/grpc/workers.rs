@@ -120,13 +120,16 @@ impl WorkerCalls {
         let after = list.position(&mut fields, &request.page_token);
         fields.check()?;
         let after = after.map_or(0, |[after]| usize::try_from(after).unwrap_or(0));
-        let mut workers = self.hub.list(&request.agent, after, limit + 1);
+        let mut workers = self
+            .hub
+            .list(&identity.principal, &request.agent, after, limit + 1);
         let more = workers.len() > limit;
         workers.truncate(limit);
         let next = more.then(|| [i64::try_from(after + limit).unwrap_or(i64::MAX)]);
         let wanted = match self.hub.store() {
-            Some(store) => store.wanted_workers().await?,
-            None => Vec::new(),
+            // Of all tenants.
+            Some(store) if identity.principal.is_operator() => store.wanted_workers().await?,
+            Some(_) | None => Vec::new(),
         };
         let wanted = wanted
             .into_iter()

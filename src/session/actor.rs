@@ -95,7 +95,7 @@ pub struct Actor {
 
 /// What became of the attempt to have an agent.
 enum Opening {
-    Ready(Opened),
+    Ready(Box<Opened>),
     End(TurnEnd),
 }
 
@@ -256,6 +256,7 @@ impl Actor {
         let ended = match self.open_agent(&started, deadline).await? {
             Opening::End(end) => self.end_turn(Vec::new(), end, String::new()).await?,
             Opening::Ready(opened) => {
+                let opened = *opened;
                 self.opened = Some(opened);
                 self.take_snapshot(&started).await;
                 Running::new(self, started, deadline).run().await?
@@ -305,7 +306,7 @@ impl Actor {
         let choices = started.choices();
         if let Some(opened) = self.opened.take() {
             if opened.fits(session, &choices).await && !opened.agent.commands.is_closed() {
-                return Ok(Opening::Ready(opened));
+                return Ok(Opening::Ready(Box::new(opened)));
             }
             close(opened).await;
         }
@@ -350,7 +351,7 @@ impl Actor {
             match opened {
                 Ok(agent) => {
                     self.learn(session, &agent).await;
-                    return Ok(Opening::Ready(Opened {
+                    return Ok(Opening::Ready(Box::new(Opened {
                         forgot: !agent.remembers,
                         proof_max: driver.proof_max(),
                         agent,
@@ -360,7 +361,7 @@ impl Actor {
                         thinking_level: choices.thinking_level,
                         cwd: session.cwd.clone(),
                         working_directory: request.working_directory.clone(),
-                    }));
+                    })));
                 }
                 Err(problem) => {
                     told::log_start(session, &problem.to_string());

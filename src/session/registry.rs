@@ -23,10 +23,11 @@ use crate::{
         Store, TurnEnd, Waiting,
         round::{self, Headcount, Round},
     },
+    telemetry::metrics,
 };
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -434,8 +435,26 @@ impl RegistryTask {
         }
     }
 
-    /// Wakes sessions that wait for a worker, as many as there is room for.
+    /// Says how many sessions wait for a worker, and wakes as many as there is room for.
     async fn look_for_workers(&self) {
+        if self.workshop.worker_agents.is_empty() {
+            return;
+        }
+        let wanted = match self.workshop.store.wanted_workers().await {
+            Ok(wanted) => wanted.into_iter().collect(),
+            Err(problem) => {
+                warn!(%problem, "sessions that wait for a worker could not be counted");
+                BTreeMap::new()
+            }
+        };
+        for (agent, selector) in &self.workshop.worker_agents {
+            let labels = selector.labels.iter();
+            let labels: Vec<String> = labels
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let waiting = wanted.get(agent).copied().unwrap_or(0);
+            metrics::worker_wanted(agent, &labels.join(","), waiting);
+        }
         for (agent, selector) in &self.workshop.worker_agents {
             let free = self.workshop.workers.free(selector);
             if free == 0 || self.registry.draining() {

@@ -12,7 +12,7 @@ use crate::{
         offers,
         question::{Answer, Ask, Question, SHOWN_ARGS_MAX_BYTES},
         session::Session,
-        turn::{AttachmentRef, Cause, OnInterrupt, StopReason, Turn, Usage},
+        turn::{AttachmentRef, OnInterrupt, StopReason, Turn, Usage},
     },
     proto,
 };
@@ -87,10 +87,6 @@ pub fn session(session: &Session) -> proto::SessionSnapshot {
         context_tokens: session.context.tokens,
         context_window: session.context.window,
         routing: super::routing::routing(&session.routing),
-        held_reason: match session.budget_wait {
-            Some(_) => Cause::BudgetExceeded.as_str().to_owned(),
-            None => String::new(),
-        },
         cwd: session.cwd.clone(),
         next_agent: session.next_agent.clone(),
         expire_after_idle: session.expire_after_idle.map(micros),

@@ -10,7 +10,7 @@ mod outbox;
 use crate::{
     agent::{Agent, Driver},
     client::{Backoff, Client},
-    domain::limits::KILL_PROOF_MAX,
+    domain::{agent::Capabilities, limits::KILL_PROOF_MAX},
     proto::{self, connect_request::Frame as Up, connect_response::Frame as Down},
     session::handle::Directories,
     wire::encode,
@@ -57,6 +57,8 @@ pub struct WorkerOptions {
     pub capacity: i32,
     /// Its agents.
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
+    /// What each can do here.
+    pub capabilities: BTreeMap<String, Capabilities>,
     /// Where they keep their files.
     pub directories: Directories,
     /// The server.
@@ -118,10 +120,10 @@ struct Link {
 /// What the program wakes for.
 enum Next {
     Leave,
-    Done(Done),
+    Done(Box<Done>),
     Beat,
     Look,
-    Frame(Option<Down>),
+    Frame(Option<Box<Down>>),
     Cut(String),
 }
 
@@ -252,9 +254,9 @@ impl Program {
 
     fn register(&self) -> proto::WorkerRegister {
         let options = &self.options;
-        let agent = |(name, driver): (&String, &Arc<dyn Driver>)| proto::WorkerAgent {
+        let agent = |(name, can): (&String, &Capabilities)| proto::WorkerAgent {
             name: name.clone(),
-            capabilities: Some(encode::capabilities(&driver.capabilities())),
+            capabilities: Some(encode::capabilities(can)),
         };
         let workspace = |workspace_id: &String| proto::WorkerWorkspace {
             workspace_id: workspace_id.clone(),
@@ -270,7 +272,7 @@ impl Program {
             worker_name: options.name.clone(),
             incarnation: self.incarnation.clone(),
             labels: options.labels.clone(),
-            agents: options.drivers.iter().map(agent).collect(),
+            agents: options.capabilities.iter().map(agent).collect(),
             capacity: options.capacity,
             workspaces: self.kept.keys().map(workspace).collect(),
             features: Vec::new(),
@@ -296,11 +298,11 @@ impl Program {
             let leaving = self.leaving;
             let next = tokio::select! {
                 () = &mut *shutdown, if !leaving => Next::Leave,
-                Some(done) = self.done.1.recv() => Next::Done(done),
+                Some(done) = self.done.1.recv() => Next::Done(Box::new(done)),
                 () = sleep_until(link.next_beat) => Next::Beat,
                 () = sleep_until(look_at) => Next::Look,
                 message = link.incoming.message() => match message {
-                    Ok(Some(message)) => Next::Frame(message.frame),
+                    Ok(Some(message)) => Next::Frame(message.frame.map(Box::new)),
                     Ok(None) => Next::Cut("the server closed the connection".into()),
                     Err(status) => Next::Cut(status.message().to_owned()),
                 },
@@ -311,6 +313,7 @@ impl Program {
                     self.say_leaving(link);
                 }
                 Next::Done(done) => {
+                    let done = *done;
                     self.finished(done);
                     if self.options.once && self.ran && !self.leaving {
                         self.leaving = true;
@@ -334,6 +337,7 @@ impl Program {
                         .retain(|_, it| it.since.elapsed() < idle && it.lives());
                 }
                 Next::Frame(Some(frame)) => {
+                    let frame = *frame;
                     if let Some(left) = self.take(link, frame).await {
                         return Some(left);
                     }

@@ -210,7 +210,11 @@ impl Remote {
         let mut room = self.hub.room();
         let mut passed_over: Vec<WorkerKey> = Vec::new();
         loop {
-            let session = (self.session_id, self.session_key.as_str());
+            let session = (
+                self.session_id,
+                self.tenant.as_str(),
+                self.session_key.as_str(),
+            );
             let turn = (turn_id, attempt);
             let assignment = self.hub.assign(&self.selector, session, turn, &passed_over);
             let Some(assignment) = assignment else {
@@ -397,7 +401,7 @@ impl Remote {
                     Some(Inbound::Said { event, frame, cost, connection }) => {
                         begun = true;
                         match event {
-                            Some(event) if !(progress.killed && !frames::is_durable(&event)) => {
+                            Some(event) if !progress.killed || frames::is_durable(&event) => {
                                 progress.waiting.push_back((event, frame, cost, connection));
                             }
                             Some(_) | None => progress.take(cost, connection),

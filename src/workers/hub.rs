@@ -170,6 +170,7 @@ struct Lease {
     worker: WorkerKey,
     turn_id: Uuid,
     attempt: i32,
+    tenant: String,
     session_key: String,
     agent: String,
     accepted: bool,
@@ -568,7 +569,7 @@ impl Hub {
     pub fn assign(
         self: &Arc<Self>,
         selector: &Selector,
-        (session_id, session_key): (Uuid, &str),
+        (session_id, tenant, session_key): (Uuid, &str, &str),
         (turn_id, attempt): (Uuid, i32),
         passed_over: &[WorkerKey],
     ) -> Option<Assignment> {
@@ -604,6 +605,7 @@ impl Hub {
             worker: key.clone(),
             turn_id,
             attempt,
+            tenant: tenant.to_owned(),
             session_key: session_key.to_owned(),
             agent: selector.agent.clone(),
             accepted: false,
@@ -720,11 +722,20 @@ impl Hub {
         fit.find_map(|(_, it)| it.agents.get(&selector.agent).copied())
     }
 
-    /// A page of workers by name, after one.
-    pub fn list(&self, agent: &str, after: usize, limit: usize) -> Vec<proto::Worker> {
+    /// A page of workers by name, after one: those of the caller's tenant, all for the operator's. Of what they run, what is
+    /// of the caller's tenant.
+    pub fn list(
+        &self,
+        caller: &Principal,
+        agent: &str,
+        after: usize,
+        limit: usize,
+    ) -> Vec<proto::Worker> {
         let state = self.lock();
-        let has = |it: &&Worker| agent.is_empty() || it.agents.contains_key(agent);
-        let workers = (state.workers.iter()).filter(|(_, it)| has(it));
+        let has = |it: &Worker| agent.is_empty() || it.agents.contains_key(agent);
+        let own = format!("{}/", caller.tenant);
+        let sees = |key: &WorkerKey| caller.is_operator() || key.principal.starts_with(&own);
+        let workers = (state.workers.iter()).filter(|(key, it)| has(it) && sees(key));
         let worker = |(key, it): (&WorkerKey, &Worker)| proto::Worker {
             worker_name: key.name.clone(),
             principal: key.principal.clone(),
@@ -734,6 +745,7 @@ impl Hub {
             capacity: i32::try_from(it.capacity).unwrap_or(i32::MAX),
             leases: (it.leases.iter())
                 .filter_map(|token| state.leases.get(token))
+                .filter(|lease| lease.tenant == caller.tenant)
                 .map(|lease| proto::WorkerLease {
                     turn_id: lease.turn_id.to_string(),
                     attempt: lease.attempt,

@@ -472,7 +472,7 @@ async fn held_by(client: &mut Client, key: &str, reason: &str) {
             };
             let got = client.get_session(request).await.expect("it is there");
             let session = got.into_inner().session.expect("a session");
-            if session.held_reason == reason {
+            if session.wait_reason == reason {
                 break;
             }
             tokio::task::yield_now().await;

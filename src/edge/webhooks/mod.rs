@@ -113,7 +113,8 @@ impl Webhooks {
         if let Some(problem) = rest::not_json(&parts) {
             return Err(problem);
         }
-        let wait = wait_of(parts.uri.query().unwrap_or_default())?;
+        let wait = wait_of(parts.uri.query().unwrap_or_default());
+        let wait = wait.map_err(|problem| *problem)?;
         if wait.is_some() {
             // Told before there is a turn.
             let may = route.identity.require(Scope::SessionRead);
@@ -240,7 +241,7 @@ async fn ended(caller: &Caller, turn: &Turn, wait: Duration) -> Result<Turn, Pro
 }
 
 /// How long a delivery waits for the end of its turn; `None` where it does not.
-fn wait_of(query: &str) -> Result<Option<Duration>, Problem> {
+fn wait_of(query: &str) -> Result<Option<Duration>, Box<Problem>> {
     let mut fields = form_urlencoded::parse(query.as_bytes());
     let Some((_, text)) = fields.find(|(name, _)| name == "wait") else {
         return Ok(None);
@@ -251,7 +252,7 @@ fn wait_of(query: &str) -> Result<Option<Duration>, Problem> {
         Some(wait) => Ok(Some(wait)),
         None => {
             let problem = format!("wait must be 1s to {}s", WAIT_MAX.as_secs());
-            Err(Problem::plain(StatusCode::BAD_REQUEST, &problem))
+            Err(Box::new(Problem::plain(StatusCode::BAD_REQUEST, &problem)))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     commands::{
-        Abort, AnswerQuestion, Caller, Committed, Enqueue, NewSession, OnBusy, RequestKey, Steer,
+        Abort, AnswerQuestion, Caller, Committed, Enqueue, NewSession, RequestKey, Steer,
         UpdateQueued,
     },
     decide::{self, Decided, admission, control, questions, queue, recovery, turns},
@@ -26,7 +26,7 @@ use crate::domain::{
     quotas::{LiveQuotas, Quota, Quotas},
     refusal::Refusal,
     session::{Session, SessionState},
-    turn::{AbortMode, Attachment, Cause, OnInterrupt, StopReason, Turn, TurnState},
+    turn::{AbortMode, Attachment, Cause, OnBusy, OnInterrupt, StopReason, Turn, TurnState},
 };
 use bytes::Bytes;
 use proptest::prelude::*;

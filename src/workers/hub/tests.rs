@@ -54,7 +54,7 @@ fn connect(hub: &Hub, told: proto::WorkerRegister) -> (ConnectionKey, Incoming) 
 }
 
 fn assign(hub: &Arc<Hub>) -> Assignment {
-    let session = (Uuid::from_u128(1), "s");
+    let session = (Uuid::from_u128(1), "default", "s");
     let turn = (Uuid::from_u128(2), 1);
     let assignment = hub.assign(&selector(), session, turn, &[]);
     let assignment = assignment.expect("there is room");

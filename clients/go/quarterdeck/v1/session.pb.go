@@ -226,11 +226,9 @@ type SessionSnapshot struct {
 	ContextWindow int64 `protobuf:"varint,33,opt,name=context_window,json=contextWindow,proto3" json:"context_window,omitempty"`
 	// How its newest turn was routed; before the first, how it got its agent. Unset where its tenant had no routes then.
 	Routing *Routing `protobuf:"bytes,38,opt,name=routing,proto3" json:"routing,omitempty"`
-	// Why its next turn does not start though none is active: `BUDGET_EXCEEDED`, a budget that pauses is used up, and the turn waits
-	// until there is more, or its next period begins. Empty where nothing holds it. May grow.
-	HeldReason string `protobuf:"bytes,39,opt,name=held_reason,json=heldReason,proto3" json:"held_reason,omitempty"`
-	// Why the next turn waits: `NO_WORKER`, until a worker has room, or `BUDGET_EXCEEDED`. Empty where it waits for nothing but
-	// its place in the queue.
+	// Why its next turn does not start though none is active: `NO_WORKER`, until a worker has room, or `BUDGET_EXCEEDED`, a budget
+	// that pauses is used up, until there is more or its next period begins. Empty where it waits for nothing but its place. May
+	// grow.
 	WaitReason    string `protobuf:"bytes,34,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -504,13 +502,6 @@ func (x *SessionSnapshot) GetRouting() *Routing {
 	return nil
 }
 
-func (x *SessionSnapshot) GetHeldReason() string {
-	if x != nil {
-		return x.HeldReason
-	}
-	return ""
-}
-
 func (x *SessionSnapshot) GetWaitReason() string {
 	if x != nil {
 		return x.WaitReason
@@ -687,7 +678,7 @@ var File_quarterdeck_v1_session_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/routing.proto\"\xa6\f\n" +
+	"\x1cquarterdeck/v1/session.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/question.proto\x1a\x1cquarterdeck/v1/routing.proto\"\x85\f\n" +
 	"\x0fSessionSnapshot\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12\x1d\n" +
@@ -734,8 +725,6 @@ const file_quarterdeck_v1_session_proto_rawDesc = "" +
 	"\x0econtext_tokens\x18  \x01(\x03R\rcontextTokens\x12%\n" +
 	"\x0econtext_window\x18! \x01(\x03R\rcontextWindow\x121\n" +
 	"\arouting\x18& \x01(\v2\x17.quarterdeck.v1.RoutingR\arouting\x12\x1f\n" +
-	"\vheld_reason\x18' \x01(\tR\n" +
-	"heldReason\x12\x1f\n" +
 	"\vwait_reason\x18\" \x01(\tR\n" +
 	"waitReason\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +

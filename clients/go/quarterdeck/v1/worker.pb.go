@@ -4800,11 +4800,11 @@ func (x *ListWorkersRequest) GetPageToken() string {
 // ListWorkersResponse.
 type ListWorkersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The workers by name.
+	// The workers by name: those of the caller's tenant, all for the operator's. Of what they run, what is of the caller's tenant.
 	Workers []*Worker `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
 	// For the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Turns that wait for a worker, by agent.
+	// Turns of all tenants that wait for a worker, by agent; the operator alone is told.
 	Wanted        []*WorkerWanted `protobuf:"bytes,3,rep,name=wanted,proto3" json:"wanted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -42,7 +42,7 @@ SESSION_STATE_DELETING: SessionState
 SESSION_STATE_DELETED: SessionState
 
 class SessionSnapshot(_message.Message):
-    __slots__ = ("session_key", "session_id", "generation", "display_name", "agent", "model", "thinking_level", "state", "active_turn_id", "queue_depth", "message_count", "last_message_preview", "labels", "primary", "head_seq", "first_seq", "log_id", "create_time", "update_time", "last_active_time", "usage", "cwd", "next_agent", "expire_after_idle", "owner", "shares", "memory_namespaces", "pending_questions", "no_approver", "question_ttl", "tool_policy", "context_tokens", "context_window", "routing", "held_reason", "wait_reason")
+    __slots__ = ("session_key", "session_id", "generation", "display_name", "agent", "model", "thinking_level", "state", "active_turn_id", "queue_depth", "message_count", "last_message_preview", "labels", "primary", "head_seq", "first_seq", "log_id", "create_time", "update_time", "last_active_time", "usage", "cwd", "next_agent", "expire_after_idle", "owner", "shares", "memory_namespaces", "pending_questions", "no_approver", "question_ttl", "tool_policy", "context_tokens", "context_window", "routing", "wait_reason")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -84,7 +84,6 @@ class SessionSnapshot(_message.Message):
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
     ROUTING_FIELD_NUMBER: _ClassVar[int]
-    HELD_REASON_FIELD_NUMBER: _ClassVar[int]
     WAIT_REASON_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     session_id: str
@@ -120,9 +119,8 @@ class SessionSnapshot(_message.Message):
     context_tokens: int
     context_window: int
     routing: _routing_pb2.Routing
-    held_reason: str
     wait_reason: str
-    def __init__(self, session_key: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., display_name: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., active_turn_id: _Optional[str] = ..., queue_depth: _Optional[int] = ..., message_count: _Optional[int] = ..., last_message_preview: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., primary: bool = ..., head_seq: _Optional[int] = ..., first_seq: _Optional[int] = ..., log_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_active_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cwd: _Optional[str] = ..., next_agent: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., owner: _Optional[str] = ..., shares: _Optional[_Iterable[_Union[SessionShare, _Mapping]]] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., pending_questions: _Optional[int] = ..., no_approver: _Optional[_Union[_question_pb2.NoApprover, str]] = ..., question_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tool_policy: _Optional[_Iterable[_Union[_question_pb2.ToolRule, _Mapping]]] = ..., context_tokens: _Optional[int] = ..., context_window: _Optional[int] = ..., routing: _Optional[_Union[_routing_pb2.Routing, _Mapping]] = ..., held_reason: _Optional[str] = ..., wait_reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, session_key: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., display_name: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., thinking_level: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., active_turn_id: _Optional[str] = ..., queue_depth: _Optional[int] = ..., message_count: _Optional[int] = ..., last_message_preview: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., primary: bool = ..., head_seq: _Optional[int] = ..., first_seq: _Optional[int] = ..., log_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_active_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cwd: _Optional[str] = ..., next_agent: _Optional[str] = ..., expire_after_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., owner: _Optional[str] = ..., shares: _Optional[_Iterable[_Union[SessionShare, _Mapping]]] = ..., memory_namespaces: _Optional[_Iterable[str]] = ..., pending_questions: _Optional[int] = ..., no_approver: _Optional[_Union[_question_pb2.NoApprover, str]] = ..., question_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tool_policy: _Optional[_Iterable[_Union[_question_pb2.ToolRule, _Mapping]]] = ..., context_tokens: _Optional[int] = ..., context_window: _Optional[int] = ..., routing: _Optional[_Union[_routing_pb2.Routing, _Mapping]] = ..., wait_reason: _Optional[str] = ...) -> None: ...
 
 class SessionShare(_message.Message):
     __slots__ = ("principal", "access")

@@ -2431,7 +2431,7 @@ export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PUR
  */
 export type ListWorkersResponse = Message<"quarterdeck.v1.ListWorkersResponse"> & {
   /**
-   * The workers by name.
+   * The workers by name: those of the caller's tenant, all for the operator's. Of what they run, what is of the caller's tenant.
    *
    * @generated from field: repeated quarterdeck.v1.Worker workers = 1;
    */
@@ -2445,7 +2445,7 @@ export type ListWorkersResponse = Message<"quarterdeck.v1.ListWorkersResponse"> 
   nextPageToken: string;
 
   /**
-   * Turns that wait for a worker, by agent.
+   * Turns of all tenants that wait for a worker, by agent; the operator alone is told.
    *
    * @generated from field: repeated quarterdeck.v1.WorkerWanted wanted = 3;
    */
