@@ -30,10 +30,13 @@ const PRIVATE: &str = "webhook_private_addresses = true\n";
 
 type Webhooks = WebhookServiceClient<Channel>;
 
+/// Deliveries that a test has not looked at; far more than any makes.
+const ARRIVED_MAX: usize = 4096;
+
 /// An address that takes deliveries, and answers as the test says.
 struct Receiver {
     url: String,
-    arrived: mpsc::UnboundedReceiver<Arrived>,
+    arrived: mpsc::Receiver<Arrived>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
@@ -53,13 +56,13 @@ struct Arrived {
 
 #[derive(Clone)]
 struct Shared {
-    arrived: mpsc::UnboundedSender<Arrived>,
+    arrived: mpsc::Sender<Arrived>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let answer = shared.answers.lock().unwrap().pop_front();
-    let _ = shared.arrived.send(Arrived { headers, body });
+    let _ = shared.arrived.try_send(Arrived { headers, body });
     match answer.unwrap_or(Answer::Status(204)) {
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::RetryAfter(status, when) => (
@@ -79,7 +82,7 @@ impl Receiver {
 
     fn on(listener: TcpListener) -> Self {
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let (sender, arrived) = mpsc::unbounded_channel();
+        let (sender, arrived) = mpsc::channel(ARRIVED_MAX);
         let answers = Arc::default();
         let shared = Shared {
             arrived: sender,

@@ -247,9 +247,9 @@ async fn a_worker_that_stood_still_past_its_lease_says_nothing_more() {
     let next = run(&mut client, "s", "well again").await;
     assert_eq!(next.response_text, "well again");
     let events = log(&mut client, "s").await;
-    let of_lost = events.iter().filter(|it| it.turn_id == turn_id);
+    let mut of_lost = events.iter().filter(|it| it.turn_id == turn_id);
     assert!(matches!(
-        of_lost.last().and_then(|it| it.kind.as_ref()),
+        of_lost.next_back().and_then(|it| it.kind.as_ref()),
         Some(Kind::TurnEnded(_))
     ));
     gateway.check_store();

@@ -149,7 +149,7 @@ async fn meet(client: &mut Client, key: &str, after: &mut i64, random: &mut Rand
     }
     match (now.state(), now.resolution()) {
         (QuestionState::Answered, QuestionResolution::Answered) => {
-            assert_eq!(taken, [now.answer.clone()], "{about}");
+            assert_eq!(taken, std::slice::from_ref(&now.answer), "{about}");
         }
         (QuestionState::Canceled, QuestionResolution::TurnCanceled) => {
             assert!(matches!(meets, Meets::Abort | Meets::Reset), "{about}");

@@ -160,7 +160,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
 }
 
 /// Commands that print no text of an answer; of a refusal they do.
-const SILENT: [&str; 14] = [
+const SILENT: [&str; 16] = [
     "workers terminate",
     "budgets delete",
     "reset",
