@@ -14,6 +14,7 @@
 //! | [`store`] | the `Store` trait; `core`: every rule of sessions as pure decisions over snapshots; SQLite: rows, a writer thread with group commit, readers, migrations | [`domain`], [`wire`], [`proto`] |
 //! | [`memory`] | items, their words and vectors, searches, secrets; on the store's file through its one writer | [`store`], [`domain`], [`wire`] |
 //! | [`feed`] | per session the newest events as framed bytes, open items, and readers as cursors | [`store`] (reads), [`domain`], [`wire`], [`proto`] |
+//! | `failpoint` | places at which tests kill the server; nothing in a release build | nothing |
 //! | [`beneath`] | files in directories that agents can write | nothing |
 //! | [`agent`] | the driver contract; `echo`, `pi`, `acp`, `llm`; child processes behind a keeper | [`beneath`], [`auth`] (agents' credentials), [`domain`] |
 //! | [`schedules`] | one timer: turns that wait for their time, and schedules | [`store`], [`domain`], [`proto`] |
@@ -22,7 +23,7 @@
 //! | [`workers`] | turns on other machines: who is connected, leases, placement, the driver `worker`, frames | [`agent`], [`beneath`], [`store`], [`wire`], [`domain`], [`proto`] |
 //! | [`worker`] | the worker program: drivers on another machine, outbound to its gateway | [`workers`] (frames), [`session`] (directories), [`agent`], [`client`], [`beneath`], [`wire`], [`domain`], [`proto`] |
 //! | [`auth`] | what callers are recognised by: API keys, tokens, certificates, the unix socket; and how often they may call | [`store`], [`listener`] (peers), [`domain`] |
-//! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
+//! | [`mcp`] | memory as tools for agents, over streamable HTTP and standard input and output | [`memory`], [`agent`] (answers by a schema), [`auth`], [`store`], [`client`], [`grpc`] (layers, statuses), [`listener`] (peers), [`domain`] |
 //! | [`listener`] | sockets: accept loop, bounds of connections, serving runtimes, write coalescing | nothing |
 //! | [`grpc`] | the service; the only table from refusals to statuses; layers around every call | [`auth`], [`wire`], [`session`], [`schedules`], [`webhooks_out`], [`workers`], [`memory`], [`feed`], [`agent`], [`config`], [`store`], [`listener`] (peers), [`client`] (names of statuses), [`domain`], [`proto`] |
 //! | [`edge`] | one door for JSON: REST, server-sent events, NDJSON, Connect, OpenAPI, chat protocols; every request is calls through `grpc`'s layers | [`grpc`], [`webhooks_out`] (links that answer), [`store`], [`auth`] (tickets), [`listener`] (peers), [`wire`], [`domain`], [`proto`] |

@@ -114,7 +114,7 @@ async fn no_directory_is_named_by_a_caller() {
 
 /// What statements are put together from: lists of columns, a condition or an index that the code chooses, a table's name
 /// out of a constant list. Nothing of it comes from outside; what does is a parameter.
-const PIECES: [&str; 17] = [
+const PIECES: [&str; 19] = [
     "{COLUMNS}",
     "{DELIVERY_COLUMNS}",
     "{RUN_COLUMNS}",
@@ -129,6 +129,8 @@ const PIECES: [&str; 17] = [
     "{narrow}",
     "rows::SESSION",
     "rows::TURN",
+    "rows::TURN_BYTES",
+    "rows::TURN_TEXT",
     "rows::EVENT",
     "rows::MESSAGE",
     "rows::QUESTION",
