@@ -195,6 +195,9 @@ async fn nobody_waits_for_anothers_delete_or_fork() {
     gateway.check_store();
 }
 
+/// Forks that may pass until something else's words go into the index in the middle of one.
+const ROUNDS_MAX: usize = 60;
+
 /// Messages whose words are not in memory's index.
 const NOT_FOUND_YET: &str = "SELECT count(*) FROM message JOIN session ON session.row = message.session \
                              WHERE role IN (1, 2) AND message.row NOT IN (SELECT row FROM episode_length)";
@@ -202,8 +205,11 @@ const NOT_FOUND_YET: &str = "SELECT count(*) FROM message JOIN session ON sessio
 /// Has memory put what was said into its index, as a search does. It looks for a word that nobody says: what it finds is not
 /// the question, and ranking ten thousand answers would take longer than what it is to come between.
 async fn search(gateway: &Gateway) {
-    let address = gateway.address.clone();
-    let mut memory = MemoryServiceClient::connect(address)
+    search_at(&gateway.address).await;
+}
+
+async fn search_at(address: &str) {
+    let mut memory = MemoryServiceClient::connect(address.to_owned())
         .await
         .expect("it accepts");
     let request = proto::SearchMemoryRequest {
@@ -265,7 +271,14 @@ async fn a_fork_is_found_by_its_words_whatever_was_said_meanwhile() {
     with_long_turns(&mut client, "long", figure(24, 60)).await;
     let overtaken = "SELECT count(*) FROM fork WHERE (SELECT min(row) FROM message WHERE session = fork.session) <= \
                      (SELECT value FROM memory_state WHERE name = 'episodes_through')";
-    loop {
+    let mut overtaken_by = 0;
+    for _ in 0..ROUNDS_MAX {
+        // Nothing waits for the index, so what is said now is the next to go into it.
+        eventually("all before is found", async || {
+            search(&gateway).await;
+            (count(&gateway.data(), NOT_FOUND_YET) == 0).then_some(())
+        })
+        .await;
         let (mut forker, mut talker) = (gateway.client().await, gateway.client().await);
         let forking = tokio::spawn(async move { forker.fork_session(fork("long", "copy")).await });
         let talking = tokio::spawn(async move {
@@ -273,14 +286,20 @@ async fn a_fork_is_found_by_its_words_whatever_was_said_meanwhile() {
                 run(&mut talker, "other", "digits").await;
             }
         });
-        let mut others = 0;
+        let address = gateway.address.clone();
+        let searching = tokio::spawn(async move {
+            loop {
+                search_at(&address).await;
+            }
+        });
         while !forking.is_finished() {
-            search(&gateway).await;
-            others += count(&gateway.data(), overtaken);
+            overtaken_by += count(&gateway.data(), overtaken);
+            tokio::task::yield_now().await;
         }
         talking.abort();
+        searching.abort();
         forking.await.expect("no panic").expect("forked");
-        if others > 0 {
+        if overtaken_by > 0 {
             break;
         }
         // Nobody came between: once more.
@@ -289,6 +308,10 @@ async fn a_fork_is_found_by_its_words_whatever_was_said_meanwhile() {
             .await
             .expect("deleted");
     }
+    assert!(
+        overtaken_by > 0,
+        "nobody came between in {ROUNDS_MAX} forks"
+    );
     eventually("every word is found", async || {
         search(&gateway).await;
         (count(&gateway.data(), NOT_FOUND_YET) == 0).then_some(())
