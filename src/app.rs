@@ -246,11 +246,7 @@ impl App {
         let trust_socket = (isolation.agents.values())
             .all(|agent| agent.rung == Rung::Namespace || agent.own_users);
         let users = isolation.users;
-        let agent_users = users.map(|range| {
-            let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
-            let names = agents.map(|(name, _)| name.clone()).collect();
-            AgentUsers::new(range, names, node_mark.clone())
-        });
+        let agent_users = agent_users(&isolation, &node_mark);
         let workers = Hub::new(lease_rules(&config));
         let drivers = drivers(&config, &host, isolation.agents, &workers)?;
         let feed = Feed::new(FeedOptions {
@@ -1181,6 +1177,15 @@ fn drivers(
         .collect()
 }
 
+/// The users that agents' processes run as, where they have users of their own.
+fn agent_users(isolation: &isolation::Found, node_mark: &str) -> Option<AgentUsers> {
+    isolation.users.map(|range| {
+        let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
+        let names = agents.map(|(name, _)| name.clone()).collect();
+        AgentUsers::new(range, names, node_mark.to_owned())
+    })
+}
+
 /// What a worker runs on: its agents, isolated as a server's, and where they keep their files.
 pub struct WorkerParts {
     /// The agents by name.
@@ -1210,11 +1215,7 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
     }
     let host = process_host(&node_mark)?;
     let isolation = isolation::find(&own, &host, None).await?;
-    let users = isolation.users.map(|range| {
-        let agents = isolation.agents.iter().filter(|(_, agent)| agent.own_users);
-        let names = agents.map(|(name, _)| name.clone()).collect();
-        AgentUsers::new(range, names, node_mark.clone())
-    });
+    let users = agent_users(&isolation, &node_mark);
     let none = Hub::new(lease_rules(&own));
     let drivers = drivers(&own, &host, isolation.agents, &none)?;
     for driver in drivers.values() {

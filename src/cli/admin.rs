@@ -309,31 +309,23 @@ pub(crate) async fn channels(arguments: ChannelsArgs) -> Result<ExitCode, Failur
     } = arguments;
     let client = arguments.client()?;
     let mut rows = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = proto::ListChannelsRequest {
-            session_key: session.clone(),
-            page_size: PAGE,
-            page_token,
-        };
-        let page = client.list_channels(request).await;
-        let page = page.map_err(|status| failed(&arguments, &status))?;
-        for channel in page.channels {
-            if arguments.json {
-                output::json("Channel", &channel)?;
-            } else {
-                rows.push([
-                    channel.principal,
-                    channel.method,
-                    channel.session_key,
-                    channel.peer_address,
-                    channel.user_agent,
-                ]);
-            }
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
+    let mut channels = client.all_channels(proto::ListChannelsRequest {
+        session_key: session,
+        page_size: PAGE,
+        ..Default::default()
+    });
+    while let Some(channel) = channels.next().await {
+        let channel = channel.map_err(|status| failed(&arguments, &status))?;
+        if arguments.json {
+            output::json("Channel", &channel)?;
+        } else {
+            rows.push([
+                channel.principal,
+                channel.method,
+                channel.session_key,
+                channel.peer_address,
+                channel.user_agent,
+            ]);
         }
     }
     if !arguments.json {

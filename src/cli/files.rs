@@ -165,33 +165,25 @@ async fn list_artifacts(arguments: ListArtifactsArgs) -> Result<ExitCode, Failur
     } = arguments;
     let client = arguments.client()?;
     let mut rows = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = proto::ListArtifactsRequest {
-            session_key: session.clone(),
-            page_size: PAGE,
-            page_token,
-        };
-        let page = client.list_artifacts(request).await;
-        let page = page.map_err(|status| Failure::call(&arguments.addr, &status))?;
-        for artifact in page.artifacts {
-            if arguments.json {
-                output::json("Artifact", &artifact)?;
-                continue;
-            }
-            let attachment = artifact.attachment.unwrap_or_default();
-            rows.push([
-                attachment.attachment_id,
-                attachment.size.to_string(),
-                attachment.media_type,
-                output::date(artifact.create_time),
-                artifact.title,
-            ]);
+    let mut artifacts = client.all_artifacts(proto::ListArtifactsRequest {
+        session_key: session,
+        page_size: PAGE,
+        ..Default::default()
+    });
+    while let Some(artifact) = artifacts.next().await {
+        let artifact = artifact.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if arguments.json {
+            output::json("Artifact", &artifact)?;
+            continue;
         }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
+        let attachment = artifact.attachment.unwrap_or_default();
+        rows.push([
+            attachment.attachment_id,
+            attachment.size.to_string(),
+            attachment.media_type,
+            output::date(artifact.create_time),
+            artifact.title,
+        ]);
     }
     if !arguments.json {
         let names = ["ID", "BYTES", "TYPE", "MADE", "TITLE"];

@@ -92,34 +92,25 @@ pub(crate) async fn list(arguments: ListKeysArgs) -> Result<ExitCode, Failure> {
         client: arguments,
     } = arguments;
     let client = arguments.client()?;
-    let mut page_token = String::new();
+    let mut keys = client.all_api_keys(proto::ListApiKeysRequest {
+        page_size: PAGE,
+        include_ended: all,
+        tenant,
+        ..Default::default()
+    });
     let mut none = true;
-    loop {
-        let request = proto::ListApiKeysRequest {
-            page_size: PAGE,
-            page_token,
-            include_ended: all,
-            tenant: tenant.clone(),
-        };
-        let page = client
-            .list_api_keys(request)
-            .await
-            .map_err(|status| Failure::call(&arguments.addr, &status))?;
-        if none && !page.api_keys.is_empty() {
+    while let Some(key) = keys.next().await {
+        let key = key.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if none {
             none = false;
             print_names(arguments.json)?;
         }
-        for key in &page.api_keys {
-            print_key(key, arguments.json)?;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            if none && !arguments.json {
-                output::notice("no API keys");
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
+        print_key(&key, arguments.json)?;
     }
+    if none && !arguments.json {
+        output::notice("no API keys");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn revoke(arguments: RevokeKeyArgs) -> Result<ExitCode, Failure> {

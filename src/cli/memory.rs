@@ -575,21 +575,14 @@ fn page_of(scope: ScopeArgs) -> proto::ListMemoriesRequest {
 /// Every memory of a list.
 async fn each(
     arguments: &ClientArgs,
-    mut request: proto::ListMemoriesRequest,
+    request: proto::ListMemoriesRequest,
     mut show: impl FnMut(MemoryItem) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let client = arguments.client()?;
-    loop {
-        let page = client.list_memories(request.clone()).await;
-        let page = page.map_err(|status| failed(arguments, &status))?;
-        for item in page.memories {
-            show(item)?;
-        }
-        if page.next_page_token.is_empty() {
-            return Ok(());
-        }
-        request.page_token = page.next_page_token;
+    let mut memories = arguments.client()?.all_memories(request);
+    while let Some(item) = memories.next().await {
+        show(item.map_err(|status| failed(arguments, &status))?)?;
     }
+    Ok(())
 }
 
 fn kind_of(kind: Option<KindName>) -> MemoryKind {

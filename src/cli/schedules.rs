@@ -108,48 +108,39 @@ async fn create(arguments: CreateScheduleArgs) -> Result<ExitCode, Failure> {
 
 async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
     let client = arguments.client()?;
-    let mut page_token = String::new();
+    let mut schedules = client.all_schedules(proto::ListSchedulesRequest {
+        page_size: PAGE,
+        ..Default::default()
+    });
     let mut none = true;
-    loop {
-        let request = proto::ListSchedulesRequest {
-            page_size: PAGE,
-            page_token,
-        };
-        let page = client
-            .list_schedules(request)
-            .await
-            .map_err(|status| Failure::call(&arguments.addr, &status))?;
-        if none && !page.schedules.is_empty() && !arguments.json {
+    while let Some(schedule) = schedules.next().await {
+        let schedule = schedule.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if arguments.json {
+            output::json("Schedule", &schedule)?;
+            continue;
+        }
+        if none {
+            none = false;
             let (name, next) = ("SCHEDULE", "NEXT");
             output::line(&format!("{name:<24} {next:<20} WHEN, AND WHAT"))?;
         }
-        none &= page.schedules.is_empty();
-        for schedule in &page.schedules {
-            if arguments.json {
-                output::json("Schedule", schedule)?;
-                continue;
-            }
-            let next = match schedule.next_times.first() {
-                Some(time) => date(Some(*time)),
-                None if schedule.paused => "paused".to_owned(),
-                None => "no more".to_owned(),
-            };
-            let text = schedule.enqueue.as_ref().map(|it| preview(&it.text));
-            output::line(&format!(
-                "{:<24} {next:<20} {}: {}",
-                schedule.schedule_name,
-                when(schedule.spec.as_ref()),
-                text.unwrap_or_default()
-            ))?;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            if none && !arguments.json {
-                output::notice("no schedules");
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
+        let next = match schedule.next_times.first() {
+            Some(time) => date(Some(*time)),
+            None if schedule.paused => "paused".to_owned(),
+            None => "no more".to_owned(),
+        };
+        let text = schedule.enqueue.as_ref().map(|it| preview(&it.text));
+        output::line(&format!(
+            "{:<24} {next:<20} {}: {}",
+            schedule.schedule_name,
+            when(schedule.spec.as_ref()),
+            text.unwrap_or_default()
+        ))?;
     }
+    if none && !arguments.json {
+        output::notice("no schedules");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn show(arguments: NamedScheduleArgs) -> Result<ExitCode, Failure> {

@@ -52,35 +52,26 @@ pub(crate) async fn usage(arguments: UsageArgs) -> Result<ExitCode, Failure> {
     let mut names: Vec<String> = by.iter().map(heading).collect();
     names.extend(["CALLS", "INPUT", "CACHED", "OUTPUT", "DOLLARS"].map(str::to_owned));
     let mut rows = vec![names];
-    let mut page_token = String::new();
-    loop {
-        let page = proto::GetUsageRequest {
-            page_token,
-            ..request.clone()
-        };
-        let page = client.get_usage(page).await;
-        let page = page.map_err(|status| Failure::call(&arguments.addr, &status))?;
-        for row in &page.rows {
-            if arguments.json {
-                output::json("UsageRow", row)?;
-                continue;
-            }
-            let mut cells = row.keys.clone();
-            cells.extend(numbers(&row.usage.unwrap_or_default()));
-            rows.push(cells);
+    let mut used = client.all_usage(request);
+    while let Some(row) = used.next().await {
+        let row = row.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        if arguments.json {
+            output::json("UsageRow", &row)?;
+            continue;
         }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            if rows.len() == 1 && !arguments.json {
-                output::notice("nothing was used");
-                return Ok(ExitCode::SUCCESS);
-            }
-            if !arguments.json {
-                output::write(&output::columns(rows.iter().map(Vec::as_slice)))?;
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
+        let mut cells = row.keys;
+        cells.extend(numbers(&row.usage.unwrap_or_default()));
+        rows.push(cells);
     }
+    if arguments.json {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if rows.len() == 1 {
+        output::notice("nothing was used");
+    } else {
+        output::write(&output::columns(rows.iter().map(Vec::as_slice)))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn grouping(by: &UsageBy) -> proto::UsageGrouping {
@@ -226,20 +217,13 @@ async fn list(arguments: ListBudgetsArgs) -> Result<ExitCode, Failure> {
     } = arguments;
     let client = arguments.client()?;
     let mut budgets = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = proto::ListBudgetsRequest {
-            page_size: PAGE,
-            page_token,
-            tenant: tenant.clone(),
-        };
-        let page = client.list_budgets(request).await;
-        let page = page.map_err(|status| Failure::call(&arguments.addr, &status))?;
-        budgets.extend(page.budgets);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
+    let mut found = client.all_budgets(proto::ListBudgetsRequest {
+        page_size: PAGE,
+        tenant,
+        ..Default::default()
+    });
+    while let Some(budget) = found.next().await {
+        budgets.push(budget.map_err(|status| Failure::call(&arguments.addr, &status))?);
     }
     if budgets.is_empty() && !arguments.json {
         output::notice("no budgets");

@@ -70,27 +70,17 @@ async fn create(arguments: CreateWebhookArgs) -> Result<ExitCode, Failure> {
 
 async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
     let client = arguments.client()?;
-    let mut page_token = String::new();
+    let mut webhooks = client.all_webhooks(proto::ListWebhooksRequest {
+        page_size: PAGE,
+        ..Default::default()
+    });
     let mut none = true;
-    loop {
-        let request = proto::ListWebhooksRequest {
-            page_size: PAGE,
-            page_token,
-        };
-        let page = client
-            .list_webhooks(request)
-            .await
-            .map_err(|status| Failure::call(&arguments.addr, &status))?;
-        for webhook in &page.webhooks {
-            none = false;
-            match arguments.json {
-                true => output::json("Webhook", webhook)?,
-                false => print_one(webhook)?,
-            }
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
+    while let Some(webhook) = webhooks.next().await {
+        let webhook = webhook.map_err(|status| Failure::call(&arguments.addr, &status))?;
+        none = false;
+        match arguments.json {
+            true => output::json("Webhook", &webhook)?,
+            false => print_one(&webhook)?,
         }
     }
     if none && !arguments.json {

@@ -3,7 +3,7 @@
 use super::{
     arguments::{ClientArgs, TerminateWorkerArgs, WorkerArgs, WorkersArgs, WorkersVerb},
     failure::{CONFIG, Failure, SOFTWARE},
-    output::{self, table},
+    output,
 };
 use quarterdeck::{
     app,
@@ -91,8 +91,7 @@ pub(crate) async fn workers(arguments: WorkersArgs) -> Result<ExitCode, Failure>
 
 async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
     let client = arguments.client()?;
-    let heading = ["NAME", "PRINCIPAL", "STATE", "TURNS", "AGENTS", "LABELS"];
-    let mut rows = vec![heading.map(str::to_owned)];
+    let mut rows = Vec::new();
     let mut page_token = String::new();
     let wanted = loop {
         let request = proto::ListWorkersRequest {
@@ -135,7 +134,8 @@ async fn list(arguments: ClientArgs) -> Result<ExitCode, Failure> {
             break page.wanted;
         }
     };
-    output::write(&table(&rows))?;
+    let names = ["NAME", "PRINCIPAL", "STATE", "TURNS", "AGENTS", "LABELS"];
+    output::list(names, rows, "no worker is connected")?;
     for proto::WorkerWanted { agent, waiting, .. } in wanted {
         output::line(&format!("{waiting} sessions wait for a worker of {agent}"))?;
     }

@@ -85,12 +85,16 @@ pages! {
     all_questions: list_questions(ListQuestionsRequest) -> questions: Question;
     /// All that is in a directory of those that a session works in.
     all_files: list_files(ListFilesRequest) -> entries: FileEntry;
+    /// All artifacts of a session.
+    all_artifacts: list_artifacts(ListArtifactsRequest) -> artifacts: Artifact;
     /// All memories of one scope.
     all_memories: list_memories(ListMemoriesRequest) -> memories: MemoryItem;
     /// All schedules, by name.
     all_schedules: list_schedules(ListSchedulesRequest) -> schedules: Schedule;
     /// All runs of a schedule, newest first.
     all_schedule_runs: list_schedule_runs(ListScheduleRunsRequest) -> runs: ScheduleRun;
+    /// All one's own webhooks.
+    all_webhooks: list_webhooks(ListWebhooksRequest) -> webhooks: Webhook;
     /// All API keys, newest first, without secrets.
     all_api_keys: list_api_keys(ListApiKeysRequest) -> api_keys: ApiKey;
     /// All budgets of a tenant, and what of them is used.

@@ -310,3 +310,8 @@ pub(super) fn attachment(
         .into()
     })
 }
+
+/// One row more tells whether there is another page.
+pub(super) fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1
+}

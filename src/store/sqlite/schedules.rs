@@ -6,6 +6,7 @@ use super::{
     commands::Tell,
     fault::{Answer, Fault},
     owners,
+    queries::one_more,
     requests::once_for,
     writer::Unit,
 };
@@ -176,11 +177,6 @@ pub(super) fn runs(
         last = Some(row.get(8)?);
     }
     Ok((found, None))
-}
-
-/// One row more tells whether there is another page.
-fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1
 }
 
 fn schedule(connection: &Connection, row: &Row<'_>, wall: Time) -> Answer<Schedule> {

@@ -143,9 +143,12 @@ fn list(
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM webhook WHERE tenant = ?1 AND owner = ?2 AND row > ?3 ORDER BY row LIMIT ?4"
     ))?;
-    let one_more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut rows =
-        statement.query((&owner.tenant, &owner.subject, after.unwrap_or(0), one_more))?;
+    let mut rows = statement.query((
+        &owner.tenant,
+        &owner.subject,
+        after.unwrap_or(0),
+        queries::one_more(limit),
+    ))?;
     let mut found: Vec<Webhook> = Vec::new();
     while let Some(row) = rows.next()? {
         if found.len() == limit {
@@ -185,8 +188,11 @@ fn deliveries(
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {DELIVERY_COLUMNS} FROM webhook_delivery WHERE webhook = ?1 AND row < ?2 ORDER BY row DESC LIMIT ?3"
     ))?;
-    let one_more = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut rows = statement.query((webhook.row, before.unwrap_or(i64::MAX), one_more))?;
+    let mut rows = statement.query((
+        webhook.row,
+        before.unwrap_or(i64::MAX),
+        queries::one_more(limit),
+    ))?;
     let (mut found, mut last) = (Vec::new(), None);
     while let Some(row) = rows.next()? {
         if found.len() == limit {
