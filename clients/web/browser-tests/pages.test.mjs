@@ -237,6 +237,7 @@ test("no page has a fault of accessibility, in light, dark and on a phone", asyn
         await assertAccessible(page, `API keys, unlocked, ${look}`);
         await picture(page, `api-keys-unlocked-${look}`);
         await page.getByRole("button", { name: "New key" }).click();
+        await page.getByRole("dialog").waitFor();
         await assertAccessible(page, `the form of keys, ${look}`);
         await page.keyboard.press("Escape");
       }
