@@ -1,12 +1,13 @@
 //! Long jobs of the writer: what is large is cut, so nobody waits for another's.
 
 use crate::{
-    support::{Client, Gateway, reason, run},
+    support::{Client, Gateway, check, reason, run},
     tools::{count, with_attachments, with_long_turns},
-    world::{Site, dice, eventually, figure},
+    world::{PATIENCE, Site, dice, eventually, figure, prompt},
 };
 use quarterdeck::proto::{self, memory_service_client::MemoryServiceClient};
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -454,4 +455,134 @@ async fn r12_a_fork_or_delete_that_is_killed_is_finished_or_undone() {
     site.gateway.check_store();
     let strays = "SELECT count(*) FROM message WHERE session NOT IN (SELECT row FROM session)";
     assert_eq!(count(&site.gateway.data(), strays), 0);
+}
+
+/// A prompt with a picture of so many bytes.
+fn with_picture(key: &str, request_id: &str, bytes: usize) -> proto::EnqueueRequest {
+    let mut data = vec![b'x'; bytes];
+    data[..request_id.len()].copy_from_slice(request_id.as_bytes());
+    proto::EnqueueRequest {
+        attachments: vec![proto::Attachment {
+            name: "picture".into(),
+            media_type: "image/png".into(),
+            data: data.into(),
+        }],
+        ..prompt(key, "look", request_id)
+    }
+}
+
+/// What of attachments is stored and named by none.
+fn loose(data: &Path) -> i64 {
+    count(data, "SELECT count(*) FROM loose_content")
+}
+
+/// Others' commits come between the pieces of a large attachment, and none is larger than a slice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_anothers_attachment() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let beside = others(gateway.client().await, stop.clone());
+    let began = Instant::now();
+    let pictures = figure(6, 60);
+    for number in 0..pictures {
+        let request = with_picture("s", &number.to_string(), 8 << 20);
+        client.enqueue(request).await.expect("accepted");
+    }
+    let all = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let waits = beside.await.expect("no panic");
+    let longest = waits.iter().max().expect("some");
+    println!(
+        "{pictures} of 8 MiB took {all:?}; {} commits of others meanwhile, the longest took {longest:?}",
+        waits.len()
+    );
+    // Not one of them for each picture alone.
+    assert!(waits.len() as u64 > 2 * pictures, "{} commits", waits.len());
+    let data = gateway.data();
+    let whole = "SELECT count(*) FROM content WHERE octet_length(data) > 0";
+    assert_eq!(count(&data, whole), 0);
+    let largest = "SELECT max(octet_length(data)) FROM content_piece";
+    assert_eq!(count(&data, largest), 256 << 10);
+    assert_eq!(loose(&data), 0);
+    client.delete_session(delete("s")).await.expect("deleted");
+    assert_eq!(count(&data, "SELECT count(*) FROM content_piece"), 0);
+    gateway.check_store();
+}
+
+/// What is refused writes nothing, and what is sent twice at once is done once; nothing is left of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attachment_of_a_command_that_is_not_done_is_not_kept() {
+    let mut gateway = Gateway::start();
+    let mut client = gateway.client().await;
+    let data = gateway.data();
+    let before = count(&data, "SELECT page_count FROM pragma_page_count()");
+    let unknown = proto::EnqueueRequest {
+        agent: "nobody".into(),
+        ..with_picture("s", "refused", 8 << 20)
+    };
+    let refused = client.enqueue(unknown).await.expect_err("refused");
+    assert_eq!(reason(&refused), "INVALID_FIELD");
+    let after = count(&data, "SELECT page_count FROM pragma_page_count()");
+    assert!(
+        after - before < 100,
+        "{} pages were written",
+        after - before
+    );
+    for round in 0..figure(4, 40) {
+        let request = with_picture("s", &format!("round-{round}"), 4 << 20);
+        let (mut one, mut other) = (gateway.client().await, gateway.client().await);
+        let (one, other) = tokio::join!(one.enqueue(request.clone()), other.enqueue(request));
+        let (one, other) = (one.expect("accepted"), other.expect("accepted"));
+        let turn = |answer: &proto::EnqueueResponse| answer.turn.clone().expect("a turn").turn_id;
+        let (one, other) = (one.into_inner(), other.into_inner());
+        assert_eq!(turn(&one), turn(&other));
+        assert!(one.replayed != other.replayed, "one of them did it");
+        assert_eq!(loose(&data), 0);
+        let contents = count(&data, "SELECT count(*) FROM content");
+        assert_eq!(contents, i64::try_from(round).unwrap() + 1);
+    }
+    gateway.check_store();
+}
+
+/// Killed before its last commit, a command has not happened: its bytes are taken back, and it is done when it is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attachment_that_was_cut_is_taken_back_and_sent_again() {
+    let mut gateway = Gateway::start();
+    gateway.kill();
+    gateway.set_environment("QUARTERDECK_TEST_KILL_AT", "staged");
+    gateway.restart();
+    let request = with_picture("s", "once", 8 << 20);
+    let mut client = gateway.client().await;
+    client.enqueue(request.clone()).await.expect_err("killed");
+    gateway.ended(PATIENCE).await;
+    let data = gateway.data();
+    assert_eq!(loose(&data), 1, "it was cut");
+    check(&data);
+    gateway.set_environment("QUARTERDECK_TEST_KILL_AT", "");
+    gateway.restart();
+    eventually("nothing of what was cut", async || {
+        (count(
+            &data,
+            "SELECT (SELECT count(*) FROM content) + (SELECT count(*) FROM content_piece)",
+        ) == 0)
+            .then_some(())
+    })
+    .await;
+    let mut client = gateway.client().await;
+    let answer = client.enqueue(request.clone()).await.expect("accepted");
+    let answer = answer.into_inner();
+    assert!(!answer.replayed);
+    let turn = answer.turn.expect("a turn");
+    let attachment = client
+        .get_attachment(proto::GetAttachmentRequest {
+            session_key: "s".into(),
+            attachment_id: turn.attachments[0].attachment_id.clone(),
+        })
+        .await
+        .expect("there")
+        .into_inner();
+    let kept = attachment.attachment.expect("an attachment").data;
+    assert!(kept == request.attachments[0].data, "every byte is there");
+    gateway.check_store();
 }

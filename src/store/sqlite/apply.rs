@@ -1,7 +1,7 @@
 //! What decisions write, as statements. Rows and SQL only: nothing is decided here.
 
 use super::{
-    artifacts, budgets,
+    artifacts, attachments, budgets,
     fault::{Answer, Fault},
     offers, routes, rows, sums,
 };
@@ -18,12 +18,18 @@ use crate::{
     },
 };
 use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
 
 /// `content_index` of the row that stands for an open item itself.
 const ITEM: i32 = -1;
 
-/// Writes what becomes of a session.
-pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) -> Answer<()> {
+/// Writes what becomes of a session. `staged` has the contents of its attachments whose bytes are written already.
+pub(super) fn session(
+    connection: &Connection,
+    write: &SessionWrite,
+    life: i64,
+    staged: &BTreeMap<String, i64>,
+) -> Answer<()> {
     let SessionWrite {
         after,
         is_new,
@@ -42,7 +48,7 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
         usage,
         budgets: counted,
         client_tools,
-        attachments,
+        attachments: brought,
         kept,
         ended: _,
     } = write;
@@ -74,31 +80,8 @@ pub(super) fn session(connection: &Connection, write: &SessionWrite, life: i64) 
     if let Some(before) = shared_before {
         share(connection, &after.session, before)?;
     }
-    for attachment in attachments {
-        let reference = &attachment.reference;
-        connection
-            .prepare_cached(
-                "INSERT INTO content (session, hash, name, media_type, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                row,
-                reference.attachment_id,
-                reference.name,
-                reference.media_type,
-                &attachment.data[..],
-            ])?;
-        let content = connection.last_insert_rowid();
-        connection
-            .prepare_cached(
-                "INSERT INTO attachment (session, hash, name, media_type, content) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                row,
-                reference.attachment_id,
-                reference.name,
-                reference.media_type,
-                content,
-            ])?;
+    for attachment in brought {
+        attachments::keep(connection, row, attachment, staged)?;
     }
     for write in turns {
         turn(connection, row, write)?;

@@ -4,6 +4,7 @@
 //! one rule. A part that can't be read is a problem like any other, and keeps nothing else from being looked at.
 
 use super::{
+    attachments::add_pieces,
     fault::OpenError,
     mark,
     schema::{self, FILE_NAME},
@@ -156,7 +157,10 @@ const RULES: [(&str, &str); 28] = [
     ),
     (
         "bytes are named by an attachment",
-        "SELECT session FROM content WHERE row NOT IN (SELECT content FROM attachment)",
+        "SELECT session FROM content WHERE row NOT IN \
+         (SELECT content FROM attachment UNION ALL SELECT content FROM loose_content) \
+         UNION ALL SELECT loose_content.session FROM loose_content JOIN attachment USING (content) \
+         UNION ALL SELECT content FROM content_piece WHERE content NOT IN (SELECT row FROM content)",
     ),
     (
         "only the active turn's agent is waited for, and its session counts what is pending",
@@ -185,8 +189,8 @@ const RULES: [(&str, &str); 28] = [
           WHERE turn.session = session.row) + \
          (SELECT coalesce(sum(octet_length(ask) + octet_length(answer)), 0) FROM question \
           WHERE question.session = session.row) + \
-         (SELECT coalesce(sum(octet_length(content.data)), 0) FROM attachment JOIN content \
-          ON content.row = attachment.content WHERE attachment.session = session.row)",
+         (SELECT coalesce(sum(bytes), 0) FROM attachment JOIN content_bytes \
+          ON content_bytes.content = attachment.content WHERE attachment.session = session.row)",
     ),
     (
         "what is stored for owners is what their sessions say",
@@ -339,9 +343,12 @@ fn events(connection: &Connection) -> Option<Problem> {
 /// Whether the bytes of every attachment are those that were stored: SQLite keeps no checksums of its own.
 fn attachments(connection: &Connection) -> Option<Problem> {
     let rule = "the bytes of an attachment are those that were stored";
-    let query = "SELECT session, hash, data FROM content ORDER BY session";
+    let query = "SELECT session, hash, data, row FROM content WHERE row NOT IN (SELECT content FROM loose_content) \
+                 ORDER BY session";
     contents(connection, rule, query, |row| {
-        let digest = Sha256::digest(row.get_ref(2)?.as_blob()?);
+        let mut data = row.get(2)?;
+        add_pieces(connection, row.get(3)?, &mut data)?;
+        let digest = Sha256::digest(&data);
         let name = row.get_ref(1)?.as_str()?;
         Ok(name.len() == 2 * digest.len() && {
             let mut hex = name.as_bytes().chunks(2).zip(digest);

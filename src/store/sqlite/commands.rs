@@ -56,11 +56,20 @@ impl Unit<'_> {
         caller: &Caller,
         decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<Decided>,
     ) -> Answer<Committed> {
+        let decided = self.decided(caller, decide)?;
+        self.commit(decided)
+    }
+
+    /// The decision of such a command; nothing is written.
+    pub(super) fn decided(
+        &self,
+        caller: &Caller,
+        decide: impl Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<Decided>,
+    ) -> Answer<Decided> {
         let tenant = &caller.identity.principal.tenant;
         let found = self.snapshot_of_key(tenant, &caller.key)?;
         let facts = self.facts_of(caller)?;
-        let decided = self.decide(Some(caller), found, facts, decide)?;
-        self.commit(decided)
+        self.decide(Some(caller), found, facts, decide)
     }
 
     /// What a command's decision always looks at.
@@ -144,7 +153,7 @@ impl Unit<'_> {
 
     /// Writes what becomes of a session; returns it as it is then.
     pub(super) fn write(&mut self, write: SessionWrite, tell: Tell) -> Answer<Arc<Session>> {
-        apply::session(self.connection, &write, self.life)?;
+        apply::session(self.connection, &write, self.life, &self.staged)?;
         let SessionWrite {
             after,
             is_new,

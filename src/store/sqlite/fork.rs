@@ -6,7 +6,9 @@
 use super::{
     attachments,
     fault::{Answer, Fault},
-    load, removal, rows,
+    load,
+    making::{Making, Makings},
+    removal, rows,
     writer::Unit,
 };
 use crate::{
@@ -28,26 +30,13 @@ use crate::{
     },
 };
 use rusqlite::params;
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 use uuid::Uuid;
-
-/// Sessions that this process is making by a fork: whatever else has such a row was cut.
-#[derive(Debug, Default)]
-pub(super) struct Forks(Mutex<HashSet<SessionRow>>);
-
-/// One of them; not any more when it is dropped.
-struct Making {
-    forks: Arc<Forks>,
-    row: SessionRow,
-}
 
 /// A ForkSession on its way.
 pub(super) struct Forking {
     command: Fork,
-    forks: Arc<Forks>,
+    forks: Arc<Makings>,
     copying: Option<Copying>,
 }
 
@@ -71,37 +60,11 @@ struct Copying {
     counted: Session,
 }
 
-// === impl Forks ===
-
-impl Forks {
-    fn begin(self: &Arc<Self>, row: SessionRow) -> Making {
-        self.0.lock().expect("no holder panics").insert(row);
-        Making {
-            forks: Arc::clone(self),
-            row,
-        }
-    }
-
-    fn holds(&self, row: SessionRow) -> bool {
-        self.0.lock().expect("no holder panics").contains(&row)
-    }
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        self.forks
-            .0
-            .lock()
-            .expect("no holder panics")
-            .remove(&self.row);
-    }
-}
-
 // === impl Forking ===
 
 impl Forking {
     /// A fork that has not begun.
-    pub(super) fn new(command: Fork, forks: Arc<Forks>) -> Self {
+    pub(super) fn new(command: Fork, forks: Arc<Makings>) -> Self {
         Self {
             command,
             forks,
@@ -163,7 +126,7 @@ impl Forking {
             .sql("SELECT octet_length(client_tools) FROM session WHERE row = ?1")?
             .query_row([source.row.0], |row| row.get(0))?;
         Ok(Copying {
-            making: self.forks.begin(row),
+            making: self.forks.begin(row.0),
             source,
             origin,
             generation,
@@ -182,7 +145,7 @@ impl Copying {
     /// Copies the messages of every turn of the generation that had ended at the position, and lets the copy name their
     /// attachments; `seq` 0 says that no event of the new log made them. True when the last are copied.
     fn copy_messages(&mut self, unit: &Unit<'_>) -> Answer<bool> {
-        let (from, to) = (self.source.row, self.making.row);
+        let (from, to) = (self.source.row, SessionRow(self.making.row));
         let mut statement = unit.sql(&format!(
             "SELECT {}, row FROM message WHERE session = ?1 AND generation = ?2 AND row > ?4 AND \
              (seq = 0 OR EXISTS (SELECT 1 FROM turn WHERE turn.turn_id = message.turn_id AND turn.session = ?1 \
@@ -248,7 +211,7 @@ impl Copying {
             source,
             counted,
             origin,
-            row: making.row,
+            row: SessionRow(making.row),
             bytes: *copied_bytes,
         };
         let decided = decide(unit, command, |ctx, facts, found| {
@@ -257,7 +220,7 @@ impl Copying {
         // Where the same request has made it meanwhile, this copy stays noted and is taken back.
         if !decided.committed.replayed {
             unit.sql("DELETE FROM fork WHERE session = ?1")?
-                .execute([making.row.0])?;
+                .execute([making.row])?;
             // Whoever put messages into memory's index meanwhile has passed over those of a session that was not there.
             unit.sql(
                 "UPDATE memory_state SET value = min(value, ?1 - 1) WHERE name = 'episodes_through'",
@@ -270,7 +233,7 @@ impl Copying {
             unit.sql(
                 "UPDATE session SET client_tools = (SELECT client_tools FROM session WHERE row = ?2) WHERE row = ?1",
             )?
-            .execute((making.row.0, source.row.0))?;
+            .execute((making.row, source.row.0))?;
         }
         Ok(committed)
     }
@@ -294,20 +257,20 @@ fn decide<T>(
 }
 
 /// Takes back what forks have left that were cut, as much as belongs into one commit. True when nothing is left.
-pub(super) fn take_back(unit: &Unit<'_>, forks: &Forks) -> Answer<bool> {
+pub(super) fn take_back(unit: &Unit<'_>, forks: &Makings) -> Answer<bool> {
     let noted: Vec<i64> = unit
         .sql("SELECT session FROM fork")?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for row in noted.into_iter().map(SessionRow) {
+    for row in noted {
         if forks.holds(row) {
             continue;
         }
-        if !removal::of_session(unit, row)? {
+        if !removal::of_session(unit, SessionRow(row))? {
             return Ok(false);
         }
         unit.sql("DELETE FROM fork WHERE session = ?1")?
-            .execute([row.0])?;
+            .execute([row])?;
     }
     Ok(true)
 }

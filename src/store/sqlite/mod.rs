@@ -3,7 +3,7 @@
 //! One writer thread commits whatever has queued as one transaction (`writer.rs`); a few readers answer from read-only
 //! connections, and others what may take long (`readers.rs`). What is decided stands in `store::core`; here are rows and
 //! SQL: `load.rs` reads what a decision looks at, `apply.rs` writes what it says, `commands.rs` runs the two. `retention`,
-//! `removal` and `fork` work in bounded pieces.
+//! `removal`, `fork` and `staging` work in bounded pieces.
 //!
 //! The data directory's lock is its caller's; two processes on one file would fence each other but publish apart.
 
@@ -25,6 +25,7 @@ mod ledger;
 mod lists;
 mod load;
 mod log;
+mod making;
 mod mark;
 mod offers;
 mod owners;
@@ -41,6 +42,7 @@ mod schedules;
 mod schema;
 mod settings;
 mod shares;
+mod staging;
 mod storage;
 mod sums;
 mod webhooks_out;
@@ -64,7 +66,11 @@ use super::{
     RevokeApiKey, RevokedApiKey, Runnable, RunsPage, ScheduleCaller, ScheduleStep, ScheduleUpdate,
     SchedulesPage, SessionsPage, SetBudget, SetRoutes, Started, Steer, Store, StoreRules, Trouble,
     TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
-    core::decide::{admission, choices, control, questions, queue, sessions},
+    core::{
+        decide::{Decided, admission, choices, control, questions, queue, sessions},
+        facts::{Context, Decision, Facts},
+        snapshot::Snapshot,
+    },
 };
 use crate::{
     clock::Reading,
@@ -88,11 +94,13 @@ use bytes::Bytes;
 use condition::Condition;
 use fair::Accounts;
 use hold::Hold;
+use making::Makings;
 use mark::Mark;
 use readers::{Pool, Readers};
 use rusqlite::Connection;
 use schedules::Stepped;
 use schema::FileIdentity;
+use staging::Staging;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -118,7 +126,10 @@ pub struct SqliteStore {
     /// Set where the clock has jumped before this start.
     hold: Option<Hold>,
     /// Forks that are being made.
-    forks: Arc<fork::Forks>,
+    /// Sessions that forks are making.
+    forks: Arc<Makings>,
+    /// Contents that are being written.
+    contents: Arc<Makings>,
     /// Budgets that there are, or a few more: calls ask for them where there may be any.
     budgets: Arc<AtomicI64>,
     /// Session after which the next look for old events begins.
@@ -211,6 +222,7 @@ impl SqliteStore {
             condition,
             hold,
             forks: Arc::default(),
+            contents: Arc::default(),
             budgets: Arc::new(AtomicI64::new(budgets)),
             scanned: AtomicI64::new(0),
         })
@@ -348,6 +360,22 @@ impl SqliteStore {
         Ok(committed)
     }
 
+    /// A command that brings more bytes than belong into one commit: see [`Staging`].
+    async fn staged<D>(&self, caller: Caller, decide: D) -> Result<Committed, Refusal>
+    where
+        D: Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<Decided> + Send + 'static,
+    {
+        let account = account_of(&caller);
+        let mut staging = Staging::new(caller, Arc::clone(&self.contents), decide);
+        let outcome = self
+            .writer
+            .call_in_slices(account, OnFull::Refuse, move |unit| staging.slice(unit))
+            .await?;
+        let committed = outcome?;
+        self.learn(&committed.session);
+        Ok(committed)
+    }
+
     /// An owner's call: work of its session's tenant.
     async fn owner<T, W>(&self, session: SessionRow, work: W) -> Result<T, Refusal>
     where
@@ -390,6 +418,14 @@ pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenEr
 impl Store for SqliteStore {
     async fn enqueue(&self, command: Enqueue) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
+        if staging::is_large(&command.attachments) {
+            let caller = command.caller.clone();
+            return self
+                .staged(caller, move |ctx, facts, found| {
+                    admission::enqueue(ctx, facts, found, &command)
+                })
+                .await;
+        }
         self.command(account, move |unit| {
             unit.command(&command.caller, |ctx, facts, found| {
                 admission::enqueue(ctx, facts, found, &command)
@@ -400,6 +436,14 @@ impl Store for SqliteStore {
 
     async fn steer(&self, command: Steer) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
+        if staging::is_large(&command.attachments) {
+            let caller = command.caller.clone();
+            return self
+                .staged(caller, move |ctx, facts, found| {
+                    admission::steer(ctx, facts, found, &command)
+                })
+                .await;
+        }
         self.command(account, move |unit| {
             unit.command(&command.caller, |ctx, facts, found| {
                 admission::steer(ctx, facts, found, &command)
@@ -677,9 +721,12 @@ impl Store for SqliteStore {
 
     async fn maintain(&self, now: Time) -> Result<bool, Refusal> {
         let forks = Arc::clone(&self.forks);
+        let contents = Arc::clone(&self.contents);
         self.writer
             .call_in_slices(Account::SERVER, OnFull::UseSpare, move |unit| {
-                Ok(fork::take_back(unit, &forks)?.then_some(()))
+                let done =
+                    fork::take_back(unit, &forks)? && attachments::take_back_cut(unit, &contents)?;
+                Ok(done.then_some(()))
             })
             .await?;
         if self.hold.is_some_and(|hold| hold.lasts()) {

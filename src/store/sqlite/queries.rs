@@ -1,6 +1,7 @@
 //! Reads. Each runs in one read transaction, bounded in rows looked at and bytes returned.
 
 use super::{
+    attachments,
     fault::Answer,
     load,
     rows::{self, Hidden},
@@ -284,30 +285,26 @@ pub(super) fn attachment(
     session: SessionRow,
     attachment_id: &str,
 ) -> Answer<Attachment> {
-    let found = connection
-        .prepare_cached(
-            "SELECT attachment.name, attachment.media_type, data FROM attachment \
-             JOIN content ON content.row = attachment.content \
-             WHERE attachment.session = ?1 AND attachment.hash = ?2",
-        )?
-        .query_row((session.0, attachment_id), |row| {
-            let data: Vec<u8> = row.get(2)?;
-            Ok(Attachment {
-                reference: AttachmentRef {
-                    attachment_id: attachment_id.to_owned(),
-                    name: row.get(0)?,
-                    media_type: row.get(1)?,
-                    size: i64::try_from(data.len()).expect("a content fits into memory"),
-                },
-                data: Bytes::from(data),
-            })
-        })
-        .optional()?;
-    found.ok_or_else(|| {
-        Refusal::AttachmentNotFound {
+    let found = attachments::find(connection, session, attachment_id)?;
+    let Some(attachments::Found {
+        name,
+        media_type,
+        data,
+    }) = found
+    else {
+        return Err(Refusal::AttachmentNotFound {
             attachment_id: attachment_id.to_owned(),
         }
-        .into()
+        .into());
+    };
+    Ok(Attachment {
+        reference: AttachmentRef {
+            attachment_id: attachment_id.to_owned(),
+            name,
+            media_type,
+            size: i64::try_from(data.len()).expect("a content fits into memory"),
+        },
+        data,
     })
 }
 

@@ -22,7 +22,7 @@ pub(super) const FILE_NAME: &str = "quarterdeck.db";
 /// Marks the file as ours: the ASCII of `QDCK`.
 const APPLICATION_ID: i64 = 0x5144_434B;
 /// Every migration in order; its place, from 1, is the schema's version after it.
-const MIGRATIONS: [&str; 21] = [
+const MIGRATIONS: [&str; 22] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_access.sql"),
     include_str!("migrations/0003_memory.sql"),
@@ -44,6 +44,7 @@ const MIGRATIONS: [&str; 21] = [
     include_str!("migrations/0019_artifacts.sql"),
     include_str!("migrations/0020_routing.sql"),
     include_str!("migrations/0021_turn_text.sql"),
+    include_str!("migrations/0022_content_pieces.sql"),
 ];
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 192;

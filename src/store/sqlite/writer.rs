@@ -45,7 +45,7 @@ use crate::{
 use rusqlite::{CachedStatement, Connection};
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -104,6 +104,8 @@ pub(crate) struct Unit<'a> {
     room: &'a Room,
     log: &'a Log,
     slice: Slice,
+    /// Contents whose bytes were written before the command that brings them, by the ids of their attachments.
+    pub(super) staged: BTreeMap<String, i64>,
     ledger: &'a RefCell<Ledger>,
     cache: &'a RefCell<Cache>,
     routes: &'a RefCell<Routes>,
@@ -923,6 +925,7 @@ impl Thread {
             room: &self.room,
             log: &self.log,
             slice: Slice::begin(),
+            staged: BTreeMap::new(),
             ledger: &self.ledger,
             cache: &self.cache,
             routes: &self.routes,
