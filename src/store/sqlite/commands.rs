@@ -267,15 +267,14 @@ pub(super) fn open_questions(unit: &mut Unit<'_>, fence: Fence) -> Answer<Vec<Op
 
 /// Writes what the active turn's agent did.
 pub(super) fn append(
-    unit: &mut Unit<'_>,
+    unit: &Unit<'_>,
     fence: Fence,
     writes: &[Write],
     now: Time,
-) -> Answer<Arc<Session>> {
-    let write = unit.of_row(fence.session, |ctx, facts, found| {
+) -> Answer<SessionWrite> {
+    unit.of_row(fence.session, |ctx, facts, found| {
         turns::append(ctx, facts, found, fence, writes, now)
-    })?;
-    unit.write(write, Tell::All)
+    })
 }
 
 /// Why the active turn may not call a model; `None` where it may.
@@ -290,17 +289,16 @@ pub(super) fn may_call(
     })
 }
 
-/// Ends the active turn.
+/// How the active turn ends.
 pub(super) fn end_turn(
-    unit: &mut Unit<'_>,
+    unit: &Unit<'_>,
     fence: Fence,
     what: (&[Write], &TurnEnd, &str),
     now: Time,
-) -> Answer<(Turn, Arc<Session>)> {
-    let (turn, write) = unit.of_row(fence.session, |ctx, facts, found| {
+) -> Answer<(Turn, SessionWrite)> {
+    unit.of_row(fence.session, |ctx, facts, found| {
         turns::end_turn(ctx, facts, found, fence, what, now)
-    })?;
-    Ok((turn, unit.write(write, Tell::All)?))
+    })
 }
 
 /// Writes `session_deleted`, once.

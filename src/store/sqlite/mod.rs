@@ -66,11 +66,7 @@ use super::{
     RevokeApiKey, RevokedApiKey, Runnable, RunsPage, ScheduleCaller, ScheduleStep, ScheduleUpdate,
     SchedulesPage, SessionsPage, SetBudget, SetRoutes, Started, Steer, Store, StoreRules, Trouble,
     TurnEnd, TurnsFilter, TurnsPage, UpdateQueued, UpdateSession, Waiting, Write,
-    core::{
-        decide::{Decided, admission, choices, control, questions, queue, sessions},
-        facts::{Context, Decision, Facts},
-        snapshot::Snapshot,
-    },
+    core::decide::{admission, choices, control, questions, queue, sessions},
 };
 use crate::{
     clock::Reading,
@@ -100,7 +96,7 @@ use readers::{Pool, Readers};
 use rusqlite::Connection;
 use schedules::Stepped;
 use schema::FileIdentity;
-use staging::Staging;
+use staging::{Brings, Staging};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -360,20 +356,26 @@ impl SqliteStore {
         Ok(committed)
     }
 
-    /// A command that brings more bytes than belong into one commit: see [`Staging`].
-    async fn staged<D>(&self, caller: Caller, decide: D) -> Result<Committed, Refusal>
+    /// Work that brings attachments: at once where they are small, else in slices, see [`Staging`].
+    async fn with_attachments<D, W>(
+        &self,
+        account: Account,
+        is_large: bool,
+        decide: D,
+    ) -> Result<W::Done, Refusal>
     where
-        D: Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<Decided> + Send + 'static,
+        D: Fn(&writer::Unit<'_>) -> fault::Answer<W> + Send + 'static,
+        W: Brings,
+        W::Done: Send + 'static,
     {
-        let account = account_of(&caller);
-        let mut staging = Staging::new(caller, Arc::clone(&self.contents), decide);
-        let outcome = self
-            .writer
+        if !is_large {
+            let work = move |unit: &mut writer::Unit<'_>| decide(unit)?.commit(unit);
+            return self.writer.call(account, work).await;
+        }
+        let mut staging = Staging::new(Arc::clone(&self.contents), decide);
+        self.writer
             .call_in_slices(account, OnFull::Refuse, move |unit| staging.slice(unit))
-            .await?;
-        let committed = outcome?;
-        self.learn(&committed.session);
-        Ok(committed)
+            .await?
     }
 
     /// An owner's call: work of its session's tenant.
@@ -404,6 +406,13 @@ fn account_of(caller: &Caller) -> Account {
     Account::of_tenant(&caller.identity.principal.tenant)
 }
 
+/// Whether an owner's writes bring more attachments than belong into one commit.
+fn brings_much(writes: &[Write]) -> bool {
+    let is_large =
+        |write: &Write| matches!(write, Write::Attachments(new) if staging::is_large(new));
+    writes.iter().any(is_large)
+}
+
 /// Keeps an API key in the store of a data directory that nobody serves.
 ///
 /// # Errors
@@ -418,38 +427,28 @@ pub fn keep_api_key(data_directory: &Path, new: &NewApiKey) -> Result<(), OpenEr
 impl Store for SqliteStore {
     async fn enqueue(&self, command: Enqueue) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        if staging::is_large(&command.attachments) {
-            let caller = command.caller.clone();
-            return self
-                .staged(caller, move |ctx, facts, found| {
-                    admission::enqueue(ctx, facts, found, &command)
-                })
-                .await;
-        }
-        self.command(account, move |unit| {
-            unit.command(&command.caller, |ctx, facts, found| {
+        let is_large = staging::is_large(&command.attachments);
+        let decide = move |unit: &writer::Unit<'_>| {
+            unit.decided(&command.caller, |ctx, facts, found| {
                 admission::enqueue(ctx, facts, found, &command)
             })
-        })
-        .await
+        };
+        let committed = self.with_attachments(account, is_large, decide).await?;
+        self.learn(&committed.session);
+        Ok(committed)
     }
 
     async fn steer(&self, command: Steer) -> Result<Committed, Refusal> {
         let account = account_of(&command.caller);
-        if staging::is_large(&command.attachments) {
-            let caller = command.caller.clone();
-            return self
-                .staged(caller, move |ctx, facts, found| {
-                    admission::steer(ctx, facts, found, &command)
-                })
-                .await;
-        }
-        self.command(account, move |unit| {
-            unit.command(&command.caller, |ctx, facts, found| {
+        let is_large = staging::is_large(&command.attachments);
+        let decide = move |unit: &writer::Unit<'_>| {
+            unit.decided(&command.caller, |ctx, facts, found| {
                 admission::steer(ctx, facts, found, &command)
             })
-        })
-        .await
+        };
+        let committed = self.with_attachments(account, is_large, decide).await?;
+        self.learn(&committed.session);
+        Ok(committed)
     }
 
     async fn abort(&self, command: Abort) -> Result<Committed, Refusal> {
@@ -613,7 +612,9 @@ impl Store for SqliteStore {
         writes: Vec<Write>,
         now: Time,
     ) -> Result<Arc<Session>, Refusal> {
-        self.owner(fence.session, move |unit| {
+        let account = self.accounts.of(fence.session);
+        let is_large = brings_much(&writes);
+        self.with_attachments(account, is_large, move |unit| {
             commands::append(unit, fence, &writes, now)
         })
         .await
@@ -627,10 +628,11 @@ impl Store for SqliteStore {
         response_text: String,
         now: Time,
     ) -> Result<Ended, Refusal> {
-        self.owner(fence.session, move |unit| {
+        let account = self.accounts.of(fence.session);
+        let is_large = brings_much(&writes);
+        self.with_attachments(account, is_large, move |unit| {
             let what = (&writes[..], &end, response_text.as_str());
-            let (turn, session) = commands::end_turn(unit, fence, what, now)?;
-            Ok(Ended { turn, session })
+            commands::end_turn(unit, fence, what, now)
         })
         .await
     }

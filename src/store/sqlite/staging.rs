@@ -1,45 +1,57 @@
-//! Commands that bring more bytes than belong into one commit: it is looked whether the command is let in, its
-//! attachments are written in pieces, each slice in a commit of its own, and the command names them then. What one has
-//! written that is refused after that, or was done already, is taken back before its caller is answered; of one that was
+//! Work that brings more bytes than belong into one commit: it is looked whether it is let in, its attachments are
+//! written in pieces, each slice in a commit of its own, and the work's own commit names them then. What was written for
+//! work that is refused after that, or was done already, is taken back before its caller is answered; for work that was
 //! cut, by housekeeping.
 
 use super::{
     attachments,
+    commands::Tell,
     fault::{Answer, Fault},
     making::{Making, Makings},
     writer::Unit,
 };
 use crate::{
-    domain::{Refusal, turn::Attachment},
+    domain::{
+        Refusal,
+        session::Session,
+        turn::{Attachment, Turn},
+    },
     failpoint,
     store::{
-        Caller, Committed,
-        core::{
-            decide::Decided,
-            facts::{Context, Decision, Facts},
-            snapshot::Snapshot,
-        },
+        Committed, Ended,
+        core::{decide::Decided, write_set::SessionWrite},
     },
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// Bytes of attachments that a command writes in its own commit.
+/// Bytes of attachments that are written in the commit that names them.
 pub(super) const WHOLE_MAX_BYTES: usize = 512 * 1024;
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// A command on its way; `D` decides about it.
-pub(super) struct Staging<D> {
-    caller: Caller,
+/// What was decided, before it is written.
+pub(super) trait Brings {
+    /// What its caller is told.
+    type Done;
+
+    /// The attachments that are not there yet.
+    fn attachments(&self) -> &[Attachment];
+
+    /// Writes it.
+    fn commit(self, unit: &mut Unit<'_>) -> Answer<Self::Done>;
+}
+
+/// Work on its way; `D` decides about it, and writes nothing.
+pub(super) struct Staging<D, T> {
     decide: D,
     makings: Arc<Makings>,
-    stage: Stage,
+    stage: Stage<T>,
     /// What it has begun to write.
     made: Vec<Made>,
 }
 
 /// How far it is.
-enum Stage {
+enum Stage<T> {
     /// Nothing is written.
     Looking,
     /// Its attachments are written.
@@ -47,7 +59,7 @@ enum Stage {
     /// They are whole.
     Committing,
     /// What is not needed is taken back, and then its caller is told.
-    TakingBack(Result<Committed, Refusal>),
+    TakingBack(Result<T, Refusal>),
     /// That was told.
     Told,
 }
@@ -65,20 +77,20 @@ struct Made {
     content: Making,
 }
 
-/// Whether a command brings more bytes than belong into its own commit.
+/// Whether attachments are more than belong into one commit.
 pub(super) fn is_large(attachments: &[Attachment]) -> bool {
     let bytes = attachments.iter().map(|attachment| attachment.data.len());
     bytes.sum::<usize>() > WHOLE_MAX_BYTES
 }
 
-impl<D> Staging<D>
+impl<D, W> Staging<D, W::Done>
 where
-    D: Fn(&Context<'_>, &Facts, Option<&Snapshot>) -> Decision<Decided>,
+    D: Fn(&Unit<'_>) -> Answer<W>,
+    W: Brings,
 {
-    /// A command that has not begun.
-    pub(super) fn new(caller: Caller, makings: Arc<Makings>, decide: D) -> Self {
+    /// Work that has not begun.
+    pub(super) fn new(makings: Arc<Makings>, decide: D) -> Self {
         Self {
-            caller,
             decide,
             makings,
             stage: Stage::Looking,
@@ -90,16 +102,15 @@ where
     pub(super) fn slice(
         &mut self,
         unit: &mut Unit<'_>,
-    ) -> Answer<Option<Result<Committed, Refusal>>> {
+    ) -> Answer<Option<Result<W::Done, Refusal>>> {
         loop {
             match &mut self.stage {
                 Stage::Looking => {
-                    let decided = unit.decided(&self.caller, &self.decide)?;
-                    let session = decided.writes.session.as_ref();
-                    let new = session.map_or(&[][..], |session| &session.attachments);
+                    let decided = (self.decide)(unit)?;
+                    let new = decided.attachments();
                     // What is there already is not brought again.
                     if !is_large(new) {
-                        return Ok(Some(Ok(unit.commit(decided)?)));
+                        return Ok(Some(Ok(decided.commit(unit)?)));
                     }
                     self.stage = Stage::Writing(Pieces {
                         waiting: new.iter().cloned().collect(),
@@ -114,13 +125,13 @@ where
                 },
                 Stage::Committing => {
                     failpoint::pass("staged");
-                    let outcome = match unit.decided(&self.caller, &self.decide) {
+                    let outcome = match (self.decide)(unit) {
                         Ok(decided) => {
                             let made = self.made.iter();
                             unit.staged = made
                                 .map(|made| (made.attachment_id.clone(), made.content.row))
                                 .collect();
-                            Ok(unit.commit(decided)?)
+                            Ok(decided.commit(unit)?)
                         }
                         Err(Fault::Refused(refusal)) => Err(refusal),
                         Err(fault) => return Err(fault),
@@ -139,9 +150,48 @@ where
                         return Ok(Some(outcome));
                     }
                 }
-                Stage::Told => return Err(Fault::Broken("a command is told once".to_owned())),
+                Stage::Told => return Err(Fault::Broken("its caller is told once".to_owned())),
             }
         }
+    }
+}
+
+impl Brings for Decided {
+    type Done = Committed;
+
+    fn attachments(&self) -> &[Attachment] {
+        let session = self.writes.session.as_ref();
+        session.map_or(&[], |session| &session.attachments)
+    }
+
+    fn commit(self, unit: &mut Unit<'_>) -> Answer<Committed> {
+        unit.commit(self)
+    }
+}
+
+impl Brings for SessionWrite {
+    type Done = Arc<Session>;
+
+    fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    fn commit(self, unit: &mut Unit<'_>) -> Answer<Arc<Session>> {
+        unit.write(self, Tell::All)
+    }
+}
+
+impl Brings for (Turn, SessionWrite) {
+    type Done = Ended;
+
+    fn attachments(&self) -> &[Attachment] {
+        self.1.attachments()
+    }
+
+    fn commit(self, unit: &mut Unit<'_>) -> Answer<Ended> {
+        let (turn, write) = self;
+        let session = unit.write(write, Tell::All)?;
+        Ok(Ended { turn, session })
     }
 }
 
