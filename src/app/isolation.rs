@@ -21,13 +21,16 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+use tokio::sync::SetOnce;
 use tracing::{info, warn};
 
 /// What was found when the server started.
 pub(super) struct Found {
-    /// What agents get that are not configured to have less.
-    pub(super) server: Isolation,
+    /// What agents get that are not configured to have less. Where there is no agent that it matters to, it is not known
+    /// yet: nobody's start waits for the trial.
+    pub(super) server: Arc<SetOnce<Isolation>>,
     /// How the processes of each agent that has some are kept.
     pub(super) agents: BTreeMap<String, Confinement>,
     /// The user ids of those that have their own.
@@ -51,22 +54,27 @@ pub(super) async fn find(
 ) -> anyhow::Result<Found> {
     let (users, no_users) = users(config)?;
     let user = own_user(config, users);
+    let has_processes = |agent: &AgentConfig| match agent.driver {
+        DriverKind::Echo | DriverKind::Worker => false,
+        DriverKind::Llm => llm::starts_programs(config, agent),
+        DriverKind::Pi | DriverKind::Acp => true,
+    };
+    if config.isolation == IsolationWanted::Auto && !config.agents.values().any(has_processes) {
+        return Ok(Found {
+            server: find_later(config.clone(), host.clone(), user, no_users),
+            agents: BTreeMap::new(),
+            users: None,
+        });
+    }
     let mut tried: Vec<(Tried, Isolation)> = vec![];
-    let mut server = find_once(config, host, (choice(config.isolation), user), &mut tried)
+    let server = find_once(config, host, (choice(config.isolation), user), &mut tried)
         .await
         .context("isolation")?;
-    if let Some(problem) = no_users.filter(|_| server.rung != Rung::None) {
-        server.reason = match server.reason.as_str() {
-            "" => problem,
-            reason => format!("{reason}; {problem}"),
-        };
-    }
+    let server = with_problem(server, no_users);
     let mut agents = BTreeMap::new();
     for (name, agent) in &config.agents {
-        match agent.driver {
-            DriverKind::Echo | DriverKind::Worker => continue,
-            DriverKind::Llm if !llm::starts_programs(config, agent) => continue,
-            DriverKind::Pi | DriverKind::Acp | DriverKind::Llm => {}
+        if !has_processes(agent) {
+            continue;
         }
         let choice = match choice(agent.isolation) {
             Choice::Auto => Choice::Exactly(server.rung),
@@ -95,10 +103,45 @@ pub(super) async fn find(
     tell(&server);
     let has_own = agents.values().any(|one: &Confinement| one.own_users);
     Ok(Found {
-        server,
+        server: Arc::new(SetOnce::from(server)),
         agents,
         users: users.filter(|_| has_own),
     })
+}
+
+/// Tries what the machine offers while the server begins to serve.
+fn find_later(
+    config: Config,
+    host: ProcessHost,
+    user: OwnUser,
+    no_users: Option<String>,
+) -> Arc<SetOnce<Isolation>> {
+    let found = Arc::new(SetOnce::new());
+    let told = Arc::clone(&found);
+    tokio::spawn(async move {
+        let server = match probe(&host, Choice::Auto, user, &config.data_dir).await {
+            Ok(server) => with_problem(server, no_users),
+            Err(problem) => Isolation {
+                reason: problem.to_string(),
+                ..Isolation::default()
+            },
+        };
+        tell(&server);
+        // Nobody else tells.
+        let _ = told.set(server);
+    });
+    found
+}
+
+/// Adds why agents have no user ids of their own.
+fn with_problem(mut server: Isolation, no_users: Option<String>) -> Isolation {
+    if let Some(problem) = no_users.filter(|_| server.rung != Rung::None) {
+        server.reason = match server.reason.as_str() {
+            "" => problem,
+            reason => format!("{reason}; {problem}"),
+        };
+    }
+    server
 }
 
 /// Why an agent could not do its work as another user than root, and what to do; for people.

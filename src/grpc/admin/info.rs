@@ -19,7 +19,11 @@ use crate::{
 
 impl Admin {
     /// `all` tells what is the operator's to know too.
-    pub(super) fn server_info(&self, all: bool) -> proto::GetServerInfoResponse {
+    pub(super) fn server_info(
+        &self,
+        kept_apart: &Isolation,
+        all: bool,
+    ) -> proto::GetServerInfoResponse {
         let config = self.live.current().config;
         // Where nobody is asked who he is, calls and streams are not counted by who makes them.
         let counted = |limit: u64| if config.no_auth { 0 } else { count(limit) };
@@ -69,7 +73,7 @@ impl Admin {
             }),
             draining: self.registry.draining(),
             auth_required: !config.no_auth,
-            isolation: Some(isolation(&self.facts.isolation, all)),
+            isolation: Some(isolation(kept_apart, all)),
             store_troubles: self.store.troubles().iter().map(trouble).collect(),
         }
     }

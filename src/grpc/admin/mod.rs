@@ -24,7 +24,7 @@ use crate::{
     wire::page::PageTokens,
 };
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, SetOnce};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
@@ -67,8 +67,8 @@ pub struct ServerFacts {
     pub default_agent: String,
     /// Every configured agent.
     pub agents: Vec<AgentFacts>,
-    /// How agents' processes are kept apart.
-    pub isolation: Isolation,
+    /// How agents' processes are kept apart; set once it is known.
+    pub isolation: Arc<SetOnce<Isolation>>,
 }
 
 /// A configured agent.
@@ -102,7 +102,8 @@ impl AdminService for Admin {
         request: Request<proto::GetServerInfoRequest>,
     ) -> Answer<proto::GetServerInfoResponse> {
         let all = identity(&request).require(Scope::AdminConfig).is_ok();
-        answer(Ok(self.server_info(all)))
+        let isolation = self.facts.isolation.wait().await;
+        answer(Ok(self.server_info(isolation, all)))
     }
 
     async fn list_agents(
