@@ -24,12 +24,13 @@ use crate::{
         offers::Choices,
         refusal::Refusal,
         session::{Session, SessionState},
-        turn::Cause,
+        turn::{Cause, TurnState},
     },
     feed::Tail,
     proto::{self, gateway_event::Kind},
     store::{Ended, Fence, Started, TurnEnd, Write},
     telemetry::{
+        gen_ai,
         metrics::{self, Counted},
         trace::{self, TraceContext},
     },
@@ -41,7 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-use tracing::{Instrument, error, error_span, field::Empty, info, warn};
+use tracing::{Instrument, Span, error, info, warn};
 use uuid::Uuid;
 
 /// Tries to open an agent for one turn.
@@ -223,13 +224,12 @@ impl Actor {
     /// Runs a turn as a span of its caller's trace.
     async fn turn(&mut self, mut started: Started) -> Result<(), Lost> {
         let Started { turn, session, .. } = &mut started;
-        // Errors carry it too, whatever is logged.
-        let span = error_span!(
-            "turn",
-            tenant = session.tenant,
-            session_key = %session.key,
-            turn_id = %turn.turn_id,
-            trace_id = Empty,
+        let span = gen_ai::invoke_agent(
+            &session.tenant,
+            &session.key,
+            turn.turn_id,
+            &turn.agent,
+            session.session_id,
         );
         let parent = TraceContext::parse(&turn.trace_context);
         let ours = parent.map_or_else(TraceContext::begin, TraceContext::child);
@@ -262,7 +262,12 @@ impl Actor {
                 Running::new(self, started, deadline).run().await?
             }
         };
-        info!(state = ?ended.turn.state, "turn {turn_id} ended");
+        let turn = &ended.turn;
+        info!(state = ?turn.state, "turn {turn_id} ended");
+        let failed = matches!(turn.state, TurnState::Failed | TurnState::Interrupted);
+        let error = turn.error.as_ref().filter(|_| failed);
+        let error = error.map_or("", |error| error.cause.as_str());
+        gen_ai::ended(&Span::current(), &turn.model, &turn.usage, error);
         let other_generation = self
             .opened
             .as_ref()

@@ -23,6 +23,7 @@ use crate::{
     },
     feed::Pushed,
     store::{Ended, OpenQuestion, Started, TurnEnd, Write},
+    telemetry::gen_ai,
 };
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -101,6 +102,8 @@ pub(super) struct Running<'a> {
     granted: Option<Answer>,
     /// For how long the turn's clock has stood still before that.
     stood: Duration,
+    /// Spans of its tools.
+    tools: gen_ai::Tools,
 }
 
 // === impl Running ===
@@ -151,6 +154,7 @@ impl<'a> Running<'a> {
             paused: None,
             granted: None,
             stood: Duration::ZERO,
+            tools: gen_ai::Tools::default(),
         }
     }
 
@@ -327,6 +331,19 @@ impl<'a> Running<'a> {
                 self.grant_call(&model).await?;
                 next = self.more(&mut taken);
                 continue;
+            }
+            match &event {
+                AgentEvent::ToolStarted {
+                    tool_call_id,
+                    tool_name,
+                    ..
+                } => self.tools.started(tool_call_id, tool_name),
+                AgentEvent::ToolCompleted {
+                    tool_call_id,
+                    is_error,
+                    ..
+                } => self.tools.completed(tool_call_id, *is_error),
+                _ => {}
             }
             let stale = match &event {
                 AgentEvent::SteerApplied { steer_id } | AgentEvent::SteerReturned { steer_id } => {

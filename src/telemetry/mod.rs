@@ -16,6 +16,7 @@
 pub mod audit;
 pub mod audit_file;
 pub mod chain;
+pub mod gen_ai;
 mod limit;
 pub mod logs;
 pub mod metrics;

@@ -37,7 +37,7 @@ pub const FIELDS_MAX: usize = 32;
 /// Bytes of a value that are looked at: a credential that begins before the cut is seen whole, and no value costs more.
 const RAW_MAX_BYTES: usize = 16 * 1024;
 /// Fields that only the export of traces is for begin so.
-const TRACE_FIELDS: [&str; 2] = ["otel.", "rpc."];
+const TRACE_FIELDS: [&str; 4] = ["otel.", "rpc.", "gen_ai.", "error."];
 
 /// A record. All of its texts are fit to be shown.
 #[derive(Clone, Debug)]

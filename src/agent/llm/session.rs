@@ -5,7 +5,7 @@ use super::{
     mcp::{Elicited, Ran},
     models::ModelList,
     options::LlmOptions,
-    provider::Prompt,
+    provider::{FaultKind, Prompt},
     tools::{Runs, Servers, Tool},
     turn::{Act, Heard, Output, Steer, Turn},
 };
@@ -19,6 +19,7 @@ use crate::{
     },
     auth::agents::AgentCredential,
     domain::{offers::Offers, question::Answer, refusal::Refusal, turn::Attachment},
+    telemetry::gen_ai::Chat,
 };
 use reqwest::Client;
 use serde_json::{Map, Value};
@@ -70,6 +71,8 @@ pub(super) struct Session {
 struct Call {
     said: mpsc::Receiver<http::Said>,
     task: AbortOnDropHandle<()>,
+    /// Its span; none once the last word was said.
+    span: Option<Chat>,
 }
 
 /// The tools that a turn runs.
@@ -112,6 +115,21 @@ impl Call {
                 None => std::future::pending().await,
             },
             None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the span of a call whose last word was heard; `acts` came of it.
+    fn heard(&mut self, failed: Option<FaultKind>, acts: &[Act]) {
+        let Some(span) = self.span.take() else {
+            return;
+        };
+        if let Some(kind) = failed {
+            span.failed(kind.name());
+        }
+        for act in acts {
+            if let Act::Say(AgentEvent::UsageRecorded(report)) = act {
+                span.used(report);
+            }
         }
     }
 
@@ -291,9 +309,8 @@ impl Session {
         let (questions, elicited) = mpsc::channel(QUESTIONS_MAX);
         self.servers.ask_at(Some(questions));
         let mut running = Running::new(elicited);
-        let asks = input.calls_are_granted;
         let ended = self
-            .drive((&mut turn, asks), acts, &mut call, &mut running)
+            .drive((&mut turn, input), acts, &mut call, &mut running)
             .await;
         if let Some(call) = call {
             call.end().await;
@@ -305,11 +322,12 @@ impl Session {
 
     async fn drive(
         &mut self,
-        (turn, asks): (&mut Turn, bool),
+        (turn, input): (&mut Turn, &TurnInput),
         mut acts: Vec<Act>,
         call: &mut Option<Call>,
         running: &mut Running,
     ) -> Result<Outcome, Left> {
+        let (asks, traceparent) = (input.calls_are_granted, input.trace_context.as_str());
         let mut pause: Option<Instant> = None;
         // A call waits until it may begin.
         let mut wanted = false;
@@ -322,7 +340,7 @@ impl Session {
                         self.events.send(AgentEvent::CallWanted { model }).await?;
                         wanted = true;
                     }
-                    Act::Call => *call = Some(self.call(turn)),
+                    Act::Call => *call = Some(self.call(turn, traceparent)),
                     Act::Run {
                         call_id,
                         tool,
@@ -352,7 +370,7 @@ impl Session {
                     },
                     AgentCommand::Call => {
                         if std::mem::take(&mut wanted) {
-                            *call = Some(self.call(turn));
+                            *call = Some(self.call(turn, traceparent));
                         }
                         continue;
                     }
@@ -371,7 +389,17 @@ impl Session {
                     Heard::Paused
                 }
             };
+            // `Some` where it is a call's last word, with why there is no reply.
+            let last = match &heard {
+                Heard::Said(http::Said::Ended(reply)) => {
+                    Some(reply.as_ref().err().map(|fault| fault.kind))
+                }
+                _ => None,
+            };
             turn.hear(heard, &mut acts);
+            if let (Some(failed), Some(call)) = (last, &mut *call) {
+                call.heard(failed, &acts);
+            }
         }
     }
 
@@ -421,7 +449,7 @@ impl Session {
         Ok(items)
     }
 
-    fn call(&self, turn: &Turn) -> Call {
+    fn call(&self, turn: &Turn, traceparent: &str) -> Call {
         let prompt = Prompt {
             model: &self.model,
             instructions: &self.options.instructions,
@@ -441,7 +469,9 @@ impl Session {
             sender,
         );
         let task = AbortOnDropHandle::new(tokio::spawn(calling));
-        Call { said, task }
+        let provider = &self.options.model.provider;
+        let span = Some(Chat::begin(traceparent, provider, &self.model));
+        Call { said, task, span }
     }
 }
 

@@ -156,6 +156,20 @@ pub(super) trait Decode: Send {
     fn finish(self: Box<Self>) -> Result<Reply, Fault>;
 }
 
+// === impl FaultKind ===
+
+impl FaultKind {
+    /// As spans name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Again(_) => "unavailable",
+            Self::Overflow => "context_overflow",
+            Self::Refused => "refused",
+            Self::Never => "failed",
+        }
+    }
+}
+
 // === impl Api ===
 
 impl Api {
