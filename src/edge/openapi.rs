@@ -44,7 +44,7 @@ fn describe(contract: &DescriptorPool) -> Json {
         comments: Comments::of(&files),
         schemas: BTreeMap::from([(PROBLEM.to_owned(), problem())]),
     };
-    let mut paths: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
+    let mut paths: BTreeMap<String, Map<String, Json>> = BTreeMap::new();
     for service in contract.services() {
         for method in service.methods() {
             let path = format!("/{}/{}", service.full_name(), method.name());
@@ -62,7 +62,7 @@ fn describe(contract: &DescriptorPool) -> Json {
             };
             let operation = document.operation(endpoint, &method);
             paths
-                .entry(route.path)
+                .entry(shown(route.path))
                 .or_default()
                 .insert(verb.into(), operation);
         }
@@ -90,6 +90,18 @@ fn describe(contract: &DescriptorPool) -> Json {
             } },
         },
     })
+}
+
+/// A path as it is described: names in it are not dotted.
+fn shown(path: &str) -> String {
+    let names = names_in(path).filter(|name| name.contains('.'));
+    names.fold(path.to_owned(), |path, name| {
+        path.replace(name, last_name(name))
+    })
+}
+
+fn last_name(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn named(name: &str) -> Json {
@@ -167,13 +179,13 @@ impl Document<'_> {
         let in_path: Vec<&str> = names_in(route.path).collect();
         let mut parameters: Vec<Json> = Vec::new();
         for name in &in_path {
-            let schema = match name.rsplit('.').next() {
-                Some("session_key") => bound_schema(bounds::SESSION_KEY),
-                Some("turn_id" | "question_id") => bound_schema(bounds::ID),
+            let schema = match last_name(name) {
+                "session_key" => bound_schema(bounds::SESSION_KEY),
+                "turn_id" | "question_id" => bound_schema(bounds::ID),
                 _ => json!({ "type": "string", "minLength": 1 }),
             };
             parameters.push(json!({
-                "name": name, "in": "path", "required": true, "schema": schema,
+                "name": last_name(name), "in": "path", "required": true, "schema": schema,
             }));
         }
         let hidden = match route.body {
@@ -202,10 +214,15 @@ impl Document<'_> {
         let output = self.message(&endpoint.output);
         let content = match endpoint.method.streams {
             true => json!({
-                "text/event-stream": { "schema": { "type": "string" } },
+                // A stream has no schema before 3.2; the description says what its events hold.
+                "text/event-stream": {},
                 "application/x-ndjson": { "schema": output },
             }),
             false => json!({ "application/json": { "schema": output } }),
+        };
+        let done = match endpoint.method.streams {
+            true => "Done. Each line, and the `data` of each server-sent event, is such an object.",
+            false => "Done.",
         };
         let mut operation = json!({
             "operationId": method.name(),
@@ -214,7 +231,7 @@ impl Document<'_> {
             "description": comment,
             "parameters": parameters,
             "responses": {
-                "200": { "description": "Done.", "content": content },
+                "200": { "description": done, "content": content },
                 "default": { "$ref": format!("#/components/responses/{PROBLEM}") },
             },
         });
@@ -324,9 +341,11 @@ impl Document<'_> {
     fn value(&mut self, field: &FieldDescriptor) -> Json {
         match field.kind() {
             Kind::Bool => json!({ "type": "boolean" }),
-            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({
-                "type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX,
-            }),
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+                let bound = bounds::of_number(field.parent_message().name(), field.name());
+                let (min, max) = bound.unwrap_or((i32::MIN, i32::MAX));
+                json!({ "type": "integer", "format": "int32", "minimum": min, "maximum": max })
+            }
             Kind::Uint32 | Kind::Fixed32 => json!({
                 "type": "integer", "format": "uint32", "minimum": 0, "maximum": u32::MAX,
             }),

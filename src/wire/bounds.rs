@@ -60,3 +60,12 @@ pub fn of_field(message: &str, field: &str) -> Option<Bound> {
         _ => None,
     }
 }
+
+/// The bounds of a whole number of a request; `None` where it has none of its own.
+pub fn of_number(message: &str, field: &str) -> Option<(i32, i32)> {
+    match (message, field) {
+        (it, _) if !it.ends_with("Request") => None,
+        (_, "page_size") => Some((0, i32::MAX)),
+        _ => None,
+    }
+}

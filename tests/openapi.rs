@@ -1,0 +1,58 @@
+//! `/openapi.json`, held against the server by a tool that nobody here wrote: it makes calls of what the document says, well
+//! and badly formed, and looks whether the answers are as described. Needs QUARTERDECK_TEST_SCHEMATHESIS.
+
+mod support;
+
+use std::process::Command;
+use support::{Gateway, Options, installed};
+
+/// What every answer is held to. Whether a well-formed call is let in depends on more than its form (which sessions there
+/// are, for one), and a null stands for what is left out, as JSON of protocol buffers has it: neither is looked at.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_schema_conformance,response_headers_conformance,unsupported_method,ignored_auth,\
+    missing_required_header,use_after_free";
+/// Calls of each endpoint beside those that cover its form, and time for one.
+const CALLS_EACH: &str = "5";
+const CALL_TIMEOUT: &str = "20";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_as_the_document_says() {
+    let Some(program) = installed("QUARTERDECK_TEST_SCHEMATHESIS") else {
+        return;
+    };
+    let mut gateway = Gateway::with(Options {
+        // Its calls come quicker than people's, and many are refused.
+        config: "principal_requests_per_second = 0\ntenant_requests_per_second = 0\n".into(),
+        environment: vec![("QUARTERDECK_NO_AUTH".into(), "false".into())],
+        ..Options::default()
+    });
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).expect("a key");
+    let document = format!("{}/openapi.json", gateway.address);
+    let tested = tokio::task::spawn_blocking(move || {
+        Command::new(program)
+            .args(["run", &document, "--checks", CHECKS])
+            .args(["--phases", "examples,coverage,fuzzing"])
+            .args([
+                "--max-examples",
+                CALLS_EACH,
+                "--request-timeout",
+                CALL_TIMEOUT,
+            ])
+            // What ends the server, or what the test itself calls with.
+            .args(["--exclude-operation-id", "RevokeApiKey"])
+            .args([
+                "--generation-deterministic",
+                "--continue-on-failure",
+                "--no-color",
+            ])
+            .args(["--suppress-health-check", "all"])
+            .arg("--header")
+            .arg(format!("Authorization: Bearer {}", key.trim()))
+            .output()
+    });
+    let tested = tested.await.expect("no panic").expect("it runs");
+    let said = String::from_utf8_lossy(&tested.stdout);
+    assert!(tested.status.success(), "{said}");
+    assert!(said.contains("generated"), "it made calls: {said}");
+    gateway.check_store();
+}
