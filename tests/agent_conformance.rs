@@ -36,7 +36,7 @@ mod echo {
 mod worker {
     use super::conformance::{Prompts, Row, conformance};
     use quarterdeck::{
-        agent::{Driver as _, echo::Echo},
+        agent::{Driver as _, echo::Echo, fence::Fence},
         client::{Client, ClientOptions},
         domain::access::Identity,
         grpc::workers::WorkerCalls,
@@ -93,6 +93,7 @@ mod worker {
             drivers: BTreeMap::from([("echo".to_owned(), Arc::new(Echo) as Arc<_>)]),
             capabilities: BTreeMap::from([("echo".to_owned(), Echo.capabilities())]),
             directories: Directories::new(directory.path(), None),
+            fence: Fence::create(directory.path()).expect("it is written"),
             client: Client::new(ClientOptions::new(format!("http://{address}"))).expect("a client"),
             once: false,
             agent_idle_timeout: Duration::from_secs(60),

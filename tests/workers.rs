@@ -1,6 +1,8 @@
 //! Remote workers through the real binaries: a gateway, workers as other processes, and what becomes of a turn when either
 //! dies. Opens with the promises that they pin.
 
+#[path = "agent_support/mod.rs"]
+mod agents;
 mod support;
 
 use quarterdeck::proto::{
@@ -8,8 +10,9 @@ use quarterdeck::proto::{
     gateway_service_client::GatewayServiceClient,
 };
 use std::{
+    path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use support::{Gateway, Options, await_turn, enqueue, log, run};
 use tonic::transport::Channel;
@@ -31,16 +34,21 @@ struct Worker {
 
 impl Worker {
     fn start(gateway: &Gateway, name: &str) -> Self {
+        Self::with(&gateway.address, name, "driver = \"echo\"\n")
+    }
+
+    /// With an agent of its own.
+    fn with(address: &str, name: &str, agent: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("worker.toml");
-        std::fs::write(&config, "[agents.far]\ndriver = \"echo\"\n").expect("a file");
+        std::fs::write(&config, format!("[agents.far]\n{agent}")).expect("a file");
         let errors = match std::env::var_os("TEST_LOG") {
             Some(_) => Stdio::inherit(),
             None => Stdio::null(),
         };
         let child = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
             .args(["worker", "--agent", "far", "--name", name])
-            .args(["--addr", &gateway.address])
+            .args(["--addr", address])
             .arg("--config")
             .arg(&config)
             .arg("--data-dir")
@@ -253,6 +261,78 @@ async fn a_worker_that_stood_still_past_its_lease_says_nothing_more() {
         Some(Kind::TurnEnded(_))
     ));
     gateway.check_store();
+}
+
+/// Milliseconds that a file's lines say, one each.
+fn beats(file: &Path) -> Vec<u128> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().filter_map(|it| it.parse().ok()).collect()
+}
+
+/// Whether a process runs that names a file.
+fn is_named(file: &Path) -> bool {
+    let name = file.to_str().expect("paths of tests are text");
+    let processes = std::fs::read_dir("/proc").expect("there is a /proc");
+    let mut lines = processes.flatten().filter_map(|it| {
+        let line = std::fs::read(it.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).into_owned())
+    });
+    lines.any(|line| line.contains(name))
+}
+
+/// R9, hole 1: where the worker's own process is stopped, the keepers of its agents end them before the lease is over, and
+/// what goes on then does nothing more for the turn.
+async fn a_stopped_worker_leaves_no_agent(driver: &str, script: &str) {
+    let mut gateway = gateway();
+    let mut client = gateway.client().await;
+    let files = tempfile::tempdir().expect("a directory");
+    let file = files.path().join("beats");
+    let python = agents::python().to_str().expect("a path that is text");
+    let script = agents::fixture(script);
+    let script = script.to_str().expect("a path that is text");
+    let agent = format!(
+        "driver = {driver:?}\nisolation = \"none\"\ncommand = [{python:?}, \"-S\", \"-E\", {script:?}]\n"
+    );
+    let worker = Worker::with(&gateway.address, "one", &agent);
+    let beat = format!(
+        "shell while :; do date +%s%3N >>{}; sleep 0.05; done",
+        file.display()
+    );
+    let turn_id = start(&mut client, "s", &beat, OnInterrupt::Mark).await;
+    agents::eventually("a beat of the agent", || !beats(&file).is_empty()).await;
+    worker.signal(rustix::process::Signal::STOP);
+    let stopped = beats(&file).len();
+    let turn = await_turn(&mut client, "s", &turn_id).await;
+    assert_eq!(reason(&turn), "LEASE_LOST");
+    let ended = turn.end_time.expect("it has ended");
+    let ended = SystemTime::try_from(ended).expect("a time");
+    let ended = ended.duration_since(UNIX_EPOCH).expect("after 1970");
+    let all = beats(&file);
+    let last = *all.last().expect("it was there before");
+    assert!(all.len() > stopped, "it ran on for a while");
+    assert!(last < ended.as_millis(), "{last} {ended:?}");
+    assert!(!is_named(&file), "a process of the turn lives");
+    worker.signal(rustix::process::Signal::CONT);
+    let next = run(&mut client, "s", "say well again").await;
+    assert_eq!(next.response_text, "well again");
+    assert_eq!(beats(&file), all);
+    let events = log(&mut client, "s").await;
+    let mut of_lost = events.iter().filter(|it| it.turn_id == turn_id);
+    assert!(matches!(
+        of_lost.next_back().and_then(|it| it.kind.as_ref()),
+        Some(Kind::TurnEnded(_))
+    ));
+    gateway.check_store();
+}
+
+#[tokio::test]
+async fn a_stopped_worker_leaves_no_pi() {
+    a_stopped_worker_leaves_no_agent("pi", "fake_pi.py").await;
+}
+
+#[tokio::test]
+async fn a_stopped_worker_leaves_no_acp_agent() {
+    a_stopped_worker_leaves_no_agent("acp", "fake_acp.py").await;
 }
 
 /// Hole 2, R12: a gateway that is killed leaves its workers' turns alone until their leases are over, counted from when it is

@@ -19,6 +19,7 @@ mod confine;
 pub mod conversation;
 pub mod echo;
 pub mod events;
+pub mod fence;
 mod input;
 pub mod isolation;
 mod json;

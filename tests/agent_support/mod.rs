@@ -52,6 +52,7 @@ pub fn host() -> ProcessHost {
         keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
         node_mark: Uuid::new_v4().to_string(),
         confinement: confinement(rung()),
+        fence: None,
     }
 }
 
