@@ -342,6 +342,10 @@ impl Program {
                     }
                 }
                 Next::Beat => {
+                    if link.is_silent() {
+                        warn!("the server does not answer; the connection is cut");
+                        return None;
+                    }
                     let now = Instant::now();
                     let sent = since_boot();
                     link.next_beat = now + link.heartbeat / 2;
@@ -531,6 +535,12 @@ impl Program {
 // === impl Link ===
 
 impl Link {
+    /// No heartbeat was answered for longer than two of them: another connection may do better, and the lease still lasts.
+    fn is_silent(&self) -> bool {
+        let first = self.beats.first_key_value();
+        first.is_some_and(|(_, sent)| since_boot().saturating_sub(*sent) > 2 * self.heartbeat)
+    }
+
     /// Sends where there is room; else it is as if the frame was lost, and the next heartbeat finds out.
     fn send(&self, frame: Up) -> bool {
         let message = proto::ConnectRequest { frame: Some(frame) };
