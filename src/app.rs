@@ -26,6 +26,7 @@ use crate::{
         Driver,
         acp::{AcpDriver, AcpOptions},
         echo::Echo,
+        fence::Fence,
         isolation::{Confinement, Rung},
         llm::LlmDriver,
         pi::{PiDriver, PiOptions},
@@ -1140,6 +1141,7 @@ fn process_host(node_mark: &str) -> anyhow::Result<ProcessHost> {
         keeper: std::env::current_exe().context("can't find our own program for the keeper")?,
         node_mark: node_mark.to_owned(),
         confinement: Confinement::default(),
+        fence: None,
     })
 }
 
@@ -1194,6 +1196,8 @@ pub struct WorkerParts {
     pub capabilities: BTreeMap<String, Capabilities>,
     /// Where they keep their files.
     pub directories: Directories,
+    /// Until when they may run.
+    pub fence: Fence,
     /// Held until the process ends.
     _lock: File,
 }
@@ -1213,9 +1217,16 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
             "agent {missing} is not configured here; add [agents.{missing}] to the worker's configuration"
         );
     }
+    let data = isolation::real(&own.data_dir)?;
+    let fence = Fence::create(&data);
+    let fence = fence.with_context(|| format!("can't write to {}", data.display()))?;
     let host = process_host(&node_mark)?;
     let isolation = isolation::find(&own, &host, None).await?;
     let users = agent_users(&isolation, &node_mark);
+    let host = ProcessHost {
+        fence: Some(fence.path().to_owned()),
+        ..host
+    };
     let none = Hub::new(lease_rules(&own));
     let drivers = drivers(&own, &host, isolation.agents, &none)?;
     for driver in drivers.values() {
@@ -1227,7 +1238,8 @@ pub async fn worker(config: &Config, agents: &[String]) -> anyhow::Result<Worker
             .map(|(name, it)| (name, it.get().capabilities))
             .collect(),
         drivers,
-        directories: Directories::new(&isolation::real(&own.data_dir)?, users),
+        directories: Directories::new(&data, users),
+        fence,
         _lock: lock,
     })
 }

@@ -493,9 +493,8 @@ settings! {
         /// Models that its sessions may choose besides `model`, as that is written and of the same provider; empty asks the
         /// provider which it has.
         models: Vec<String> = "[]", few_words;
-        /// What a crash of the server does to a running turn: `mark` ends it INTERRUPTED, `retry` runs it again.
-        /// Who may run this agent as a worker, each `tenant/subject`, with the scope `worker.connect`. With the driver `worker`
-        /// alone, like the next.
+        /// Who may run this agent as a worker, each `tenant/subject`, with the scope `worker.connect`; one of another tenant than
+        /// `default` gets turns of its own tenant alone. With the driver `worker` alone, like the next.
         worker_principals: Vec<String> = "[]", few_words;
         /// Labels that its workers must have, each `name=value`.
         worker_labels: Vec<String> = "[]", worker_labels;

@@ -32,11 +32,15 @@ mod echo {
     conformance!(row);
 }
 
-/// Any of them, on a worker: the gateway's half, a real socket, and the worker program on the echo driver.
+/// Any of them, on a worker: the gateway's half, a real socket, and a worker program: ours on the echo driver, and the one that
+/// stands in the Python client's examples, of which nothing is ours but the protocol.
 mod worker {
-    use super::conformance::{Prompts, Row, conformance};
+    use super::{
+        conformance::{Prompts, Row, conformance},
+        support,
+    };
     use quarterdeck::{
-        agent::{Driver as _, echo::Echo},
+        agent::{Driver as _, echo::Echo, fence::Fence},
         client::{Client, ClientOptions},
         domain::access::Identity,
         grpc::workers::WorkerCalls,
@@ -53,6 +57,7 @@ mod worker {
     use std::{
         collections::{BTreeMap, BTreeSet},
         future::pending,
+        path::Path,
         sync::Arc,
         time::Duration,
     };
@@ -60,8 +65,8 @@ mod worker {
     use tokio_util::sync::CancellationToken;
     use tonic::{Request, transport::Server};
 
-    /// A gateway's half and a worker; both end with the test's runtime.
-    fn row() -> Row {
+    /// A gateway's half, which ends with the test's runtime: where it is, and its driver.
+    fn gateway() -> (String, Arc<WorkerDriver>) {
         let identity = Arc::new(Identity::unauthenticated());
         let hub = Hub::new(LeaseRules::default());
         let selector = Selector {
@@ -85,6 +90,15 @@ mod worker {
         });
         let server = Server::builder().tcp_nodelay(true).add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        (
+            format!("http://{address}"),
+            Arc::new(WorkerDriver::new(hub, selector)),
+        )
+    }
+
+    /// With a worker of our own, which ends with the test's runtime, too.
+    fn row() -> Row {
+        let (address, driver) = gateway();
         let directory = tempfile::TempDir::new().expect("there is room for a directory");
         let options = WorkerOptions {
             name: "one".into(),
@@ -93,7 +107,8 @@ mod worker {
             drivers: BTreeMap::from([("echo".to_owned(), Arc::new(Echo) as Arc<_>)]),
             capabilities: BTreeMap::from([("echo".to_owned(), Echo.capabilities())]),
             directories: Directories::new(directory.path(), None),
-            client: Client::new(ClientOptions::new(format!("http://{address}"))).expect("a client"),
+            fence: Fence::create(directory.path()).expect("it is written"),
+            client: Client::new(ClientOptions::new(address)).expect("a client"),
             once: false,
             agent_idle_timeout: Duration::from_secs(60),
         };
@@ -102,7 +117,7 @@ mod worker {
             worker::run(options, pending()).await
         });
         Row {
-            driver: Arc::new(WorkerDriver::new(hub, selector)),
+            driver,
             prompts: Prompts {
                 say: |text| text.to_owned(),
                 endless: "!delay=1ms !repeat=400000 word".into(),
@@ -119,6 +134,43 @@ mod worker {
     }
 
     conformance!(row);
+
+    mod in_python {
+        use super::*;
+
+        /// With the example, killed with the test's runtime.
+        fn row() -> Option<Row> {
+            let python = support::python_client()?;
+            let (address, driver) = gateway();
+            let script = "clients/python/examples/worker.py";
+            let child = tokio::process::Command::new(python)
+                .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+                .arg("echo")
+                .env("QUARTERDECK_ADDR", address)
+                .env_remove("QUARTERDECK_KEY")
+                .kill_on_drop(true)
+                .spawn();
+            let mut child = child.expect("it starts");
+            tokio::spawn(async move { child.wait().await });
+            Some(Row {
+                driver,
+                prompts: Prompts {
+                    say: |text| text.to_owned(),
+                    endless: "!endless".into(),
+                    hang: "!hang".into(),
+                    stubborn: Err("a task of its loop can't ignore that it is cancelled"),
+                    fail: ("!fail broken".into(), "broken"),
+                    tool: ("!tool hammer".into(), "hammer"),
+                    ask: "!ask hammer",
+                    sub_agent: Err("a connection does not tell of sub-agents"),
+                    recall: |_| ("!history".into(), "1".into()),
+                },
+                child: Err("its agent is a task of its loop"),
+            })
+        }
+
+        conformance!(optional row);
+    }
 }
 
 /// A scripted model of each dialect, called over HTTP.

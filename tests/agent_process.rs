@@ -4,6 +4,7 @@
 mod support;
 
 use quarterdeck::agent::{
+    fence::{Fence, since_boot},
     isolation::Rung,
     process::{
         LINE_MAX, Line, Process, ProcessHost, ProcessLimits, ProcessSpec, STDERR_TAIL_MAX,
@@ -277,6 +278,26 @@ async fn a_keeper_that_was_halted_goes_on_when_it_is_told_to_stop() {
 }
 
 /// The keeper of the child that carries the mark. Nobody but root may read the keeper's own environment.
+/// R9: the keeper of a worker's agent ends it once its deadline has passed, without a word of whoever started it, and not
+/// before.
+#[tokio::test]
+async fn r9_a_keeper_ends_an_agent_whose_deadline_has_passed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fence = Fence::create(directory.path()).expect("it is written");
+    let host = ProcessHost {
+        fence: Some(fence.path().to_owned()),
+        ..host()
+    };
+    let set = |left| fence.set(since_boot() + left).expect("it is written");
+    set(DEADLINE);
+    let mark = mark();
+    let process = start(&host, &mark, SWARM).await;
+    spread(&mark).await;
+    set(Duration::ZERO);
+    eventually("nothing is left", || survivors(&mark).is_empty()).await;
+    drop(process);
+}
+
 fn keeper_of(mark: &str) -> u32 {
     let keepers = survivors(mark).into_iter().filter_map(|pid| {
         let mut above = std::iter::successors(Some(pid), |pid| parent(*pid));

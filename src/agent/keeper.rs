@@ -16,6 +16,7 @@
 //! * SIGTERM: TERM to the agent's process group. The agent may go its own way.
 //! * SIGUSR1: the agent and everything below it are killed.
 //! * The gateway is gone, or the agent ended: everything that is left is killed.
+//! * It is a worker's, and its [deadline](super::fence) has passed: the same, also where the worker itself stands still.
 //!
 //! It exits with the agent's status, 128 + n for signal n. It can't end what runs as another user; then it stays, and the
 //! stop is not proven.
@@ -27,6 +28,7 @@
 use super::isolation::{init, probe::inside, stage};
 use super::{
     confine,
+    fence::Deadline,
     isolation::{Rung, exec, plan::Plan},
     lineage,
 };
@@ -58,6 +60,8 @@ pub(super) const INIT_IS: &str = "\u{1e}quarterdeck init ";
 const ROUND_MIN: Duration = Duration::from_millis(1);
 /// Longest time between two rounds, where something can't be killed.
 const ROUND_MAX: Duration = Duration::from_millis(100);
+/// Longest time between two looks at a worker's deadline: a timer does not count a machine's sleep.
+const DEADLINE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,7 +112,8 @@ fn run(arguments: Vec<OsString>) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime?.block_on(keep(order, plan.rung, plan.user))
+    let deadline = plan.fence.as_deref().map(Deadline::open).transpose()?;
+    runtime?.block_on(keep(order, plan.rung, plan.user, deadline))
 }
 
 // === impl Order ===
@@ -132,7 +137,12 @@ impl Order {
     }
 }
 
-async fn keep(order: Order, rung: Rung, user: Option<u32>) -> io::Result<u8> {
+async fn keep(
+    order: Order,
+    rung: Rung,
+    user: Option<u32>,
+    deadline: Option<Deadline>,
+) -> io::Result<u8> {
     let gateway = watch_parent(order.gateway)?;
     lineage::adopt_orphans()?;
     // Fails only for the leader of a group, which the keeper is where a person starts it from a shell.
@@ -175,12 +185,27 @@ async fn keep(order: Order, rung: Rung, user: Option<u32>) -> io::Result<u8> {
             biased;
             () = gateway.cancelled() => break,
             _ = kill.recv() => break,
+            () = passed(deadline.as_ref()) => break,
             _ = ended.recv() => { reap(child, &mut status)?; }
             _ = terminate.recv() => terminate_politely(child, lifeline.as_ref()),
         }
     }
     end_all(child, &mut ended, &mut status).await?;
     Ok(status.map_or(NOT_STARTED, exit_code))
+}
+
+/// Waits until the agent may not run any more; for ever where it is a gateway's.
+async fn passed(deadline: Option<&Deadline>) {
+    let Some(deadline) = deadline else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = deadline.left();
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(DEADLINE_LOOK)).await;
+    }
 }
 
 /// Kills and reaps all below this process until there is none; keeps the status of `agent`.

@@ -19,6 +19,7 @@ mod confine;
 pub mod conversation;
 pub mod echo;
 pub mod events;
+pub mod fence;
 mod input;
 pub mod isolation;
 mod json;
@@ -452,8 +453,8 @@ pub trait Driver: Send + Sync + 'static {
     /// What went wrong, for people.
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError>;
 
-    /// Takes room for a session's next turn, before it starts; `None` where there is none: the turn waits.
-    async fn room(&self, _: Uuid) -> Option<TurnRoom> {
+    /// Takes room for the next turn of a tenant's session, before it starts; `None` where there is none: the turn waits.
+    async fn room(&self, _: &str, _: Uuid) -> Option<TurnRoom> {
         Some(TurnRoom::default())
     }
 

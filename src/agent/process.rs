@@ -96,6 +96,8 @@ pub struct ProcessHost {
     pub node_mark: String,
     /// How the processes of one agent are kept apart from all others.
     pub confinement: Confinement,
+    /// Where it is a worker's: the file of its [`Fence`](super::fence::Fence), by which keepers end their agents.
+    pub fence: Option<PathBuf>,
 }
 
 /// What to start.
@@ -241,6 +243,7 @@ impl Process {
             working_directory.clone(),
             limits,
             user,
+            host.fence.clone(),
         )
         .and_then(|plan| plan.to_value());
         let plan =

@@ -78,6 +78,7 @@ mod tests {
             keeper: "/keeper".into(),
             node_mark: String::new(),
             confinement: Confinement::default(),
+            fence: None,
         };
         let hub = crate::workers::hub::Hub::new(crate::workers::LeaseRules::default());
         let drivers = drivers(&config, &host, BTreeMap::new(), &hub).expect("they can be made");

@@ -52,6 +52,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Result<ExitCode, Failure> {
             drivers: worker.drivers.clone(),
             capabilities: worker.capabilities.clone(),
             directories: worker.directories.clone(),
+            fence: worker.fence,
             client: client.client()?,
             once,
             agent_idle_timeout: config.agent_idle_timeout,

@@ -172,7 +172,7 @@ impl Store for Log {
     async fn leases(&self) -> Result<Vec<KeptLease>, Refusal> { unreachable!() }
     async fn settle_lease(&self, _: Uuid, _: Time) -> Result<(), Refusal> { unreachable!() }
     async fn wait_for_worker(&self, _: Fence, _: String, _: Time) -> Result<(), Refusal> { unreachable!() }
-    async fn look_for_workers(&self, _: &str, _: usize, _: Time) -> Result<usize, Refusal> { unreachable!() }
+    async fn look_for_workers(&self, _: &str, _: Option<&str>, _: usize, _: Time) -> Result<usize, Refusal> { unreachable!() }
     async fn wanted_workers(&self) -> Result<Vec<(String, i64)>, Refusal> { unreachable!() }
     async fn next_due(&self) -> Result<Option<Time>, Refusal> { unreachable!() }
     async fn create_schedule(&self, _: NewSchedule) -> Result<(Schedule, bool), Refusal> { unreachable!() }

@@ -185,7 +185,7 @@ impl Actor {
         }
         let session = self.tail.session();
         let _room = match self.workshop.drivers.get(&session.agent) {
-            Some(driver) => match driver.room(session.session_id).await {
+            Some(driver) => match driver.room(&session.tenant, session.session_id).await {
                 Some(room) => room,
                 None => return self.wait_for_worker(&session.agent).await,
             },

@@ -456,13 +456,15 @@ impl RegistryTask {
             metrics::worker_wanted(agent, &labels.join(","), waiting);
         }
         for (agent, selector) in &self.workshop.worker_agents {
-            let free = self.workshop.workers.free(selector);
-            if free == 0 || self.registry.draining() {
-                continue;
-            }
-            let store = &self.workshop.store;
-            if let Err(problem) = store.look_for_workers(agent, free, clock::now()).await {
-                warn!(%problem, "sessions that wait for a worker could not be looked at");
+            for (tenant, free) in self.workshop.workers.free(selector) {
+                if self.registry.draining() {
+                    return;
+                }
+                let store = &self.workshop.store;
+                let looked = store.look_for_workers(agent, tenant.as_deref(), free, clock::now());
+                if let Err(problem) = looked.await {
+                    warn!(%problem, "sessions that wait for a worker could not be looked at");
+                }
             }
         }
     }

@@ -531,10 +531,11 @@ pub trait Store: Send + Sync + 'static {
         now: Time,
     ) -> Result<(), Refusal>;
     /// Has at most so many sessions looked at again whose next turns wait for a worker of that agent, those that have waited
-    /// longest; returns how many.
+    /// longest, of one tenant or of all; returns how many.
     async fn look_for_workers(
         &self,
         agent: &str,
+        tenant: Option<&str>,
         limit: usize,
         now: Time,
     ) -> Result<usize, Refusal>;

@@ -8,7 +8,10 @@ mod assignment;
 mod outbox;
 
 use crate::{
-    agent::{Agent, Driver},
+    agent::{
+        Agent, Driver,
+        fence::{Fence, since_boot},
+    },
     client::{Backoff, Client},
     domain::{agent::Capabilities, limits::KILL_PROOF_MAX},
     proto::{self, connect_request::Frame as Up, connect_response::Frame as Down},
@@ -61,6 +64,8 @@ pub struct WorkerOptions {
     pub capabilities: BTreeMap<String, Capabilities>,
     /// Where they keep their files.
     pub directories: Directories,
+    /// Until when their processes may run; their keepers go by it.
+    pub fence: Fence,
     /// The server.
     pub client: Client,
     /// Leaves after one turn.
@@ -110,9 +115,10 @@ struct Link {
     incoming: Streaming<proto::ConnectResponse>,
     heartbeat: Duration,
     stop_after: Duration,
+    lease: Duration,
     credit: u64,
-    /// When each heartbeat was sent that is not answered yet.
-    beats: BTreeMap<i64, Instant>,
+    /// When each heartbeat was sent that is not answered yet, since the system's start.
+    beats: BTreeMap<i64, Duration>,
     next_beat: Instant,
     number: i64,
 }
@@ -225,7 +231,7 @@ impl Program {
 
     async fn connect(&mut self) -> Result<Link, Status> {
         let (out, receiver) = mpsc::channel(OUT_MAX);
-        let sent = Instant::now();
+        let sent = since_boot();
         let register = self.register();
         let first = proto::ConnectRequest {
             frame: Some(Up::Register(register)),
@@ -237,19 +243,34 @@ impl Program {
             Some(Down::Registered(registered)) => registered,
             Some(_) | None => return Err(Status::unavailable("the server did not register it")),
         };
-        let stop_after = frames::duration_of(registered.stop_after);
-        self.fence.send_replace(sent + stop_after);
         let heartbeat = frames::duration_of(registered.heartbeat);
-        Ok(Link {
+        let link = Link {
             out,
             incoming,
             heartbeat,
-            stop_after,
+            stop_after: frames::duration_of(registered.stop_after),
+            lease: frames::duration_of(registered.lease),
             credit: u64::try_from(registered.credit_bytes).unwrap_or(0),
             beats: BTreeMap::new(),
             next_beat: Instant::now() + heartbeat / 2,
             number: 0,
-        })
+        };
+        self.allow(&link, sent);
+        Ok(link)
+    }
+
+    /// There was contact: what was sent then has been heard, no earlier. Agents may run on from there, and where this process
+    /// does not end them in time their keepers do, in the first quarter of what is left of the lease.
+    fn allow(&self, link: &Link, sent: Duration) {
+        let spare = link.lease.saturating_sub(link.stop_after);
+        let deadline = sent + link.stop_after;
+        // A few bytes in place. Where that does not come back keepers end what runs.
+        if let Err(problem) = self.options.fence.set(deadline + spare / 4) {
+            error!(%problem, "the deadline of agents can't be written: they are ended when the last one passes");
+            return;
+        }
+        let left = deadline.saturating_sub(since_boot());
+        self.fence.send_replace(Instant::now() + left);
     }
 
     fn register(&self) -> proto::WorkerRegister {
@@ -321,13 +342,18 @@ impl Program {
                     }
                 }
                 Next::Beat => {
+                    if link.is_silent() {
+                        warn!("the server does not answer; the connection is cut");
+                        return None;
+                    }
                     let now = Instant::now();
+                    let sent = since_boot();
                     link.next_beat = now + link.heartbeat / 2;
                     let number = link.number + 1;
                     let beat = Up::Heartbeat(proto::WorkerHeartbeat { number });
                     if link.send(beat) {
                         link.number = number;
-                        link.beats.insert(number, now);
+                        link.beats.insert(number, sent);
                     }
                 }
                 Next::Look => {
@@ -364,7 +390,7 @@ impl Program {
                 // Counted from when the heartbeat was sent: the server heard it no earlier.
                 if let Some(sent) = link.beats.remove(&ping.heartbeat) {
                     link.beats.retain(|number, _| *number > ping.heartbeat);
-                    self.fence.send_replace(sent + link.stop_after);
+                    self.allow(link, sent);
                 }
             }
             Down::Assign(assign) => self.assign(link, assign),
@@ -509,6 +535,12 @@ impl Program {
 // === impl Link ===
 
 impl Link {
+    /// No heartbeat was answered for longer than two of them: another connection may do better, and the lease still lasts.
+    fn is_silent(&self) -> bool {
+        let first = self.beats.first_key_value();
+        first.is_some_and(|(_, sent)| since_boot().saturating_sub(*sent) > 2 * self.heartbeat)
+    }
+
     /// Sends where there is room; else it is as if the frame was lost, and the next heartbeat finds out.
     fn send(&self, frame: Up) -> bool {
         let message = proto::ConnectRequest { frame: Some(frame) };

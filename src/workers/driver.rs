@@ -90,7 +90,9 @@ struct Progress {
     /// Bytes of this connection that need no credit.
     taken: (u64, u64),
     taken_told: u64,
-    /// The turn is being killed: deltas are of no use.
+    /// The turn is to stop.
+    stopping: bool,
+    /// It is being killed: deltas are of no use.
     killed: bool,
     ends: bool,
 }
@@ -130,8 +132,9 @@ impl Driver for WorkerDriver {
         }
     }
 
-    async fn room(&self, session_id: Uuid) -> Option<TurnRoom> {
-        let reservation: Reservation = self.hub.reserve(&self.selector, session_id).await?;
+    async fn room(&self, tenant: &str, session_id: Uuid) -> Option<TurnRoom> {
+        let reserved = self.hub.reserve(&self.selector, tenant, session_id).await;
+        let reservation: Reservation = reserved?;
         Some(TurnRoom::held(reservation))
     }
 
@@ -141,7 +144,7 @@ impl Driver for WorkerDriver {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Agent, StartError> {
-        let capabilities = self.hub.capabilities(&self.selector);
+        let capabilities = self.hub.capabilities(&self.selector, &request.tenant);
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (sender, events) = events::channel();
         let remote = Remote {
@@ -408,6 +411,7 @@ impl Remote {
                         }
                     }
                     Some(Inbound::Ended { event, frame }) => {
+                        let event = progress.last_word(event);
                         progress.waiting.push_back((event, frame, 0, progress.taken.0));
                         progress.ends = true;
                     }
@@ -462,6 +466,7 @@ fn tell(hub: &Hub, token: &str, command: AgentCommand, progress: &mut Progress) 
 }
 
 fn abort(hub: &Hub, token: &str, mode: AbortMode, progress: &mut Progress) {
+    progress.stopping = true;
     if mode == AbortMode::Kill {
         progress.killed = true;
         progress.drop_deltas();
@@ -516,6 +521,16 @@ impl Progress {
     fn pressing(&self) -> bool {
         self.committed - self.acknowledged >= ACK_FRAMES
             || self.taken.1 - self.taken_told >= CREDIT_BYTES / 4
+    }
+
+    /// What a worker's last word means: one that stops what nobody asked to stop was told to end, or gave up.
+    fn last_word(&self, event: AgentEvent) -> AgentEvent {
+        match event {
+            AgentEvent::TurnEnded(Outcome::Stopped) if !self.stopping => AgentEvent::Lost {
+                message: "its worker has ended it".into(),
+            },
+            event => event,
+        }
     }
 
     fn lost(&mut self, message: String) {

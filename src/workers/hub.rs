@@ -9,7 +9,7 @@ use crate::{
     domain::{
         access::Identity,
         agent::Capabilities,
-        ids::{Principal, Time},
+        ids::{OPERATOR_TENANT, Principal, Time},
         lease::KeptLease,
         refusal::Refusal,
     },
@@ -47,7 +47,7 @@ pub struct Selector {
     pub agent: String,
     /// Labels that a worker must have.
     pub labels: BTreeMap<String, String>,
-    /// Who may run it: `tenant/subject`.
+    /// Who may run it: `tenant/subject`. One of another tenant than the operator's gets turns of its tenant alone.
     pub principals: BTreeSet<String>,
 }
 
@@ -529,10 +529,11 @@ impl Hub {
 
     // --- placement ---
 
-    /// Takes room for a session's turn, by waiting a moment for the worker that has its workspace.
+    /// Takes room for a turn of a tenant's session, by waiting a moment for the worker that has its workspace.
     pub async fn reserve(
         self: &Arc<Self>,
         selector: &Selector,
+        tenant: &str,
         session_id: Uuid,
     ) -> Option<Reservation> {
         let mut room = self.room();
@@ -542,7 +543,7 @@ impl Hub {
             let workspace = session_id.to_string();
             {
                 let mut state = self.lock();
-                match state.place(selector, &workspace, wait, &[]) {
+                match state.place(selector, tenant, &workspace, wait, &[]) {
                     Placement::At(key) => {
                         state.numbers += 1;
                         let number = state.numbers;
@@ -584,7 +585,7 @@ impl Hub {
         let workspace = session_id.to_string();
         let key = match reserved {
             Some(key) => key,
-            None => match state.place(selector, &workspace, false, passed_over) {
+            None => match state.place(selector, tenant, &workspace, false, passed_over) {
                 Placement::At(key) => key,
                 Placement::Busy | Placement::None => return None,
             },
@@ -707,18 +708,24 @@ impl Hub {
         }
     }
 
-    /// Turns that could begin now; 0 where there is no room.
-    pub fn free(&self, selector: &Selector) -> usize {
+    /// Turns that could begin now, by the tenant that they must be of; those of any stand under `None`. What has no room is
+    /// left out.
+    pub fn free(&self, selector: &Selector) -> BTreeMap<Option<String>, usize> {
         let state = self.lock();
+        let mut free = BTreeMap::new();
         let fit = (state.workers.iter()).filter(|(key, it)| it.fits(key, selector));
-        fit.map(|(_, it)| it.capacity.saturating_sub(it.load()))
-            .sum()
+        for (key, worker) in fit.filter(|(_, it)| it.has_room()) {
+            let tenant = key.only_tenant().map(str::to_owned);
+            *free.entry(tenant).or_default() += worker.capacity - worker.load();
+        }
+        free
     }
 
-    /// What an agent can do on the workers that have it now; `None` where nobody has it.
-    pub fn capabilities(&self, selector: &Selector) -> Option<Capabilities> {
+    /// What an agent can do for a tenant on the workers that have it now; `None` where nobody has it.
+    pub fn capabilities(&self, selector: &Selector, tenant: &str) -> Option<Capabilities> {
         let state = self.lock();
-        let mut fit = (state.workers.iter()).filter(|(key, it)| it.fits(key, selector));
+        let mut fit =
+            (state.workers.iter()).filter(|(key, it)| it.fits(key, selector) && key.serves(tenant));
         fit.find_map(|(_, it)| it.agents.get(&selector.agent).copied())
     }
 
@@ -814,12 +821,14 @@ impl State {
         }
         let frame = told.frame;
         let event = told.event.and_then(frames::decode);
-        let event = match event.ok_or("an event says nothing that is known")? {
+        let event = event.ok_or("an event says nothing that is known")?;
+        let (frames::Told::Said(inner) | frames::Told::Delta(_, inner)) = &event;
+        if frames::is_durable(inner) != (frame > 0) {
+            return Err("durable events have a number, others have none".into());
+        }
+        let event = match event {
             frames::Told::Said(event) => {
                 lease.offsets.follow(&event);
-                if frames::is_durable(&event) != (frame > 0) {
-                    return Err("durable events have a number, others have none".into());
-                }
                 Some(event)
             }
             frames::Told::Delta(offset, event) => lease.offsets.fresh(offset, event),
@@ -981,12 +990,13 @@ impl State {
     fn place(
         &self,
         selector: &Selector,
+        tenant: &str,
         workspace: &str,
         sticky: bool,
         passed_over: &[WorkerKey],
     ) -> Placement {
         let fits = |(key, it): &(&WorkerKey, &Worker)| {
-            it.fits(key, selector) && !passed_over.contains(key)
+            it.fits(key, selector) && key.serves(tenant) && !passed_over.contains(key)
         };
         let at_home = (self.workers.iter())
             .filter(fits)
@@ -1082,6 +1092,16 @@ impl WorkerKey {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The tenant whose turns alone it gets; `None` for a worker of the operator's, which gets those of all.
+    fn only_tenant(&self) -> Option<&str> {
+        let tenant = self.principal.split('/').next();
+        tenant.filter(|tenant| *tenant != OPERATOR_TENANT)
+    }
+
+    fn serves(&self, tenant: &str) -> bool {
+        self.only_tenant().is_none_or(|only| only == tenant)
     }
 }
 

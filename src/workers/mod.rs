@@ -6,7 +6,8 @@
 //!
 //! What keeps a turn from running twice: a lease is given away no earlier than [`LeaseRules::lease`] after the last frame
 //! of its worker, and the worker ends its agents itself [`LeaseRules::stop_after`] after it sent the last heartbeat that was
-//! answered. Each side measures by its own monotonic clock. A lease is on disk before its worker hears of it: the next
+//! answered. While the worker program stands still the keepers of its agents do that ([`crate::agent::fence`]), before the
+//! lease is over. Each side measures by its own monotonic clock. A lease is on disk before its worker hears of it: the next
 //! start of the server leaves its turn alone for as long.
 
 pub mod driver;

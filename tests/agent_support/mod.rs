@@ -52,6 +52,7 @@ pub fn host() -> ProcessHost {
         keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
         node_mark: Uuid::new_v4().to_string(),
         confinement: confinement(rung()),
+        fence: None,
     }
 }
 
@@ -66,6 +67,21 @@ pub fn python() -> &'static OsString {
         let path = String::from_utf8(asked.stdout).expect("its path is text");
         OsString::from(path.trim_end())
     })
+}
+
+/// The interpreter that has the Python client, which `clients/python/check` makes; `None` leaves a test out, but not in CI.
+pub fn python_client() -> Option<PathBuf> {
+    let clients = std::env::var("QUARTERDECK_TEST_CLIENTS").unwrap_or_default();
+    if clients.split(':').any(|it| it.starts_with("python=")) {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools");
+        return Some(tools.join("clients-python/bin/python"));
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "QUARTERDECK_TEST_CLIENTS names no Python client"
+    );
+    eprintln!("left out for want of a Python client in QUARTERDECK_TEST_CLIENTS");
+    None
 }
 
 /// Path of a file in `tests/fixtures`.

@@ -52,6 +52,7 @@ impl World {
                 tmp_max_bytes: 64 << 20,
                 ..Confinement::default()
             },
+            fence: None,
         };
         Self { directory, host }
     }

@@ -23,6 +23,7 @@ async fn found_as(choice: Choice, user: OwnUser) -> Result<Isolation, String> {
         keeper: PathBuf::from(env!("CARGO_BIN_EXE_quarterdeck")),
         node_mark: "probe".into(),
         confinement: Default::default(),
+        fence: None,
     };
     let found = probe(&host, choice, user, directory.path()).await;
     let left = std::fs::read_dir(directory.path()).expect("it is there");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Sessions, each with an agent of its own, so that a process tells whose it is.
-const SESSIONS: usize = 4;
+pub const SESSIONS: usize = 4;
 /// What the turns do: some ignore every soft way, and leave processes in groups and sessions of their own.
 const DEEDS: [&str; 6] = ["tool", "deaf", "deaf", "endless", "hang", "flood"];
 /// Time before CANCEL becomes KILL.
@@ -20,10 +20,7 @@ const GRACE: Duration = Duration::from_millis(200);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r07_abort_answers_when_nothing_of_its_turn_is_left() {
     let mut dice = dice(7);
-    // `sleep` takes any number: these are nobody else's.
-    let markers: Vec<String> = (0..SESSIONS)
-        .map(|_| format!("8{:09}", uuid::Uuid::new_v4().as_u128() % 1_000_000_000))
-        .collect();
+    let markers = markers();
     let config = markers
         .iter()
         .enumerate()
@@ -37,6 +34,7 @@ async fn r07_abort_answers_when_nothing_of_its_turn_is_left() {
             dice.fork(),
             number,
             marker,
+            figure(40, 5_000) / SESSIONS as u64,
         ));
     }
     let mut found = 0;
@@ -52,9 +50,23 @@ async fn r07_abort_answers_when_nothing_of_its_turn_is_left() {
     site.gateway.check_store();
 }
 
-async fn abort_often(mut visitor: Visitor, mut dice: Dice, number: usize, marker: String) -> u64 {
+/// What the `sleep`s of each session's turns are told: it takes any number, and these are nobody else's.
+pub fn markers() -> Vec<String> {
+    (0..SESSIONS)
+        .map(|_| format!("8{:09}", uuid::Uuid::new_v4().as_u128() % 1_000_000_000))
+        .collect()
+}
+
+/// Aborts turns of a session so many times; returns in how many there was anything to end.
+pub async fn abort_often(
+    mut visitor: Visitor,
+    mut dice: Dice,
+    number: usize,
+    marker: String,
+    aborts: u64,
+) -> u64 {
     let mut found = 0;
-    for _ in 0..figure(40, 5_000) / SESSIONS as u64 {
+    for _ in 0..aborts {
         let mut request = prompt(&key(number), dice.pick::<&str>(&DEEDS), "");
         request.agent = format!("pi{number}");
         let turn = visitor

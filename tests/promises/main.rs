@@ -10,8 +10,13 @@
 //! waits where there are many readers (R10), a recovery that stops after its first commit (R12), streams cut without a
 //! reason at a drain (R17), a crash without checkpoints, and a restore that keeps its log ids.
 
+#[path = "../clients/proxy.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../worker_support/mod.rs"]
+mod worker_support;
 
 mod abort;
 mod backup;
@@ -24,4 +29,5 @@ mod recovery;
 mod reset;
 mod retries;
 mod verify;
+mod workers;
 mod world;

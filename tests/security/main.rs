@@ -69,7 +69,7 @@
 //! | Approvals | asked of who may approve, answered once and by nobody else; denied where nobody answers; titles decide nothing; secrets of a form stay the agent's | `an_answer_needs_the_scope_of_its_kind`, `a_strangers_question_is_one_that_never_was`, `who_may_not_approve_can_only_add_rules_that_allow_nothing`, `answers_that_race_have_one_outcome`, `nobody_in_time_is_told_as_declined_and_the_turns_clock_stood_still`, `what_has_no_name_is_never_allowed_and_titles_decide_nothing`, `a_form_is_held_to_its_schema_and_its_secret_is_the_agents_alone`, `real_pi_with_an_extension_that_asks_gets_the_answer` |
 //! | Logs, errors, configuration | no secret in any output; nothing steers a terminal; a tenant reads its own | `no_output_shows_a_secret`, `a_leak_is_noticed_in_every_dress`, `what_looks_like_a_credential_is_replaced`, `nothing_steers_a_terminal`, `a_tenant_sees_its_own_records_and_only_the_operators_those_of_the_server`, `a_bug_tells_its_id_and_not_its_cause`, `secrets_are_never_shown`, `secrets_are_masked_and_the_rest_stays` |
 //! | Data at rest | 0700 and 0600 | `a_pepper_is_made_once_and_kept_private`, `what_is_written_is_the_users_own` |
-//! | Workers, memory | leases, stamps | none: neither is built |
+//! | Workers | turns of agents that name its principal, and of its tenant; nothing of a lease that is not its own; gone before its lease is given away | `a_worker_of_a_tenant_gets_its_tenants_turns_alone`, `a_worker_touches_turns_of_its_own_leases_only`, `frames_that_make_no_sense_cut_the_connection`, `a_stopped_worker_leaves_no_pi`, `a_stopped_worker_leaves_no_acp_agent` |
 //! | Supply chain | advisories | none: there is no advisory database that this build may ask; versions are pinned in `Cargo.lock` |
 
 #[path = "../agent_support/mod.rs"]
@@ -82,12 +82,10 @@ mod support;
 mod timing;
 mod world;
 
-use std::{collections::HashSet, fs, path::Path};
-
 /// Every name of a test in the table above is a test's.
 #[test]
 fn the_table_names_tests_that_there_are() {
-    let tests = tests();
+    let tests = support::test_names();
     let rows = include_str!("main.rs")
         .lines()
         .filter_map(|line| line.strip_prefix("//! | "))
@@ -112,32 +110,4 @@ fn the_table_names_tests_that_there_are() {
         }
     }
     assert!(seen > 20, "the table was read");
-}
-
-/// Functions that stand below a `#[test]` of any kind.
-fn tests() -> HashSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![root.join("src"), root.join("tests")];
-    let mut names = HashSet::new();
-    while let Some(path) = files.pop() {
-        if path.is_dir() {
-            let entries = fs::read_dir(&path).expect("sources").flatten();
-            files.extend(entries.map(|entry| entry.path()));
-            continue;
-        }
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).expect("sources are text");
-        let mut is_test = false;
-        for line in text.lines().map(str::trim) {
-            if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
-                is_test = true;
-            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
-                is_test = false;
-                names.extend(rest.split('(').next().map(ToOwned::to_owned));
-            }
-        }
-    }
-    names
 }

@@ -5,6 +5,7 @@ pub mod raw;
 
 use quarterdeck::proto::{self, gateway_service_client::GatewayServiceClient};
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -407,4 +408,32 @@ pub fn kind(event: &proto::GatewayEvent) -> &'static str {
 /// `ErrorInfo.reason` of an error.
 pub fn reason(status: &Status) -> String {
     quarterdeck::client::reason(status)
+}
+
+/// Functions that stand below a `#[test]` of any kind.
+pub fn test_names() -> HashSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("src"), root.join("tests")];
+    let mut names = HashSet::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("sources").flatten();
+            files.extend(entries.map(|entry| entry.path()));
+            continue;
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("sources are text");
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+                is_test = false;
+                names.extend(rest.split('(').next().map(ToOwned::to_owned));
+            }
+        }
+    }
+    names
 }

@@ -24,6 +24,8 @@ pub(in crate::agent) struct Plan {
     pub(super) ports: Option<Vec<u16>>,
     /// User and group id of the agent; `None` leaves the server's.
     pub(in crate::agent) user: Option<u32>,
+    /// The file that says until when a worker's agent may run; `None` for those of a gateway.
+    pub(in crate::agent) fence: Option<PathBuf>,
 }
 
 /// Names the step that failed.
@@ -45,6 +47,7 @@ impl Plan {
         working_directory: PathBuf,
         limits: ProcessLimits,
         user: Option<u32>,
+        fence: Option<PathBuf>,
     ) -> Result<Self, String> {
         Ok(Self {
             rung: confinement.rung,
@@ -58,6 +61,7 @@ impl Plan {
             limits,
             ports: confinement.ports.clone(),
             user,
+            fence,
         })
     }
 

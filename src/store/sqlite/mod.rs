@@ -1121,13 +1121,14 @@ impl Store for SqliteStore {
     async fn look_for_workers(
         &self,
         agent: &str,
+        tenant: Option<&str>,
         limit: usize,
         now: Time,
     ) -> Result<usize, Refusal> {
-        let agent = agent.to_owned();
+        let (agent, tenant) = (agent.to_owned(), tenant.map(str::to_owned));
         self.writer
             .call(Account::SERVER, move |unit| {
-                workers::look(unit, &agent, limit, now)
+                workers::look(unit, &agent, tenant.as_deref(), limit, now)
             })
             .await
     }

@@ -89,11 +89,20 @@ pub(super) fn wait(unit: &mut Unit<'_>, fence: Fence, message: &str, now: Time) 
 }
 
 /// Has the sessions looked at again whose next turns have waited longest for a worker; returns how many.
-pub(super) fn look(unit: &mut Unit<'_>, agent: &str, limit: usize, now: Time) -> Answer<usize> {
+pub(super) fn look(
+    unit: &mut Unit<'_>,
+    agent: &str,
+    tenant: Option<&str>,
+    limit: usize,
+    now: Time,
+) -> Answer<usize> {
     let limit = i64::try_from(limit.min(LOOK_MAX_SESSIONS)).unwrap_or(i64::MAX);
     let waiting = unit
-        .sql("SELECT row FROM session WHERE agent = ?1 AND worker_wait > 0 ORDER BY worker_wait LIMIT ?2")?
-        .query_map((agent, limit), |row| row.get(0))?
+        .sql(
+            "SELECT row FROM session WHERE agent = ?1 AND worker_wait > 0 AND (?3 IS NULL OR tenant = ?3) \
+             ORDER BY worker_wait LIMIT ?2",
+        )?
+        .query_map((agent, limit, tenant), |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<i64>>>()?;
     for row in &waiting {
         let write = unit.of_row(SessionRow(*row), |_, _, found| {

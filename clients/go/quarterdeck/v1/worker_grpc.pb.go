@@ -40,7 +40,7 @@ const (
 // another one begins.
 //
 // A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
-// it.
+// it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
 type WorkerServiceClient interface {
 	// The connection of a worker. Its first frame is `register`. Frames may come in any order except those of one assignment.
 	// UNAVAILABLE when the gateway stops: connect again, with what is held. FAILED_PRECONDITION, `LEASE_LOST` where another
@@ -110,7 +110,7 @@ func (c *workerServiceClient) TerminateWorker(ctx context.Context, in *Terminate
 // another one begins.
 //
 // A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
-// it.
+// it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
 type WorkerServiceServer interface {
 	// The connection of a worker. Its first frame is `register`. Frames may come in any order except those of one assignment.
 	// UNAVAILABLE when the gateway stops: connect again, with what is held. FAILED_PRECONDITION, `LEASE_LOST` where another

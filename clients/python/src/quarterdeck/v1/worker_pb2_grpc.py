@@ -38,7 +38,7 @@ class WorkerServiceStub(object):
     another one begins.
 
     A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
-    it.
+    it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
     """
 
     def __init__(self, channel):
@@ -77,7 +77,7 @@ class WorkerServiceServicer(object):
     another one begins.
 
     A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
-    it.
+    it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
     """
 
     def Connect(self, request_iterator, context):
@@ -143,7 +143,7 @@ class WorkerService(object):
     another one begins.
 
     A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
-    it.
+    it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
     """
 
     @staticmethod

@@ -2882,7 +2882,7 @@ export const WorkerStateSchema: GenEnum<WorkerState> = /*@__PURE__*/
  * another one begins.
  *
  * A worker needs the scope `worker.connect`, and is given turns only of agents whose configured `worker_principals` name
- * it.
+ * it. One whose principal is of another tenant than the operator's is given turns of its own tenant alone.
  *
  * @generated from service quarterdeck.v1.WorkerService
  */
