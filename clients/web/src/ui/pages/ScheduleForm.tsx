@@ -122,7 +122,7 @@ function ScheduleForm({ onDone, schedule }: ScheduleFormProps) {
             choices={OVERLAPS[same ? "same" : "new"].map(([value, each]) => [String(value), each])}
             onChange={same ? setOverlap : setParallel}
           />
-          <Choice label="Times at which the server did not run" value={missed} choices={MISSED.map(([value, each]) => [String(value), each])} onChange={setMissed} />
+          <Choice label="Missed while the server did not run" value={missed} choices={MISSED.map(([value, each]) => [String(value), each])} onChange={setMissed} />
         </div>
         <div class="columns">
           <Field label="Runs that are left" value={runs} onInput={setRuns} placeholder="without end" />

@@ -177,7 +177,6 @@ function Deliveries({ webhook, write }: DeliveriesProps) {
   };
   return (
     <Dialog title={`Deliveries of ${webhookName(webhook)}`} wide>
-      <p role="status">{said}</p>
       {deliveries.rows.value.length === 0 ? null : (
         <Table name="Deliveries" columns={["Event", "Session", "What came of it", "Tries", "Answer", "Tried last", ""]} numbers={["Tries"]}>
           {deliveries.rows.value.map((delivery) => (
@@ -186,6 +185,7 @@ function Deliveries({ webhook, write }: DeliveriesProps) {
         </Table>
       )}
       <Foot of={deliveries} empty="Nothing was delivered yet." />
+      <p role="status">{said}</p>
     </Dialog>
   );
 }
