@@ -59,7 +59,7 @@ async fn a_session_is_read_along_and_its_turn_is_stopped_once_that_was_confirmed
     for sequence in GIVES_BACK {
         assert!(ran.output.contains(sequence), "{ran:?}");
     }
-    assert!(ran.output.contains("\x1b[38;5;2m"), "what runs is green");
+    assert!(ran.output.contains("\x1b[38;5;2;"), "what runs is green");
     let turns = quarterdeck(&gateway, &["turns", "list", "busy", "--json"]);
     let turn: Value = serde_json::from_slice(&turns.stdout).expect("one JSON object");
     assert_eq!(turn["state"], "TURN_STATE_CANCELED", "{turn}");
