@@ -27,7 +27,7 @@ const WIDTH_OF_NEWEST: u16 = 90;
 const TABLE_KEYS: &str = "arrows choose   enter reads along   a stops the turn   q leaves";
 const SESSION_KEYS: &str = "arrows scroll   esc goes back";
 
-pub(super) fn draw(frame: &mut Frame<'_>, top: &Top) {
+pub(super) fn draw(frame: &mut Frame<'_>, top: &mut Top) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let line = Line::raw(format!("{WIDTH_MIN}x{HEIGHT_MIN} is the least"));
@@ -42,7 +42,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &Top) {
     ]);
     let [head, middle, about, foot] = rows.areas(area);
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    match &top.shown {
+    match &mut top.shown {
         Shown::Session(tail) => {
             let title = format!("session {}", escape(&tail.session_key));
             frame.render_widget(Line::styled(title, bold), head);
@@ -122,7 +122,7 @@ fn table(frame: &mut Frame<'_>, top: &Top, area: Rect) {
     frame.render_stateful_widget(table, area, &mut chosen);
 }
 
-fn session(frame: &mut Frame<'_>, tail: &Tail, area: Rect) {
+fn session(frame: &mut Frame<'_>, tail: &mut Tail, area: Rect) {
     let rows = tail.rows(usize::from(area.width), usize::from(area.height));
     let lines: Vec<Line<'_>> = rows.into_iter().map(Line::raw).collect();
     frame.render_widget(Paragraph::new(lines), area);

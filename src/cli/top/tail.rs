@@ -86,27 +86,11 @@ impl Tail {
         self.below = self.below.saturating_add_signed(rows);
     }
 
-    /// The rows that are shown on a screen of that size; remembers how far up there is to go.
-    pub(super) fn rows(&self, width: usize, height: usize) -> Vec<String> {
-        let wanted = height.saturating_add(self.below);
-        let mut rows: VecDeque<String> = VecDeque::new();
-        let lines = self.lines.whole.iter().rev();
-        let open = (!self.lines.open.is_empty()).then_some(&self.lines.open);
-        for line in open.into_iter().chain(lines) {
-            for row in wrapped(line, width).into_iter().rev() {
-                rows.push_front(row);
-            }
-            if rows.len() >= wanted {
-                break;
-            }
-        }
-        // Above the oldest line there is nothing.
-        let end = rows
-            .len()
-            .saturating_sub(self.below)
-            .max(height.min(rows.len()));
-        let begin = end.saturating_sub(height);
-        rows.drain(..).skip(begin).take(end - begin).collect()
+    /// The rows that are shown on a screen of that size.
+    pub(super) fn rows(&mut self, width: usize, height: usize) -> Vec<String> {
+        let (rows, below) = self.lines.shown(width, height, self.below);
+        self.below = below;
+        rows
     }
 }
 
@@ -125,6 +109,26 @@ impl Lines {
                 self.whole.pop_front();
             }
         }
+    }
+
+    /// The rows of a screen of that size that has so many rows below it, and how many there are: above the oldest line
+    /// there is nothing.
+    fn shown(&self, width: usize, height: usize, below: usize) -> (Vec<String>, usize) {
+        let wanted = height.saturating_add(below);
+        let mut rows: VecDeque<String> = VecDeque::new();
+        let open = (!self.open.is_empty()).then_some(&self.open);
+        for line in open.into_iter().chain(self.whole.iter().rev()) {
+            for row in wrapped(line, width).into_iter().rev() {
+                rows.push_front(row);
+            }
+            if rows.len() >= wanted {
+                break;
+            }
+        }
+        let below = below.min(rows.len().saturating_sub(height));
+        let end = rows.len() - below;
+        let begin = end.saturating_sub(height);
+        (rows.drain(begin..end).collect(), below)
     }
 }
 
@@ -176,5 +180,18 @@ mod tests {
         assert_eq!(wrapped("abcdefg", 3), ["abc", "def", "g"]);
         assert_eq!(wrapped("a漢字", 3), ["a漢", "字"]);
         assert_eq!(wrapped("漢字", 1), ["漢", "字"]);
+    }
+
+    #[test]
+    fn the_end_is_shown_and_scrolling_ends_at_the_oldest_line() {
+        let mut lines = Lines::default();
+        lines.push("one\ntwo long\nthree\nopen");
+        assert_eq!(lines.shown(4, 2, 0), (vec!["e".into(), "open".into()], 0));
+        assert_eq!(lines.shown(4, 2, 1), (vec!["thre".into(), "e".into()], 1));
+        assert_eq!(
+            lines.shown(4, 2, 99),
+            (vec!["one".into(), "two ".into()], 4)
+        );
+        assert_eq!(lines.shown(4, 50, 7).1, 0);
     }
 }

@@ -115,6 +115,9 @@ function ScheduleForm({ onDone, schedule }: ScheduleFormProps) {
           )}
         </div>
         {when.kind === "cron" ? <Field label="Time zone" value={when.zone} placeholder="UTC" onInput={(zone) => setWhen({ ...when, zone })} /> : null}
+        <p class="hint" role="status" data-testid="preview">
+          {times}
+        </p>
         <div class="columns">
           <Choice
             label="While the run before is not finished"
@@ -128,9 +131,6 @@ function ScheduleForm({ onDone, schedule }: ScheduleFormProps) {
           <Field label="Runs that are left" value={runs} onInput={setRuns} placeholder="without end" />
           <Field label="Pause after so many failures in a row" value={failures} onInput={setFailures} hint="0 never does; at most 100." />
         </div>
-        <p class="hint" role="status" data-testid="preview">
-          {times}
-        </p>
       </Form>
     </Dialog>
   );
