@@ -49,6 +49,7 @@ pub use pages::Pages;
 pub use questions::answers;
 pub(crate) use retry::Backoff;
 pub use retry::{code_name, connection_lost, reason};
+pub use sessions::SessionsUpdate;
 
 use crate::{
     domain::limits,

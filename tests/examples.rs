@@ -4,12 +4,18 @@
 
 mod support;
 
+use hmac::{Hmac, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
 use std::{
-    io::{BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::SystemTime,
 };
-use support::{Gateway, Options, ended_well, installed};
+use support::{Gateway, Options, SOON, ended_well, installed};
 
 /// Where the examples' packages stand.
 fn packages() -> Option<PathBuf> {
@@ -166,4 +172,134 @@ fn the_tests_of_a_product_run_against_echo() {
     ended_well(&output, 0);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("Ran 3 tests"), "{told}");
+}
+
+/// Twice, since it is run whenever it changes: the schedule of before is brought up to date.
+#[test]
+fn a_report_is_scheduled_each_night_and_run_now() {
+    let gateway = Gateway::start();
+    for prompt in ["an old report", "what happened tonight"] {
+        let output = Command::new("python3")
+            .arg(here("examples/nightly/nightly.py"))
+            .arg("--now")
+            .env("QUARTERDECK_URL", &gateway.address)
+            .env("REPORT_PROMPT", prompt)
+            .env_remove("QUARTERDECK_KEY")
+            .output()
+            .expect("python3 is there");
+        ended_well(&output, 2);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.starts_with("next: 20"), "{told}");
+        assert!(told.ends_with(&format!("{prompt}\n")), "{told}");
+    }
+}
+
+/// One that takes a request, answers it, and gives its first line and its JSON.
+fn serve(stream: &TcpStream, answer: &Value) -> (String, Value) {
+    let mut reader = BufReader::new(stream);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a line");
+        if line.trim().is_empty() {
+            break;
+        }
+        lines.push(line.trim().to_ascii_lowercase());
+    }
+    let length = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |it| it.parse().expect("a number"))];
+    reader.read_exact(&mut body).expect("a body");
+    let answer = answer.to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+    let mut stream = stream;
+    write!(
+        stream,
+        "{head}\r\ncontent-length: {}\r\n\r\n{answer}",
+        answer.len()
+    )
+    .expect("sent");
+    let body = serde_json::from_slice(&body).expect("JSON");
+    (lines.swap_remove(0), body)
+}
+
+/// A mention comes from Slack, signed; the answer goes to its channel, also where Slack refuses it at first.
+#[test]
+fn the_slack_bot_answers_in_the_channel() {
+    let secret = "Slack's signing secret";
+    let config = format!(
+        "webhook_private_addresses = true\n[webhooks.slack]\nkind = \"slack\"\nsecrets = {{ now = \"{secret}\" }}\n\
+         principal = \"default/local\"\nsession_key = \"slack:{{/event/channel}}\"\ntext = \"{{/event/text}}\"\n"
+    );
+    let gateway = Gateway::with(Options {
+        config,
+        ..Options::default()
+    });
+    let slack = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = slack.local_addr().expect("an address");
+    let (posts, posted) = mpsc::sync_channel(16);
+    std::thread::spawn(move || {
+        let answers = [
+            json!({"ok": false, "error": "ratelimited"}),
+            json!({"ok": true}),
+        ];
+        for answer in answers {
+            let Ok((stream, _)) = slack.accept() else {
+                return;
+            };
+            if posts.send(serve(&stream, &answer)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut python = Command::new("python3");
+    let python = python
+        .args(["-B", "-u"])
+        .arg(here("examples/slack/bot.py"))
+        .env("PORT", "0")
+        .env("SLACK_API", format!("http://{address}"))
+        .env("SLACK_BOT_TOKEN", "xoxb-none")
+        .env(
+            "BOT_SECRET",
+            "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        );
+    let bot = BackEnd::start(python, &gateway, false);
+
+    let event =
+        json!({"type": "app_mention", "user": "U1", "channel": "C42", "text": "ahoy there"});
+    let body = json!({"type": "event_callback", "event_id": "Ev1", "event": event}).to_string();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let time = now.expect("after 1970").as_secs();
+    let mut made = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
+    made.update(format!("v0:{time}:{body}").as_bytes());
+    let bytes = made.finalize().into_bytes();
+    let signature: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sent = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--data", &body])
+        .args(["--header", "content-type: application/json"])
+        .args(["--header", &format!("x-slack-request-timestamp: {time}")])
+        .args(["--header", &format!("x-slack-signature: v0={signature}")])
+        .arg(format!("{}/webhooks/slack", gateway.address))
+        .output()
+        .expect("curl is there");
+    ended_well(&sent, 0);
+    for _ in 0..2 {
+        let (line, said) = posted.recv_timeout(SOON).expect("it is posted");
+        assert_eq!(line, "post /chat.postmessage http/1.1");
+        assert_eq!(said, json!({"channel": "C42", "text": "ahoy there"}));
+    }
+    // Nobody but the gateway makes it say something.
+    let forged = Command::new("curl")
+        .args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+        ])
+        .args(["--data", "{}", &bot.address])
+        .output()
+        .expect("curl is there");
+    assert_eq!(String::from_utf8_lossy(&forged.stdout), "401");
 }

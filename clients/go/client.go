@@ -20,6 +20,7 @@ type Client struct {
 	quarterdeckv1.ModelServiceClient
 	quarterdeckv1.AdminServiceClient
 	quarterdeckv1.ScheduleServiceClient
+	quarterdeckv1.WebhookServiceClient
 
 	connection *grpc.ClientConn
 	address    string
@@ -54,6 +55,7 @@ func New(address string, options ...Option) (*Client, error) {
 	client.ModelServiceClient = quarterdeckv1.NewModelServiceClient(client.connection)
 	client.AdminServiceClient = quarterdeckv1.NewAdminServiceClient(client.connection)
 	client.ScheduleServiceClient = quarterdeckv1.NewScheduleServiceClient(client.connection)
+	client.WebhookServiceClient = quarterdeckv1.NewWebhookServiceClient(client.connection)
 	return client, nil
 }
 

@@ -88,6 +88,15 @@ func (client *Client) AllFiles(ctx context.Context, request *quarterdeckv1.ListF
 		func(request *quarterdeckv1.ListFilesRequest, token string) { request.PageToken = token })
 }
 
+// AllArtifacts gives all that a session's agent made, the oldest first, as [Client.ListArtifacts] does page by page.
+func (client *Client) AllArtifacts(ctx context.Context, request *quarterdeckv1.ListArtifactsRequest) iter.Seq2[*quarterdeckv1.Artifact, error] {
+	return pages(ctx, request, client.ListArtifacts,
+		func(response *quarterdeckv1.ListArtifactsResponse) ([]*quarterdeckv1.Artifact, string) {
+			return response.GetArtifacts(), response.GetNextPageToken()
+		},
+		func(request *quarterdeckv1.ListArtifactsRequest, token string) { request.PageToken = token })
+}
+
 // AllMemories gives all what is remembered, as [Client.ListMemories] does page by page.
 func (client *Client) AllMemories(ctx context.Context, request *quarterdeckv1.ListMemoriesRequest) iter.Seq2[*quarterdeckv1.MemoryItem, error] {
 	return pages(ctx, request, client.ListMemories,
@@ -113,6 +122,15 @@ func (client *Client) AllScheduleRuns(ctx context.Context, request *quarterdeckv
 			return response.GetRuns(), response.GetNextPageToken()
 		},
 		func(request *quarterdeckv1.ListScheduleRunsRequest, token string) { request.PageToken = token })
+}
+
+// AllWebhooks gives all one's own webhooks, the oldest first, as [Client.ListWebhooks] does page by page.
+func (client *Client) AllWebhooks(ctx context.Context, request *quarterdeckv1.ListWebhooksRequest) iter.Seq2[*quarterdeckv1.Webhook, error] {
+	return pages(ctx, request, client.ListWebhooks,
+		func(response *quarterdeckv1.ListWebhooksResponse) ([]*quarterdeckv1.Webhook, string) {
+			return response.GetWebhooks(), response.GetNextPageToken()
+		},
+		func(request *quarterdeckv1.ListWebhooksRequest, token string) { request.PageToken = token })
 }
 
 // AllApiKeys gives all API keys, newest first, as [Client.ListApiKeys] does page by page.

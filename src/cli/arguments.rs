@@ -77,6 +77,11 @@ pub(crate) enum Verb {
     /// Prints what happens from now on, or from a position on, until interrupted. A server that restarts is waited for,
     /// and nothing is lost or repeated.
     Watch(WatchArgs),
+    /// See all sessions as they change, on the whole terminal.
+    ///
+    /// The arrows choose a session, enter reads along, `a` stops its running turn once that was confirmed, `q` leaves. With
+    /// --json it prints each change, as `sessions --watch` does.
+    Top(TopArgs),
     /// Give text to the running turn; with none running it becomes the next turn.
     Steer(SteerArgs),
     /// Stop the running turn, or a waiting one. Answers when the stop is proven.
@@ -305,7 +310,7 @@ pub(crate) struct ClientArgs {
     /// Let the key go to another machine without encryption, where everyone on the way can read it
     #[arg(long)]
     insecure: bool,
-    /// How long to wait for a server that went away during the command, such as 10s [default: 30s; `watch`, `chat` and
+    /// How long to wait for a server that went away during the command, such as 10s [default: 30s; `watch`, `top`, `chat` and
     /// `logs` wait until they are interrupted]. One that never answered is not waited for
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,

@@ -80,6 +80,19 @@ impl View {
         }
     }
 
+    /// For a part of a screen: text without colours, that steers nothing.
+    pub(crate) fn plain() -> Self {
+        Self {
+            json: false,
+            renderer: Renderer::new(Look {
+                terminal: true,
+                colours: false,
+                whole: true,
+            }),
+            cut: false,
+        }
+    }
+
     pub(crate) fn show(&mut self, update: &Update) -> Result<(), Failure> {
         match update {
             Update::Event(event) if self.json => {

@@ -27,6 +27,7 @@ mod serve;
 mod session;
 mod sessions;
 mod supervisor;
+mod top;
 mod turns;
 mod usage;
 mod webhooks;
@@ -127,6 +128,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Chat(arguments) => wait(chat::chat(arguments)),
         Verb::Send(arguments) => wait(send::send(*arguments)),
         Verb::Watch(arguments) => wait(follow::watch(arguments)),
+        Verb::Top(arguments) => wait(top::top(arguments)),
         Verb::Steer(arguments) => wait(send::steer(arguments)),
         Verb::Abort(arguments) => wait(send::abort(arguments)),
         Verb::Reset(arguments) => wait(send::reset(arguments)),

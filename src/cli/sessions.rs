@@ -97,7 +97,7 @@ pub(crate) async fn sessions(arguments: SessionsArgs) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-async fn watch_sessions(
+pub(crate) async fn watch_sessions(
     client: &Client,
     filter: SessionFilter,
     arguments: &ClientArgs,

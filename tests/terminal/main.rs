@@ -8,4 +8,5 @@ mod chat;
 mod everyday;
 mod hostile;
 mod hostile_server;
+mod top;
 mod tty;

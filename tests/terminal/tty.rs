@@ -9,12 +9,17 @@ use std::{
 /// Longest run of a command, in seconds.
 const SECONDS: u64 = 90;
 
+/// Rows, and columns so that few lines are broken.
+const SIZE: (u16, u16) = (50, 200);
+
 /// A run to come.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Run {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     steps: Vec<(String, String)>,
+    /// Rows and columns; those of a large screen where it is unset.
+    size: Option<(u16, u16)>,
 }
 
 /// How it went.
@@ -51,6 +56,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn size(mut self, rows: u16, columns: u16) -> Self {
+        self.size = Some((rows, columns));
+        self
+    }
+
     pub(crate) fn go(self) -> Ran {
         let mut argv = vec![env!("CARGO_BIN_EXE_quarterdeck").to_owned()];
         argv.extend(self.arguments);
@@ -66,6 +76,7 @@ impl Run {
             .collect();
         let given = json!({
             "argv": argv, "environment": environment, "steps": steps, "seconds": SECONDS,
+            "size": self.size.unwrap_or(SIZE),
         });
         let mut child = Command::new("python3")
             .arg(concat!(
@@ -93,6 +104,27 @@ impl Run {
             output: String::from_utf8_lossy(&bytes).replace("\r\n", "\n"),
         }
     }
+}
+
+/// What a screen that is drawn prints, without what places and styles its text. Titles and the like stay.
+pub(crate) fn undrawn(output: &str) -> String {
+    let mut rest = output;
+    let mut text = String::new();
+    while let Some(at) = rest.find("\x1b[") {
+        text.push_str(&rest[..at]);
+        let sequence = &rest[at + 2..];
+        let end = sequence.find(|c: char| !matches!(c, '0'..='9' | ';' | '?'));
+        let is_ours =
+            |end: usize| matches!(sequence.as_bytes()[end], b'H' | b'J' | b'h' | b'l' | b'm');
+        match end {
+            Some(end) if is_ours(end) => rest = &sequence[end + 1..],
+            Some(_) | None => {
+                text.push_str("\x1b[");
+                rest = sequence;
+            }
+        }
+    }
+    text + rest
 }
 
 /// What steers the terminal and is not ours: where it stands, with a little around it.

@@ -344,6 +344,28 @@ async def delete_schedule(request: Fields) -> Fields:
     return {}
 
 
+async def create_webhook(request: Fields) -> Fields:
+    answer = await client_of(request).webhooks.create(
+        request["url"], timeout=deadline(request), **given(request, "request_id")
+    )
+    return {"webhook_id": answer.webhook.webhook_id, "secret": answer.secret, "replayed": answer.replayed}
+
+
+async def all_webhooks(request: Fields) -> Fields:
+    webhooks = client_of(request).webhooks.all(timeout=deadline(request), **given(request, "page_size"))
+    return {"urls": await collect(request, webhooks, "url")}
+
+
+async def delete_webhook(request: Fields) -> Fields:
+    await client_of(request).webhooks.delete(request["webhook_id"], timeout=deadline(request))
+    return {}
+
+
+async def all_artifacts(request: Fields) -> Fields:
+    artifacts = client_of(request).all_artifacts(request["session_key"], **given(request, "page_size"))
+    return {"names": [artifact.attachment.name async for artifact in artifacts]}
+
+
 async def close(request: Fields) -> Fields:
     await subscriptions.pop(request["subscription"]).close()
     return {}
@@ -405,6 +427,10 @@ OPERATIONS: Mapping[str, Operation] = {
         create_schedule,
         run_schedule_now,
         delete_schedule,
+        create_webhook,
+        all_webhooks,
+        delete_webhook,
+        all_artifacts,
         close,
         remember,
         search_memory,

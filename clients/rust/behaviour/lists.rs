@@ -1,18 +1,19 @@
-//! Lists page after page, and schedules.
+//! Lists page after page, schedules and webhooks.
 
 use crate::{Request, answers::Failure};
 use quarterdeck::{
     client::{Client, Pages},
     proto::{
-        CreateScheduleRequest, DeleteScheduleRequest, EnqueueRequest, ListScheduleRunsRequest,
-        ListSchedulesRequest, ListSessionsRequest, ListTurnsRequest, RunScheduleNowRequest,
-        Schedule, ScheduleRun, ScheduleSpec, schedule_spec::When,
+        Artifact, CreateScheduleRequest, CreateWebhookRequest, DeleteScheduleRequest,
+        DeleteWebhookRequest, EnqueueRequest, ListArtifactsRequest, ListScheduleRunsRequest,
+        ListSchedulesRequest, ListSessionsRequest, ListTurnsRequest, ListWebhooksRequest,
+        RunScheduleNowRequest, Schedule, ScheduleRun, ScheduleSpec, Webhook, schedule_spec::When,
     },
 };
 use serde_json::{Value, json};
 
 /// What is done here.
-pub const OPS: [&str; 7] = [
+pub const OPS: [&str; 11] = [
     "all_sessions",
     "all_turns",
     "all_schedules",
@@ -20,6 +21,10 @@ pub const OPS: [&str; 7] = [
     "create_schedule",
     "run_schedule_now",
     "delete_schedule",
+    "create_webhook",
+    "all_webhooks",
+    "delete_webhook",
+    "all_artifacts",
 ];
 
 pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> {
@@ -89,6 +94,43 @@ pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> 
                 .run
                 .unwrap_or_default();
             json!({"session_key": run.session_key, "turn_id": run.turn_id})
+        }
+        "create_webhook" => {
+            let asked = CreateWebhookRequest {
+                webhook: Some(Webhook {
+                    url: request.text("url"),
+                    ..Webhook::default()
+                }),
+                secrets: Vec::new(),
+                request_id: request.text("request_id"),
+            };
+            let answer = client.create_webhook(asked).await?;
+            let webhook_id = answer.webhook.unwrap_or_default().webhook_id;
+            json!({"webhook_id": webhook_id, "secret": answer.secret, "replayed": answer.replayed})
+        }
+        "all_webhooks" => {
+            let all = client.all_webhooks(ListWebhooksRequest {
+                page_size,
+                ..ListWebhooksRequest::default()
+            });
+            json!({"urls": collect(request, all, |it| it.url).await?})
+        }
+        "delete_webhook" => {
+            let asked = DeleteWebhookRequest {
+                webhook_id: request.text("webhook_id"),
+                ..DeleteWebhookRequest::default()
+            };
+            client.delete_webhook(asked).await?;
+            json!({})
+        }
+        "all_artifacts" => {
+            let all = client.all_artifacts(ListArtifactsRequest {
+                session_key,
+                page_size,
+                ..ListArtifactsRequest::default()
+            });
+            let name = |it: Artifact| it.attachment.unwrap_or_default().name;
+            json!({"names": collect(request, all, name).await?})
         }
         _ => {
             let asked = DeleteScheduleRequest {

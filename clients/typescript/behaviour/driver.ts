@@ -79,6 +79,8 @@ interface Request {
   page_size?: number;
   at_most?: number;
   schedule_name: string;
+  url: string;
+  webhook_id: string;
   cron: string;
 }
 
@@ -136,6 +138,24 @@ const OPERATIONS: Record<string, (request: Request) => Promise<object> | object>
   async run_schedule_now(request) {
     const { run } = await client(request).runScheduleNow({ scheduleName: request.schedule_name }, options(request));
     return { session_key: run?.sessionKey, turn_id: run?.turnId };
+  },
+  async create_webhook(request) {
+    const { url, request_id: requestId } = request;
+    const answer = await client(request).createWebhook({ webhook: { url }, requestId }, options(request));
+    return { webhook_id: answer.webhook?.webhookId, secret: answer.secret, replayed: answer.replayed };
+  },
+  async all_webhooks(request) {
+    const all = client(request).allWebhooks({ pageSize: request.page_size }, options(request));
+    return { urls: await collect(request, all, ({ url }) => url) };
+  },
+  async delete_webhook(request) {
+    await client(request).deleteWebhook({ webhookId: request.webhook_id }, options(request));
+    return {};
+  },
+  async all_artifacts(request) {
+    const input = { sessionKey: request.session_key, pageSize: request.page_size };
+    const all = client(request).allArtifacts(input, options(request));
+    return { names: await collect(request, all, ({ attachment }) => attachment?.name ?? "") };
   },
   async delete_schedule(request) {
     await client(request).deleteSchedule({ scheduleName: request.schedule_name }, options(request));

@@ -8,6 +8,8 @@ import { GatewayService, type SessionFilterSchema } from "./gen/quarterdeck/v1/g
 import { MemoryService } from "./gen/quarterdeck/v1/memory_pb.js";
 import { ModelService } from "./gen/quarterdeck/v1/model_pb.js";
 import { ScheduleService } from "./gen/quarterdeck/v1/schedule_pb.js";
+import { WebhookService } from "./gen/quarterdeck/v1/webhook_pb.js";
+import { WorkerService } from "./gen/quarterdeck/v1/worker_pb.js";
 import { type ClientTuning, type Connection, Link } from "./link.js";
 import { type Pages, pagesOver } from "./paging.js";
 import { ask, type AskInput, type ChatOptions, chat, type RunInput, type RunOptions, run } from "./run.js";
@@ -73,6 +75,8 @@ export interface Client
     UnaryCalls<typeof MemoryService>,
     UnaryCalls<typeof ModelService>,
     UnaryCalls<typeof ScheduleService>,
+    UnaryCalls<typeof WebhookService>,
+    UnaryCalls<typeof WorkerService>,
     UnaryCalls<typeof AdminService> {}
 
 /** A client over a connection. */
@@ -113,8 +117,9 @@ export function clientOver(connection: Connection, tuning: ClientTuning): Client
     ...unaryCalls(link, MemoryService),
     ...unaryCalls(link, ModelService),
     ...unaryCalls(link, ScheduleService),
+    ...unaryCalls(link, WebhookService),
+    ...unaryCalls(link, WorkerService),
     ...unaryCalls(link, AdminService),
-    ...unaryCalls(link, ScheduleService),
   };
   return { ...calls, ...pagesOver(calls), ...streams };
 }

@@ -9,7 +9,9 @@ import type {
   ListChannelsRequestSchema,
 } from "./gen/quarterdeck/v1/admin_pb.js";
 import type {
+  Artifact,
   FileEntry,
+  ListArtifactsRequestSchema,
   ListFilesRequestSchema,
   ListMessagesRequestSchema,
   ListQuestionsRequestSchema,
@@ -28,6 +30,7 @@ import type {
 import type { SessionSnapshot } from "./gen/quarterdeck/v1/session_pb.js";
 import type { Turn } from "./gen/quarterdeck/v1/turn_pb.js";
 import type { Budget, UsageRow } from "./gen/quarterdeck/v1/usage_pb.js";
+import type { ListWebhooksRequestSchema, Webhook } from "./gen/quarterdeck/v1/webhook_pb.js";
 import type { CallOptions } from "./link.js";
 
 /** Iterators over List calls: each page is asked for when the loop comes to it; `pageSize` is how much that is. */
@@ -57,6 +60,11 @@ export interface Pages {
     request: MessageInitShape<typeof ListFilesRequestSchema>,
     options?: CallOptions,
   ): AsyncGenerator<FileEntry, void>;
+  /** Yields all that a session's agent made in this generation, the oldest first. */
+  allArtifacts(
+    request: MessageInitShape<typeof ListArtifactsRequestSchema>,
+    options?: CallOptions,
+  ): AsyncGenerator<Artifact, void>;
   /** Yields all memories of one scope. */
   allMemories(
     request?: MessageInitShape<typeof ListMemoriesRequestSchema>,
@@ -72,6 +80,11 @@ export interface Pages {
     request: MessageInitShape<typeof ListScheduleRunsRequestSchema>,
     options?: CallOptions,
   ): AsyncGenerator<ScheduleRun, void>;
+  /** Yields all one's own webhooks, the oldest first. */
+  allWebhooks(
+    request?: MessageInitShape<typeof ListWebhooksRequestSchema>,
+    options?: CallOptions,
+  ): AsyncGenerator<Webhook, void>;
   /** Yields all API keys, newest first, without secrets. */
   allApiKeys(
     request?: MessageInitShape<typeof ListApiKeysRequestSchema>,
@@ -108,9 +121,11 @@ const LISTS = {
   allMessages: ["listMessages", "messages"],
   allQuestions: ["listQuestions", "questions"],
   allFiles: ["listFiles", "entries"],
+  allArtifacts: ["listArtifacts", "artifacts"],
   allMemories: ["listMemories", "memories"],
   allSchedules: ["listSchedules", "schedules"],
   allScheduleRuns: ["listScheduleRuns", "runs"],
+  allWebhooks: ["listWebhooks", "webhooks"],
   allApiKeys: ["listApiKeys", "apiKeys"],
   allBudgets: ["listBudgets", "budgets"],
   allChannels: ["listChannels", "channels"],

@@ -45,7 +45,7 @@ test("turns of all sessions stand in a table: what failed is marked, and state, 
   });
 });
 
-test("a schedule is made, tells its next times, is run, paused, resumed and deleted", async () => {
+test("a schedule is made, tells its next times, is run, paused, resumed, changed and deleted", async () => {
   await world.withPage(async (page) => {
     const key = world.newKey("scheduled");
     await goTo(page, "Schedules");
@@ -77,6 +77,22 @@ test("a schedule is made, tells its next times, is run, paused, resumed and dele
     await run.filter({ hasText: "Started" }).filter({ hasText: "by hand" }).filter({ hasText: key }).waitFor();
     await picture(page, "schedule-runs");
     await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Change nightly" }).click();
+    assert.equal(await dialog.getByLabel("Prompt").inputValue(), "report <i>now</i>");
+    assert.equal(await dialog.getByLabel("Times", { exact: true }).inputValue(), "30 2 * * *");
+    await dialog.getByLabel("Prompt").fill("report <i>later</i>");
+    await dialog.getByLabel("When").selectOption({ label: "once" });
+    await dialog.getByLabel("At", { exact: true }).fill("some day");
+    await dialog.getByTestId("preview").filter({ hasText: "Say when" }).waitFor();
+    const year = new Date().getFullYear() + 1;
+    await dialog.getByLabel("At", { exact: true }).fill(`${year}-01-31 18:00`);
+    await dialog.getByTestId("preview").filter({ hasText: `Next, by your time: 31 Jan ${year}, 18:00` }).waitFor();
+    await dialog.getByLabel("While the run before is not finished").selectOption({ label: "let each wait" });
+    await dialog.getByLabel("Runs that are left").fill("1");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await card.filter({ hasText: "report <i>later</i>" }).filter({ hasText: "once, " }).filter({ hasText: "1 run" }).waitFor();
+    const stored = JSON.parse(await world.server.command("schedules", "list", "--json"));
+    assert.deepEqual([stored.overlap, stored.enqueue.sessionKey, stored.remainingRuns], ["OVERLAP_POLICY_QUEUE", key, "1"]);
     await picture(page, "schedules");
     await page.getByRole("button", { name: "Delete nightly" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();

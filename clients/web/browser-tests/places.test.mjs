@@ -68,7 +68,7 @@ test("what is kept in the browser makes no keys, ends calmly, and a key of an ea
 });
 
 test("a server that asks for no key is entered at once", async () => {
-  const server = await Server.start("--no-auth");
+  const server = await Server.start({ flags: ["--no-auth"] });
   const { page, context } = await open(world.browser, await consoleOrigin(server));
   await page.getByRole("navigation", { name: "Places" }).waitFor();
   assert.equal(await page.getByRole("button", { name: /^Sign out/ }).count(), 0);
@@ -233,7 +233,7 @@ test("everything can be used at the width of a phone", async () => {
     await fits("a session");
     await picture(page, "phone-session");
     await page.getByRole("button", { name: "All sessions" }).click();
-    for (const place of ["Turns", "Schedules", "Memory", "Usage", "Connections", "Logs", "API keys", "Configuration", "Server"]) {
+    for (const place of ["Turns", "Schedules", "Webhooks", "Workers", "Routing", "Memory", "Usage", "Connections", "Logs", "API keys", "Configuration", "Server"]) {
       await goTo(page, place);
       await page.getByRole("main", { name: place }).waitFor();
       await fits(place);

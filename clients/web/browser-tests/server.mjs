@@ -1,7 +1,7 @@
 // A real server for the tests: started on a free port with a data directory of its own, killed, started again.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -20,10 +20,16 @@ export class Server {
   /** Its address, `http://127.0.0.1:PORT`; stays the same over restarts. */
   address = "";
 
-  static async start(...extra) {
+  /** Starts one: with more flags, and with the text of a configuration file. */
+  static async start({ flags = [], config = "" } = {}) {
     const server = new Server();
     server.#directory = await mkdtemp(join(tmpdir(), "quarterdeck-console-"));
-    server.#arguments = extra;
+    server.#arguments = flags;
+    if (config !== "") {
+      const file = join(server.#directory, "quarterdeck.toml");
+      await writeFile(file, config);
+      server.#arguments = [...flags, "--config", file];
+    }
     await server.restart();
     return server;
   }
@@ -66,6 +72,13 @@ export class Server {
     return (await readFile(join(this.#directory, "admin.key"), "utf8")).trim();
   }
 
+  /** Writes a file beside its data and returns where it is. */
+  async file(name, text) {
+    const path = join(this.#directory, name);
+    await writeFile(path, text);
+    return path;
+  }
+
   /** Who the server takes a credential for. */
   async whoami(key) {
     return JSON.parse(await this.command("whoami", "--json", "--key", key));
@@ -80,6 +93,33 @@ export class Server {
     const [code] = await once(child, "close");
     if (code !== 0) throw new Error(`${words.join(" ")} ended with ${code}`);
     return text.trim();
+  }
+}
+
+/** A process that runs turns of a server's agents of the driver `worker`, with echo. */
+export class Worker {
+  #child;
+  #directory;
+  /** Its exit code, once it has left. */
+  left;
+
+  static async start(server, { name, agent, label }) {
+    const worker = new Worker();
+    worker.#directory = await mkdtemp(join(tmpdir(), "quarterdeck-worker-"));
+    const config = join(worker.#directory, "worker.toml");
+    await writeFile(config, `[agents.${agent}]\ndriver = "echo"\n`);
+    const words = ["--name", name, "--agent", agent, "--worker-label", label, "--config", config, "--data-dir", join(worker.#directory, "data")];
+    const environment = { ...process.env, QUARTERDECK_ADDR: server.address, QUARTERDECK_KEY: await server.adminKey() };
+    worker.#child = spawn(binary, ["worker", ...words], { env: environment, stdio: "ignore" });
+    worker.left = once(worker.#child, "exit").then(([code]) => code);
+    return worker;
+  }
+
+  /** Ends it where it is still there, and takes its data away. */
+  async stop() {
+    this.#child.kill("SIGKILL");
+    await this.left;
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 

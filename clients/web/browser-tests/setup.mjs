@@ -5,12 +5,12 @@ import { launch, open, signIn } from "./browser.mjs";
 import { consoleOrigin } from "./origin.mjs";
 import { Server } from "./server.mjs";
 
-/** Starts server and browser before the tests of a file and ends them after. */
-export function setup() {
+/** Starts server, with a configuration of its own where one is given, and browser before the tests of a file, and ends them after. */
+export function setup(config = "") {
   const world = {};
   let sessions = 0;
   before(async () => {
-    world.server = await Server.start();
+    world.server = await Server.start({ config });
     world.origin = await consoleOrigin(world.server);
     world.browser = await launch();
     world.key = await world.server.adminKey();

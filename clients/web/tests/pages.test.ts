@@ -2,9 +2,13 @@
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
+  DeliverySchema,
+  DeliveryState,
   type Message,
   MessageSchema,
+  OverlapPolicy,
   Role,
+  RouteSchema,
   ScheduleOutcome,
   ScheduleRunSchema,
   ScheduleSchema,
@@ -13,15 +17,21 @@ import {
   ToolCallState,
   TurnSchema,
   TurnState,
+  WebhookSchema,
+  WorkerSchema,
+  WorkerState,
 } from "@quarterdeck/client";
 import { expect, test } from "vitest";
 import { asJson, asMarkdown, fileName } from "../src/state/export";
 import { foldedPrompt } from "../src/state/fold";
 import { money } from "../src/state/format";
-import { runState, scheduleState, specWords } from "../src/state/schedules";
+import { conditionWords, draftOf, moved, routeOf, targetWords } from "../src/state/routing";
+import { changedPaths, runState, scheduleState, specOf, specWords, whenOf } from "../src/state/schedules";
 import { durationOf, durationText, labelPairs, labelsOf, linesOf } from "../src/state/settings";
 import { passesTurnFilter, statesOf, turnBefore, turnWord } from "../src/state/turns";
 import { amountOf, microsOf, rangeStart } from "../src/state/usage";
+import { answerWords, deliveryState, filterWords, KINDS, pauseWords, USUAL_KINDS, webhookState } from "../src/state/webhooks";
+import { waitingForWorker, whyWaiting } from "../src/state/workers";
 
 test("long prompts are folded, short ones and those that are hardly longer are not", () => {
   expect(foldedPrompt("short")).toBeUndefined();
@@ -133,4 +143,73 @@ test("schedules say when they run, how they stand and what came of their runs", 
     "warning",
   ]);
   expect(runState(create(ScheduleRunSchema, { outcome: ScheduleOutcome.REFUSED, reason: "QUEUE_FULL" }))).toEqual(["Refused: QUEUE_FULL", "error"]);
+});
+
+test("a schedule's form gives back what it began with, and an update names what differs alone", () => {
+  const spec = create(ScheduleSpecSchema, { when: { case: "cron", value: "0 9 * * *" }, timeZone: "Europe/Berlin", startTime: timestampFromMs(5000) });
+  expect(specOf(whenOf(spec, "UTC"), spec)).toEqual(spec);
+  for (const when of [
+    { case: "every", value: create(DurationSchema, { seconds: 5400n }) },
+    { case: "at", value: timestampFromMs(1_800_000_007_000) },
+  ] as const) {
+    const other = create(ScheduleSpecSchema, { when });
+    expect(specOf(whenOf(other, "UTC"), other)).toEqual(other);
+  }
+  expect(whenOf(undefined, "Asia/Tokyo").zone).toBe("Asia/Tokyo");
+  expect(() => specOf({ ...whenOf(undefined, ""), kind: "at", at: "soon" }, undefined)).toThrow("Say when");
+  const before = create(ScheduleSchema, { spec, enqueue: { text: "hello" }, pauseAfterFailures: 5, overlap: OverlapPolicy.SKIP });
+  expect(changedPaths(before, create(ScheduleSchema, { ...before }))).toEqual([]);
+  const after = create(ScheduleSchema, { spec, enqueue: { text: "other" }, pauseAfterFailures: 5, overlap: OverlapPolicy.BUFFER_ONE, remainingRuns: 3n });
+  expect(changedPaths(before, after)).toEqual(["enqueue", "overlap", "remaining_runs"]);
+});
+
+test("webhooks say how they stand, what they tell and what became of it", () => {
+  expect(KINDS).toContain("turn_ended");
+  expect(KINDS).not.toContain("token");
+  expect(USUAL_KINDS.every((kind) => KINDS.includes(kind))).toBe(true);
+  const webhook = (init: Parameters<typeof create<typeof WebhookSchema>>[1]) => create(WebhookSchema, init);
+  expect(webhookState(webhook({}))).toEqual(["Active", "busy"]);
+  expect(webhookState(webhook({ failingSince: timestampFromMs(1) }))[1]).toBe("error");
+  expect(webhookState(webhook({ paused: true, pauseReason: "GONE" }))).toEqual(["Paused: the address is gone", "error"]);
+  expect(webhookState(webhook({ paused: true, pauseReason: "holidays" }))).toEqual(["Paused", "warning"]);
+  expect(pauseWords(webhook({ paused: true, pauseReason: "holidays" }))).toBe("holidays");
+  expect(pauseWords(webhook({ paused: true, pauseReason: "GONE" }))).toBe("");
+  expect(filterWords(undefined)).toBe("all that you may read");
+  expect(filterWords(webhook({ filter: { sessionKeyPrefix: "ci:", labels: { b: "2", a: "1" } } }).filter)).toBe("keys that begin with ci:; labelled a=1, b=2");
+  const delivery = create(DeliverySchema, { state: DeliveryState.FAILED, statusCode: 503, problem: "it is not 2xx" });
+  expect(deliveryState(delivery)).toEqual(["Failed, is tried again", "error"]);
+  expect(answerWords(delivery)).toBe("503: it is not 2xx");
+  expect(answerWords(create(DeliverySchema, { problem: "refused" }))).toBe("refused");
+});
+
+test("why a turn waits for a worker is told as far as the workers tell it", () => {
+  const worker = (init: Parameters<typeof create<typeof WorkerSchema>>[1]) => create(WorkerSchema, { agents: ["far"], capacity: 1, state: WorkerState.CONNECTED, ...init });
+  for (const [workers, needed, words] of [
+    [[], {}, "No worker that has the agent far is connected."],
+    [[worker({ agents: ["other"] })], {}, "No worker that has the agent far is connected."],
+    [[worker({ labels: { gpu: "none" } })], { gpu: "a100" }, "No worker of far has the labels gpu=a100."],
+    [[worker({ state: WorkerState.LOST })], {}, "The workers of far are lost or take no more."],
+    [[worker({ leases: [{ turnId: "t" }] })], {}, "All workers of far are full."],
+  ] as const) {
+    expect(whyWaiting("far", needed, workers)).toBe(words);
+  }
+  expect(whyWaiting("far", {}, [worker({})])).toContain("has room");
+  const session = (sessionKey: string, waitReason: string) => create(SessionSnapshotSchema, { sessionKey, waitReason });
+  expect(waitingForWorker([session("b", "NO_WORKER"), session("c", ""), session("a", "NO_WORKER")]).map(({ sessionKey }) => sessionKey)).toEqual(["a", "b"]);
+});
+
+test("a rule of routing is read as it is written, and told in words", () => {
+  const rule = create(RouteSchema, {
+    name: "long",
+    when: { minTextBytes: 4000n, labels: { team: "search" }, principals: ["default/a", "default/b"] },
+    use: { provider: "acme", modelId: "big/one", thinkingLevel: "high" },
+  });
+  expect(routeOf(draftOf(rule))).toEqual(rule);
+  expect(conditionWords(rule)).toBe(`the text has at least ${(4000).toLocaleString()} bytes, and the session is labelled team=search, and it comes from default/a or default/b`);
+  expect(targetWords(rule.use)).toBe("model acme/big/one, thinking level high");
+  expect(conditionWords(create(RouteSchema, { when: {} }))).toBe("always");
+  expect(() => routeOf({ ...draftOf(rule), model: "", thinkingLevel: "" })).toThrow("Say what is used");
+  expect(() => routeOf({ ...draftOf(rule), minTextBytes: "many" })).toThrow("whole number");
+  expect(moved(["a", "b", "c"], 2, 0)).toEqual(["c", "a", "b"]);
+  expect(moved(["a", "b"], 0, 2)).toEqual(["a", "b"]);
 });

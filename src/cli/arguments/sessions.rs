@@ -32,6 +32,21 @@ pub(crate) struct SessionsArgs {
     pub(crate) client: ClientArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Only sessions of this agent
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) agent: String,
+    /// Only sessions with this label; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Only sessions whose key begins so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsVerb {
     /// Make a session. One that is there already is refused; a prompt makes its session by itself.

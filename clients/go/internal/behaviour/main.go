@@ -88,6 +88,8 @@ type request struct {
 	AtMost       int            `json:"at_most"`
 	ScheduleName string         `json:"schedule_name"`
 	Cron         string         `json:"cron"`
+	URL          string         `json:"url"`
+	WebhookID    string         `json:"webhook_id"`
 }
 
 // key is what `key` says: of a memory, or to call with.

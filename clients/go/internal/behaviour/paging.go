@@ -50,6 +50,32 @@ func init() {
 		response, err := client.RunScheduleNow(ctx, &quarterdeckv1.RunScheduleNowRequest{ScheduleName: request.ScheduleName})
 		return fields{"session_key": response.GetRun().GetSessionKey(), "turn_id": response.GetRun().GetTurnId()}, err
 	}
+	calls["create_webhook"] = func(ctx context.Context, client *client, request *request) (fields, error) {
+		response, err := client.CreateWebhook(ctx, &quarterdeckv1.CreateWebhookRequest{
+			Webhook: &quarterdeckv1.Webhook{Url: request.URL}, RequestId: request.RequestID,
+		})
+		return fields{
+			"webhook_id": response.GetWebhook().GetWebhookId(), "secret": response.GetSecret(), "replayed": response.GetReplayed(),
+		}, err
+	}
+	calls["all_webhooks"] = func(ctx context.Context, client *client, request *request) (fields, error) {
+		all := client.AllWebhooks(ctx, &quarterdeckv1.ListWebhooksRequest{PageSize: request.PageSize})
+		urls, err := collect(all, request.AtMost, (*quarterdeckv1.Webhook).GetUrl)
+		return fields{"urls": urls}, err
+	}
+	calls["delete_webhook"] = func(ctx context.Context, client *client, request *request) (fields, error) {
+		_, err := client.DeleteWebhook(ctx, &quarterdeckv1.DeleteWebhookRequest{WebhookId: request.WebhookID})
+		return fields{}, err
+	}
+	calls["all_artifacts"] = func(ctx context.Context, client *client, request *request) (fields, error) {
+		all := client.AllArtifacts(ctx, &quarterdeckv1.ListArtifactsRequest{
+			SessionKey: request.SessionKey, PageSize: request.PageSize,
+		})
+		names, err := collect(all, request.AtMost, func(artifact *quarterdeckv1.Artifact) string {
+			return artifact.GetAttachment().GetName()
+		})
+		return fields{"names": names}, err
+	}
 	calls["delete_schedule"] = func(ctx context.Context, client *client, request *request) (fields, error) {
 		_, err := client.DeleteSchedule(ctx, &quarterdeckv1.DeleteScheduleRequest{ScheduleName: request.ScheduleName})
 		return fields{}, err

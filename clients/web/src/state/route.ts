@@ -6,7 +6,7 @@ export type Route =
   | { readonly place: Page };
 
 /** Places that are one page. */
-const PAGES = ["turns", "schedules", "memory", "usage", "connections", "logs", "keys", "configuration", "server"] as const;
+const PAGES = ["turns", "schedules", "webhooks", "workers", "routing", "memory", "usage", "connections", "logs", "keys", "configuration", "server"] as const;
 
 /** One of them. */
 export type Page = (typeof PAGES)[number];

@@ -9,6 +9,7 @@ export const SCOPES: readonly (readonly [scope: string, meaning: string])[] = [
   ["session.reset", "resetting and deleting sessions"],
   ["session.approve", "answering what agents ask, tool rules"],
   ["schedule.write", "schedules"],
+  ["webhook.write", "webhooks"],
   ["tenant.sessions", "every session of the tenant"],
   ["memory.read", "reading memory"],
   ["memory.write", "changing memory"],

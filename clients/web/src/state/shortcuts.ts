@@ -15,6 +15,9 @@ export type Command =
   | "go-sessions"
   | "go-turns"
   | "go-schedules"
+  | "go-webhooks"
+  | "go-workers"
+  | "go-routing"
   | "go-memory"
   | "go-usage"
   | "go-connections"
@@ -45,6 +48,9 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ["g", "s"], command: "go-sessions", does: "Go to the sessions" },
   { keys: ["g", "t"], command: "go-turns", does: "Go to the turns" },
   { keys: ["g", "p"], command: "go-schedules", does: "Go to the schedules" },
+  { keys: ["g", "h"], command: "go-webhooks", does: "Go to the webhooks" },
+  { keys: ["g", "w"], command: "go-workers", does: "Go to the workers" },
+  { keys: ["g", "r"], command: "go-routing", does: "Go to the routing" },
   { keys: ["g", "m"], command: "go-memory", does: "Go to the memory" },
   { keys: ["g", "u"], command: "go-usage", does: "Go to the usage" },
   { keys: ["g", "c"], command: "go-connections", does: "Go to the connections" },

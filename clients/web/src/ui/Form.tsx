@@ -10,10 +10,12 @@ interface FormProps {
   readonly submit: string;
   /** Closes the dialog where it goes well; what it throws is shown. */
   readonly onSubmit: () => Promise<void>;
+  /** What comes after the dialog closed by itself. */
+  readonly onClosed?: () => void;
 }
 
 /** A form that closes its dialog when it went well. */
-export function Form({ children, submit, onSubmit }: FormProps) {
+export function Form({ children, submit, onSubmit, onClosed }: FormProps) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
   const send = async (): Promise<void> => {
@@ -22,6 +24,7 @@ export function Form({ children, submit, onSubmit }: FormProps) {
     try {
       await onSubmit();
       closeDialog();
+      onClosed?.();
     } catch (error) {
       setProblem(explain(error));
       setBusy(false);

@@ -18,9 +18,12 @@ import { Logs } from "./Logs";
 import { Memory } from "./Memory";
 import { Configuration } from "./pages/Configuration";
 import { Keys } from "./pages/Keys";
+import { Routing } from "./pages/Routing";
 import { Schedules } from "./pages/Schedules";
 import { Turns } from "./pages/Turns";
 import { UsagePage } from "./pages/UsagePage";
+import { Webhooks } from "./pages/Webhooks";
+import { Workers } from "./pages/Workers";
 import { ServerFacts } from "./ServerFacts";
 import { Sessions } from "./Sessions";
 
@@ -36,6 +39,9 @@ const PLACES: readonly Place[] = [
   { to: { place: "sessions", sessionKey: "" }, name: "Sessions", icon: "sessions", scope: "session.read" },
   { to: { place: "turns" }, name: "Turns", icon: "table", scope: "session.read" },
   { to: { place: "schedules" }, name: "Schedules", icon: "calendar", scope: "session.read" },
+  { to: { place: "webhooks" }, name: "Webhooks", icon: "webhook", scope: "session.read" },
+  { to: { place: "workers" }, name: "Workers", icon: "machines", scope: "tenant.sessions" },
+  { to: { place: "routing" }, name: "Routing", icon: "signpost", scope: "admin.config" },
   { to: { place: "memory" }, name: "Memory", icon: "memory", scope: "memory.read" },
   { to: { place: "usage" }, name: "Usage", icon: "coins", scope: "session.read" },
   { to: { place: "connections" }, name: "Connections", icon: "channels", scope: "admin.logs" },
@@ -149,6 +155,9 @@ function Guarded({ place }: { readonly place: Place }) {
     sessions: Sessions,
     turns: Turns,
     schedules: Schedules,
+    webhooks: Webhooks,
+    workers: Workers,
+    routing: Routing,
     memory: Memory,
     usage: UsagePage,
     connections: Connections,

@@ -79,6 +79,15 @@ function carryOut(command: Command): void {
     case "go-schedules":
       go({ place: "schedules" });
       break;
+    case "go-webhooks":
+      go({ place: "webhooks" });
+      break;
+    case "go-workers":
+      go({ place: "workers" });
+      break;
+    case "go-routing":
+      go({ place: "routing" });
+      break;
     case "go-memory":
       go({ place: "memory" });
       break;

@@ -39,6 +39,7 @@ from .schedules import AsyncSchedules
 from .sessions import AsyncSessionCalls
 from .streams import AsyncChat, AsyncManySubscription, AsyncRun, AsyncSessionWatch, AsyncSubscription
 from .turns import AsyncTurnCalls
+from .webhooks import AsyncWebhooks
 
 
 class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQuestionCalls):
@@ -84,6 +85,8 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQues
         """The server itself: who may call, how it is set, what it says."""
         self.schedules = AsyncSchedules(self._connection)
         """Prompts that are sent by the clock."""
+        self.webhooks = AsyncWebhooks(self._connection)
+        """What happens in sessions, posted to addresses."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._connection.endpoint.address!r})"
@@ -101,8 +104,8 @@ class AsyncClient(AsyncTurnCalls, AsyncSessionCalls, AsyncChoiceCalls, AsyncQues
         await self._connection.close()
 
     def stub(self, service: str) -> AsyncStub:
-        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin`` or ``schedules``: calls carry the key,
-        nothing is tried again."""
+        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin``, ``schedules`` or ``webhooks``: calls
+        carry the key, nothing is tried again."""
         return self._connection.stub(service)
 
     def subscribe(

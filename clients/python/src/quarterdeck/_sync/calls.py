@@ -15,7 +15,14 @@ import grpc
 from quarterdeck._core.endpoint import Endpoint
 from quarterdeck._core.retry import FOREVER, Reach, Retry, explain
 from quarterdeck._core.status import error_of
-from quarterdeck.v1 import admin_pb2_grpc, gateway_pb2_grpc, memory_pb2_grpc, model_pb2_grpc, schedule_pb2_grpc
+from quarterdeck.v1 import (
+    admin_pb2_grpc,
+    gateway_pb2_grpc,
+    memory_pb2_grpc,
+    model_pb2_grpc,
+    schedule_pb2_grpc,
+    webhook_pb2_grpc,
+)
 
 from . import io
 
@@ -27,6 +34,7 @@ _STUBS: dict[str, Any] = {
     "models": model_pb2_grpc.ModelServiceStub,
     "admin": admin_pb2_grpc.AdminServiceStub,
     "schedules": schedule_pb2_grpc.ScheduleServiceStub,
+    "webhooks": webhook_pb2_grpc.WebhookServiceStub,
 }
 
 
@@ -57,7 +65,7 @@ class Connection:
         self._stubs: dict[str, Stub] = {}
 
     def stub(self, service: str) -> Stub:
-        """The stub of `gateway`, `memory`, `models`, `admin` or `schedules`."""
+        """The stub of `gateway`, `memory`, `models`, `admin`, `schedules` or `webhooks`."""
         if self._closed:
             raise RuntimeError("the client is closed")
         if self._channel is None:

@@ -40,6 +40,7 @@ from .schedules import Schedules
 from .sessions import SessionCalls
 from .streams import Chat, ManySubscription, Run, SessionWatch, Subscription
 from .turns import TurnCalls
+from .webhooks import Webhooks
 
 
 class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
@@ -85,6 +86,8 @@ class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
         """The server itself: who may call, how it is set, what it says."""
         self.schedules = Schedules(self._connection)
         """Prompts that are sent by the clock."""
+        self.webhooks = Webhooks(self._connection)
+        """What happens in sessions, posted to addresses."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._connection.endpoint.address!r})"
@@ -102,8 +105,8 @@ class Client(TurnCalls, SessionCalls, ChoiceCalls, QuestionCalls):
         self._connection.close()
 
     def stub(self, service: str) -> Stub:
-        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin`` or ``schedules``: calls carry the key,
-        nothing is tried again."""
+        """The generated stub of ``gateway``, ``memory``, ``models``, ``admin``, ``schedules`` or ``webhooks``: calls
+        carry the key, nothing is tried again."""
         return self._connection.stub(service)
 
     def subscribe(

@@ -21,6 +21,7 @@ from quarterdeck.v1.command_pb2 import (
     ReloadSessionResponse,
 )
 from quarterdeck.v1.gateway_pb2 import (
+    Artifact,
     ClientTool,
     CreateSessionRequest,
     CreateSessionResponse,
@@ -385,6 +386,19 @@ class SessionCalls(Calls):
         """Lists what the session's agent made. ``get_attachment`` reads one."""
         request = ListArtifactsRequest(session_key=session_key, page_size=page_size, page_token=page_token)
         return self._connection.call("gateway", "ListArtifacts", request, ListArtifactsResponse, timeout)
+
+    def all_artifacts(
+        self,
+        session_key: str,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Artifact]:
+        """All that the session's agent made, the oldest first; ``page_size`` are fetched at once."""
+        return pages(
+            lambda token: self.list_artifacts(session_key, page_size=page_size, page_token=token, timeout=timeout),
+            "artifacts",
+        )
 
     def read_events(
         self,

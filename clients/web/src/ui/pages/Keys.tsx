@@ -9,9 +9,9 @@ import { durationOf } from "../../state/settings";
 import { drop, elevate, keyManager } from "../../store/elevated";
 import { complain, tell } from "../../store/notices";
 import { Button, IconButton } from "../Button";
-import { CopyButton } from "../Copy";
 import { ask, closeDialog, Dialog, openDialog } from "../Dialog";
 import { Field } from "../Form";
+import { NewSecret } from "../NewSecret";
 import { Foot, Page, reader, Table } from "../Page";
 
 /** Keys that are read at a time. */
@@ -180,19 +180,7 @@ function NewKey() {
     }
   };
   if (secret !== "") {
-    return (
-      <Dialog title="The new key">
-        <p>It is shown here only. Copy it now to where it belongs.</p>
-        <p class="secret">
-          <code data-testid="secret">{secret}</code> <CopyButton label="Copy the key" text={() => secret} />
-        </p>
-        <div class="dialog-buttons">
-          <Button tone="primary" onClick={closeDialog}>
-            Done
-          </Button>
-        </div>
-      </Dialog>
-    );
+    return <NewSecret title="The new key" copy="Copy the key" secret={secret} />;
   }
   return (
     <Dialog title="New API key" wide>

@@ -1,4 +1,4 @@
-// Schedules: when each runs next, what came of its runs, running it now, pausing, making and deleting.
+// Schedules: when each runs next, what came of its runs, running it now, pausing, making, changing and deleting.
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { Schedule, ScheduleRun } from "@quarterdeck/client";
@@ -11,7 +11,7 @@ import { complain, tell } from "../../store/notices";
 import { Button, IconButton } from "../Button";
 import { ask, Dialog, openDialog } from "../Dialog";
 import { Foot, Page, reader, Table } from "../Page";
-import { openNewSchedule } from "./NewSchedule";
+import { openScheduleForm } from "./ScheduleForm";
 
 /** Schedules that are read at a time. */
 const PAGE = 100;
@@ -39,13 +39,13 @@ export function Schedules() {
       hint="Prompts that are sent again at their times; these are your own"
       action={
         write ? (
-          <Button tone="primary" onClick={() => openNewSchedule(() => schedules.read())}>
+          <Button tone="primary" onClick={() => openScheduleForm(() => schedules.read())}>
             New schedule
           </Button>
         ) : null
       }
     >
-      <ul class="schedules">
+      <ul class="item-cards">
         {schedules.rows.value.map((schedule) => (
           <Card key={schedule.scheduleName} schedule={schedule} write={write} />
         ))}
@@ -61,8 +61,8 @@ function Card({ schedule, write }: { readonly schedule: Schedule; readonly write
   const now = new Date();
   const times = schedule.nextTimes.map((time) => clockTime(dateOf(time), now));
   return (
-    <li class="schedule" data-testid="schedule" data-schedule={name}>
-      <div class="schedule-head">
+    <li class="item-card" data-testid="schedule" data-schedule={name}>
+      <div class="item-head">
         <h2>{name}</h2>
         <span class={`state ${tone}`}>{word}</span>
         {schedule.paused && schedule.pauseReason !== "" && schedule.pauseReason !== "FAILURES" ? <span class="hint">{schedule.pauseReason}</span> : null}
@@ -78,10 +78,15 @@ function Card({ schedule, write }: { readonly schedule: Schedule; readonly write
             </>
           ) : null}
           <IconButton icon="clock" label={`Runs of ${name}`} onClick={() => openDialog(() => <Runs name={name} />)} />
-          {write ? <IconButton icon="trash" label={`Delete ${name}`} tone="danger" onClick={() => askDelete(name)} /> : null}
+          {write ? (
+            <>
+              <IconButton icon="pencil" label={`Change ${name}`} onClick={() => openScheduleForm(() => schedules.read(), schedule)} />
+              <IconButton icon="trash" label={`Delete ${name}`} tone="danger" onClick={() => askDelete(name)} />
+            </>
+          ) : null}
         </span>
       </div>
-      <p class="schedule-text">{oneLine(schedule.enqueue?.text ?? "", 200)}</p>
+      <p class="item-text">{oneLine(schedule.enqueue?.text ?? "", 200)}</p>
       <dl>
         <div>
           <dt>When</dt>

@@ -1,6 +1,7 @@
 package dev.quarterdeck.client;
 
 import dev.quarterdeck.v1.ApiKey;
+import dev.quarterdeck.v1.Artifact;
 import dev.quarterdeck.v1.Budget;
 import dev.quarterdeck.v1.Channel;
 import dev.quarterdeck.v1.FileEntry;
@@ -8,6 +9,8 @@ import dev.quarterdeck.v1.GetUsageRequest;
 import dev.quarterdeck.v1.GetUsageResponse;
 import dev.quarterdeck.v1.ListApiKeysRequest;
 import dev.quarterdeck.v1.ListApiKeysResponse;
+import dev.quarterdeck.v1.ListArtifactsRequest;
+import dev.quarterdeck.v1.ListArtifactsResponse;
 import dev.quarterdeck.v1.ListBudgetsRequest;
 import dev.quarterdeck.v1.ListBudgetsResponse;
 import dev.quarterdeck.v1.ListChannelsRequest;
@@ -28,6 +31,8 @@ import dev.quarterdeck.v1.ListSessionsRequest;
 import dev.quarterdeck.v1.ListSessionsResponse;
 import dev.quarterdeck.v1.ListTurnsRequest;
 import dev.quarterdeck.v1.ListTurnsResponse;
+import dev.quarterdeck.v1.ListWebhooksRequest;
+import dev.quarterdeck.v1.ListWebhooksResponse;
 import dev.quarterdeck.v1.MemoryItem;
 import dev.quarterdeck.v1.Message;
 import dev.quarterdeck.v1.Question;
@@ -36,6 +41,7 @@ import dev.quarterdeck.v1.ScheduleRun;
 import dev.quarterdeck.v1.SessionSnapshot;
 import dev.quarterdeck.v1.Turn;
 import dev.quarterdeck.v1.UsageRow;
+import dev.quarterdeck.v1.Webhook;
 import java.util.Iterator;
 import java.util.List;
 import java.util.NoSuchElementException;
@@ -128,6 +134,20 @@ public final class AllPages {
                 ListFilesResponse::getNextPageToken);
     }
 
+    /** All that a session's agent made, the oldest first. */
+    public Iterable<Artifact> artifacts(ListArtifactsRequest request) {
+        return pages(
+                token -> client.gateway()
+                        .listArtifacts(
+                                token.isEmpty()
+                                        ? request
+                                        : request.toBuilder()
+                                                .setPageToken(token)
+                                                .build()),
+                ListArtifactsResponse::getArtifactsList,
+                ListArtifactsResponse::getNextPageToken);
+    }
+
     /** All memories of one scope. */
     public Iterable<MemoryItem> memories(ListMemoriesRequest request) {
         return pages(
@@ -168,6 +188,20 @@ public final class AllPages {
                                                 .build()),
                 ListScheduleRunsResponse::getRunsList,
                 ListScheduleRunsResponse::getNextPageToken);
+    }
+
+    /** All one's own webhooks, the oldest first. */
+    public Iterable<Webhook> webhooks(ListWebhooksRequest request) {
+        return pages(
+                token -> client.webhooks()
+                        .listWebhooks(
+                                token.isEmpty()
+                                        ? request
+                                        : request.toBuilder()
+                                                .setPageToken(token)
+                                                .build()),
+                ListWebhooksResponse::getWebhooksList,
+                ListWebhooksResponse::getNextPageToken);
     }
 
     /** All API keys, newest first, without secrets. */

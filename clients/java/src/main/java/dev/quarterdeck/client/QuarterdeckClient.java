@@ -37,7 +37,7 @@ import java.util.function.Function;
  * }</pre>
  *
  * <p>The everyday calls are here; all calls, with all their fields, are in {@link #gateway()}, {@link #memory()},
- * {@link #models()}, {@link #schedules()} and {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
+ * {@link #models()}, {@link #schedules()}, {@link #webhooks()} and {@link #admin()}, and the generated stubs work on {@link #channel()}. Failures are {@link CallException}s.
  */
 public final class QuarterdeckClient implements AutoCloseable {
     private final Calls calls;
@@ -90,6 +90,11 @@ public final class QuarterdeckClient implements AutoCloseable {
     /** All calls about schedules. */
     public ScheduleCalls schedules() {
         return new ScheduleCalls(calls);
+    }
+
+    /** All calls about webhooks. */
+    public WebhookCalls webhooks() {
+        return new WebhookCalls(calls);
     }
 
     /** All that List calls give, page after page. */

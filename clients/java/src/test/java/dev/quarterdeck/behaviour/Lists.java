@@ -9,20 +9,26 @@ import dev.quarterdeck.client.Readable;
 import dev.quarterdeck.client.Subscription;
 import dev.quarterdeck.v1.CreateScheduleRequest;
 import dev.quarterdeck.v1.CreateScheduleResponse;
+import dev.quarterdeck.v1.CreateWebhookRequest;
+import dev.quarterdeck.v1.CreateWebhookResponse;
 import dev.quarterdeck.v1.Cursor;
 import dev.quarterdeck.v1.DeleteScheduleRequest;
+import dev.quarterdeck.v1.DeleteWebhookRequest;
 import dev.quarterdeck.v1.EnqueueRequest;
 import dev.quarterdeck.v1.GatewayEvent;
+import dev.quarterdeck.v1.ListArtifactsRequest;
 import dev.quarterdeck.v1.ListScheduleRunsRequest;
 import dev.quarterdeck.v1.ListSchedulesRequest;
 import dev.quarterdeck.v1.ListSessionsRequest;
 import dev.quarterdeck.v1.ListTurnsRequest;
+import dev.quarterdeck.v1.ListWebhooksRequest;
 import dev.quarterdeck.v1.RunScheduleNowRequest;
 import dev.quarterdeck.v1.Schedule;
 import dev.quarterdeck.v1.ScheduleRun;
 import dev.quarterdeck.v1.ScheduleSpec;
 import dev.quarterdeck.v1.SessionSnapshot;
 import dev.quarterdeck.v1.Turn;
+import dev.quarterdeck.v1.Webhook;
 import java.util.function.Function;
 
 /** Lists page after page, schedules, and where subscriptions stand. */
@@ -93,6 +99,45 @@ final class Lists {
                         .setScheduleName(request.text("schedule_name"))
                         .build());
         return new JsonObject();
+    }
+
+    static JsonObject createWebhook(QuarterdeckClient client, Request request) {
+        CreateWebhookResponse response = client.webhooks()
+                .createWebhook(CreateWebhookRequest.newBuilder()
+                        .setWebhook(Webhook.newBuilder().setUrl(request.text("url")))
+                        .setRequestId(request.text("request_id"))
+                        .build());
+        JsonObject json = new JsonObject();
+        json.addProperty("webhook_id", response.getWebhook().getWebhookId());
+        json.addProperty("secret", response.getSecret());
+        json.addProperty("replayed", response.getReplayed());
+        return json;
+    }
+
+    static JsonObject webhooks(QuarterdeckClient client, Request request) {
+        ListWebhooksRequest list =
+                ListWebhooksRequest.newBuilder().setPageSize(pageSize(request)).build();
+        return collect(request, "urls", client.all().webhooks(list), Webhook::getUrl);
+    }
+
+    static JsonObject deleteWebhook(QuarterdeckClient client, Request request) {
+        client.webhooks()
+                .deleteWebhook(DeleteWebhookRequest.newBuilder()
+                        .setWebhookId(request.text("webhook_id"))
+                        .build());
+        return new JsonObject();
+    }
+
+    static JsonObject artifacts(QuarterdeckClient client, Request request) {
+        ListArtifactsRequest list = ListArtifactsRequest.newBuilder()
+                .setSessionKey(request.text("session_key"))
+                .setPageSize(pageSize(request))
+                .build();
+        return collect(
+                request,
+                "names",
+                client.all().artifacts(list),
+                artifact -> artifact.getAttachment().getName());
     }
 
     static JsonObject cursor(Subscription<GatewayEvent> subscription) {

@@ -75,6 +75,10 @@ final class Operations {
             case "all_schedule_runs" -> Lists.runs(client(request), request);
             case "create_schedule" -> Lists.createSchedule(client(request), request);
             case "run_schedule_now" -> Lists.runNow(client(request), request);
+            case "create_webhook" -> Lists.createWebhook(client(request), request);
+            case "all_webhooks" -> Lists.webhooks(client(request), request);
+            case "delete_webhook" -> Lists.deleteWebhook(client(request), request);
+            case "all_artifacts" -> Lists.artifacts(client(request), request);
             case "delete_schedule" -> Lists.deleteSchedule(client(request), request);
             case "next" -> next(request);
             case "read_slowly" -> readSlowly(request);
