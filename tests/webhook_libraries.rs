@@ -264,7 +264,7 @@ async fn official_libraries_take_what_is_sent() {
             ..Default::default()
         }),
         secrets: secrets.to_vec(),
-        request_id: String::new(),
+        ..Default::default()
     };
     service.create_webhook(request).await.expect("made");
     let mut client = gateway.client().await;

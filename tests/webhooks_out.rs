@@ -186,7 +186,7 @@ async fn create(
     let request = proto::CreateWebhookRequest {
         webhook: Some(webhook),
         secrets: secrets.to_vec(),
-        request_id: String::new(),
+        ..Default::default()
     };
     let made = service.create_webhook(request).await;
     made.expect("made").into_inner()
@@ -880,6 +880,7 @@ async fn a_secret_is_sealed_and_shown_once() {
         webhook: Some(ended(&receiver.url)),
         secrets: vec![],
         request_id: "r".into(),
+        ..Default::default()
     };
     let made = service
         .create_webhook(request.clone())
