@@ -4,7 +4,7 @@ use super::{
     event::EventKind,
     ids::{LogId, SessionRow, Time},
     schedule::Owner,
-    session::{Session, SessionFilter},
+    session::Session,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -237,14 +237,13 @@ impl WebhookRules {
 
     /// Whether a session is told of.
     pub fn matches(&self, session: &Session) -> bool {
-        let filter = SessionFilter {
-            labels: self.labels.clone(),
-            agent: self.agent.clone(),
-            states: Vec::new(),
-            key_prefix: self.key_prefix.clone(),
-        };
         (self.session_key.is_empty() || self.session_key == session.key.as_str())
-            && filter.matches(session)
+            && session.key.as_str().starts_with(self.key_prefix.as_str())
+            && (self.agent.is_empty() || self.agent == session.agent)
+            && self
+                .labels
+                .iter()
+                .all(|(name, value)| session.labels.get(name) == Some(value))
     }
 }
 

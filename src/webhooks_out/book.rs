@@ -2,8 +2,9 @@
 //!
 //! Sessions of a webhook wait in the order in which something happened in them. Of one session one delivery at most is under
 //! way, so that its order is kept; of one webhook [`EACH_MAX`], and while it fails one, which finds out whether it still
-//! does. A webhook that fails holds up no other one. What is kept of a webhook is bounded: where more sessions wait than
-//! [`WAITING_MAX`], they are forgotten and searched in the store again.
+//! does. A webhook that fails holds up no other one, and what happens meanwhile costs it a line in its list: however many
+//! webhooks wait for their time, or for a place among those of their tenant, nobody looks at them before. What is kept of a
+//! webhook is bounded: where more sessions wait than [`WAITING_MAX`], they are forgotten and searched in the store again.
 
 use crate::domain::{
     access::Identity,
@@ -28,10 +29,12 @@ pub(super) struct Book {
     tenants: BTreeMap<String, BTreeSet<i64>>,
     /// Deliveries that are under way, by tenant.
     under_way: BTreeMap<String, usize>,
-    /// Webhooks that may have something to tell now, each once.
+    /// Webhooks that may have something to tell now.
     ready: VecDeque<i64>,
     /// Those that wait for their next try.
     later: BTreeSet<(Time, i64)>,
+    /// Those that wait for a place among their tenant's. While it has one and some wait, one of its webhooks is ready.
+    crowded: BTreeMap<String, VecDeque<i64>>,
     /// Searches so far.
     searches: u64,
 }
@@ -50,7 +53,17 @@ struct Entry {
     search: Option<SessionRow>,
     /// Number of the search that is under way.
     searching: Option<u64>,
-    is_ready: bool,
+    /// In which of the book's lists it stands.
+    listed: Listed,
+}
+
+/// A list of the book, of which a webhook stands in one at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listed {
+    No,
+    Ready,
+    Later(Time),
+    Crowded,
 }
 
 /// What is to be done for a webhook.
@@ -79,14 +92,14 @@ impl Book {
     /// Takes a webhook in, as it is now; what it has not told yet is searched.
     pub(super) fn put(&mut self, webhook: Webhook) {
         let row = webhook.row;
+        let tenant = webhook.owner.principal.tenant.clone();
         let under_way = match self.entries.remove(&row) {
             Some(before) => {
-                self.later.retain(|(_, of)| *of != row);
+                self.unlist(&tenant, row, before.listed);
                 before.under_way
             }
             None => BTreeMap::new(),
         };
-        let tenant = webhook.owner.principal.tenant.clone();
         self.tenants.entry(tenant).or_default().insert(row);
         let entry = Entry {
             identity: webhook.owner.identity(),
@@ -101,10 +114,9 @@ impl Book {
                 .collect(),
             search: Some(SessionRow(0)),
             searching: None,
-            is_ready: false,
+            listed: Listed::No,
         };
         self.entries.insert(row, entry);
-        self.ready.retain(|of| *of != row);
         self.wake(row);
     }
 
@@ -113,9 +125,8 @@ impl Book {
         let Some(entry) = self.entries.remove(&row) else {
             return;
         };
-        self.later.retain(|(_, of)| *of != row);
-        self.ready.retain(|of| *of != row);
         let tenant = entry.webhook.owner.principal.tenant;
+        self.unlist(&tenant, row, entry.listed);
         self.end_of(&tenant, entry.under_way.len());
         if let Some(rows) = self.tenants.get_mut(&tenant) {
             rows.remove(&row);
@@ -168,43 +179,39 @@ impl Book {
             && at <= now
         {
             self.later.pop_first();
-            self.wake(row);
+            self.make_ready(row);
         }
-        let mut held = Vec::new();
-        let mut found = None;
         while let Some(row) = self.ready.pop_front() {
             let Some(entry) = self.entries.get_mut(&row) else {
                 continue;
             };
-            let tenant = &entry.webhook.owner.principal.tenant;
-            if self
-                .under_way
-                .get(tenant)
-                .is_some_and(|all| *all >= TENANT_MAX)
-            {
-                held.push(row);
-                continue;
-            }
-            entry.is_ready = false;
+            let tenant = entry.webhook.owner.principal.tenant.clone();
             if let Some(at) = entry.webhook.next_try
                 && at > now
             {
                 self.later.insert((at, row));
+                entry.listed = Listed::Later(at);
+                self.make_room(&tenant);
                 continue;
             }
-            if let Some(task) = entry.task(&mut self.searches) {
-                if let Task::Tell(_) = task {
-                    let tenant = entry.webhook.owner.principal.tenant.clone();
-                    *self.under_way.entry(tenant).or_default() += 1;
-                }
-                // The others come before its next one.
+            if !has_room(&self.under_way, &tenant) {
+                self.crowded.entry(tenant).or_default().push_back(row);
+                entry.listed = Listed::Crowded;
+                continue;
+            }
+            entry.listed = Listed::No;
+            let task = entry.task(&mut self.searches);
+            if let Some(Task::Tell(_)) = task {
+                *self.under_way.entry(tenant.clone()).or_default() += 1;
+            }
+            // The others come before its next one.
+            self.make_room(&tenant);
+            if task.is_some() {
                 self.wake(row);
-                found = Some(task);
-                break;
+                return task;
             }
         }
-        self.ready.extend(held);
-        found
+        None
     }
 
     /// When something is to be done that must wait until then.
@@ -242,6 +249,13 @@ impl Book {
         {
             entry.webhook = webhook;
         }
+        // It waits for another time now, or for none.
+        if let Listed::Later(at) = entry.listed
+            && entry.webhook.next_try != Some(at)
+        {
+            entry.listed = Listed::No;
+            self.later.remove(&(at, row));
+        }
         match told {
             Told::All if !news => {}
             Told::All | Told::More => entry.wait(session),
@@ -259,16 +273,62 @@ impl Book {
                 self.under_way.remove(tenant);
             }
         }
+        self.make_room(tenant);
     }
 
-    fn wake(&mut self, row: i64) {
-        if let Some(entry) = self.entries.get_mut(&row)
-            && !entry.is_ready
+    /// Where a tenant has a place, the first of its webhooks that wait for one may look.
+    fn make_room(&mut self, tenant: &str) {
+        if has_room(&self.under_way, tenant)
+            && let Some(crowded) = self.crowded.get_mut(tenant)
         {
-            entry.is_ready = true;
+            let first = crowded.pop_front();
+            if crowded.is_empty() {
+                self.crowded.remove(tenant);
+            }
+            if let Some(row) = first {
+                self.make_ready(row);
+            }
+        }
+    }
+
+    fn make_ready(&mut self, row: i64) {
+        if let Some(entry) = self.entries.get_mut(&row) {
+            entry.listed = Listed::Ready;
             self.ready.push_back(row);
         }
     }
+
+    /// Takes a webhook out of the list that it stands in.
+    fn unlist(&mut self, tenant: &str, row: i64, listed: Listed) {
+        match listed {
+            Listed::No => {}
+            Listed::Ready => self.ready.retain(|of| *of != row),
+            Listed::Later(at) => drop(self.later.remove(&(at, row))),
+            Listed::Crowded => {
+                if let Some(crowded) = self.crowded.get_mut(tenant) {
+                    crowded.retain(|of| *of != row);
+                    if crowded.is_empty() {
+                        self.crowded.remove(tenant);
+                    }
+                }
+            }
+        }
+        self.make_room(tenant);
+    }
+
+    /// Has a webhook looked at, unless it stands in a list already.
+    fn wake(&mut self, row: i64) {
+        if let Some(entry) = self.entries.get_mut(&row)
+            && entry.listed == Listed::No
+        {
+            self.make_ready(row);
+        }
+    }
+}
+
+/// Whether one more delivery of a tenant may be under way.
+fn has_room(under_way: &BTreeMap<String, usize>, tenant: &str) -> bool {
+    under_way.get(tenant).is_none_or(|all| *all < TENANT_MAX)
 }
 
 // === impl Entry ===
@@ -427,6 +487,58 @@ mod tests {
         book.told((1, SessionRow(0)), Told::All, Some(webhook(1)));
         assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(1)))));
         assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(2)))));
+    }
+
+    /// One delivery fails while another one of the webhook is under way, which succeeds: nothing waits for the next try.
+    #[test]
+    fn one_that_is_well_again_waits_no_longer() {
+        let mut book = book(&[1]);
+        for row in 0..9 {
+            book.happened(&session(row), ended());
+        }
+        let told: Vec<_> = std::iter::from_fn(|| book.next(Time(0))).collect();
+        assert_eq!(told.len(), EACH_MAX);
+        book.told((1, SessionRow(0)), Told::Not, Some(failing(1, 5)));
+        assert_eq!(book.next(Time(0)), None);
+        assert_eq!(book.next_time(), Some(Time(5)));
+        book.told((1, SessionRow(1)), Told::All, Some(webhook(1)));
+        assert_eq!(book.next(Time(0)), Some(Task::Tell((1, SessionRow(0)))));
+        assert_eq!(book.next_time(), None);
+    }
+
+    /// However many webhooks wait for their time or for a place, what happens wakes none of them.
+    #[test]
+    fn those_that_wait_are_not_looked_at() {
+        let mut book = Book::default();
+        for row in 0..1000 {
+            book.put(failing(row, 5));
+        }
+        assert_eq!(book.next(Time(0)), None);
+        assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
+        book.happened(&session(1), ended());
+        assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
+        // All try at their time: those without a place wait for one, and each has its turn.
+        let mut tried = BTreeSet::new();
+        let mut under_way = VecDeque::new();
+        loop {
+            match book.next(Time(5)) {
+                Some(Task::Tell(pair)) => {
+                    tried.insert(pair.0);
+                    under_way.push_back(pair);
+                    assert!(under_way.len() <= TENANT_MAX);
+                }
+                Some(Task::Search((row, _), search)) => book.found((row, search), &[], None),
+                None => {
+                    assert!(book.ready.is_empty());
+                    let Some(pair) = under_way.pop_front() else {
+                        break;
+                    };
+                    book.told(pair, Told::Not, Some(failing(pair.0, 9)));
+                }
+            }
+        }
+        assert_eq!(tried.len(), 1000);
+        assert_eq!((book.crowded.len(), book.later.len()), (0, 1000));
     }
 
     /// However many of its addresses are dead, a tenant leaves places to the others.
