@@ -2,9 +2,10 @@
 //!
 //! Sessions of a webhook wait in the order in which something happened in them. Of one session one delivery at most is under
 //! way, so that its order is kept; of one webhook [`EACH_MAX`], and while it fails one, which finds out whether it still
-//! does. A webhook that fails holds up no other one, and what happens meanwhile costs it a line in its list: however many
-//! webhooks wait for their time, or for a place among those of their tenant, nobody looks at them before. What is kept of a
-//! webhook is bounded: where more sessions wait than [`WAITING_MAX`], they are forgotten and searched in the store again.
+//! does. A webhook that fails holds up no other one. What happens is looked at by webhooks that have nothing else to do;
+//! those that wait for their time, or for a place among their tenant's, find it in the tenant's news when they are next, each
+//! session once: however many of them there are, an event costs them nothing. What is kept is bounded: where more sessions
+//! wait than [`WAITING_MAX`], or more have news than [`NEWS_MAX`], they are forgotten and searched in the store again.
 
 use crate::domain::{
     access::Identity,
@@ -12,7 +13,10 @@ use crate::domain::{
     session::Session,
     webhooks_out::{Kinds, Pair, Webhook},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 /// Deliveries of one webhook that are under way at once, each of another session.
 pub(super) const EACH_MAX: usize = 8;
@@ -21,22 +25,45 @@ pub(super) const TENANT_MAX: usize = 64;
 /// Sessions of one webhook that are known to wait.
 pub(super) const WAITING_MAX: usize = 1024;
 
+/// Sessions with news that are kept for the webhooks of a tenant which have not looked.
+pub(super) const NEWS_MAX: usize = 1024;
+
 /// Every webhook that delivers.
 #[derive(Default)]
 pub(super) struct Book {
     entries: BTreeMap<i64, Entry>,
-    /// Rows by their owner's tenant.
-    tenants: BTreeMap<String, BTreeSet<i64>>,
-    /// Deliveries that are under way, by tenant.
-    under_way: BTreeMap<String, usize>,
+    /// By their owners' tenants.
+    tenants: BTreeMap<String, Tenant>,
     /// Webhooks that may have something to tell now.
     ready: VecDeque<i64>,
     /// Those that wait for their next try.
     later: BTreeSet<(Time, i64)>,
-    /// Those that wait for a place among their tenant's. While it has one and some wait, one of its webhooks is ready.
-    crowded: BTreeMap<String, VecDeque<i64>>,
     /// Searches so far.
     searches: u64,
+}
+
+/// What the webhooks of a tenant share.
+#[derive(Default)]
+struct Tenant {
+    rows: BTreeSet<i64>,
+    /// Those that stand in no list: what happens wakes them.
+    idle: BTreeSet<i64>,
+    /// Those that wait for a place. While there is one and some wait, one of the tenant's webhooks is ready.
+    crowded: VecDeque<i64>,
+    /// Deliveries that are under way.
+    under_way: usize,
+    news: News,
+}
+
+/// What happened lately, each session once, by numbers that grow.
+#[derive(Default)]
+struct News {
+    by_number: BTreeMap<u64, (Arc<Session>, Kinds)>,
+    numbers: HashMap<SessionRow, u64>,
+    /// The newest number.
+    newest: u64,
+    /// Numbers up to this one are forgotten.
+    forgotten: u64,
 }
 
 /// One webhook.
@@ -53,11 +80,13 @@ struct Entry {
     search: Option<SessionRow>,
     /// Number of the search that is under way.
     searching: Option<u64>,
-    /// In which of the book's lists it stands.
+    /// In which of the lists it stands.
     listed: Listed,
+    /// Its tenant's news up to this number were looked at.
+    seen: u64,
 }
 
-/// A list of the book, of which a webhook stands in one at most.
+/// A list, of which a webhook stands in one at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listed {
     No,
@@ -100,7 +129,9 @@ impl Book {
             }
             None => BTreeMap::new(),
         };
-        self.tenants.entry(tenant).or_default().insert(row);
+        let shared = self.tenants.entry(tenant).or_default();
+        shared.rows.insert(row);
+        let seen = shared.news.newest;
         let entry = Entry {
             identity: webhook.owner.identity(),
             kinds: webhook.rules.kinds(),
@@ -115,6 +146,7 @@ impl Book {
             search: Some(SessionRow(0)),
             searching: None,
             listed: Listed::No,
+            seen,
         };
         self.entries.insert(row, entry);
         self.wake(row);
@@ -128,9 +160,9 @@ impl Book {
         let tenant = entry.webhook.owner.principal.tenant;
         self.unlist(&tenant, row, entry.listed);
         self.end_of(&tenant, entry.under_way.len());
-        if let Some(rows) = self.tenants.get_mut(&tenant) {
-            rows.remove(&row);
-            if rows.is_empty() {
+        if let Some(shared) = self.tenants.get_mut(&tenant) {
+            shared.rows.remove(&row);
+            if shared.rows.is_empty() {
                 self.tenants.remove(&tenant);
             }
         }
@@ -142,21 +174,22 @@ impl Book {
     }
 
     /// Something of these kinds happened in a session.
-    pub(super) fn happened(&mut self, session: &Session, kinds: Kinds) {
-        let Some(rows) = self.tenants.get(&session.tenant) else {
+    pub(super) fn happened(&mut self, session: &Arc<Session>, kinds: Kinds) {
+        let Some(shared) = self.tenants.get_mut(&session.tenant) else {
             return;
         };
+        // Where nobody waits in a list, nobody looks later.
+        if shared.idle.len() < shared.rows.len() {
+            shared.news.put(session, kinds);
+        }
         let mut woken = Vec::new();
-        for row in rows {
-            let Some(entry) = self.entries.get_mut(row) else {
-                continue;
-            };
-            if kinds.meet(entry.kinds)
-                && entry.identity.access(session).is_some()
-                && entry.webhook.rules.matches(session)
-            {
-                entry.wait(session.row);
-                woken.push(*row);
+        for row in &shared.idle {
+            if let Some(entry) = self.entries.get_mut(row) {
+                entry.seen = shared.news.newest;
+                if entry.wants(session, kinds) {
+                    entry.wait(session.row);
+                    woken.push(*row);
+                }
             }
         }
         woken.into_iter().for_each(|row| self.wake(row));
@@ -167,7 +200,7 @@ impl Book {
         let rows: Vec<i64> = self.entries.keys().copied().collect();
         for row in rows {
             if let Some(entry) = self.entries.get_mut(&row) {
-                entry.search = Some(SessionRow(0));
+                entry.search_anew();
             }
             self.wake(row);
         }
@@ -186,6 +219,9 @@ impl Book {
                 continue;
             };
             let tenant = entry.webhook.owner.principal.tenant.clone();
+            let Some(shared) = self.tenants.get_mut(&tenant) else {
+                continue;
+            };
             if let Some(at) = entry.webhook.next_try
                 && at > now
             {
@@ -194,15 +230,17 @@ impl Book {
                 self.make_room(&tenant);
                 continue;
             }
-            if !has_room(&self.under_way, &tenant) {
-                self.crowded.entry(tenant).or_default().push_back(row);
+            if shared.under_way >= TENANT_MAX {
+                shared.crowded.push_back(row);
                 entry.listed = Listed::Crowded;
                 continue;
             }
+            entry.look(&shared.news);
             entry.listed = Listed::No;
+            shared.idle.insert(row);
             let task = entry.task(&mut self.searches);
             if let Some(Task::Tell(_)) = task {
-                *self.under_way.entry(tenant.clone()).or_default() += 1;
+                shared.under_way += 1;
             }
             // The others come before its next one.
             self.make_room(&tenant);
@@ -267,51 +305,47 @@ impl Book {
 
     /// So many deliveries of a tenant are not under way any more.
     fn end_of(&mut self, tenant: &str, count: usize) {
-        if let Some(all) = self.under_way.get_mut(tenant) {
-            *all = all.saturating_sub(count);
-            if *all == 0 {
-                self.under_way.remove(tenant);
-            }
+        if let Some(shared) = self.tenants.get_mut(tenant) {
+            shared.under_way = shared.under_way.saturating_sub(count);
         }
         self.make_room(tenant);
     }
 
     /// Where a tenant has a place, the first of its webhooks that wait for one may look.
     fn make_room(&mut self, tenant: &str) {
-        if has_room(&self.under_way, tenant)
-            && let Some(crowded) = self.crowded.get_mut(tenant)
-        {
-            let first = crowded.pop_front();
-            if crowded.is_empty() {
-                self.crowded.remove(tenant);
-            }
-            if let Some(row) = first {
-                self.make_ready(row);
-            }
+        let first = match self.tenants.get_mut(tenant) {
+            Some(shared) if shared.under_way < TENANT_MAX => shared.crowded.pop_front(),
+            Some(_) | None => None,
+        };
+        if let Some(row) = first {
+            self.make_ready(row);
         }
     }
 
+    /// Has a webhook that stands in no list looked at.
     fn make_ready(&mut self, row: i64) {
         if let Some(entry) = self.entries.get_mut(&row) {
             entry.listed = Listed::Ready;
             self.ready.push_back(row);
+            let tenant = &entry.webhook.owner.principal.tenant;
+            if let Some(shared) = self.tenants.get_mut(tenant) {
+                shared.idle.remove(&row);
+            }
         }
     }
 
     /// Takes a webhook out of the list that it stands in.
     fn unlist(&mut self, tenant: &str, row: i64, listed: Listed) {
+        if let Some(shared) = self.tenants.get_mut(tenant) {
+            shared.idle.remove(&row);
+            if listed == Listed::Crowded {
+                shared.crowded.retain(|of| *of != row);
+            }
+        }
         match listed {
-            Listed::No => {}
+            Listed::No | Listed::Crowded => {}
             Listed::Ready => self.ready.retain(|of| *of != row),
             Listed::Later(at) => drop(self.later.remove(&(at, row))),
-            Listed::Crowded => {
-                if let Some(crowded) = self.crowded.get_mut(tenant) {
-                    crowded.retain(|of| *of != row);
-                    if crowded.is_empty() {
-                        self.crowded.remove(tenant);
-                    }
-                }
-            }
         }
         self.make_room(tenant);
     }
@@ -326,19 +360,60 @@ impl Book {
     }
 }
 
-/// Whether one more delivery of a tenant may be under way.
-fn has_room(under_way: &BTreeMap<String, usize>, tenant: &str) -> bool {
-    under_way.get(tenant).is_none_or(|all| *all < TENANT_MAX)
+// === impl News ===
+
+impl News {
+    fn put(&mut self, session: &Arc<Session>, kinds: Kinds) {
+        self.newest += 1;
+        let mut all = kinds;
+        if let Some(before) = self.numbers.insert(session.row, self.newest)
+            && let Some((_, kinds)) = self.by_number.remove(&before)
+        {
+            all.and(kinds);
+        }
+        self.by_number.insert(self.newest, (session.clone(), all));
+        if self.by_number.len() > NEWS_MAX
+            && let Some((number, (session, _))) = self.by_number.pop_first()
+        {
+            self.numbers.remove(&session.row);
+            self.forgotten = number;
+        }
+    }
 }
 
 // === impl Entry ===
 
 impl Entry {
+    fn wants(&self, session: &Session, kinds: Kinds) -> bool {
+        kinds.meet(self.kinds)
+            && self.identity.access(session).is_some()
+            && self.webhook.rules.matches(session)
+    }
+
+    /// Looks at what happened while it stood in a list.
+    fn look(&mut self, news: &News) {
+        if self.seen < news.forgotten {
+            self.search_anew();
+        }
+        for (session, kinds) in news.by_number.range(self.seen + 1..).map(|(_, it)| it) {
+            if self.wants(session, *kinds) {
+                self.wait(session.row);
+            }
+        }
+        self.seen = news.newest;
+    }
+
+    /// A search that is under way may have passed what this one is for.
+    fn search_anew(&mut self) {
+        self.search = Some(SessionRow(0));
+        self.searching = None;
+    }
+
     fn wait(&mut self, session: SessionRow) {
         if let Some(news) = self.under_way.get_mut(&session) {
             *news = true;
         } else if self.waiting.len() >= WAITING_MAX && !self.is_waiting.contains(&session) {
-            self.search = Some(SessionRow(0));
+            self.search_anew();
         } else if self.is_waiting.insert(session) {
             self.waiting.push_back(session);
         }
@@ -515,7 +590,10 @@ mod tests {
         }
         assert_eq!(book.next(Time(0)), None);
         assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
-        book.happened(&session(1), ended());
+        for _ in 0..3 {
+            book.happened(&session(1), ended());
+        }
+        assert!(book.entries.values().all(|it| it.waiting.is_empty()));
         assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
         // All try at their time: those without a place wait for one, and each has its turn.
         let mut tried = BTreeSet::new();
@@ -538,7 +616,8 @@ mod tests {
             }
         }
         assert_eq!(tried.len(), 1000);
-        assert_eq!((book.crowded.len(), book.later.len()), (0, 1000));
+        let crowded: usize = book.tenants.values().map(|it| it.crowded.len()).sum();
+        assert_eq!((crowded, book.later.len()), (0, 1000));
     }
 
     /// However many of its addresses are dead, a tenant leaves places to the others.
@@ -560,7 +639,7 @@ mod tests {
         book.happened(&session(1), ended());
         let mut of_acme = (*session(2)).clone();
         of_acme.tenant = "acme".into();
-        book.happened(&of_acme, ended());
+        book.happened(&Arc::new(of_acme), ended());
         let mut tasks = Vec::new();
         while let Some(task) = book.next(Time(0)) {
             tasks.push(task);
@@ -572,6 +651,38 @@ mod tests {
         assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
         book.remove(1);
         assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
+    }
+
+    /// What happened while a webhook waited is found by it, and searched where it was too much.
+    #[test]
+    fn news_of_a_while_are_looked_at_in_the_end() {
+        for many in [3, i64::try_from(NEWS_MAX).unwrap() + 3] {
+            let mut book = Book::default();
+            book.put(failing(1, 5));
+            assert_eq!(book.next(Time(0)), None);
+            for row in 1..=many {
+                book.happened(&session(row), ended());
+                book.happened(&session(row), Kinds::of([EventKind::TURN_STARTED]));
+            }
+            let shared = &book.tenants[&Principal::local().tenant];
+            assert!(shared.news.by_number.len() <= NEWS_MAX);
+            assert_eq!(shared.news.numbers.len(), shared.news.by_number.len());
+            let mut told = BTreeSet::new();
+            while let Some(task) = book.next(Time(5)) {
+                match task {
+                    Task::Tell((row, session)) => {
+                        told.insert(session);
+                        book.told((row, session), Told::All, Some(webhook(row)));
+                    }
+                    Task::Search((row, after), search) => {
+                        let left = (after.0 + 1..=many).map(SessionRow);
+                        let left: Vec<_> = left.filter(|it| !told.contains(it)).collect();
+                        book.found((row, search), &left, None);
+                    }
+                }
+            }
+            assert_eq!(told.len(), usize::try_from(many).unwrap());
+        }
     }
 
     #[test]

@@ -245,6 +245,8 @@ async function with_binding(name, transport) {
         do left = (await client.listTaskPushNotificationConfig(of({ pageSize: 0, pageToken: '' }))).configs.length;
         while (left > 0);
         await rejects(client.createTaskPushNotificationConfig(of({ id: '', url: tablet.url, token: '', authentication: undefined })), 'UnsupportedOperation');
+        // The same message again is the same task still.
+        assert.equal((await client.sendMessage(request)).id, task.id);
         // A task that nobody would hear of is not begun.
         const lost = say(text('!hang lost'), { contextId: `a2a:js:lost:${name.toLowerCase().replace('+', '-')}` });
         lost.configuration = { acceptedOutputModes: [], taskPushNotificationConfig: { ...config, url: 'ftp://example.org/' }, returnImmediately: true };

@@ -220,14 +220,21 @@ async fn begin(caller: &Caller, agent: &str, mut said: Said) -> Result<TaskId, F
         .ask("/quarterdeck.v1.GatewayService/Enqueue", &request)
         .await?;
     let id = TaskId::of(&queued.turn.unwrap_or_default());
-    if let Some(push) = push
-        && let Err(refused) = push.keep(caller, &id, &message_id).await
-    {
-        // Nobody would hear of a task that was asked for with its pushes.
-        if !queued.replayed {
-            caller.abort(&id.session_key, &id.turn_id).await?;
+    let kept = match push {
+        Some(push) => push.keep(caller, &id, &message_id).await.map(drop),
+        None => Ok(()),
+    };
+    match kept {
+        Ok(()) => {}
+        // The task has ended since, and its pushes with it.
+        Err(refused) if queued.replayed && refused.reason == "WEBHOOK_NOT_FOUND" => {}
+        Err(refused) => {
+            // Nobody would hear of a task that was asked for with its pushes.
+            if !queued.replayed {
+                caller.abort(&id.session_key, &id.turn_id).await?;
+            }
+            return Err(refused);
         }
-        return Err(refused);
     }
     Ok(id)
 }

@@ -863,8 +863,18 @@ pub(super) fn sweep(unit: &Unit<'_>) -> Answer<bool> {
     Ok(false)
 }
 
-/// Takes the cursors of a session whose tombstone goes.
+/// Takes the cursors of a session whose tombstone goes, and webhooks of its turns that somebody has paused.
 pub(super) fn forget_session(unit: &Unit<'_>, session: i64) -> Answer<()> {
+    let of_turns: Vec<i64> = unit
+        .sql(
+            "SELECT row FROM webhook WHERE json_extract(rules, '$.turn_id') IS NOT NULL \
+             AND row IN (SELECT webhook FROM webhook_cursor WHERE session = ?1)",
+        )?
+        .query_map([session], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for row in of_turns {
+        end(unit, row)?;
+    }
     unit.sql("DELETE FROM webhook_cursor WHERE session = ?1")?
         .execute([session])?;
     Ok(())
