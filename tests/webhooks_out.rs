@@ -966,12 +966,17 @@ async fn a_thousand_webhooks_to_a_dead_address_cost_enqueue_next_to_nothing() {
 const UNBOUNDED: &str = "principal_requests_per_second = 0\ntenant_requests_per_second = 0\n";
 
 async fn a_thousand_to_a_dead_address(gateway: &Gateway) -> (TcpListener, Webhooks) {
-    let mut service = webhooks(gateway).await;
+    let service = webhooks(gateway).await;
     // It takes connections, and never answers.
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", dead.local_addr().unwrap());
-    for _ in 0..1000 {
-        create(&mut service, ended(&url), &[]).await;
+    // Side by side: they share commits.
+    for _ in 0..10 {
+        let made = (0..100).map(|_| {
+            let (mut service, webhook) = (service.clone(), ended(&url));
+            async move { create(&mut service, webhook, &[]).await }
+        });
+        futures_util::future::join_all(made).await;
     }
     (dead, service)
 }
