@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
-use support::{Gateway, Options};
+use support::{Gateway, Options, SOON};
 
 fn command(address: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
@@ -765,5 +765,157 @@ fn check_tells_what_is_wrong_with_a_data_directory() {
         std::fs::read_dir(empty).expect("there").count(),
         0,
         "it changes nothing"
+    );
+}
+
+/// What was said of a schedule, and of one that was changed piece by piece.
+#[test]
+fn a_schedule_is_edited_in_place() {
+    let gateway = Gateway::start();
+    let create = [
+        "schedules",
+        "create",
+        "briefing",
+        "what happened?",
+        "--cron",
+        "0 9 * * *",
+        "--label",
+        "team=red",
+    ];
+    said(&gateway, &create);
+    let shown = |gateway: &Gateway| {
+        let json = said(gateway, &["schedules", "show", "briefing", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&json).expect("JSON")
+    };
+    let before = shown(&gateway);
+    let update = |arguments: &[&str]| {
+        let all = [&["schedules", "update", "briefing"], arguments].concat();
+        said(&gateway, &all)
+    };
+    // Another text: its session, its labels and its times stay.
+    let printed = update(&["--text", "what is new?"]);
+    assert!(printed.contains("what is new?"), "{printed}");
+    let mut wanted = before.clone();
+    wanted["enqueue"]["text"] = "what is new?".into();
+    assert_eq!(shown(&gateway), wanted);
+    // Other times: the text stays.
+    let printed = update(&["--cron", "30 18 * * FRI", "--zone", "Europe/Berlin"]);
+    assert!(printed.contains("30 18 * * FRI"), "{printed}");
+    update(&["--overlap", "queue", "--missed", "all", "--runs", "3"]);
+    let after = shown(&gateway);
+    assert_eq!(after["spec"]["cron"], "30 18 * * FRI");
+    assert_eq!(after["spec"]["timeZone"], "Europe/Berlin");
+    assert_eq!(after["overlap"], "OVERLAP_POLICY_QUEUE");
+    assert_eq!(after["remainingRuns"], "3");
+    assert_eq!(after["enqueue"], wanted["enqueue"]);
+    assert_ne!(after["nextTimes"], before["nextTimes"]);
+    assert!(update(&["--pause", "holidays"]).contains("paused: holidays"));
+    assert!(!update(&["--resume"]).contains("paused"));
+    // What can't be is said, and changes nothing.
+    let wrong = ["schedules", "update", "briefing", "--cron", "61 * * * *"];
+    assert_ne!(code(&quarterdeck(&gateway, &wrong)), 0);
+    let nothing = quarterdeck(&gateway, &["schedules", "update", "briefing"]);
+    assert_eq!(code(&nothing), 64);
+    assert_eq!(shown(&gateway)["spec"], after["spec"]);
+    said(&gateway, &["schedules", "delete", "briefing"]);
+    let gone = quarterdeck(&gateway, &["schedules", "show", "briefing"]);
+    assert_ne!(code(&gone), 0);
+}
+
+/// Takes deliveries on a thread, and says which.
+fn receiver() -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+    let (sender, arrived) = std::sync::mpsc::sync_channel(64);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut read = BufReader::new(stream.try_clone().expect("a handle"));
+            let head = read.by_ref().lines().map_while(Result::ok);
+            let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+            let of = |name: &str| head.iter().find_map(|line| line.strip_prefix(name));
+            let length = of("content-length: ").map_or(0, |it| it.parse().expect("a number"));
+            let _ = read.read_exact(&mut vec![0; length]);
+            let id = of("webhook-id: ");
+            let _ = sender.send(id.unwrap_or_default().to_owned());
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+        }
+    });
+    (url, arrived)
+}
+
+#[test]
+fn webhooks_are_made_listed_redelivered_and_deleted() {
+    let gateway = Gateway::with(Options {
+        config: "webhook_private_addresses = true\n".into(),
+        ..Options::default()
+    });
+    let (url, arrived) = receiver();
+    let next = || arrived.recv_timeout(SOON).expect("a delivery");
+    let made = said(
+        &gateway,
+        &["webhooks", "create", &url, "--kind", "turn_ended"],
+    );
+    assert!(
+        made.contains("turn_ended") && made.contains("secret whsec_"),
+        "{made}"
+    );
+    let id = made.split(' ').next().expect("an id").to_owned();
+    for text in ["one", "two"] {
+        said(&gateway, &["send", "demo", text]);
+    }
+    let told = [next(), next()];
+    // Once both answers are noted.
+    let deliveries = || said(&gateway, &["webhooks", "deliveries", &id]);
+    let give_up = std::time::Instant::now() + SOON;
+    while deliveries().lines().count() < 2 {
+        assert!(std::time::Instant::now() < give_up);
+    }
+    let listed = deliveries();
+    assert!(
+        listed.lines().all(|line| line.contains("delivered (204)")),
+        "{listed}"
+    );
+    // From the second on, under the same id.
+    let (_, seq) = told[1].rsplit_once(':').expect("an id");
+    let redeliver = [
+        "webhooks",
+        "redeliver",
+        &id,
+        "--session",
+        "demo",
+        "--from",
+        seq,
+    ];
+    said(&gateway, &redeliver);
+    assert_eq!(next(), told[1]);
+    let paused = said(
+        &gateway,
+        &["webhooks", "update", &id, "--pause", "holidays"],
+    );
+    assert!(paused.contains("paused: holidays"), "{paused}");
+    said(&gateway, &["send", "demo", "three"]);
+    let resumed = said(&gateway, &["webhooks", "update", &id, "--resume"]);
+    assert!(!resumed.contains("paused"), "{resumed}");
+    assert!(!told.contains(&next()), "what happened meanwhile");
+    // One of a turn says so.
+    let turn = said(&gateway, &["send", "other", "--detach", "!hang it"]);
+    let turn = turn.trim();
+    let create = [
+        "webhooks",
+        "create",
+        &url,
+        "--session",
+        "other",
+        "--turn",
+        turn,
+    ];
+    let made = said(&gateway, &create);
+    assert!(made.contains(&format!("of turn {turn}")), "{made}");
+    said(&gateway, &["webhooks", "delete", &id]);
+    let listed = said(&gateway, &["webhooks", "list"]);
+    assert!(!listed.contains(&id) && listed.contains(turn), "{listed}");
+    assert_ne!(
+        code(&quarterdeck(&gateway, &["webhooks", "deliveries", &id])),
+        0
     );
 }

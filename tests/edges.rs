@@ -16,6 +16,9 @@ use tokio::{
     time::timeout,
 };
 
+/// Pushes go to this machine.
+const PRIVATE: &str = "webhook_private_addresses = true\n";
+
 /// Where the clients of chat protocols stand.
 fn clients() -> Option<PathBuf> {
     installed("QUARTERDECK_TEST_EDGES")
@@ -41,8 +44,15 @@ fn plays(script: &str) {
 }
 
 /// Runs a client to its end against a server of its own.
-fn ends_well(mut client: Command) {
-    let gateway = Gateway::start();
+fn ends_well(client: Command) {
+    ends_well_with("", client);
+}
+
+fn ends_well_with(config: &str, mut client: Command) {
+    let gateway = Gateway::with(Options {
+        config: config.into(),
+        ..Options::default()
+    });
     let output = client.arg(&gateway.address).output().expect("it starts");
     support::ended_well(&output, 4);
 }
@@ -64,30 +74,30 @@ fn openais_library_reads_responses() {
 
 #[test]
 fn openais_library_for_python_reads_responses() {
-    python("openai_responses.py");
+    python("", "openai_responses.py");
 }
 
 #[test]
 fn other_agents_send_messages_by_the_library_of_a2a() {
     if let Some(clients) = installed("QUARTERDECK_TEST_A2A") {
-        ends_well(node(&clients, "a2a_client.mjs"));
+        ends_well_with(PRIVATE, node(&clients, "a2a_client.mjs"));
     }
 }
 
 #[test]
 fn other_agents_send_messages_by_the_library_of_a2a_for_python() {
-    python("a2a_client.py");
+    python(PRIVATE, "a2a_client.py");
 }
 
 /// Runs a Python script to its end against a server of its own.
-fn python(script: &str) {
+fn python(config: &str, script: &str) {
     let Some(clients) = installed("QUARTERDECK_TEST_A2A") else {
         return;
     };
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/edges");
     let mut python = Command::new(clients.join("python/bin/python"));
     python.arg(own.join(script));
-    ends_well(python);
+    ends_well_with(config, python);
 }
 
 #[test]

@@ -91,12 +91,15 @@ fn now() -> i64 {
 }
 
 /// Kind of route, library, program: 0 Node, 1 Python.
-const SCHEMES: [(&str, &str, usize); 7] = [
+const SCHEMES: [(&str, &str, usize); 10] = [
     ("standard", "standardwebhooks", 0),
     ("standard", "standardwebhooks", 1),
+    ("standard", "svix", 0),
+    ("standard", "svix", 1),
     ("github", "octokit", 0),
     ("stripe", "stripe", 0),
     ("stripe", "stripe", 1),
+    ("slack", "slack", 0),
     ("slack", "slack", 1),
     ("linear", "linear", 0),
 ];
@@ -264,13 +267,15 @@ async fn official_libraries_take_what_is_sent() {
             ..Default::default()
         }),
         secrets: secrets.to_vec(),
-        request_id: String::new(),
+        ..Default::default()
     };
     service.create_webhook(request).await.expect("made");
     let mut client = gateway.client().await;
     run(&mut client, "s", "ünïcode ✓").await;
     let (headers, body) = take(&listener).await;
-    for (library, program) in [("standardwebhooks", 0), ("standardwebhooks", 1)] {
+    let libraries = ["standardwebhooks", "svix"];
+    let all = libraries.into_iter().flat_map(|it| [(it, 0), (it, 1)]);
+    for (library, program) in all {
         let program = &mut programs[program];
         for secret in &secrets {
             assert!(

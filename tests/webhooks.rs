@@ -47,10 +47,14 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
+        Self::with(CONFIG.into())
+    }
+
+    fn with(config: String) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             gateway: Gateway::with(Options {
-                config: CONFIG.into(),
+                config,
                 ..Options::default()
             }),
             client: Client::builder().timeout(SOON).build().unwrap(),
@@ -293,6 +297,29 @@ fn a_webhook_that_would_be_open_to_the_world_is_refused_at_the_start() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(printed.contains("[webhooks.w]") && !printed.contains("hush"));
+}
+
+/// Each delivery leaves the one record of its turn, also where its session is there already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_leaves_one_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("audit.jsonl");
+    let mut site = Site::with(format!("audit_file = {file:?}\n{CONFIG}"));
+    for at in ["1", "2", "3"] {
+        let (status, _) = answer(site.hub(at, &issue(at))).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+    }
+    site.gateway.terminate();
+    assert_eq!(site.gateway.wait(), Some(0));
+    let records = std::fs::read_to_string(file).unwrap();
+    let of_hub = records.lines().filter(|it| it.contains("default/hub"));
+    let of_hub: Vec<&str> = of_hub.collect();
+    assert_eq!(of_hub.len(), 3, "{records}");
+    assert!(
+        of_hub
+            .iter()
+            .all(|it| it.contains("GatewayService/Enqueue"))
+    );
 }
 
 /// A sender that wants the answer waits for it, a little.

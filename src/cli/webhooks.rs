@@ -49,7 +49,7 @@ async fn create(arguments: CreateWebhookArgs) -> Result<ExitCode, Failure> {
     let request = proto::CreateWebhookRequest {
         webhook: Some(webhook),
         secrets: secrets(secret_file.as_deref())?,
-        request_id: String::new(),
+        ..proto::CreateWebhookRequest::default()
     };
     let made = client_arguments
         .client()?
@@ -229,6 +229,7 @@ fn filter(told: ToldArgs) -> Option<WebhookFilter> {
     let ToldArgs {
         kinds: _,
         session,
+        turn,
         session_prefix,
         agent,
         labels,
@@ -238,6 +239,7 @@ fn filter(told: ToldArgs) -> Option<WebhookFilter> {
         session_key_prefix: session_prefix.unwrap_or_default(),
         agent: agent.unwrap_or_default(),
         labels: labels.into_iter().collect(),
+        turn_id: turn.unwrap_or_default(),
     };
     (filter != WebhookFilter::default()).then_some(filter)
 }
@@ -276,6 +278,10 @@ fn print_one(webhook: &Webhook) -> Result<(), Failure> {
     let mut line = format!("{} {}: {kinds}", webhook.webhook_id, webhook.url);
     if !webhook.display_name.is_empty() {
         line.push_str(&format!(" ({})", webhook.display_name));
+    }
+    let turn = webhook.filter.as_ref().map(|it| it.turn_id.as_str());
+    if let Some(turn) = turn.filter(|turn| !turn.is_empty()) {
+        line.push_str(&format!(", of turn {turn}"));
     }
     if webhook.paused {
         line.push_str(match webhook.pause_reason.as_str() {

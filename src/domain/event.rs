@@ -8,7 +8,7 @@ use super::{
     turn::{AttachmentRef, CostSource, Granularity, Turn, Usage},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 /// Who speaks. The numbers are the contract's.
@@ -175,6 +175,8 @@ pub enum Event {
     TurnWaiting {
         reason: String,
         message: String,
+        agent: String,
+        worker_labels: BTreeMap<String, String>,
     },
     CompactionStarted {
         reason: String,

@@ -4,7 +4,7 @@ use super::{
     event::EventKind,
     ids::{LogId, SessionRow, Time},
     schedule::Owner,
-    session::{Session, SessionFilter},
+    session::Session,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -22,6 +22,18 @@ pub const SECRETS_MAX: usize = 2;
 pub const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Largest body of a delivery, in bytes; events are at most 1 MiB as messages.
 pub const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Kinds that push notifications of A2A tell.
+pub const A2A_KINDS: [EventKind; 5] = [
+    EventKind::TURN_QUEUED,
+    EventKind::TURN_STARTED,
+    EventKind::TURN_ENDED,
+    EventKind::QUESTION_ASKED,
+    EventKind::QUESTION_RESOLVED,
+];
+/// Longest token of push notifications, in bytes.
+pub const TOKEN_MAX_BYTES: usize = 1024;
+/// Longest header `Authorization` of push notifications, in bytes.
+pub const AUTHORIZATION_MAX_BYTES: usize = 8 * 1024;
 /// Pauses before the tries after a failed one.
 const PAUSES: [Duration; 7] = [
     Duration::from_secs(5),
@@ -83,6 +95,22 @@ pub struct WebhookRules {
     pub full: bool,
     /// For people.
     pub display_name: String,
+    /// One turn of that session, with which the webhook ends.
+    #[serde(default)]
+    pub turn_id: Option<Uuid>,
+    /// In which shape events are told.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// The shape of deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// Our own, signed by the Standard Webhooks specification.
+    #[default]
+    Standard,
+    /// Push notifications of A2A.
+    A2a,
 }
 
 /// Why the server paused a webhook. The names are the contract's.
@@ -193,21 +221,29 @@ impl WebhookRules {
         kind.is_durable() && (self.kinds.is_empty() || self.kinds.contains(&kind.0))
     }
 
-    /// The kinds that are told; empty: all.
+    /// The kinds to look at; empty: all. The end of a session is one where it is the end of the webhook too.
     pub fn kinds(&self) -> Kinds {
-        Kinds::of(self.kinds.iter().map(|number| EventKind(*number)))
+        let mut kinds = Kinds::of(self.kinds.iter().map(|number| EventKind(*number)));
+        if self.turn_id.is_some() && !kinds.is_empty() {
+            kinds.and(Kinds::of([EventKind::SESSION_DELETED]));
+        }
+        kinds
+    }
+
+    /// Whether nothing is told after an event of that kind.
+    pub fn ends_with(&self, kind: EventKind) -> bool {
+        self.turn_id.is_some() && kind == EventKind::TURN_ENDED
     }
 
     /// Whether a session is told of.
     pub fn matches(&self, session: &Session) -> bool {
-        let filter = SessionFilter {
-            labels: self.labels.clone(),
-            agent: self.agent.clone(),
-            states: Vec::new(),
-            key_prefix: self.key_prefix.clone(),
-        };
         (self.session_key.is_empty() || self.session_key == session.key.as_str())
-            && filter.matches(session)
+            && session.key.as_str().starts_with(self.key_prefix.as_str())
+            && (self.agent.is_empty() || self.agent == session.agent)
+            && self
+                .labels
+                .iter()
+                .all(|(name, value)| session.labels.get(name) == Some(value))
     }
 }
 

@@ -8,13 +8,13 @@
 use super::{
     problem::Problem,
     sse::{self, Printer},
-    transcode::parsed,
     turns::{ANSWERS_MAX, Caller, Reply, Segments},
     view::{Holds, Told, View},
 };
 use crate::{
     domain::Refusal,
     proto::{ClientTool, EnqueueRequest, Question, QuestionKind, Turn, TurnState},
+    wire::read::parsed,
 };
 use axum::{body::Body, response::Response};
 use serde::Deserialize;

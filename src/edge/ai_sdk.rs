@@ -11,7 +11,7 @@
 use super::{
     problem::{Problem, reason},
     sse::{self, Printer},
-    transcode::{data_url, parsed},
+    transcode::data_url,
     turns::{ANSWERS_MAX, Caller, Followed, Reply, Segments},
     view::{Block, Holds, Told, View},
 };
@@ -21,6 +21,7 @@ use crate::{
         Attachment, EnqueueRequest, OptionEffect, Question, QuestionKind, QuestionState,
         StopReason, Turn, TurnState,
     },
+    wire::read::parsed,
 };
 use axum::{
     body::Body,

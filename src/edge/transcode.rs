@@ -170,11 +170,6 @@ pub(super) fn frame(message: &impl Message) -> Bytes {
     handover::frame(0, &message.encode_to_vec())
 }
 
-/// JSON text as JSON; a string where it is none.
-pub(super) fn parsed(json: &str) -> Json {
-    serde_json::from_str(json).unwrap_or_else(|_| Json::String(json.into()))
-}
-
 /// Media type and bytes of a `data:` URL. Nothing is fetched from anywhere.
 pub(super) fn data_url(url: &str) -> Result<(&str, Vec<u8>), Refusal> {
     let wrong = || Refusal::field("url", "must be a data: URL in base64; nothing is fetched");

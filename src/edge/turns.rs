@@ -93,11 +93,6 @@ pub(super) enum Reply {
     Declined,
 }
 
-/// Whether a turn was taken from the queue: for protocols that have one word for what somebody stopped.
-pub(super) fn was_removed(turn: &Turn) -> bool {
-    turn.error.as_ref().is_some_and(|it| it.reason == "REMOVED")
-}
-
 // === impl Caller ===
 
 impl Caller {

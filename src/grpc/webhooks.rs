@@ -11,12 +11,14 @@ use crate::{
         limits::{DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES},
         refusal::Refusal,
         schedule::PAUSE_REASON_MAX_BYTES,
-        webhooks_out::{DELIVERIES_KEPT, Delivery, SECRETS_MAX, Webhook, WebhookRules},
+        webhooks_out::{
+            A2A_KINDS, DELIVERIES_KEPT, Delivery, Format, SECRETS_MAX, Webhook, WebhookRules,
+        },
     },
     memory::Vault,
     proto::{self, webhook_service_server::WebhookService},
     store::{NewWebhook, RequestKey, WebhookCaller, WebhookStore, WebhookUpdate},
-    webhooks_out::{Inbox, Reach, make_secret, secret_bytes},
+    webhooks_out::{Inbox, PushCredentials, Reach, make_secret, secret_bytes},
     wire::{
         encode,
         page::PageTokens,
@@ -30,6 +32,9 @@ use uuid::Uuid;
 
 /// Tries of a change whose webhook changes meanwhile.
 const TRIES_MAX: usize = 8;
+/// Why push notifications have no secrets.
+const UNSIGNED: &str =
+    "push notifications are not signed; `token` and `authorization` go with them";
 /// What UpdateWebhook changes.
 const PATHS: [&str; 7] = [
     "url",
@@ -177,9 +182,16 @@ impl WebhookCalls {
         let mut given = std::mem::take(&mut request.secrets);
         secrets(&mut fields, &given);
         let rules = self.content(&mut fields, &asked).await;
+        let sent = [&mut request.token, &mut request.authorization].map(std::mem::take);
+        let format = rules.as_ref().map(|rules| rules.format);
+        let credentials = credentials(&mut fields, format, &sent, &given);
         let rules = fields.finish(rules)?;
         let mut made = String::new();
-        if given.is_empty() {
+        if let Some(credentials) = credentials {
+            // What they were stands in the request's hash, and they themselves do not.
+            request.secrets = self.digests(&sent);
+            given.push(credentials.to_text());
+        } else if given.is_empty() {
             made = make_secret().expose_secret().to_owned();
             given.push(made.clone());
         } else {
@@ -234,12 +246,19 @@ impl WebhookCalls {
         for _ in 0..TRIES_MAX {
             let before = self.store.webhook(&caller.principal, id).await?;
             let (version, was_paused) = (before.version, before.paused);
+            let (turn_id, format) = (before.rules.turn_id, before.rules.format);
             let mut merged = merge(message(before), &new, &paths);
             if was_paused && !merged.paused && !paths.iter().any(|path| path == "pause_reason") {
                 merged.pause_reason.clear();
             }
             let mut fields = Fields::default();
             let rules = self.content(&mut fields, &merged).await;
+            if format == Format::A2a && !given.is_empty() {
+                fields.wrong("secrets", UNSIGNED);
+            }
+            if rules.as_ref().is_some_and(|rules| rules.turn_id != turn_id) {
+                fields.wrong("webhook.filter.turn_id", "stays what it was made with");
+            }
             let rules = fields.finish(rules)?;
             let update = WebhookUpdate {
                 new: NewWebhook {
@@ -345,7 +364,18 @@ impl WebhookCalls {
             failing_since: _,
             next_try_time: _,
             display_name,
+            format,
         } = asked;
+        let format = match proto::WebhookFormat::try_from(*format) {
+            Ok(proto::WebhookFormat::Unspecified | proto::WebhookFormat::Standard) => {
+                Format::Standard
+            }
+            Ok(proto::WebhookFormat::A2a) => Format::A2a,
+            Err(_) => {
+                fields.wrong("webhook.format", "is no value of WebhookFormat");
+                Format::Standard
+            }
+        };
         let url = match self.reach.read(url).await {
             Ok(url) => Some(url.to_string()),
             Err(problem) => {
@@ -361,12 +391,33 @@ impl WebhookCalls {
             }
             numbers.push(kind.0);
         }
+        if format == Format::A2a {
+            let own = A2A_KINDS.map(|kind| kind.0).to_vec();
+            if !numbers.is_empty() && numbers != own {
+                fields.wrong("webhook.kinds", "are chosen by format A2A");
+            }
+            numbers = own;
+        }
         let proto::WebhookFilter {
             session_key,
             session_key_prefix,
             agent,
             labels,
+            turn_id,
         } = filter.clone().unwrap_or_default();
+        let turn_id = fields.optional_turn_id("webhook.filter.turn_id", &turn_id);
+        if turn_id.is_some() && session_key.is_empty() {
+            let problem = "must be set with turn_id: the turn's session";
+            fields.wrong("webhook.filter.session_key", problem);
+        }
+        if turn_id.is_some() && !numbers.is_empty() && !numbers.contains(&EventKind::TURN_ENDED.0) {
+            let problem = "must have turn_ended, with which the webhook of a turn ends";
+            fields.wrong("webhook.kinds", problem);
+        }
+        if turn_id.is_none() && format == Format::A2a {
+            let problem = "must be set with format A2A: push notifications tell of one turn";
+            fields.wrong("webhook.filter.turn_id", problem);
+        }
         if !session_key.is_empty() {
             let _: Option<SessionKey> =
                 fields.session_key("webhook.filter.session_key", &session_key);
@@ -397,6 +448,8 @@ impl WebhookCalls {
             labels,
             full,
             display_name: display_name.clone(),
+            turn_id,
+            format,
         })
     }
 
@@ -426,6 +479,38 @@ fn secrets(fields: &mut Fields, given: &[String]) {
             fields.wrong(format!("secrets[{at}]"), problem);
         }
     }
+}
+
+/// What push notifications carry; `None` where they are none, or something is wrong.
+fn credentials(
+    fields: &mut Fields,
+    format: Option<Format>,
+    [token, authorization]: &[String; 2],
+    secrets: &[String],
+) -> Option<PushCredentials> {
+    match format? {
+        Format::A2a => {
+            if !secrets.is_empty() {
+                fields.wrong("secrets", UNSIGNED);
+            }
+            let read = PushCredentials::new(token, authorization);
+            let wrong = match read {
+                Ok(credentials) => return Some(credentials),
+                Err(wrong) => wrong,
+            };
+            for (name, problem) in wrong {
+                fields.wrong(name, problem);
+            }
+        }
+        Format::Standard => {
+            for (name, text) in [("token", token), ("authorization", authorization)] {
+                if !text.is_empty() {
+                    fields.wrong(name, "goes with format A2A; others are signed");
+                }
+            }
+        }
+    }
+    None
 }
 
 fn webhook_id(fields: &mut Fields, text: &str) -> Option<Uuid> {
@@ -477,12 +562,19 @@ fn message(webhook: Webhook) -> proto::Webhook {
         labels,
         full,
         display_name,
+        turn_id,
+        format,
     } = rules;
     let filter = proto::WebhookFilter {
         session_key,
         session_key_prefix: key_prefix,
         agent,
         labels,
+        turn_id: turn_id.map(|id| id.to_string()).unwrap_or_default(),
+    };
+    let (format, secret_count) = match format {
+        Format::Standard => (proto::WebhookFormat::Standard, secret_count),
+        Format::A2a => (proto::WebhookFormat::A2a, 0),
     };
     let payload = match full {
         true => proto::WebhookPayload::Full,
@@ -505,6 +597,7 @@ fn message(webhook: Webhook) -> proto::Webhook {
         failing_since: failing_since.map(encode::timestamp),
         next_try_time: next_try.map(encode::timestamp),
         display_name,
+        format: format.into(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         EventKind,
         access::agent_serves,
         ids::{OPERATOR_TENANT, Principal, SessionRow},
+        lease::WantedWorker,
         limits::KILL_PROOF_MAX,
         offers::Choices,
         refusal::Refusal,
@@ -209,10 +210,14 @@ impl Actor {
 
     /// The next turn waits until a worker has room; the registry wakes its session then.
     async fn wait_for_worker(&self, agent: &str) -> Result<Used, Lost> {
-        let message = workers::driver::no_worker(agent);
+        let selector = self.workshop.worker_agents.get(agent);
+        let wanted = WantedWorker {
+            message: workers::driver::no_worker(agent),
+            labels: selector.map(|it| it.labels.clone()).unwrap_or_default(),
+        };
         let store = &self.workshop.store;
         match store
-            .wait_for_worker(self.fence, message, clock::now())
+            .wait_for_worker(self.fence, wanted, clock::now())
             .await
         {
             Ok(()) => Ok(Used::Well),

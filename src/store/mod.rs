@@ -48,7 +48,7 @@ use crate::domain::{
     budget::{Bounds, Budget, BudgetName, Exceeded, OnExceeded},
     event::EventKind,
     ids::{Principal, SessionKey, SessionRow, Time},
-    lease::KeptLease,
+    lease::{KeptLease, WantedWorker},
     message::Message,
     offers::Offers,
     question::{Question, QuestionState},
@@ -527,7 +527,7 @@ pub trait Store: Send + Sync + 'static {
     async fn wait_for_worker(
         &self,
         fence: Fence,
-        message: String,
+        wanted: WantedWorker,
         now: Time,
     ) -> Result<(), Refusal>;
     /// Has at most so many sessions looked at again whose next turns wait for a worker of that agent, those that have waited

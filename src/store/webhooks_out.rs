@@ -90,6 +90,8 @@ pub enum Due {
     Ended,
     /// Its owner may not read any more.
     Revoked,
+    /// Its turn has ended, and nothing of that is left to tell.
+    Over,
     /// Nothing, for now.
     Nothing,
     /// That.
@@ -133,7 +135,8 @@ pub type DeliveriesPage = (Vec<Delivery>, Option<i64>);
 /// The part of the store that knows webhooks out. Errors as of [`Store`](super::Store).
 #[async_trait]
 pub trait WebhookStore: Send + Sync + 'static {
-    /// Makes a webhook; true for a repeat. `INVALID_FIELD` where the tenant has enough.
+    /// Makes a webhook; true for a repeat. `INVALID_FIELD` where the tenant has enough; for one of a turn
+    /// `SESSION_NOT_FOUND`, `TURN_NOT_FOUND`.
     async fn create_webhook(&self, new: NewWebhook) -> Result<(Webhook, bool), Refusal>;
     /// Changes a webhook; true for a repeat, `None` where it has changed meanwhile. `WEBHOOK_NOT_FOUND`.
     async fn update_webhook(
@@ -197,6 +200,8 @@ pub trait WebhookStore: Send + Sync + 'static {
     /// Notes what came of a delivery, in one commit with how far the address is and what the webhook does next. The webhook
     /// as it is then; `None` where it is gone or paused.
     async fn settle_delivery(&self, settled: Settled) -> Result<Option<Webhook>, Refusal>;
-    /// Pauses a webhook, for its owner's right or its secrets are gone.
+    /// Deletes a webhook that has nothing to tell any more: [`Due::Over`].
+    async fn end_webhook(&self, webhook: i64) -> Result<(), Refusal>;
+    /// Pauses a webhook, for its owner's right or its secrets are gone; one of a turn ends.
     async fn pause_webhook(&self, webhook: i64, reason: PauseReason) -> Result<(), Refusal>;
 }

@@ -2,8 +2,10 @@
 //!
 //! Sessions of a webhook wait in the order in which something happened in them. Of one session one delivery at most is under
 //! way, so that its order is kept; of one webhook [`EACH_MAX`], and while it fails one, which finds out whether it still
-//! does. A webhook that fails holds up no other one. What is kept of a webhook is bounded: where more sessions wait than
-//! [`WAITING_MAX`], they are forgotten and searched in the store again.
+//! does. A webhook that fails holds up no other one. What happens is looked at by webhooks that have nothing else to do;
+//! those that wait for their time, or for a place among their tenant's, find it in the tenant's news when they are next, each
+//! session once: however many of them there are, an event costs them nothing. What is kept is bounded: where more sessions
+//! wait than [`WAITING_MAX`], or more have news than [`NEWS_MAX`], they are forgotten and searched in the store again.
 
 use crate::domain::{
     access::Identity,
@@ -11,7 +13,10 @@ use crate::domain::{
     session::Session,
     webhooks_out::{Kinds, Pair, Webhook},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 /// Deliveries of one webhook that are under way at once, each of another session.
 pub(super) const EACH_MAX: usize = 8;
@@ -20,20 +25,45 @@ pub(super) const TENANT_MAX: usize = 64;
 /// Sessions of one webhook that are known to wait.
 pub(super) const WAITING_MAX: usize = 1024;
 
+/// Sessions with news that are kept for the webhooks of a tenant which have not looked.
+pub(super) const NEWS_MAX: usize = 1024;
+
 /// Every webhook that delivers.
 #[derive(Default)]
 pub(super) struct Book {
     entries: BTreeMap<i64, Entry>,
-    /// Rows by their owner's tenant.
-    tenants: BTreeMap<String, BTreeSet<i64>>,
-    /// Deliveries that are under way, by tenant.
-    under_way: BTreeMap<String, usize>,
-    /// Webhooks that may have something to tell now, each once.
+    /// By their owners' tenants.
+    tenants: BTreeMap<String, Tenant>,
+    /// Webhooks that may have something to tell now.
     ready: VecDeque<i64>,
     /// Those that wait for their next try.
     later: BTreeSet<(Time, i64)>,
     /// Searches so far.
     searches: u64,
+}
+
+/// What the webhooks of a tenant share.
+#[derive(Default)]
+struct Tenant {
+    rows: BTreeSet<i64>,
+    /// Those that stand in no list: what happens wakes them.
+    idle: BTreeSet<i64>,
+    /// Those that wait for a place. While there is one and some wait, one of the tenant's webhooks is ready.
+    crowded: VecDeque<i64>,
+    /// Deliveries that are under way.
+    under_way: usize,
+    news: News,
+}
+
+/// What happened lately, each session once, by numbers that grow.
+#[derive(Default)]
+struct News {
+    by_number: BTreeMap<u64, (Arc<Session>, Kinds)>,
+    numbers: HashMap<SessionRow, u64>,
+    /// The newest number.
+    newest: u64,
+    /// Numbers up to this one are forgotten.
+    forgotten: u64,
 }
 
 /// One webhook.
@@ -50,7 +80,19 @@ struct Entry {
     search: Option<SessionRow>,
     /// Number of the search that is under way.
     searching: Option<u64>,
-    is_ready: bool,
+    /// In which of the lists it stands.
+    listed: Listed,
+    /// Its tenant's news up to this number were looked at.
+    seen: u64,
+}
+
+/// A list, of which a webhook stands in one at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listed {
+    No,
+    Ready,
+    Later(Time),
+    Crowded,
 }
 
 /// What is to be done for a webhook.
@@ -79,15 +121,17 @@ impl Book {
     /// Takes a webhook in, as it is now; what it has not told yet is searched.
     pub(super) fn put(&mut self, webhook: Webhook) {
         let row = webhook.row;
+        let tenant = webhook.owner.principal.tenant.clone();
         let under_way = match self.entries.remove(&row) {
             Some(before) => {
-                self.later.retain(|(_, of)| *of != row);
+                self.unlist(&tenant, row, before.listed);
                 before.under_way
             }
             None => BTreeMap::new(),
         };
-        let tenant = webhook.owner.principal.tenant.clone();
-        self.tenants.entry(tenant).or_default().insert(row);
+        let shared = self.tenants.entry(tenant).or_default();
+        shared.rows.insert(row);
+        let seen = shared.news.newest;
         let entry = Entry {
             identity: webhook.owner.identity(),
             kinds: webhook.rules.kinds(),
@@ -101,10 +145,10 @@ impl Book {
                 .collect(),
             search: Some(SessionRow(0)),
             searching: None,
-            is_ready: false,
+            listed: Listed::No,
+            seen,
         };
         self.entries.insert(row, entry);
-        self.ready.retain(|of| *of != row);
         self.wake(row);
     }
 
@@ -113,13 +157,12 @@ impl Book {
         let Some(entry) = self.entries.remove(&row) else {
             return;
         };
-        self.later.retain(|(_, of)| *of != row);
-        self.ready.retain(|of| *of != row);
         let tenant = entry.webhook.owner.principal.tenant;
+        self.unlist(&tenant, row, entry.listed);
         self.end_of(&tenant, entry.under_way.len());
-        if let Some(rows) = self.tenants.get_mut(&tenant) {
-            rows.remove(&row);
-            if rows.is_empty() {
+        if let Some(shared) = self.tenants.get_mut(&tenant) {
+            shared.rows.remove(&row);
+            if shared.rows.is_empty() {
                 self.tenants.remove(&tenant);
             }
         }
@@ -131,21 +174,22 @@ impl Book {
     }
 
     /// Something of these kinds happened in a session.
-    pub(super) fn happened(&mut self, session: &Session, kinds: Kinds) {
-        let Some(rows) = self.tenants.get(&session.tenant) else {
+    pub(super) fn happened(&mut self, session: &Arc<Session>, kinds: Kinds) {
+        let Some(shared) = self.tenants.get_mut(&session.tenant) else {
             return;
         };
+        // Where nobody waits in a list, nobody looks later.
+        if shared.idle.len() < shared.rows.len() {
+            shared.news.put(session, kinds);
+        }
         let mut woken = Vec::new();
-        for row in rows {
-            let Some(entry) = self.entries.get_mut(row) else {
-                continue;
-            };
-            if kinds.meet(entry.kinds)
-                && entry.identity.access(session).is_some()
-                && entry.webhook.rules.matches(session)
-            {
-                entry.wait(session.row);
-                woken.push(*row);
+        for row in &shared.idle {
+            if let Some(entry) = self.entries.get_mut(row) {
+                entry.seen = shared.news.newest;
+                if entry.wants(session, kinds) {
+                    entry.wait(session.row);
+                    woken.push(*row);
+                }
             }
         }
         woken.into_iter().for_each(|row| self.wake(row));
@@ -156,7 +200,7 @@ impl Book {
         let rows: Vec<i64> = self.entries.keys().copied().collect();
         for row in rows {
             if let Some(entry) = self.entries.get_mut(&row) {
-                entry.search = Some(SessionRow(0));
+                entry.search_anew();
             }
             self.wake(row);
         }
@@ -168,43 +212,44 @@ impl Book {
             && at <= now
         {
             self.later.pop_first();
-            self.wake(row);
+            self.make_ready(row);
         }
-        let mut held = Vec::new();
-        let mut found = None;
         while let Some(row) = self.ready.pop_front() {
             let Some(entry) = self.entries.get_mut(&row) else {
                 continue;
             };
-            let tenant = &entry.webhook.owner.principal.tenant;
-            if self
-                .under_way
-                .get(tenant)
-                .is_some_and(|all| *all >= TENANT_MAX)
-            {
-                held.push(row);
+            let tenant = entry.webhook.owner.principal.tenant.clone();
+            let Some(shared) = self.tenants.get_mut(&tenant) else {
                 continue;
-            }
-            entry.is_ready = false;
+            };
             if let Some(at) = entry.webhook.next_try
                 && at > now
             {
                 self.later.insert((at, row));
+                entry.listed = Listed::Later(at);
+                self.make_room(&tenant);
                 continue;
             }
-            if let Some(task) = entry.task(&mut self.searches) {
-                if let Task::Tell(_) = task {
-                    let tenant = entry.webhook.owner.principal.tenant.clone();
-                    *self.under_way.entry(tenant).or_default() += 1;
-                }
-                // The others come before its next one.
+            if shared.under_way >= TENANT_MAX {
+                shared.crowded.push_back(row);
+                entry.listed = Listed::Crowded;
+                continue;
+            }
+            entry.look(&shared.news);
+            entry.listed = Listed::No;
+            shared.idle.insert(row);
+            let task = entry.task(&mut self.searches);
+            if let Some(Task::Tell(_)) = task {
+                shared.under_way += 1;
+            }
+            // The others come before its next one.
+            self.make_room(&tenant);
+            if task.is_some() {
                 self.wake(row);
-                found = Some(task);
-                break;
+                return task;
             }
         }
-        self.ready.extend(held);
-        found
+        None
     }
 
     /// When something is to be done that must wait until then.
@@ -242,6 +287,13 @@ impl Book {
         {
             entry.webhook = webhook;
         }
+        // It waits for another time now, or for none.
+        if let Listed::Later(at) = entry.listed
+            && entry.webhook.next_try != Some(at)
+        {
+            entry.listed = Listed::No;
+            self.later.remove(&(at, row));
+        }
         match told {
             Told::All if !news => {}
             Told::All | Told::More => entry.wait(session),
@@ -253,20 +305,78 @@ impl Book {
 
     /// So many deliveries of a tenant are not under way any more.
     fn end_of(&mut self, tenant: &str, count: usize) {
-        if let Some(all) = self.under_way.get_mut(tenant) {
-            *all = all.saturating_sub(count);
-            if *all == 0 {
-                self.under_way.remove(tenant);
+        if let Some(shared) = self.tenants.get_mut(tenant) {
+            shared.under_way = shared.under_way.saturating_sub(count);
+        }
+        self.make_room(tenant);
+    }
+
+    /// Where a tenant has a place, the first of its webhooks that wait for one may look.
+    fn make_room(&mut self, tenant: &str) {
+        let first = match self.tenants.get_mut(tenant) {
+            Some(shared) if shared.under_way < TENANT_MAX => shared.crowded.pop_front(),
+            Some(_) | None => None,
+        };
+        if let Some(row) = first {
+            self.make_ready(row);
+        }
+    }
+
+    /// Has a webhook that stands in no list looked at.
+    fn make_ready(&mut self, row: i64) {
+        if let Some(entry) = self.entries.get_mut(&row) {
+            entry.listed = Listed::Ready;
+            self.ready.push_back(row);
+            let tenant = &entry.webhook.owner.principal.tenant;
+            if let Some(shared) = self.tenants.get_mut(tenant) {
+                shared.idle.remove(&row);
             }
         }
     }
 
+    /// Takes a webhook out of the list that it stands in.
+    fn unlist(&mut self, tenant: &str, row: i64, listed: Listed) {
+        if let Some(shared) = self.tenants.get_mut(tenant) {
+            shared.idle.remove(&row);
+            if listed == Listed::Crowded {
+                shared.crowded.retain(|of| *of != row);
+            }
+        }
+        match listed {
+            Listed::No | Listed::Crowded => {}
+            Listed::Ready => self.ready.retain(|of| *of != row),
+            Listed::Later(at) => drop(self.later.remove(&(at, row))),
+        }
+        self.make_room(tenant);
+    }
+
+    /// Has a webhook looked at, unless it stands in a list already.
     fn wake(&mut self, row: i64) {
         if let Some(entry) = self.entries.get_mut(&row)
-            && !entry.is_ready
+            && entry.listed == Listed::No
         {
-            entry.is_ready = true;
-            self.ready.push_back(row);
+            self.make_ready(row);
+        }
+    }
+}
+
+// === impl News ===
+
+impl News {
+    fn put(&mut self, session: &Arc<Session>, kinds: Kinds) {
+        self.newest += 1;
+        let mut all = kinds;
+        if let Some(before) = self.numbers.insert(session.row, self.newest)
+            && let Some((_, kinds)) = self.by_number.remove(&before)
+        {
+            all.and(kinds);
+        }
+        self.by_number.insert(self.newest, (session.clone(), all));
+        if self.by_number.len() > NEWS_MAX
+            && let Some((number, (session, _))) = self.by_number.pop_first()
+        {
+            self.numbers.remove(&session.row);
+            self.forgotten = number;
         }
     }
 }
@@ -274,11 +384,36 @@ impl Book {
 // === impl Entry ===
 
 impl Entry {
+    fn wants(&self, session: &Session, kinds: Kinds) -> bool {
+        kinds.meet(self.kinds)
+            && self.identity.access(session).is_some()
+            && self.webhook.rules.matches(session)
+    }
+
+    /// Looks at what happened while it stood in a list.
+    fn look(&mut self, news: &News) {
+        if self.seen < news.forgotten {
+            self.search_anew();
+        }
+        for (session, kinds) in news.by_number.range(self.seen + 1..).map(|(_, it)| it) {
+            if self.wants(session, *kinds) {
+                self.wait(session.row);
+            }
+        }
+        self.seen = news.newest;
+    }
+
+    /// A search that is under way may have passed what this one is for.
+    fn search_anew(&mut self) {
+        self.search = Some(SessionRow(0));
+        self.searching = None;
+    }
+
     fn wait(&mut self, session: SessionRow) {
         if let Some(news) = self.under_way.get_mut(&session) {
             *news = true;
         } else if self.waiting.len() >= WAITING_MAX && !self.is_waiting.contains(&session) {
-            self.search = Some(SessionRow(0));
+            self.search_anew();
         } else if self.is_waiting.insert(session) {
             self.waiting.push_back(session);
         }
@@ -429,6 +564,62 @@ mod tests {
         assert_eq!(book.next(Time(5)), Some(Task::Tell((1, SessionRow(2)))));
     }
 
+    /// One delivery fails while another one of the webhook is under way, which succeeds: nothing waits for the next try.
+    #[test]
+    fn one_that_is_well_again_waits_no_longer() {
+        let mut book = book(&[1]);
+        for row in 0..9 {
+            book.happened(&session(row), ended());
+        }
+        let told: Vec<_> = std::iter::from_fn(|| book.next(Time(0))).collect();
+        assert_eq!(told.len(), EACH_MAX);
+        book.told((1, SessionRow(0)), Told::Not, Some(failing(1, 5)));
+        assert_eq!(book.next(Time(0)), None);
+        assert_eq!(book.next_time(), Some(Time(5)));
+        book.told((1, SessionRow(1)), Told::All, Some(webhook(1)));
+        assert_eq!(book.next(Time(0)), Some(Task::Tell((1, SessionRow(0)))));
+        assert_eq!(book.next_time(), None);
+    }
+
+    /// However many webhooks wait for their time or for a place, what happens wakes none of them.
+    #[test]
+    fn those_that_wait_are_not_looked_at() {
+        let mut book = Book::default();
+        for row in 0..1000 {
+            book.put(failing(row, 5));
+        }
+        assert_eq!(book.next(Time(0)), None);
+        assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
+        for _ in 0..3 {
+            book.happened(&session(1), ended());
+        }
+        assert!(book.entries.values().all(|it| it.waiting.is_empty()));
+        assert_eq!((book.ready.len(), book.later.len()), (0, 1000));
+        // All try at their time: those without a place wait for one, and each has its turn.
+        let mut tried = BTreeSet::new();
+        let mut under_way = VecDeque::new();
+        loop {
+            match book.next(Time(5)) {
+                Some(Task::Tell(pair)) => {
+                    tried.insert(pair.0);
+                    under_way.push_back(pair);
+                    assert!(under_way.len() <= TENANT_MAX);
+                }
+                Some(Task::Search((row, _), search)) => book.found((row, search), &[], None),
+                None => {
+                    assert!(book.ready.is_empty());
+                    let Some(pair) = under_way.pop_front() else {
+                        break;
+                    };
+                    book.told(pair, Told::Not, Some(failing(pair.0, 9)));
+                }
+            }
+        }
+        assert_eq!(tried.len(), 1000);
+        let crowded: usize = book.tenants.values().map(|it| it.crowded.len()).sum();
+        assert_eq!((crowded, book.later.len()), (0, 1000));
+    }
+
     /// However many of its addresses are dead, a tenant leaves places to the others.
     #[test]
     fn a_tenant_takes_its_places_and_no_more() {
@@ -448,7 +639,7 @@ mod tests {
         book.happened(&session(1), ended());
         let mut of_acme = (*session(2)).clone();
         of_acme.tenant = "acme".into();
-        book.happened(&of_acme, ended());
+        book.happened(&Arc::new(of_acme), ended());
         let mut tasks = Vec::new();
         while let Some(task) = book.next(Time(0)) {
             tasks.push(task);
@@ -460,6 +651,38 @@ mod tests {
         assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
         book.remove(1);
         assert!(book.next(Time(0)).is_some() && book.next(Time(0)).is_none());
+    }
+
+    /// What happened while a webhook waited is found by it, and searched where it was too much.
+    #[test]
+    fn news_of_a_while_are_looked_at_in_the_end() {
+        for many in [3, i64::try_from(NEWS_MAX).unwrap() + 3] {
+            let mut book = Book::default();
+            book.put(failing(1, 5));
+            assert_eq!(book.next(Time(0)), None);
+            for row in 1..=many {
+                book.happened(&session(row), ended());
+                book.happened(&session(row), Kinds::of([EventKind::TURN_STARTED]));
+            }
+            let shared = &book.tenants[&Principal::local().tenant];
+            assert!(shared.news.by_number.len() <= NEWS_MAX);
+            assert_eq!(shared.news.numbers.len(), shared.news.by_number.len());
+            let mut told = BTreeSet::new();
+            while let Some(task) = book.next(Time(5)) {
+                match task {
+                    Task::Tell((row, session)) => {
+                        told.insert(session);
+                        book.told((row, session), Told::All, Some(webhook(row)));
+                    }
+                    Task::Search((row, after), search) => {
+                        let left = (after.0 + 1..=many).map(SessionRow);
+                        let left: Vec<_> = left.filter(|it| !told.contains(it)).collect();
+                        book.found((row, search), &left, None);
+                    }
+                }
+            }
+            assert_eq!(told.len(), usize::try_from(many).unwrap());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod reach;
 mod sender;
 
 pub use answer_links::{AnswerLinks, LINK_MAX_BYTES, Linked};
-pub use payload::{make_secret, secret_bytes};
+pub use payload::{PushCredentials, make_secret, secret_bytes};
 pub use reach::Reach;
 pub use sender::{BadClient, LOOP_HEADER};
 
@@ -34,6 +34,7 @@ use crate::{
     telemetry::metrics,
 };
 use book::{Book, Task, Told};
+use payload::Proof;
 use secrecy::SecretString;
 use sender::Sender;
 use std::{
@@ -295,17 +296,23 @@ impl WebhooksOut {
             Due::Nothing => return Ok(Done::Told(pair, Told::All, None)),
             Due::Ended => return Ok(Done::Ended(row)),
             Due::Revoked => return self.pause(row, PauseReason::PermissionRevoked).await,
+            Due::Over => {
+                self.store.end_webhook(row).await?;
+                return Ok(Done::Ended(row));
+            }
             Due::Deliveries(due) => due,
         };
         let opened = due
             .secrets
             .iter()
             .map(|sealed| self.open(&due.webhook, sealed));
-        let Some(secrets) = opened.collect::<Option<Vec<SecretString>>>() else {
+        let opened = opened.collect::<Option<Vec<SecretString>>>();
+        let format = due.webhook.rules.format;
+        let Some(proof) = opened.and_then(|opened| Proof::of(format, opened)) else {
             return self.pause(row, PauseReason::SecretUnreadable).await;
         };
         for event in std::mem::take(&mut due.events) {
-            let tried = self.deliver(&due, &event, &secrets).await;
+            let tried = self.deliver(&due, &event, &proof).await;
             let state = tried.state;
             metrics::webhook_delivery(state);
             let settled = self.settled(&due, &event, tried);
@@ -328,12 +335,7 @@ impl WebhooksOut {
         Ok(Done::Told(pair, told, Some(Box::new(due.webhook))))
     }
 
-    async fn deliver(
-        &self,
-        due: &DueDeliveries,
-        event: &DueEvent,
-        secrets: &[SecretString],
-    ) -> Tried {
+    async fn deliver(&self, due: &DueDeliveries, event: &DueEvent, proof: &Proof) -> Tried {
         match payload::payload(due, event, &self.store_id, self.links.as_ref()) {
             Ok(payload) => {
                 let loop_of = event.of_webhook.then_some(self.store_id.as_str());
@@ -341,7 +343,7 @@ impl WebhooksOut {
                 let url = &due.webhook.rules.url;
                 failpoint::pass("send");
                 self.sender
-                    .send(url, &payload, secrets, loop_of, second)
+                    .send(url, &payload, proof, loop_of, second)
                     .await
             }
             Err(problem) => Tried {

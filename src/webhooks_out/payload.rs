@@ -1,27 +1,36 @@
-//! What a delivery says, and how it is signed: the Standard Webhooks specification, with CloudEvents' attributes as headers.
+//! What a delivery says, and how it is signed: the Standard Webhooks specification, with CloudEvents' attributes as headers;
+//! or a push notification of A2A, with what its receiver knows it by.
 
 use super::answer_links::AnswerLinks;
 use crate::{
     domain::{
         event::EventKind,
-        webhooks_out::{BODY_MAX_BYTES, SECRET_BYTES, type_of},
+        webhooks_out::{
+            AUTHORIZATION_MAX_BYTES, BODY_MAX_BYTES, Format, SECRET_BYTES, TOKEN_MAX_BYTES, type_of,
+        },
     },
-    proto::DESCRIPTORS,
+    proto::{DESCRIPTORS, GatewayEvent},
     store::{DueDeliveries, DueEvent},
-    wire::frames::{self, Position},
+    wire::{
+        a2a,
+        frames::{self, Position},
+    },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use std::sync::LazyLock;
 
 /// What a secret begins with.
 const SECRET_PREFIX: &str = "whsec_";
+/// The token of a push notification.
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-a2a-notification-token");
 
 static EVENT: LazyLock<MessageDescriptor> = LazyLock::new(|| {
     let pool = DescriptorPool::decode(DESCRIPTORS).expect("the build made them");
@@ -37,6 +46,99 @@ pub(super) struct Payload {
     pub(super) body: Vec<u8>,
     /// CloudEvents' headers.
     pub(super) headers: HeaderMap,
+}
+
+/// What is sent along with push notifications, as it is sealed.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct PushCredentials {
+    token: String,
+    authorization: String,
+}
+
+/// How a receiver knows whose a delivery is.
+pub(super) enum Proof {
+    /// By signatures of these.
+    Secrets(Vec<SecretString>),
+    /// By what it gave itself.
+    Credentials(PushCredentials),
+}
+
+// === impl PushCredentials ===
+
+impl PushCredentials {
+    /// What a caller gave; empty where nothing is sent.
+    ///
+    /// # Errors
+    /// Fields that are wrong, and what is, for people.
+    pub fn new(token: &str, authorization: &str) -> Result<Self, Vec<(&'static str, String)>> {
+        let wrong = |name, text: &str, most: usize| {
+            let visible = text.bytes().all(|it| (b' '..=b'~').contains(&it));
+            let problem = format!("must be at most {most} bytes of visible ASCII");
+            (text.len() > most || !visible).then_some((name, problem))
+        };
+        let wrong: Vec<_> = [
+            wrong("token", token, TOKEN_MAX_BYTES),
+            wrong("authorization", authorization, AUTHORIZATION_MAX_BYTES),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match wrong.is_empty() {
+            true => Ok(Self {
+                token: token.to_owned(),
+                authorization: authorization.to_owned(),
+            }),
+            false => Err(wrong),
+        }
+    }
+
+    /// The text that is sealed.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("texts are always JSON")
+    }
+}
+
+// === impl Proof ===
+
+impl Proof {
+    /// From what was sealed; `None` where that is none.
+    pub(super) fn of(format: Format, opened: Vec<SecretString>) -> Option<Self> {
+        match format {
+            Format::Standard => Some(Self::Secrets(opened)),
+            Format::A2a => {
+                let text = opened.first()?.expose_secret();
+                serde_json::from_str(text).ok().map(Self::Credentials)
+            }
+        }
+    }
+
+    /// The headers by which a delivery is known, tried in that second.
+    pub(super) fn headers(&self, payload: &Payload, second: i64) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, value: &str| {
+            if let Ok(mut value) = HeaderValue::from_str(value)
+                && !value.is_empty()
+            {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        };
+        // By which receivers that have seen it pass it over, whatever else they know it by.
+        put(HeaderName::from_static("webhook-id"), &payload.id);
+        match self {
+            Self::Secrets(secrets) => {
+                let name = HeaderName::from_static("webhook-timestamp");
+                put(name, &second.to_string());
+                let signed = signature(secrets, &payload.id, second, &payload.body);
+                put(HeaderName::from_static("webhook-signature"), &signed);
+            }
+            Self::Credentials(sent) => {
+                put(TOKEN_HEADER, &sent.token);
+                put(header::AUTHORIZATION, &sent.authorization);
+            }
+        }
+        headers
+    }
 }
 
 /// The bytes of a secret.
@@ -100,8 +202,12 @@ pub(super) fn payload(
         &stored.body,
     );
     let message = message.map_err(|_| "the event can't be read".to_owned())?;
-    let told_at = jiff::Timestamp::from_microsecond(time.0).unwrap_or_default();
     let id = format!("{}:{}", due.log_id, stored.seq);
+    match due.webhook.rules.format {
+        Format::Standard => {}
+        Format::A2a => return push(id, &message),
+    }
+    let told_at = jiff::Timestamp::from_microsecond(time.0).unwrap_or_default();
     let of = type_of(stored.kind);
     let mut data = match due.webhook.rules.full {
         true => whole(&message)?,
@@ -119,10 +225,7 @@ pub(super) fn payload(
         data["answerUrl"] = Json::String(url);
     }
     let body = json!({ "type": of, "timestamp": told_at.to_string(), "data": data });
-    let body = serde_json::to_vec(&body).expect("a value is JSON");
-    if body.len() > BODY_MAX_BYTES {
-        return Err("the event is longer than what is delivered".into());
-    }
+    let body = bytes(&body)?;
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("content-type", "application/json".to_owned()),
@@ -146,8 +249,27 @@ pub(super) fn payload(
     Ok(Payload { id, body, headers })
 }
 
+/// A push notification of A2A.
+fn push(id: String, message: &GatewayEvent) -> Result<Payload, String> {
+    let told = a2a::pushed(message).ok_or("the event tells nothing of its task")?;
+    let kind = HeaderValue::from_static("application/a2a+json");
+    Ok(Payload {
+        id,
+        body: bytes(&told)?,
+        headers: HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]),
+    })
+}
+
+fn bytes(body: &Json) -> Result<Vec<u8>, String> {
+    let body = serde_json::to_vec(body).expect("a value is JSON");
+    match body.len() <= BODY_MAX_BYTES {
+        true => Ok(body),
+        false => Err("the event is longer than what is delivered".into()),
+    }
+}
+
 /// An event as proto3 JSON.
-fn whole(message: &crate::proto::GatewayEvent) -> Result<Json, String> {
+fn whole(message: &GatewayEvent) -> Result<Json, String> {
     let unreadable = || "the event can't be read".to_owned();
     let message = DynamicMessage::decode(EVENT.clone(), message.encode_to_vec().as_slice());
     let options = SerializeOptions::new().skip_default_fields(true);

@@ -2,13 +2,12 @@
 //! the answer's body is kept.
 
 use super::{
-    payload::{Payload, signature},
+    payload::{Payload, Proof},
     reach::Reach,
 };
 use crate::domain::webhooks_out::{DeliveryState, Tried};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, redirect::Policy};
-use secrecy::SecretString;
 use std::{
     error::Error as _,
     time::{Duration, SystemTime},
@@ -66,7 +65,7 @@ impl Sender {
         &self,
         url: &str,
         payload: &Payload,
-        secrets: &[SecretString],
+        proof: &Proof,
         loop_of: Option<&str>,
         second: i64,
     ) -> Tried {
@@ -82,22 +81,11 @@ impl Sender {
             Err(problem) => return failed(format!("url {problem}")),
         };
         let mut headers = payload.headers.clone();
-        let mut put = |name: HeaderName, value: String| {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        };
-        put(HeaderName::from_static("webhook-id"), payload.id.clone());
-        put(
-            HeaderName::from_static("webhook-timestamp"),
-            second.to_string(),
-        );
-        put(
-            HeaderName::from_static("webhook-signature"),
-            signature(secrets, &payload.id, second, &payload.body),
-        );
-        if let Some(store_id) = loop_of {
-            put(LOOP_HEADER, store_id.to_owned());
+        headers.extend(proof.headers(payload, second));
+        if let Some(store_id) = loop_of
+            && let Ok(value) = HeaderValue::from_str(store_id)
+        {
+            headers.insert(LOOP_HEADER, value);
         }
         let request = self.client.post(url).headers(headers);
         let answer = match request.body(payload.body.clone()).send().await {

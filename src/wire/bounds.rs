@@ -6,6 +6,7 @@ use crate::domain::{
         CWD_MAX_BYTES, DISPLAY_NAME_MAX_BYTES, NAME_MAX_BYTES, REQUEST_ID_MAX_BYTES, TEXT_MAX_BYTES,
     },
     offers::VALUE_MAX_BYTES,
+    webhooks_out::{AUTHORIZATION_MAX_BYTES, TOKEN_MAX_BYTES},
 };
 
 /// What a text must be. Lengths are in bytes; no text has more characters.
@@ -55,6 +56,8 @@ pub fn of_field(message: &str, field: &str) -> Option<Bound> {
         (_, "model" | "thinking_level" | "agent" | "source") => Some(up_to(NAME_MAX_BYTES)),
         (_, "provider" | "model_id" | "level" | "option_id") => Some(up_to(NAME_MAX_BYTES)),
         ("SetOptionRequest", "value") => Some(up_to(VALUE_MAX_BYTES)),
+        ("CreateWebhookRequest", "token") => Some(up_to(TOKEN_MAX_BYTES)),
+        ("CreateWebhookRequest", "authorization") => Some(up_to(AUTHORIZATION_MAX_BYTES)),
         (_, "display_name") => Some(up_to(DISPLAY_NAME_MAX_BYTES)),
         (_, "cwd") => Some(up_to(CWD_MAX_BYTES)),
         _ => None,

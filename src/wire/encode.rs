@@ -562,9 +562,16 @@ pub fn event(event: &Event) -> Kind {
         Event::BudgetWarning { budget: reached } => Kind::BudgetWarning(proto::BudgetWarning {
             budget: Some(budget(reached)),
         }),
-        Event::TurnWaiting { reason, message } => Kind::TurnWaiting(proto::TurnWaiting {
+        Event::TurnWaiting {
+            reason,
+            message,
+            agent,
+            worker_labels,
+        } => Kind::TurnWaiting(proto::TurnWaiting {
             reason: reason.clone(),
             message: message.clone(),
+            agent: agent.clone(),
+            worker_labels: worker_labels.clone(),
         }),
         Event::CompactionStarted { reason } => Kind::CompactionStarted(proto::CompactionStarted {
             reason: reason.clone(),

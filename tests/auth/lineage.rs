@@ -58,7 +58,7 @@ async fn exchange(
 }
 
 /// An issuer, and a token of it with these scopes.
-async fn issued(scopes: &str) -> (Issuer, String) {
+pub async fn issued(scopes: &str) -> (Issuer, String) {
     let issuer = Issuer::start().await;
     let signer = Signer::new("one", Algorithm::EdDSA);
     issuer.publish(&[&signer]);

@@ -1,7 +1,8 @@
 //! Schedules belong to who made them, and run with the key that they were made with.
 
 use crate::{
-    support::{Gateway, reason},
+    lineage::issued,
+    support::{Gateway, SOON, reason},
     world::{Caller, request, start},
 };
 use quarterdeck::proto::{self, ScheduleOutcome, schedule_spec::When};
@@ -125,4 +126,34 @@ async fn a_schedule_is_made_by_who_may_do_what_it_does() {
         let refused = refused.expect_err("it may not");
         assert_eq!(reason(&refused), "SCOPE_REQUIRED", "{scopes:?}");
     }
+}
+
+/// A token is looked up by nobody after its call: what was made with one does not outlive the longest key that it could have
+/// made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_a_token_made_ends_in_time() {
+    let (issuer, token) = issued(&SCOPES.join(" ")).await;
+    let gateway = issuer.gateway("max_key_ttl = \"1s\"\n");
+    let anna = Caller::with_key(&gateway, &token).await;
+    let skip = proto::OverlapPolicy::Skip;
+    let made = anna.schedules().create_schedule(daily(skip)).await;
+    made.expect("made");
+    let give_up = std::time::Instant::now() + SOON;
+    let refused = loop {
+        let ran = run(&anna).await;
+        if ran.outcome() == ScheduleOutcome::Refused {
+            break ran;
+        }
+        assert!(std::time::Instant::now() < give_up, "{ran:?}");
+    };
+    assert_eq!(refused.reason, "PERMISSION_REVOKED");
+    let of_name = proto::GetScheduleRequest {
+        schedule_name: "daily".into(),
+    };
+    let found = anna.schedules().get_schedule(of_name).await;
+    let found = found.expect("hers").into_inner().schedule.expect("it");
+    assert_eq!(
+        (found.paused, found.pause_reason.as_str()),
+        (true, "PERMISSION_REVOKED")
+    );
 }

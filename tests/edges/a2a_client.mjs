@@ -1,6 +1,9 @@
 // What another agent does with the official A2A library, over both JSON bindings. Run: node a2a_client.mjs ADDRESS
 import { ClientFactory, ClientFactoryOptions, JsonRpcTransportFactory, RestTransportFactory } from '@a2a-js/sdk/client';
+import { StreamResponse } from '@a2a-js/sdk';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 
 const address = process.argv[2];
 const STATE = { SUBMITTED: 1, WORKING: 2, COMPLETED: 3, FAILED: 4, CANCELED: 5, INPUT_REQUIRED: 6, REJECTED: 7 };
@@ -40,6 +43,26 @@ async function read(stream) {
         assert.ok(seen.task, `first ${JSON.stringify(payload)}`);
     }
     return seen;
+}
+
+/** An address that takes pushes, and answers the first ones as it is told. */
+async function receiver(...answers) {
+    const server = createServer(async (request, response) => {
+        let body = '';
+        for await (const piece of request) body += piece;
+        const { payload } = StreamResponse.fromJSON(JSON.parse(body));
+        arrived.push({ headers: request.headers, payload });
+        response.writeHead(answers.shift() ?? 204).end();
+        server.emit('arrived');
+    });
+    const arrived = [];
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `http://127.0.0.1:${server.address().port}/push`;
+    const state = ({ payload: { $case, value } }) => ($case === 'task' || $case === 'statusUpdate') && value.status.state;
+    const until = async (wanted) => {
+        while (!arrived.some((it) => state(it) === wanted)) await once(server, 'arrived', { signal: AbortSignal.timeout(20_000) });
+    };
+    return { url, arrived, until, states: () => arrived.map(state), close: () => server.close() };
 }
 
 async function with_binding(name, transport) {
@@ -166,6 +189,73 @@ async function with_binding(name, transport) {
         await rejects(client.sendMessage(say(part({ $case: 'url', value: 'https://example.com/a' }))), 'ContentTypeNotSupported');
     }
 
+    async function a_task_is_pushed_to_whoever_asked_for_it() {
+        const phone = await receiver(503);
+        const request = say(text('!ask=bash then'));
+        const authentication = { scheme: 'Bearer', credentials: 'from-the-client' };
+        const config = { tenant: '', id: 'mine', taskId: '', url: phone.url, token: 'a-token', authentication };
+        request.configuration = { acceptedOutputModes: [], taskPushNotificationConfig: config, returnImmediately: true };
+        const task = await client.sendMessage(request);
+        // What failed is tried again, and all comes in order.
+        await phone.until(STATE.INPUT_REQUIRED);
+        assert.deepEqual(phone.states(), [STATE.SUBMITTED, STATE.SUBMITTED, STATE.WORKING, STATE.INPUT_REQUIRED]);
+        const ids = phone.arrived.map((it) => it.headers['webhook-id']);
+        assert.equal(ids[0], ids[1]);
+        assert.equal(new Set(ids).size, 3);
+        for (const { headers } of phone.arrived) {
+            assert.equal(headers['x-a2a-notification-token'], 'a-token');
+            assert.equal(headers.authorization, 'Bearer from-the-client');
+            assert.equal(headers['content-type'], 'application/a2a+json');
+        }
+        // Others are made, read, listed and deleted.
+        const of = (also) => ({ tenant: '', taskId: task.id, ...also });
+        const tablet = await receiver();
+        const made = await client.createTaskPushNotificationConfig(of({ id: '', url: tablet.url, token: '', authentication: undefined }));
+        assert.ok(made.id);
+        assert.deepEqual([made.taskId, made.url], [task.id, tablet.url]);
+        assert.deepEqual(await client.getTaskPushNotificationConfig(of({ id: made.id })), made);
+        const listed = await client.listTaskPushNotificationConfig(of({ pageSize: 0, pageToken: '' }));
+        assert.deepEqual(listed.configs.map((it) => [it.id, it.token, it.authentication]), [['mine', '', undefined], [made.id, '', undefined]]);
+        // Over HTTP+JSON the library asks for no pages.
+        if (name === 'JSONRPC') {
+            const first = await client.listTaskPushNotificationConfig(of({ pageSize: 1, pageToken: '' }));
+            const second = await client.listTaskPushNotificationConfig(of({ pageSize: 1, pageToken: first.nextPageToken }));
+            assert.deepEqual([...first.configs, ...second.configs].map((it) => it.id), ['mine', made.id]);
+            assert.equal(second.nextPageToken, '');
+        }
+        // It is told from the task's beginning, also of what waits already.
+        await tablet.until(STATE.INPUT_REQUIRED);
+        assert.deepEqual(tablet.states(), [STATE.SUBMITTED, STATE.WORKING, STATE.INPUT_REQUIRED]);
+        // The same id again takes its place.
+        const moved = await receiver();
+        await client.createTaskPushNotificationConfig(of({ id: 'mine', url: moved.url, token: '', authentication: undefined }));
+        assert.equal((await client.getTaskPushNotificationConfig(of({ id: 'mine' }))).url, moved.url);
+        await client.deleteTaskPushNotificationConfig(of({ id: made.id }));
+        await rejects(client.getTaskPushNotificationConfig(of({ id: made.id })), 'TaskNotFound');
+        await assert.rejects(client.createTaskPushNotificationConfig(of({ id: '', url: 'ftp://example.org/', token: '', authentication: undefined })));
+        const asked = moved.arrived.at(-1)?.payload.value.status.message ?? (await client.getTask({ tenant: '', id: task.id })).status.message;
+        const { questionId } = asked.parts.find((it) => it.content.$case === 'data').content.value;
+        await client.sendMessage(say(data({ questionId, approve: true }), { taskId: task.id }));
+        await moved.until(STATE.COMPLETED);
+        const told = moved.arrived.at(-1).payload.value;
+        assert.match(said(told), /then/);
+        assert.equal(told.id, task.id);
+        // They end with the task.
+        let left;
+        do left = (await client.listTaskPushNotificationConfig(of({ pageSize: 0, pageToken: '' }))).configs.length;
+        while (left > 0);
+        await rejects(client.createTaskPushNotificationConfig(of({ id: '', url: tablet.url, token: '', authentication: undefined })), 'UnsupportedOperation');
+        // The same message again is the same task still.
+        assert.equal((await client.sendMessage(request)).id, task.id);
+        // A task that nobody would hear of is not begun.
+        const lost = say(text('!hang lost'), { contextId: `a2a:js:lost:${name.toLowerCase().replace('+', '-')}` });
+        lost.configuration = { acceptedOutputModes: [], taskPushNotificationConfig: { ...config, url: 'ftp://example.org/' }, returnImmediately: true };
+        await assert.rejects(client.sendMessage(lost));
+        const [stopped] = (await client.listTasks({ tenant: '', contextId: lost.message.contextId, status: 0, pageToken: '' })).tasks;
+        assert.equal(stopped.status.state, STATE.CANCELED);
+        for (const it of [phone, tablet, moved]) it.close();
+    }
+
     for (const test of [
         a_task_is_done_and_read_again,
         a_context_goes_on,
@@ -175,6 +265,7 @@ async function with_binding(name, transport) {
         a_question_is_asked_and_answered,
         a_running_task_is_steered,
         files_come_as_they_are,
+        a_task_is_pushed_to_whoever_asked_for_it,
     ]) {
         await test();
         console.log(`ok ${name} ${test.name}`);
@@ -191,7 +282,8 @@ async function what_is_no_call_is_told_so() {
     assert.equal((await rpc('GetTask', {}, { 'a2a-version': '' })).body.error.code, -32009);
     assert.equal((await rpc('Nothing')).body.error.code, -32601);
     assert.equal((await rpc('SendMessage')).body.error.code, -32602);
-    assert.equal((await rpc('CreateTaskPushNotificationConfig')).body.error.code, -32003);
+    assert.equal((await rpc('CreateTaskPushNotificationConfig')).body.error.code, -32602);
+    assert.equal((await rpc('CreateTaskPushNotificationConfig', { taskId: 'x', url: 'https://example.org/' })).body.error.code, -32001);
     const missing = await rpc('GetTask', { id: 'x' });
     assert.deepEqual([missing.status, missing.body.id, missing.body.error.data[0].reason], [200, 7, 'TASK_NOT_FOUND']);
     assert.equal((await post('/a2a/echo', '{')).body.error.code, -32700);
@@ -202,6 +294,7 @@ async function what_is_no_call_is_told_so() {
     assert.equal((await fetch(`${address}/a2a/nobody/.well-known/agent-card.json`)).status, 404);
     const root = await (await fetch(`${address}/.well-known/agent-card.json`)).json();
     assert.equal(root.name, 'echo');
+    assert.equal(root.capabilities.pushNotifications, true);
     assert.equal(root.supportedInterfaces[0].url, `${address}/a2a/echo`);
 }
 

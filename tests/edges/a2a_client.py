@@ -1,13 +1,18 @@
 """What another agent does with the official A2A library for Python, over both JSON bindings. Run: a2a_client.py ADDRESS"""
 
 import asyncio
+import json
 import os
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
 
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as pb
 from a2a.utils import errors
+from google.protobuf.json_format import ParseDict
 
 ADDRESS = sys.argv[1]
 S = pb.TaskState
@@ -44,6 +49,76 @@ async def raises(kind, call):
     except kind:
         return
     raise AssertionError(f"no {kind.__name__}")
+
+
+class Receiver(ThreadingHTTPServer):
+    """An address that takes pushes, the first one at its second try."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Push)
+        self.arrived = Queue()
+        self.answers = [503]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/push"
+
+
+class Push(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.arrived.put((dict(self.headers), ParseDict(body, pb.StreamResponse())))
+        self.send_response(self.server.answers.pop() if self.server.answers else 204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+async def pushed(client, name):
+    receiver = Receiver()
+    request = message("hello there")
+    request.configuration.return_immediately = True
+    push = request.configuration.task_push_notification_config
+    push.url, push.token = receiver.url, "a-token"
+    push.authentication.scheme, push.authentication.credentials = "Basic", "YTpi"
+    task, *_ = await read(client.send_message(request))
+    states, ids = [], []
+    while not states or states[-1] != S.TASK_STATE_COMPLETED:
+        headers, told = await asyncio.to_thread(receiver.arrived.get, timeout=20)
+        headers = {key.lower(): value for key, value in headers.items()}
+        assert (headers["x-a2a-notification-token"], headers["authorization"]) == ("a-token", "Basic YTpi"), headers
+        kind = told.WhichOneof("payload")
+        states.append(getattr(told, kind).status.state)
+        ids.append(headers["webhook-id"])
+    submitted = S.TASK_STATE_SUBMITTED
+    assert states == [submitted, submitted, S.TASK_STATE_WORKING, S.TASK_STATE_COMPLETED], states
+    assert ids[0] == ids[1] and len(set(ids)) == 3, ids
+    assert told.task.id == task.id and told.task.artifacts[0].parts[0].text == "hello there"
+
+    request = message("!hang x")
+    request.configuration.return_immediately = True
+    stream = client.send_message(request)
+    async for event in stream:
+        task = event.task
+        break
+    await stream.aclose()
+    made = await client.create_task_push_notification_config(
+        pb.TaskPushNotificationConfig(task_id=task.id, id="mine", url=receiver.url)
+    )
+    assert (made.id, made.task_id, made.url) == ("mine", task.id, receiver.url)
+    named = {"task_id": task.id, "id": "mine"}
+    get = pb.GetTaskPushNotificationConfigRequest(**named)
+    assert await client.get_task_push_notification_config(get) == made
+    every = pb.ListTaskPushNotificationConfigsRequest(task_id=task.id)
+    assert list((await client.list_task_push_notification_configs(every)).configs) == [made]
+    await client.delete_task_push_notification_config(pb.DeleteTaskPushNotificationConfigRequest(**named))
+    await raises(errors.TaskNotFoundError, client.get_task_push_notification_config(get))
+    assert not (await client.list_task_push_notification_configs(every)).configs
+    await client.cancel_task(pb.CancelTaskRequest(id=task.id))
+    receiver.shutdown()
+    print(f"ok {name} push")
 
 
 async def with_binding(name, http):
@@ -97,6 +172,7 @@ async def with_binding(name, http):
     _, states, _, _ = await read(client.send_message(message(file)))
     assert states[-1] == S.TASK_STATE_COMPLETED
     print(f"ok {name} file")
+    await pushed(client, name)
 
 
 async def main():

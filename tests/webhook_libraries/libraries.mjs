@@ -6,8 +6,10 @@ import { createHmac } from "node:crypto";
 import { createInterface } from "node:readline";
 import * as linear from "@linear/sdk/webhooks";
 import * as octokit from "@octokit/webhooks-methods";
+import bolt from "@slack/bolt";
 import * as standard from "standardwebhooks";
 import Stripe from "stripe";
+import { Webhook as Svix } from "svix";
 
 const stripe = new Stripe("sk_test_none");
 
@@ -22,6 +24,29 @@ const specified = (Webhook) => ({
 
 const libraries = {
   standardwebhooks: specified(standard.Webhook),
+  svix: {
+    ...specified(Svix),
+    verify: ({ secret, headers, body }) => {
+      new Svix(secret).verify(body, headers);
+      return true;
+    },
+  },
+  slack: {
+    // It has no signer of its own; what it takes is what counts.
+    sign: ({ secret, time, body }) => ({
+      "x-slack-request-timestamp": `${time}`,
+      "x-slack-signature": `v0=${createHmac("sha256", secret).update(`v0:${time}:${body}`).digest("hex")}`,
+    }),
+    verify: ({ secret, headers, body }) => {
+      const time = Number(headers["x-slack-request-timestamp"]);
+      bolt.verifySlackRequest({
+        signingSecret: secret,
+        headers: { "x-slack-signature": headers["x-slack-signature"], "x-slack-request-timestamp": time },
+        body,
+      });
+      return true;
+    },
+  },
   octokit: {
     sign: async ({ secret, body }) => ({ "x-hub-signature-256": await octokit.sign(secret, body) }),
     verify: ({ secret, headers, body }) => octokit.verify(secret, body, headers["x-hub-signature-256"]),

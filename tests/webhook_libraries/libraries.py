@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 import stripe
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks.webhooks import Webhook
+from svix.webhooks import Webhook as Svix
 
 
 class Clock:
@@ -16,18 +17,22 @@ class Clock:
         return datetime.now(timezone.utc).timestamp()
 
 
-def standard_sign(asked):
-    moment = datetime.fromtimestamp(asked["time"], timezone.utc)
-    return {
-        "webhook-id": asked["id"],
-        "webhook-timestamp": str(asked["time"]),
-        "webhook-signature": Webhook(asked["secret"]).sign(asked["id"], moment, asked["body"]),
-    }
+def specified(library):
+    """A library of the Standard Webhooks specification."""
 
+    def sign(asked):
+        moment = datetime.fromtimestamp(asked["time"], timezone.utc)
+        return {
+            "webhook-id": asked["id"],
+            "webhook-timestamp": str(asked["time"]),
+            "webhook-signature": library(asked["secret"]).sign(asked["id"], moment, asked["body"]),
+        }
 
-def standard_verify(asked):
-    Webhook(asked["secret"]).verify(asked["body"], asked["headers"])
-    return True
+    def verify(asked):
+        library(asked["secret"]).verify(asked["body"], asked["headers"])
+        return True
+
+    return sign, verify
 
 
 def stripe_sign(asked):
@@ -55,7 +60,8 @@ def slack_verify(asked):
 
 
 LIBRARIES = {
-    "standardwebhooks": (standard_sign, standard_verify),
+    "standardwebhooks": specified(Webhook),
+    "svix": specified(Svix),
     "stripe": (stripe_sign, stripe_verify),
     "slack": (slack_sign, slack_verify),
 }

@@ -37,6 +37,9 @@ pub(crate) struct ToldArgs {
     /// Of this session alone
     #[arg(long, value_name = "SESSION")]
     pub(crate) session: Option<String>,
+    /// Of this turn of that session alone, from its beginning; the webhook ends with it
+    #[arg(long, value_name = "TURN", requires = "session")]
+    pub(crate) turn: Option<String>,
     /// Of sessions whose keys begin so
     #[arg(long, value_name = "PREFIX")]
     pub(crate) session_prefix: Option<String>,

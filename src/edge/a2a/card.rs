@@ -57,7 +57,7 @@ fn card(agent: &AgentInfo, info: &GetServerInfoResponse, base: &str) -> Json {
         },
         "supportedInterfaces": [at("JSONRPC"), at("HTTP+JSON")],
         "capabilities": {
-            "streaming": true, "pushNotifications": false, "extendedAgentCard": false,
+            "streaming": true, "pushNotifications": true, "extendedAgentCard": false,
         },
         "defaultInputModes": ["text/plain", "application/json", "image/*"],
         "defaultOutputModes": ["text/plain"],

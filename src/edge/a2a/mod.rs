@@ -6,9 +6,10 @@
 //! runs steers it. Both bindings are the same calls (`tasks.rs`) in other wrappings; `stream.rs` prints a turn.
 //!
 //! Questions: a task that waits for any of them is INPUT_REQUIRED, and its status says what is asked, as data. Files come
-//! as they are (`raw`), never from an address. What a client asks to be pushed to it is not kept here.
+//! as they are (`raw`), never from an address. What a client asks to be pushed to it is a webhook of that task (`push.rs`).
 
 mod card;
+mod push;
 mod stream;
 mod tasks;
 
@@ -57,7 +58,7 @@ enum Answer {
 /// Every path of the protocol.
 pub(super) fn routes(door: Arc<Door>) -> Router {
     let doors = std::array::from_fn(|_| door.clone());
-    let [root, card, rpc, below, read] = doors;
+    let [root, card, rpc, below, read, delete] = doors;
     Router::new()
         .route(
             "/.well-known/agent-card.json",
@@ -86,6 +87,11 @@ pub(super) fn routes(door: Arc<Door>) -> Router {
                 async move |Path((agent, _)): Path<(String, String)>, request: Request| {
                     http_json(below, agent, request).await
                 },
+            )
+            .delete(
+                async move |Path((agent, _)): Path<(String, String)>, request: Request| {
+                    http_json(delete, agent, request).await
+                },
             ),
         )
 }
@@ -105,7 +111,10 @@ async fn json_rpc(door: Arc<Door>, agent: String, request: Request) -> Response 
                     "CancelTask" => Call::Cancel,
                     "SubscribeToTask" => Call::Subscribe,
                     "GetExtendedAgentCard" => Call::Card,
-                    name if name.contains("PushNotificationConfig") => return Err(not_pushed()),
+                    "CreateTaskPushNotificationConfig" => Call::CreatePush,
+                    "GetTaskPushNotificationConfig" => Call::GetPush,
+                    "ListTaskPushNotificationConfigs" => Call::ListPush,
+                    "DeleteTaskPushNotificationConfig" => Call::DeletePush,
                     _ => {
                         let message = format!("there is no method {method}");
                         return Err(Fault::new(
@@ -226,6 +235,12 @@ fn path_call(parts: &Parts) -> Result<(Call, Map<String, Json>), Fault> {
         };
         params.insert(name.into_owned(), value);
     }
+    // The same rules as of forms, but for the plus sign, which stands for itself in a path.
+    let decoded = |text: &str| {
+        let text = text.replace('+', "%2B");
+        let decoded = form_urlencoded::parse(text.as_bytes()).next();
+        decoded.map_or_else(String::new, |(text, _)| text.into_owned())
+    };
     let posts = parts.method == Method::POST;
     let call = match (posts, path) {
         (true, "message:send") => Call::Send,
@@ -234,8 +249,22 @@ fn path_call(parts: &Parts) -> Result<(Call, Map<String, Json>), Fault> {
         (false, "extendedAgentCard") => Call::Card,
         (_, path) => {
             let task = path.strip_prefix("tasks/").ok_or_else(nothing)?;
-            if task.contains("/pushNotificationConfigs") {
-                return Err(not_pushed());
+            if let Some((id, config)) = task.split_once("/pushNotificationConfigs") {
+                let call = match (&parts.method, config.strip_prefix('/')) {
+                    (&Method::POST, None) => Call::CreatePush,
+                    (&Method::GET, None) => Call::ListPush,
+                    (&Method::GET, Some(_)) => Call::GetPush,
+                    (&Method::DELETE, Some(_)) => Call::DeletePush,
+                    _ => return Err(nothing()),
+                };
+                params.insert("taskId".into(), decoded(id).into());
+                if let Some(config) = config.strip_prefix('/') {
+                    params.insert("id".into(), decoded(config).into());
+                }
+                return Ok((call, params));
+            }
+            if parts.method == Method::DELETE {
+                return Err(nothing());
             }
             let (id, call) = match (posts, task.rsplit_once(':')) {
                 (true, Some((id, "cancel"))) => (id, Call::Cancel),
@@ -243,11 +272,7 @@ fn path_call(parts: &Parts) -> Result<(Call, Map<String, Json>), Fault> {
                 (false, _) => (task, Call::Get),
                 (true, _) => return Err(nothing()),
             };
-            // The same rules as of forms, but for the plus sign, which stands for itself in a path.
-            let id = id.replace('+', "%2B");
-            let decoded = form_urlencoded::parse(id.as_bytes()).next();
-            let id = decoded.map_or_else(String::new, |(id, _)| id.into_owned());
-            params.insert("id".into(), id.into());
+            params.insert("id".into(), decoded(id).into());
             call
         }
     };
@@ -288,14 +313,6 @@ fn is_json(parts: &Parts, body: &Body) -> Result<(), Fault> {
             "send `Content-Type: application/json`",
         )),
     }
-}
-
-fn not_pushed() -> Fault {
-    Fault::new(
-        StatusCode::BAD_REQUEST,
-        "PUSH_NOTIFICATION_NOT_SUPPORTED",
-        "nothing is pushed: stream or subscribe",
-    )
 }
 
 fn as_json(status: StatusCode, json: &Json) -> Response {
@@ -339,7 +356,6 @@ impl Fault {
             "METHOD_NOT_FOUND" => -32601,
             "TASK_NOT_FOUND" => -32001,
             "TASK_NOT_CANCELABLE" => -32002,
-            "PUSH_NOTIFICATION_NOT_SUPPORTED" => -32003,
             "UNSUPPORTED_OPERATION" => -32004,
             "CONTENT_TYPE_NOT_SUPPORTED" => -32005,
             "VERSION_NOT_SUPPORTED" => -32009,

@@ -3,7 +3,7 @@
 //! What the agent says is one artifact, `response`: the text of its newest message, which grows piece by piece, and begins
 //! anew with the next message. So what a client has in the end is what GetTask says.
 
-use super::{Fault, tasks};
+use super::Fault;
 use crate::{
     edge::{
         sse::{self, HEARTBEAT},
@@ -11,6 +11,7 @@ use crate::{
         view::{Holds, Told},
     },
     proto::{Turn, TurnState},
+    wire::a2a::{self, TaskId},
 };
 use axum::{body::Body, response::Response};
 use futures_util::stream;
@@ -29,7 +30,7 @@ pub(super) enum Wrapping {
 /// A task while it is followed.
 pub(super) struct Stream {
     followed: Followed,
-    task: tasks::TaskId,
+    task: TaskId,
     turn: Turn,
     /// The task was told.
     begun: bool,
@@ -44,7 +45,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Follows a turn from its beginning.
-    pub(super) fn new(followed: Followed, task: tasks::TaskId) -> Self {
+    pub(super) fn new(followed: Followed, task: TaskId) -> Self {
         Self {
             followed,
             task,
@@ -77,9 +78,9 @@ impl Stream {
                         let questions = stream.followed.questions();
                         let status = json!({
                             "state": "TASK_STATE_INPUT_REQUIRED",
-                            "message": tasks::asks(&stream.task, &questions),
+                            "message": a2a::asks(&stream.task, &questions),
                         });
-                        vec![stream.status(status)]
+                        vec![stream.status(&status)]
                     }
                     Some(Err(refused)) => {
                         stream.over = true;
@@ -105,17 +106,15 @@ impl Stream {
         sse::answer(Body::from_stream(written), &[])
     }
 
-    fn status(&self, status: Json) -> Json {
-        json!({ "statusUpdate": {
-            "taskId": self.task.to_string(), "contextId": self.task.session_key, "status": status,
-        } })
+    fn status(&self, status: &Json) -> Json {
+        a2a::status_update(&self.task, status)
     }
 
     /// A piece of `response`, behind what there is or in its place.
     fn artifact(&self, text: &str, append: bool) -> Json {
         json!({ "artifactUpdate": {
             "taskId": self.task.to_string(), "contextId": self.task.session_key,
-            "artifact": { "artifactId": tasks::RESPONSE, "parts": [{ "text": text }] },
+            "artifact": { "artifactId": a2a::RESPONSE, "parts": [{ "text": text }] },
             "append": append, "lastChunk": false,
         } })
     }
@@ -125,7 +124,7 @@ impl Stream {
             return;
         }
         self.turn = turn;
-        let task = tasks::task(&self.task, &self.turn, &[], None, false);
+        let task = a2a::task(&self.task, &self.turn, &[], None, false);
         updates.push(json!({ "task": task }));
     }
 
@@ -135,7 +134,7 @@ impl Stream {
             Told::Queued(turn, _) => self.begin(*turn, &mut updates),
             Told::Started(turn) => {
                 self.begin(*turn, &mut updates);
-                updates.push(self.status(json!({ "state": "TASK_STATE_WORKING" })));
+                updates.push(self.status(&json!({ "state": "TASK_STATE_WORKING" })));
             }
             Told::BlockStarted(block) if block.holds == Holds::Text => {
                 self.block = block.id;
@@ -156,7 +155,7 @@ impl Stream {
                 if !self.begun {
                     self.begin(turn.clone(), &mut updates);
                 }
-                updates.push(self.status(tasks::status(&self.task, &turn, &[])));
+                updates.push(self.status(&a2a::status(&self.task, &turn, &[])));
             }
             // What was told of `response` is told anew, in its place. Thinking, tools and plans are the agent's own.
             Told::TakenBack(_)
@@ -175,7 +174,7 @@ impl Stream {
             // It was told to wait, and goes on.
             Told::Resolved(_) => {
                 if self.turn.state() != TurnState::Unspecified {
-                    updates.push(self.status(json!({ "state": "TASK_STATE_WORKING" })));
+                    updates.push(self.status(&json!({ "state": "TASK_STATE_WORKING" })));
                 }
             }
         }

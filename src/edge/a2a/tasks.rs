@@ -1,18 +1,22 @@
 //! The calls of the protocol, as calls of the gateway.
 
-use super::{Answer, Fault, stream::Stream};
+use super::{
+    Answer, Fault,
+    push::{self, Config},
+    stream::Stream,
+};
 use crate::{
     domain::ids::SessionKey,
     edge::{
         problem::reason,
-        transcode::parsed,
-        turns::{Caller, Reply, was_removed},
+        turns::{Caller, Reply},
     },
     proto::{
         Attachment, AwaitTurnRequest, AwaitTurnResponse, EnqueueRequest, EnqueueResponse,
-        ListTurnsRequest, ListTurnsResponse, OptionEffect, Question, QuestionKind, SteerRequest,
-        SteerResponse, Turn, TurnState,
+        ListTurnsRequest, ListTurnsResponse, Question, QuestionKind, SteerRequest, SteerResponse,
+        Turn, TurnState,
     },
+    wire::a2a::{MESSAGE_ID, TaskId, state_of, task},
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::StatusCode;
@@ -21,10 +25,6 @@ use std::collections::BTreeMap;
 use tonic::Code;
 use uuid::Uuid;
 
-/// The artifact that holds what the agent says.
-pub(super) const RESPONSE: &str = "response";
-/// Says which message a turn was, among its metadata.
-const MESSAGE_ID: &str = "a2a.message_id";
 /// Tasks of a page that names no number, and most of one, by the protocol.
 const TASKS_DEFAULT: i32 = 50;
 const TASKS_MAX: i32 = 100;
@@ -42,13 +42,10 @@ pub(super) enum Call {
     Cancel,
     Subscribe,
     Card,
-}
-
-/// A task: a turn of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TaskId {
-    pub(super) turn_id: String,
-    pub(super) session_key: String,
+    CreatePush,
+    GetPush,
+    ListPush,
+    DeletePush,
 }
 
 /// Answers a call to an agent.
@@ -76,6 +73,10 @@ pub(super) async fn answer(
             }
             follow(&caller, id).await
         }
+        Call::CreatePush => push::create(&caller, agent, &params).await.map(Answer::One),
+        Call::GetPush => push::get(&caller, agent, &params).await.map(Answer::One),
+        Call::ListPush => push::list(&caller, agent, &params).await.map(Answer::One),
+        Call::DeletePush => push::delete(&caller, agent, &params).await.map(Answer::One),
         Call::Card => Err(Fault::new(
             StatusCode::BAD_REQUEST,
             "UNSUPPORTED_OPERATION",
@@ -98,6 +99,8 @@ struct Said {
     text: String,
     data: Vec<Json>,
     attachments: Vec<Attachment>,
+    /// Where the task's updates are pushed to.
+    push: Option<Config>,
 }
 
 // === impl Said ===
@@ -110,10 +113,7 @@ impl Said {
         let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
         let push = params
             .get("configuration")
-            .map(|it| &it["taskPushNotificationConfig"]);
-        if push.is_some_and(|it| !it.is_null()) {
-            return Err(super::not_pushed());
-        }
+            .and_then(|it| it["taskPushNotificationConfig"].as_object());
         let mut said = Self {
             message_id: text("messageId"),
             context: text("contextId"),
@@ -121,6 +121,7 @@ impl Said {
             text: String::new(),
             data: Vec::new(),
             attachments: Vec::new(),
+            push: push.map(Config::of).transpose()?,
         };
         if said.message_id.is_empty() {
             return Err(Fault::invalid("message.messageId is missing"));
@@ -180,37 +181,6 @@ impl Said {
     }
 }
 
-// === impl TaskId ===
-
-impl TaskId {
-    fn parse(text: &str) -> Option<Self> {
-        let (turn, key) = text.split_once('.')?;
-        Uuid::try_parse(turn).ok()?;
-        SessionKey::parse(key).ok()?;
-        Some(Self {
-            turn_id: turn.into(),
-            session_key: key.into(),
-        })
-    }
-
-    fn of(turn: &Turn) -> Self {
-        Self {
-            turn_id: turn.turn_id.clone(),
-            session_key: turn.session_key.clone(),
-        }
-    }
-}
-
-impl std::fmt::Display for TaskId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            turn_id,
-            session_key,
-        } = self;
-        write!(f, "{turn_id}.{session_key}")
-    }
-}
-
 /// A new turn. Without a context each message has a session of its own; the same message again finds it.
 async fn enqueue(caller: &Caller, agent: &str, said: Said) -> Result<EnqueueRequest, Fault> {
     let text = said.whole_text();
@@ -236,8 +206,12 @@ async fn enqueue(caller: &Caller, agent: &str, said: Said) -> Result<EnqueueRequ
 }
 
 /// Says something, to a task that is there or to a new one.
-async fn begin(caller: &Caller, agent: &str, said: Said) -> Result<TaskId, Fault> {
+async fn begin(caller: &Caller, agent: &str, mut said: Said) -> Result<TaskId, Fault> {
+    let (push, message_id) = (said.push.take(), said.message_id.clone());
     if let Some(id) = said.task.clone() {
+        if let Some(push) = push {
+            push.keep(caller, &id, &message_id).await?;
+        }
         tell(caller, agent, &id, said).await?;
         return Ok(id);
     }
@@ -245,7 +219,24 @@ async fn begin(caller: &Caller, agent: &str, said: Said) -> Result<TaskId, Fault
     let queued: EnqueueResponse = caller
         .ask("/quarterdeck.v1.GatewayService/Enqueue", &request)
         .await?;
-    Ok(TaskId::of(&queued.turn.unwrap_or_default()))
+    let id = TaskId::of(&queued.turn.unwrap_or_default());
+    let kept = match push {
+        Some(push) => push.keep(caller, &id, &message_id).await.map(drop),
+        None => Ok(()),
+    };
+    match kept {
+        Ok(()) => {}
+        // The task has ended since, and its pushes with it.
+        Err(refused) if queued.replayed && refused.reason == "WEBHOOK_NOT_FOUND" => {}
+        Err(refused) => {
+            // Nobody would hear of a task that was asked for with its pushes.
+            if !queued.replayed {
+                caller.abort(&id.session_key, &id.turn_id).await?;
+            }
+            return Err(refused);
+        }
+    }
+    Ok(id)
 }
 
 /// `SendMessage`: answers when the task has ended or asks, or at once where the client wants that.
@@ -485,6 +476,15 @@ async fn found(
     params: &Map<String, Json>,
 ) -> Result<(TaskId, Turn), Fault> {
     let name = params.get("id").and_then(Json::as_str).unwrap_or_default();
+    of_name(caller, agent, name).await
+}
+
+/// The task of that id, of this agent.
+pub(super) async fn of_name(
+    caller: &Caller,
+    agent: &str,
+    name: &str,
+) -> Result<(TaskId, Turn), Fault> {
     let Some(id) = TaskId::parse(name) else {
         caller.known().await?;
         return Err(Fault::no_task(name));
@@ -531,143 +531,9 @@ async fn as_it_is(
     Ok(task(id, turn, &questions, history, true))
 }
 
-/// A task in the protocol's shape.
-pub(super) fn task(
-    id: &TaskId,
-    turn: &Turn,
-    questions: &[Question],
-    history: Option<i64>,
-    artifacts: bool,
-) -> Json {
-    let mut task = json!({
-        "id": id.to_string(), "contextId": id.session_key,
-        "status": status(id, turn, questions),
-    });
-    if artifacts && !turn.response_text.is_empty() {
-        task["artifacts"] = json!([{
-            "artifactId": RESPONSE, "name": RESPONSE, "parts": [{ "text": turn.response_text }],
-        }]);
-    }
-    if history != Some(0) {
-        let message_id = turn.metadata.get(MESSAGE_ID).cloned();
-        let mut parts = vec![json!({ "text": turn.text })];
-        parts.extend(turn.attachments.iter().map(|file| {
-            json!({ "data": { "attachmentId": file.attachment_id }, "filename": file.name,
-                "mediaType": file.media_type })
-        }));
-        task["history"] = json!([{
-            "messageId": message_id.unwrap_or_else(|| format!("{}.in", id.turn_id)),
-            "contextId": id.session_key, "taskId": id.to_string(), "role": "ROLE_USER",
-            "parts": parts,
-        }]);
-    }
-    task
-}
-
-/// How a task is.
-pub(super) fn status(id: &TaskId, turn: &Turn, questions: &[Question]) -> Json {
-    let mut status = json!({ "state": state_of(turn) });
-    let time = [&turn.end_time, &turn.start_time, &turn.create_time];
-    if let Some(time) = time.into_iter().flatten().next() {
-        status["timestamp"] = time.to_string().into();
-    }
-    if !questions.is_empty() {
-        status["message"] = asks(id, questions);
-    } else if let Some(error) = turn.error.as_ref().filter(|it| !it.reason.is_empty()) {
-        let text = match error.message.as_str() {
-            "" => error.reason.clone(),
-            message => format!("{}: {message}", error.reason),
-        };
-        status["message"] = message(id, "error", &json!([{ "text": text }]));
-    }
-    status
-}
-
-/// The word of a task's state.
-fn state_of(turn: &Turn) -> &'static str {
-    match turn.state() {
-        TurnState::Queued | TurnState::Scheduled | TurnState::Unspecified => "TASK_STATE_SUBMITTED",
-        TurnState::Running | TurnState::Canceling => "TASK_STATE_WORKING",
-        TurnState::WaitingInput => "TASK_STATE_INPUT_REQUIRED",
-        TurnState::Completed => "TASK_STATE_COMPLETED",
-        TurnState::Failed | TurnState::Interrupted => "TASK_STATE_FAILED",
-        TurnState::Canceled => "TASK_STATE_CANCELED",
-        // It was stopped before it began.
-        TurnState::Rejected if was_removed(turn) => "TASK_STATE_CANCELED",
-        TurnState::Rejected | TurnState::Expired => "TASK_STATE_REJECTED",
-    }
-}
-
-/// What a task asks for: a line for people, and data for whoever answers.
-pub(super) fn asks(id: &TaskId, questions: &[Question]) -> Json {
-    let mut parts = Vec::new();
-    for question in questions {
-        parts.push(json!({ "text": question.title }));
-        let options = question.options.iter().map(|it| {
-            json!({
-                "optionId": it.option_id, "label": it.label,
-                "allows": matches!(
-                    it.effect(),
-                    OptionEffect::AllowOnce | OptionEffect::AllowAlways
-                ),
-            })
-        });
-        let kind = question.kind().as_str_name();
-        let mut data = json!({
-            "questionId": question.question_id,
-            "kind": kind.strip_prefix("QUESTION_KIND_").unwrap_or(kind),
-            "title": question.title,
-            "options": options.collect::<Vec<_>>(),
-        });
-        let mut also = |name: &str, value: Json, there: bool| {
-            if there {
-                data[name] = value;
-            }
-        };
-        also(
-            "toolName",
-            question.tool_name.clone().into(),
-            !question.tool_name.is_empty(),
-        );
-        also(
-            "args",
-            parsed(&question.args_json),
-            !question.args_json.is_empty(),
-        );
-        also(
-            "schema",
-            parsed(&question.schema_json),
-            !question.schema_json.is_empty(),
-        );
-        also("url", question.url.clone().into(), !question.url.is_empty());
-        parts.push(json!({ "data": data }));
-    }
-    let first = questions.first().map_or("", |it| it.question_id.as_str());
-    message(id, first, &parts.into())
-}
-
-fn message(id: &TaskId, name: &str, parts: &Json) -> Json {
-    json!({
-        "messageId": format!("{}.{name}", id.turn_id), "contextId": id.session_key,
-        "taskId": id.to_string(), "role": "ROLE_AGENT", "parts": parts,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tasks_id_is_its_turn_and_session() {
-        let id = TaskId {
-            turn_id: Uuid::now_v7().to_string(),
-            session_key: "a.b:c@d".into(),
-        };
-        assert_eq!(TaskId::parse(&id.to_string()), Some(id));
-        for wrong in ["", "x", ".", "x.y"] {
-            assert_eq!(TaskId::parse(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn every_state_of_a_task_finds_its_turns() {
@@ -678,7 +544,7 @@ mod tests {
                 ..Turn::default()
             };
             let id = TaskId::of(&turn);
-            let told = status(&id, &turn, &[]);
+            let told = crate::wire::a2a::status(&id, &turn, &[]);
             let states = states_of(told["state"].as_str().unwrap()).unwrap();
             assert!(states.contains(&(state as i32)), "{told}");
         }

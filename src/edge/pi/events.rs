@@ -10,12 +10,12 @@ use crate::{
         problem::Problem,
         rest,
         sse::{self, HEARTBEAT},
-        transcode::parsed,
     },
     grpc::status,
     proto::{
         BlockKind, Cursor, GatewayEvent, Role, SubscribeRequest, TurnState, gateway_event::Kind,
     },
+    wire::read::parsed,
 };
 use axum::body::Body;
 use futures_util::stream;

@@ -5,11 +5,11 @@
 
 use super::{Answered, Call, millis, missing, ok, sessions};
 use crate::{
-    edge::transcode::parsed,
     proto::{
         GetSessionStateRequest, GetSessionStateResponse, ListMessagesRequest, ListMessagesResponse,
         Message, Role, ToolCallPart, ToolCallState, message_part::Part,
     },
+    wire::read::parsed,
 };
 use serde_json::{Value as Json, json};
 

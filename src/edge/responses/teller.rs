@@ -5,14 +5,12 @@
 
 use super::place::{Place, ResponseId, What};
 use crate::{
-    edge::{
-        turns::was_removed,
-        view::{Block, Holds, Told, View},
-    },
+    edge::view::{Block, Holds, Told, View},
     proto::{
         GatewayEvent, Question, QuestionKind, Role, StopReason, Turn, TurnState, Usage,
         gateway_event::Kind,
     },
+    wire::read::{parsed, was_removed},
 };
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -475,7 +473,7 @@ impl Teller {
         let status = if is_error { "failed" } else { "completed" };
         let name = open.name.as_deref().unwrap_or(name);
         let mut item = self.call(id, name, &open.text, status);
-        let said = match crate::edge::transcode::parsed(result) {
+        let said = match parsed(result) {
             Json::String(text) => text,
             other => other.to_string(),
         };

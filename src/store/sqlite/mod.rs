@@ -76,7 +76,7 @@ use crate::{
         agent::ToldAgent,
         budget::{Budget, Exceeded},
         ids::{Principal, SessionKey, SessionRow, Time},
-        lease::KeptLease,
+        lease::{KeptLease, WantedWorker},
         question::Question,
         routing::Route,
         schedule::{Schedule, ScheduleRun},
@@ -1109,11 +1109,11 @@ impl Store for SqliteStore {
     async fn wait_for_worker(
         &self,
         fence: Fence,
-        message: String,
+        wanted: WantedWorker,
         now: Time,
     ) -> Result<(), Refusal> {
         self.owner(fence.session, move |unit| {
-            workers::wait(unit, fence, &message, now)
+            workers::wait(unit, fence, &wanted, now)
         })
         .await
     }

@@ -18,18 +18,23 @@ use crate::{
         access::{Identity, Scope, Shares},
         event::EventKind,
         ids::{LogId, Principal, SessionKey, SessionRow, Time},
+        question::QuestionState,
         session::{Session, SessionState},
         webhooks_out::{
-            DELIVERIES_KEPT, Delivery, DeliveryState, Next, PauseReason, WEBHOOKS_MAX, Webhook,
-            WebhookRules,
+            DELIVERIES_KEPT, Delivery, DeliveryState, Format, Next, PauseReason, WEBHOOKS_MAX,
+            Webhook, WebhookRules,
         },
     },
+    proto::gateway_event::Kind,
     store::{
         DeliveriesPage, Due, DueDeliveries, DueEvent, EventsRange, NewWebhook, SessionsBehind,
         Settled, StoredEvent, WebhookCaller, WebhookStore, WebhookUpdate, WebhooksPage,
         core::draft::Draft,
     },
-    wire::frames,
+    wire::{
+        a2a,
+        frames::{self, Position},
+    },
 };
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -232,6 +237,12 @@ fn behind(
     after: SessionRow,
     limit: usize,
 ) -> Answer<SessionsBehind> {
+    let Some(found) = of_row(connection, webhook)? else {
+        return Ok((Vec::new(), None));
+    };
+    if !found.rules.session_key.is_empty() {
+        return of_key(connection, &found, after, limit);
+    }
     // Both tables by their keys, in one order: a session is in one of them.
     let mut statement = connection.prepare_cached(
         "SELECT all_of.row, all_of.head > coalesce(webhook_cursor.seq, -1) \
@@ -259,6 +270,31 @@ fn behind(
     Ok((found, None))
 }
 
+/// The sessions of a key, of which one at most is no tombstone: whoever tells of one looks at no other.
+fn of_key(
+    connection: &Connection,
+    webhook: &Webhook,
+    after: SessionRow,
+    limit: usize,
+) -> Answer<SessionsBehind> {
+    let mut statement = connection.prepare_cached(
+        "SELECT row FROM session WHERE tenant = ?1 AND key = ?2 AND row > ?3 \
+         UNION ALL SELECT session FROM tombstone WHERE tenant = ?1 AND key = ?2 AND session > ?3 ORDER BY 1 LIMIT ?4",
+    )?;
+    let mut rows = statement.query((
+        &webhook.owner.principal.tenant,
+        &webhook.rules.session_key,
+        after.0,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    ))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(SessionRow(row.get(0)?));
+    }
+    let next = found.last().copied().filter(|_| found.len() == limit);
+    Ok((found, next))
+}
+
 fn secrets_of(connection: &Connection, webhook: i64) -> Answer<Vec<Vec<u8>>> {
     let (first, second): (Vec<u8>, Option<Vec<u8>>) = connection
         .prepare_cached("SELECT secret, second_secret FROM webhook WHERE row = ?1")?
@@ -282,6 +318,9 @@ fn due(
         return Ok(Due::Revoked);
     }
     let position = position(connection, row, session)?;
+    // Before its events are read: those of a turn that has ended are all there.
+    let is_over = has_ended(connection, &webhook)?;
+    let nothing = || if is_over { Due::Over } else { Due::Nothing };
     let found = match queries::session_by_row(connection, generation, session)? {
         Some(found) => of_session(connection, &webhook, &identity, &found, position, limit)?,
         None => of_tombstone(
@@ -293,10 +332,10 @@ fn due(
         )?,
     };
     let Some((session_key, log_id, events, more)) = found else {
-        return Ok(Due::Nothing);
+        return Ok(nothing());
     };
     if events.is_empty() {
-        return Ok(Due::Nothing);
+        return Ok(nothing());
     }
     let secrets = secrets_of(connection, row)?;
     Ok(Due::Deliveries(Box::new(DueDeliveries {
@@ -309,6 +348,18 @@ fn due(
         events,
         more,
     })))
+}
+
+/// Whether a webhook of one turn has no more to hear of it: it has ended, or is gone with its session.
+fn has_ended(connection: &Connection, webhook: &Webhook) -> Answer<bool> {
+    let Some(turn_id) = webhook.rules.turn_id else {
+        return Ok(false);
+    };
+    let live: Option<bool> = connection
+        .prepare_cached("SELECT end_seq IS NULL FROM turn WHERE turn_id = ?1")?
+        .query_row([turn_id], |row| row.get(0))
+        .optional()?;
+    Ok(live != Some(true))
 }
 
 type Found = Option<(SessionKey, LogId, Vec<DueEvent>, bool)>;
@@ -329,13 +380,18 @@ fn of_session(
         after: position,
         through: session.head,
         kinds: kinds.map(|number| EventKind(*number)).collect(),
-        turn_id: None,
+        turn_id: webhook.rules.turn_id,
     };
-    let mut page = queries::events(connection, session.row, &range, limit, PAGE_MAX_BYTES)?;
-    while page.events.is_empty() && page.looked < session.head {
+    let page = loop {
+        let mut page = queries::events(connection, session.row, &range, limit, PAGE_MAX_BYTES)?;
+        if webhook.rules.format == Format::A2a {
+            page.events = pushed(connection, session, page.events)?;
+        }
+        if !page.events.is_empty() || page.looked >= session.head {
+            break page;
+        }
         range.after = page.looked;
-        page = queries::events(connection, session.row, &range, limit, PAGE_MAX_BYTES)?;
-    }
+    };
     let mut source = connection.prepare_cached("SELECT source FROM turn WHERE turn_id = ?1")?;
     let mut time =
         connection.prepare_cached("SELECT time FROM event WHERE session = ?1 AND seq = ?2")?;
@@ -353,6 +409,36 @@ fn of_session(
     }
     let more = page.looked < session.head;
     Ok(Some((session.key.clone(), session.log_id, events, more)))
+}
+
+/// The events that push notifications tell. A question that has its answer by now is none: whoever were told of it would
+/// answer in vain.
+fn pushed(
+    connection: &Connection,
+    session: &Session,
+    events: Vec<StoredEvent>,
+) -> Answer<Vec<StoredEvent>> {
+    let mut state =
+        connection.prepare_cached("SELECT state FROM question WHERE question_id = ?1")?;
+    let mut told = Vec::with_capacity(events.len());
+    for event in events {
+        let position = Position::Seq(event.seq);
+        let message = frames::message(&session.key, session.log_id, position, &event.body);
+        let message = message.map_err(|error| Fault::Broken(format!("event: {error}")))?;
+        if a2a::pushed(&message).is_none() {
+            continue;
+        }
+        if let Some(Kind::QuestionAsked(asked)) = &message.kind {
+            let id = asked.question.as_ref().map(|it| it.question_id.as_str());
+            let id: Option<Uuid> = id.and_then(|id| id.parse().ok());
+            let state: Option<i64> = state.query_row([id], |row| row.get(0)).optional()?;
+            if state != Some(QuestionState::Pending as i64) {
+                continue;
+            }
+        }
+        told.push(event);
+    }
+    Ok(told)
 }
 
 /// What is kept of a session that is gone.
@@ -405,7 +491,8 @@ fn of_tombstone(
         ..
     } = &webhook.rules;
     // What it was and had for labels is not known any more.
-    let matches = (session_key.is_empty() || session_key == gone.key.as_str())
+    let matches = webhook.rules.turn_id.is_none()
+        && (session_key.is_empty() || session_key == gone.key.as_str())
         && gone.key.as_str().starts_with(key_prefix.as_str())
         && agent.is_empty()
         && labels.is_empty();
@@ -471,7 +558,16 @@ fn create(unit: &mut Unit<'_>, new: &NewWebhook) -> Answer<(Webhook, bool)> {
             first,
             now.0
         ])?;
-        fill(unit, unit.connection.last_insert_rowid(), new)?;
+        let row = unit.connection.last_insert_rowid();
+        fill(unit, row, new)?;
+        if let Some(turn_id) = new.rules.turn_id {
+            // A turn is told from its beginning: nothing is lost of one that runs already, or has ended meanwhile.
+            let key = SessionKey::parse(&new.rules.session_key).map_err(Fault::Broken)?;
+            let generation = unit.identity.generation;
+            let session = queries::session(unit.connection, generation, identity, &key)?;
+            let first = queries::turn_first_seq(unit.connection, session.row, turn_id)?;
+            put_cursor(unit, row, session.row, first - 1)?;
+        }
         Ok(new.webhook_id)
     });
     let (webhook_id, replayed) = done?;
@@ -554,14 +650,21 @@ fn delete(unit: &mut Unit<'_>, caller: &WebhookCaller, webhook_id: Uuid) -> Answ
     let name = webhook_id.to_string();
     let ((), replayed) = once_for(unit, owner, &name, request, caller.now, |unit| {
         let found = find(unit.connection, owner, webhook_id)?;
-        // Its cursors and deliveries may be many: housekeeping takes them.
-        unit.sql("DELETE FROM webhook WHERE row = ?1")?
-            .execute([found.row])?;
-        unit.sql("INSERT INTO webhook_gone (webhook) VALUES (?1)")?
-            .execute([found.row])?;
-        Ok(())
+        end(unit, found.row)
     })?;
     Ok(replayed)
+}
+
+fn end(unit: &Unit<'_>, row: i64) -> Answer<()> {
+    let deleted = unit
+        .sql("DELETE FROM webhook WHERE row = ?1")?
+        .execute([row])?;
+    if deleted > 0 {
+        // Its cursors and deliveries may be many: housekeeping takes them.
+        unit.sql("INSERT INTO webhook_gone (webhook) VALUES (?1)")?
+            .execute([row])?;
+    }
+    Ok(())
 }
 
 fn redeliver(
@@ -608,6 +711,7 @@ fn settle(unit: &mut Unit<'_>, settled: &Settled) -> Answer<Option<Webhook>> {
         position: before,
         failures,
         seq,
+        kind,
         tried,
         next,
         now,
@@ -627,6 +731,9 @@ fn settle(unit: &mut Unit<'_>, settled: &Settled) -> Answer<Option<Webhook>> {
             if tried.state == DeliveryState::Delivered {
                 well(unit, row)?;
             }
+            if webhook.rules.ends_with(*kind) {
+                end(unit, row)?;
+            }
         }
         (DeliveryState::Failed, Some(Next::Try(at))) if webhook.failures <= *failures => {
             unit.sql(
@@ -638,7 +745,7 @@ fn settle(unit: &mut Unit<'_>, settled: &Settled) -> Answer<Option<Webhook>> {
         (DeliveryState::Failed, Some(Next::Pause(reason))) if !webhook.paused => {
             unit.sql("UPDATE webhook SET failures = failures + 1, next_try = NULL WHERE row = ?1")?
                 .execute([row])?;
-            pause(unit, row, *reason)?;
+            pause(unit, &webhook, *reason)?;
             tell_pause(unit, &webhook, settled, *reason)?;
         }
         (DeliveryState::Failed, _) => {}
@@ -646,7 +753,12 @@ fn settle(unit: &mut Unit<'_>, settled: &Settled) -> Answer<Option<Webhook>> {
     live(unit.connection, row)
 }
 
-fn pause(unit: &Unit<'_>, row: i64, reason: PauseReason) -> Answer<()> {
+/// Nothing is told any more. One of a turn ends: nobody would resume it.
+fn pause(unit: &Unit<'_>, webhook: &Webhook, reason: PauseReason) -> Answer<()> {
+    let row = webhook.row;
+    if webhook.rules.turn_id.is_some() {
+        return end(unit, row);
+    }
     unit.sql("UPDATE webhook SET paused = 1, pause_reason = ?2 WHERE row = ?1 AND paused = 0")?
         .execute((row, reason.as_str()))?;
     Ok(())
@@ -751,8 +863,18 @@ pub(super) fn sweep(unit: &Unit<'_>) -> Answer<bool> {
     Ok(false)
 }
 
-/// Takes the cursors of a session whose tombstone goes.
+/// Takes the cursors of a session whose tombstone goes, and webhooks of its turns that somebody has paused.
 pub(super) fn forget_session(unit: &Unit<'_>, session: i64) -> Answer<()> {
+    let of_turns: Vec<i64> = unit
+        .sql(
+            "SELECT row FROM webhook WHERE json_extract(rules, '$.turn_id') IS NOT NULL \
+             AND row IN (SELECT webhook FROM webhook_cursor WHERE session = ?1)",
+        )?
+        .query_map([session], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for row in of_turns {
+        end(unit, row)?;
+    }
     unit.sql("DELETE FROM webhook_cursor WHERE session = ?1")?
         .execute([session])?;
     Ok(())
@@ -897,9 +1019,20 @@ impl WebhookStore for SqliteStore {
             .await
     }
 
+    async fn end_webhook(&self, webhook: i64) -> Result<(), Refusal> {
+        self.writer
+            .call_with_spare(Account::SERVER, move |unit| end(unit, webhook))
+            .await
+    }
+
     async fn pause_webhook(&self, webhook: i64, reason: PauseReason) -> Result<(), Refusal> {
         self.writer
-            .call_with_spare(Account::SERVER, move |unit| pause(unit, webhook, reason))
+            .call_with_spare(Account::SERVER, move |unit| {
+                match of_row(unit.connection, webhook)? {
+                    Some(found) => pause(unit, &found, reason),
+                    None => Ok(()),
+                }
+            })
             .await
     }
 }

@@ -4,7 +4,7 @@ use super::{commands::Tell, fault::Answer, writer::Unit};
 use crate::{
     domain::{
         ids::{SessionRow, Time},
-        lease::KeptLease,
+        lease::{KeptLease, WantedWorker},
         turn::Cause,
     },
     store::{
@@ -78,9 +78,14 @@ pub(super) fn settle(unit: &mut Unit<'_>, turn_id: Uuid, now: Time) -> Answer<()
 }
 
 /// Has a session's next turn wait for a worker.
-pub(super) fn wait(unit: &mut Unit<'_>, fence: Fence, message: &str, now: Time) -> Answer<()> {
+pub(super) fn wait(
+    unit: &mut Unit<'_>,
+    fence: Fence,
+    wanted: &WantedWorker,
+    now: Time,
+) -> Answer<()> {
     let write = unit.of_row(fence.session, |_, _, found| {
-        workers::wait(found, fence, message, now)
+        workers::wait(found, fence, wanted, now)
     })?;
     if let Some(write) = write {
         unit.write(write, Tell::All)?;

@@ -4308,7 +4308,12 @@ type TurnWaiting struct {
 	// What for: `NO_WORKER`, a worker that runs its agent and has room. It begins as soon as there is one.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// For people.
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The agent that a worker must run.
+	Agent string `protobuf:"bytes,3,opt,name=agent,proto3" json:"agent,omitempty"`
+	// The labels that it must have. A webhook of this kind that tells whole events says to whoever starts workers which one to
+	// start.
+	WorkerLabels  map[string]string `protobuf:"bytes,4,rep,name=worker_labels,json=workerLabels,proto3" json:"worker_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4355,6 +4360,20 @@ func (x *TurnWaiting) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *TurnWaiting) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *TurnWaiting) GetWorkerLabels() map[string]string {
+	if x != nil {
+		return x.WorkerLabels
+	}
+	return nil
 }
 
 // A step of an agent's plan.
@@ -4704,10 +4723,15 @@ const file_quarterdeck_v1_event_proto_rawDesc = "" +
 	"attachment\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\"B\n" +
 	"\vPlanUpdated\x123\n" +
-	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"?\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.quarterdeck.v1.PlanEntryR\aentries\"\xea\x01\n" +
 	"\vTurnWaiting\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"o\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
+	"\x05agent\x18\x03 \x01(\tR\x05agent\x12R\n" +
+	"\rworker_labels\x18\x04 \x03(\v2-.quarterdeck.v1.TurnWaiting.WorkerLabelsEntryR\fworkerLabels\x1a?\n" +
+	"\x11WorkerLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"o\n" +
 	"\tPlanEntry\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x122\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1a.quarterdeck.v1.PlanStatusR\x06status\x12\x1a\n" +
@@ -4741,7 +4765,7 @@ func file_quarterdeck_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_quarterdeck_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_quarterdeck_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(UsageSource)(0),              // 0: quarterdeck.v1.UsageSource
 	(UsageGranularity)(0),         // 1: quarterdeck.v1.UsageGranularity
@@ -4801,23 +4825,24 @@ var file_quarterdeck_v1_event_proto_goTypes = []any{
 	(*PlanUpdated)(nil),           // 55: quarterdeck.v1.PlanUpdated
 	(*TurnWaiting)(nil),           // 56: quarterdeck.v1.TurnWaiting
 	(*PlanEntry)(nil),             // 57: quarterdeck.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
-	(*SessionSnapshot)(nil),       // 59: quarterdeck.v1.SessionSnapshot
-	(*Turn)(nil),                  // 60: quarterdeck.v1.Turn
-	(Role)(0),                     // 61: quarterdeck.v1.Role
-	(*AttachmentRef)(nil),         // 62: quarterdeck.v1.AttachmentRef
-	(*Usage)(nil),                 // 63: quarterdeck.v1.Usage
-	(*Budget)(nil),                // 64: quarterdeck.v1.Budget
-	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
-	(BlockKind)(0),                // 66: quarterdeck.v1.BlockKind
-	(*Question)(nil),              // 67: quarterdeck.v1.Question
-	(QuestionState)(0),            // 68: quarterdeck.v1.QuestionState
-	(QuestionResolution)(0),       // 69: quarterdeck.v1.QuestionResolution
-	(*Answer)(nil),                // 70: quarterdeck.v1.Answer
-	(*MessagePart)(nil),           // 71: quarterdeck.v1.MessagePart
+	nil,                           // 58: quarterdeck.v1.TurnWaiting.WorkerLabelsEntry
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*SessionSnapshot)(nil),       // 60: quarterdeck.v1.SessionSnapshot
+	(*Turn)(nil),                  // 61: quarterdeck.v1.Turn
+	(Role)(0),                     // 62: quarterdeck.v1.Role
+	(*AttachmentRef)(nil),         // 63: quarterdeck.v1.AttachmentRef
+	(*Usage)(nil),                 // 64: quarterdeck.v1.Usage
+	(*Budget)(nil),                // 65: quarterdeck.v1.Budget
+	(*durationpb.Duration)(nil),   // 66: google.protobuf.Duration
+	(BlockKind)(0),                // 67: quarterdeck.v1.BlockKind
+	(*Question)(nil),              // 68: quarterdeck.v1.Question
+	(QuestionState)(0),            // 69: quarterdeck.v1.QuestionState
+	(QuestionResolution)(0),       // 70: quarterdeck.v1.QuestionResolution
+	(*Answer)(nil),                // 71: quarterdeck.v1.Answer
+	(*MessagePart)(nil),           // 72: quarterdeck.v1.MessagePart
 }
 var file_quarterdeck_v1_event_proto_depIdxs = []int32{
-	58, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
+	59, // 0: quarterdeck.v1.GatewayEvent.event_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: quarterdeck.v1.GatewayEvent.session_created:type_name -> quarterdeck.v1.SessionCreated
 	6,  // 2: quarterdeck.v1.GatewayEvent.session_updated:type_name -> quarterdeck.v1.SessionUpdated
 	7,  // 3: quarterdeck.v1.GatewayEvent.session_reset:type_name -> quarterdeck.v1.SessionReset
@@ -4868,46 +4893,47 @@ var file_quarterdeck_v1_event_proto_depIdxs = []int32{
 	45, // 48: quarterdeck.v1.GatewayEvent.question_pending:type_name -> quarterdeck.v1.QuestionPending
 	47, // 49: quarterdeck.v1.GatewayEvent.options_changed:type_name -> quarterdeck.v1.OptionsChanged
 	49, // 50: quarterdeck.v1.GatewayEvent.commands_changed:type_name -> quarterdeck.v1.CommandsChanged
-	59, // 51: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	60, // 51: quarterdeck.v1.SessionCreated.session:type_name -> quarterdeck.v1.SessionSnapshot
 	5,  // 52: quarterdeck.v1.SessionCreated.forked_from:type_name -> quarterdeck.v1.ForkOrigin
-	59, // 53: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
-	60, // 54: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
-	60, // 55: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
-	60, // 56: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
-	60, // 57: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
-	60, // 58: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
-	61, // 59: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
-	62, // 60: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	61, // 61: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
+	60, // 53: quarterdeck.v1.SessionUpdated.session:type_name -> quarterdeck.v1.SessionSnapshot
+	61, // 54: quarterdeck.v1.TurnQueued.turn:type_name -> quarterdeck.v1.Turn
+	61, // 55: quarterdeck.v1.TurnScheduled.turn:type_name -> quarterdeck.v1.Turn
+	61, // 56: quarterdeck.v1.TurnUpdated.turn:type_name -> quarterdeck.v1.Turn
+	61, // 57: quarterdeck.v1.TurnStarted.turn:type_name -> quarterdeck.v1.Turn
+	61, // 58: quarterdeck.v1.TurnEnded.turn:type_name -> quarterdeck.v1.Turn
+	62, // 59: quarterdeck.v1.MessageStarted.role:type_name -> quarterdeck.v1.Role
+	63, // 60: quarterdeck.v1.MessageStarted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	62, // 61: quarterdeck.v1.MessageCompleted.role:type_name -> quarterdeck.v1.Role
 	16, // 62: quarterdeck.v1.MessageCompleted.blocks:type_name -> quarterdeck.v1.MessageBlock
-	62, // 63: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
-	60, // 64: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
-	63, // 65: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
+	63, // 63: quarterdeck.v1.ToolCompleted.attachments:type_name -> quarterdeck.v1.AttachmentRef
+	61, // 64: quarterdeck.v1.SteerRequeued.turn:type_name -> quarterdeck.v1.Turn
+	64, // 65: quarterdeck.v1.UsageRecorded.usage:type_name -> quarterdeck.v1.Usage
 	0,  // 66: quarterdeck.v1.UsageRecorded.source:type_name -> quarterdeck.v1.UsageSource
 	1,  // 67: quarterdeck.v1.UsageRecorded.granularity:type_name -> quarterdeck.v1.UsageGranularity
-	64, // 68: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
-	65, // 69: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
-	59, // 70: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
-	59, // 71: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
-	66, // 72: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
-	61, // 73: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
-	58, // 74: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
-	67, // 75: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
-	68, // 76: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
-	69, // 77: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
-	70, // 78: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
-	67, // 79: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
+	65, // 68: quarterdeck.v1.BudgetWarning.budget:type_name -> quarterdeck.v1.Budget
+	66, // 69: quarterdeck.v1.RetryScheduled.delay:type_name -> google.protobuf.Duration
+	60, // 70: quarterdeck.v1.Hello.session:type_name -> quarterdeck.v1.SessionSnapshot
+	60, // 71: quarterdeck.v1.SessionStateChanged.session:type_name -> quarterdeck.v1.SessionSnapshot
+	67, // 72: quarterdeck.v1.ItemSnapshot.block:type_name -> quarterdeck.v1.BlockKind
+	62, // 73: quarterdeck.v1.ItemSnapshot.role:type_name -> quarterdeck.v1.Role
+	59, // 74: quarterdeck.v1.Draining.deadline:type_name -> google.protobuf.Timestamp
+	68, // 75: quarterdeck.v1.QuestionAsked.question:type_name -> quarterdeck.v1.Question
+	69, // 76: quarterdeck.v1.QuestionResolved.state:type_name -> quarterdeck.v1.QuestionState
+	70, // 77: quarterdeck.v1.QuestionResolved.resolution:type_name -> quarterdeck.v1.QuestionResolution
+	71, // 78: quarterdeck.v1.QuestionResolved.answer:type_name -> quarterdeck.v1.Answer
+	68, // 79: quarterdeck.v1.QuestionPending.question:type_name -> quarterdeck.v1.Question
 	52, // 80: quarterdeck.v1.SubagentCompleted.stats:type_name -> quarterdeck.v1.SubagentStats
-	61, // 81: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
-	71, // 82: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
-	62, // 83: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
+	62, // 81: quarterdeck.v1.SubagentItem.role:type_name -> quarterdeck.v1.Role
+	72, // 82: quarterdeck.v1.SubagentItem.parts:type_name -> quarterdeck.v1.MessagePart
+	63, // 83: quarterdeck.v1.ArtifactCreated.attachment:type_name -> quarterdeck.v1.AttachmentRef
 	57, // 84: quarterdeck.v1.PlanUpdated.entries:type_name -> quarterdeck.v1.PlanEntry
-	2,  // 85: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
-	86, // [86:86] is the sub-list for method output_type
-	86, // [86:86] is the sub-list for method input_type
-	86, // [86:86] is the sub-list for extension type_name
-	86, // [86:86] is the sub-list for extension extendee
-	0,  // [0:86] is the sub-list for field type_name
+	58, // 85: quarterdeck.v1.TurnWaiting.worker_labels:type_name -> quarterdeck.v1.TurnWaiting.WorkerLabelsEntry
+	2,  // 86: quarterdeck.v1.PlanEntry.status:type_name -> quarterdeck.v1.PlanStatus
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_event_proto_init() }
@@ -4978,7 +5004,7 @@ func file_quarterdeck_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_event_proto_rawDesc), len(file_quarterdeck_v1_event_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

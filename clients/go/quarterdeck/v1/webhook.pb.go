@@ -23,6 +23,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The shape of deliveries.
+type WebhookFormat int32
+
+const (
+	// STANDARD.
+	WebhookFormat_WEBHOOK_FORMAT_UNSPECIFIED WebhookFormat = 0
+	// Of this service: `type`, `timestamp`, `data`; signed by the Standard Webhooks specification.
+	WebhookFormat_WEBHOOK_FORMAT_STANDARD WebhookFormat = 1
+	// A push notification of A2A 1.0: a StreamResponse with the task, or how it is. Needs `filter.turn_id`; chooses the kinds
+	// itself, leaves out questions that nobody was asked, is not signed, and carries the `token` and the `authorization` that it
+	// was made with.
+	WebhookFormat_WEBHOOK_FORMAT_A2A WebhookFormat = 2
+)
+
+// Enum value maps for WebhookFormat.
+var (
+	WebhookFormat_name = map[int32]string{
+		0: "WEBHOOK_FORMAT_UNSPECIFIED",
+		1: "WEBHOOK_FORMAT_STANDARD",
+		2: "WEBHOOK_FORMAT_A2A",
+	}
+	WebhookFormat_value = map[string]int32{
+		"WEBHOOK_FORMAT_UNSPECIFIED": 0,
+		"WEBHOOK_FORMAT_STANDARD":    1,
+		"WEBHOOK_FORMAT_A2A":         2,
+	}
+)
+
+func (x WebhookFormat) Enum() *WebhookFormat {
+	p := new(WebhookFormat)
+	*p = x
+	return p
+}
+
+func (x WebhookFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WebhookFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_quarterdeck_v1_webhook_proto_enumTypes[0].Descriptor()
+}
+
+func (WebhookFormat) Type() protoreflect.EnumType {
+	return &file_quarterdeck_v1_webhook_proto_enumTypes[0]
+}
+
+func (x WebhookFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WebhookFormat.Descriptor instead.
+func (WebhookFormat) EnumDescriptor() ([]byte, []int) {
+	return file_quarterdeck_v1_webhook_proto_rawDescGZIP(), []int{0}
+}
+
 // How much of an event a delivery tells.
 type WebhookPayload int32
 
@@ -60,11 +115,11 @@ func (x WebhookPayload) String() string {
 }
 
 func (WebhookPayload) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_webhook_proto_enumTypes[0].Descriptor()
+	return file_quarterdeck_v1_webhook_proto_enumTypes[1].Descriptor()
 }
 
 func (WebhookPayload) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_webhook_proto_enumTypes[0]
+	return &file_quarterdeck_v1_webhook_proto_enumTypes[1]
 }
 
 func (x WebhookPayload) Number() protoreflect.EnumNumber {
@@ -73,7 +128,7 @@ func (x WebhookPayload) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WebhookPayload.Descriptor instead.
 func (WebhookPayload) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_webhook_proto_rawDescGZIP(), []int{0}
+	return file_quarterdeck_v1_webhook_proto_rawDescGZIP(), []int{1}
 }
 
 // What became of a delivery.
@@ -117,11 +172,11 @@ func (x DeliveryState) String() string {
 }
 
 func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_quarterdeck_v1_webhook_proto_enumTypes[1].Descriptor()
+	return file_quarterdeck_v1_webhook_proto_enumTypes[2].Descriptor()
 }
 
 func (DeliveryState) Type() protoreflect.EnumType {
-	return &file_quarterdeck_v1_webhook_proto_enumTypes[1]
+	return &file_quarterdeck_v1_webhook_proto_enumTypes[2]
 }
 
 func (x DeliveryState) Number() protoreflect.EnumNumber {
@@ -130,7 +185,7 @@ func (x DeliveryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeliveryState.Descriptor instead.
 func (DeliveryState) EnumDescriptor() ([]byte, []int) {
-	return file_quarterdeck_v1_webhook_proto_rawDescGZIP(), []int{1}
+	return file_quarterdeck_v1_webhook_proto_rawDescGZIP(), []int{2}
 }
 
 // A subscription of an address to what happens in sessions.
@@ -153,7 +208,7 @@ type Webhook struct {
 	// Why it is paused: `FAILING` (a day without a 2xx), `GONE` (410), `PERMISSION_REVOKED` (its owner's credential ended, or
 	// lost a scope), `SECRET_UNREADABLE`, or the words of whoever paused it, at most 256 bytes.
 	PauseReason string `protobuf:"bytes,7,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
-	// How many secrets sign its deliveries, 1 or 2. Given by the server; the secrets are never shown again.
+	// How many secrets sign its deliveries, 1 or 2; 0 with format A2A. Given by the server; the secrets are never shown again.
 	SecretCount int32 `protobuf:"varint,8,opt,name=secret_count,json=secretCount,proto3" json:"secret_count,omitempty"`
 	// Who it reads as, `tenant/subject`. Given by the server.
 	Owner string `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`
@@ -164,7 +219,9 @@ type Webhook struct {
 	// When the next try is due, while deliveries fail. Given by the server.
 	NextTryTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_try_time,json=nextTryTime,proto3" json:"next_try_time,omitempty"`
 	// Text for people, at most 256 bytes.
-	DisplayName   string `protobuf:"bytes,13,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	DisplayName string `protobuf:"bytes,13,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// In which shape events are told. Default: STANDARD. Stays what it was made with.
+	Format        WebhookFormat `protobuf:"varint,14,opt,name=format,proto3,enum=quarterdeck.v1.WebhookFormat" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +347,13 @@ func (x *Webhook) GetDisplayName() string {
 	return ""
 }
 
+func (x *Webhook) GetFormat() WebhookFormat {
+	if x != nil {
+		return x.Format
+	}
+	return WebhookFormat_WEBHOOK_FORMAT_UNSPECIFIED
+}
+
 // Which sessions a webhook tells of; all conditions must hold.
 type WebhookFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -300,7 +364,11 @@ type WebhookFilter struct {
 	// Agent of the session; empty: any.
 	Agent string `protobuf:"bytes,3,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Labels that the session must have, at most 16.
-	Labels        map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// One turn of that session, told from its beginning; goes with `session_key`, stays what it was made with, and `kinds` must
+	// have `turn_ended`. The webhook ends with the turn: it is deleted in the commit that notes that its end was taken, or where
+	// it would be paused by the server, or with the session.
+	TurnId        string `protobuf:"bytes,5,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +429,13 @@ func (x *WebhookFilter) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *WebhookFilter) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
 }
 
 // One event on its way to an address.
@@ -498,7 +573,13 @@ type CreateWebhookRequest struct {
 	// What signs its deliveries, at most 2: `whsec_` and base64 of 24 to 64 bytes. Empty: the server makes one.
 	Secrets []string `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	// Repeats with the same id within 24 hours make nothing more, and show no secret. Grammar and meaning as in EnqueueRequest.
-	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Header `X-A2A-Notification-Token` of its deliveries, at most 1 KiB of visible ASCII; goes with format A2A. Sealed as
+	// secrets are, and never shown.
+	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	// Header `Authorization` of its deliveries, such as `Bearer …`, at most 8 KiB of visible ASCII; goes with format A2A. Sealed
+	// as secrets are, and never shown.
+	Authorization string `protobuf:"bytes,5,opt,name=authorization,proto3" json:"authorization,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -550,6 +631,20 @@ func (x *CreateWebhookRequest) GetSecrets() []string {
 func (x *CreateWebhookRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetAuthorization() string {
+	if x != nil {
+		return x.Authorization
 	}
 	return ""
 }
@@ -1218,7 +1313,7 @@ var File_quarterdeck_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_quarterdeck_v1_webhook_proto_rawDesc = "" +
 	"\n" +
-	"\x1cquarterdeck/v1/webhook.proto\x12\x0equarterdeck.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x04\n" +
+	"\x1cquarterdeck/v1/webhook.proto\x12\x0equarterdeck.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x04\n" +
 	"\aWebhook\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x10\n" +
@@ -1235,13 +1330,15 @@ const file_quarterdeck_v1_webhook_proto_rawDesc = "" +
 	"createTime\x12?\n" +
 	"\rfailing_since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x12>\n" +
 	"\rnext_try_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vnextTryTime\x12!\n" +
-	"\fdisplay_name\x18\r \x01(\tR\vdisplayName\"\xf2\x01\n" +
+	"\fdisplay_name\x18\r \x01(\tR\vdisplayName\x125\n" +
+	"\x06format\x18\x0e \x01(\x0e2\x1d.quarterdeck.v1.WebhookFormatR\x06format\"\x8b\x02\n" +
 	"\rWebhookFilter\x12\x1f\n" +
 	"\vsession_key\x18\x01 \x01(\tR\n" +
 	"sessionKey\x12,\n" +
 	"\x12session_key_prefix\x18\x02 \x01(\tR\x10sessionKeyPrefix\x12\x14\n" +
 	"\x05agent\x18\x03 \x01(\tR\x05agent\x12A\n" +
-	"\x06labels\x18\x04 \x03(\v2).quarterdeck.v1.WebhookFilter.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x04 \x03(\v2).quarterdeck.v1.WebhookFilter.LabelsEntryR\x06labels\x12\x17\n" +
+	"\aturn_id\x18\x05 \x01(\tR\x06turnId\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfa\x02\n" +
@@ -1259,12 +1356,14 @@ const file_quarterdeck_v1_webhook_proto_rawDesc = "" +
 	"\aproblem\x18\b \x01(\tR\aproblem\x12@\n" +
 	"\x0efirst_try_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\ffirstTryTime\x12>\n" +
 	"\rlast_try_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\vlastTryTime\"\x82\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vlastTryTime\"\xbe\x01\n" +
 	"\x14CreateWebhookRequest\x121\n" +
 	"\awebhook\x18\x01 \x01(\v2\x17.quarterdeck.v1.WebhookR\awebhook\x12\x18\n" +
 	"\asecrets\x18\x02 \x03(\tR\asecrets\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"~\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\tR\x05token\x12$\n" +
+	"\rauthorization\x18\x05 \x01(\tR\rauthorization\"~\n" +
 	"\x15CreateWebhookResponse\x121\n" +
 	"\awebhook\x18\x01 \x01(\v2\x17.quarterdeck.v1.WebhookR\awebhook\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1a\n" +
@@ -1316,7 +1415,11 @@ const file_quarterdeck_v1_webhook_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x18.quarterdeck.v1.DeliveryR\n" +
 	"deliveries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*e\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*d\n" +
+	"\rWebhookFormat\x12\x1e\n" +
+	"\x1aWEBHOOK_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17WEBHOOK_FORMAT_STANDARD\x10\x01\x12\x16\n" +
+	"\x12WEBHOOK_FORMAT_A2A\x10\x02*e\n" +
 	"\x0eWebhookPayload\x12\x1f\n" +
 	"\x1bWEBHOOK_PAYLOAD_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14WEBHOOK_PAYLOAD_THIN\x10\x01\x12\x18\n" +
@@ -1347,65 +1450,67 @@ func file_quarterdeck_v1_webhook_proto_rawDescGZIP() []byte {
 	return file_quarterdeck_v1_webhook_proto_rawDescData
 }
 
-var file_quarterdeck_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_quarterdeck_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_quarterdeck_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_quarterdeck_v1_webhook_proto_goTypes = []any{
-	(WebhookPayload)(0),              // 0: quarterdeck.v1.WebhookPayload
-	(DeliveryState)(0),               // 1: quarterdeck.v1.DeliveryState
-	(*Webhook)(nil),                  // 2: quarterdeck.v1.Webhook
-	(*WebhookFilter)(nil),            // 3: quarterdeck.v1.WebhookFilter
-	(*Delivery)(nil),                 // 4: quarterdeck.v1.Delivery
-	(*CreateWebhookRequest)(nil),     // 5: quarterdeck.v1.CreateWebhookRequest
-	(*CreateWebhookResponse)(nil),    // 6: quarterdeck.v1.CreateWebhookResponse
-	(*ListWebhooksRequest)(nil),      // 7: quarterdeck.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 8: quarterdeck.v1.ListWebhooksResponse
-	(*UpdateWebhookRequest)(nil),     // 9: quarterdeck.v1.UpdateWebhookRequest
-	(*UpdateWebhookResponse)(nil),    // 10: quarterdeck.v1.UpdateWebhookResponse
-	(*DeleteWebhookRequest)(nil),     // 11: quarterdeck.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 12: quarterdeck.v1.DeleteWebhookResponse
-	(*RedeliverWebhookRequest)(nil),  // 13: quarterdeck.v1.RedeliverWebhookRequest
-	(*RedeliverWebhookResponse)(nil), // 14: quarterdeck.v1.RedeliverWebhookResponse
-	(*ListDeliveriesRequest)(nil),    // 15: quarterdeck.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 16: quarterdeck.v1.ListDeliveriesResponse
-	nil,                              // 17: quarterdeck.v1.WebhookFilter.LabelsEntry
-	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),    // 19: google.protobuf.FieldMask
+	(WebhookFormat)(0),               // 0: quarterdeck.v1.WebhookFormat
+	(WebhookPayload)(0),              // 1: quarterdeck.v1.WebhookPayload
+	(DeliveryState)(0),               // 2: quarterdeck.v1.DeliveryState
+	(*Webhook)(nil),                  // 3: quarterdeck.v1.Webhook
+	(*WebhookFilter)(nil),            // 4: quarterdeck.v1.WebhookFilter
+	(*Delivery)(nil),                 // 5: quarterdeck.v1.Delivery
+	(*CreateWebhookRequest)(nil),     // 6: quarterdeck.v1.CreateWebhookRequest
+	(*CreateWebhookResponse)(nil),    // 7: quarterdeck.v1.CreateWebhookResponse
+	(*ListWebhooksRequest)(nil),      // 8: quarterdeck.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 9: quarterdeck.v1.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),     // 10: quarterdeck.v1.UpdateWebhookRequest
+	(*UpdateWebhookResponse)(nil),    // 11: quarterdeck.v1.UpdateWebhookResponse
+	(*DeleteWebhookRequest)(nil),     // 12: quarterdeck.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 13: quarterdeck.v1.DeleteWebhookResponse
+	(*RedeliverWebhookRequest)(nil),  // 14: quarterdeck.v1.RedeliverWebhookRequest
+	(*RedeliverWebhookResponse)(nil), // 15: quarterdeck.v1.RedeliverWebhookResponse
+	(*ListDeliveriesRequest)(nil),    // 16: quarterdeck.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 17: quarterdeck.v1.ListDeliveriesResponse
+	nil,                              // 18: quarterdeck.v1.WebhookFilter.LabelsEntry
+	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 20: google.protobuf.FieldMask
 }
 var file_quarterdeck_v1_webhook_proto_depIdxs = []int32{
-	3,  // 0: quarterdeck.v1.Webhook.filter:type_name -> quarterdeck.v1.WebhookFilter
-	0,  // 1: quarterdeck.v1.Webhook.payload:type_name -> quarterdeck.v1.WebhookPayload
-	18, // 2: quarterdeck.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
-	18, // 3: quarterdeck.v1.Webhook.failing_since:type_name -> google.protobuf.Timestamp
-	18, // 4: quarterdeck.v1.Webhook.next_try_time:type_name -> google.protobuf.Timestamp
-	17, // 5: quarterdeck.v1.WebhookFilter.labels:type_name -> quarterdeck.v1.WebhookFilter.LabelsEntry
-	1,  // 6: quarterdeck.v1.Delivery.state:type_name -> quarterdeck.v1.DeliveryState
-	18, // 7: quarterdeck.v1.Delivery.first_try_time:type_name -> google.protobuf.Timestamp
-	18, // 8: quarterdeck.v1.Delivery.last_try_time:type_name -> google.protobuf.Timestamp
-	2,  // 9: quarterdeck.v1.CreateWebhookRequest.webhook:type_name -> quarterdeck.v1.Webhook
-	2,  // 10: quarterdeck.v1.CreateWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
-	2,  // 11: quarterdeck.v1.ListWebhooksResponse.webhooks:type_name -> quarterdeck.v1.Webhook
-	2,  // 12: quarterdeck.v1.UpdateWebhookRequest.webhook:type_name -> quarterdeck.v1.Webhook
-	19, // 13: quarterdeck.v1.UpdateWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
-	2,  // 14: quarterdeck.v1.UpdateWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
-	2,  // 15: quarterdeck.v1.RedeliverWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
-	4,  // 16: quarterdeck.v1.ListDeliveriesResponse.deliveries:type_name -> quarterdeck.v1.Delivery
-	5,  // 17: quarterdeck.v1.WebhookService.CreateWebhook:input_type -> quarterdeck.v1.CreateWebhookRequest
-	7,  // 18: quarterdeck.v1.WebhookService.ListWebhooks:input_type -> quarterdeck.v1.ListWebhooksRequest
-	9,  // 19: quarterdeck.v1.WebhookService.UpdateWebhook:input_type -> quarterdeck.v1.UpdateWebhookRequest
-	11, // 20: quarterdeck.v1.WebhookService.DeleteWebhook:input_type -> quarterdeck.v1.DeleteWebhookRequest
-	13, // 21: quarterdeck.v1.WebhookService.RedeliverWebhook:input_type -> quarterdeck.v1.RedeliverWebhookRequest
-	15, // 22: quarterdeck.v1.WebhookService.ListDeliveries:input_type -> quarterdeck.v1.ListDeliveriesRequest
-	6,  // 23: quarterdeck.v1.WebhookService.CreateWebhook:output_type -> quarterdeck.v1.CreateWebhookResponse
-	8,  // 24: quarterdeck.v1.WebhookService.ListWebhooks:output_type -> quarterdeck.v1.ListWebhooksResponse
-	10, // 25: quarterdeck.v1.WebhookService.UpdateWebhook:output_type -> quarterdeck.v1.UpdateWebhookResponse
-	12, // 26: quarterdeck.v1.WebhookService.DeleteWebhook:output_type -> quarterdeck.v1.DeleteWebhookResponse
-	14, // 27: quarterdeck.v1.WebhookService.RedeliverWebhook:output_type -> quarterdeck.v1.RedeliverWebhookResponse
-	16, // 28: quarterdeck.v1.WebhookService.ListDeliveries:output_type -> quarterdeck.v1.ListDeliveriesResponse
-	23, // [23:29] is the sub-list for method output_type
-	17, // [17:23] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	4,  // 0: quarterdeck.v1.Webhook.filter:type_name -> quarterdeck.v1.WebhookFilter
+	1,  // 1: quarterdeck.v1.Webhook.payload:type_name -> quarterdeck.v1.WebhookPayload
+	19, // 2: quarterdeck.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
+	19, // 3: quarterdeck.v1.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	19, // 4: quarterdeck.v1.Webhook.next_try_time:type_name -> google.protobuf.Timestamp
+	0,  // 5: quarterdeck.v1.Webhook.format:type_name -> quarterdeck.v1.WebhookFormat
+	18, // 6: quarterdeck.v1.WebhookFilter.labels:type_name -> quarterdeck.v1.WebhookFilter.LabelsEntry
+	2,  // 7: quarterdeck.v1.Delivery.state:type_name -> quarterdeck.v1.DeliveryState
+	19, // 8: quarterdeck.v1.Delivery.first_try_time:type_name -> google.protobuf.Timestamp
+	19, // 9: quarterdeck.v1.Delivery.last_try_time:type_name -> google.protobuf.Timestamp
+	3,  // 10: quarterdeck.v1.CreateWebhookRequest.webhook:type_name -> quarterdeck.v1.Webhook
+	3,  // 11: quarterdeck.v1.CreateWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
+	3,  // 12: quarterdeck.v1.ListWebhooksResponse.webhooks:type_name -> quarterdeck.v1.Webhook
+	3,  // 13: quarterdeck.v1.UpdateWebhookRequest.webhook:type_name -> quarterdeck.v1.Webhook
+	20, // 14: quarterdeck.v1.UpdateWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 15: quarterdeck.v1.UpdateWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
+	3,  // 16: quarterdeck.v1.RedeliverWebhookResponse.webhook:type_name -> quarterdeck.v1.Webhook
+	5,  // 17: quarterdeck.v1.ListDeliveriesResponse.deliveries:type_name -> quarterdeck.v1.Delivery
+	6,  // 18: quarterdeck.v1.WebhookService.CreateWebhook:input_type -> quarterdeck.v1.CreateWebhookRequest
+	8,  // 19: quarterdeck.v1.WebhookService.ListWebhooks:input_type -> quarterdeck.v1.ListWebhooksRequest
+	10, // 20: quarterdeck.v1.WebhookService.UpdateWebhook:input_type -> quarterdeck.v1.UpdateWebhookRequest
+	12, // 21: quarterdeck.v1.WebhookService.DeleteWebhook:input_type -> quarterdeck.v1.DeleteWebhookRequest
+	14, // 22: quarterdeck.v1.WebhookService.RedeliverWebhook:input_type -> quarterdeck.v1.RedeliverWebhookRequest
+	16, // 23: quarterdeck.v1.WebhookService.ListDeliveries:input_type -> quarterdeck.v1.ListDeliveriesRequest
+	7,  // 24: quarterdeck.v1.WebhookService.CreateWebhook:output_type -> quarterdeck.v1.CreateWebhookResponse
+	9,  // 25: quarterdeck.v1.WebhookService.ListWebhooks:output_type -> quarterdeck.v1.ListWebhooksResponse
+	11, // 26: quarterdeck.v1.WebhookService.UpdateWebhook:output_type -> quarterdeck.v1.UpdateWebhookResponse
+	13, // 27: quarterdeck.v1.WebhookService.DeleteWebhook:output_type -> quarterdeck.v1.DeleteWebhookResponse
+	15, // 28: quarterdeck.v1.WebhookService.RedeliverWebhook:output_type -> quarterdeck.v1.RedeliverWebhookResponse
+	17, // 29: quarterdeck.v1.WebhookService.ListDeliveries:output_type -> quarterdeck.v1.ListDeliveriesResponse
+	24, // [24:30] is the sub-list for method output_type
+	18, // [18:24] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_quarterdeck_v1_webhook_proto_init() }
@@ -1418,7 +1523,7 @@ func file_quarterdeck_v1_webhook_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quarterdeck_v1_webhook_proto_rawDesc), len(file_quarterdeck_v1_webhook_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,

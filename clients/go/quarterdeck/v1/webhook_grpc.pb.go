@@ -51,7 +51,8 @@ const (
 //
 // Changing needs the scope `webhook.write`, and since it lets read `session.read` besides. Reading needs `session.read`.
 type WebhookServiceClient interface {
-	// Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000. Needs `webhook.write` and
+	// Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000; NOT_FOUND,
+	// `SESSION_NOT_FOUND`, `TURN_NOT_FOUND`, where it is to tell of a turn that is not there. Needs `webhook.write` and
 	// `session.read`.
 	CreateWebhook(ctx context.Context, in *CreateWebhookRequest, opts ...grpc.CallOption) (*CreateWebhookResponse, error)
 	// Lists one's own webhooks, the oldest first. Needs `session.read`.
@@ -161,7 +162,8 @@ func (c *webhookServiceClient) ListDeliveries(ctx context.Context, in *ListDeliv
 //
 // Changing needs the scope `webhook.write`, and since it lets read `session.read` besides. Reading needs `session.read`.
 type WebhookServiceServer interface {
-	// Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000. Needs `webhook.write` and
+	// Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000; NOT_FOUND,
+	// `SESSION_NOT_FOUND`, `TURN_NOT_FOUND`, where it is to tell of a turn that is not there. Needs `webhook.write` and
 	// `session.read`.
 	CreateWebhook(context.Context, *CreateWebhookRequest) (*CreateWebhookResponse, error)
 	// Lists one's own webhooks, the oldest first. Needs `session.read`.

@@ -7,14 +7,14 @@ use super::{
     },
     turns::fenced,
 };
-use crate::domain::{Event, ids::Time, turn::Cause};
+use crate::domain::{Event, ids::Time, lease::WantedWorker, turn::Cause};
 
 /// The next turn waits, and its session is woken for nothing else than a worker. Says so once for each turn that is next.
 /// `None` where nothing waits.
 pub(crate) fn wait(
     found: Option<&Snapshot>,
     fence: Fence,
-    message: &str,
+    wanted: &WantedWorker,
     now: Time,
 ) -> Decision<Option<SessionWrite>> {
     let mut draft = fenced(found, fence)?;
@@ -30,7 +30,9 @@ pub(crate) fn wait(
     if !told {
         let event = Event::TurnWaiting {
             reason: Cause::NO_WORKER.to_owned(),
-            message: message.to_owned(),
+            message: wanted.message.clone(),
+            agent: draft.session.agent.clone(),
+            worker_labels: wanted.labels.clone(),
         };
         draft.event(now, Some(about), None, &event);
     }

@@ -642,12 +642,23 @@ class PlanUpdated(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[PlanEntry, _Mapping]]] = ...) -> None: ...
 
 class TurnWaiting(_message.Message):
-    __slots__ = ("reason", "message")
+    __slots__ = ("reason", "message", "agent", "worker_labels")
+    class WorkerLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_LABELS_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    agent: str
+    worker_labels: _containers.ScalarMap[str, str]
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., agent: _Optional[str] = ..., worker_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class PlanEntry(_message.Message):
     __slots__ = ("text", "status", "priority")

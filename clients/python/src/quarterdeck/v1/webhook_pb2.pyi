@@ -11,6 +11,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class WebhookFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WEBHOOK_FORMAT_UNSPECIFIED: _ClassVar[WebhookFormat]
+    WEBHOOK_FORMAT_STANDARD: _ClassVar[WebhookFormat]
+    WEBHOOK_FORMAT_A2A: _ClassVar[WebhookFormat]
+
 class WebhookPayload(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     WEBHOOK_PAYLOAD_UNSPECIFIED: _ClassVar[WebhookPayload]
@@ -23,6 +29,9 @@ class DeliveryState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELIVERY_STATE_DELIVERED: _ClassVar[DeliveryState]
     DELIVERY_STATE_FAILED: _ClassVar[DeliveryState]
     DELIVERY_STATE_SKIPPED: _ClassVar[DeliveryState]
+WEBHOOK_FORMAT_UNSPECIFIED: WebhookFormat
+WEBHOOK_FORMAT_STANDARD: WebhookFormat
+WEBHOOK_FORMAT_A2A: WebhookFormat
 WEBHOOK_PAYLOAD_UNSPECIFIED: WebhookPayload
 WEBHOOK_PAYLOAD_THIN: WebhookPayload
 WEBHOOK_PAYLOAD_FULL: WebhookPayload
@@ -32,7 +41,7 @@ DELIVERY_STATE_FAILED: DeliveryState
 DELIVERY_STATE_SKIPPED: DeliveryState
 
 class Webhook(_message.Message):
-    __slots__ = ("webhook_id", "url", "kinds", "filter", "payload", "paused", "pause_reason", "secret_count", "owner", "create_time", "failing_since", "next_try_time", "display_name")
+    __slots__ = ("webhook_id", "url", "kinds", "filter", "payload", "paused", "pause_reason", "secret_count", "owner", "create_time", "failing_since", "next_try_time", "display_name", "format")
     WEBHOOK_ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +55,7 @@ class Webhook(_message.Message):
     FAILING_SINCE_FIELD_NUMBER: _ClassVar[int]
     NEXT_TRY_TIME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
     webhook_id: str
     url: str
     kinds: _containers.RepeatedScalarFieldContainer[str]
@@ -59,10 +69,11 @@ class Webhook(_message.Message):
     failing_since: _timestamp_pb2.Timestamp
     next_try_time: _timestamp_pb2.Timestamp
     display_name: str
-    def __init__(self, webhook_id: _Optional[str] = ..., url: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[WebhookFilter, _Mapping]] = ..., payload: _Optional[_Union[WebhookPayload, str]] = ..., paused: bool = ..., pause_reason: _Optional[str] = ..., secret_count: _Optional[int] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_try_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., display_name: _Optional[str] = ...) -> None: ...
+    format: WebhookFormat
+    def __init__(self, webhook_id: _Optional[str] = ..., url: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[WebhookFilter, _Mapping]] = ..., payload: _Optional[_Union[WebhookPayload, str]] = ..., paused: bool = ..., pause_reason: _Optional[str] = ..., secret_count: _Optional[int] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_try_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., display_name: _Optional[str] = ..., format: _Optional[_Union[WebhookFormat, str]] = ...) -> None: ...
 
 class WebhookFilter(_message.Message):
-    __slots__ = ("session_key", "session_key_prefix", "agent", "labels")
+    __slots__ = ("session_key", "session_key_prefix", "agent", "labels", "turn_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -74,11 +85,13 @@ class WebhookFilter(_message.Message):
     SESSION_KEY_PREFIX_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
     session_key: str
     session_key_prefix: str
     agent: str
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, session_key: _Optional[str] = ..., session_key_prefix: _Optional[str] = ..., agent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    turn_id: str
+    def __init__(self, session_key: _Optional[str] = ..., session_key_prefix: _Optional[str] = ..., agent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., turn_id: _Optional[str] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("delivery_id", "session_key", "seq", "kind", "state", "tries", "status_code", "problem", "first_try_time", "last_try_time")
@@ -105,14 +118,18 @@ class Delivery(_message.Message):
     def __init__(self, delivery_id: _Optional[str] = ..., session_key: _Optional[str] = ..., seq: _Optional[int] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., tries: _Optional[int] = ..., status_code: _Optional[int] = ..., problem: _Optional[str] = ..., first_try_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_try_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateWebhookRequest(_message.Message):
-    __slots__ = ("webhook", "secrets", "request_id")
+    __slots__ = ("webhook", "secrets", "request_id", "token", "authorization")
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZATION_FIELD_NUMBER: _ClassVar[int]
     webhook: Webhook
     secrets: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, webhook: _Optional[_Union[Webhook, _Mapping]] = ..., secrets: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    token: str
+    authorization: str
+    def __init__(self, webhook: _Optional[_Union[Webhook, _Mapping]] = ..., secrets: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., token: _Optional[str] = ..., authorization: _Optional[str] = ...) -> None: ...
 
 class CreateWebhookResponse(_message.Message):
     __slots__ = ("webhook", "secret", "replayed")

@@ -108,7 +108,8 @@ class WebhookServiceServicer(object):
     """
 
     def CreateWebhook(self, request, context):
-        """Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000. Needs `webhook.write` and
+        """Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000; NOT_FOUND,
+        `SESSION_NOT_FOUND`, `TURN_NOT_FOUND`, where it is to tell of a turn that is not there. Needs `webhook.write` and
         `session.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

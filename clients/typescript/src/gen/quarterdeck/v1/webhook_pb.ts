@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quarterdeck/v1/webhook.proto.
  */
 export const file_quarterdeck_v1_webhook: GenFile = /*@__PURE__*/
-  fileDesc("ChxxdWFydGVyZGVjay92MS93ZWJob29rLnByb3RvEg5xdWFydGVyZGVjay52MSKRAwoHV2ViaG9vaxISCgp3ZWJob29rX2lkGAEgASgJEgsKA3VybBgCIAEoCRINCgVraW5kcxgDIAMoCRItCgZmaWx0ZXIYBCABKAsyHS5xdWFydGVyZGVjay52MS5XZWJob29rRmlsdGVyEi8KB3BheWxvYWQYBSABKA4yHi5xdWFydGVyZGVjay52MS5XZWJob29rUGF5bG9hZBIOCgZwYXVzZWQYBiABKAgSFAoMcGF1c2VfcmVhc29uGAcgASgJEhQKDHNlY3JldF9jb3VudBgIIAEoBRINCgVvd25lchgJIAEoCRIvCgtjcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZmFpbGluZ19zaW5jZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbmV4dF90cnlfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMZGlzcGxheV9uYW1lGA0gASgJIrkBCg1XZWJob29rRmlsdGVyEhMKC3Nlc3Npb25fa2V5GAEgASgJEhoKEnNlc3Npb25fa2V5X3ByZWZpeBgCIAEoCRINCgVhZ2VudBgDIAEoCRI5CgZsYWJlbHMYBCADKAsyKS5xdWFydGVyZGVjay52MS5XZWJob29rRmlsdGVyLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEimQIKCERlbGl2ZXJ5EhMKC2RlbGl2ZXJ5X2lkGAEgASgJEhMKC3Nlc3Npb25fa2V5GAIgASgJEgsKA3NlcRgDIAEoAxIMCgRraW5kGAQgASgJEiwKBXN0YXRlGAUgASgOMh0ucXVhcnRlcmRlY2sudjEuRGVsaXZlcnlTdGF0ZRINCgV0cmllcxgGIAEoBRITCgtzdGF0dXNfY29kZRgHIAEoBRIPCgdwcm9ibGVtGAggASgJEjIKDmZpcnN0X3RyeV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3RyeV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlChRDcmVhdGVXZWJob29rUmVxdWVzdBIoCgd3ZWJob29rGAEgASgLMhcucXVhcnRlcmRlY2sudjEuV2ViaG9vaxIPCgdzZWNyZXRzGAIgAygJEhIKCnJlcXVlc3RfaWQYAyABKAkiYwoVQ3JlYXRlV2ViaG9va1Jlc3BvbnNlEigKB3dlYmhvb2sYASABKAsyFy5xdWFydGVyZGVjay52MS5XZWJob29rEg4KBnNlY3JldBgCIAEoCRIQCghyZXBsYXllZBgDIAEoCCI8ChNMaXN0V2ViaG9va3NSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIloKFExpc3RXZWJob29rc1Jlc3BvbnNlEikKCHdlYmhvb2tzGAEgAygLMhcucXVhcnRlcmRlY2sudjEuV2ViaG9vaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiqgEKFFVwZGF0ZVdlYmhvb2tSZXF1ZXN0EhIKCndlYmhvb2tfaWQYASABKAkSKAoHd2ViaG9vaxgCIAEoCzIXLnF1YXJ0ZXJkZWNrLnYxLldlYmhvb2sSLwoLdXBkYXRlX21hc2sYAyABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEg8KB3NlY3JldHMYBCADKAkSEgoKcmVxdWVzdF9pZBgFIAEoCSJTChVVcGRhdGVXZWJob29rUmVzcG9uc2USKAoHd2ViaG9vaxgBIAEoCzIXLnF1YXJ0ZXJkZWNrLnYxLldlYmhvb2sSEAoIcmVwbGF5ZWQYAiABKAgiPgoURGVsZXRlV2ViaG9va1JlcXVlc3QSEgoKd2ViaG9va19pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIikKFURlbGV0ZVdlYmhvb2tSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCJoChdSZWRlbGl2ZXJXZWJob29rUmVxdWVzdBISCgp3ZWJob29rX2lkGAEgASgJEhMKC3Nlc3Npb25fa2V5GAIgASgJEhAKCGZyb21fc2VxGAMgASgDEhIKCnJlcXVlc3RfaWQYBCABKAkiVgoYUmVkZWxpdmVyV2ViaG9va1Jlc3BvbnNlEigKB3dlYmhvb2sYASABKAsyFy5xdWFydGVyZGVjay52MS5XZWJob29rEhAKCHJlcGxheWVkGAIgASgIIlIKFUxpc3REZWxpdmVyaWVzUmVxdWVzdBISCgp3ZWJob29rX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl8KFkxpc3REZWxpdmVyaWVzUmVzcG9uc2USLAoKZGVsaXZlcmllcxgBIAMoCzIYLnF1YXJ0ZXJkZWNrLnYxLkRlbGl2ZXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSplCg5XZWJob29rUGF5bG9hZBIfChtXRUJIT09LX1BBWUxPQURfVU5TUEVDSUZJRUQQABIYChRXRUJIT09LX1BBWUxPQURfVEhJThABEhgKFFdFQkhPT0tfUEFZTE9BRF9GVUxMEAIqhAEKDURlbGl2ZXJ5U3RhdGUSHgoaREVMSVZFUllfU1RBVEVfVU5TUEVDSUZJRUQQABIcChhERUxJVkVSWV9TVEFURV9ERUxJVkVSRUQQARIZChVERUxJVkVSWV9TVEFURV9GQUlMRUQQAhIaChZERUxJVkVSWV9TVEFURV9TS0lQUEVEEAMyzQQKDldlYmhvb2tTZXJ2aWNlElwKDUNyZWF0ZVdlYmhvb2sSJC5xdWFydGVyZGVjay52MS5DcmVhdGVXZWJob29rUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLkNyZWF0ZVdlYmhvb2tSZXNwb25zZRJZCgxMaXN0V2ViaG9va3MSIy5xdWFydGVyZGVjay52MS5MaXN0V2ViaG9va3NSZXF1ZXN0GiQucXVhcnRlcmRlY2sudjEuTGlzdFdlYmhvb2tzUmVzcG9uc2USXAoNVXBkYXRlV2ViaG9vaxIkLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZVdlYmhvb2tSZXF1ZXN0GiUucXVhcnRlcmRlY2sudjEuVXBkYXRlV2ViaG9va1Jlc3BvbnNlElwKDURlbGV0ZVdlYmhvb2sSJC5xdWFydGVyZGVjay52MS5EZWxldGVXZWJob29rUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLkRlbGV0ZVdlYmhvb2tSZXNwb25zZRJlChBSZWRlbGl2ZXJXZWJob29rEicucXVhcnRlcmRlY2sudjEuUmVkZWxpdmVyV2ViaG9va1JlcXVlc3QaKC5xdWFydGVyZGVjay52MS5SZWRlbGl2ZXJXZWJob29rUmVzcG9uc2USXwoOTGlzdERlbGl2ZXJpZXMSJS5xdWFydGVyZGVjay52MS5MaXN0RGVsaXZlcmllc1JlcXVlc3QaJi5xdWFydGVyZGVjay52MS5MaXN0RGVsaXZlcmllc1Jlc3BvbnNlQnAKEmRldi5xdWFydGVyZGVjay52MUIMV2ViaG9va1Byb3RvUAFaSmdpdGh1Yi5jb20vcXVhcnRlcmRlY2svcXVhcnRlcmRlY2svY2xpZW50cy9nby9xdWFydGVyZGVjay92MTtxdWFydGVyZGVja3YxYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("ChxxdWFydGVyZGVjay92MS93ZWJob29rLnByb3RvEg5xdWFydGVyZGVjay52MSLAAwoHV2ViaG9vaxISCgp3ZWJob29rX2lkGAEgASgJEgsKA3VybBgCIAEoCRINCgVraW5kcxgDIAMoCRItCgZmaWx0ZXIYBCABKAsyHS5xdWFydGVyZGVjay52MS5XZWJob29rRmlsdGVyEi8KB3BheWxvYWQYBSABKA4yHi5xdWFydGVyZGVjay52MS5XZWJob29rUGF5bG9hZBIOCgZwYXVzZWQYBiABKAgSFAoMcGF1c2VfcmVhc29uGAcgASgJEhQKDHNlY3JldF9jb3VudBgIIAEoBRINCgVvd25lchgJIAEoCRIvCgtjcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZmFpbGluZ19zaW5jZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbmV4dF90cnlfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMZGlzcGxheV9uYW1lGA0gASgJEi0KBmZvcm1hdBgOIAEoDjIdLnF1YXJ0ZXJkZWNrLnYxLldlYmhvb2tGb3JtYXQiygEKDVdlYmhvb2tGaWx0ZXISEwoLc2Vzc2lvbl9rZXkYASABKAkSGgoSc2Vzc2lvbl9rZXlfcHJlZml4GAIgASgJEg0KBWFnZW50GAMgASgJEjkKBmxhYmVscxgEIAMoCzIpLnF1YXJ0ZXJkZWNrLnYxLldlYmhvb2tGaWx0ZXIuTGFiZWxzRW50cnkSDwoHdHVybl9pZBgFIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpkCCghEZWxpdmVyeRITCgtkZWxpdmVyeV9pZBgBIAEoCRITCgtzZXNzaW9uX2tleRgCIAEoCRILCgNzZXEYAyABKAMSDAoEa2luZBgEIAEoCRIsCgVzdGF0ZRgFIAEoDjIdLnF1YXJ0ZXJkZWNrLnYxLkRlbGl2ZXJ5U3RhdGUSDQoFdHJpZXMYBiABKAUSEwoLc3RhdHVzX2NvZGUYByABKAUSDwoHcHJvYmxlbRgIIAEoCRIyCg5maXJzdF90cnlfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF90cnlfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiwEKFENyZWF0ZVdlYmhvb2tSZXF1ZXN0EigKB3dlYmhvb2sYASABKAsyFy5xdWFydGVyZGVjay52MS5XZWJob29rEg8KB3NlY3JldHMYAiADKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRINCgV0b2tlbhgEIAEoCRIVCg1hdXRob3JpemF0aW9uGAUgASgJImMKFUNyZWF0ZVdlYmhvb2tSZXNwb25zZRIoCgd3ZWJob29rGAEgASgLMhcucXVhcnRlcmRlY2sudjEuV2ViaG9vaxIOCgZzZWNyZXQYAiABKAkSEAoIcmVwbGF5ZWQYAyABKAgiPAoTTGlzdFdlYmhvb2tzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChRMaXN0V2ViaG9va3NSZXNwb25zZRIpCgh3ZWJob29rcxgBIAMoCzIXLnF1YXJ0ZXJkZWNrLnYxLldlYmhvb2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqoBChRVcGRhdGVXZWJob29rUmVxdWVzdBISCgp3ZWJob29rX2lkGAEgASgJEigKB3dlYmhvb2sYAiABKAsyFy5xdWFydGVyZGVjay52MS5XZWJob29rEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIPCgdzZWNyZXRzGAQgAygJEhIKCnJlcXVlc3RfaWQYBSABKAkiUwoVVXBkYXRlV2ViaG9va1Jlc3BvbnNlEigKB3dlYmhvb2sYASABKAsyFy5xdWFydGVyZGVjay52MS5XZWJob29rEhAKCHJlcGxheWVkGAIgASgIIj4KFERlbGV0ZVdlYmhvb2tSZXF1ZXN0EhIKCndlYmhvb2tfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSIpChVEZWxldGVXZWJob29rUmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAgiaAoXUmVkZWxpdmVyV2ViaG9va1JlcXVlc3QSEgoKd2ViaG9va19pZBgBIAEoCRITCgtzZXNzaW9uX2tleRgCIAEoCRIQCghmcm9tX3NlcRgDIAEoAxISCgpyZXF1ZXN0X2lkGAQgASgJIlYKGFJlZGVsaXZlcldlYmhvb2tSZXNwb25zZRIoCgd3ZWJob29rGAEgASgLMhcucXVhcnRlcmRlY2sudjEuV2ViaG9vaxIQCghyZXBsYXllZBgCIAEoCCJSChVMaXN0RGVsaXZlcmllc1JlcXVlc3QSEgoKd2ViaG9va19pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJfChZMaXN0RGVsaXZlcmllc1Jlc3BvbnNlEiwKCmRlbGl2ZXJpZXMYASADKAsyGC5xdWFydGVyZGVjay52MS5EZWxpdmVyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqZAoNV2ViaG9va0Zvcm1hdBIeChpXRUJIT09LX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhsKF1dFQkhPT0tfRk9STUFUX1NUQU5EQVJEEAESFgoSV0VCSE9PS19GT1JNQVRfQTJBEAIqZQoOV2ViaG9va1BheWxvYWQSHwobV0VCSE9PS19QQVlMT0FEX1VOU1BFQ0lGSUVEEAASGAoUV0VCSE9PS19QQVlMT0FEX1RISU4QARIYChRXRUJIT09LX1BBWUxPQURfRlVMTBACKoQBCg1EZWxpdmVyeVN0YXRlEh4KGkRFTElWRVJZX1NUQVRFX1VOU1BFQ0lGSUVEEAASHAoYREVMSVZFUllfU1RBVEVfREVMSVZFUkVEEAESGQoVREVMSVZFUllfU1RBVEVfRkFJTEVEEAISGgoWREVMSVZFUllfU1RBVEVfU0tJUFBFRBADMs0ECg5XZWJob29rU2VydmljZRJcCg1DcmVhdGVXZWJob29rEiQucXVhcnRlcmRlY2sudjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5DcmVhdGVXZWJob29rUmVzcG9uc2USWQoMTGlzdFdlYmhvb2tzEiMucXVhcnRlcmRlY2sudjEuTGlzdFdlYmhvb2tzUmVxdWVzdBokLnF1YXJ0ZXJkZWNrLnYxLkxpc3RXZWJob29rc1Jlc3BvbnNlElwKDVVwZGF0ZVdlYmhvb2sSJC5xdWFydGVyZGVjay52MS5VcGRhdGVXZWJob29rUmVxdWVzdBolLnF1YXJ0ZXJkZWNrLnYxLlVwZGF0ZVdlYmhvb2tSZXNwb25zZRJcCg1EZWxldGVXZWJob29rEiQucXVhcnRlcmRlY2sudjEuRGVsZXRlV2ViaG9va1JlcXVlc3QaJS5xdWFydGVyZGVjay52MS5EZWxldGVXZWJob29rUmVzcG9uc2USZQoQUmVkZWxpdmVyV2ViaG9vaxInLnF1YXJ0ZXJkZWNrLnYxLlJlZGVsaXZlcldlYmhvb2tSZXF1ZXN0GigucXVhcnRlcmRlY2sudjEuUmVkZWxpdmVyV2ViaG9va1Jlc3BvbnNlEl8KDkxpc3REZWxpdmVyaWVzEiUucXVhcnRlcmRlY2sudjEuTGlzdERlbGl2ZXJpZXNSZXF1ZXN0GiYucXVhcnRlcmRlY2sudjEuTGlzdERlbGl2ZXJpZXNSZXNwb25zZUJwChJkZXYucXVhcnRlcmRlY2sudjFCDFdlYmhvb2tQcm90b1ABWkpnaXRodWIuY29tL3F1YXJ0ZXJkZWNrL3F1YXJ0ZXJkZWNrL2NsaWVudHMvZ28vcXVhcnRlcmRlY2svdjE7cXVhcnRlcmRlY2t2MWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * A subscription of an address to what happens in sessions.
@@ -73,7 +73,7 @@ export type Webhook = Message<"quarterdeck.v1.Webhook"> & {
   pauseReason: string;
 
   /**
-   * How many secrets sign its deliveries, 1 or 2. Given by the server; the secrets are never shown again.
+   * How many secrets sign its deliveries, 1 or 2; 0 with format A2A. Given by the server; the secrets are never shown again.
    *
    * @generated from field: int32 secret_count = 8;
    */
@@ -113,6 +113,13 @@ export type Webhook = Message<"quarterdeck.v1.Webhook"> & {
    * @generated from field: string display_name = 13;
    */
   displayName: string;
+
+  /**
+   * In which shape events are told. Default: STANDARD. Stays what it was made with.
+   *
+   * @generated from field: quarterdeck.v1.WebhookFormat format = 14;
+   */
+  format: WebhookFormat;
 };
 
 /**
@@ -155,6 +162,15 @@ export type WebhookFilter = Message<"quarterdeck.v1.WebhookFilter"> & {
    * @generated from field: map<string, string> labels = 4;
    */
   labels: { [key: string]: string };
+
+  /**
+   * One turn of that session, told from its beginning; goes with `session_key`, stays what it was made with, and `kinds` must
+   * have `turn_ended`. The webhook ends with the turn: it is deleted in the commit that notes that its end was taken, or where
+   * it would be paused by the server, or with the session.
+   *
+   * @generated from field: string turn_id = 5;
+   */
+  turnId: string;
 };
 
 /**
@@ -274,6 +290,22 @@ export type CreateWebhookRequest = Message<"quarterdeck.v1.CreateWebhookRequest"
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * Header `X-A2A-Notification-Token` of its deliveries, at most 1 KiB of visible ASCII; goes with format A2A. Sealed as
+   * secrets are, and never shown.
+   *
+   * @generated from field: string token = 4;
+   */
+  token: string;
+
+  /**
+   * Header `Authorization` of its deliveries, such as `Bearer …`, at most 8 KiB of visible ASCII; goes with format A2A. Sealed
+   * as secrets are, and never shown.
+   *
+   * @generated from field: string authorization = 5;
+   */
+  authorization: string;
 };
 
 /**
@@ -635,6 +667,42 @@ export const ListDeliveriesResponseSchema: GenMessage<ListDeliveriesResponse> = 
   messageDesc(file_quarterdeck_v1_webhook, 14);
 
 /**
+ * The shape of deliveries.
+ *
+ * @generated from enum quarterdeck.v1.WebhookFormat
+ */
+export enum WebhookFormat {
+  /**
+   * STANDARD.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Of this service: `type`, `timestamp`, `data`; signed by the Standard Webhooks specification.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_STANDARD = 1;
+   */
+  STANDARD = 1,
+
+  /**
+   * A push notification of A2A 1.0: a StreamResponse with the task, or how it is. Needs `filter.turn_id`; chooses the kinds
+   * itself, leaves out questions that nobody was asked, is not signed, and carries the `token` and the `authorization` that it
+   * was made with.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_A2A = 2;
+   */
+  A2A = 2,
+}
+
+/**
+ * Describes the enum quarterdeck.v1.WebhookFormat.
+ */
+export const WebhookFormatSchema: GenEnum<WebhookFormat> = /*@__PURE__*/
+  enumDesc(file_quarterdeck_v1_webhook, 0);
+
+/**
  * How much of an event a delivery tells.
  *
  * @generated from enum quarterdeck.v1.WebhookPayload
@@ -666,7 +734,7 @@ export enum WebhookPayload {
  * Describes the enum quarterdeck.v1.WebhookPayload.
  */
 export const WebhookPayloadSchema: GenEnum<WebhookPayload> = /*@__PURE__*/
-  enumDesc(file_quarterdeck_v1_webhook, 0);
+  enumDesc(file_quarterdeck_v1_webhook, 1);
 
 /**
  * What became of a delivery.
@@ -707,7 +775,7 @@ export enum DeliveryState {
  * Describes the enum quarterdeck.v1.DeliveryState.
  */
 export const DeliveryStateSchema: GenEnum<DeliveryState> = /*@__PURE__*/
-  enumDesc(file_quarterdeck_v1_webhook, 1);
+  enumDesc(file_quarterdeck_v1_webhook, 2);
 
 /**
  * Webhooks out: what happens in sessions, posted to an address.
@@ -734,7 +802,8 @@ export const DeliveryStateSchema: GenEnum<DeliveryState> = /*@__PURE__*/
  */
 export const WebhookService: GenService<{
   /**
-   * Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000. Needs `webhook.write` and
+   * Makes a webhook. INVALID_ARGUMENT where its address may not be called, or the tenant has 1000; NOT_FOUND,
+   * `SESSION_NOT_FOUND`, `TURN_NOT_FOUND`, where it is to tell of a turn that is not there. Needs `webhook.write` and
    * `session.read`.
    *
    * @generated from rpc quarterdeck.v1.WebhookService.CreateWebhook
