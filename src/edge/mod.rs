@@ -8,13 +8,14 @@
 //!
 //! Chat protocols (`ai_sdk.rs`, `openai.rs`, `agui.rs`) are printers of one view of a turn (`view.rs`), which `turns.rs`
 //! follows and answers for; `sse.rs` writes what they print, and `chats.rs` says where each is found. `responses/` tells a
-//! turn as OpenAI's responses from wherever its reader was, `a2a/` answers other agents, `pi/` has the source systems' own
-//! routes, `answers.rs` is the page behind an answer link, and `tickets.rs` lets a browser's own reader of events in.
+//! turn as OpenAI's responses from wherever its reader was, `acp.rs` prints for editors (which `quarterdeck acp` serves),
+//! `a2a/` answers other agents, `pi/` has the source systems' own routes, `answers.rs` is the page behind an answer link, and `tickets.rs` lets a browser's own reader of events in.
 //!
 //! Promises: nothing of a body is read before its caller is known; a client that leaves cancels nothing; GET changes
 //! nothing; what changes something says that its body is JSON, or has none, and no page calls without being asked for its origin.
 
 mod a2a;
+pub mod acp;
 mod agui;
 mod ai_sdk;
 mod answers;
