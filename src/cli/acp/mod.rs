@@ -189,8 +189,8 @@ impl Desk {
                 });
                 self.editor.reply(id, Ok(initialized())).await;
             }
-            "session/new" => self.open(id, self.made(params).await).await,
-            "session/load" => self.open(id, self.loaded(params).await).await,
+            "session/new" => self.open(id, self.made(params).await, true).await,
+            "session/load" => self.open(id, self.loaded(params).await, false).await,
             "session/set_config_option" => {
                 let (option, value) = (&params["configId"], &params["value"]);
                 let chosen = self.choose(params, option, value).await;
@@ -318,10 +318,15 @@ impl Desk {
         state.map_err(|status| Fault::of(&status))
     }
 
-    /// Answers with a session that is open from here on.
-    async fn open(self: &Arc<Self>, id: &Json, state: Result<GetSessionStateResponse, Fault>) {
+    /// Answers with a session that is open from here on. `is_new`: the editor does not know its id.
+    async fn open(
+        self: &Arc<Self>,
+        id: &Json,
+        state: Result<GetSessionStateResponse, Fault>,
+        is_new: bool,
+    ) {
         let opened = match state {
-            Ok(state) => self.attach(state).await,
+            Ok(state) => self.attach(state, is_new).await,
             Err(fault) => Err(fault),
         };
         match opened {
@@ -336,10 +341,14 @@ impl Desk {
     async fn attach(
         self: &Arc<Self>,
         state: GetSessionStateResponse,
+        is_new: bool,
     ) -> Result<(Attached, Json), Fault> {
         let key = state.session.map(|it| it.session_key).unwrap_or_default();
         let chosen = choices::of(&self.client, &key).await?;
-        let mut response = json!({ "sessionId": key, "configOptions": chosen.options });
+        let mut response = json!({ "configOptions": chosen.options });
+        if is_new {
+            response["sessionId"] = key.as_str().into();
+        }
         if !chosen.modes.is_null() {
             response["modes"] = chosen.modes.clone();
         }
