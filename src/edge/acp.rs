@@ -84,7 +84,8 @@ impl Printer {
     /// What an event adds.
     pub fn fold(&mut self, event: GatewayEvent) -> Vec<Said> {
         let mut said = Vec::new();
-        if let Some(Kind::MessageCompleted(message)) = &event.kind
+        // A user's message is whole at once.
+        if let Some(Kind::MessageStarted(message)) = &event.kind
             && message.role() == Role::User
             && event.turn_id == self.turn_id
             && !std::mem::take(&mut self.is_shown)
@@ -497,8 +498,15 @@ mod tests {
     fn an_editor_is_not_told_its_own_prompt_but_what_others_say() {
         for (is_shown, heard) in [(true, ["steered"].as_slice()), (false, &["go", "steered"])] {
             let mut printer = Printer::of("t", is_shown);
-            let mut told = updates(&mut printer, message(Role::User, "go"));
-            told.extend(updates(&mut printer, message(Role::User, "steered")));
+            let said = |text: &str| {
+                Kind::MessageStarted(proto::MessageStarted {
+                    role: Role::User.into(),
+                    text: text.into(),
+                    ..Default::default()
+                })
+            };
+            let mut told = updates(&mut printer, said("go"));
+            told.extend(updates(&mut printer, said("steered")));
             let texts = told
                 .iter()
                 .map(|it| it["content"]["text"].as_str().unwrap());
