@@ -1,14 +1,15 @@
 //! A2A, version 1: other agents' agents. JSON-RPC at `/a2a/{agent}`, HTTP+JSON below it, a card for each agent at
-//! `/a2a/{agent}/.well-known/agent-card.json`, and that of the default agent at the root.
+//! `/a2a/{agent}/.well-known/agent-card.json`, and that of the default agent at the root; and gRPC (`grpc.rs`).
 //!
 //! A task is a turn, a context is a session: a `contextId` is its key, and a task's id names both. `messageId` is the
 //! `request_id`, so that a message may be sent again. A message to a task that waits is the answer, one to a task that
-//! runs steers it. Both bindings are the same calls (`tasks.rs`) in other wrappings; `stream.rs` prints a turn.
+//! runs steers it. All bindings are the same calls (`tasks.rs`) in other wrappings; `stream.rs` prints a turn.
 //!
 //! Questions: a task that waits for any of them is INPUT_REQUIRED, and its status says what is asked, as data. Files come
 //! as they are (`raw`), never from an address. What a client asks to be pushed to it is not kept here.
 
 mod card;
+mod grpc;
 mod stream;
 mod tasks;
 
@@ -58,6 +59,7 @@ enum Answer {
 pub(super) fn routes(door: Arc<Door>) -> Router {
     let doors = std::array::from_fn(|_| door.clone());
     let [root, card, rpc, below, read] = doors;
+    let by_grpc = grpc::routes(door);
     Router::new()
         .route(
             "/.well-known/agent-card.json",
@@ -88,6 +90,7 @@ pub(super) fn routes(door: Arc<Door>) -> Router {
                 },
             ),
         )
+        .merge(by_grpc)
 }
 
 /// The JSON-RPC binding: a method is a call of the service, its parameters the request.
