@@ -23,6 +23,8 @@ const CONSOLE_SOURCES: [&str; 6] = [
     "clients/web/vite.config.ts",
     "clients/typescript/src",
 ];
+/// Where the messages of A2A are.
+const A2A: &str = "src/edge/a2a";
 /// The service that has an RPC `Connect`.
 const WORKER_SERVICE: &str = "WorkerService";
 /// `none` builds no console.
@@ -43,6 +45,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["proto"],
     )?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    // Another protocol's messages, read by their description alone.
+    println!("cargo:rerun-if-changed={A2A}/a2a.proto");
+    fs::write(
+        out.join("a2a.binpb"),
+        prost::Message::encode_to_vec(&protox::compile(["a2a.proto"], [A2A])?),
+    )?;
     fs::write(
         out.join("quarterdeck.binpb"),
         prost::Message::encode_to_vec(&descriptors),

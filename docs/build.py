@@ -42,6 +42,7 @@ OUTLINE = [
         ("REST, server-sent events, Connect", "rest.md", "page"),
         ("Webhooks", "webhooks.md", "page"),
         ("Chat protocols", "chat-protocols.md", "page"),
+        ("In your editor", "editors.md", "page"),
         ("Web pages", "web-pages.md", "page"),
         ("The console", "console.md", "page"),
         ("The echo agent", "echo.md", "page"),

@@ -3,6 +3,7 @@
 
 mod support;
 
+use quarterdeck::grpc::methods::METHODS;
 use std::process::Command;
 use support::{Gateway, Options, installed};
 
@@ -28,6 +29,12 @@ async fn answers_are_as_the_document_says() {
     });
     let key = std::fs::read_to_string(gateway.data().join("admin.key")).expect("a key");
     let document = format!("{}/openapi.json", gateway.address);
+    // A stream that nothing happens on does not end; other tests read them. And this key is needed.
+    let streams = METHODS.iter().filter(|method| method.streams);
+    let left_out = streams.map(|method| method.name()).chain(["RevokeApiKey"]);
+    let left_out: Vec<_> = left_out
+        .flat_map(|name| ["--exclude-operation-id", name])
+        .collect();
     let tested = tokio::task::spawn_blocking(move || {
         Command::new(program)
             .args(["run", &document, "--checks", CHECKS])
@@ -38,8 +45,7 @@ async fn answers_are_as_the_document_says() {
                 "--request-timeout",
                 CALL_TIMEOUT,
             ])
-            // What ends the server, or what the test itself calls with.
-            .args(["--exclude-operation-id", "RevokeApiKey"])
+            .args(left_out)
             .args([
                 "--generation-deterministic",
                 "--continue-on-failure",

@@ -2,6 +2,7 @@
 
 mod support;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -321,7 +322,6 @@ async fn each_refusal_has_its_status_and_says_what_to_do() {
 
 #[tokio::test]
 async fn an_attachment_of_eight_mebibytes_fits() {
-    use base64::{Engine, prelude::BASE64_STANDARD};
     let gateway = Gateway::start();
     let rest = Rest::of(&gateway);
     let data = vec![7_u8; 8 << 20];
@@ -337,6 +337,45 @@ async fn an_attachment_of_eight_mebibytes_fits() {
         read.contains(&BASE64_STANDARD.encode(&data)),
         "{} bytes",
         read.len()
+    );
+}
+
+/// Bytes go out to be kept, whatever they say that they are.
+#[tokio::test]
+async fn an_attachments_bytes_are_no_page() {
+    let gateway = Gateway::start();
+    let rest = Rest::of(&gateway);
+    let page = b"<script>alert(1)</script>";
+    let file = json!({
+        "name": "\u{e9} \"x\".html", "mediaType": "text/html", "data": BASE64_STANDARD.encode(page),
+    });
+    let body = json!({ "text": "x", "attachments": [file] });
+    let queued = json_of(rest.post("/v1/sessions/s/turns", &body), StatusCode::OK).await;
+    let id = queued["turn"]["attachments"][0]["attachmentId"].as_str();
+    let path = format!("/v1/sessions/s/attachments/{}/content", id.unwrap());
+    let answer = rest.ask(Method::GET, &path).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    for (name, value) in [
+        ("content-type", "text/html"),
+        (
+            "content-disposition",
+            "attachment; filename=\"_ _x_.html\"; filename*=UTF-8''%C3%A9%20%22x%22.html",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "no-store"),
+        ("content-length", "25"),
+    ] {
+        assert_eq!(answer.headers()[name], value, "{name}");
+    }
+    let policy = answer.headers()["content-security-policy"].to_str();
+    assert!(policy.unwrap().contains("sandbox"));
+    assert_eq!(answer.bytes().await.unwrap(), page.as_slice());
+    let unknown = rest.ask(Method::GET, "/v1/sessions/s/attachments/00/content");
+    let unknown = unknown.send().await.unwrap();
+    assert!(unknown.status().is_client_error(), "{}", unknown.status());
+    assert_eq!(
+        unknown.headers()["content-type"],
+        "application/problem+json"
     );
 }
 
@@ -752,6 +791,9 @@ async fn the_description_names_every_route_and_nothing_that_is_not_there() {
             method.path
         );
     }
+    // And the paths beside the contract.
+    assert!(operations.contains_key("CreateEventTicket"));
+    assert!(operations.contains_key("GetAttachmentContent"));
     // What requests are held to is said of them.
     let key = &document["paths"]["/v1/sessions/{session_key}"]["get"]["parameters"][0];
     assert_eq!(

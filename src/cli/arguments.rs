@@ -123,6 +123,13 @@ pub(crate) enum Verb {
     Command(CommandArgs),
     /// Let a session's agent shorten the conversation that it keeps.
     Compact(CompactArgs),
+    /// Serve sessions to an editor: the Agent Client Protocol over standard input and output.
+    ///
+    /// The editor starts this command as it starts any agent. Each of its conversations is a session, which works in the
+    /// editor's directory where the server has it and the agent's `cwd_roots` allow it, else in a directory of its own; with
+    /// --session all are that one, which others may follow meanwhile. Permissions are asked for in the editor too. A server
+    /// that restarts is waited for. An editor that leaves stops nothing.
+    Acp(Box<AcpArgs>),
     /// Serve memory to an agent: the Model Context Protocol over standard input and output.
     ///
     /// The agent starts this command itself. It may search, remember and forget what the key may; with --session no

@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, and one line of failure with its exit code.
 
+mod acp;
 mod admin;
 mod arguments;
 mod audit;
@@ -151,6 +152,7 @@ fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Thinking(arguments) => wait(choices::thinking(arguments)),
         Verb::Options(arguments) => wait(choices::options(arguments)),
         Verb::Logs(arguments) => wait(logs::logs(arguments)),
+        Verb::Acp(arguments) => wait(acp::acp(*arguments)),
         Verb::Mcp(arguments) => wait(mcp::mcp(arguments)),
         Verb::Login(arguments) => wait(contexts::login(arguments)),
         Verb::Contexts(arguments) => contexts::contexts(arguments),

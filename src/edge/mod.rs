@@ -8,16 +8,19 @@
 //!
 //! Chat protocols (`ai_sdk.rs`, `openai.rs`, `agui.rs`) are printers of one view of a turn (`view.rs`), which `turns.rs`
 //! follows and answers for; `sse.rs` writes what they print, and `chats.rs` says where each is found. `responses/` tells a
-//! turn as OpenAI's responses from wherever its reader was, `a2a/` answers other agents, `pi/` has the source systems' own
-//! routes, `answers.rs` is the page behind an answer link, and `tickets.rs` lets a browser's own reader of events in.
+//! turn as OpenAI's responses from wherever its reader was, `acp.rs` prints for editors (which `quarterdeck acp` serves),
+//! `a2a/` answers other agents, `pi/` has the source systems' own routes, `answers.rs` is the page behind an answer link, `tickets.rs` lets a browser's own reader of
+//! events in, and `attachments.rs` hands bytes out as they are.
 //!
 //! Promises: nothing of a body is read before its caller is known; a client that leaves cancels nothing; GET changes
 //! nothing; what changes something says that its body is JSON, or has none, and no page calls without being asked for its origin.
 
 mod a2a;
+pub mod acp;
 mod agui;
 mod ai_sdk;
 mod answers;
+mod attachments;
 mod call;
 mod chats;
 mod connect;
@@ -56,6 +59,7 @@ pub fn layered(grpc: Router, auth: Arc<Auth>, webhooks: Webhooks, answers: Answe
     .merge(chats::routes(door.clone()))
     .merge(a2a::routes(door.clone()))
     .merge(tickets::routes(door.clone(), auth))
+    .merge(attachments::routes(door.clone()))
     .merge(responses::routes(door.clone()))
     .merge(pi::routes(door.clone()))
     .merge(webhooks::routes(door.clone(), webhooks))

@@ -45,7 +45,7 @@ const OWN_SESSION_KEPT_SECONDS: i64 = 3600;
 /// Parameters that would change what is answered, and do nothing here.
 const REFUSED: [&str; 3] = ["functions", "function_call", "audio"];
 /// What the key of a session that one request made for itself begins with.
-const OWN_SESSION: &str = "openai:";
+pub(super) const OWN_SESSION: &str = "openai:";
 /// What the ids of calls begin with.
 const CALL: &str = "call_";
 
@@ -222,21 +222,24 @@ fn client_tools(asked: &Asked) -> Result<Vec<ClientTool>, Refusal> {
     let tools = asked.tools.iter().flatten();
     tools
         .map(|tool| {
-            let function = &tool["function"];
-            if tool["type"] != "function" || !function["name"].is_string() {
-                return Err(Refusal::field("tools", "must be functions with names"));
-            }
-            let text = |name: &str| function[name].as_str().unwrap_or_default().to_owned();
-            Ok(ClientTool {
-                name: text("name"),
-                description: text("description"),
-                schema_json: match &function["parameters"] {
-                    Json::Null => "{}".to_owned(),
-                    schema => schema.to_string(),
-                },
-            })
+            let function = (tool["type"] == "function").then(|| client_tool(&tool["function"]));
+            let unnamed = || Refusal::field("tools", "must be functions with names");
+            function.flatten().ok_or_else(unnamed)
         })
         .collect()
+}
+
+/// A function that the caller runs; `None` where it has no name.
+pub(super) fn client_tool(function: &Json) -> Option<ClientTool> {
+    let text = |name: &str| function[name].as_str().unwrap_or_default().to_owned();
+    Some(ClientTool {
+        name: function["name"].as_str()?.to_owned(),
+        description: text("description"),
+        schema_json: match &function["parameters"] {
+            Json::Null => "{}".to_owned(),
+            schema => schema.to_string(),
+        },
+    })
 }
 
 /// Goes on with the turn whose calls have their results.

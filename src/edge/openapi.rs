@@ -1,7 +1,12 @@
 //! What REST offers, as OpenAPI 3.1: made of the contract's descriptors, its comments, the routes and the bounds that
-//! requests are held to.
+//! requests are held to; and the two paths beside the contract, tickets and bytes.
 
-use super::routes::{CONTRACT, Endpoint, endpoint, message_at};
+use super::{
+    attachments::CONTENT,
+    rest::SUBSCRIBE,
+    routes::{CONTRACT, Endpoint, endpoint, message_at},
+    tickets::TICKETS,
+};
 use crate::{
     grpc::methods::{BodyOf, Verb},
     wire::bounds::{self, Bound},
@@ -67,6 +72,15 @@ fn describe(contract: &DescriptorPool) -> Json {
                 .insert(verb.into(), operation);
         }
     }
+    for (path, verb, operation) in [
+        (TICKETS, "post", ticket()),
+        (CONTENT, "get", attachment_content()),
+    ] {
+        paths
+            .entry(path)
+            .or_default()
+            .insert(verb.into(), operation);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -102,6 +116,70 @@ fn shown(path: &str) -> String {
 
 fn last_name(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
+}
+
+/// What opens a session's events to a browser's own reader.
+fn ticket() -> Json {
+    let schema = json!({
+        "type": "object",
+        "required": ["ticket", "expireTime", "idleTimeout"],
+        "properties": {
+            "ticket": { "type": "string", "description": "Shown as `?ticket=` at the session's events." },
+            "expireTime": { "type": "string", "format": "date-time" },
+            "idleTimeout": {
+                "type": "string",
+                "description": "How long after the end of its last stream it is valid.",
+            },
+        },
+        "additionalProperties": false,
+    });
+    json!({
+        "operationId": "CreateEventTicket",
+        "tags": ["GatewayService"],
+        "summary": "Gives a ticket for the events of a session",
+        "description": "Gives a ticket for the events of a session, for a browser's own `EventSource`, which can't send a \
+            key. It opens these events alone, and ends with the key that it was made by. Scope: `session.read`.",
+        "parameters": [of_session()],
+        "requestBody": {
+            "required": true,
+            "content": { "application/json": { "schema": { "type": "object" } } },
+        },
+        "responses": {
+            "200": {
+                "description": "Done.", "content": { "application/json": { "schema": schema } },
+            },
+            "default": { "$ref": format!("#/components/responses/{PROBLEM}") },
+        },
+    })
+}
+
+/// An attachment as it is.
+fn attachment_content() -> Json {
+    json!({
+        "operationId": "GetAttachmentContent",
+        "tags": ["GatewayService"],
+        "summary": "Reads the bytes of an attachment as they are",
+        "description": "Reads the bytes of an attachment as they are, of the media type that they were given with, to be \
+            kept under their name. Scope: as GetAttachment.",
+        "parameters": [
+            of_session(),
+            {
+                "name": "attachment_id", "in": "path", "required": true,
+                "schema": { "type": "string", "minLength": 1 },
+            },
+        ],
+        "responses": {
+            "200": { "description": "Done.", "content": { "*/*": {} } },
+            "default": { "$ref": format!("#/components/responses/{PROBLEM}") },
+        },
+    })
+}
+
+fn of_session() -> Json {
+    json!({
+        "name": "session_key", "in": "path", "required": true,
+        "schema": bound_schema(bounds::SESSION_KEY),
+    })
 }
 
 fn named(name: &str) -> Json {
@@ -209,6 +287,13 @@ impl Document<'_> {
                 "name": "Last-Event-ID", "in": "header",
                 "description": "The `id:` of the last event that the reader has, `LOG_ID:SEQ`.",
                 "schema": { "type": "string", "pattern": "^.*:[0-9]{1,18}$" },
+            }));
+        }
+        if endpoint.method.path == SUBSCRIBE {
+            parameters.push(json!({
+                "name": "ticket", "in": "query",
+                "description": "What CreateEventTicket gave, in place of a key.",
+                "schema": { "type": "string", "minLength": 1 },
             }));
         }
         let output = self.message(&endpoint.output);

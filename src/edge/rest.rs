@@ -38,7 +38,7 @@ pub(super) const COME_BACK: &str = "retry: 2000\n\n";
 /// How often a call may be repeated blindly.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The call that tickets are for.
-const SUBSCRIBE: &str = "/quarterdeck.v1.GatewayService/Subscribe";
+pub(super) const SUBSCRIBE: &str = "/quarterdeck.v1.GatewayService/Subscribe";
 /// Where a reader of events was.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

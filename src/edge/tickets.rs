@@ -22,10 +22,13 @@ use serde_json::json;
 use std::sync::Arc;
 use tonic::Status;
 
+/// The path, as it is described too.
+pub(super) const TICKETS: &str = "/v1/sessions/{session_key}/event-ticket";
+
 /// The path of tickets.
 pub(super) fn routes(door: Arc<Door>, auth: Arc<Auth>) -> Router {
     Router::new().route(
-        "/v1/sessions/{session_key}/event-ticket",
+        TICKETS,
         post(async move |Path(key): Path<String>, request: Request| {
             let (parts, _) = request.into_parts();
             if let Some(problem) = rest::not_json(&parts) {

@@ -163,11 +163,22 @@ impl Caller {
         &self,
         body: Body,
     ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Status> {
-        self.known().await?;
-        let limit = upload::INPUT_JSON_MAX_BYTES;
-        let (json, share) = upload::read(body, limit, &self.door.room).await?;
+        let (json, share) = self.bytes(body).await?;
         transcode::count_values(&json)?;
         Ok((json, share))
+    }
+
+    /// The same of a body that is no JSON.
+    ///
+    /// # Errors
+    /// Its sender is not known, or it is too large.
+    pub(super) async fn bytes(
+        &self,
+        body: Body,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Status> {
+        self.known().await?;
+        let limit = upload::INPUT_JSON_MAX_BYTES;
+        Ok(upload::read(body, limit, &self.door.room).await?)
     }
 
     /// Enqueues and follows from the turn's beginning.

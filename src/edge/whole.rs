@@ -1,4 +1,4 @@
-//! A single answer as JSON, on its way out.
+//! A single answer, mostly as JSON, on its way out.
 
 use super::{call::Answer, routes::Endpoint, transcode};
 use crate::grpc::status;
@@ -21,8 +21,16 @@ const PIECE_BYTES: usize = 32 * 1024;
 
 /// It holds the call's place, and its share of room, until the last piece is taken.
 struct Whole {
-    json: Bytes,
+    bytes: Bytes,
     _answer: Answer,
+}
+
+/// A body of these bytes, which came with an answer.
+pub(super) fn body(bytes: Bytes, answer: Answer) -> Body {
+    Body::new(Whole {
+        bytes,
+        _answer: answer,
+    })
 }
 
 /// The answer of a call that has one.
@@ -40,11 +48,7 @@ pub(super) async fn whole(endpoint: &Endpoint, mut answer: Answer) -> Result<Res
         ),
         (header::CONTENT_LENGTH, json.len().into()),
     ];
-    let body = Body::new(Whole {
-        json: json.into(),
-        _answer: answer,
-    });
-    Ok((headers, body).into_response())
+    Ok((headers, body(json.into(), answer)).into_response())
 }
 
 // === impl Whole ===
@@ -57,19 +61,19 @@ impl http_body::Body for Whole {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.json.is_empty() {
+        if self.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.json.len().min(PIECE_BYTES);
-        let piece = self.json.split_to(length);
+        let length = self.bytes.len().min(PIECE_BYTES);
+        let piece = self.bytes.split_to(length);
         Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.json.is_empty()
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.json.len() as u64)
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }

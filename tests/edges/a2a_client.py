@@ -1,4 +1,4 @@
-"""What another agent does with the official A2A library for Python, over both JSON bindings. Run: a2a_client.py ADDRESS"""
+"""What another agent does with the official A2A library for Python, over its three bindings. Run: a2a_client.py ADDRESS"""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 
+import grpc
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as pb
@@ -123,8 +124,13 @@ async def pushed(client, name):
 
 async def with_binding(name, http):
     card = await A2ACardResolver(http, f"{ADDRESS}/a2a/echo").get_agent_card()
-    assert {it.protocol_binding for it in card.supported_interfaces} == {"JSONRPC", "HTTP+JSON"}
-    config = ClientConfig(streaming=True, httpx_client=http, supported_protocol_bindings=[name])
+    assert {it.protocol_binding for it in card.supported_interfaces} == {"JSONRPC", "HTTP+JSON", "GRPC"}
+    config = ClientConfig(
+        streaming=True,
+        httpx_client=http,
+        grpc_channel_factory=grpc.aio.insecure_channel,
+        supported_protocol_bindings=[name],
+    )
     client = ClientFactory(config).create(card)
 
     task, states, text, _ = await read(client.send_message(message("!tool=calculator !delay=10ms one two")))
@@ -177,7 +183,7 @@ async def with_binding(name, http):
 
 async def main():
     async with httpx.AsyncClient(timeout=30) as http:
-        for name in ["JSONRPC", "HTTP+JSON"]:
+        for name in ["JSONRPC", "HTTP+JSON", "GRPC"]:
             await with_binding(name, http)
 
 

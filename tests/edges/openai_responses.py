@@ -59,6 +59,32 @@ for approve in [True, False]:
     assert done.status == "completed" and "then" in done.output_text, done
 print("ok approval")
 
+weather = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}
+with responses.stream(model="echo", input='!call=weather {"city": "Ghent"} so', tools=[weather]) as stream:
+    told = "".join(it.delta for it in stream if it.type == "response.function_call_arguments.delta")
+    asked = stream.get_final_response()
+call = next(it for it in asked.output if it.type == "function_call")
+assert (call.name, call.arguments, told) == ("weather", '{"city": "Ghent"}', '{"city": "Ghent"}'), asked
+result = {"type": "function_call_output", "call_id": call.call_id, "output": "7"}
+final = create([result], tools=[weather], previous_response_id=asked.id)
+assert final.output_text == "[weather: 7] so", final
+# The same by the history alone.
+asked = create("!call=weather so", tools=[weather])
+call = next(it for it in asked.output if it.type == "function_call")
+result["call_id"] = call.call_id
+with responses.stream(model="echo", input=[{"role": "user", "content": "x"}, call, result], tools=[weather]) as stream:
+    assert stream.get_final_response().output_text == "[weather: 7] so"
+print("ok function")
+
+schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+place = {"format": {"type": "json_schema", "name": "place", "schema": schema}}
+where = {"model": "echo", "input": '!json={"city":"Ghent"} where?', "text": place}
+assert responses.create(**where).output_text == '{"city":"Ghent"}'
+with responses.stream(**where) as stream:
+    assert stream.get_final_response().output_text == '{"city":"Ghent"}'
+raises(openai.BadRequestError, "unsupported_parameter", lambda: create("x", tools=[{"type": "web_search"}]))
+print("ok format")
+
 conversation = client.conversations.create()
 create("one", conversation=conversation.id)
 assert create("!history two", conversation=conversation.id).output_text == "1"

@@ -197,14 +197,115 @@ async function an_approval_ends_a_response_and_the_answer_begins_the_next() {
     );
 }
 
+const weather = {
+    type: 'function', name: 'weather', description: 'Tells the weather.', strict: true,
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false },
+};
+const of_kind = ({ output }, kind) => output.filter((it) => it.type === kind);
+const result = ({ call_id }, output) => ({ type: 'function_call_output', call_id, output });
+
 async function a_tool_of_the_callers_is_a_function_call() {
-    const asked = await responses.create({ model: 'echo', input: '!call=weather so' });
-    const call = asked.output.find((it) => it.type === 'function_call');
+    const asked = await responses.create({ model: 'echo', input: '!call=weather {"city": "Ghent"} so', tools: [weather] });
+    assert.equal(asked.status, 'completed');
+    assert.deepEqual(asked.tools.map((it) => it.name), ['weather']);
+    const [call] = of_kind(asked, 'function_call');
     assert.equal(call.name, 'weather');
-    const input = [{ type: 'function_call_output', call_id: call.call_id, output: '{"degrees":7}' }];
-    const final = await responses.create({ model: 'echo', input, previous_response_id: asked.id });
+    assert.deepEqual(JSON.parse(call.arguments), { city: 'Ghent' });
+    await assert.rejects(
+        responses.create({ model: 'echo', input: 'hurry', previous_response_id: asked.id }),
+        refusal(400, 'approval_required', 'input'),
+    );
+    // The same request again, as any library sends it: with all tools, and after a lost answer once more.
+    const input = [result(call, '{"degrees":7}')];
+    const answer = () => responses.create({ model: 'echo', input, tools: [weather], previous_response_id: asked.id });
+    const final = await answer();
     assert.equal(final.status, 'completed');
-    assert.ok(final.output_text.includes('so'), final.output_text);
+    assert.equal(final.output_text, '[weather: {"degrees":7}] so');
+    assert.deepEqual(final.output.map((it) => it.type), ['message'], 'what the caller ran is no call of the agent');
+    const again = await answer();
+    assert.equal(again.id, final.id);
+    assert.deepEqual(again.output, final.output);
+    assert.deepEqual((await responses.retrieve(asked.id)).output, asked.output);
+}
+
+async function a_function_call_is_streamed_and_cut_anywhere() {
+    const body = { model: 'echo', input: '!think=hm !call=weather {"city": "Ghent"} so', tools: [weather] };
+    const helper = responses.stream(body);
+    let arguments_ = '';
+    helper.on('response.function_call_arguments.delta', (event) => (arguments_ += event.delta));
+    const asked = await helper.finalResponse();
+    const [call] = of_kind(asked, 'function_call');
+    assert.deepEqual(JSON.parse(arguments_), { city: 'Ghent' });
+    assert.deepEqual(call.parsed_arguments, { city: 'Ghent' });
+    const all = [];
+    for await (const event of await responses.retrieve(asked.id, { stream: true })) all.push(event);
+    for (const kind of ['output_item.added', 'function_call_arguments.delta', 'function_call_arguments.done', 'output_item.done'])
+        assert.ok(all.some((it) => it.type === `response.${kind}`), kind);
+    for (let cut = 0; cut < all.length - 1; cut++) {
+        const rest = [];
+        const starting_after = all[cut].sequence_number;
+        for await (const event of await responses.retrieve(asked.id, { stream: true, starting_after })) rest.push(event);
+        const kinds = (events) => events.map((it) => it.type).filter((it) => !it.endsWith('_text.delta'));
+        assert.deepEqual(kinds([...all.slice(0, cut + 1), ...rest]), kinds(all), `cut ${cut}`);
+    }
+    const next = responses.stream({ ...body, input: [result(call, 'sunny')], previous_response_id: asked.id });
+    assert.equal((await next.finalResponse()).output_text, '[weather: "sunny"] so');
+}
+
+async function results_come_with_the_history_or_in_the_conversation() {
+    // Libraries that keep the history themselves name nothing else.
+    const question = { role: 'user', content: '!call=weather !call=weather {"city": "Ghent"} so' };
+    const asked = await responses.create({ model: 'echo', input: [question], tools: [weather] });
+    const calls = of_kind(asked, 'function_call');
+    assert.equal(calls.length, 2);
+    const history = [question, ...asked.output, ...calls.map((it, at) => result(it, `${at}`))];
+    const final = await responses.create({ model: 'echo', input: history, tools: [weather] });
+    assert.equal(final.output_text, '[weather: 0] [weather: 1] so');
+    await assert.rejects(
+        responses.create({ model: 'echo', input: [result({ call_id: 'call_x' }, '1')] }),
+        refusal(400, 'missing_parameter', 'previous_response_id'),
+    );
+    const conversation = 'weather:talk';
+    await responses.create({ model: 'echo', input: 'before', conversation });
+    const there = await responses.create({ model: 'echo', input: '!ask=bash !call=weather then', conversation, tools: [weather] });
+    const approval = of_kind(there, 'mcp_approval_request');
+    const [call] = of_kind(there, 'function_call');
+    const parts = [{ type: 'input_text', text: 'fog' }];
+    const input = [...approval.map((it) => ({ type: 'mcp_approval_response', approval_request_id: it.id, approve: true })), result(call, parts)];
+    const told = await responses.create({ model: 'echo', input, conversation });
+    assert.equal(told.status, 'completed');
+    assert.ok(told.output_text.includes('[weather: "fog"]'), told.output_text);
+    assert.deepEqual((await responses.retrieve(told.id)).output, told.output);
+}
+
+async function a_text_has_the_format_that_is_asked_for() {
+    const schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false };
+    const text = { format: { type: 'json_schema', name: 'place', schema, strict: true } };
+    const response = await responses.parse({ model: 'echo', input: '!json={"city":"Ghent"} where?', text });
+    assert.deepEqual(response.output_parsed, { city: 'Ghent' });
+    assert.equal(response.text.format.name, 'place');
+    assert.deepEqual(response.output.filter((it) => it.type === 'message').length, 1, 'the output is the only text');
+    const helper = responses.stream({ model: 'echo', input: '!json={"city":"Ghent"} !call=weather so', text, tools: [weather] });
+    const [call] = of_kind(await helper.finalResponse(), 'function_call');
+    const id = (await helper.finalResponse()).id;
+    const all = [];
+    const stream = await responses.create({ model: 'echo', input: [result(call, '1')], previous_response_id: id, stream: true });
+    for await (const event of stream) all.push(event);
+    const final = all.at(-1).response;
+    assert.equal(text_of(final), '{"city":"Ghent"}');
+    assert.deepEqual((await responses.retrieve(final.id)).output, final.output);
+    for (let cut = 0; cut < all.length - 1; cut++) {
+        const rest = [];
+        const starting_after = all[cut].sequence_number;
+        for await (const event of await responses.retrieve(final.id, { stream: true, starting_after })) rest.push(event);
+        const said = [...all.slice(0, cut + 1), ...rest].filter((it) => it.type === 'response.output_text.delta');
+        assert.deepEqual(said.map((it) => it.delta), ['{"city":"Ghent"}'], `cut ${cut}`);
+    }
+    const object = await responses.create({ model: 'echo', input: '!json={"a":1} x', text: { format: { type: 'json_object' } } });
+    assert.equal(object.output_text, '{"a":1}');
+    const wrong = await responses.create({ model: 'echo', input: '!json=7 x', text });
+    assert.equal(wrong.status, 'failed');
+    assert.equal(wrong.error.code, 'OUTPUT_INVALID');
 }
 
 async function refusals_are_its_errors_and_are_not_repeated() {
@@ -212,6 +313,14 @@ async function refusals_are_its_errors_and_are_not_repeated() {
         responses.create({ model: 'echo', input: 'x', instructions: 'be brief' }),
         refusal(400, 'unsupported_parameter', 'instructions'),
     );
+    const refuses = (more, param) =>
+        assert.rejects(responses.create({ model: 'echo', input: 'x', ...more }), refusal(400, 'unsupported_parameter', param));
+    await refuses({ tools: [{ type: 'web_search' }] }, 'tools');
+    await refuses({ tools: [weather], tool_choice: 'required' }, 'tool_choice');
+    await refuses({ tools: [weather], tool_choice: { type: 'function', name: 'weather' } }, 'tool_choice');
+    await refuses({ text: { format: { type: 'grammar' } } }, 'text.format');
+    const none = await responses.create({ model: 'echo', input: 'x', tools: [weather], tool_choice: 'none' });
+    assert.deepEqual(none.tools, []);
     await assert.rejects(responses.create({ model: 'nobody', input: 'x' }), (error) => error instanceof OpenAI.APIError && error.status < 500);
     await assert.rejects(responses.retrieve('resp_nothing'), refusal(404, 'response_not_found'));
     const kept = await responses.create({ model: 'echo', input: 'x' });
@@ -277,6 +386,9 @@ for (const test of [
     what_runs_in_the_background_is_read_and_cancelled,
     an_approval_ends_a_response_and_the_answer_begins_the_next,
     a_tool_of_the_callers_is_a_function_call,
+    a_function_call_is_streamed_and_cut_anywhere,
+    results_come_with_the_history_or_in_the_conversation,
+    a_text_has_the_format_that_is_asked_for,
     refusals_are_its_errors_and_are_not_repeated,
     a_repeat_is_the_same_response,
     pictures_and_files_are_attachments,

@@ -114,6 +114,7 @@ fn samples() -> BTreeMap<&'static str, Sample> {
         ("commands", remote(&["s"])),
         ("command", remote(&["s", "name"])),
         ("compact", remote(&["s"])),
+        ("acp", endless(&[])),
         ("mcp", remote(&[])),
         ("whoami", remote(&[])),
         ("keys create", remote(&["--scopes", "session.read"])),

@@ -40,6 +40,22 @@ pub(crate) struct NewSessionArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AcpArgs {
+    /// Session that every conversation of the editor is; made when missing. Without it each has a session of its own
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "KEY"
+    )]
+    pub(crate) session: String,
+    #[command(flatten)]
+    pub(crate) new: NewSessionArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ChatArgs {
     /// Session to talk in; made when missing
     #[arg(default_value = "main")]

@@ -55,7 +55,11 @@ fn card(agent: &AgentInfo, info: &GetServerInfoResponse, base: &str) -> Json {
             "" => &info.version,
             version => version,
         },
-        "supportedInterfaces": [at("JSONRPC"), at("HTTP+JSON")],
+        "supportedInterfaces": [at("JSONRPC"), at("HTTP+JSON"), {
+            // No address of HTTP's there, and the agent stands in the requests.
+            "url": base.rsplit("://").next(), "tenant": agent.name,
+            "protocolBinding": "GRPC", "protocolVersion": PROTOCOL,
+        }],
         "capabilities": {
             "streaming": true, "pushNotifications": true, "extendedAgentCard": false,
         },

@@ -1,14 +1,15 @@
 //! A2A, version 1: other agents' agents. JSON-RPC at `/a2a/{agent}`, HTTP+JSON below it, a card for each agent at
-//! `/a2a/{agent}/.well-known/agent-card.json`, and that of the default agent at the root.
+//! `/a2a/{agent}/.well-known/agent-card.json`, and that of the default agent at the root; and gRPC (`grpc.rs`).
 //!
 //! A task is a turn, a context is a session: a `contextId` is its key, and a task's id names both. `messageId` is the
 //! `request_id`, so that a message may be sent again. A message to a task that waits is the answer, one to a task that
-//! runs steers it. Both bindings are the same calls (`tasks.rs`) in other wrappings; `stream.rs` prints a turn.
+//! runs steers it. All bindings are the same calls (`tasks.rs`) in other wrappings; `stream.rs` prints a turn.
 //!
 //! Questions: a task that waits for any of them is INPUT_REQUIRED, and its status says what is asked, as data. Files come
 //! as they are (`raw`), never from an address. What a client asks to be pushed to it is a webhook of that task (`push.rs`).
 
 mod card;
+mod grpc;
 mod push;
 mod stream;
 mod tasks;
@@ -59,6 +60,7 @@ enum Answer {
 pub(super) fn routes(door: Arc<Door>) -> Router {
     let doors = std::array::from_fn(|_| door.clone());
     let [root, card, rpc, below, read, delete] = doors;
+    let by_grpc = grpc::routes(door);
     Router::new()
         .route(
             "/.well-known/agent-card.json",
@@ -94,6 +96,32 @@ pub(super) fn routes(door: Arc<Door>) -> Router {
                 },
             ),
         )
+        .merge(by_grpc)
+}
+
+/// The call of the service that has this name, in JSON-RPC and gRPC.
+fn call_of(method: &str) -> Result<Call, Fault> {
+    Ok(match method {
+        "SendMessage" => Call::Send,
+        "SendStreamingMessage" => Call::Stream,
+        "GetTask" => Call::Get,
+        "ListTasks" => Call::List,
+        "CancelTask" => Call::Cancel,
+        "SubscribeToTask" => Call::Subscribe,
+        "GetExtendedAgentCard" => Call::Card,
+        "CreateTaskPushNotificationConfig" => Call::CreatePush,
+        "GetTaskPushNotificationConfig" => Call::GetPush,
+        "ListTaskPushNotificationConfigs" => Call::ListPush,
+        "DeleteTaskPushNotificationConfig" => Call::DeletePush,
+        _ => {
+            let message = format!("there is no method {method}");
+            return Err(Fault::new(
+                StatusCode::NOT_FOUND,
+                "METHOD_NOT_FOUND",
+                &message,
+            ));
+        }
+    })
 }
 
 /// The JSON-RPC binding: a method is a call of the service, its parameters the request.
@@ -103,27 +131,7 @@ async fn json_rpc(door: Arc<Door>, agent: String, request: Request) -> Response 
         Ok((id, method, params)) => {
             let answered = async {
                 check_version(&parts)?;
-                let call = match method.as_str() {
-                    "SendMessage" => Call::Send,
-                    "SendStreamingMessage" => Call::Stream,
-                    "GetTask" => Call::Get,
-                    "ListTasks" => Call::List,
-                    "CancelTask" => Call::Cancel,
-                    "SubscribeToTask" => Call::Subscribe,
-                    "GetExtendedAgentCard" => Call::Card,
-                    "CreateTaskPushNotificationConfig" => Call::CreatePush,
-                    "GetTaskPushNotificationConfig" => Call::GetPush,
-                    "ListTaskPushNotificationConfigs" => Call::ListPush,
-                    "DeleteTaskPushNotificationConfig" => Call::DeletePush,
-                    _ => {
-                        let message = format!("there is no method {method}");
-                        return Err(Fault::new(
-                            StatusCode::NOT_FOUND,
-                            "METHOD_NOT_FOUND",
-                            &message,
-                        ));
-                    }
-                };
+                let call = call_of(&method)?;
                 let caller = Caller::new(door, parts);
                 tasks::answer(caller, &agent, call, params).await
             };

@@ -64,27 +64,11 @@ impl Stream {
                 if let Some(event) = ready.pop_front() {
                     return Some((Ok::<_, Infallible>(event), (stream, wrapping, ready)));
                 }
-                if stream.over {
-                    return None;
-                }
-                let next = timeout(HEARTBEAT, stream.followed.next()).await;
-                let Ok(next) = next else {
-                    return Some((Ok(":\n\n".to_owned()), (stream, wrapping, ready)));
-                };
-                let updates = match next {
-                    Some(Ok(told)) => stream.print(told),
-                    None => {
-                        stream.over = true;
-                        let questions = stream.followed.questions();
-                        let status = json!({
-                            "state": "TASK_STATE_INPUT_REQUIRED",
-                            "message": a2a::asks(&stream.task, &questions),
-                        });
-                        vec![stream.status(&status)]
-                    }
-                    Some(Err(refused)) => {
-                        stream.over = true;
-                        let fault = Fault::from(refused);
+                let updates = match timeout(HEARTBEAT, stream.next()).await {
+                    Err(_) => return Some((Ok(":\n\n".to_owned()), (stream, wrapping, ready))),
+                    Ok(None) => return None,
+                    Ok(Some(Ok(updates))) => updates,
+                    Ok(Some(Err(fault))) => {
                         ready.push_back(match &wrapping {
                             Wrapping::JsonRpc(id) => format!("data: {}\n\n", fault.as_rpc(id)),
                             Wrapping::Bare => {
@@ -104,6 +88,29 @@ impl Stream {
             }
         });
         sse::answer(Body::from_stream(written), &[])
+    }
+
+    /// What is new; `None` at its end.
+    pub(super) async fn next(&mut self) -> Option<Result<Vec<Json>, Fault>> {
+        if self.over {
+            return None;
+        }
+        Some(match self.followed.next().await {
+            Some(Ok(told)) => Ok(self.print(told)),
+            None => {
+                self.over = true;
+                let questions = self.followed.questions();
+                let status = json!({
+                    "state": "TASK_STATE_INPUT_REQUIRED",
+                    "message": a2a::asks(&self.task, &questions),
+                });
+                Ok(vec![self.status(&status)])
+            }
+            Some(Err(refused)) => {
+                self.over = true;
+                Err(refused.into())
+            }
+        })
     }
 
     fn status(&self, status: &Json) -> Json {

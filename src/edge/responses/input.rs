@@ -2,26 +2,38 @@
 
 use super::{No, Reply, bad};
 use crate::{
-    edge::{transcode::data_url, turns::ANSWERS_MAX},
-    proto::Attachment,
+    edge::{
+        openai::{self, OWN_SESSION},
+        transcode::data_url,
+        turns::ANSWERS_MAX,
+    },
+    proto::{Attachment, ClientTool},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
 /// Parameters that would change what is answered, and do nothing here.
-const REFUSED: [&str; 5] = [
+const REFUSED: [&str; 4] = [
     "instructions",
-    "tools",
     "prompt",
     "max_output_tokens",
     "max_tool_calls",
 ];
+/// Longest name of a format, in bytes, by OpenAI's rule.
+const FORMAT_NAME_MAX_BYTES: usize = 64;
 /// Entries of metadata, by OpenAI's rule.
 const METADATA_MAX: usize = 16;
 
-/// Answers, each with the question that it is of.
-pub(super) type Answers = Vec<(String, Reply)>;
+/// An answer to what a response asked.
+pub(super) struct Given {
+    /// The question that it is of.
+    pub(super) question_id: String,
+    /// Its session, where that was made for one request alone.
+    pub(super) own_session: Option<String>,
+    /// What it says.
+    pub(super) reply: Reply,
+}
 
 /// A request's body; sampling parameters are the agent's own and passed over.
 #[derive(Debug, Deserialize)]
@@ -42,6 +54,12 @@ pub(super) struct Asked {
     conversation: Option<Conversation>,
     #[serde(default, deserialize_with = "nothing_is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    tools: Option<Vec<Json>>,
+    #[serde(default)]
+    tool_choice: Json,
+    #[serde(default)]
+    text: Json,
     #[serde(flatten)]
     others: Map<String, Json>,
 }
@@ -60,12 +78,27 @@ enum Conversation {
     Named { id: String },
 }
 
+/// What the text of an answer is to be.
+#[derive(Default)]
+pub(super) struct Format {
+    /// The schema that it is to meet; empty for none.
+    pub(super) schema: String,
+    /// What it is called, as [`super::teller::FORMAT`] keeps it; empty for text.
+    pub(super) name: String,
+}
+
 /// What a request brings.
 #[derive(Default)]
 pub(super) struct Input {
     messages: Vec<Message>,
-    /// Answers to what a response asked.
-    pub(super) answers: Answers,
+    /// Answers to what a response asked, as far as nothing was said since.
+    pub(super) answers: Vec<Given>,
+    /// It refers to items that it does not bring.
+    pub(super) refers: bool,
+    /// The last message was said after all that the agent did.
+    is_said: bool,
+    /// There are answers, and something was said besides.
+    is_mixed: bool,
 }
 
 struct Message {
@@ -86,16 +119,6 @@ impl Asked {
                 return Err(bad("unsupported_parameter", name, &message));
             }
         }
-        let format = self.others.get("text").map(|it| &it["format"]["type"]);
-        if format.is_some_and(|it| !it.is_null() && it != "text") {
-            let message = "only text is supported: the agent has formats of its own";
-            return Err(bad("unsupported_parameter", "text.format", message));
-        }
-        let choice = self.others.get("tool_choice");
-        if choice.is_some_and(|it| !it.is_null() && it != "auto" && it != "none") {
-            let message = "the agent chooses its tools: leave it out, or say auto";
-            return Err(bad("unsupported_parameter", "tool_choice", message));
-        }
         if self.conversation.is_some() && self.previous_response_id.is_some() {
             let message = "say either conversation or previous_response_id";
             return Err(bad("invalid_value", "conversation", message));
@@ -105,6 +128,56 @@ impl Asked {
             return Err(bad("invalid_value", "metadata", &message));
         }
         Ok(())
+    }
+
+    /// The functions that the caller runs.
+    pub(super) fn functions(&self) -> Result<Vec<ClientTool>, No> {
+        match self.tool_choice.as_str() {
+            Some("none") => return Ok(Vec::new()),
+            None if self.tool_choice.is_null() => {}
+            Some("auto") => {}
+            Some(_) | None => {
+                let message = "must be auto or none: what an agent calls is its own choice";
+                return Err(bad("unsupported_parameter", "tool_choice", message));
+            }
+        }
+        let functions = self.tools.iter().flatten().map(|tool| {
+            let function = (tool["type"] == "function").then(|| openai::client_tool(tool));
+            function.flatten().ok_or_else(|| {
+                let message = "must be functions with names: the agent has its own tools";
+                bad("unsupported_parameter", "tools", message)
+            })
+        });
+        functions.collect()
+    }
+
+    /// What the text is to be.
+    pub(super) fn format(&self) -> Result<Format, No> {
+        let format = &self.text["format"];
+        match format["type"].as_str() {
+            None if format.is_null() => Ok(Format::default()),
+            Some("text") => Ok(Format::default()),
+            Some("json_object") => Ok(Format {
+                schema: json!({ "type": "object" }).to_string(),
+                name: "json_object".into(),
+            }),
+            Some("json_schema") if format["schema"].is_object() => Ok(Format {
+                schema: format["schema"].to_string(),
+                name: match format["name"].as_str() {
+                    Some(name) if name.len() <= FORMAT_NAME_MAX_BYTES => {
+                        format!("json_schema:{name}")
+                    }
+                    Some(_) | None => {
+                        let message = format!("must have at most {FORMAT_NAME_MAX_BYTES} bytes");
+                        return Err(bad("invalid_value", "text.format.name", &message));
+                    }
+                },
+            }),
+            Some(_) | None => {
+                let message = "must be text, json_object, or json_schema with a schema";
+                Err(bad("unsupported_parameter", "text.format", message))
+            }
+        }
     }
 
     /// The response that it follows.
@@ -141,7 +214,7 @@ impl Asked {
                 ));
             }
         }
-        if !input.answers.is_empty() && !input.messages.is_empty() {
+        if input.is_mixed {
             let message = "answers come alone: send the message once the turn has gone on";
             return Err(bad("invalid_value", "input", message));
         }
@@ -166,7 +239,7 @@ impl Input {
                     attachments: Vec::new(),
                 };
                 message.take(&item["content"])?;
-                self.messages.push(message);
+                self.hear(message);
             }
             Some("mcp_approval_response") => {
                 let reply = match item["approve"].as_bool() {
@@ -174,23 +247,11 @@ impl Input {
                     Some(false) => Reply::Deny(text("reason").into()),
                     None => return Err(bad("invalid_value", "input", "approve must be a boolean")),
                 };
-                let id = text("approval_request_id");
-                let id = id.strip_prefix("mcpr_").unwrap_or(id);
-                self.answers.push((id.into(), reply));
+                self.answer("mcpr_", text("approval_request_id"), reply);
             }
             Some("function_call_output") => {
-                let json = match &item["output"] {
-                    // Most give JSON as text already.
-                    Json::String(text) if serde_json::from_str::<Json>(text).is_ok() => {
-                        text.clone()
-                    }
-                    other => other.to_string(),
-                };
-                let is_error = false;
-                let id = text("call_id");
-                let id = id.strip_prefix("call_").unwrap_or(id);
-                self.answers
-                    .push((id.into(), Reply::Content { json, is_error }));
+                let reply = Reply::of_tool(&output(&item["output"])?);
+                self.answer("call_", text("call_id"), reply);
             }
             // What the agent did before is in its session already.
             Some(
@@ -199,13 +260,51 @@ impl Input {
                 | "mcp_list_tools"
                 | "mcp_approval_request"
                 | "function_call",
-            ) => {}
+            ) => self.is_said = false,
+            Some("item_reference") => {
+                self.refers = true;
+                self.is_said = false;
+                if text("id").starts_with("msg_") {
+                    self.forget_answers();
+                }
+            }
             _ => {
                 let message = "must be messages, mcp_approval_response or function_call_output";
                 return Err(bad("invalid_value", "input", message));
             }
         }
         Ok(())
+    }
+
+    /// A message: what was asked before the agent spoke is answered already.
+    fn hear(&mut self, message: Message) {
+        match message.role.as_str() {
+            "assistant" => self.forget_answers(),
+            _ => {
+                self.is_mixed |= !self.answers.is_empty();
+                self.is_said = true;
+            }
+        }
+        self.messages.push(message);
+    }
+
+    fn forget_answers(&mut self) {
+        self.answers.clear();
+        (self.is_said, self.is_mixed) = (false, false);
+    }
+
+    fn answer(&mut self, prefix: &str, id: &str, reply: Reply) {
+        let id = id.strip_prefix(prefix).unwrap_or(id);
+        let (question_id, own_session) = match id.split_once('_') {
+            Some((question, session)) => (question, Some(format!("{OWN_SESSION}{session}"))),
+            None => (id, None),
+        };
+        self.is_mixed |= self.is_said;
+        self.answers.push(Given {
+            question_id: question_id.into(),
+            own_session,
+            reply,
+        });
     }
 
     /// Messages as one prompt: all of them in a new session, else what follows the last answer. Where there are several
@@ -229,6 +328,24 @@ impl Input {
         });
         (lines.collect::<Vec<_>>().join("\n\n"), attachments)
     }
+}
+
+/// What a function gave, as text.
+fn output(output: &Json) -> Result<String, No> {
+    let Json::Array(parts) = output else {
+        return Ok(match output {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+    };
+    let texts = parts.iter().map(|part| match part["type"].as_str() {
+        Some("input_text") => Ok(part["text"].as_str().unwrap_or_default()),
+        Some(_) | None => {
+            let message = "output must be text, or parts of input_text";
+            Err(bad("invalid_value", "input", message))
+        }
+    });
+    Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 // === impl Message ===
@@ -277,5 +394,92 @@ impl Message {
         }
         self.text = texts.join("\n");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(items: Json) -> Result<Input, No> {
+        let asked: Asked = serde_json::from_value(json!({ "model": "m", "input": items })).unwrap();
+        asked.input()
+    }
+
+    fn said(text: &str) -> Json {
+        json!({ "role": "user", "content": text })
+    }
+
+    fn done(call: &str) -> Json {
+        json!({ "type": "function_call", "call_id": call, "name": "f", "arguments": "{}" })
+    }
+
+    fn given(call: &str) -> Json {
+        json!({ "type": "function_call_output", "call_id": call, "output": "1" })
+    }
+
+    /// Libraries that keep the history themselves send all of it each time.
+    #[test]
+    fn answers_are_those_behind_the_last_message() {
+        let spoke = json!({ "role": "assistant", "content": "hm" });
+        for (items, expected) in [
+            (json!([given("call_a")]), vec!["a"]),
+            (
+                json!([said("x"), done("call_a"), given("call_a")]),
+                vec!["a"],
+            ),
+            (
+                json!([
+                    said("x"),
+                    done("call_a"),
+                    done("call_b"),
+                    given("call_a"),
+                    given("call_b")
+                ]),
+                vec!["a", "b"],
+            ),
+            (
+                json!([
+                    said("x"),
+                    done("call_a"),
+                    given("call_a"),
+                    spoke,
+                    done("call_b"),
+                    given("call_b")
+                ]),
+                vec!["b"],
+            ),
+            (
+                json!([said("x"), done("call_a"), given("call_a"), spoke, said("y")]),
+                vec![],
+            ),
+            (
+                json!([said("x"), { "type": "item_reference", "id": "fc_a" }, given("call_a")]),
+                vec!["a"],
+            ),
+        ] {
+            let Ok(input) = input(items.clone()) else {
+                panic!("refused: {items}");
+            };
+            let answered = input.answers.iter().map(|it| it.question_id.as_str());
+            assert_eq!(answered.collect::<Vec<_>>(), expected, "{items}");
+        }
+        for mixed in [
+            json!([said("x"), given("call_a")]),
+            json!([given("call_a"), said("x")]),
+            json!([said("x"), done("call_a"), given("call_a"), said("y")]),
+        ] {
+            assert!(input(mixed.clone()).is_err(), "{mixed}");
+        }
+    }
+
+    #[test]
+    fn an_answer_names_the_session_that_its_request_made() {
+        let Ok(input) = input(json!([given("call_a_b")])) else {
+            panic!("refused");
+        };
+        let answer = &input.answers[0];
+        assert_eq!(answer.question_id, "a");
+        assert_eq!(answer.own_session.as_deref(), Some("openai:b"));
     }
 }

@@ -6,8 +6,9 @@
 //! (`teller.rs`), with the same items in the same places.
 //!
 //! What the agent does by itself are `mcp_call` items: the caller's library runs none of them. PERMISSION questions are
-//! `mcp_approval_request`, TOOL_CALL questions are `function_call`; FORM and LINK have no words here, and the response
-//! goes on once somebody has answered them elsewhere. A client that leaves stops nothing.
+//! `mcp_approval_request`, TOOL_CALL questions are `function_call`: functions of a request are the turn's client tools. FORM
+//! and LINK have no words here, and the response goes on once somebody has answered them elsewhere. A `text.format` is the
+//! turn's output schema: the text is the output, which comes whole at the end. A client that leaves stops nothing.
 
 mod conversations;
 mod input;
@@ -26,8 +27,8 @@ use crate::{
     domain::Refusal,
     grpc::status,
     proto::{
-        EnqueueRequest, EnqueueResponse, ForkSessionRequest, ForkSessionResponse, GatewayEvent,
-        ListTurnsRequest, ListTurnsResponse, Turn, TurnState,
+        ClientTool, EnqueueRequest, EnqueueResponse, ForkSessionRequest, ForkSessionResponse,
+        GatewayEvent, ListTurnsRequest, ListTurnsResponse, Turn, TurnState,
     },
 };
 use axum::{
@@ -39,13 +40,13 @@ use axum::{
 };
 use futures_util::stream;
 use http::StatusCode;
-use input::{Answers, Asked, Input};
+use input::{Asked, Format, Given, Input};
 use place::ResponseId;
 use prost::Message;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     convert::Infallible,
     sync::Arc,
 };
@@ -197,6 +198,7 @@ async fn create(caller: Caller, cancel: bool, body: Body) -> Answered {
     let asked: Asked = caller.body(body).await?;
     asked.check()?;
     let input = asked.input()?;
+    let (functions, format) = (asked.functions()?, asked.format()?);
     let previous = match asked.previous() {
         Some(id) => Some(known(&caller, id).await?),
         None => None,
@@ -207,10 +209,13 @@ async fn create(caller: Caller, cancel: bool, body: Body) -> Answered {
     if let Some((_, turn)) = &previous
         && turn.state() == TurnState::WaitingInput
     {
-        let message = "that response waits for an answer: send mcp_approval_response";
+        let message =
+            "that response waits for an answer: send mcp_approval_response or function_call_output";
         return Err(bad("approval_required", "input", message));
     }
-    let enqueue = enqueue(&caller, &asked, input, previous).await?;
+    let mut enqueue = enqueue(&caller, &asked, input, previous).await?;
+    note(&mut enqueue.metadata, &functions, &format);
+    (enqueue.client_tools, enqueue.output_schema) = (functions, format.schema);
     let session_key = enqueue.session_key.clone();
     let id = |turn: &Turn| ResponseId {
         turn_id: turn.turn_id.clone(),
@@ -236,6 +241,15 @@ async fn create(caller: Caller, cancel: bool, body: Body) -> Answered {
     let mut teller = Teller::new(id, None);
     let ready = teller.fold(first).into();
     stream_or_whole(teller, answer, ready, asked.stream).await
+}
+
+/// Keeps what a response must be told by: which calls are the caller's, and what the text is.
+fn note(metadata: &mut BTreeMap<String, String>, functions: &[ClientTool], format: &Format) {
+    let names = functions.iter().map(|it| it.name.as_str());
+    metadata.extend(teller::functions(names));
+    if !format.name.is_empty() {
+        metadata.insert(teller::FORMAT.into(), format.name.clone());
+    }
 }
 
 /// The next event of a turn that must have one.
@@ -293,6 +307,10 @@ async fn enqueue(
                 metadata.insert(teller::CONVERSATION.into(), key.into());
             }
             (key.to_owned(), false)
+        }
+        (None, None) if input.refers => {
+            let message = "item_reference needs a conversation or a previous_response_id";
+            return Err(bad("invalid_value", "input", message));
         }
         (None, None) => {
             let kept = OWN_SESSION_KEPT_SECONDS;
@@ -361,17 +379,33 @@ async fn after(
 async fn go_on(
     caller: &Caller,
     asked: &Asked,
-    answers: Answers,
+    answers: Vec<Given>,
     previous: Option<(ResponseId, Turn)>,
 ) -> Answered {
-    let Some((id, turn)) = previous else {
-        let message = "name the response that asked";
-        return Err(bad("missing_parameter", "previous_response_id", message));
+    let previous = previous.map(|(id, _)| id);
+    let named = asked.conversation().or_else(|| caller.header(SESSION));
+    let own = answers.iter().find_map(|it| it.own_session.as_deref());
+    let session_key = match (&previous, named.or(own)) {
+        (Some(id), _) => id.session_key.clone(),
+        (None, Some(key)) => key.to_owned(),
+        (None, None) => {
+            let message = "name the response that asked, or its conversation";
+            return Err(bad("missing_parameter", "previous_response_id", message));
+        }
     };
-    for (question, reply) in answers {
-        let answered = caller.answer(&id.session_key, &question, &reply).await;
-        match answered {
-            Ok(question) if question.turn_id == turn.turn_id => {}
+    let mut turn_id = previous.map(|it| it.turn_id).unwrap_or_default();
+    let mut questions = Vec::new();
+    for given in answers {
+        let Given {
+            question_id,
+            own_session: _,
+            reply,
+        } = given;
+        match caller.answer(&session_key, &question_id, &reply).await {
+            Ok(question) if turn_id.is_empty() || question.turn_id == turn_id => {
+                turn_id.clone_from(&question.turn_id);
+                questions.push(question.question_id);
+            }
             Ok(_) => {
                 let message = "answers a question of another response";
                 return Err(bad("approval_request_not_found", "input", message));
@@ -383,7 +417,7 @@ async fn go_on(
             Err(refused) => return Err(refused.into()),
         }
     }
-    let id = id.next();
+    let id = what_came_of(caller, &session_key, &turn_id, &questions).await?;
     if asked.background && !asked.stream {
         let turn = turn_of(caller, &id).await?;
         return ok(&as_it_is(caller, id, &turn).await?);
@@ -429,19 +463,54 @@ async fn as_it_is(caller: &Caller, id: ResponseId, turn: &Turn) -> Result<Json, 
         teller.remembered(turn);
         return Ok(teller.response(turn));
     }
-    let Begin { mut after_seq, .. } = begin;
+    tell_kept(caller, &mut teller, &id.session_key, begin).await?;
+    Ok(teller.response(turn))
+}
+
+/// Tells what is on disk.
+async fn tell_kept(
+    caller: &Caller,
+    teller: &mut Teller,
+    session_key: &str,
+    begin: Begin,
+) -> Result<(), Status> {
+    let Begin {
+        log_id,
+        mut after_seq,
+        is_kept: _,
+    } = begin;
     loop {
-        let page = caller
-            .events_after(&id.session_key, &begin.log_id, after_seq)
-            .await?;
+        let page = caller.events_after(session_key, &log_id, after_seq).await?;
         after_seq = page.next_after_seq;
         for event in page.events {
             teller.fold(event);
         }
         if teller.is_over() || after_seq >= page.head_seq {
-            return Ok(teller.response(turn));
+            return Ok(());
         }
     }
+}
+
+/// The response that tells what came of answers: that after the last of them.
+async fn what_came_of(
+    caller: &Caller,
+    session_key: &str,
+    turn_id: &str,
+    questions: &[String],
+) -> Result<ResponseId, Status> {
+    let begin = caller.begin(session_key, turn_id).await?;
+    let mut id = ResponseId {
+        turn_id: turn_id.into(),
+        segment: usize::MAX,
+        session_key: session_key.into(),
+    };
+    // A segment that never comes: everything is read, and nothing is told.
+    let mut teller = Teller::new(id.clone(), None);
+    tell_kept(caller, &mut teller, session_key, begin).await?;
+    let segments = questions.iter().filter_map(|it| teller.segment_after(it));
+    // Where the log of before is not kept any more, the rest is all there is.
+    id.segment = segments.max().unwrap_or(1);
+    Ok(id)
 }
 
 /// `POST /openai/v1/responses/{id}/cancel`.

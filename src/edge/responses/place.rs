@@ -52,16 +52,6 @@ pub(super) enum What {
 
 // === impl ResponseId ===
 
-impl ResponseId {
-    /// The id's next segment.
-    pub(super) fn next(&self) -> Self {
-        Self {
-            segment: self.segment + 1,
-            ..self.clone()
-        }
-    }
-}
-
 impl std::fmt::Display for ResponseId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
@@ -148,7 +138,6 @@ mod tests {
             session_key: "a.b:c@d".into(),
         };
         assert_eq!(id.to_string().parse(), Ok(id.clone()));
-        assert_eq!(id.next().segment, 3);
         for wrong in ["", "resp_", "resp_x.0.k", "x", "resp_..", "resp_1.1.1"] {
             assert_eq!(wrong.parse::<ResponseId>(), Err(()), "{wrong}");
         }

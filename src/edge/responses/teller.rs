@@ -5,7 +5,11 @@
 
 use super::place::{Place, ResponseId, What};
 use crate::{
-    edge::view::{Block, Holds, Told, View},
+    domain::limits::METADATA_VALUE_MAX_BYTES,
+    edge::{
+        openai::OWN_SESSION,
+        view::{Block, Holds, Told, View},
+    },
     proto::{
         GatewayEvent, Question, QuestionKind, Role, StopReason, Turn, TurnState, Usage,
         gateway_event::Kind,
@@ -13,7 +17,7 @@ use crate::{
     wire::read::{parsed, was_removed},
 };
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How names of a turn's metadata begin that say how its response was asked for.
 pub(super) const OWN: &str = "openai.";
@@ -23,6 +27,11 @@ pub(super) const PREVIOUS: &str = "openai.previous_response_id";
 pub(super) const BACKGROUND: &str = "openai.background";
 /// Says which conversation it was asked to be in.
 pub(super) const CONVERSATION: &str = "openai.conversation";
+
+/// Says what its text is: `json_object`, or `json_schema:` and a name.
+pub(super) const FORMAT: &str = "openai.format";
+/// Says which functions its request brought, with a number behind it.
+const FUNCTIONS: &str = "openai.functions.";
 
 /// Tells one segment of a turn.
 pub(super) struct Teller {
@@ -42,6 +51,12 @@ pub(super) struct Teller {
     output: Vec<(usize, Json)>,
     /// Places of items that were given out.
     items: usize,
+    /// Functions of its request: what calls them is told by the question alone.
+    functions: BTreeSet<String>,
+    /// Text is held back: the output is the text.
+    by_schema: bool,
+    /// Which segment was to come when each question was closed.
+    closed: BTreeMap<String, usize>,
     open: BTreeMap<String, Open>,
     /// Calls that somebody was asked about before they were told.
     asked: BTreeMap<String, Asked>,
@@ -64,6 +79,7 @@ struct Open {
 struct Asked {
     name: String,
     arguments: String,
+    /// The request for approval; `None` where the caller runs it.
     approval: Option<String>,
 }
 
@@ -86,6 +102,9 @@ impl Teller {
             started: false,
             output: Vec::new(),
             items: 0,
+            functions: BTreeSet::new(),
+            by_schema: false,
+            closed: BTreeMap::new(),
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
             message: None,
@@ -105,6 +124,11 @@ impl Teller {
             Some(over) => over.clone(),
             None => self.object(turn, status_of(turn)),
         }
+    }
+
+    /// The segment that tells what came of the answer to a question; `None` where no answer was told.
+    pub(super) fn segment_after(&self, question_id: &str) -> Option<usize> {
+        self.closed.get(question_id).copied()
     }
 
     /// What an event adds.
@@ -198,18 +222,19 @@ impl Teller {
     fn one(&mut self, told: Told, out: &mut Out) {
         match told {
             Told::Queued(turn, _) => {
-                self.turn = *turn;
+                self.is_of(*turn);
                 self.create("queued", out);
             }
             Told::Started(turn) => {
                 if self.turn.turn_id.is_empty() {
-                    self.turn = *turn;
+                    self.is_of(*turn);
                 }
                 self.create("in_progress", out);
                 self.start(out);
             }
             // It begins with its first text; without any it is nothing to show.
             Told::BlockStarted(_) => {}
+            Told::BlockGrew(block, _) if self.by_schema && block.holds == Holds::Text => {}
             Told::BlockGrew(block, delta) => self.grow(&block, &delta, out),
             Told::BlockEnded(block) => {
                 if let Some(open) = self.open.remove(&block.id) {
@@ -227,11 +252,15 @@ impl Teller {
                 }
                 self.message = None;
             }
+            Told::ToolStarted { name, .. } if self.functions.contains(&name) => {}
             Told::ToolStarted {
                 id,
                 name,
                 args_json,
             } => self.begin_call(&id, &name, &args_json, out),
+            Told::ToolEnded { id, name, .. } if self.is_callers(&id, &name) => {
+                self.asked.remove(&id);
+            }
             Told::ToolEnded {
                 id,
                 name,
@@ -239,16 +268,31 @@ impl Teller {
                 is_error,
             } => self.end_call(&id, &name, &result_json, is_error, out),
             Told::Asked(question) => self.ask(&question, out),
+            Told::Resolved(question) => {
+                self.closed.insert(question.question_id, self.segment);
+            }
             Told::Ended(turn) => self.end(*turn, out),
             // Their libraries break at events that they don't know.
             Told::ToolInput { .. }
             | Told::ToolUpdated { .. }
             | Told::Steered { .. }
-            | Told::Resolved(_)
             | Told::Plan(_)
             | Told::Usage(_)
             | Told::Retry(_) => {}
         }
+    }
+
+    /// What its request said of it.
+    fn is_of(&mut self, turn: Turn) {
+        self.functions = functions_of(&turn).map(str::to_owned).collect();
+        self.by_schema = turn.metadata.contains_key(FORMAT);
+        self.turn = turn;
+    }
+
+    /// Whether the caller runs it: its result is the caller's own, and told by nobody else.
+    fn is_callers(&self, id: &str, name: &str) -> bool {
+        let asked = self.asked.get(id);
+        self.functions.contains(name) || asked.is_some_and(|it| it.approval.is_none())
     }
 
     fn is_wanted(&self) -> bool {
@@ -432,10 +476,7 @@ impl Teller {
         let index = self.place();
         let item = self.call(id, name, "", "in_progress");
         let item_id = item["id"].clone();
-        self.durable(
-            json!({ "type": "response.output_item.added", "output_index": index, "item": item }),
-            out,
-        );
+        self.added(index, &item, out);
         self.durable(
             json!({
                 "type": "response.mcp_call.in_progress", "item_id": item_id, "output_index": index,
@@ -500,7 +541,7 @@ impl Teller {
         };
         let (id, item) = match question.kind() {
             QuestionKind::Permission => {
-                let id = approval_id(&question.question_id);
+                let id = self.id_of("mcpr_", question);
                 let item = json!({
                     "id": id, "type": "mcp_approval_request", "name": name,
                     "server_label": self.turn.agent, "arguments": arguments,
@@ -510,7 +551,7 @@ impl Teller {
             QuestionKind::ToolCall => {
                 let item = json!({
                     "id": format!("fc_{}", question.question_id), "type": "function_call",
-                    "call_id": call_id(&question.question_id), "name": name,
+                    "call_id": self.id_of("call_", question), "name": name,
                     "arguments": arguments, "status": "completed",
                 });
                 (None, item)
@@ -534,12 +575,85 @@ impl Teller {
             };
             self.asked.insert(question.tool_call_id.clone(), asked);
         }
+        match item["type"] == "function_call" {
+            true => self.call_function(item, arguments, out),
+            false => {
+                let index = self.place();
+                self.added(index, &item, out);
+                self.done(index, item, out);
+            }
+        }
+    }
+
+    /// What the caller is to run. Its arguments come in one piece: they are whole when it is asked.
+    fn call_function(&mut self, item: Json, arguments: &str, out: &mut Out) {
         let index = self.place();
+        let mut begun = item.clone();
+        (begun["arguments"], begun["status"]) = ("".into(), "in_progress".into());
+        self.added(index, &begun, out);
+        let item_id = item["id"].clone();
+        self.durable(
+            json!({
+                "type": "response.function_call_arguments.delta", "item_id": item_id,
+                "output_index": index, "delta": arguments,
+            }),
+            out,
+        );
+        self.durable(
+            json!({
+                "type": "response.function_call_arguments.done", "item_id": item_id,
+                "output_index": index, "name": item["name"], "arguments": arguments,
+            }),
+            out,
+        );
+        self.done(index, item, out);
+    }
+
+    /// The output, as the only text.
+    fn say_output(&mut self, output: &str, out: &mut Out) {
+        let index = self.place();
+        let id = format!("msg_{}.output", self.id.turn_id);
+        let mut item = json!({
+            "id": id, "type": "message", "role": "assistant", "status": "in_progress",
+            "content": [],
+        });
+        self.added(index, &item, out);
+        let part = output_text(output);
+        for (kind, name, value) in [
+            ("response.content_part.added", "part", output_text("")),
+            ("response.output_text.delta", "delta", output.into()),
+            ("response.output_text.done", "text", output.into()),
+            ("response.content_part.done", "part", part.clone()),
+        ] {
+            let mut record = json!({
+                "type": kind, "item_id": id, "output_index": index, "content_index": 0,
+            });
+            if !kind.starts_with("response.content_part") {
+                record["logprobs"] = json!([]);
+            }
+            record[name] = value;
+            self.durable(record, out);
+        }
+        (item["status"], item["content"]) = ("completed".into(), json!([part]));
+        self.done(index, item, out);
+    }
+
+    /// An item begins.
+    fn added(&mut self, index: usize, item: &Json, out: &mut Out) {
         self.durable(
             json!({ "type": "response.output_item.added", "output_index": index, "item": item }),
             out,
         );
-        self.done(index, item, out);
+    }
+
+    /// The id of what is asked, in this protocol. It names the session where a request made that for itself: its libraries
+    /// may say nothing else of where they were.
+    fn id_of(&self, prefix: &str, question: &Question) -> String {
+        let id = &question.question_id;
+        match self.id.session_key.strip_prefix(OWN_SESSION) {
+            Some(own) => format!("{prefix}{id}_{own}"),
+            None => format!("{prefix}{id}"),
+        }
     }
 
     /// The turn waits: this response is complete, and the next begins.
@@ -577,6 +691,10 @@ impl Teller {
         };
         let status = status_of(&self.turn);
         self.create(status, out);
+        if self.by_schema && !self.turn.output_json.is_empty() {
+            let output = std::mem::take(&mut self.turn.output_json);
+            self.say_output(&output, out);
+        }
         let response = self.object(&self.turn, status);
         let kind = match status {
             "completed" => "response.completed",
@@ -624,7 +742,7 @@ impl Teller {
             "reasoning": { "effort": null, "summary": null }, "safety_identifier": null,
             "service_tier": "default", "temperature": 1, "top_p": 1, "top_logprobs": 0,
             "presence_penalty": 0, "frequency_penalty": 0, "truncation": "disabled",
-            "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [],
+            "text": { "format": format_of(turn) }, "tool_choice": "auto", "tools": tools_of(turn),
             "user": null,
         })
     }
@@ -696,14 +814,51 @@ impl Out {
     }
 }
 
-/// The id of a question about a tool, in this protocol.
-pub(super) fn approval_id(question_id: &str) -> String {
-    format!("mcpr_{question_id}")
+/// Names of functions as metadata: each value as long as one may be.
+pub(super) fn functions<'n>(
+    names: impl Iterator<Item = &'n str>,
+) -> impl Iterator<Item = (String, String)> {
+    let mut values: Vec<String> = Vec::new();
+    for name in names {
+        match values.last_mut() {
+            Some(last) if last.len() + 1 + name.len() <= METADATA_VALUE_MAX_BYTES => {
+                last.push(',');
+                last.push_str(name);
+            }
+            Some(_) | None => values.push(name.to_owned()),
+        }
+    }
+    let values = values.into_iter().enumerate();
+    values.map(|(number, value)| (format!("{FUNCTIONS}{number}"), value))
 }
 
-/// The id of a call that the caller runs, in this protocol.
-pub(super) fn call_id(question_id: &str) -> String {
-    format!("call_{question_id}")
+/// The functions that a turn's request brought.
+fn functions_of(turn: &Turn) -> impl Iterator<Item = &str> {
+    let values = turn.metadata.iter();
+    let values = values.filter(|(name, _)| name.starts_with(FUNCTIONS));
+    values.flat_map(|(_, value)| value.split(','))
+}
+
+/// They are named; what they take is not kept.
+fn tools_of(turn: &Turn) -> Json {
+    let mut names: Vec<&str> = functions_of(turn).collect();
+    names.sort_unstable();
+    let tools = names.into_iter().map(|name| {
+        json!({
+            "type": "function", "name": name, "description": null, "parameters": null,
+            "strict": null,
+        })
+    });
+    tools.collect()
+}
+
+/// What the text is; its schema is not kept.
+fn format_of(turn: &Turn) -> Json {
+    match turn.metadata.get(FORMAT).map(|it| it.split_once(':')) {
+        None => json!({ "type": "text" }),
+        Some(None) => json!({ "type": "json_object" }),
+        Some(Some((kind, name))) => json!({ "type": kind, "name": name, "schema": null }),
+    }
 }
 
 fn item_id(block: &Block) -> String {

@@ -1,13 +1,14 @@
-//! Reads what the ACP driver wrote to an agent, a line each, and says whether the protocol's own types take it.
+//! Reads what was written by the Agent Client Protocol, a line each, and says whether the protocol's own types take it: by the
+//! ACP driver to an agent, or by `quarterdeck acp` to an editor.
 //!
-//!     acp-schema FILE
+//!     acp-schema to-agents|to-editors FILE
 
 use agent_client_protocol_schema::v1;
 use serde_json::Value;
 use std::{collections::BTreeMap, env, fs, process::ExitCode};
 
 /// Kinds of messages that the file must hold, so that nothing is left unchecked because it was not written.
-const EXPECTED: [&str; 10] = [
+const TO_AGENTS: [&str; 10] = [
     "initialize",
     "session/new",
     "session/resume",
@@ -19,14 +20,41 @@ const EXPECTED: [&str; 10] = [
     "answer to session/request_permission",
     "answer to elicitation/create",
 ];
+/// The same of what an editor reads.
+const TO_EDITORS: [&str; 18] = [
+    "answer to initialize",
+    "answer to session/new",
+    "answer to session/load",
+    "answer to session/prompt",
+    "answer to session/set_config_option",
+    "error",
+    "session/request_permission",
+    "elicitation/create",
+    "$/cancel_request",
+    "session/update user_message_chunk",
+    "session/update agent_message_chunk",
+    "session/update agent_thought_chunk",
+    "session/update tool_call",
+    "session/update tool_call_update",
+    "session/update plan",
+    "session/update available_commands_update",
+    "session/update config_option_update",
+    "answer to session/set_mode",
+];
 
 fn main() -> ExitCode {
-    let file = env::args().nth(1).expect("acp-schema FILE");
+    let usage = "acp-schema to-agents|to-editors FILE";
+    let (side, file) = env::args().nth(1).zip(env::args().nth(2)).expect(usage);
+    let (expected, check): (&[&str], Check) = match side.as_str() {
+        "to-agents" => (&TO_AGENTS, to_agent),
+        "to-editors" => (&TO_EDITORS, to_editor),
+        _ => panic!("{usage}"),
+    };
     let text = fs::read_to_string(&file).expect("the file can be read");
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut wrong = 0;
     for line in text.lines() {
-        let line: Value = serde_json::from_str(line).expect("the scripted agent writes JSON");
+        let line: Value = serde_json::from_str(line).expect("the tests write JSON");
         let (kind, checked) = check(&line);
         if let Err(problem) = checked {
             eprintln!("{kind}: {problem}: {line}");
@@ -35,8 +63,8 @@ fn main() -> ExitCode {
         *counts.entry(kind).or_default() += 1;
     }
     println!("{counts:?}");
-    for kind in EXPECTED {
-        if !counts.contains_key(kind) {
+    for kind in expected {
+        if !counts.contains_key(*kind) {
             eprintln!("no {kind} was written");
             wrong += 1;
         }
@@ -48,8 +76,51 @@ fn main() -> ExitCode {
     }
 }
 
+/// The kind of a message, and whether its type takes it.
+type Check = fn(&Value) -> (String, Result<(), String>);
+
+fn to_editor(line: &Value) -> (String, Result<(), String>) {
+    let message = &line["line"];
+    if message["jsonrpc"] != "2.0" {
+        return ("message".into(), Err("it is not JSON-RPC 2.0".into()));
+    }
+    if !message["error"].is_null() {
+        return ("error".into(), take::<v1::Error>(&message["error"]));
+    }
+    if let Some(method) = line["answers"].as_str() {
+        let result = &message["result"];
+        let checked = match method {
+            "initialize" => take::<v1::InitializeResponse>(result),
+            "session/new" => take::<v1::NewSessionResponse>(result),
+            "session/load" => take::<v1::LoadSessionResponse>(result),
+            "session/prompt" => take::<v1::PromptResponse>(result),
+            "session/set_config_option" => take::<v1::SetSessionConfigOptionResponse>(result),
+            "session/set_mode" => take::<v1::SetSessionModeResponse>(result),
+            _ => Err("the protocol has no such method".to_owned()),
+        };
+        return (format!("answer to {method}"), checked);
+    }
+    let (method, params) = (
+        message["method"].as_str().unwrap_or_default(),
+        &message["params"],
+    );
+    match method {
+        "session/update" => {
+            let kind = params["update"]["sessionUpdate"].as_str();
+            let kind = format!("{method} {}", kind.unwrap_or_default());
+            (kind, take::<v1::SessionNotification>(params))
+        }
+        "session/request_permission" => {
+            (method.into(), take::<v1::RequestPermissionRequest>(params))
+        }
+        "elicitation/create" => (method.into(), take::<v1::CreateElicitationRequest>(params)),
+        "$/cancel_request" => (method.into(), take::<v1::CancelRequestNotification>(params)),
+        other => (other.into(), Err("the protocol has no such message".into())),
+    }
+}
+
 /// The kind of a message, and whether its type takes it. What no type is for is an extension, whose names begin with `_`.
-fn check(line: &Value) -> (String, Result<(), String>) {
+fn to_agent(line: &Value) -> (String, Result<(), String>) {
     let answered = line["answers"].as_str();
     let message = &line["line"];
     let (kind, content) = match answered {
@@ -97,7 +168,7 @@ fn lost(value: &Value, again: &Value) -> Option<String> {
             match kept.get(name) {
                 Some(kept) => lost(field, kept).map(|path| format!("{name}.{path}")),
                 // What is empty or false may be left out.
-                None if is_nothing(field) => None,
+                None if is_nothing(field) || is_usual(name, field) => None,
                 None => Some(name.clone()),
             }
         }),
@@ -110,6 +181,14 @@ fn lost(value: &Value, again: &Value) -> Option<String> {
         }
         _ => (value != again).then(|| format!("{value}")),
     }
+}
+
+/// What a call of a tool is where nobody says it: it may be said.
+fn is_usual(name: &str, value: &Value) -> bool {
+    matches!(
+        (name, value.as_str()),
+        ("kind", Some("other")) | ("status", Some("pending"))
+    )
 }
 
 fn is_nothing(value: &Value) -> bool {
