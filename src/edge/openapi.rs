@@ -77,7 +77,7 @@ fn describe(contract: &DescriptorPool) -> Json {
         (CONTENT, "get", attachment_content()),
     ] {
         paths
-            .entry(path)
+            .entry(path.to_owned())
             .or_default()
             .insert(verb.into(), operation);
     }
