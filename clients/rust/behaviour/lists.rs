@@ -103,6 +103,7 @@ pub async fn call(client: &Client, request: &Request) -> Result<Value, Failure> 
                 }),
                 secrets: Vec::new(),
                 request_id: request.text("request_id"),
+                ..Default::default()
             };
             let answer = client.create_webhook(asked).await?;
             let webhook_id = answer.webhook.unwrap_or_default().webhook_id;
