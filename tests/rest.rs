@@ -739,6 +739,40 @@ async fn a_ticket_opens_the_events_of_its_session_alone() {
     assert!(!log.is_empty() && !log.contains(ticket) && !log.contains("qdt_"));
 }
 
+/// A parameter that is longer than described is refused by every list.
+#[tokio::test]
+async fn what_is_longer_than_described_is_refused() {
+    let gateway = Gateway::start();
+    let rest = Rest::of(&gateway);
+    let document = rest.get("/openapi.json").await;
+    let mut asked = 0;
+    for (path, verbs) in document["paths"].as_object().unwrap() {
+        let parameters = verbs["get"]["parameters"].as_array();
+        if path.contains('{') {
+            continue;
+        }
+        for parameter in parameters.into_iter().flatten() {
+            let Some(max) = parameter["schema"]["maxLength"].as_u64() else {
+                continue;
+            };
+            if parameter["in"] != "query" {
+                continue;
+            }
+            let name = parameter["name"].as_str().unwrap();
+            let long = "x".repeat(usize::try_from(max).unwrap() + 1);
+            let request = rest.ask(Method::GET, &format!("{path}?{name}={long}"));
+            let (status, problem, _) = refused(request).await;
+            assert_eq!(
+                (status, &problem["reason"]),
+                (StatusCode::BAD_REQUEST, &json!("INVALID_FIELD")),
+                "{path} {name}"
+            );
+            asked += 1;
+        }
+    }
+    assert!(asked > 0, "none has a bound");
+}
+
 #[tokio::test]
 async fn the_description_names_every_route_and_nothing_that_is_not_there() {
     let gateway = Gateway::start();

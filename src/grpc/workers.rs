@@ -5,7 +5,7 @@
 
 use super::{identity, status::status};
 use crate::{
-    domain::{access::Identity, refusal::Refusal},
+    domain::{access::Identity, limits::NAME_MAX_BYTES, refusal::Refusal},
     proto::{self, connect_request::Frame as Up, worker_service_server::WorkerService},
     wire::{page::PageTokens, parse::Fields},
     workers::{
@@ -113,6 +113,7 @@ impl WorkerCalls {
         request: proto::ListWorkersRequest,
     ) -> Result<proto::ListWorkersResponse, Refusal> {
         let mut fields = Fields::default();
+        fields.text("agent", &request.agent, NAME_MAX_BYTES);
         let limit = fields.page_size(request.page_size);
         let list = self
             .pages
