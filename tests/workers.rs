@@ -641,27 +641,6 @@ async fn a_worker_of_a_tenant_gets_its_tenants_turns_alone() {
 /// Every test that the table above names is there.
 #[test]
 fn the_table_names_tests_that_there_are() {
-    let tests = support::test_names();
-    let rows = include_str!("workers.rs").lines();
-    let rows = rows.filter_map(|line| line.strip_prefix("//! | "));
-    let mut seen = 0;
-    for row in rows.filter(|row| !row.starts_with("row |")) {
-        seen += 1;
-        let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
-        let [number, _here, shown_by] = cells[..] else {
-            panic!("three cells: {row}");
-        };
-        if shown_by.starts_with("none: ") {
-            continue;
-        }
-        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
-        assert!(
-            !names.is_empty(),
-            "{number} has neither a test nor a reason"
-        );
-        for name in names {
-            assert!(tests.contains(name), "{number}: no test is called {name}");
-        }
-    }
+    let seen = support::assert_named(include_str!("workers.rs"), "row |");
     assert_eq!(seen, 21, "each row of both lists");
 }

@@ -85,29 +85,6 @@ mod world;
 /// Every name of a test in the table above is a test's.
 #[test]
 fn the_table_names_tests_that_there_are() {
-    let tests = support::test_names();
-    let rows = include_str!("main.rs")
-        .lines()
-        .filter_map(|line| line.strip_prefix("//! | "))
-        .filter(|row| !row.starts_with("surface |"));
-    let mut seen = 0;
-    for row in rows {
-        seen += 1;
-        let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
-        let [surface, _control, shown_by] = cells[..] else {
-            panic!("three cells: {row}");
-        };
-        if shown_by.starts_with("none: ") {
-            continue;
-        }
-        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
-        assert!(
-            !names.is_empty(),
-            "{surface} has neither a test nor a reason"
-        );
-        for name in names {
-            assert!(tests.contains(name), "{surface}: no test is called {name}");
-        }
-    }
+    let seen = support::assert_named(include_str!("main.rs"), "surface |");
     assert!(seen > 20, "the table was read");
 }

@@ -410,8 +410,32 @@ pub fn reason(status: &Status) -> String {
     quarterdeck::client::reason(status)
 }
 
+/// Asserts that every row of a table in a file's own head names tests that there are, or says `none: ` and why. The table's
+/// first row begins with `first`. Returns how many rows it has.
+pub fn assert_named(file: &str, first: &str) -> usize {
+    let tests = test_names();
+    let rows = file.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let mut seen = 0;
+    for row in rows.filter(|row| !row.starts_with(first)) {
+        seen += 1;
+        let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
+        let [what, _, shown_by] = cells[..] else {
+            panic!("three cells: {row}");
+        };
+        if shown_by.starts_with("none: ") {
+            continue;
+        }
+        let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{what} has neither a test nor a reason");
+        for name in names {
+            assert!(tests.contains(name), "{what}: no test is called {name}");
+        }
+    }
+    seen
+}
+
 /// Functions that stand below a `#[test]` of any kind.
-pub fn test_names() -> HashSet<String> {
+fn test_names() -> HashSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("src"), root.join("tests")];
     let mut names = HashSet::new();

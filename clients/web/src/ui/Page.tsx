@@ -116,3 +116,13 @@ export function Foot<Row>({ of, empty }: { readonly of: Reader<Row>; readonly em
     </>
   );
 }
+
+/** A fact of a list of definitions. */
+export function Fact({ name, value }: { readonly name: string; readonly value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}

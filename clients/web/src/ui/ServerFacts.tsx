@@ -13,6 +13,7 @@ import { SCOPES } from "../state/scopes";
 import { clockTime, dateOf, duration, size } from "../state/format";
 import { account } from "../store/account";
 import { readServerInfo, serverInfo } from "../store/server";
+import { Fact } from "./Page";
 
 /** The page of the server. */
 export function ServerFacts() {
@@ -163,15 +164,6 @@ function LimitsOf({ name, limits }: { readonly name: string; readonly limits: Ac
         <Fact name="Calls that wait for news" value={amount(limits.waits)} />
       </dl>
     </>
-  );
-}
-
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 

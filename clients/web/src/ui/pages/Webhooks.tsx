@@ -9,7 +9,7 @@ import { client, scopes } from "../../store/account";
 import { complain, tell } from "../../store/notices";
 import { Button, IconButton } from "../Button";
 import { ask, Dialog, openDialog } from "../Dialog";
-import { Foot, Page, reader, Table } from "../Page";
+import { Fact, Foot, Page, reader, Table } from "../Page";
 import { openWebhookForm } from "./WebhookForm";
 
 /** Webhooks that are read at a time. */
@@ -90,15 +90,6 @@ function Card({ webhook, write }: { readonly webhook: Webhook; readonly write: b
         {failing ? <Fact name="Failing" value={`since ${clockTime(failing, now)}${next ? `, next try ${clockTime(next, now)}` : ""}`} /> : null}
       </dl>
     </li>
-  );
-}
-
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 

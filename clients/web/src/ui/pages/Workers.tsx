@@ -11,7 +11,7 @@ import { tell } from "../../store/notices";
 import { IconButton } from "../Button";
 import { Dialog, openDialog } from "../Dialog";
 import { Field, Form } from "../Form";
-import { Foot, Page, reader, Table } from "../Page";
+import { Fact, Foot, Page, reader, Table } from "../Page";
 
 /** Workers that are read at a time. */
 const PAGE = 500;
@@ -82,15 +82,6 @@ function Card({ worker }: { readonly worker: Worker }) {
         <Fact name="Connected" value={`since ${clockTime(dateOf(worker.connectTime), new Date())}; heard from ${duration(worker.idle) || "0 ms"} ago`} />
       </dl>
     </li>
-  );
-}
-
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 
